@@ -1,0 +1,109 @@
+"""Where images come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ssl_host.contracts.component import Component
+from ssl_host.contracts.settings import Settings
+
+Split = Literal["train", "probe", "test"]
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class UnreadableImage(Exception):
+    """Raised by :meth:`ImageSet.read`. The image is skipped, counted and listed."""
+
+
+class ImageSet(ABC):
+    """A sequence of images with, perhaps, labels.
+
+    Attributes:
+        labels: N, int64, from 0, or None.
+        classes: the classes' names, in the order of the labels; empty without labels.
+    """
+
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def read(self, i: int) -> Tensor:
+        """Image ``i``, uint8 C H W, of any size.
+
+        Raises:
+            UnreadableImage: with the reason, in a few words.
+        """
+
+    def name(self, i: int) -> str:
+        """How messages call image ``i``: a path or a number."""
+        return f"image {i}"
+
+
+class ArrayImages(ImageSet):
+    """Images that are in memory (or memory-mapped) already, all of one size.
+
+    Args:
+        images: N C H W, uint8.
+        labels: N, or None.
+        classes: names in the order of the labels; numbers are made up where it is empty.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Tensor | None = None, classes: tuple[str, ...] = ()
+    ) -> None:
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            raise TypeError(
+                f"ArrayImages takes uint8 images N C H W, not {images.dtype} "
+                f"of shape {tuple(images.shape)}"
+            )
+        self.images = images
+        self.labels = labels
+        if labels is not None and not classes:
+            classes = tuple(str(k) for k in range(int(labels.max()) + 1 if len(labels) else 0))
+        self.classes = classes
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, i: int) -> Tensor:
+        return self.images[i]
+
+
+class DataSource(Component):
+    """Opens the splits of one data set.
+
+    Splits: ``train`` is what pretraining sees (labels optional), ``probe`` the labelled images
+    that evaluators learn from (by default the same as ``train``), ``test`` what is held out. A
+    source without ``test`` returns None for it; the host then cuts one and says so.
+    """
+
+    kind: ClassVar[str] = "data"
+
+    channels: int = 3
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def __init__(self, config: Settings) -> None:
+        self.config: Any = config
+        self.setup()
+
+    @property
+    def image_size(self) -> int:
+        """Side of a full-size view in pixels. By default the setting ``image_size``."""
+        return int(self.config.image_size)
+
+    def open(self, split: Split) -> ImageSet | None:
+        """The images of a split, or None where the source has no such split.
+
+        Raises:
+            DataError: when the source cannot be read at all.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} has no open")

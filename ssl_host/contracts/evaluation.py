@@ -1,0 +1,95 @@
+"""Evaluators and what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from ssl_host.contracts.component import Component
+from ssl_host.contracts.settings import Settings
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of a set of images.
+
+    Attributes:
+        x: N D, float32, on the CPU (memory-mapped where large).
+        y: N, int64, or None without labels.
+    """
+
+    x: Tensor
+    y: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class FeatureBank:
+    """Features of the probe's training images and of the held-out ones, taken once.
+
+    Attributes:
+        train: the probe's training images.
+        test: held out; neither pretraining nor a probe has seen them. None where there are none.
+        num_classes: 0 without labels.
+        seed: the run's, for draws.
+        pairs: makes the features of two views of the same images, N D each; None for
+            representations that are no network's (pixels).
+        encoder: makes a fresh copy of the network (images to features B D); None likewise.
+        train_images, test_images: uint8 N C H W stores, for evaluators that train with
+            augmentation; None where the images do not lie in a store.
+        prepare: uint8 B C H W (any size) to the network's input, normalised, without randomness.
+        augment: the same with a random crop and flip; takes (images, index, epoch).
+    """
+
+    train: Features
+    test: Features | None
+    num_classes: int = 0
+    seed: int = 0
+    pairs: Callable[[], tuple[Tensor, Tensor]] | None = None
+    encoder: Callable[[], nn.Module] | None = None
+    train_images: Tensor | None = None
+    test_images: Tensor | None = None
+    prepare: Callable[[Tensor], Tensor] | None = None
+    augment: Callable[[Tensor, Tensor, int], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluator found.
+
+    Attributes:
+        metrics: flat names without the evaluator's own, accuracies from 0 to 1
+            (``{"top1": 0.9}`` becomes ``linear.top1``).
+        artifacts: tensors to keep, by file name without suffix (``linear`` becomes
+            ``linear.safetensors``).
+        notes: sentences for the report.
+    """
+
+    metrics: Mapping[str, float]
+    artifacts: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Evaluator(Component):
+    """Measures a representation."""
+
+    kind: ClassVar[str] = "evaluator"
+
+    needs_labels: ClassVar[bool] = True
+    """Without labels the host leaves the evaluator out, and the report says why."""
+    needs_test: ClassVar[bool] = True
+    """Whether it needs a held-out split."""
+    needs_encoder: ClassVar[bool] = False
+    """Whether it trains the network itself; such an evaluator has no pixel baselines."""
+    has_baselines: ClassVar[bool] = True
+    """Whether the host measures the baselines too and puts them beside the figures."""
+
+    def __init__(self, config: Settings) -> None:
+        self.config: Any = config
+        self.setup()
+
+    def evaluate(self, bank: FeatureBank) -> Evaluation:
+        """Measure. Called once for the trained network and once for each baseline."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no evaluate")

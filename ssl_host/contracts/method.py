@@ -1,0 +1,170 @@
+"""What the author of a method subclasses."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ssl_host.contracts.batch import Batch, Progress, StepOutput
+from ssl_host.contracts.component import Component
+from ssl_host.contracts.parts import Backbone, Head, Loss
+from ssl_host.contracts.settings import Settings
+from ssl_host.errors import ContractError
+
+
+@dataclass(frozen=True)
+class ParamGroup:
+    """Parameters that share a learning rate and a decay.
+
+    Attributes:
+        name: how the group is called in logs.
+        params: name and parameter, as ``named_parameters()`` gives them.
+        lr_scale: factor on the optimizer's learning rate.
+        schedule: ``scheduler`` follows the run's schedule, ``constant`` keeps the rate.
+        weight_decay: overrides the optimizer's, for every parameter of the group.
+    """
+
+    name: str
+    params: Sequence[tuple[str, nn.Parameter]]
+    lr_scale: float = 1.0
+    schedule: Literal["scheduler", "constant"] = "scheduler"
+    weight_decay: float | None = None
+
+
+class Schedule(nn.Module):
+    """A number that the host moves once a step and keeps in the checkpoint.
+
+    A method assigns one to an attribute in :meth:`Method.setup`; ``float(self.tau)`` reads it.
+    """
+
+    value: Tensor
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.tensor(float(start), dtype=torch.float64))
+
+    def at(self, step: int, total_steps: int) -> float:
+        """The value before optimizer step ``step`` (from 0) of ``total_steps``."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no at()")
+
+    def move(self, step: int, total_steps: int) -> None:
+        """Set the value for step ``step``."""
+        self.value.fill_(self.at(step, total_steps))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Schedule:
+        # A schedule is a float64 scalar whatever the precision and device of the network:
+        # rounded to bf16, a momentum of 0.999 would become 1.
+        return self
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+
+class Method(Component, nn.Module):
+    """A self-supervised method: heads, a recipe and one :meth:`step`.
+
+    Everything else is the host's: momentum copies, queues, schedules, optimizer, probe, mixed
+    precision, processes, checkpoints.
+    """
+
+    kind: ClassVar[str] = "method"
+    context: ClassVar[tuple[str, ...]] = ("backbone", "heads", "loss")
+
+    heads: ClassVar[Mapping[str, str]] = {}
+    """Each head and what feeds it: ``{"projector": "backbone", "predictor": "projector"}``."""
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """The recipe, by INI section. Any of it can be overridden."""
+    momentum: ClassVar[Sequence[str]] = ()
+    """Parts with a momentum copy, reachable as ``self.momentum_<part>``. A method that has any
+    sets ``self.tau`` to a :class:`Schedule` in :meth:`setup`."""
+    uses_labels: ClassVar[bool] = False
+    """Whether :meth:`step` sees labels. Without it ``batch.labels`` is None."""
+    supports_multicrop: ClassVar[bool] = False
+    """Whether :meth:`step` takes more than two views, the small ones after the full-size."""
+    min_views: ClassVar[int] = 2
+    sync_batchnorm: ClassVar[bool] = True
+    """Whether batch statistics are shared between processes (MoCo relies on their not being)."""
+    encoder: ClassVar[str] = "backbone"
+    """The part that is evaluated and exported (``momentum_backbone`` for a teacher method)."""
+
+    backbone: Backbone
+    loss: Loss
+    tau: Schedule
+    progress: Progress
+
+    def __init__(
+        self, config: Settings, *, backbone: Backbone, heads: Mapping[str, Head], loss: Loss | None
+    ) -> None:
+        nn.Module.__init__(self)
+        self.config = config
+        self.progress = Progress()
+        self.backbone = backbone
+        if loss is not None:
+            self.loss = loss
+        for name, head in heads.items():
+            setattr(self, name, head)
+        for name in self.momentum:
+            target = copy.deepcopy(getattr(self, name)).requires_grad_(False)
+            setattr(self, f"momentum_{name}", target)
+        self.setup()
+        if self.momentum and not isinstance(getattr(self, "tau", None), Schedule):
+            raise ContractError(
+                f"{type(self).__qualname__} has momentum copies of {', '.join(self.momentum)} but "
+                "setup() does not set self.tau, the momentum; write for example "
+                "`self.tau = CosineSchedule(0.99, 1.0)`"
+            )
+
+    def step(self, batch: Batch) -> StepOutput:
+        """The loss of one batch. Look up queues here; what they receive is returned."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no step")
+
+    def after_step(self) -> None:
+        """Runs once after every optimizer step, after momentum copies and queues have moved."""
+
+    def param_groups(self) -> Iterable[ParamGroup]:
+        """Groups of trainable parameters. By default, one group of all."""
+        yield ParamGroup("all", list(self.trainable_parameters()))
+
+    def trainable_parameters(self, *parts: str) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and parameters that receive a gradient, of the named parts or of all."""
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad and (not parts or name.split(".", 1)[0] in parts):
+                yield name, parameter
+
+    @torch.no_grad()
+    def advance(self, out: StepOutput, step: int, total_steps: int, epoch: int = 0) -> None:
+        """Move everything that moves once per optimizer step; the host's trainer calls this.
+
+        A plain training loop calls it too, right after ``optimizer.step()``.
+
+        Args:
+            out: what :meth:`step` returned.
+            step: number of this optimizer step, from 0.
+            total_steps: optimizer steps of the whole run.
+            epoch: the running epoch, from 0.
+        """
+        for name in self.momentum:
+            _follow(getattr(self, f"momentum_{name}"), getattr(self, name), float(self.tau))
+        for name, rows in out.enqueue.items():
+            getattr(self, name).push(rows)
+        self.progress = Progress(step + 1, total_steps, epoch)
+        for module in self.modules():
+            if isinstance(module, Schedule):
+                module.move(step + 1, total_steps)
+        self.after_step()
+
+
+def _follow(copy_: nn.Module, online: nn.Module, tau: float) -> None:
+    """copy ← tau · copy + (1 − tau) · online, on parameters only.
+
+    Buffers are left alone: a momentum network keeps batch-norm statistics of its own
+    (BYOL, arXiv:2006.07733, Appendix J; MoCo's key encoder likewise).
+    """
+    targets = list(copy_.parameters())
+    if targets:
+        torch._foreach_lerp_(targets, list(online.parameters()), 1.0 - tau)

@@ -1,0 +1,91 @@
+"""The three kinds of networks that a method is made of: backbone, head, loss."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from ssl_host.contracts.component import Component
+from ssl_host.contracts.settings import Settings
+from ssl_host.errors import ContractError
+
+
+class Backbone(Component, nn.Module):
+    """Turns images into features; what pretraining is for.
+
+    :meth:`setup` builds the layers and sets :attr:`feature_dim`.
+    """
+
+    kind: ClassVar[str] = "backbone"
+    context: ClassVar[tuple[str, ...]] = ("in_channels", "image_size")
+
+    feature_dim: int
+    """D of the features."""
+
+    def __init__(self, config: Settings, *, in_channels: int, image_size: int) -> None:
+        nn.Module.__init__(self)
+        self.config = config
+        self.in_channels = in_channels
+        self.image_size = image_size
+        self.setup()
+        if not isinstance(getattr(self, "feature_dim", None), int):
+            raise ContractError(
+                f"{type(self).__qualname__}.setup() must set self.feature_dim, the D of its "
+                "B D features, as an int: heads and probes are sized from it"
+            )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images B C H W, normalised, to features B D."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no forward")
+
+    def export(self) -> tuple[nn.Module, dict[str, Any]]:
+        """The network to save, and how another program makes it again.
+
+        Returns:
+            A module whose ``state_dict`` becomes ``backbone.safetensors``, and a JSON-able
+            description of its maker, such as ``{"library": "timm", "model": "resnet18"}``.
+        """
+        return self, {"library": "ssl_host"}
+
+
+class Head(Component, nn.Module):
+    """A small network on top of features: a projector, a predictor.
+
+    :meth:`setup` builds the layers from ``self.in_dim`` and sets :attr:`output_dim`.
+    """
+
+    kind: ClassVar[str] = "head"
+    context: ClassVar[tuple[str, ...]] = ("in_dim",)
+
+    output_dim: int
+
+    def __init__(self, config: Settings, *, in_dim: int) -> None:
+        nn.Module.__init__(self)
+        self.config = config
+        self.in_dim = in_dim
+        self.setup()
+        if not isinstance(getattr(self, "output_dim", None), int):
+            raise ContractError(
+                f"{type(self).__qualname__}.setup() must set self.output_dim, an int: "
+                "the head that is fed by this one is sized from it"
+            )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features B ``in_dim`` to embeddings B ``output_dim``."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no forward")
+
+
+class Loss(Component, nn.Module):
+    """A scalar from embeddings. Losses that compare images gather over processes themselves."""
+
+    kind: ClassVar[str] = "loss"
+
+    def __init__(self, config: Settings) -> None:
+        nn.Module.__init__(self)
+        self.config = config
+        self.setup()
+
+    def forward(self, *embeddings: Tensor) -> Tensor:
+        """Embeddings B D each, to a scalar: the mean over this process's images."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no forward")

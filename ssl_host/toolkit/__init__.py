@@ -1,0 +1,1 @@
+"""What methods share: queues, schedules, gathering over processes, synchronised batch norm."""
