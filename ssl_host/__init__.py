@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ssl_host.hookspecs import API_VERSION as API_VERSION
     from ssl_host.hookspecs import hookimpl as hookimpl
     from ssl_host.toolkit.distributed import gather as gather
+    from ssl_host.toolkit.distributed import gather_offset as gather_offset
     from ssl_host.toolkit.distributed import shuffle_keys as shuffle_keys
     from ssl_host.toolkit.distributed import unshuffle_keys as unshuffle_keys
     from ssl_host.toolkit.queue import FeatureQueue as FeatureQueue
@@ -85,6 +86,7 @@ _HOMES = {
     "ViewSpec": "contracts.augmentation",
     "build": "api",
     "gather": "toolkit.distributed",
+    "gather_offset": "toolkit.distributed",
     "hookimpl": "hookspecs",
     "load_backbone": "api",
     "run": "api",

@@ -1,0 +1,44 @@
+"""Heads that ship with the host."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ssl_host import Head, Settings
+
+
+class MLP(Head):
+    """Linear layers; between them batch norm and ReLU.
+
+    The projectors and predictors of SimCLR (arXiv:2002.05709), BYOL (arXiv:2006.07733), SimSiam
+    (arXiv:2011.10566) and Barlow Twins (arXiv:2103.03230) differ only in these settings.
+    """
+
+    class Config(Settings):
+        hidden_dim: int = Field(2048, ge=1, le=65536, description="width of the hidden layers")
+        output_dim: int = Field(128, ge=1, le=65536, description="width of the output")
+        num_layers: int = Field(2, ge=1, le=10, description="number of linear layers")
+        hidden_norm: bool = Field(True, description="batch norm after the hidden layers")
+        last_norm: bool = Field(False, description="batch norm after the last layer")
+        last_affine: bool = Field(True, description="whether that last batch norm is affine")
+        bias: bool = Field(True, description="biases of layers that no batch norm follows")
+
+    def setup(self) -> None:
+        config = self.config
+        widths = [self.in_dim, *[config.hidden_dim] * (config.num_layers - 1), config.output_dim]
+        layers: list[nn.Module] = []
+        for i, (width, next_width) in enumerate(zip(widths, widths[1:], strict=False)):
+            last = i == config.num_layers - 1
+            norm = config.last_norm if last else config.hidden_norm
+            layers.append(nn.Linear(width, next_width, bias=config.bias and not norm))
+            if norm:
+                layers.append(nn.BatchNorm1d(next_width, affine=config.last_affine or not last))
+            if not last:
+                layers.append(nn.ReLU(inplace=True))
+        self.layers = nn.Sequential(*layers)
+        self.output_dim = config.output_dim
+
+    def forward(self, features: Tensor) -> Tensor:
+        embeddings: Tensor = self.layers(features)
+        return embeddings

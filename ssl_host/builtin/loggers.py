@@ -1,0 +1,94 @@
+"""Loggers that ship with the host."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from ssl_host import Logger, Run, Settings, UserError
+
+
+class CSV(Logger):
+    """``metrics.csv``: one row a logged step. A new column rewrites the header, losing nothing."""
+
+    class Config(Settings):
+        file: str = Field("metrics.csv", min_length=1, description="name in the run's folder")
+
+    def start(self, run: Run) -> None:
+        self.path = run.folder / self.config.file
+        self.columns = ["step"]
+        self.rows: list[dict[str, str]] = []
+        self.dirty = False
+        if self.path.exists() and run.resumed_step:
+            with self.path.open(newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file)
+                self.columns = list(reader.fieldnames or ["step"])
+                kept = [row for row in reader if (row["step"] or "").isdigit()]
+            self.rows = [row for row in kept if int(row["step"]) <= run.resumed_step]
+        self._rewrite()
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        row = {"step": str(step), **{name: f"{value:.8g}" for name, value in metrics.items()}}
+        fresh = [name for name in row if name not in self.columns]
+        self.columns += fresh
+        self.rows.append(row)
+        if fresh:
+            self._rewrite()
+        else:
+            self._append(row)
+
+    def sync(self) -> None:
+        with self.path.open("rb+") as file:
+            os.fsync(file.fileno())
+
+    def finish(self, results: Mapping[str, Any] | None) -> None:
+        self.sync()
+
+    def _append(self, row: Mapping[str, str]) -> None:
+        text = io.StringIO()
+        csv.DictWriter(text, self.columns, lineterminator="\n").writerow(row)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(text.getvalue())
+
+    def _rewrite(self) -> None:
+        beside = self.path.with_suffix(".partial")
+        with beside.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+        beside.replace(self.path)
+
+
+class TensorBoard(Logger):
+    """Event files in ``tensorboard/`` of the run's folder."""
+
+    class Config(Settings):
+        folder: str = Field("tensorboard", min_length=1, description="name in the run's folder")
+
+    def start(self, run: Run) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - optional
+        except ImportError:
+            raise UserError(
+                "[logger.tensorboard] needs the package tensorboard: pip install tensorboard"
+            ) from None
+        # purge_step hides what an earlier process logged after the checkpoint it resumes from
+        purge = run.resumed_step + 1 if run.resumed_step else None
+        self.writer = SummaryWriter(  # type: ignore[no-untyped-call]
+            str(run.folder / self.config.folder), purge_step=purge
+        )
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            self.writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+
+    def sync(self) -> None:
+        self.writer.flush()  # type: ignore[no-untyped-call]
+
+    def finish(self, results: Mapping[str, Any] | None) -> None:
+        self.writer.close()  # type: ignore[no-untyped-call]

@@ -1,0 +1,71 @@
+"""Losses that more than one method uses."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from ssl_host import Loss, Settings, gather, gather_offset
+
+
+class NegativeCosine(Loss):
+    """Minus the cosine similarity, averaged over the batch: SimSiam, arXiv:2011.10566, eq. 1.
+
+    ``loss(p, z)`` of predictions and targets B D. Who stops which gradient is the method's to
+    say; nothing is detached here.
+    """
+
+    def forward(self, p: Tensor, z: Tensor) -> Tensor:  # type: ignore[override]
+        return -functional.cosine_similarity(p, z, dim=1).mean()
+
+
+class NTXent(Loss):
+    """Normalised temperature-scaled cross entropy: SimCLR, arXiv:2002.05709, eq. 1.
+
+    ``loss(z1, z2)`` of the two views' embeddings B D; the mean over all 2B anchors, each
+    against the 2N - 1 other embeddings of all processes.
+    """
+
+    class Config(Settings):
+        temperature: float = Field(0.1, gt=0, le=100, description="temperature of the softmax")
+
+    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:  # type: ignore[override]
+        own = functional.normalize(torch.stack([z1, z2]), dim=2)
+        everything = torch.stack([gather(own[0]), gather(own[1])])
+        total = everything.shape[1]
+        logits = own.flatten(0, 1) @ everything.flatten(0, 1).T / self.config.temperature
+        place = torch.arange(len(z1), device=z1.device) + gather_offset(z1)
+        itself = torch.cat([place, place + total])
+        positive = torch.cat([place + total, place])
+        logits = logits.scatter(1, itself[:, None], float("-inf"))
+        return functional.cross_entropy(logits, positive)
+
+
+class InfoNCE(Loss):
+    """A query against its positive and negatives: arXiv:1807.03748, eq. 4, on cosines.
+
+    ``loss(query, positive, negatives)`` with queries and positives B D. With negatives K D (a
+    queue, as in MoCo, arXiv:1911.05722, eq. 1) each query sees its positive and all K. Without
+    them the other images' positives, of all processes, are the negatives (NNCLR,
+    arXiv:2104.14548, eq. 3).
+    """
+
+    class Config(Settings):
+        temperature: float = Field(0.1, gt=0, le=100, description="temperature of the softmax")
+
+    def forward(  # type: ignore[override]
+        self, query: Tensor, positive: Tensor, negatives: Tensor | None = None
+    ) -> Tensor:
+        query = functional.normalize(query, dim=1)
+        positive = functional.normalize(positive, dim=1)
+        if negatives is None:
+            logits = query @ gather(positive).T
+            target = torch.arange(len(query), device=query.device) + gather_offset(query)
+        else:
+            negatives = functional.normalize(negatives.to(query.dtype), dim=1)
+            own = (query * positive).sum(dim=1, keepdim=True)
+            logits = torch.cat([own, query @ negatives.T], dim=1)
+            target = torch.zeros(len(query), dtype=torch.int64, device=query.device)
+        return functional.cross_entropy(logits / self.config.temperature, target)

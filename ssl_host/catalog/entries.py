@@ -1,0 +1,105 @@
+"""What the catalog knows of plugins and components, without having imported a component."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ssl_host.errors import ContractError, PluginError
+
+State = Literal["ready", "broken", "blocked"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a plugin comes from.
+
+    Attributes:
+        plugin: name of the entry point.
+        distribution: name of the installed distribution.
+        version: its version.
+    """
+
+    plugin: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+@dataclass
+class Plugin:
+    """An entry point of the group ``ssl_host``, loaded or not.
+
+    Attributes:
+        reason: why it is broken or blocked, with what to do.
+        components: ``(kind, name)`` of what it has registered.
+    """
+
+    origin: Origin
+    module: str
+    state: State = "ready"
+    reason: str = ""
+    components: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered component or preset: a lazy reference with its origin."""
+
+    kind: str
+    name: str
+    reference: str
+    summary: str
+    origin: Origin
+
+    def load(self) -> Any:
+        """Import the object.
+
+        Raises:
+            PluginError: when the import fails or the object is not there; it names the
+                distribution, the reference and what went wrong.
+        """
+        module_name, _, attribute = self.reference.partition(":")
+        try:
+            found: Any = importlib.import_module(module_name)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except ContractError as error:
+            raise PluginError(f"{self.described()} breaks the plugin contract: {error}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may raise anything at import, SystemExit too
+            raise PluginError(
+                f"{self.described()} cannot be imported: {type(error).__name__}: {error} "
+                f"({_place(error)}); repair or upgrade {self.origin.distribution}, or block it "
+                f"with `-p no:{self.origin.plugin}`"
+            ) from error
+        return found
+
+    def described(self) -> str:
+        """``loss 'x' (pkg.module:Object, from ssl-plugin-x 1.0)``, for messages."""
+        return f"{self.kind} '{self.name}' ({self.reference}, from {self.origin})"
+
+
+def _place(error: BaseException) -> str:
+    """``file:line`` of the frame in which an error was raised."""
+    trace = error.__traceback__
+    place = "no place known"
+    while trace is not None:
+        filename = trace.tb_frame.f_code.co_filename
+        if "importlib" not in filename:
+            place = f"{filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f"{error.filename}:{error.lineno}"
+    return place
+
+
+def place_of(cls: type) -> str:
+    """The file in which a class is defined, for messages."""
+    module = sys.modules.get(cls.__module__)
+    return getattr(module, "__file__", None) or cls.__module__

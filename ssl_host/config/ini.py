@@ -1,0 +1,82 @@
+"""One INI file as values with their lines."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from iniconfig import IniConfig, ParseError
+
+from ssl_host.config.values import Key, Origin, Value
+from ssl_host.errors import ConfigError, Problem
+
+_COMMENT = re.compile(r"(^|\s)[#;].*$")
+_LOOKS_LIKE_KEY = re.compile(r"^[A-Za-z_][\w.]*\s*=")
+
+
+def read_ini(path: Path, layer: str) -> tuple[dict[Key, Value], dict[str, int]]:
+    """Values and section lines of a file.
+
+    Raises:
+        ConfigError: when the file cannot be read; a syntax error hides what follows it, so it
+            stands alone.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError([Problem(str(path), "no such file")]) from None
+    except IsADirectoryError:
+        raise ConfigError([Problem(str(path), "is a folder, not an INI file")]) from None
+    except UnicodeDecodeError as error:
+        message = f"is not UTF-8 text (byte {error.start}); save it as UTF-8"
+        raise ConfigError([Problem(str(path), message)]) from None
+    except OSError as error:
+        raise ConfigError([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
+    return parse_ini(text, str(path), layer)
+
+
+def parse_ini(text: str, path: str, layer: str) -> tuple[dict[Key, Value], dict[str, int]]:
+    """As :func:`read_ini`, of a text; ``path`` is for messages."""
+    try:
+        parsed = IniConfig(path, data=text)
+    except ParseError as error:
+        where = f"{path}:{error.lineno + 1}"
+        raise ConfigError([Problem(where, _explain(error.msg))]) from None
+    values: dict[Key, Value] = {}
+    lines: dict[str, int] = {}
+    problems = []
+    for name, section in parsed.sections.items():
+        lines[name] = parsed.lineof(name) or 0
+        for key, raw in section.items():
+            line = parsed.lineof(name, key) or 0
+            first, *others = [_COMMENT.sub("", part).strip() for part in raw.split("\n")]
+            swallowed = next((part for part in others if _LOOKS_LIKE_KEY.match(part)), None)
+            if swallowed is not None:
+                problems.append(
+                    Problem(
+                        f"{path}:{line}",
+                        f"[{name}] {key}: the indented line '{swallowed}' below it was read as "
+                        "part of its value; remove the indentation",
+                    )
+                )
+                continue
+            joined = " ".join([first, *others]).strip()
+            values[name, key] = Value(joined, Origin(layer, path, line), is_text=True)
+    if problems:
+        raise ConfigError(problems)
+    return values, lines
+
+
+def _explain(message: str) -> str:
+    if message == "no section header defined":
+        return (
+            "a key before the first [section]; write `[run]` above it "
+            "(older flat configs are recognised by their key ssl_method)"
+        )
+    if message.startswith("duplicate"):
+        return f"{message}; keep one of the two"
+    if message.startswith("unexpected line"):
+        return f"{message}; expected `key = value` or `[section]`"
+    if message.startswith("unexpected value continuation"):
+        return "an indented line that belongs to no key; remove the indentation"
+    return message

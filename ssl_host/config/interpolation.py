@@ -1,0 +1,65 @@
+"""``${section.key}`` and ``${env:NAME}``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ssl_host.catalog.discovery import suggestion
+from ssl_host.config.values import Key, Value, write_value
+
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+
+
+class ReferenceFault(Exception):
+    """A reference that leads nowhere."""
+
+
+def has_reference(value: Value) -> bool:
+    """Whether a value is text with a ``${...}`` in it."""
+    return value.is_text and isinstance(value.raw, str) and "${" in value.raw
+
+
+def refers_to_environment(value: Value) -> bool:
+    """Whether a value takes something from the environment."""
+    return has_reference(value) and "${env:" in value.raw
+
+
+def substitute(value: Value, table: Mapping[Key, Value], seen: tuple[Key, ...] = ()) -> Any:
+    """The value's raw content with all references replaced.
+
+    Raises:
+        ReferenceFault: for an unknown section, key or variable, or a circle.
+    """
+    if not has_reference(value):
+        return value.raw
+    whole = _REFERENCE.fullmatch(value.raw.strip())
+    if whole and not whole[1].startswith("env:"):
+        return _look_up(whole[1], table, seen)
+    text = _REFERENCE.sub(lambda m: _as_text(_look_up(m[1], table, seen)), value.raw)
+    if "${" in text:
+        raise ReferenceFault(f"{value.raw!r} has a '${{' without its '}}'")
+    return text
+
+
+def _as_text(found: Any) -> str:
+    return found if isinstance(found, str) else write_value(found)
+
+
+def _look_up(reference: str, table: Mapping[Key, Value], seen: tuple[Key, ...]) -> Any:
+    if reference.startswith("env:"):
+        name = reference[4:]
+        if name not in os.environ:
+            raise ReferenceFault(f"the environment variable {name} is not set; export {name}=...")
+        return os.environ[name]
+    section, _, key = reference.strip().rpartition(".")
+    if (section, key) in seen:
+        chain = " -> ".join(".".join(k) for k in (*seen, (section, key)))
+        raise ReferenceFault(f"references go round in a circle: {chain}")
+    if (section, key) not in table:
+        known = [".".join(k) for k in table]
+        hint = suggestion(reference, known)
+        raise ReferenceFault(f"${{{reference}}} refers to nothing{hint}")
+    return substitute(table[section, key], table, (*seen, (section, key)))

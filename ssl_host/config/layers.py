@@ -1,0 +1,123 @@
+"""The layers that a configuration is made of, lowest first, and how they are merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ssl_host.catalog.catalog import Catalog
+from ssl_host.config.ini import read_ini
+from ssl_host.config.values import Key, Origin, Value
+from ssl_host.errors import ConfigError, PluginError, Problem
+
+
+@dataclass
+class Layer:
+    """Values of one place.
+
+    Attributes:
+        lines: where the sections begin, for files.
+    """
+
+    name: str
+    values: dict[Key, Value]
+    lines: dict[str, int] = field(default_factory=dict)
+
+    def section(self, name: str) -> dict[str, Value]:
+        """Keys and values of a section."""
+        return {key: value for (section, key), value in self.values.items() if section == name}
+
+    def sections(self) -> list[str]:
+        """Section names in order, empty ones too."""
+        return list(dict.fromkeys([*(section for section, _ in self.values), *self.lines]))
+
+
+def python_layer(name: str, sections: Mapping[str, Mapping[str, Any]]) -> Layer:
+    """A layer of Python values: strings with ``${...}`` are text, the rest is taken as it is."""
+    values = {
+        (section, key): Value(raw, Origin(name), is_text=isinstance(raw, str))
+        for section, settings in sections.items()
+        for key, raw in settings.items()
+    }
+    return Layer(name, values, dict.fromkeys(sections, 0))
+
+
+def file_layer(path: Path, name: str = "file") -> Layer:
+    """A layer of an INI file."""
+    values, lines = read_ini(path, name)
+    return Layer(name, values, lines)
+
+
+def option_layer(options: Sequence[str]) -> Layer:
+    """A layer of ``-o section.key=value`` options.
+
+    Raises:
+        ConfigError: for options of another form, all at once.
+    """
+    values: dict[Key, Value] = {}
+    problems = []
+    for number, option in enumerate(options, 1):
+        target, equals, text = option.partition("=")
+        section, dot, key = target.strip().rpartition(".")
+        if not (equals and dot and section and key):
+            problems.append(
+                Problem(f"-o {option}", "expected section.key=value, such as -o run.epochs=20")
+            )
+            continue
+        origin = Origin("option", f"-o {option}", 0)
+        values[section, key] = Value(text.strip(), origin, is_text=True)
+        del number
+    if problems:
+        raise ConfigError(problems)
+    return Layer("option", values)
+
+
+def preset_layers(name: str, origin: Origin, catalog: Catalog, seen: tuple[str, ...] = ()) -> list[Layer]:
+    """The layers of a preset and of those it extends, lowest first.
+
+    Raises:
+        ConfigError: when one does not exist or they go round in a circle.
+    """
+    if name in seen:
+        chain = " -> ".join((*seen, name))
+        raise ConfigError([Problem(str(origin), f"[run] extends goes round in a circle: {chain}")])
+    try:
+        entry = catalog.find("preset", name)
+    except PluginError as error:
+        raise ConfigError([Problem(str(origin), f"[run] extends: {error}")]) from None
+    package, _, resource = entry.reference.partition(":")
+    with resources.as_file(resources.files(package).joinpath(resource)) as path:
+        layer = file_layer(path, f"preset {name}")
+    below = layer.values.pop(("run", "extends"), None)
+    lower = preset_layers(str(below.raw), below.origin, catalog, (*seen, name)) if below else []
+    return [*lower, layer]
+
+
+def merge_section(
+    layers: Iterable[Layer], section: str, alternatives: Iterable[tuple[str, ...]]
+) -> tuple[dict[str, Value], list[Problem]]:
+    """One section's values from all layers, highest winning.
+
+    A layer that names another component drops what lower layers gave the first one, and a
+    layer that gives one of several alternatives drops the lower layers' choice.
+    """
+    merged: dict[str, Value] = {}
+    problems = []
+    for layer in layers:
+        given = layer.section(section)
+        if "name" in given and "name" in merged and given["name"].raw != merged["name"].raw:
+            merged = {}
+        for group in alternatives:
+            chosen = [key for key in group if key in given]
+            if len(chosen) > 1:
+                where = str(given[chosen[-1]].origin)
+                both = " and ".join(chosen)
+                problems.append(Problem(where, f"[{section}] {both}: give one of them"))
+            if chosen:
+                for key in group:
+                    merged.pop(key, None)
+        merged.update(given)
+    return merged, problems
