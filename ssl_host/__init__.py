@@ -39,11 +39,14 @@ if TYPE_CHECKING:
     from ssl_host.errors import RunError as RunError
     from ssl_host.errors import UserError as UserError
     from ssl_host.hookspecs import API_VERSION as API_VERSION
+    from ssl_host.hookspecs import Register as Register
+    from ssl_host.hookspecs import RegisterPreset as RegisterPreset
     from ssl_host.hookspecs import hookimpl as hookimpl
     from ssl_host.toolkit.distributed import gather as gather
     from ssl_host.toolkit.distributed import gather_offset as gather_offset
     from ssl_host.toolkit.distributed import shuffle_keys as shuffle_keys
     from ssl_host.toolkit.distributed import unshuffle_keys as unshuffle_keys
+    from ssl_host.toolkit.image_files import FileImages as FileImages
     from ssl_host.toolkit.queue import FeatureQueue as FeatureQueue
     from ssl_host.toolkit.schedules import ConstantSchedule as ConstantSchedule
     from ssl_host.toolkit.schedules import CosineSchedule as CosineSchedule
@@ -66,6 +69,7 @@ _HOMES = {
     "FeatureBank": "contracts.evaluation",
     "FeatureQueue": "toolkit.queue",
     "Features": "contracts.evaluation",
+    "FileImages": "toolkit.image_files",
     "Head": "contracts.parts",
     "ImageSet": "contracts.data",
     "Logger": "contracts.logging",
@@ -75,6 +79,8 @@ _HOMES = {
     "OptimizerConfig": "contracts.optimization",
     "ParamGroup": "contracts.method",
     "Progress": "contracts.batch",
+    "Register": "hookspecs",
+    "RegisterPreset": "hookspecs",
     "Run": "contracts.logging",
     "RunError": "errors",
     "Schedule": "contracts.method",

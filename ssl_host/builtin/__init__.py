@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ssl_host import hookimpl
-from ssl_host.hookspecs import Register
+from ssl_host import Register, hookimpl
 
 ssl_host_api = 1
 

@@ -13,7 +13,7 @@ import importlib_metadata
 import pluggy
 
 from ssl_host import hookspecs
-from ssl_host.catalog.entries import Entry, Origin, Plugin, _place
+from ssl_host.catalog.entries import Entry, Origin, Plugin, fault_place
 from ssl_host.hookspecs import API_VERSION, PROJECT, REGISTRATION
 
 BUILTIN = "builtin"
@@ -50,7 +50,7 @@ def _load(plugin: Plugin, load: Callable[[], Any]) -> ModuleType | None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # contained: one plugin takes nothing else down
-        _break(plugin, f"import failed: {type(error).__name__}: {error} ({_place(error)})")
+        _break(plugin, f"import failed: {type(error).__name__}: {error} ({fault_place(error)})")
         return None
     if not isinstance(module, ModuleType):
         kind = type(module).__name__
@@ -146,7 +146,7 @@ def registrations(plugin: Plugin, module: ModuleType) -> tuple[list[Entry], list
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # contained, as above
-        _break(plugin, f"registering failed: {type(error).__name__}: {error} ({_place(error)})")
+        _break(plugin, f"registering failed: {type(error).__name__}: {error} ({fault_place(error)})")
         return [], []
     return components, presets
 

@@ -75,7 +75,7 @@ class Entry:
         except BaseException as error:  # a plugin may raise anything at import, SystemExit too
             raise PluginError(
                 f"{self.described()} cannot be imported: {type(error).__name__}: {error} "
-                f"({_place(error)}); repair or upgrade {self.origin.distribution}, or block it "
+                f"({fault_place(error)}); repair or upgrade {self.origin.distribution}, or block it "
                 f"with `-p no:{self.origin.plugin}`"
             ) from error
         return found
@@ -85,7 +85,7 @@ class Entry:
         return f"{self.kind} '{self.name}' ({self.reference}, from {self.origin})"
 
 
-def _place(error: BaseException) -> str:
+def fault_place(error: BaseException) -> str:
     """``file:line`` of the frame in which an error was raised."""
     trace = error.__traceback__
     place = "no place known"

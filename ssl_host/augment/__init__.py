@@ -1,0 +1,1 @@
+"""The batched augmentation engine: view specs in, views out."""

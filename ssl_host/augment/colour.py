@@ -1,0 +1,74 @@
+"""What a view looks like: colour jitter, grayscale, solarize. Batched, as torchvision defines them.
+
+All take images B C H W, float from 0 to 1, and B parameters. Colour needs three channels; with
+any other number, saturation, hue and grayscale leave an image as it is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_LUMA = (0.2989, 0.587, 0.114)
+
+
+def luma(images: Tensor) -> Tensor:
+    """ITU-R 601 brightness, B 1 H W."""
+    if images.shape[1] != 3:
+        return images.mean(dim=1, keepdim=True) if images.shape[1] > 1 else images
+    r, g, b = images.unbind(dim=1)
+    return (_LUMA[0] * r + _LUMA[1] * g + _LUMA[2] * b)[:, None]
+
+
+def brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Multiply by a factor a sample."""
+    return (images * _column(factor)).clamp_(0, 1)
+
+
+def contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the mean brightness of each image."""
+    mean = luma(images).mean(dim=(1, 2, 3), keepdim=True)
+    return torch.lerp(mean, images, _column(factor)).clamp_(0, 1)
+
+
+def saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the gray image."""
+    if images.shape[1] != 3:
+        return images
+    return torch.lerp(luma(images), images, _column(factor)).clamp_(0, 1)
+
+
+def hue(images: Tensor, shift: Tensor) -> Tensor:
+    """Turn the colour circle by a fraction, -0.5 to 0.5."""
+    if images.shape[1] != 3:
+        return images
+    top, argtop = images.max(dim=1)
+    bottom = images.amin(dim=1)
+    spread = top - bottom
+    r, g, b = images.unbind(dim=1)
+    safe = torch.where(spread == 0, torch.ones_like(spread), spread)
+    # hue in sixths of the circle, as torchvision's _rgb2hsv gives it
+    angle = torch.where(
+        argtop == 0,
+        (g - b) / safe,
+        torch.where(argtop == 1, 2.0 + (b - r) / safe, 4.0 + (r - g) / safe),
+    )
+    angle = (angle + 6 * shift[:, None, None]) % 6
+    # f(n) of the closed form of HSV to RGB: no branches, three channels at once
+    n = torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1)
+    k = (n + angle[:, None]) % 6
+    return top[:, None] - spread[:, None] * torch.minimum(k, 4 - k).clamp_(0, 1)
+
+
+def grayscale(images: Tensor) -> Tensor:
+    """The gray image, in as many channels."""
+    return luma(images).expand_as(images) if images.shape[1] == 3 else images
+
+
+def solarize(images: Tensor, threshold: float = 0.5) -> Tensor:
+    """Invert everything at or above the threshold."""
+    return torch.where(images >= threshold, 1 - images, images)
+
+
+def _column(values: Tensor) -> Tensor:
+    return values[:, None, None, None]

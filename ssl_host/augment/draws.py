@@ -1,0 +1,59 @@
+"""Random numbers that are a function of (seed, epoch, sample, view, parameter)."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_MASK = 2**64 - 1
+
+
+class CounterDraws:
+    """A counter-based generator for a whole batch at once.
+
+    Each number is splitmix64's finaliser (Steele et al., OOPSLA 2014, figure 15) of the five
+    coordinates, so it depends neither on the batch a sample is in nor on what was drawn before.
+
+    Args:
+        index: B, int64, the samples' numbers; its device is the numbers' device.
+    """
+
+    def __init__(self, seed: int, epoch: int, index: Tensor) -> None:
+        self._base = (seed * _GOLDEN + epoch * 0xD1B54A32D192ED03 + 0x8CB92BA72F3D8DD7) & _MASK
+        self._samples = _mix(index.to(torch.int64) * _signed(_GOLDEN) + _signed(self._base))
+
+    def bits(self, view: int, parameter: str) -> Tensor:
+        """B numbers of 63 random bits, int64, at least 0."""
+        salt = (_salt(parameter) + (view + 1) * 0xA24BAED4963EE407) & _MASK
+        return _mix(self._samples ^ _signed(salt)) & (2**63 - 1)
+
+    def uniform(self, view: int, parameter: str, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """B numbers in [low, high), float32."""
+        # The top 24 bits: exactly what a float32 holds, so that 1 is never reached.
+        unit = (self.bits(view, parameter) >> 39).to(torch.float32) * 2.0**-24
+        return unit if (low, high) == (0.0, 1.0) else low + (high - low) * unit
+
+
+@lru_cache(maxsize=4096)
+def _salt(parameter: str) -> int:
+    return int.from_bytes(hashlib.blake2b(parameter.encode(), digest_size=8).digest(), "big")
+
+
+def _signed(number: int) -> int:
+    number &= _MASK
+    return number - 2**64 if number >= 2**63 else number
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    """Logical shift to the right; torch's of int64 drags the sign along."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix(x: Tensor) -> Tensor:
+    x = (x ^ _shift(x, 30)) * _signed(0xBF58476D1CE4E5B9)
+    x = (x ^ _shift(x, 27)) * _signed(0x94D049BB133111EB)
+    return x ^ _shift(x, 31)

@@ -1,0 +1,75 @@
+"""torchvision's small sets. They are downloaded on demand, and say so when they cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from ssl_host import ArrayImages, DataError, DataSource, ImageSet, Settings
+
+
+class _Downloaded(DataSource):
+    """What the sets share: a root, a download and its failure."""
+
+    class Config(Settings):
+        root: Path = Field(Path("data"), description="folder that holds the set")
+        image_size: int = Field(32, ge=8, le=1024, description="side of a view in pixels")
+        download: bool = Field(True, description="download what is missing")
+
+    def _make(self, maker: Any, **kwargs: Any) -> Any:
+        root = str(self.config.root)
+        try:
+            return maker(root, download=self.config.download, **kwargs)
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"[data] {type(self).__name__} is not complete in {root} and could not be "
+                f"downloaded ({error}); put its archive there by hand, or set "
+                "[data] download = false and root to where it lies"
+            ) from None
+
+
+class CIFAR10(_Downloaded):
+    """50,000 + 10,000 photographs of 32 pixels, 10 classes (Krizhevsky 2009)."""
+
+    defaults: ClassVar[dict[str, dict[str, Any]]] = {}
+    mean = (0.4914, 0.4822, 0.4465)
+    std = (0.2470, 0.2435, 0.2616)
+
+    def open(self, split: str) -> ImageSet | None:
+        from torchvision import datasets  # noqa: PLC0415 - heavy
+
+        found = self._make(getattr(datasets, type(self).__name__), train=split != "test")
+        images = torch.from_numpy(np.ascontiguousarray(found.data.transpose(0, 3, 1, 2)))
+        return ArrayImages(images, torch.tensor(found.targets), tuple(found.classes))
+
+
+class CIFAR100(CIFAR10):
+    """50,000 + 10,000 photographs of 32 pixels, 100 classes (Krizhevsky 2009)."""
+
+    mean = (0.5071, 0.4865, 0.4409)
+    std = (0.2673, 0.2564, 0.2762)
+
+
+class STL10(_Downloaded):
+    """100,000 unlabelled, 5,000 + 8,000 labelled photographs of 96 pixels (Coates et al. 2011).
+
+    Pretraining sees the unlabelled and the training images, probes the training images.
+    """
+
+    class Config(_Downloaded.Config):
+        image_size: int = Field(96, ge=8, le=1024, description="side of a view in pixels")
+
+    mean = (0.4467, 0.4398, 0.4066)
+    std = (0.2603, 0.2566, 0.2713)
+
+    def open(self, split: str) -> ImageSet | None:
+        from torchvision import datasets  # noqa: PLC0415 - heavy
+
+        name = {"train": "train+unlabeled", "probe": "train", "test": "test"}[split]
+        found = self._make(datasets.STL10, split=name)
+        labels = None if split == "train" else torch.from_numpy(found.labels.astype(np.int64))
+        return ArrayImages(torch.from_numpy(found.data), labels, tuple(found.classes))

@@ -1,0 +1,1 @@
+"""Sources to splits, splits to stores, stores to batches."""

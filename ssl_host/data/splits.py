@@ -1,0 +1,98 @@
+"""What is trained on, what probes learn from, and what is held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ssl_host.contracts.data import DataSource, ImageSet
+from ssl_host.errors import DataError
+
+HOLDOUT_SEED = 20_240_601
+"""The cut is the same in every run, so that runs with different seeds share their test images."""
+
+
+class Subset(ImageSet):
+    """Some images of a set."""
+
+    def __init__(self, whole: ImageSet, chosen: Tensor) -> None:
+        self.whole = whole
+        self.chosen = chosen
+        self.labels = None if whole.labels is None else whole.labels[chosen]
+        self.classes = whole.classes
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def read(self, i: int) -> Tensor:
+        return self.whole.read(int(self.chosen[i]))
+
+    def name(self, i: int) -> str:
+        return self.whole.name(int(self.chosen[i]))
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three parts of a data set.
+
+    Attributes:
+        train: what pretraining sees.
+        probe: what evaluators learn from; ``train`` itself in most sets.
+        test: seen by neither; None where there are no labels or no images to spare.
+        notes: what was cut and why, for log and report.
+    """
+
+    train: ImageSet
+    probe: ImageSet
+    test: ImageSet | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, empty without labels."""
+        return self.probe.classes if self.probe.labels is not None else ()
+
+
+def open_splits(source: DataSource, holdout: float) -> Splits:
+    """Open a source; cut a held-out part where it has labels and none of its own.
+
+    Raises:
+        DataError: when there is nothing to train on.
+    """
+    train = source.open("train")
+    if train is None or len(train) == 0:
+        raise DataError(f"[data] {type(source).__name__} has no training images")
+    test = source.open("test")
+    probe = train
+    if train.labels is None:
+        labelled = source.open("probe")
+        if labelled is not None and labelled.labels is not None:
+            probe = labelled
+    if test is not None or probe.labels is None:
+        return Splits(train, probe, test)
+    kept, held = _cut(probe.labels, holdout)
+    if len(held) == 0:
+        note = "too few images to hold any out: evaluators that need a test split are left out"
+        return Splits(train, probe, None, (note,))
+    note = (
+        f"the data have no test split: {len(held)} of {len(probe)} images were held out, by class, "
+        "and neither pretraining nor any probe sees them"
+    )
+    part = Subset(probe, kept)
+    return Splits(part if probe is train else train, part, Subset(probe, held), (note,))
+
+
+def _cut(labels: Tensor, holdout: float) -> tuple[Tensor, Tensor]:
+    """Indices kept and held out, by class, the same in every run; a class's last stays."""
+    generator = torch.Generator().manual_seed(HOLDOUT_SEED)
+    order = torch.randperm(len(labels), generator=generator)
+    held = []
+    for label in labels.unique():
+        members = order[labels[order] == label]
+        held.append(members[: min(round(holdout * len(members)), len(members) - 1)])
+    chosen = torch.cat(held).sort().values
+    kept = torch.ones(len(labels), dtype=torch.bool)
+    kept[chosen] = False
+    return kept.nonzero().squeeze(1), chosen

@@ -1,0 +1,179 @@
+"""Decoded images in one uint8 array: an epoch is then index, copy, augment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ssl_host.contracts.data import ArrayImages, ImageSet, UnreadableImage
+from ssl_host.data.splits import Subset
+from ssl_host.errors import DataError
+
+Skipped = tuple[str, str]
+"""An image's name and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Images of one size, ready to index.
+
+    Attributes:
+        images: N C S S, uint8, in memory or memory-mapped.
+        labels: N, int64, or None.
+        kept: N, each image's number in the set it came from.
+        skipped: what could not be read.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    kept: Tensor
+    skipped: tuple[Skipped, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def array_of(images: ImageSet) -> Tensor | None:
+    """The array behind a set that has one, N C H W, or None."""
+    if isinstance(images, ArrayImages):
+        return images.images
+    if isinstance(images, Subset):
+        whole = array_of(images.whole)
+        return None if whole is None else whole[images.chosen]
+    return None
+
+
+def packed_bytes(images: ImageSet, channels: int, size: int) -> int:
+    """What a store of these images takes."""
+    return len(images) * channels * size * size
+
+
+def pack(
+    images: ImageSet,
+    channels: int,
+    size: int,
+    cache: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> Store:
+    """Decode a set once, the short side to ``size``, centre-cropped; later runs find it again.
+
+    Args:
+        images: what to decode.
+        size: side in pixels of the store's images.
+        cache: folder for the memory-mapped array.
+        progress: called with images done and in all.
+
+    Raises:
+        DataError: when nothing is readable.
+    """
+    found = array_of(images)
+    if found is not None:
+        return Store(found, images.labels, torch.arange(len(found)))
+    cache.mkdir(parents=True, exist_ok=True)
+    stem = cache / _fingerprint(images, channels, size)
+    listing = stem.with_suffix(".json")
+    if not listing.exists():
+        _write(images, channels, size, stem, progress)
+    about = json.loads(listing.read_text(encoding="utf-8"))
+    kept = torch.tensor(about["kept"], dtype=torch.int64)
+    skipped = tuple((name, reason) for name, reason in about["skipped"])
+    if len(kept) == 0:
+        raise DataError(nothing_readable(skipped))
+    # Opened for copying on write: torch wants a writable array, and nothing is written.
+    array = np.load(stem.with_suffix(".npy"), mmap_mode="c")
+    labels = None if images.labels is None else images.labels[kept]
+    return Store(torch.from_numpy(array)[: len(kept)], labels, kept, skipped)
+
+
+def nothing_readable(skipped: tuple[Skipped, ...]) -> str:
+    """The message for a set of which no image could be read."""
+    first = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
+    more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+    return f"[data] none of {len(skipped)} images could be read: {first}{more}"
+
+
+def _write(
+    images: ImageSet,
+    channels: int,
+    size: int,
+    stem: Path,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    partial = stem.with_suffix(f".{os.getpid()}.partial")
+    shape = (len(images), channels, size, size)
+    array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+    kept: list[int] = []
+    skipped: list[Skipped] = []
+
+    def decode(i: int) -> Tensor | str:
+        try:
+            return fit(images.read(i), size)
+        except UnreadableImage as error:
+            return str(error)
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for i, outcome in _in_order(pool, decode, len(images)):
+            if isinstance(outcome, str):
+                skipped.append((images.name(i), outcome))
+            else:
+                array[len(kept)] = outcome.numpy()
+                kept.append(i)
+            if progress is not None:
+                progress(i + 1, len(images))
+    array.flush()
+    del array
+    partial.replace(stem.with_suffix(".npy"))
+    beside = stem.with_suffix(f".{os.getpid()}.list")
+    beside.write_text(json.dumps({"kept": kept, "skipped": skipped}), encoding="utf-8")
+    beside.replace(stem.with_suffix(".json"))
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, decode: Callable[[int], Tensor | str], count: int
+) -> Iterator[tuple[int, Tensor | str]]:
+    """Outcomes in order, a bounded number of images in flight: Executor.map submits them all."""
+    for start in range(0, count, 512):
+        block = range(start, min(start + 512, count))
+        yield from zip(block, pool.map(decode, block), strict=True)
+
+
+def fit(image: Tensor, size: int) -> Tensor:
+    """C H W to C ``size`` ``size``: the short side resized, antialiased bicubic, then centred."""
+    _, height, width = image.shape
+    scale = size / min(height, width)
+    high, wide = max(size, round(height * scale)), max(size, round(width * scale))
+    if (high, wide) != (height, width):
+        image = functional.interpolate(
+            image[None], size=(high, wide), mode="bicubic", antialias=True
+        )[0]
+    top, left = (high - size) // 2, (wide - size) // 2
+    return image[:, top : top + size, left : left + size]
+
+
+def _fingerprint(images: ImageSet, channels: int, size: int) -> str:
+    """Changes when a file is added, removed or written, or the store's form changes."""
+    digest = hashlib.sha256(f"1 {channels} {size}".encode())
+    for path in _paths(images):
+        try:
+            state = path.stat()
+            digest.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+        except OSError:
+            digest.update(f"{path}\0gone\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _paths(images: ImageSet) -> list[Path]:
+    if isinstance(images, Subset):
+        paths = _paths(images.whole)
+        return [paths[i] for i in images.chosen.tolist()]
+    return list(getattr(images, "paths", ())) or [Path(images.name(i)) for i in range(len(images))]

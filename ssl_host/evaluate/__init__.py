@@ -1,0 +1,1 @@
+"""Features, baselines, and the evaluators run on them."""

@@ -1,0 +1,179 @@
+"""Runs evaluators on a trained network and on every baseline."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from ssl_host.augment.views import ViewMaker, evaluation_view
+from ssl_host.contracts.evaluation import Evaluator, FeatureBank, Features
+from ssl_host.data.store import Store
+from ssl_host.errors import PluginError, SslHostError
+from ssl_host.evaluate.extract import (
+    calibrated,
+    network_features,
+    pixel_features,
+    statistic_features,
+)
+
+PAIRS = 2048
+"""Images whose two views are compared for alignment."""
+
+
+@dataclass
+class Measurement:
+    """All that evaluation found.
+
+    Attributes:
+        metrics: flat names, baselines under ``random_init.``, ``pixels.``, ``statistics.``.
+        artifacts: tensors to keep, by file stem.
+        notes: sentences for the report.
+        bank: the trained network's features, for the report's pictures.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    artifacts: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    bank: FeatureBank | None = None
+
+
+def measure(
+    evaluators: Mapping[str, Evaluator],
+    encoder: nn.Module,
+    untrained: nn.Module,
+    views: ViewMaker,
+    train: Store,
+    test: Store | None,
+    num_classes: int,
+    seed: int,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Measurement:
+    """Evaluate a network and its three baselines.
+
+    Args:
+        evaluators: by instance name.
+        untrained: the same network as it was initialised.
+        tell: is told what is being measured.
+    """
+    found = Measurement()
+    device = next(encoder.parameters()).device
+
+    def prepare(images: Tensor) -> Tensor:
+        return evaluation_view(images, views.image_size, views.mean, views.std)
+
+    base = FeatureBank(
+        train=Features(torch.empty(0), train.labels),
+        test=None,
+        num_classes=num_classes,
+        seed=seed,
+        train_images=train.images,
+        test_images=None if test is None else test.images,
+        prepare=prepare,
+        augment=lambda images, index, epoch: _crop_and_flip(views, images, index, epoch, seed),
+    )
+
+    def bank_of(represent: Callable[[Tensor], Tensor], network: nn.Module | None) -> FeatureBank:
+        held = None if test is None else Features(represent(test.images), test.labels)
+        bank = replace(base, train=Features(represent(train.images), train.labels), test=held)
+        if network is None:
+            return replace(bank, train_images=None, test_images=None)
+        return replace(
+            bank,
+            encoder=lambda: copy.deepcopy(network),
+            pairs=lambda: _pairs(network, views, train.images, seed),
+        )
+
+    tell("features of the trained network")
+    found.bank = bank_of(lambda x: network_features(encoder, x, prepare, device), encoder)
+    usable = {}
+    for name, evaluator in evaluators.items():
+        reason = _reason_against(evaluator, found.bank)
+        if reason:
+            found.notes.append(f"{name} was left out: {reason}")
+            continue
+        usable[name] = evaluator
+        tell(name)
+        outcome = _evaluate(name, evaluator, found.bank)
+        found.metrics |= {_key(name, metric): value for metric, value in outcome.metrics.items()}
+        found.artifacts |= {
+            (stem if stem == name or name == "linear" else f"{name}_{stem}"): tensors
+            for stem, tensors in outcome.artifacts.items()
+        }
+        found.notes += outcome.notes
+    compared = {name: e for name, e in usable.items() if e.has_baselines}
+    if not compared:
+        return found
+    twin = calibrated(untrained.to(device), train.images, prepare, device)
+    baselines: dict[str, tuple[Callable[[Tensor], Tensor], nn.Module | None]] = {
+        "random_init": (lambda x: network_features(twin, x, prepare, device), twin),
+        "pixels": (pixel_features, None),
+        "statistics": (statistic_features, None),
+    }
+    for label, (represent, network) in baselines.items():
+        bank = bank_of(represent, network)
+        for name, evaluator in compared.items():
+            if network is None and evaluator.needs_encoder:
+                continue
+            tell(f"{name} of the baseline {label}")
+            outcome = _evaluate(name, evaluator, bank)
+            found.metrics |= {
+                f"{label}.{_key(name, metric)}": value
+                for metric, value in outcome.metrics.items()
+                if "top" in metric
+            }
+    return found
+
+
+def _key(name: str, metric: str) -> str:
+    return f"{name}.{metric}" if metric else name
+
+
+def _reason_against(evaluator: Evaluator, bank: FeatureBank) -> str:
+    if evaluator.needs_labels and bank.train.y is None:
+        return "the images have no labels"
+    if evaluator.needs_labels and bank.num_classes < 2:
+        return f"there is only {bank.num_classes} class"
+    if evaluator.needs_test and bank.test is None:
+        return "there is no held-out split"
+    return ""
+
+
+def _evaluate(name: str, evaluator: Evaluator, bank: FeatureBank):  # type: ignore[no-untyped-def]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(bank.seed)
+            return evaluator.evaluate(bank)
+    except SslHostError:
+        raise
+    except Exception as error:
+        cls = type(evaluator)
+        raise PluginError(
+            f"evaluator '{name}' ({cls.__module__}:{cls.__qualname__}) failed: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+@torch.no_grad()
+def _pairs(
+    network: nn.Module, views: ViewMaker, images: Tensor, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Features of two views of the same images, spread over the set."""
+    device = next(network.parameters()).device
+    chosen = torch.linspace(0, len(images) - 1, min(PAIRS, len(images))).long()
+    network.eval()
+    first, second = [], []
+    for part in chosen.split(256):
+        made = views(images[part].to(device), part.to(device), 0, seed)
+        first.append(network(made[0]).float().cpu())
+        second.append(network(made[min(1, len(made) - 1)]).float().cpu())
+    return torch.cat(first), torch.cat(second)
+
+
+def _crop_and_flip(
+    views: ViewMaker, images: Tensor, index: Tensor, epoch: int, seed: int
+) -> Tensor:
+    return views.crop_and_flip(images, index, epoch, seed)

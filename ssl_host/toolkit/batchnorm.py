@@ -1,0 +1,97 @@
+"""Batch norm whose statistics are those of all processes together, on any device.
+
+torch's SyncBatchNorm refuses CPU tensors; this one is written with differentiable sums, so that
+two gloo processes equal one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ssl_host.toolkit.distributed import world_size
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Synchronised batch norm (Ioffe & Szegedy, arXiv:1502.03167, over the global batch)."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"expected at least 2 dimensions (B C ...), got {input.dim()}")
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or world_size() == 1:
+            return super().forward(input)
+        axes = [0, *range(2, input.dim())]
+        shape = [1, -1, *[1] * (input.dim() - 2)]
+        values = input if input.dtype == torch.float64 else input.float()
+        count = torch.full((1,), values.numel() / values.shape[1], device=values.device)
+        sums = torch.cat([values.sum(dim=axes), count.to(values.dtype)])
+        total: Tensor = _SumOverProcesses.apply(sums)  # type: ignore[no-untyped-call]
+        number = total[-1].detach()
+        mean = total[:-1] / number
+        # Two passes: E[x²] - E[x]² loses half of the digits where the mean is large.
+        centred = values - mean.view(shape)
+        squares: Tensor = _SumOverProcesses.apply(  # type: ignore[no-untyped-call]
+            centred.square().sum(dim=axes)
+        )
+        variance = squares / number
+        self._track(mean.detach(), variance.detach(), number)
+        normal = centred * torch.rsqrt(variance + self.eps).view(shape)
+        if self.affine:
+            normal = normal * self.weight.view(shape) + self.bias.view(shape)
+        return normal.to(input.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, number: Tensor) -> None:
+        if not self.track_running_stats:
+            return
+        assert self.num_batches_tracked is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        self.num_batches_tracked += 1
+        rate = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        unbiased = variance * (number / (number - 1).clamp(min=1))
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), rate)
+
+
+def synchronise_batchnorm(module: nn.Module) -> nn.Module:
+    """Replace every batch norm by a synchronised one with the same parameters and buffers."""
+    if isinstance(module, _BatchNorm) and not isinstance(module, SyncBatchNorm):
+        # Created without memory of its own: it takes over parameters and buffers as they are.
+        twin = SyncBatchNorm(
+            module.num_features,
+            module.eps,
+            module.momentum,
+            module.affine,
+            module.track_running_stats,
+            device="meta",
+        )
+        twin._parameters = module._parameters
+        twin._buffers = module._buffers
+        twin.training = module.training
+        return twin
+    for name, child in module.named_children():
+        fresh = synchronise_batchnorm(child)
+        if fresh is not child:
+            setattr(module, name, fresh)
+    return module

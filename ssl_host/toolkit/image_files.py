@@ -1,0 +1,123 @@
+"""Images in files, of any format and state that a folder may hold."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from ssl_host.contracts.data import ImageSet, UnreadableImage
+
+LARGEST_SIDE = 20_000
+"""Pixels; a larger image is refused before it is decoded, for it would take gigabytes."""
+
+
+class FileImages(ImageSet):
+    """Image files, decoded when read.
+
+    Args:
+        paths: the files.
+        labels: N, int64, or None.
+        classes: names in the order of the labels.
+        channels: 3 converts everything to RGB, 1 to gray.
+        root: folder that names in messages are relative to.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".bmp",
+        ".gif",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+    )
+    """Endings of the file names that are taken for images."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        labels: Tensor | None = None,
+        classes: tuple[str, ...] = (),
+        channels: int = 3,
+        root: Path | None = None,
+    ) -> None:
+        self.paths = list(paths)
+        self.labels = labels
+        self.classes = classes
+        self.channels = channels
+        self.root = root
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, i: int) -> str:
+        path = self.paths[i]
+        return str(path.relative_to(self.root) if self.root else path)
+
+    def read(self, i: int) -> Tensor:
+        return read_image(self.paths[i], self.channels)
+
+
+def read_image(path: Path, channels: int = 3) -> Tensor:
+    """A file as uint8 C H W: first frame, turned as its EXIF data say, 16 bits scaled to 8.
+
+    Raises:
+        UnreadableImage: for whatever is wrong with it, in a few words.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Only sizes beyond LARGEST_SIDE are refused, and by the check below.
+            warnings.simplefilter("ignore")
+            return _decode(path, channels)
+    except UnreadableImage:
+        raise
+    except FileNotFoundError:
+        raise UnreadableImage("the file is gone") from None
+    except PermissionError:
+        raise UnreadableImage("no permission to read it") from None
+    except Exception as error:  # Pillow's decoders raise a dozen types, SyntaxError among them
+        if path.exists() and path.stat().st_size == 0:
+            raise UnreadableImage("the file is empty") from None
+        text = str(error).replace(f"'{path}'", "it").replace(str(path), "it")
+        raise UnreadableImage(f"cannot be decoded: {text or type(error).__name__}") from None
+
+
+def _decode(path: Path, channels: int) -> Tensor:
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with Image.open(path) as image:
+            if max(image.size) > LARGEST_SIDE:
+                width, height = image.size
+                raise UnreadableImage(
+                    f"is {width} x {height} pixels, and {LARGEST_SIDE} a side is the limit"
+                )
+            image.seek(0)
+            image.load()
+            upright = ImageOps.exif_transpose(image) or image
+            return _to_tensor(upright, channels)
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _to_tensor(image: Image.Image, channels: int) -> Tensor:
+    if image.mode.startswith(("I", "F")):  # 16 or 32 bits: Pillow would clip them to 255
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if values.max(initial=0) > 255 else 255.0
+        image = Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+    if image.mode in ("LA", "PA", "RGBA", "P") and "transparency" in image.info:
+        image = image.convert("RGBA")
+    array = np.array(image.convert("L" if channels == 1 else "RGB"))
+    if array.size == 0:
+        raise UnreadableImage("has no pixels")
+    return torch.from_numpy(array.reshape(*array.shape[:2], channels)).permute(2, 0, 1)
+

@@ -1,0 +1,1 @@
+"""Training on pytorch-lightning: the one module, its callbacks, the checkpoints."""

@@ -1,0 +1,255 @@
+"""Trains an experiment from wherever its folder's last checkpoint left it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.strategies import DDPStrategy, Strategy
+from rich.console import Console
+
+from ssl_host.compose import Experiment
+from ssl_host.contracts.logging import Run
+from ssl_host.data.batches import EpochPlan, RawBatch
+from ssl_host.toolkit.batchnorm import synchronise_batchnorm
+from ssl_host.train.keeper import Keeper
+from ssl_host.train.module import PretrainModule
+from ssl_host.train.probe import OnlineProbe
+from ssl_host.train.progress import ProgressBar
+from ssl_host.train.state import read_newest
+
+MakeLoader = Callable[[EpochPlan], Any]
+"""Makes the loader of a plan: an object with ``epoch`` and ``start`` that iterates batches."""
+
+
+@dataclass
+class Training:
+    """The outcome of a training.
+
+    Attributes:
+        images_per_s: training images over the time that this process trained; None if it
+            had nothing left to do.
+        data_wait_fraction: part of that time in which the step waited for images.
+    """
+
+    module: PretrainModule
+    probe: OnlineProbe | None
+    is_first: bool
+    images_per_s: float | None = None
+    data_wait_fraction: float | None = None
+
+
+class _Timed:
+    """A loader that notes how long its user waited."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+        self.waited = 0.0
+
+    def __iter__(self) -> Iterator[RawBatch]:
+        source = iter(self.loader)
+        while True:
+            start = time.perf_counter()
+            batch = next(source, None)
+            self.waited += time.perf_counter() - start
+            if batch is None:
+                return
+            yield batch
+
+
+class _Module(PretrainModule):
+    """The module with its loader: made once the processes are there."""
+
+    make_loader: MakeLoader
+    timed: _Timed
+
+    def setup(self, stage: str) -> None:
+        trainer = self.trainer
+        self.plan = replace(self.plan, rank=trainer.global_rank, world_size=trainer.world_size)
+
+    def train_dataloader(self) -> Any:
+        loader = self.make_loader(self.plan)
+        loader.epoch, loader.start = self.epoch, self.step_in_epoch
+        self.timed = _Timed(loader)
+        return self.timed
+
+
+def fit(
+    experiment: Experiment,
+    make_loader: MakeLoader,
+    num_images: int,
+    num_classes: int,
+    folder: Path,
+    run: Run,
+    console: Console,
+    callbacks: Sequence[pl.Callback] = (),
+) -> Training:
+    """Train to the end, going on from the folder's newest sound checkpoint.
+
+    Raises:
+        RunError: when a number is not finite.
+        Preempted: when a signal asked for the end; the state is written.
+    """
+    config = experiment.config
+    world_size = _world_size(experiment)
+    torch.set_num_threads(int(config.trainer.num_threads))
+    plan = EpochPlan(
+        num_images,
+        config.run.batch_size,
+        config.run.seed,
+        config.trainer.accumulate,
+        world_size=world_size,
+    )
+    probe = None
+    if config.probe.enabled and num_classes:
+        dim = experiment.method.backbone.feature_dim
+        probe = OnlineProbe(config.probe, dim, num_classes, config.run.seed)
+    module = _Module(experiment, replace(plan, world_size=1) if world_size == 1 else plan, probe)
+    module.make_loader = make_loader
+    resumed, complaints = read_newest(folder)
+    for complaint in complaints:
+        console.print(f"warning: {complaint}", style="yellow", highlight=False)
+    if resumed is not None:
+        module.method.load_state_dict(resumed["method"])
+        module.step = int(resumed["step"])
+        module.epoch = int(resumed["epoch"])
+        module.step_in_epoch = int(resumed["step_in_epoch"])
+        module.method.progress = replace(
+            module.method.progress, step=module.step, total_steps=module.total_steps
+        )
+    if module.epoch >= config.run.epochs:
+        if probe is not None and resumed is not None and resumed["probe"] is not None:
+            probe.load_state_dict(resumed["probe"])
+        return Training(module, probe, is_first=True)
+    _prepare_network(module, config.trainer.accelerator, world_size)
+    loggers = experiment.loggers
+    with _signals() as requested, _quiet_lightning():
+        keeper = Keeper(
+            folder,
+            config.checkpoint,
+            loggers if pl.utilities.rank_zero_only.rank == 0 else {},
+            config.trainer.log_every,
+            lambda text: console.print(text, style="yellow", highlight=False),
+            requested.is_set,
+            resumed,
+        )
+        trainer = _trainer(experiment, [keeper, ProgressBar(console, keeper), *callbacks])
+        _count_from(trainer, module)
+        if trainer.is_global_zero:
+            for logger in loggers.values():
+                logger.start(replace(run, resumed_step=module.step))
+        else:
+            keeper.loggers = {}
+        begun, first_step = time.perf_counter(), module.step
+        trainer.fit(module)
+        spent = time.perf_counter() - begun
+    images = (module.step - first_step) * config.run.batch_size
+    return Training(
+        module, probe, trainer.is_global_zero, images / spent, min(1.0, module.timed.waited / spent)
+    )
+
+
+def _world_size(experiment: Experiment) -> int:
+    trainer = experiment.config.trainer
+    devices = trainer.devices
+    local = len(devices) if isinstance(devices, list) else int(devices)
+    return local * trainer.num_nodes
+
+
+def _prepare_network(module: PretrainModule, accelerator: str, world_size: int) -> None:
+    if world_size > 1 and module.method.sync_batchnorm:
+        if accelerator == "cuda":
+            module.method = torch.nn.SyncBatchNorm.convert_sync_batchnorm(module.method)
+        else:
+            synchronise_batchnorm(module.method)
+    if module.channels_last:
+        module.method.to(memory_format=torch.channels_last)
+    if module.experiment.config.trainer.compile == "on":
+        module.method.compile()
+
+
+def _trainer(experiment: Experiment, callbacks: list[pl.Callback]) -> pl.Trainer:
+    settings = experiment.config.trainer
+    return pl.Trainer(
+        accelerator="gpu" if settings.accelerator == "cuda" else settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=_strategy(experiment),
+        precision=settings.precision,  # type: ignore[arg-type]
+        max_epochs=experiment.config.run.epochs,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.gradient_clip,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        use_distributed_sampler=False,
+    )
+
+
+def _strategy(experiment: Experiment) -> str | Strategy:
+    settings = experiment.config.trainer
+    if settings.strategy == "fsdp":
+        return "fsdp"
+    if _world_size(experiment) == 1:
+        return "auto"
+    backend = "nccl" if settings.accelerator == "cuda" else "gloo"
+    # Buffers are momentum networks' and queues', equal on all processes, and statistics, which
+    # are synchronised or, for MoCo, meant to differ: nothing is to be broadcast.
+    return DDPStrategy(process_group_backend=backend, broadcast_buffers=False)
+
+
+def _count_from(trainer: pl.Trainer, module: PretrainModule) -> None:
+    """Let Lightning's counters, which callbacks and loggers read, go on from the checkpoint."""
+    progress = trainer.fit_loop.epoch_progress
+    for counter in (progress.current, progress.total):
+        counter.ready = counter.started = counter.processed = counter.completed = module.epoch
+    steps = trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step
+    steps.total.ready = steps.total.completed = module.step
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """Turn SIGTERM and SLURM's SIGUSR1 into a flag that is read between steps."""
+    requested = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield requested
+        return
+    before = {}
+    for name in ("SIGTERM", "SIGUSR1"):
+        number = getattr(signal, name, None)
+        if number is not None:
+            before[number] = signal.signal(number, lambda *_: requested.set())
+    try:
+        yield requested
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Lightning's banners and advice on what is meant as it is."""
+    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,0 +1,125 @@
+"""A run's folder: whose it is, and who is in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ssl_host.config.ini import parse_ini
+from ssl_host.config.resolved import Resolved
+from ssl_host.errors import ConfigError, RunFolderError
+
+PLACE_ONLY = {("run", "dir"), ("run", "name"), ("loader", "num_workers"), ("loader", "cache_dir")}
+"""Settings that say where and by how many, and change nothing about the outcome."""
+
+
+class RunFolder:
+    """The folder of one run; a context in which no other process may use it.
+
+    Args:
+        path: ``runs/NAME``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_file = path / "config.ini"
+        self.results_file = path / "results.json"
+        self.checkpoints = path / "checkpoints"
+        self._lock = FileLock(path / ".lock")
+
+    def __enter__(self) -> RunFolder:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            # The kernel drops the lock of a process that dies: none is ever left in the way.
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise RunFolderError(
+                f"{self.path} is in use by another process; wait for it, stop it, or give this "
+                "run another name with -o run.name=..."
+            ) from None
+        except OSError as error:
+            raise RunFolderError(
+                f"{self.path} cannot be written: {error.strerror}; choose another "
+                "folder with -o run.dir=..."
+            ) from None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+    def results(self) -> dict[str, Any] | None:
+        """What ``results.json`` holds, or None while the run is not finished."""
+        try:
+            found: dict[str, Any] = json.loads(self.results_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found
+
+    def adopt(self, config: Resolved) -> Resolved:
+        """Make the folder this configuration's, or check that it is.
+
+        What an earlier process settled for an ``auto`` stays as it was.
+
+        Raises:
+            RunFolderError: when the folder holds a run of another configuration; it lists the
+                changed keys.
+        """
+        if not self.config_file.exists():
+            self.write_text("config.ini", config.to_ini())
+            return config
+        try:
+            text = self.config_file.read_text(encoding="utf-8")
+            stored, _ = parse_ini(text, str(self.config_file), "run folder")
+        except (ConfigError, UnicodeDecodeError) as error:
+            raise RunFolderError(f"{error}\nuse --fresh to begin anew") from None
+        fresh, _ = parse_ini(config.to_ini(), "config.ini", "file")
+        changed = []
+        for key in dict.fromkeys([*stored, *fresh]):
+            old, new = (str(t[key].raw) if key in t else "(unset)" for t in (stored, fresh))
+            if old != new and key not in PLACE_ONLY:
+                settled = key in config.shown and config.shown[key].origin.layer.startswith("auto")
+                if settled:
+                    value = type(config.shown[key].value)(old) if old.isdigit() else old
+                    value = {"True": True, "False": False}.get(old, value)
+                    config = config.with_value(*key, value, "run folder")
+                else:
+                    changed.append(f"  [{key[0]}] {key[1]}: was {old}, is {new}")
+        if changed:
+            listing = "\n".join(changed)
+            raise RunFolderError(
+                f"{self.path} holds a run with another configuration:\n{listing}\n"
+                "give this run another name with -o run.name=..., or use --fresh to begin anew "
+                "(the old run is moved aside)"
+            )
+        return config
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a file beside and rename it."""
+        partial = self.path / f"{name}.partial"
+        partial.write_text(text, encoding="utf-8")
+        return partial.replace(self.path / name)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Write JSON, readable by people too."""
+        return self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def move_aside(path: Path) -> Path | None:
+    """Rename an existing run folder to ``NAME.old-N``; nothing is deleted."""
+    if not path.exists():
+        return None
+    number = 1
+    while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    return aside

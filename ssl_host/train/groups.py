@@ -1,0 +1,69 @@
+"""A method's parameter groups as a torch optimizer takes them, and their rates per step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ssl_host.contracts.method import Method
+from ssl_host.contracts.optimization import Optimizer, Scheduler
+from ssl_host.errors import PluginError
+
+
+def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.optim.Optimizer:
+    """The optimizer over the method's groups, each split by whether it decays.
+
+    Raises:
+        PluginError: when a trainable parameter is in no group, or in two.
+    """
+    settings = optimizer.config
+    groups: list[dict[str, Any]] = []
+    seen: dict[int, str] = {}
+    names = {id(p): name for name, p in method.trainable_parameters()}
+    for group in method.param_groups():
+        decay = settings.weight_decay if group.weight_decay is None else group.weight_decay
+        split: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for name, parameter in group.params:
+            if id(parameter) in seen:
+                raise PluginError(f"parameter {name} is in the groups {seen[id(parameter)]} and {group.name}")
+            seen[id(parameter)] = group.name
+            decays = decay > 0 and (settings.decay == "all" or parameter.ndim > 1)
+            split[decays].append(parameter)
+        for decays, params in split.items():
+            if params:
+                groups.append(
+                    {
+                        "params": params,
+                        "lr": lr * group.lr_scale,
+                        "weight_decay": decay if decays else 0.0,
+                        "peak_lr": lr * group.lr_scale,
+                        "constant": group.schedule == "constant",
+                        "name": group.name,
+                    }
+                )
+    missing = [name for key, name in names.items() if key not in seen]
+    if missing:
+        raise PluginError(
+            f"{type(method).__qualname__}.param_groups() leaves out {', '.join(missing[:5])}; "
+            "every trainable parameter belongs to one group"
+        )
+    return optimizer.create(groups)
+
+
+def set_rates(
+    optimizer: torch.optim.Optimizer,
+    scheduler: Scheduler,
+    step: int,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> float:
+    """Set every group's rate for optimizer step ``step``; returns the first scheduled one."""
+    factor = scheduler.factor(step, total_steps, steps_per_epoch)
+    shown = None
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * (1.0 if group["constant"] else factor)
+        if shown is None and not group["constant"]:
+            shown = group["lr"]
+    return float(optimizer.param_groups[0]["lr"] if shown is None else shown)

@@ -1,0 +1,165 @@
+"""The one LightningModule: batch to views, views to loss, and what moves after each step."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from ssl_host.compose import Experiment
+from ssl_host.contracts.batch import Batch, StepOutput
+from ssl_host.data.batches import EpochPlan, RawBatch
+from ssl_host.errors import NonFiniteError, PluginError, SslHostError
+from ssl_host.catalog.entries import fault_place
+from ssl_host.train.groups import make_optimizer, set_rates
+from ssl_host.train.probe import OnlineProbe
+
+
+class PretrainModule(pl.LightningModule):
+    """Trains a method. All state that outlives a step is reached by ``train.state``.
+
+    Attributes:
+        step: optimizer steps done.
+        epoch: the running epoch, from 0.
+        step_in_epoch: optimizer steps of it that are done.
+    """
+
+    def __init__(self, experiment: Experiment, plan: EpochPlan, probe: OnlineProbe | None) -> None:
+        super().__init__()
+        config = experiment.config
+        self.experiment = experiment
+        self.method = experiment.method
+        self.plan = plan
+        self.probe = probe
+        self.seed = config.run.seed
+        self.total_steps = max(1, config.run.epochs * plan.steps)
+        self.step = 0
+        self.epoch = 0
+        self.step_in_epoch = 0
+        self.rate = 0.0
+        self.last_loss: Tensor | None = None
+        self.last_logs: dict[str, Tensor | float] = {}
+        self.last_features: Tensor | None = None
+        self.channels_last = config.trainer.channels_last is True
+        self._out: StepOutput | None = None
+        self._dropout_seed = _stable_seed(self.seed, plan.rank)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        config = self.experiment.config
+        lr = self.experiment.optimizer.learning_rate(config.run.batch_size)
+        return make_optimizer(self.method, self.experiment.optimizer, lr)
+
+    def transfer_batch_to_device(
+        self, batch: RawBatch, device: torch.device, dataloader_idx: int
+    ) -> RawBatch:
+        return batch.to(device, non_blocking=True)
+
+    def training_step(self, raw: RawBatch, batch_idx: int) -> Tensor:
+        self._seed_step(batch_idx)
+        batch = self.make_batch(raw)
+        try:
+            out = self.method.step(batch)
+        except (SslHostError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            raise PluginError(self._fault(batch, error)) from error
+        self._check(out, raw)
+        self._out = out
+        self.last_loss, self.last_logs = out.loss.detach(), dict(out.logs)
+        self.last_features = out.features
+        if self.probe is not None and out.features is not None and raw.labels is not None:
+            self.probe.step(out.features, raw.labels)
+        return out.loss
+
+    def make_batch(self, raw: RawBatch) -> Batch:
+        """Views of raw images, in this run's random numbers."""
+        maker = self.experiment.views
+        with torch.no_grad():
+            if isinstance(raw.images, Tensor):
+                views = maker(raw.images, raw.index, raw.epoch, self.seed)
+            else:
+                views = maker.finish(raw.images, raw.index, raw.epoch, self.seed)
+            if self.channels_last:
+                views = [view.contiguous(memory_format=torch.channels_last) for view in views]
+            if self.dtype == torch.float64:
+                views = [view.double() for view in views]
+        labels = raw.labels if self.method.uses_labels else None
+        return Batch(views, raw.index, labels, maker.num_global)
+
+    def _seed_step(self, batch_idx: int) -> None:
+        # Dropout and stochastic depth are a function of the step, not of the process's past.
+        seed = (self._dropout_seed + self.step * self.plan.parts + batch_idx % self.plan.parts)
+        if self.device.type == "cuda":
+            torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
+
+    def _check(self, out: StepOutput, raw: RawBatch) -> None:
+        if not isinstance(out, StepOutput):
+            raise PluginError(
+                f"{type(self.method).__qualname__}.step returned {type(out).__name__}; "
+                "return StepOutput(loss, features=...)"
+            )
+        # On a GPU reading the loss would wait for it; there the watch reads it when it logs.
+        if out.loss.device.type == "cpu" and not torch.isfinite(out.loss):
+            self.stop_non_finite("loss", float(out.loss), raw)
+
+    def stop_non_finite(self, what: str, value: float, raw: RawBatch | None = None) -> None:
+        """Stop with a diagnosis.
+
+        Raises:
+            NonFiniteError: always.
+        """
+        images = ""
+        if raw is not None:
+            first = ", ".join(str(i) for i in raw.index[:8].tolist())
+            images = f"; the batch began with the training images {first}"
+        raise NonFiniteError(
+            f"the {what} became {value} at step {self.step} (epoch {self.epoch}), with a learning "
+            f"rate of {self.rate:.3g}{images}. A smaller [optimizer] lr or base_lr, a longer "
+            "[scheduler] warmup_epochs, [trainer] gradient_clip = 1.0 or precision = 32-true "
+            "usually helps; the last checkpoint is kept"
+        )
+
+    def _fault(self, batch: Batch, error: Exception) -> str:
+        part = self.experiment.config.parts["method"]
+        shapes = ", ".join("x".join(map(str, view.shape)) for view in batch.views)
+        return (
+            f"{part.entry.described()} failed in step {self.step}: {type(error).__name__}: {error} "
+            f"({fault_place(error)}); the views were {shapes}"
+        )
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        config = self.experiment
+        self.rate = set_rates(
+            getattr(optimizer, "optimizer", optimizer),
+            config.scheduler,
+            self.step,
+            self.total_steps,
+            self.plan.steps,
+        )
+        optimizer.step(closure=optimizer_closure)
+        assert self._out is not None
+        self.method.advance(self._out, self.step, self.total_steps, self.epoch)
+        self._out = None
+        self.step += 1
+        self.step_in_epoch += 1
+
+    def optimizer_zero_grad(
+        self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer
+    ) -> None:
+        optimizer.zero_grad(set_to_none=True)
+
+
+def _stable_seed(seed: int, rank: int) -> int:
+    digest = hashlib.blake2b(f"{seed} {rank}".encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "big")

@@ -1,0 +1,104 @@
+"""Checkpoints: everything that is state, written beside and renamed, with a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ssl_host.errors import CheckpointError
+
+FORMAT = 1
+_NAME = re.compile(r"^step-(\d{9})\.ckpt$")
+
+
+def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
+    """Write ``step-N.ckpt`` and its ``.sha256`` so that a crash leaves either all or nothing.
+
+    Args:
+        keep: how many of the newest stay.
+
+    Raises:
+        CheckpointError: when it cannot be written; those before it are untouched.
+    """
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
+    payload = buffer.getbuffer()
+    path = folder / f"step-{step:09d}.ckpt"
+    digest = hashlib.sha256(payload).hexdigest()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(path.with_suffix(".sha256"), f"{digest}  {path.name}\n".encode())
+        _write(path, payload)
+    except OSError as error:
+        for partial in folder.glob("*.partial"):
+            partial.unlink(missing_ok=True)
+        last = checkpoints(folder)
+        kept = f"; the last good one is {last[-1].name}" if last else ""
+        raise CheckpointError(
+            f"the checkpoint {path} could not be written: {error.strerror}{kept}. "
+            "Free some space and give the same command again: the run goes on from there"
+        ) from None
+    for old in checkpoints(folder)[:-keep]:
+        old.unlink(missing_ok=True)
+        old.with_suffix(".sha256").unlink(missing_ok=True)
+    return path
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The folder's checkpoints, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _NAME.match(path.name))
+
+
+def read_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest sound checkpoint, and a sentence for each damaged one that was passed over."""
+    warnings = []
+    for path in reversed(checkpoints(folder)):
+        try:
+            return read_checkpoint(path), warnings
+        except CheckpointError as error:
+            warnings.append(f"{error}; the one before it is taken")
+    return None, warnings
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's state, after its checksum has been found right. No code in it is run.
+
+    Raises:
+        CheckpointError: when it is torn, damaged or not one of ours.
+    """
+    try:
+        stated = path.with_suffix(".sha256").read_text(encoding="ascii").split()[0]
+        payload = path.read_bytes()
+    except (OSError, IndexError, UnicodeDecodeError):
+        raise CheckpointError(f"{path.name} has no readable checksum beside it") from None
+    if hashlib.sha256(payload).hexdigest() != stated:
+        raise CheckpointError(f"{path.name} is damaged: its checksum does not agree")
+    state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    if state.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path.name} is of format {state.get('format')}, and this version reads {FORMAT}"
+        )
+    return state
+
+
+def _write(path: Path, payload: bytes | memoryview) -> None:
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(payload)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
