@@ -61,7 +61,8 @@ class Evaluation:
 
     Attributes:
         metrics: flat names without the evaluator's own, accuracies from 0 to 1
-            (``{"top1": 0.9}`` becomes ``linear.top1``).
+            (``{"top1": 0.9}`` becomes ``linear.top1``). An empty name is the instance's alone:
+            ``{"": 41.2}`` becomes ``rankme``.
         artifacts: tensors to keep, by file name without suffix (``linear`` becomes
             ``linear.safetensors``).
         notes: sentences for the report.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_host.augment.views import ViewMaker, evaluation_view
-from ssl_host.contracts.evaluation import Evaluator, FeatureBank, Features
+from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, Features
 from ssl_host.data.store import Store
 from ssl_host.errors import PluginError, SslHostError
 from ssl_host.evaluate.extract import (
@@ -142,7 +142,7 @@ def _reason_against(evaluator: Evaluator, bank: FeatureBank) -> str:
     return ""
 
 
-def _evaluate(name: str, evaluator: Evaluator, bank: FeatureBank):  # type: ignore[no-untyped-def]
+def _evaluate(name: str, evaluator: Evaluator, bank: FeatureBank) -> Evaluation:
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(bank.seed)
