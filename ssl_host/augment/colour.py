@@ -62,7 +62,8 @@ def hue(images: Tensor, shift: Tensor) -> Tensor:
 
 def grayscale(images: Tensor) -> Tensor:
     """The gray image, in as many channels."""
-    return luma(images).expand_as(images) if images.shape[1] == 3 else images
+    # Contiguous: later operations write chosen rows in place, which an expanded view refuses.
+    return luma(images).expand_as(images).contiguous() if images.shape[1] == 3 else images
 
 
 def solarize(images: Tensor, threshold: float = 0.5) -> Tensor:

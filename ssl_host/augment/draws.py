@@ -8,6 +8,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ssl_host.contracts.augmentation import Draws
+
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 2**64 - 1
 
@@ -36,6 +38,21 @@ class CounterDraws:
         # The top 24 bits: exactly what a float32 holds, so that 1 is never reached.
         unit = (self.bits(view, parameter) >> 39).to(torch.float32) * 2.0**-24
         return unit if (low, high) == (0.0, 1.0) else low + (high - low) * unit
+
+
+class ChunkedDraws:
+    """Draws for a whole batch, handed out by chunk: a number is hashed once."""
+
+    def __init__(self, draws: Draws) -> None:
+        self.draws = draws
+        self.part = slice(None)
+        self._kept: dict[tuple[int, str, float, float], Tensor] = {}
+
+    def uniform(self, view: int, parameter: str, low: float = 0.0, high: float = 1.0) -> Tensor:
+        key = (view, parameter, low, high)
+        if key not in self._kept:
+            self._kept[key] = self.draws.uniform(*key)
+        return self._kept[key][self.part]
 
 
 @lru_cache(maxsize=4096)

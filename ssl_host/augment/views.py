@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_host.augment import blur, colour
-from ssl_host.augment.draws import CounterDraws
-from ssl_host.augment.geometry import affine, crop_boxes, crop_resize
+from ssl_host.augment.apply import crop_bytes, cropped, recolour, resized
+from ssl_host.augment.draws import ChunkedDraws, CounterDraws
 from ssl_host.augment.specs import expand
 from ssl_host.contracts.augmentation import Augmentation, Draws, ViewSpec
 from ssl_host.errors import ContractError
@@ -96,7 +95,7 @@ class ViewMaker:
         draws = self._draws(images, index, epoch, seed)
         if self.form == "view_specs":
             return [
-                self._in_chunks(images, draws, number, spec, _cropped)
+                self._in_chunks(images, draws, number, spec, cropped)
                 for number, spec in enumerate(self.specs)
             ]
         return self._foreign(images, draws, index, epoch, seed)
@@ -107,9 +106,14 @@ class ViewMaker:
         """Views of crops that a decoder has cut already: one uint8 B C S S tensor a view."""
         draws = self._draws(crops[0], index, epoch, seed)
         return [
-            self._in_chunks(crop, draws, number, spec, _resized)
+            self._in_chunks(crop, draws, number, spec, resized)
             for number, (crop, spec) in enumerate(zip(crops, self.specs, strict=True))
         ]
+
+    def crops(self, image: Tensor, index: Tensor, epoch: int, seed: int) -> list[Tensor]:
+        """Each view's crop of one image 1 C H W of any size, uint8; :meth:`finish` does the rest."""
+        draws = CounterDraws(seed, epoch, index)
+        return [crop_bytes(image, draws, i, spec) for i, spec in enumerate(self.specs)]
 
     def crop_and_flip(self, images: Tensor, index: Tensor, epoch: int, seed: int) -> Tensor:
         """A random crop and flip alone, normalised: what the augmented linear protocol sees.
@@ -126,7 +130,7 @@ class ViewMaker:
             flip=first.flip,
         )
         draws = self._draws(images, index, epoch, seed)
-        return self._in_chunks(images, draws, 0, spec, _cropped)
+        return self._in_chunks(images, draws, 0, spec, cropped)
 
     def _draws(self, images: Tensor, index: Tensor | None, epoch: int, seed: int) -> CounterDraws:
         if index is None:
@@ -147,7 +151,7 @@ class ViewMaker:
         rows = max(1, CHUNK_BYTES // a_image) if images.device.type == "cpu" else len(images)
         mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
         scale = 1 / torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
-        memo = _Memo(draws)
+        memo = ChunkedDraws(draws)
         for start in range(0, len(images), rows):
             part = slice(start, min(start + rows, len(images)))
             memo.part = part
@@ -173,134 +177,6 @@ class ViewMaker:
         mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
         return [(view - mean) / std for view in made]
-
-
-class _Memo:
-    """Draws for a whole batch, handed out by chunk: a number is hashed once."""
-
-    def __init__(self, draws: Draws) -> None:
-        self.draws = draws
-        self.part = slice(None)
-        self._kept: dict[tuple[int, str, float, float], Tensor] = {}
-
-    def uniform(self, view: int, parameter: str, low: float = 0.0, high: float = 1.0) -> Tensor:
-        key = (view, parameter, low, high)
-        if key not in self._kept:
-            self._kept[key] = self.draws.uniform(*key)
-        return self._kept[key][self.part]
-
-
-def _cropped(images: Tensor, draws: Draws, number: int, spec: ViewSpec) -> Tensor:
-    height, width = images.shape[2:]
-    if spec.crop_scale == (1.0, 1.0):
-        box = torch.tensor([0, 0, height, width], device=images.device)
-        if height != width:  # the whole image, undistorted: the centred square
-            side = min(height, width)
-            box = torch.tensor([(height - side) // 2, (width - side) // 2, side, side])
-            box = box.to(images.device)
-        boxes = box.expand(len(images), 4)
-        if spec.size == height == width:
-            return _placed(_flipped(images.float() / 255, draws, number, spec), draws, number, spec)
-    else:
-        boxes = crop_boxes(spec, draws, number, height, width)
-    flip = draws.uniform(number, "flip") < spec.flip if spec.flip > 0 else None
-    assert spec.size is not None
-    view = crop_resize(images, boxes, spec.size, spec.interpolation, flip)
-    return _placed(view, draws, number, spec)
-
-
-def _resized(crops: Tensor, draws: Draws, number: int, spec: ViewSpec) -> Tensor:
-    return _placed(_flipped(crops.float() / 255, draws, number, spec), draws, number, spec)
-
-
-def _flipped(images: Tensor, draws: Draws, number: int, spec: ViewSpec) -> Tensor:
-    if spec.flip == 0:
-        return images
-    flip = draws.uniform(number, "flip") < spec.flip
-    return torch.where(flip[:, None, None, None], images.flip(3), images)
-
-
-def _placed(images: Tensor, draws: Draws, number: int, spec: ViewSpec) -> Tensor:
-    if not (spec.rotate or spec.translate or spec.shear or spec.zoom != (1.0, 1.0)):
-        return images
-    side = images.shape[3]
-
-    def either(name: str, reach: float) -> Tensor:
-        return draws.uniform(number, name, -reach, reach)
-
-    shift = torch.stack([either("shift_x", spec.translate), either("shift_y", spec.translate)], 1)
-    return affine(
-        images,
-        either("rotate", spec.rotate),
-        shift * side,
-        either("shear", spec.shear),
-        draws.uniform(number, "zoom", *spec.zoom),
-    )
-
-
-def recolour(images: Tensor, draws: Draws, number: int, spec: ViewSpec) -> Tensor:
-    """Everything after the geometry; only the samples that were chosen are touched."""
-    if spec.jitter > 0:
-        images = _jitter(images, draws, number, spec)
-    for name, chance, change in (
-        ("grayscale", spec.grayscale, lambda x, _: colour.grayscale(x)),
-        ("blur", spec.blur, lambda x, rows: _blur(x, rows, draws, number, spec)),
-        ("solarize", spec.solarize, lambda x, _: colour.solarize(x)),
-    ):
-        if chance > 0:
-            chosen = draws.uniform(number, name) < chance
-            images = _where(images, chosen, change)
-    return images
-
-
-def _blur(images: Tensor, rows: Tensor, draws: Draws, number: int, spec: ViewSpec) -> Tensor:
-    sigma = draws.uniform(number, "sigma", *spec.blur_sigma)[rows]
-    assert spec.blur_kernel is not None
-    return blur.gaussian_blur(images, sigma, spec.blur_kernel)
-
-
-_JITTER: tuple[tuple[str, Callable[[Tensor, Tensor], Tensor]], ...] = (
-    ("brightness", colour.brightness),
-    ("contrast", colour.contrast),
-    ("saturation", colour.saturation),
-    ("hue", colour.hue),
-)
-
-
-def _jitter(images: Tensor, draws: Draws, number: int, spec: ViewSpec) -> Tensor:
-    active = [(name, change) for name, change in _JITTER if getattr(spec, name) > 0]
-    if images.shape[1] != 3:
-        active = [(name, change) for name, change in active if name in ("brightness", "contrast")]
-    if not active:
-        return images
-    chosen = draws.uniform(number, "jitter") < spec.jitter
-    # Sorting one number an operation is a uniformly drawn order of them.
-    keys = torch.stack([draws.uniform(number, f"order_{name}") for name, _ in active])
-    order = keys.argsort(dim=0)
-    for turn in order:
-        for i, (name, change) in enumerate(active):
-            strength = getattr(spec, name)
-            if name == "hue":
-                amount = draws.uniform(number, name, -strength, strength)
-            else:
-                amount = draws.uniform(number, name, max(0.0, 1 - strength), 1 + strength)
-            images = _where(
-                images, chosen & (turn == i), lambda x, rows, f=change, a=amount: f(x, a[rows])
-            )
-    return images
-
-
-def _where(
-    images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
-    """Apply a change to the chosen rows, in place where there is something to choose."""
-    rows = chosen.nonzero().squeeze(1)
-    if len(rows) == 0:
-        return images
-    if len(rows) == len(images):
-        return change(images, rows)
-    images[rows] = change(images[rows], rows)
-    return images
 
 
 @contextmanager
@@ -330,7 +206,7 @@ def evaluation_view(
         B C ``image_size`` ``image_size``, float32.
     """
     spec = ViewSpec(size=image_size)
-    pixels = _cropped(images, CounterDraws(0, 0, torch.zeros(1, dtype=torch.int64)), 0, spec)
+    pixels = cropped(images, CounterDraws(0, 0, torch.zeros(1, dtype=torch.int64)), 0, spec)
     shape = (1, -1, 1, 1)
     offset = torch.tensor(tuple(mean), device=images.device).view(shape)
     return (pixels - offset) / torch.tensor(tuple(std), device=images.device).view(shape)

@@ -59,7 +59,7 @@ def option_layer(options: Sequence[str]) -> Layer:
     """
     values: dict[Key, Value] = {}
     problems = []
-    for number, option in enumerate(options, 1):
+    for option in options:
         target, equals, text = option.partition("=")
         section, dot, key = target.strip().rpartition(".")
         if not (equals and dot and section and key):
@@ -69,7 +69,6 @@ def option_layer(options: Sequence[str]) -> Layer:
             continue
         origin = Origin("option", f"-o {option}", 0)
         values[section, key] = Value(text.strip(), origin, is_text=True)
-        del number
     if problems:
         raise ConfigError(problems)
     return Layer("option", values)

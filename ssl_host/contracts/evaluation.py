@@ -37,8 +37,9 @@ class FeatureBank:
         pairs: makes the features of two views of the same images, N D each; None for
             representations that are no network's (pixels).
         encoder: makes a fresh copy of the network (images to features B D); None likewise.
-        train_images, test_images: uint8 N C H W stores, for evaluators that train with
-            augmentation; None where the images do not lie in a store.
+        train_images, test_images: uint8 N C H W, indexed by slices and tensors, for evaluators
+            that train with augmentation; decoded when indexed where they do not fit in memory.
+            None for representations that are no network's.
         prepare: uint8 B C H W (any size) to the network's input, normalised, without randomness.
         augment: the same with a random crop and flip; takes (images, index, epoch).
     """
@@ -49,8 +50,8 @@ class FeatureBank:
     seed: int = 0
     pairs: Callable[[], tuple[Tensor, Tensor]] | None = None
     encoder: Callable[[], nn.Module] | None = None
-    train_images: Tensor | None = None
-    test_images: Tensor | None = None
+    train_images: Any = None
+    test_images: Any = None
     prepare: Callable[[Tensor], Tensor] | None = None
     augment: Callable[[Tensor, Tensor, int], Tensor] | None = None
 

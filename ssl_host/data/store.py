@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,24 +24,43 @@ Skipped = tuple[str, str]
 """An image's name and what is wrong with it."""
 
 
+class Pixels(Protocol):
+    """Images N C S S, uint8: a tensor, or something that decodes what is indexed."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Tensor: ...
+
+
 @dataclass(frozen=True)
 class Store:
     """Images of one size, ready to index.
 
     Attributes:
-        images: N C S S, uint8, in memory or memory-mapped.
+        images: N C S S, uint8, in memory or memory-mapped; or decoded when indexed.
         labels: N, int64, or None.
         kept: N, each image's number in the set it came from.
-        skipped: what could not be read.
+        skipped: what could not be read when it was packed.
+        name: what messages call an image of the original set.
     """
 
-    images: Tensor
+    images: Pixels
     labels: Tensor | None
     kept: Tensor
     skipped: tuple[Skipped, ...] = ()
+    name: Callable[[int], str] = "image {}".format
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def called(self, i: int) -> str:
+        """What messages call image ``i`` of the store."""
+        return self.name(int(self.kept[i]))
+
+    def faults(self) -> list[Skipped]:
+        """Everything that could not be read so far, with the reason."""
+        found: dict[int, str] = getattr(self.images, "unreadable", {})
+        return [*self.skipped, *((self.name(i), reason) for i, reason in sorted(found.items()))]
 
 
 def array_of(images: ImageSet) -> Tensor | None:
@@ -78,7 +98,7 @@ def pack(
     """
     found = array_of(images)
     if found is not None:
-        return Store(found, images.labels, torch.arange(len(found)))
+        return Store(found, images.labels, torch.arange(len(found)), (), images.name)
     cache.mkdir(parents=True, exist_ok=True)
     stem = cache / _fingerprint(images, channels, size)
     listing = stem.with_suffix(".json")
@@ -92,7 +112,7 @@ def pack(
     # Opened for copying on write: torch wants a writable array, and nothing is written.
     array = np.load(stem.with_suffix(".npy"), mmap_mode="c")
     labels = None if images.labels is None else images.labels[kept]
-    return Store(torch.from_numpy(array)[: len(kept)], labels, kept, skipped)
+    return Store(torch.from_numpy(array)[: len(kept)], labels, kept, skipped, images.name)
 
 
 def nothing_readable(skipped: tuple[Skipped, ...]) -> str:

@@ -10,17 +10,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ssl_host.data.store import Pixels
+
 BATCH = 256
 """Images at a time; a figure does not depend on it."""
 PIXEL_SIDE = 32
 """Largest side of the raw-pixel baseline: beyond it probes are slow and not better."""
+
+BLOCK = 1024
+"""Images at a time for the baselines that are no network's."""
 
 Prepare = Callable[[Tensor], Tensor]
 
 
 @torch.no_grad()
 def network_features(
-    encoder: nn.Module, images: Tensor, prepare: Prepare, device: torch.device | str = "cpu"
+    encoder: nn.Module, images: Pixels, prepare: Prepare, device: torch.device | str = "cpu"
 ) -> Tensor:
     """Features N D, float32, of uint8 images N C H W, in evaluation mode."""
     was_training = encoder.training
@@ -35,7 +40,7 @@ def network_features(
 
 @torch.no_grad()
 def calibrated(
-    encoder: nn.Module, images: Tensor, prepare: Prepare, device: torch.device | str = "cpu"
+    encoder: nn.Module, images: Pixels, prepare: Prepare, device: torch.device | str = "cpu"
 ) -> nn.Module:
     """A copy whose batch-norm statistics are those of the images.
 
@@ -59,11 +64,11 @@ def calibrated(
     return twin.eval()
 
 
-def pixel_features(images: Tensor) -> Tensor:
+def pixel_features(images: Pixels) -> Tensor:
     """Raw pixels, at most 32 a side, N D from 0 to 1."""
     rows = []
-    for i in range(0, len(images), 4096):
-        block = images[i : i + 4096].float() / 255
+    for i in range(0, len(images), BLOCK):
+        block = images[i : i + BLOCK].float() / 255
         if max(block.shape[2:]) > PIXEL_SIDE:
             block = functional.interpolate(
                 block, size=(PIXEL_SIDE, PIXEL_SIDE), mode="bilinear", antialias=True
@@ -72,14 +77,14 @@ def pixel_features(images: Tensor) -> Tensor:
     return torch.cat(rows)
 
 
-def statistic_features(images: Tensor) -> Tensor:
+def statistic_features(images: Pixels) -> Tensor:
     """A dozen simple numbers an image: means and deviations, gradient energies, quarters.
 
     For colour: 3 means, 3 deviations, 6 energies; for gray: 1, 1, 6 and the 4 quarters' means.
     """
     rows = []
-    for i in range(0, len(images), 4096):
-        block = images[i : i + 4096].float() / 255
+    for i in range(0, len(images), BLOCK):
+        block = images[i : i + BLOCK].float() / 255
         gray = block.mean(dim=1)
         dx, dy = gray.diff(dim=2), gray.diff(dim=1)
         energies = [dx, dy, dx.diff(dim=2), dy.diff(dim=1), dx.diff(dim=1), gray - 0.5]

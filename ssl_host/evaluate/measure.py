@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ssl_host.augment.views import ViewMaker, evaluation_view
 from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, Features
-from ssl_host.data.store import Store
+from ssl_host.data.store import Pixels, Store
 from ssl_host.errors import PluginError, SslHostError
 from ssl_host.evaluate.extract import (
     calibrated,
@@ -76,9 +76,9 @@ def measure(
         augment=lambda images, index, epoch: _crop_and_flip(views, images, index, epoch, seed),
     )
 
-    def bank_of(represent: Callable[[Tensor], Tensor], network: nn.Module | None) -> FeatureBank:
-        held = None if test is None else Features(represent(test.images), test.labels)
-        bank = replace(base, train=Features(represent(train.images), train.labels), test=held)
+    def bank_of(represent: Callable[[Pixels], Tensor], network: nn.Module | None) -> FeatureBank:
+        held = None if test is None else _readable(represent(test.images), test)
+        bank = replace(base, train=_readable(represent(train.images), train), test=held)
         if network is None:
             return replace(bank, train_images=None, test_images=None)
         return replace(
@@ -108,7 +108,7 @@ def measure(
     if not compared:
         return found
     twin = calibrated(untrained.to(device), train.images, prepare, device)
-    baselines: dict[str, tuple[Callable[[Tensor], Tensor], nn.Module | None]] = {
+    baselines: dict[str, tuple[Callable[[Pixels], Tensor], nn.Module | None]] = {
         "random_init": (lambda x: network_features(twin, x, prepare, device), twin),
         "pixels": (pixel_features, None),
         "statistics": (statistic_features, None),
@@ -126,6 +126,16 @@ def measure(
                 if "top" in metric
             }
     return found
+
+
+def _readable(x: Tensor, store: Store) -> Features:
+    """Without the rows of images that turned out to be unreadable."""
+    lost = list(getattr(store.images, "unreadable", ()))
+    if not lost:
+        return Features(x, store.labels)
+    kept = torch.ones(len(x), dtype=torch.bool)
+    kept[lost] = False
+    return Features(x[kept], None if store.labels is None else store.labels[kept])
 
 
 def _key(name: str, metric: str) -> str:
@@ -159,7 +169,7 @@ def _evaluate(name: str, evaluator: Evaluator, bank: FeatureBank) -> Evaluation:
 
 @torch.no_grad()
 def _pairs(
-    network: nn.Module, views: ViewMaker, images: Tensor, seed: int
+    network: nn.Module, views: ViewMaker, images: Pixels, seed: int
 ) -> tuple[Tensor, Tensor]:
     """Features of two views of the same images, spread over the set."""
     device = next(network.parameters()).device
