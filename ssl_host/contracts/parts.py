@@ -22,6 +22,10 @@ class Backbone(Component, nn.Module):
 
     feature_dim: int
     """D of the features."""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    """Of each channel of the images it was trained on, on a scale from 0 to 1; filled in by
+    :func:`ssl_host.load_backbone`."""
 
     def __init__(self, config: Settings, *, in_channels: int, image_size: int) -> None:
         nn.Module.__init__(self)

@@ -93,8 +93,14 @@ def fit(
     run: Run,
     console: Console,
     callbacks: Sequence[pl.Callback] = (),
+    name_of: Callable[[int], str] = "image {}".format,
 ) -> Training:
     """Train to the end, going on from the folder's newest sound checkpoint.
+
+    Args:
+        num_classes: of the online probe; 0 for none.
+        folder: of the checkpoints.
+        name_of: what messages call a training image.
 
     Raises:
         RunError: when a number is not finite.
@@ -114,8 +120,8 @@ def fit(
     if config.probe.enabled and num_classes:
         dim = experiment.method.backbone.feature_dim
         probe = OnlineProbe(config.probe, dim, num_classes, config.run.seed)
-    module = _Module(experiment, replace(plan, world_size=1) if world_size == 1 else plan, probe)
-    module.make_loader = make_loader
+    module = _Module(experiment, plan, probe)
+    module.make_loader, module.name_of = make_loader, name_of
     resumed, complaints = read_newest(folder)
     for complaint in complaints:
         console.print(f"warning: {complaint}", style="yellow", highlight=False)
@@ -127,17 +133,20 @@ def fit(
         module.method.progress = replace(
             module.method.progress, step=module.step, total_steps=module.total_steps
         )
+    is_first = pl.utilities.rank_zero_only.rank == 0
+    loggers = experiment.loggers if is_first else {}
+    for logger in loggers.values():
+        logger.start(replace(run, resumed_step=module.step))
     if module.epoch >= config.run.epochs:
         if probe is not None and resumed is not None and resumed["probe"] is not None:
             probe.load_state_dict(resumed["probe"])
-        return Training(module, probe, is_first=True)
+        return Training(module, probe, is_first)
     _prepare_network(module, config.trainer.accelerator, world_size)
-    loggers = experiment.loggers
     with _signals() as requested, _quiet_lightning():
         keeper = Keeper(
             folder,
             config.checkpoint,
-            loggers if pl.utilities.rank_zero_only.rank == 0 else {},
+            loggers,
             config.trainer.log_every,
             lambda text: console.print(text, style="yellow", highlight=False),
             requested.is_set,
@@ -145,17 +154,15 @@ def fit(
         )
         trainer = _trainer(experiment, [keeper, ProgressBar(console, keeper), *callbacks])
         _count_from(trainer, module)
-        if trainer.is_global_zero:
-            for logger in loggers.values():
-                logger.start(replace(run, resumed_step=module.step))
-        else:
-            keeper.loggers = {}
         begun, first_step = time.perf_counter(), module.step
         trainer.fit(module)
         spent = time.perf_counter() - begun
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        # The others are done; what follows is computed once, by the first process alone.
+        torch.distributed.destroy_process_group()
     images = (module.step - first_step) * config.run.batch_size
     return Training(
-        module, probe, trainer.is_global_zero, images / spent, min(1.0, module.timed.waited / spent)
+        module, probe, is_first, images / spent, min(1.0, module.timed.waited / spent)
     )
 
 

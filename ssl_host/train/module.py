@@ -26,7 +26,10 @@ class PretrainModule(pl.LightningModule):
         step: optimizer steps done.
         epoch: the running epoch, from 0.
         step_in_epoch: optimizer steps of it that are done.
+        name_of: what messages call a training image.
     """
+
+    name_of: Callable[[int], str] = staticmethod("image {}".format)
 
     def __init__(self, experiment: Experiment, plan: EpochPlan, probe: OnlineProbe | None) -> None:
         super().__init__()
@@ -115,8 +118,8 @@ class PretrainModule(pl.LightningModule):
         """
         images = ""
         if raw is not None:
-            first = ", ".join(str(i) for i in raw.index[:8].tolist())
-            images = f"; the batch began with the training images {first}"
+            first = ", ".join(self.name_of(i) for i in raw.index[:4].tolist())
+            images = f"; the batch began with {first}"
         raise NonFiniteError(
             f"the {what} became {value} at step {self.step} (epoch {self.epoch}), with a learning "
             f"rate of {self.rate:.3g}{images}. A smaller [optimizer] lr or base_lr, a longer "

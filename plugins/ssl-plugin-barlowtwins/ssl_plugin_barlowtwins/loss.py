@@ -1,0 +1,38 @@
+"""The loss of Barlow Twins."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ssl_host import Loss, Settings, gather
+
+EPS = 1e-5
+"""Added to the variance, as in the batch norm of the authors' code."""
+
+
+class BarlowTwinsLoss(Loss):
+    """Σ (1 − Cii)² + λ Σ Cij², of the cross-correlation of two views: arXiv:2103.03230, eq. 1.
+
+    ``loss(z1, z2)`` of embeddings B D. C is taken over the batch of all processes, with the
+    embeddings normalised per view by mean and biased variance.
+    """
+
+    class Config(Settings):
+        lambda_: float = Field(0.0051, ge=0, le=10, description="weight of the off-diagonal")
+        scale: float = Field(1.0, gt=0, le=100, description="factor on the whole loss")
+
+    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:  # type: ignore[override]
+        z1, z2 = _normalised(gather(z1)), _normalised(gather(z2))
+        correlation = z1.T @ z2 / len(z1)
+        diagonal = correlation.diagonal()
+        on = (1 - diagonal).square().sum()
+        off = correlation.square().sum() - diagonal.square().sum()
+        loss: Tensor = self.config.scale * (on + self.config.lambda_ * off)
+        return loss
+
+
+def _normalised(z: Tensor) -> Tensor:
+    variance, mean = torch.var_mean(z, dim=0, correction=0)
+    return (z - mean) * torch.rsqrt(variance + EPS)

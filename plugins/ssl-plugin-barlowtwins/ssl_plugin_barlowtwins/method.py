@@ -1,0 +1,53 @@
+"""Barlow Twins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from ssl_host import Batch, Head, Method, ParamGroup, Settings, StepOutput
+
+
+class BarlowTwins(Method):
+    """Barlow Twins. Zbontar et al., ICML 2021, arXiv:2103.03230, algorithm 1.
+
+    Rates are the authors' code's: 0.2 for weights and 0.0048 for biases and batch norms, at 256
+    images, down to a thousandth. Their all_reduce has no backward, so that on W processes their
+    gradient is 1/W of the true one; here it is the true one, and the rates are left as they are:
+    LARS divides by the gradient's norm for weights, and biases learn W times as fast.
+    """
+
+    class Config(Settings):
+        bias_lr_scale: float = Field(
+            0.024, gt=0, le=10, description="rate of biases and batch norms, relative to weights"
+        )
+
+    heads: ClassVar[Mapping[str, str]] = {"projector": "backbone"}
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "augmentation": {"name": "byol"},
+        "head.projector": {
+            "name": "mlp",
+            "hidden_dim": 8192,
+            "output_dim": 8192,
+            "num_layers": 3,
+            "bias": False,
+        },
+        "loss": {"name": "barlow_twins", "lambda_": 0.0051},
+        "optimizer": {"name": "lars", "base_lr": 0.2, "weight_decay": 1e-6},
+        "scheduler": {"name": "warmup_cosine", "warmup_epochs": 10, "min_factor": 0.001},
+    }
+
+    projector: Head
+
+    def step(self, batch: Batch) -> StepOutput:
+        h1, h2 = map(self.backbone, batch.views)
+        loss = self.loss(self.projector(h1), self.projector(h2))
+        return StepOutput(loss, features=h1)
+
+    def param_groups(self) -> Iterable[ParamGroup]:
+        named = list(self.trainable_parameters())
+        biases = [(name, p) for name, p in named if p.ndim == 1]
+        yield ParamGroup("weights", [(name, p) for name, p in named if p.ndim > 1])
+        yield ParamGroup("biases", biases, lr_scale=self.config.bias_lr_scale, weight_decay=0.0)

@@ -1,0 +1,55 @@
+"""BYOL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+
+from ssl_host import Backbone, Batch, CosineSchedule, Head, Method, Settings, StepOutput
+
+
+class BYOL(Method):
+    """BYOL. Grill et al., NeurIPS 2020, arXiv:2006.07733, equations 1 to 3.
+
+    The momentum network follows in its parameters only; its batch norms are in training mode
+    and keep statistics of their own. The defaults are those of the paper's 100 epochs.
+    """
+
+    class Config(Settings):
+        tau: float = Field(0.99, ge=0, le=1, description="momentum at the start; 1 at the end")
+
+    heads: ClassVar[Mapping[str, str]] = {"projector": "backbone", "predictor": "projector"}
+    momentum = ("backbone", "projector")
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "augmentation": {"name": "byol"},
+        "head.projector": {"name": "mlp", "hidden_dim": 4096, "output_dim": 256, "num_layers": 2},
+        "head.predictor": {
+            "name": "mlp",
+            "hidden_dim": 4096,
+            "output_dim": "${head.projector.output_dim}",
+            "num_layers": 2,
+        },
+        "loss": {"name": "negative_cosine"},
+        "optimizer": {"name": "lars", "base_lr": 0.45, "weight_decay": 1e-6},
+        "scheduler": {"name": "warmup_cosine", "warmup_epochs": 10},
+    }
+
+    projector: Head
+    predictor: Head
+    momentum_backbone: Backbone
+    momentum_projector: Head
+
+    def setup(self) -> None:
+        self.tau = CosineSchedule(self.config.tau, 1.0)
+
+    def step(self, batch: Batch) -> StepOutput:
+        h1, h2 = map(self.backbone, batch.views)
+        p1, p2 = self.predictor(self.projector(h1)), self.predictor(self.projector(h2))
+        with torch.no_grad():
+            t1, t2 = (self.momentum_projector(self.momentum_backbone(v)) for v in batch.views)
+        # The loss gives minus the cosine: 2 − 2 cos each way, equations 2 and 3.
+        loss = 4 + 2 * self.loss(p1, t2) + 2 * self.loss(p2, t1)
+        return StepOutput(loss, features=h1)

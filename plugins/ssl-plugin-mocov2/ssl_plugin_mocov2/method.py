@@ -1,0 +1,78 @@
+"""MoCo v2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ssl_host import (
+    Backbone,
+    Batch,
+    ConstantSchedule,
+    FeatureQueue,
+    Head,
+    Method,
+    Settings,
+    StepOutput,
+    shuffle_keys,
+    unshuffle_keys,
+)
+
+
+class MoCoV2(Method):
+    """MoCo v2. Chen et al. 2020, arXiv:2003.04297; He et al., CVPR 2020, arXiv:1911.05722.
+
+    The first view is the query, the second the key, against a queue of past keys; the loss is
+    not symmetrised. Keys are shuffled over processes, so that batch norm gives nothing away;
+    on one process ``bn_splits`` has the same effect, as in the authors' CIFAR example.
+    """
+
+    class Config(Settings):
+        queue_size: int = Field(65_536, ge=1, le=10_000_000, description="rows of the queue")
+        temperature: float = Field(0.2, gt=0, le=100, description="temperature of the loss")
+        tau: float = Field(0.999, ge=0, le=1, description="momentum of the key encoder")
+        bn_splits: int = Field(
+            1, ge=1, le=1024, description="parts of a batch with batch-norm statistics of their own"
+        )
+
+    heads: ClassVar[Mapping[str, str]] = {"projector": "backbone"}
+    momentum = ("backbone", "projector")
+    sync_batchnorm = False
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "augmentation": {"name": "symmetric_weak"},
+        "head.projector": {
+            "name": "mlp",
+            "hidden_dim": 2048,
+            "output_dim": 128,
+            "num_layers": 2,
+            "hidden_norm": False,
+        },
+        "loss": {"name": "info_nce", "temperature": "${method.temperature}"},
+        "optimizer": {"name": "sgd", "base_lr": 0.03, "weight_decay": 1e-4, "decay": "all"},
+    }
+
+    projector: Head
+    momentum_backbone: Backbone
+    momentum_projector: Head
+
+    def setup(self) -> None:
+        self.tau = ConstantSchedule(self.config.tau)
+        self.queue = FeatureQueue(self.config.queue_size, self.projector.output_dim)
+
+    def step(self, batch: Batch) -> StepOutput:
+        features = self._in_splits(self.backbone, batch.views[0])
+        with torch.no_grad():
+            # The momentum encoder has followed at the end of the step before: the same as
+            # the paper's update at the beginning of this one.
+            images, order = shuffle_keys(batch.views[1], seed=self.progress.step)
+            keys = self.momentum_projector(self._in_splits(self.momentum_backbone, images))
+            keys = unshuffle_keys(keys, order)
+        loss = self.loss(self.projector(features), keys, self.queue.features)
+        return StepOutput(loss, features=features, enqueue={"queue": keys})
+
+    def _in_splits(self, network: nn.Module, images: Tensor) -> Tensor:
+        return torch.cat([network(part) for part in images.chunk(self.config.bn_splits)])

@@ -1,0 +1,58 @@
+"""NNCLR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from ssl_host import Batch, FeatureQueue, Head, Method, Settings, StepOutput
+
+
+class NNCLR(Method):
+    """NNCLR. Dwibedi et al., ICCV 2021, arXiv:2104.14548, equations 3 and 4.
+
+    The nearest neighbour of each embedding in a queue of past ones is contrasted with the
+    predictions of the other view, B candidates each way. The first view's embeddings enter the
+    queue after the look-up.
+    """
+
+    class Config(Settings):
+        queue_size: int = Field(98_304, ge=1, le=10_000_000, description="rows of the queue")
+        temperature: float = Field(0.1, gt=0, le=100, description="temperature of the loss")
+
+    heads: ClassVar[Mapping[str, str]] = {"projector": "backbone", "predictor": "projector"}
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "augmentation": {"name": "simclr"},
+        "head.projector": {
+            "name": "mlp",
+            "hidden_dim": 2048,
+            "output_dim": 256,
+            "num_layers": 3,
+            "last_norm": True,
+        },
+        "head.predictor": {
+            "name": "mlp",
+            "hidden_dim": 4096,
+            "output_dim": "${head.projector.output_dim}",
+            "num_layers": 2,
+        },
+        "loss": {"name": "info_nce", "temperature": "${method.temperature}"},
+        "optimizer": {"name": "lars", "base_lr": 0.3, "weight_decay": 1e-6},
+        "scheduler": {"name": "warmup_cosine", "warmup_epochs": 10},
+    }
+
+    projector: Head
+    predictor: Head
+
+    def setup(self) -> None:
+        self.queue = FeatureQueue(self.config.queue_size, self.projector.output_dim)
+
+    def step(self, batch: Batch) -> StepOutput:
+        h1, h2 = map(self.backbone, batch.views)
+        z1, z2 = self.projector(h1), self.projector(h2)
+        p1, p2 = self.predictor(z1), self.predictor(z2)
+        n1, n2 = self.queue.nearest(z1), self.queue.nearest(z2)
+        loss = (self.loss(n1, p2) + self.loss(n2, p1)) / 2
+        return StepOutput(loss, features=h1, enqueue={"queue": z1})

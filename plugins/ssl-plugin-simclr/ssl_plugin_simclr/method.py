@@ -1,0 +1,38 @@
+"""SimCLR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ssl_host import Batch, Head, Method, StepOutput
+
+
+class SimCLR(Method):
+    """SimCLR. Chen et al., ICML 2020, arXiv:2002.05709, algorithm 1.
+
+    The recipe is that of the paper's ImageNet runs; its projection head is the official code's,
+    with batch norm after both layers.
+    """
+
+    heads: ClassVar[Mapping[str, str]] = {"projector": "backbone"}
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "augmentation": {"name": "simclr"},
+        "head.projector": {
+            "name": "mlp",
+            "hidden_dim": 2048,
+            "output_dim": 128,
+            "num_layers": 2,
+            "last_norm": True,
+        },
+        "loss": {"name": "nt_xent", "temperature": 0.1},
+        "optimizer": {"name": "lars", "base_lr": 0.3, "weight_decay": 1e-6},
+        "scheduler": {"name": "warmup_cosine", "warmup_epochs": 10},
+    }
+
+    projector: Head
+
+    def step(self, batch: Batch) -> StepOutput:
+        h1, h2 = map(self.backbone, batch.views)
+        loss = self.loss(self.projector(h1), self.projector(h2))
+        return StepOutput(loss, features=h1)

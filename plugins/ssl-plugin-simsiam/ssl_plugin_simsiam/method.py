@@ -1,0 +1,59 @@
+"""SimSiam."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from ssl_host import Batch, Head, Method, ParamGroup, Settings, StepOutput
+
+
+class SimSiam(Method):
+    """SimSiam. Chen & He, CVPR 2021, arXiv:2011.10566, algorithm 1.
+
+    Weight decay is on all parameters, batch norms and biases too, as in the authors' code.
+    """
+
+    class Config(Settings):
+        fix_predictor_lr: bool = Field(
+            True, description="keep the predictor's rate constant (68.1 against 67.7, table 1)"
+        )
+
+    heads: ClassVar[Mapping[str, str]] = {"projector": "backbone", "predictor": "projector"}
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "augmentation": {"name": "symmetric_weak"},
+        "head.projector": {
+            "name": "mlp",
+            "hidden_dim": 2048,
+            "output_dim": 2048,
+            "num_layers": 3,
+            "last_norm": True,
+            "last_affine": False,
+        },
+        "head.predictor": {
+            "name": "mlp",
+            "hidden_dim": 512,
+            "output_dim": "${head.projector.output_dim}",
+            "num_layers": 2,
+        },
+        "loss": {"name": "negative_cosine"},
+        "optimizer": {"name": "sgd", "base_lr": 0.05, "weight_decay": 1e-4, "decay": "all"},
+    }
+
+    projector: Head
+    predictor: Head
+
+    def step(self, batch: Batch) -> StepOutput:
+        h1, h2 = map(self.backbone, batch.views)
+        z1, z2 = self.projector(h1), self.projector(h2)
+        p1, p2 = self.predictor(z1), self.predictor(z2)
+        loss = (self.loss(p1, z2.detach()) + self.loss(p2, z1.detach())) / 2
+        return StepOutput(loss, features=h1)
+
+    def param_groups(self) -> Iterable[ParamGroup]:
+        yield ParamGroup("encoder", list(self.trainable_parameters("backbone", "projector")))
+        schedule = "constant" if self.config.fix_predictor_lr else "scheduler"
+        predictor = list(self.trainable_parameters("predictor"))
+        yield ParamGroup("predictor", predictor, schedule=schedule)

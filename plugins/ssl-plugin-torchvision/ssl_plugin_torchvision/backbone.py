@@ -1,0 +1,110 @@
+"""torchvision's models."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torchvision
+from pydantic import Field
+from torch import Tensor, nn
+
+from ssl_host import Backbone, Settings, UserError
+
+_CLASSIFIERS = ("fc", "classifier", "heads", "head")
+"""What torchvision calls the classifier that features are taken in front of."""
+
+
+class Torchvision(Backbone):
+    """torchvision's classification models, without their classifier.
+
+    Channels and, for vision transformers, the image size come from the data.
+    """
+
+    class Config(Settings):
+        model: str = Field("resnet18", min_length=1, description="as in torchvision.models.list_models()")
+        weights: str | None = Field(
+            None, description="torchvision's weights to start from, such as DEFAULT; downloaded"
+        )
+        stem: Literal["default", "cifar"] = Field(
+            "default", description="cifar: 3 x 3 convolution, no pooling, for ResNets on small images"
+        )
+
+    def setup(self) -> None:
+        self.model: Any = self._make()
+        self.feature_dim = self._drop_classifier()
+        if self.config.stem == "cifar":
+            self._use_cifar_stem()
+        elif self.in_channels != 3:
+            self._adapt_channels()
+
+    def _make(self) -> Any:
+        name = self.config.model
+        known = torchvision.models.list_models(module=torchvision.models)
+        if name not in known:
+            raise UserError(
+                f"[backbone] model = {name}: torchvision has no such classification model; "
+                f"it has {', '.join(known[:5])} and {len(known) - 5} others"
+            )
+        size = {"image_size": self.image_size} if name.startswith("vit_") else {}
+        try:
+            return torchvision.models.get_model(name, weights=self.config.weights, **size)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(
+                f"[backbone] torchvision could not make {name} with weights = "
+                f"{self.config.weights}: {error}"
+            ) from None
+
+    def _drop_classifier(self) -> int:
+        owner = next(name for name in _CLASSIFIERS if hasattr(self.model, name))
+        layer = getattr(self.model, owner)
+        if isinstance(layer, nn.Linear):
+            setattr(self.model, owner, nn.Identity())
+            return layer.in_features
+        last = [name for name, part in layer.named_children() if isinstance(part, nn.Linear)]
+        if not last:
+            raise UserError(
+                f"[backbone] torchvision's {self.config.model} has no linear classifier to cut off; "
+                "take another model, or the same one from timm"
+            )
+        linear = layer.get_submodule(last[-1])
+        layer.register_module(last[-1], nn.Identity())
+        return int(linear.in_features)
+
+    def _use_cifar_stem(self) -> None:
+        """A first layer for images of 32 pixels: He et al., arXiv:1512.03385, section 4.2."""
+        if not (hasattr(self.model, "conv1") and hasattr(self.model, "maxpool")):
+            raise UserError(
+                f"[backbone] stem = cifar is for ResNets, and {self.config.model} has no such stem; "
+                "set stem = default"
+            )
+        width = self.model.conv1.out_channels
+        self.model.conv1 = nn.Conv2d(self.in_channels, width, 3, stride=1, padding=1, bias=False)
+        nn.init.kaiming_normal_(self.model.conv1.weight, mode="fan_out", nonlinearity="relu")
+        self.model.maxpool = nn.Identity()
+
+    def _adapt_channels(self) -> None:
+        name, first = next((n, m) for n, m in self.model.named_modules() if isinstance(m, nn.Conv2d))
+        if self.config.weights is not None:
+            raise UserError(
+                f"[backbone] weights = {self.config.weights} are for 3 channels, and the data have "
+                f"{self.in_channels}; leave weights out, or let the data give 3 channels"
+            )
+        twin = nn.Conv2d(
+            self.in_channels,
+            first.out_channels,
+            first.kernel_size,  # type: ignore[arg-type]
+            first.stride,  # type: ignore[arg-type]
+            first.padding,  # type: ignore[arg-type]
+            bias=first.bias is not None,
+        )
+        owner, _, attribute = name.rpartition(".")
+        self.model.get_submodule(owner).register_module(attribute, twin)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.model(images)
+        return features.flatten(1)
+
+    def export(self) -> tuple[nn.Module, dict[str, Any]]:
+        """The plain torchvision model, its classifier an identity."""
+        about = {"library": "torchvision", "model": self.config.model, "stem": self.config.stem}
+        return self.model, about

@@ -1,0 +1,144 @@
+"""ssl-host from Python: run a configuration, build one component, load a trained backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from ssl_host.augment.views import ViewMaker
+from ssl_host.catalog.catalog import Catalog
+from ssl_host.compose import build_component
+from ssl_host.config.resolve import resolve_file, resolve_values
+from ssl_host.contracts.data import IMAGENET_MEAN, IMAGENET_STD
+from ssl_host.contracts.settings import Settings
+from ssl_host.errors import ConfigError, Problem
+from ssl_host.pipeline.run import run_config
+from ssl_host.train.groups import make_optimizer
+from ssl_host.weights import load_backbone as load_backbone
+
+Sections = Mapping[str, Mapping[str, Any]]
+
+
+def run(
+    config: str | Path | Sections,
+    options: Sequence[str] = (),
+    *,
+    fresh: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Run a configuration, or go on with it; what ``ssl-host run`` does.
+
+    Args:
+        config: path of an INI file, or its sections as ``{"run": {"epochs": 10}, ...}``.
+        options: ``section.key=value``, as ``-o`` takes them.
+        fresh: begin anew where the folder holds an earlier run, which is moved aside.
+        quiet: tell nothing on the way.
+
+    Returns:
+        What ``results.json`` holds.
+
+    Raises:
+        UserError: when something that was given is wrong; its text says where and what to do.
+        RunError: when the run fails.
+    """
+    catalog = Catalog()
+    if isinstance(config, Mapping):
+        resolved = resolve_values(config, catalog, options)
+    else:
+        resolved = resolve_file(Path(config), options, catalog)
+    console = Console(quiet=quiet, stderr=True)
+    return run_config(resolved, catalog, console, fresh).results
+
+
+def build(kind: str, name: str, **settings: Any) -> Any:
+    """One component, ready to use, without a configuration file.
+
+    Settings of the component and the context of its kind are given side by side:
+
+    * ``build("backbone", "small_conv", in_channels=3, image_size=32)``
+    * ``build("head", "mlp", in_dim=256, output_dim=64)``
+    * ``build("loss", "nt_xent", temperature=0.5)``
+    * ``build("augmentation", "simclr", image_size=32)`` gives the callable that turns uint8
+      images B C H W into the list of views; ``mean`` and ``std`` are ImageNet's by default;
+    * ``build("method", "simsiam", backbone=backbone)`` makes heads and loss of its recipe;
+    * ``build("optimizer", "lars", params=method, lr=0.1)`` gives the torch optimizer, of a
+      method or of any module.
+
+    Raises:
+        ConfigError: for an unknown or wrong setting.
+        PluginError: for an unknown component.
+    """
+    catalog = Catalog()
+    cls = catalog.load(kind, name)
+    entry = catalog.find(kind, name)
+    names = {*cls.context, *({"mean", "std"} if kind == "augmentation" else ())}
+    context = {key: settings.pop(key) for key in list(settings) if key in names}
+    if kind == "method":
+        return _build_method(catalog, name, context, settings)
+    checked = _check(f"{kind} {name}", cls.Config, settings)
+    if kind == "augmentation":
+        return _build_views(cls, checked, entry, context)
+    if kind == "optimizer":
+        params = context.pop("params", None)
+        optimizer = build_component(cls, checked, entry, {})
+        return optimizer if params is None else _torch_optimizer(optimizer, params)
+    return build_component(cls, checked, entry, context)
+
+
+def _check(what: str, schema: type[Settings], settings: Mapping[str, Any]) -> Settings:
+    try:
+        return schema.model_validate(dict(settings))
+    except ValidationError as error:
+        problems = []
+        for fault in error.errors():
+            key = ".".join(map(str, fault["loc"]))
+            known = ", ".join(schema.model_fields) or "none"
+            hint = f"; settings are {known}" if fault["type"] == "extra_forbidden" else ""
+            problems.append(Problem(what, f"{key}: {fault['msg']}{hint}"))
+        raise ConfigError(problems) from None
+
+
+def _build_views(
+    cls: Any, settings: Settings, entry: Any, context: dict[str, Any]
+) -> ViewMaker:
+    channels = int(context.get("channels", 3))
+    own = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels,) * 2
+    mean, std = context.pop("mean", own[0]), context.pop("std", own[1])
+    augmentation = build_component(cls, settings, entry, context)
+    return ViewMaker(augmentation, image_size=augmentation.image_size, mean=mean, std=std)
+
+
+def _build_method(
+    catalog: Catalog, name: str, context: dict[str, Any], settings: Mapping[str, Any]
+) -> Any:
+    from ssl_host.compose import compose_method  # noqa: PLC0415 - beside its only use
+
+    backbone = context.get("backbone")
+    sections: dict[str, dict[str, Any]] = {"method": {"name": name}}
+    for key, value in settings.items():
+        section = "method" if not isinstance(value, Mapping) else key
+        given = {key: value} if section == "method" else dict(value)
+        sections.setdefault(section, {}).update(given)
+    sections.setdefault("data", {"name": "synthetic"})
+    config = resolve_values(sections, catalog)
+    if backbone is None:
+        raise ConfigError([Problem(f"method {name}", "needs backbone=..., a Backbone")])
+    return compose_method(config, backbone.in_channels, backbone.image_size, backbone)
+
+
+def _torch_optimizer(optimizer: Any, params: Any) -> Any:
+    lr = optimizer.learning_rate(256)
+    if hasattr(params, "param_groups"):
+        return make_optimizer(params, optimizer, lr)
+    weights = list(params.parameters()) if hasattr(params, "parameters") else list(params)
+    settings = optimizer.config
+    decaying = [p for p in weights if settings.decay == "all" or p.ndim > 1]
+    others = [p for p in weights if not (settings.decay == "all" or p.ndim > 1)]
+    groups = [(decaying, settings.weight_decay), (others, 0.0)]
+    return optimizer.create(
+        [{"params": p, "lr": lr, "weight_decay": decay} for p, decay in groups if p]
+    )

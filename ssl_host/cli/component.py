@@ -1,0 +1,78 @@
+"""``ssl-host component``."""
+
+from __future__ import annotations
+
+import inspect
+
+import click
+
+from ssl_host.cli.options import Session, echo_json, json_option, pass_session, session_options
+
+
+@click.group()
+def component() -> None:
+    """What can be named in a configuration."""
+
+
+@component.command("list")
+@click.argument("kind", required=False)
+@json_option
+@session_options
+@pass_session
+def list_(session: Session, kind: str | None, as_json: bool) -> None:
+    """All components and presets, or those of one KIND."""
+    from ssl_host.catalog.discovery import suggestion  # noqa: PLC0415 - start-up is counted
+    from ssl_host.contracts.component import KINDS  # noqa: PLC0415
+
+    kinds = [*KINDS, "preset"]
+    if kind is not None and kind not in kinds:
+        hint = suggestion(kind, kinds) or f"; kinds are {', '.join(kinds)}"
+        raise click.UsageError(f"unknown kind {kind!r}{hint}")
+    entries = session.catalog().entries(kind)
+    if as_json:
+        echo_json(
+            [
+                {
+                    "kind": e.kind,
+                    "name": e.name,
+                    "summary": e.summary,
+                    "distribution": e.origin.distribution,
+                    "version": e.origin.version,
+                }
+                for e in entries
+            ]
+        )
+        return
+    width = max((len(e.name) for e in entries), default=0)
+    shown = None
+    for entry in entries:
+        if entry.kind != shown:
+            click.echo(("" if shown is None else "\n") + click.style(entry.kind, bold=True))
+            shown = entry.kind
+        click.echo(f"  {entry.name:<{width}}  {entry.summary}  ({entry.origin})")
+
+
+@component.command()
+@click.argument("kind")
+@click.argument("name")
+@json_option
+@session_options
+@pass_session
+def show(session: Session, kind: str, name: str, as_json: bool) -> None:
+    """The settings of one component: type, default, bounds, meaning."""
+    from ssl_host.config.describe import describe_settings  # noqa: PLC0415 - start-up is counted
+
+    cls = session.catalog().load(kind, name)
+    entry = session.catalog().find(kind, name)
+    settings = describe_settings(cls.Config)
+    if as_json:
+        echo_json({"kind": kind, "name": name, "origin": str(entry.origin), "settings": settings})
+        return
+    click.echo(click.style(f"{kind} {name}", bold=True) + f"  ({entry.origin})")
+    click.echo(inspect.getdoc(cls) or "")
+    if settings:
+        click.echo(f"\n[{kind}]\nname = {name}")
+    for setting in settings:
+        default = "(required)" if setting["required"] else setting["default"]
+        click.echo(f"{setting['name']} = {default}")
+        click.echo(f"    {setting['type']}{setting['bounds']}: {setting['description']}")

@@ -1,0 +1,56 @@
+"""``ssl-host config``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ssl_host.cli.options import (
+    Session,
+    echo_json,
+    json_option,
+    override_option,
+    pass_session,
+    session_options,
+)
+
+file_argument = click.argument("config_file", metavar="CONFIG", type=click.Path(path_type=Path))
+
+
+@click.group()
+def config() -> None:
+    """Check and show configurations."""
+
+
+@config.command()
+@file_argument
+@override_option
+@session_options
+@pass_session
+def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None:
+    """Find everything that is wrong with CONFIG, without running it."""
+    from ssl_host.config.resolve import resolve_file  # noqa: PLC0415 - start-up is counted
+
+    resolved = resolve_file(config_file, options, session.catalog())
+    click.echo(f"{config_file}: valid, run '{resolved.run.name}'")
+
+
+@config.command()
+@file_argument
+@override_option
+@json_option
+@session_options
+@pass_session
+def show(session: Session, config_file: Path, options: tuple[str, ...], as_json: bool) -> None:
+    """Print every value of CONFIG and where it came from."""
+    from rich.console import Console  # noqa: PLC0415 - start-up is counted
+
+    from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
+    from ssl_host.config.show import rows, table  # noqa: PLC0415
+
+    resolved = resolve_file(config_file, options, session.catalog())
+    if as_json:
+        echo_json(list(rows(resolved)))
+    else:
+        Console().print(table(resolved))

@@ -1,0 +1,41 @@
+"""``ssl-host evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ssl_host.cli.options import (
+    Session,
+    echo_json,
+    json_option,
+    override_option,
+    pass_session,
+    session_options,
+)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@override_option
+@json_option
+@session_options
+@pass_session
+def evaluate(session: Session, run: Path, options: tuple[str, ...], as_json: bool) -> None:
+    """Measure the backbone in the run folder RUN again, perhaps by other evaluators.
+
+    For example with -o evaluator.linear.epochs=20. Writes results.json and report.html anew.
+    """
+    from rich.console import Console  # noqa: PLC0415 - torch comes with what follows
+
+    from ssl_host.pipeline.again import evaluate_again  # noqa: PLC0415
+    from ssl_host.report.summary import table, verdict  # noqa: PLC0415
+
+    outcome = evaluate_again(run, options, session.catalog(), Console(stderr=True))
+    if as_json:
+        echo_json(outcome.results)
+        return
+    screen = Console()
+    screen.print(table(outcome.results))
+    screen.print(verdict(outcome.results["metrics"]), highlight=False)

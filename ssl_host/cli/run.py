@@ -1,0 +1,76 @@
+"""``ssl-host run``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from ssl_host.cli.options import (
+    Session,
+    echo_json,
+    json_option,
+    override_option,
+    pass_session,
+    session_options,
+)
+
+OLDER_VARIABLE = "CONFIGER_PATH"
+"""Where the older project's scripts put the path of the configuration."""
+
+
+@click.command()
+@click.argument("config_file", metavar="CONFIG", required=False, type=click.Path(path_type=Path))
+@override_option
+@click.option("--fresh", is_flag=True, help="Begin anew; an earlier run is moved aside.")
+@click.option(
+    "--dry-run", is_flag=True, help="Compose everything, try a few steps, say what a run would cost."
+)
+@json_option
+@session_options
+@pass_session
+def run(
+    session: Session,
+    config_file: Path | None,
+    options: tuple[str, ...],
+    fresh: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train, evaluate and report what an INI file describes.
+
+    The same command again goes on with an unfinished run and shows a finished one.
+    """
+    if config_file is None:
+        if OLDER_VARIABLE not in os.environ:
+            raise click.UsageError(f"name an INI file, or set {OLDER_VARIABLE} to one")
+        config_file = Path(os.environ[OLDER_VARIABLE])
+    from rich.console import Console  # noqa: PLC0415 - torch comes with what follows
+
+    from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
+    from ssl_host.pipeline.dry_run import dry_run as try_out  # noqa: PLC0415
+    from ssl_host.pipeline.run import run_config  # noqa: PLC0415
+    from ssl_host.report.summary import table, verdict  # noqa: PLC0415
+
+    catalog = session.catalog()
+    config = resolve_file(config_file, options, catalog)
+    if dry_run:
+        estimate = try_out(config, catalog)
+        if as_json:
+            echo_json(estimate.as_dict())
+        else:
+            Console().print(estimate.table())
+        return
+    outcome = run_config(config, catalog, Console(stderr=True), fresh)
+    if not outcome.results:
+        return  # a further process of a distributed run
+    if as_json:
+        echo_json(outcome.results)
+        return
+    screen = Console()
+    if outcome.was_finished:
+        screen.print(f"{outcome.folder} is finished already; --fresh begins anew", highlight=False)
+    screen.print(table(outcome.results))
+    screen.print(verdict(outcome.results["metrics"]), highlight=False)
+    screen.print(f"report: {outcome.folder / 'report.html'}", highlight=False, soft_wrap=True)

@@ -1,0 +1,93 @@
+"""What can be done with a run folder afterwards: measure again, write the page again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from safetensors.torch import save_file
+
+from ssl_host.catalog.catalog import Catalog
+from ssl_host.compose import compose
+from ssl_host.config.resolve import resolve_file
+from ssl_host.config.resolved import Resolved
+from ssl_host.contracts.logging import Run
+from ssl_host.data.opening import open_images
+from ssl_host.errors import RunFolderError
+from ssl_host.pipeline.run import Outcome, evaluate_network
+from ssl_host.report.page import write_page
+from ssl_host.report.pictures import draw_pictures
+from ssl_host.train.folder import RunFolder
+from ssl_host.train.settle import settle
+from ssl_host.weights import fill, read_tensors
+
+
+def evaluate_again(
+    path: Path, options: Sequence[str], catalog: Catalog, console: Console
+) -> Outcome:
+    """Measure the backbone of a finished run by the evaluators that the options leave or add.
+
+    Raises:
+        RunFolderError: when the folder holds no trained backbone.
+    """
+    config = settle(_config(path, options, catalog))
+    with RunFolder(path) as folder:
+        results = folder.results()
+        weights = path / "backbone.safetensors"
+        if results is None or not weights.exists():
+            raise RunFolderError(f"{path} holds no finished run; `ssl-host run` finishes it")
+        experiment = compose(config)
+        images = open_images(experiment.source, experiment.views, config.loader)
+        encoder = getattr(experiment.method, experiment.method.encoder)
+        fill(encoder, read_tensors(weights), weights)
+        found = evaluate_network(
+            experiment,
+            images,
+            encoder,
+            lambda what: console.print(f"measuring: {what}", highlight=False, style="dim"),
+        )
+        for stem, tensors in found.artifacts.items():
+            save_file(dict(tensors), path / f"{stem}.safetensors")
+        kept = {
+            name: value
+            for name, value in results["metrics"].items()
+            if name.split(".")[0] in ("online", "throughput") or name.startswith("peak_")
+        }
+        results = {**results, "metrics": {**kept, **found.metrics}}
+        results["notes"] = list(dict.fromkeys([*results["notes"], *found.notes]))
+        folder.write_json(
+            "report.json", draw_pictures(experiment.views, images, found.bank, config.run.seed)
+        )
+        folder.write_json("results.json", results)
+        _page(path, results, config, catalog)
+    return Outcome(path, results)
+
+
+def report_again(path: Path, catalog: Catalog) -> Path:
+    """Write a finished run's page from what its folder holds.
+
+    Raises:
+        RunFolderError: when the folder holds no finished run.
+    """
+    config = _config(path, (), catalog)
+    results = RunFolder(path).results()
+    if results is None:
+        raise RunFolderError(f"{path} holds no finished run; `ssl-host run` finishes it")
+    return _page(path, results, config, catalog)
+
+
+def _config(path: Path, options: Sequence[str], catalog: Catalog) -> Resolved:
+    file = path / "config.ini"
+    if not file.exists():
+        raise RunFolderError(f"{path} is no run folder: it has no config.ini")
+    config = resolve_file(file, options, catalog)
+    return replace(config, notes=())
+
+
+def _page(path: Path, results: dict[str, Any], config: Resolved, catalog: Catalog) -> Path:
+    run = Run(config.run.name, path, config.run.seed, config.values())
+    sections = catalog.hooks.report_sections(run=run, results=results)
+    return write_page(path, results, config, [pair for plugin in sections for pair in plugin])

@@ -1,0 +1,77 @@
+"""What a run was made with: versions, plugins, hardware."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from typing import Any
+
+import importlib_metadata
+import torch
+
+from ssl_host.catalog.catalog import Catalog
+from ssl_host.config.resolved import Resolved
+
+_PACKAGES = (
+    "ssl-host",
+    "torch",
+    "torchvision",
+    "timm",
+    "pytorch-lightning",
+    "torchmetrics",
+    "numpy",
+    "pillow",
+    "safetensors",
+)
+
+
+def describe(config: Resolved, catalog: Catalog) -> dict[str, Any]:
+    """``environment.json``."""
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "command": sys.argv,
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "plugins": [
+            {
+                "plugin": plugin.origin.plugin,
+                "distribution": plugin.origin.distribution,
+                "version": plugin.origin.version,
+                "state": plugin.state,
+            }
+            for plugin in catalog.plugins
+        ],
+        "components": {
+            section: {
+                "name": part.name,
+                "distribution": part.entry.origin.distribution,
+                "version": part.entry.origin.version,
+            }
+            for section, part in config.parts.items()
+        },
+        "hardware": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        },
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib_metadata.version(name)
+    except importlib_metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - not a real file
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"

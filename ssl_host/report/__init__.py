@@ -1,0 +1,1 @@
+"""Results for people's eyes: tables for the terminal, one HTML page a run."""

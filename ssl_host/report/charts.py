@@ -1,0 +1,86 @@
+"""Line charts as SVG that follows the page's colours, in light and dark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup, escape
+
+WIDTH, HEIGHT = 640, 260
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 30
+MAX_POINTS = 600
+
+Points = Sequence[tuple[float, float]]
+
+
+def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False) -> Markup:
+    """Lines over a common x axis; an empty text where there is nothing to draw.
+
+    Args:
+        series: points (x, y) by name, in order of x.
+        percent: show y, a fraction, as per cent.
+    """
+    thin = {name: _thinned(points) for name, points in series.items() if len(points) > 1}
+    if not thin:
+        return Markup()
+    xs = [x for points in thin.values() for x, _ in points]
+    ys = [y for points in thin.values() for _, y in points]
+    x_ticks = _ticks(min(xs), max(xs))
+    y_ticks = _ticks(min(ys), max(ys))
+    x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-12)
+    y_low, y_high = min(y_ticks[0], min(ys)), max(y_ticks[-1], max(ys))
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = (x - x_low) / (x_high - x_low)
+        up = (y - y_low) / max(y_high - y_low, 1e-12)
+        return (
+            LEFT + across * (WIDTH - LEFT - RIGHT),
+            HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM),
+        )
+
+    parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">']
+    for tick in y_ticks:
+        _, y = place(x_low, tick)
+        text = f"{100 * tick:g} %" if percent else f"{tick:g}"
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
+    for tick in x_ticks:
+        if x_low <= tick <= x_high:
+            x, _ = place(tick, y_low)
+            parts.append(
+                f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{tick:g}</text>'
+            )
+    parts.append(
+        f'<text class="tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 10}" text-anchor="end">'
+        f"{escape(x_label)}</text>"
+    )
+    for number, (name, points) in enumerate(thin.items()):
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
+        data = ";".join(f"{x:g},{y:.5g}" for x, y in points)
+        parts.append(
+            f'<polyline class="line c{number % 10}" points="{path}" data-name="{escape(name)}" '
+            f'data-values="{data}"/>'
+        )
+    parts.append("</svg>")
+    return Markup("".join(parts))
+
+
+def _thinned(points: Points) -> Points:
+    """At most MAX_POINTS means of neighbouring points."""
+    finite = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+    if len(finite) <= MAX_POINTS:
+        return finite
+    step = -(-len(finite) // MAX_POINTS)
+    blocks = [finite[i : i + step] for i in range(0, len(finite), step)]
+    return [(block[-1][0], sum(y for _, y in block) / len(block)) for block in blocks]
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers that span [low, high], four or five of them."""
+    span = max(high - low, abs(high) * 1e-6, 1e-9)
+    raw = span / 4
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [round(i * step, 12) for i in range(first, last + 1)]

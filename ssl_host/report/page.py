@@ -1,0 +1,102 @@
+"""``report.html``: one file that opens offline."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ssl_host.config.resolved import Resolved
+from ssl_host.config.show import rows
+from ssl_host.report.charts import Points, line_chart
+from ssl_host.report.summary import BASELINES, accuracies, other_figures, per_cent, verdict
+
+
+def write_page(
+    folder: Path,
+    results: Mapping[str, Any],
+    config: Resolved,
+    sections: Sequence[tuple[str, str]] = (),
+) -> Path:
+    """Write ``report.html`` from what a run's folder holds.
+
+    Args:
+        sections: titles and HTML of plugins, put in as they stand.
+    """
+    curves = _curves(folder / "metrics.csv")
+    pictures = _json(folder / "report.json")
+    page = _environment().get_template("page.html").render(
+        title=results["name"],
+        results=results,
+        rows=accuracies(results["metrics"]),
+        others=other_figures(results["metrics"]),
+        verdict=verdict(results["metrics"]),
+        baselines=BASELINES,
+        charts=_charts(curves),
+        pictures=pictures,
+        map_json=Markup(_script_safe(pictures.get("map"))),
+        config=list(rows(config)),
+        environment=_json(folder / "environment.json"),
+        sections=[(title, Markup(html)) for title, html in sections],
+    )
+    partial = folder / "report.html.partial"
+    partial.write_text(page, encoding="utf-8")
+    return partial.replace(folder / "report.html")
+
+
+def _environment() -> Environment:
+    # Everything is escaped but what is Markup: names of files and classes are anybody's.
+    environment = Environment(
+        loader=PackageLoader("ssl_host.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["per_cent"] = per_cent
+    return environment
+
+
+def _charts(curves: Mapping[str, Points]) -> list[tuple[str, Markup]]:
+    wanted = (
+        ("Loss", ("loss",), False),
+        ("Online accuracy on training batches", ("online_top1",), True),
+        ("Learning rate", ("learning_rate",), False),
+        ("Spread of the features (0 is a collapse)", ("feature_std",), False),
+        ("Momentum", ("momentum",), False),
+    )
+    drawn = [
+        (title, line_chart({name: curves.get(name, ()) for name in names}, "step", percent))
+        for title, names, percent in wanted
+    ]
+    return [(title, chart) for title, chart in drawn if chart]
+
+
+def _curves(path: Path) -> dict[str, list[tuple[float, float]]]:
+    curves: dict[str, list[tuple[float, float]]] = {}
+    if not path.exists():
+        return curves
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            for name, text in row.items():
+                if name != "step" and text:
+                    curves.setdefault(name, []).append((float(row["step"]), float(text)))
+    return curves
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _script_safe(value: Any) -> str:
+    """JSON that can stand in a script element: nothing in it closes the element."""
+    return json.dumps(value).replace("<", "\\u003c").replace("&", "\\u0026")
