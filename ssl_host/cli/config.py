@@ -39,18 +39,20 @@ def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None
 @config.command()
 @file_argument
 @override_option
+@click.option("--describe", is_flag=True, help="Say what each value means.")
 @json_option
 @session_options
 @pass_session
-def show(session: Session, config_file: Path, options: tuple[str, ...], as_json: bool) -> None:
+def show(
+    session: Session, config_file: Path, options: tuple[str, ...], describe: bool, as_json: bool
+) -> None:
     """Print every value of CONFIG and where it came from."""
-    from rich.console import Console  # noqa: PLC0415 - start-up is counted
-
-    from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
-    from ssl_host.config.show import rows, table  # noqa: PLC0415
+    from ssl_host.config.resolve import resolve_file  # noqa: PLC0415 - start-up is counted
+    from ssl_host.config.show import lines, rows  # noqa: PLC0415
 
     resolved = resolve_file(config_file, options, session.catalog())
     if as_json:
         echo_json(list(rows(resolved)))
     else:
-        Console().print(table(resolved))
+        for line in lines(resolved, describe):
+            click.echo(line)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-from rich.table import Table
+from pathlib import Path
 
 from ssl_host.config.resolved import Resolved
 
@@ -12,27 +11,38 @@ from ssl_host.config.resolved import Resolved
 def rows(config: Resolved) -> Iterator[dict[str, str]]:
     """Every value with its section, key, origin (layer and place) and description."""
     for (section, key), shown in config.shown.items():
-        place = str(shown.origin)
+        place = _near(str(shown.origin))
         layer = shown.origin.layer
         yield {
             "section": section,
             "key": key,
             "value": shown.text,
             "layer": layer,
-            "origin": place if place != layer else "",
+            "origin": "" if place == layer else place,
             "description": shown.description,
         }
 
 
-def table(config: Resolved) -> Table:
-    """The same for the terminal."""
-    view = Table("value", "from", "what it is", box=None, pad_edge=False)
+def _near(place: str) -> str:
+    """A path relative to the working folder, where it lies below it."""
+    here = f"{Path.cwd()}/"
+    return place.removeprefix(here)
+
+
+def lines(config: Resolved, describe: bool = False) -> Iterator[str]:
+    """The same as INI text, each value followed by where it came from.
+
+    Args:
+        describe: add what each value means.
+    """
+    found = list(rows(config))
+    width = min(44, max(len(f"{row['key']} = {row['value']}") for row in found))
     current = ""
-    for row in rows(config):
+    for row in found:
         if row["section"] != current:
+            yield f"\n[{row['section']}]" if current else f"[{row['section']}]"
             current = row["section"]
-            view.add_row(f"[bold]\\[{current}][/]", "", "")
-        origin = f"{row['layer']} {row['origin']}".strip()
-        value = row["value"].replace("[", "\\[")
-        view.add_row(f"{row['key']} = {value}", origin.replace("[", "\\["), row["description"])
-    return view
+        if describe:
+            yield f"# {row['description']}"
+        origin = " ".join(filter(None, (row["layer"], row["origin"])))
+        yield f"{row['key']} = {row['value']}".ljust(width) + f"  # {origin}"

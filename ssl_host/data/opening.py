@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,8 @@ class Images:
     probe: Store
     test: Store | None
     classes: tuple[str, ...]
+    make_loader: Callable[[EpochPlan], Any]
     notes: list[str] = field(default_factory=list)
-    make_loader: Callable[[EpochPlan], Any] = field(default=StoreLoader, repr=False)
 
     def skipped(self) -> list[Skipped]:
         """Every image that could not be read, with the reason."""
@@ -65,14 +66,16 @@ def open_images(
     train = opener.open(splits.train, "training images")
     probe = train if splits.probe is splits.train else opener.open(splits.probe, "probe's images")
     test = None if splits.test is None else opener.open(splits.test, "held-out images")
-    images = Images(train, probe, test, splits.classes, list(splits.notes))
-    if isinstance(train.images, DecodedImages):
-        images.make_loader = _files_loader(splits, train, views, settings)
-        images.notes.append(
+    notes = list(splits.notes)
+    if not isinstance(train.images, DecodedImages):
+        return Images(train, probe, test, splits.classes, partial(StoreLoader, train), notes)
+    if settings.store == "auto":
+        notes.append(
             f"{len(splits.train)} images are decoded in every epoch: a packed store of them would "
             "exceed [loader] store_limit_mb"
         )
-    return images
+    make_loader = _files_loader(splits, train, views, settings)
+    return Images(train, probe, test, splits.classes, make_loader, notes)
 
 
 def _files_loader(

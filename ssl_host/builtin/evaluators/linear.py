@@ -12,6 +12,8 @@ from pydantic import Field
 from timm.optim import Lamb
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
+from torchmetrics.classification import MulticlassAccuracy
 
 from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
 
@@ -39,15 +41,15 @@ class _Tester(pl.LightningModule):
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.weight, self.bias = weight, bias
-        self.hits = {1: 0, 5: 0}
-        self.seen = 0
+        classes = len(bias)
+        self.top1 = MulticlassAccuracy(classes, average="micro")
+        self.top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         x, y = batch
-        ranked = (x @ self.weight.T + self.bias).topk(min(5, len(self.bias)), dim=1).indices
-        self.hits[1] += int((ranked[:, 0] == y).sum())
-        self.hits[5] += int((ranked == y[:, None]).any(dim=1).sum())
-        self.seen += len(y)
+        logits = x @ self.weight.T + self.bias
+        self.top1.update(logits, y)
+        self.top5.update(logits, y)
 
 
 class LinearProbe(Evaluator):
@@ -84,11 +86,11 @@ class LinearProbe(Evaluator):
         weight = weight / std
         bias = bias - weight @ mean
         tester = _Tester(weight, bias)
-        pairs = zip(bank.test.x.split(4096), bank.test.y.split(4096), strict=True)
-        _run_test(tester, list(pairs))
-        metrics = {"top1": tester.hits[1] / tester.seen, "learning_rate": rate}
+        _run_test(tester, DataLoader(TensorDataset(bank.test.x, bank.test.y), 4096))
+        metrics = {"top1": float(tester.top1.compute())}
         if bank.num_classes > 5:
-            metrics["top5"] = tester.hits[5] / tester.seen
+            metrics["top5"] = float(tester.top5.compute())
+        metrics["learning_rate"] = rate
         return Evaluation(metrics, {"linear": {"weight": weight, "bias": bias}})
 
     def _choose(self, x: Tensor, y: Tensor, bank: FeatureBank) -> int:
@@ -132,7 +134,7 @@ class LinearProbe(Evaluator):
         return heads
 
 
-def _run_test(tester: _Tester, batches: list[tuple[Tensor, Tensor]]) -> None:
+def _run_test(tester: _Tester, loader: DataLoader[Any]) -> None:
     logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -147,6 +149,6 @@ def _run_test(tester: _Tester, batches: list[tuple[Tensor, Tensor]]) -> None:
                 enable_progress_bar=False,
                 enable_model_summary=False,
             )
-            trainer.test(tester, batches, verbose=False)
+            trainer.test(tester, loader, verbose=False)
     finally:
         logger.setLevel(level)
