@@ -18,7 +18,9 @@ from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 from ssl_host.pipeline.run import run_config
 from ssl_host.train.groups import make_optimizer
-from ssl_host.weights import load_backbone as load_backbone
+from ssl_host.weights import load_backbone
+
+__all__ = ["build", "load_backbone", "run"]
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -102,9 +104,7 @@ def _check(what: str, schema: type[Settings], settings: Mapping[str, Any]) -> Se
         raise ConfigError(problems) from None
 
 
-def _build_views(
-    cls: Any, settings: Settings, entry: Any, context: dict[str, Any]
-) -> ViewMaker:
+def _build_views(cls: Any, settings: Settings, entry: Any, context: dict[str, Any]) -> ViewMaker:
     channels = int(context.get("channels", 3))
     own = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels,) * 2
     mean, std = context.pop("mean", own[0]), context.pop("std", own[1])

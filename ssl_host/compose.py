@@ -91,9 +91,7 @@ def compose_method(
 
 def view_maker(augmentation: Augmentation, source: DataSource) -> ViewMaker:
     """The executor of an augmentation for a source's images."""
-    return ViewMaker(
-        augmentation, image_size=source.image_size, mean=source.mean, std=source.std
-    )
+    return ViewMaker(augmentation, image_size=source.image_size, mean=source.mean, std=source.std)
 
 
 def make(part: Part, **context: Any) -> Any:

@@ -26,7 +26,11 @@ Tensors = dict[str, Tensor]
 
 
 def save_backbone(
-    encoder: nn.Module, config: Resolved, mean: tuple[float, ...], std: tuple[float, ...], folder: Path
+    encoder: nn.Module,
+    config: Resolved,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    folder: Path,
 ) -> None:
     """Write ``backbone.safetensors`` and ``backbone.json``."""
     part = config.parts["backbone"]
@@ -39,7 +43,10 @@ def save_backbone(
     about = {
         "format": FORMAT,
         "backbone": {"name": part.name, "settings": part.settings.model_dump(mode="json")},
-        "plugin": {"distribution": part.entry.origin.distribution, "version": part.entry.origin.version},
+        "plugin": {
+            "distribution": part.entry.origin.distribution,
+            "version": part.entry.origin.version,
+        },
         "made_by": maker,
         "in_channels": encoder.in_channels,
         "image_size": encoder.image_size,
@@ -76,7 +83,9 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
         sizes = {key: int(about[key]) for key in ("in_channels", "image_size")}
         statistics = {key: tuple(map(float, about[key])) for key in ("mean", "std")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{listing} cannot be read as the description of {file.name}: {error}") from None
+        raise UserError(
+            f"{listing} cannot be read as the description of {file.name}: {error}"
+        ) from None
     catalog = catalog or Catalog()
     cls = catalog.load("backbone", name)
     backbone: Backbone = build_component(
@@ -100,7 +109,9 @@ def initialise(backbone: Backbone, path: Path) -> str:
         if not file.exists():
             found = sorted((path / "checkpoints").glob("step-*.ckpt"))
             if not found:
-                raise UserError(f"[run] init_from = {path}: no backbone.safetensors and no checkpoint")
+                raise UserError(
+                    f"[run] init_from = {path}: no backbone.safetensors and no checkpoint"
+                )
             file = found[-1]
     if not file.exists():
         raise UserError(f"[run] init_from = {path}: no such file or folder")

@@ -123,15 +123,17 @@ def _jitter(images: Tensor, draws: Draws, number: int, spec: ViewSpec) -> Tensor
                 amount = draws.uniform(number, name, -strength, strength)
             else:
                 amount = draws.uniform(number, name, max(0.0, 1 - strength), 1 + strength)
-            images = _where(
-                images, chosen & (turn == i), lambda x, rows, f=change, a=amount: f(x, a[rows])
-            )
+            images = _where(images, chosen & (turn == i), _at_rows(change, amount))
     return images
 
 
-def _where(
-    images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
+def _at_rows(
+    change: Callable[[Tensor, Tensor], Tensor], amount: Tensor
+) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda images, rows: change(images, amount[rows])
+
+
+def _where(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Apply a change to the chosen rows, in place where there is something to choose."""
     rows = chosen.nonzero().squeeze(1)
     if len(rows) == 0:

@@ -111,7 +111,7 @@ class ViewMaker:
         ]
 
     def crops(self, image: Tensor, index: Tensor, epoch: int, seed: int) -> list[Tensor]:
-        """Each view's crop of one image 1 C H W of any size, uint8; :meth:`finish` does the rest."""
+        """Each view's crop of one image 1 C H W of any size, uint8, for :meth:`finish`."""
         draws = CounterDraws(seed, epoch, index)
         return [crop_bytes(image, draws, i, spec) for i, spec in enumerate(self.specs)]
 

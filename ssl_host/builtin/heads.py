@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -28,7 +30,7 @@ class MLP(Head):
         config = self.config
         widths = [self.in_dim, *[config.hidden_dim] * (config.num_layers - 1), config.output_dim]
         layers: list[nn.Module] = []
-        for i, (width, next_width) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (width, next_width) in enumerate(pairwise(widths)):
             last = i == config.num_layers - 1
             norm = config.last_norm if last else config.hidden_norm
             layers.append(nn.Linear(width, next_width, bias=config.bias and not norm))

@@ -79,16 +79,14 @@ class TensorBoard(Logger):
             ) from None
         # purge_step hides what an earlier process logged after the checkpoint it resumes from
         purge = run.resumed_step + 1 if run.resumed_step else None
-        self.writer = SummaryWriter(  # type: ignore[no-untyped-call]
-            str(run.folder / self.config.folder), purge_step=purge
-        )
+        self.writer = SummaryWriter(str(run.folder / self.config.folder), purge_step=purge)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():
-            self.writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self.writer.add_scalar(name, value, step)
 
     def sync(self) -> None:
-        self.writer.flush()  # type: ignore[no-untyped-call]
+        self.writer.flush()
 
     def finish(self, results: Mapping[str, Any] | None) -> None:
-        self.writer.close()  # type: ignore[no-untyped-call]
+        self.writer.close()

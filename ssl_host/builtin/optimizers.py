@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from pydantic import Field
-from timm.optim import Lamb, Lars
+from timm.optim.lamb import Lamb
+from timm.optim.lars import Lars
 
 from ssl_host import Optimizer, OptimizerConfig
 

@@ -24,11 +24,11 @@ class WarmupCosine(Scheduler):
         min_factor: float = Field(0.0, ge=0, le=1, description="factor that the cosine ends at")
 
     def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
-        warmup = min(round(self.config.warmup_epochs * steps_per_epoch), total_steps)
+        warmup = min(round(float(self.config.warmup_epochs) * steps_per_epoch), total_steps)
         if step < warmup:
             return (step + 1) / warmup
         fraction = (step - warmup) / max(1, total_steps - warmup)
-        low: float = self.config.min_factor
+        low = float(self.config.min_factor)
         return low + (1 - low) * (1 + math.cos(math.pi * min(1.0, fraction))) / 2
 
 

@@ -146,7 +146,9 @@ def registrations(plugin: Plugin, module: ModuleType) -> tuple[list[Entry], list
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # contained, as above
-        _break(plugin, f"registering failed: {type(error).__name__}: {error} ({fault_place(error)})")
+        _break(
+            plugin, f"registering failed: {type(error).__name__}: {error} ({fault_place(error)})"
+        )
         return [], []
     return components, presets
 

@@ -75,8 +75,8 @@ class Entry:
         except BaseException as error:  # a plugin may raise anything at import, SystemExit too
             raise PluginError(
                 f"{self.described()} cannot be imported: {type(error).__name__}: {error} "
-                f"({fault_place(error)}); repair or upgrade {self.origin.distribution}, or block it "
-                f"with `-p no:{self.origin.plugin}`"
+                f"({fault_place(error)}); repair or upgrade {self.origin.distribution}, or block "
+                f"it with `-p no:{self.origin.plugin}`"
             ) from error
         return found
 

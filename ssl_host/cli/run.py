@@ -25,7 +25,9 @@ OLDER_VARIABLE = "CONFIGER_PATH"
 @override_option
 @click.option("--fresh", is_flag=True, help="Begin anew; an earlier run is moved aside.")
 @click.option(
-    "--dry-run", is_flag=True, help="Compose everything, try a few steps, say what a run would cost."
+    "--dry-run",
+    is_flag=True,
+    help="Compose everything, try a few steps, say what a run would cost.",
 )
 @json_option
 @session_options

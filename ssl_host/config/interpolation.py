@@ -13,7 +13,7 @@ from ssl_host.config.values import Key, Value, write_value
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 
-class ReferenceFault(Exception):
+class ReferenceFault(Exception):  # noqa: N818 - becomes a Problem, is no error of its own
     """A reference that leads nowhere."""
 
 

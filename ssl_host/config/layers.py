@@ -74,7 +74,9 @@ def option_layer(options: Sequence[str]) -> Layer:
     return Layer("option", values)
 
 
-def preset_layers(name: str, origin: Origin, catalog: Catalog, seen: tuple[str, ...] = ()) -> list[Layer]:
+def preset_layers(
+    name: str, origin: Origin, catalog: Catalog, seen: tuple[str, ...] = ()
+) -> list[Layer]:
     """The layers of a preset and of those it extends, lowest first.
 
     Raises:

@@ -11,8 +11,6 @@ from pydantic import ValidationError
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import suggestion
 from ssl_host.config.host import (
-    DEFAULT_COMPONENTS,
-    DEFAULT_EVALUATORS,
     HOST_SECTIONS,
     INSTANCE_KINDS,
     SINGLE_KINDS,
@@ -27,6 +25,7 @@ from ssl_host.config.layers import (
     python_layer,
 )
 from ssl_host.config.resolved import Part, Resolved, Shown
+from ssl_host.config.selection import Selection
 from ssl_host.config.values import (
     Key,
     LiteralFault,
@@ -37,7 +36,7 @@ from ssl_host.config.values import (
     write_value,
 )
 from ssl_host.contracts.settings import Settings
-from ssl_host.errors import ConfigError, ContractError, PluginError, Problem
+from ssl_host.errors import ConfigError, Problem
 
 
 def resolve_file(path: Path, options: Sequence[str], catalog: Catalog) -> Resolved:
@@ -75,12 +74,13 @@ class _Resolver:
         self, user: list[Layer], catalog: Catalog, name: str, notes: tuple[str, ...]
     ) -> None:
         self.catalog = catalog
-        self.name = name
         self.notes = notes
-        self.problems: list[Problem] = []
-        self.given = self._with_presets(user)
-        self.layers = self.given
-        self.broken: set[str] = set()
+        given = self._with_presets(user)
+        self.selection = Selection(given, catalog, name)
+        self.classes = self.selection.classes
+        self.layers = self.selection.layers
+        self.problems = self.selection.problems
+        self.broken = self.selection.broken
 
     def _with_presets(self, user: list[Layer]) -> list[Layer]:
         found = [layer.values[key] for layer in user if (key := ("run", "extends")) in layer.values]
@@ -89,107 +89,29 @@ class _Resolver:
         return [*preset_layers(str(found[-1].raw), found[-1].origin, self.catalog), *user]
 
     def resolve(self) -> Resolved:
-        classes = self._load_classes()
-        self._check_sections(classes)
-        merged = self._merge(classes)
-        final = self._read(merged, classes)
-        host, parts = self._validate(final, merged, classes)
+        self._check_sections()
+        merged = self._merge()
+        final = self._read(merged)
+        host, parts = self._validate(final, merged)
         if self.problems:
             raise ConfigError(sorted(set(self.problems), key=_by_place))
         return Resolved(host, parts, self._shown(merged, host, parts), self.notes)
 
-    # -- which components -------------------------------------------------------------------
-
-    def _named(self, section: str, layers: Sequence[Layer]) -> Value | None:
-        found = [v for layer in layers if (v := layer.values.get((section, "name"))) is not None]
-        return found[-1] if found else None
-
-    def _load_classes(self) -> dict[str, Any]:
-        """Sections to component classes; builds the lowest layers on the way."""
-        defaults = {k: dict(v) for k, v in DEFAULT_COMPONENTS.items()}
-        defaults["run"] = {"name": self.name}
-        if not any(s.split(".")[0] == "evaluator" for layer in self.given for s in layer.sections()):
-            defaults |= {f"evaluator.{name}": {"name": name} for name in DEFAULT_EVALUATORS}
-        host = python_layer("host default", defaults)
-        classes: dict[str, Any] = {}
-        for section in ("method", "data"):
-            classes[section] = self._load(section, section, [host, *self.given])
-        if classes["method"] is None and self._named("method", self.given) is None:
-            known = ", ".join(self.catalog.names("method")) or "none is installed"
-            where = self.given[-1 if len(self.given) == 1 else -2].name
-            at = next((v.origin.file for v in self.given[0].values.values() if v.origin.file), where)
-            message = f"no method is named; add a section [method] with name = ... ({known})"
-            self.problems.append(Problem(at, message))
-        lower = [host]
-        for section in ("method", "data"):
-            recipe = getattr(classes[section], "defaults", {})
-            named = self._named(section, [host, *self.given])
-            if recipe and named is not None:
-                lower.append(python_layer(f"{section} {named.raw}", recipe))
-        self.layers = [*lower, *self.given]
-        heads = getattr(classes["method"], "heads", {})
-        for section in self._sections():
-            kind = section.split(".")[0]
-            if section in classes or kind not in (*SINGLE_KINDS, *INSTANCE_KINDS):
-                continue
-            if kind in INSTANCE_KINDS and "." not in section:
-                continue
-            if kind == "head" and section.partition(".")[2] not in heads:
-                continue
-            classes[section] = self._load(section, kind, self.layers)
-        for head in heads:
-            if f"head.{head}" not in classes:
-                classes[f"head.{head}"] = None
-                message = f"the method needs a head; add a section [head.{head}] with a name"
-                self.problems.append(Problem("head", message))
-        return classes
-
-    def _sections(self) -> list[str]:
-        order = [*HOST_SECTIONS, *SINGLE_KINDS[:4], "head", *SINGLE_KINDS[4:], "evaluator", "logger"]
-        found = dict.fromkeys(s for layer in self.layers for s in layer.sections())
-        rank = {name: i for i, name in enumerate(order)}
-        return sorted(found, key=lambda s: rank.get(s.split(".")[0], len(rank)))
-
-    def _load(self, section: str, kind: str, layers: Sequence[Layer]) -> Any:
-        value = self._named(section, layers)
-        if value is None:
-            if "." not in section:
-                if kind not in ("method", "loss"):
-                    at = self._where(section)
-                    self.problems.append(Problem(at, f"[{section}] needs a name"))
-                return None
-            value = Value(section.partition(".")[2], Origin("instance name", self._where(section)))
-        try:
-            return self.catalog.load(kind, str(value.raw))
-        except (PluginError, ContractError) as error:
-            self.broken.add(section)
-            self.problems.append(Problem(str(value.origin), f"[{section}] {error}"))
-            return None
-
-    def _where(self, section: str) -> str:
-        for layer in reversed(self.layers):
-            for (name, _), value in layer.values.items():
-                if name == section and value.origin.file:
-                    line = layer.lines.get(section)
-                    file = value.origin.file
-                    return f"{file}:{line}" if line else str(value.origin)
-            if layer.lines.get(section):
-                file = next((v.origin.file for v in layer.values.values()), layer.name)
-                return f"{file}:{layer.lines[section]}"
-        return section
-
     # -- sections and keys ------------------------------------------------------------------
 
-    def _check_sections(self, classes: Mapping[str, Any]) -> None:
-        heads = getattr(classes.get("method"), "heads", {})
+    def _check_sections(self) -> None:
+        heads = self.selection.heads
         singular = [*HOST_SECTIONS, *SINGLE_KINDS]
-        examples = [f"head.{h}" for h in heads] + [
-            f"evaluator.{n}" for n in self.catalog.names("evaluator")
-        ] + [f"logger.{n}" for n in self.catalog.names("logger")]
-        for section in self._sections():
-            kind, dot, instance = section.partition(".")
+        examples = (
+            [f"head.{h}" for h in heads]
+            + [f"evaluator.{n}" for n in self.catalog.names("evaluator")]
+            + [f"logger.{n}" for n in self.catalog.names("logger")]
+        )
+        for section in self.selection.sections():
+            kind, _, instance = section.partition(".")
             if section in singular or (kind in INSTANCE_KINDS and instance):
-                if kind == "head" and classes.get("method") is not None and instance not in heads:
+                known_method = self.classes.get("method") is not None
+                if kind == "head" and known_method and instance not in heads:
                     has = f"has {', '.join(heads)}" if heads else "has no heads"
                     self._section_problem(section, f"the method {has}", list(examples))
                 continue
@@ -205,13 +127,13 @@ class _Resolver:
         self.broken.add(section)
         hint = suggestion(section, known)
         text = f"[{section}] unknown section" + (f": {reason}" if reason else "") + hint
-        self.problems.append(Problem(self._where(section), text))
+        self.problems.append(Problem(self.selection.where(section), text))
 
-    def _merge(self, classes: Mapping[str, Any]) -> dict[Key, Value]:
+    def _merge(self) -> dict[Key, Value]:
         """Every key of every known section, schema defaults included."""
         merged: dict[Key, Value] = {}
-        for section in dict.fromkeys([*HOST_SECTIONS, *self._sections()]):
-            schema = self._schema(section, classes)
+        for section in dict.fromkeys([*HOST_SECTIONS, *self.selection.sections()]):
+            schema = self._schema(section)
             if schema is None:
                 continue
             values, problems = merge_section(self.layers, section, schema.alternatives)
@@ -220,7 +142,7 @@ class _Resolver:
             displaced = {
                 key for group in schema.alternatives if taken & set(group) for key in group
             }
-            if section in classes:
+            if section in self.classes:
                 instance = section.partition(".")[2] or section
                 merged[section, "name"] = values.pop(
                     "name", Value(instance, Origin("instance name"), is_text=True)
@@ -239,24 +161,24 @@ class _Resolver:
                     self.problems.append(Problem(str(value.origin), text))
         return merged
 
-    def _schema(self, section: str, classes: Mapping[str, Any]) -> type[Settings] | None:
+    def _schema(self, section: str) -> type[Settings] | None:
         if section in HOST_SECTIONS:
             return HOST_SECTIONS[section]
-        cls = classes.get(section)
+        cls = self.classes.get(section)
         return None if cls is None or section in self.broken else cls.Config
 
     # -- values -----------------------------------------------------------------------------
 
-    def _read(self, merged: Mapping[Key, Value], classes: Mapping[str, Any]) -> dict[Key, Any]:
+    def _read(self, merged: Mapping[Key, Value]) -> dict[Key, Any]:
         """Text to objects, references replaced."""
         final: dict[Key, Any] = {}
         for (section, key), value in merged.items():
             try:
                 raw = substitute(value, merged)
-                if (section, key) in merged and key == "name" and section in classes:
+                if (section, key) in merged and key == "name" and section in self.classes:
                     final[section, key] = str(raw)
                     continue
-                schema = self._schema(section, classes)
+                schema = self._schema(section)
                 assert schema is not None
                 annotation = schema.model_fields[key].annotation
                 if value.is_text and isinstance(raw, str):
@@ -271,16 +193,16 @@ class _Resolver:
         return final
 
     def _validate(
-        self, final: Mapping[Key, Any], merged: Mapping[Key, Value], classes: Mapping[str, Any]
+        self, final: Mapping[Key, Any], merged: Mapping[Key, Value]
     ) -> tuple[dict[str, Settings], dict[str, Part]]:
         host: dict[str, Settings] = {}
         parts: dict[str, Part] = {}
-        for section in dict.fromkeys([*HOST_SECTIONS, *classes]):
-            schema = self._schema(section, classes)
+        for section in dict.fromkeys([*HOST_SECTIONS, *self.classes]):
+            schema = self._schema(section)
             if schema is None:
                 continue
             chosen = {k: v for (s, k), v in final.items() if s == section}
-            name = chosen.pop("name", "") if section in classes else ""
+            name = chosen.pop("name", "") if section in self.classes else ""
             try:
                 settings = schema.model_validate(chosen)
             except ValidationError as error:
@@ -293,7 +215,7 @@ class _Resolver:
             kind, _, instance = section.partition(".")
             entry = self.catalog.find(kind, name)
             parts[section] = Part(
-                section, kind, instance or kind, name, classes[section], settings, entry
+                section, kind, instance or kind, name, self.classes[section], settings, entry
             )
         return host, parts
 
@@ -315,7 +237,7 @@ class _Resolver:
                     for k in involved
                     if (v := merged.get((section, k))) is not None and v.origin.file
                 ]
-                where = ", ".join(dict.fromkeys(places)) or self._where(section)
+                where = ", ".join(dict.fromkeys(places)) or self.selection.where(section)
                 self.problems.append(Problem(where, f"[{section}] {message}"))
                 continue
             key = str(fault["loc"][0])
@@ -323,7 +245,7 @@ class _Resolver:
             about = schema.model_fields[key].description
             if value is None:
                 text = f"[{section}] {key}: is required ({about})"
-                self.problems.append(Problem(self._where(section), text))
+                self.problems.append(Problem(self.selection.where(section), text))
                 continue
             text = f"[{section}] {key} = {value.raw}: {message} ({about})"
             self.problems.append(Problem(str(value.origin), text))
@@ -360,4 +282,8 @@ def _absolute(text: str, origin: Origin) -> str:
 
 def _by_place(problem: Problem) -> tuple[str, int, str]:
     file, _, line = problem.where.rpartition(":")
-    return (file, int(line), problem.message) if line.isdigit() else (problem.where, 0, problem.message)
+    return (
+        (file, int(line), problem.message)
+        if line.isdigit()
+        else (problem.where, 0, problem.message)
+    )

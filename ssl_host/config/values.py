@@ -46,14 +46,12 @@ class Value:
     is_text: bool = False
 
 
-class LiteralFault(Exception):
+class LiteralFault(Exception):  # noqa: N818 - becomes a Problem, is no error of its own
     """A text that is not what it says it is."""
 
 
 _SUFFIX = re.compile(r"(?s)^(?P<text>.*)@(?P<type>int|float|str|bool|list|dict|tuple)$")
-_TYPES: dict[str, type] = {
-    t.__name__: t for t in (int, float, str, bool, list, dict, tuple)
-}
+_TYPES: dict[str, type] = {t.__name__: t for t in (int, float, str, bool, list, dict, tuple)}
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0", ""}
 

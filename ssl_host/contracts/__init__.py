@@ -1,1 +1,1 @@
-"""What a plugin's author subclasses: one file a family of kinds. A leaf; it imports no other room."""
+"""What a plugin's author subclasses, one file a family of kinds. It imports no other room."""

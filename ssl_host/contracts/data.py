@@ -16,7 +16,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class UnreadableImage(Exception):
+class UnreadableImage(Exception):  # noqa: N818 - the image is skipped, nothing fails
     """Raised by :meth:`ImageSet.read`. The image is skipped, counted and listed."""
 
 

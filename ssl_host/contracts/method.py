@@ -165,6 +165,7 @@ def _follow(copy_: nn.Module, online: nn.Module, tau: float) -> None:
     Buffers are left alone: a momentum network keeps batch-norm statistics of its own
     (BYOL, arXiv:2006.07733, Appendix J; MoCo's key encoder likewise).
     """
-    targets = list(copy_.parameters())
+    targets: list[Tensor] = [*copy_.parameters()]
+    sources: list[Tensor] = [*online.parameters()]
     if targets:
-        torch._foreach_lerp_(targets, list(online.parameters()), 1.0 - tau)
+        torch._foreach_lerp_(targets, sources, 1.0 - tau)

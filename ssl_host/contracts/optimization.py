@@ -37,7 +37,8 @@ class Optimizer(Component):
     kind: ClassVar[str] = "optimizer"
     context: ClassVar[tuple[str, ...]] = ("params",)
 
-    Config = OptimizerConfig
+    class Config(OptimizerConfig):
+        """Learning rate and weight decay."""
 
     def __init__(self, config: Settings) -> None:
         self.config: Any = config

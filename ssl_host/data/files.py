@@ -59,7 +59,9 @@ class _CroppedViews(Dataset[tuple[list[Tensor], int, list[tuple[int, str]]]]):
         self.size = size
         self.seed = seed
 
-    def __getitem__(self, place: tuple[int, int]) -> tuple[list[Tensor], int, list[tuple[int, str]]]:
+    def __getitem__(
+        self, place: tuple[int, int]
+    ) -> tuple[list[Tensor], int, list[tuple[int, str]]]:
         epoch, index = place
         failed: list[tuple[int, str]] = []
         for i in range(index, index + len(self.images)):

@@ -109,12 +109,14 @@ def dry_run(config: Resolved, catalog: Catalog) -> Estimate:
         begun = time.perf_counter()
         views = experiment.views(images.to(device), index.to(device), 0, config.run.seed)
         shapes = [list(view.shape) for view in views]
-        own = labels[: len(images)].to(device) if labels is not None and method.uses_labels else None
+        own = (
+            labels[: len(images)].to(device) if labels is not None and method.uses_labels else None
+        )
         out = method.step(Batch(views, index.to(device), own, experiment.views.num_global))
         losses.append(float(out.loss))
         set_rates(optimizer, experiment.scheduler, step, total, plan.steps)
         optimizer.zero_grad(set_to_none=True)
-        out.loss.backward()  # type: ignore[no-untyped-call]
+        out.loss.backward()
         optimizer.step()
         method.advance(out, step, total)
         times.append((time.perf_counter() - begun) * config.trainer.accumulate)

@@ -26,7 +26,7 @@ from ssl_host.evaluate.measure import Measurement, measure
 from ssl_host.pipeline.environment import describe
 from ssl_host.report.page import write_page
 from ssl_host.report.pictures import draw_pictures
-from ssl_host.train.fit import Training, fit
+from ssl_host.train.fit import Training, fit, is_first_process
 from ssl_host.train.folder import RunFolder, move_aside
 from ssl_host.train.settle import settle
 from ssl_host.weights import initialise, save_backbone
@@ -65,7 +65,7 @@ def run_config(
     catalog.hooks.config_resolved(config=config.values())
     path = Path(config.run.dir) / config.run.name
     # Lightning starts this very command again for every further process of a node.
-    if pl.utilities.rank_zero_only.rank:
+    if not is_first_process():
         return _Run(config, catalog, Console(quiet=True), RunFolder(path)).go()
     if fresh:
         aside = move_aside(path)
@@ -95,9 +95,7 @@ class _Run:
         # One count of threads from the first number on: it decides the order of float sums.
         torch.set_num_threads(int(self.config.trainer.num_threads))
         experiment = compose(self.config)
-        images = open_images(
-            experiment.source, experiment.views, self.config.loader, self._packing
-        )
+        images = open_images(experiment.source, experiment.views, self.config.loader, self._packing)
         self.notes += images.notes
         self._start_from(experiment.method)
         self._tell_plan(experiment, images)
@@ -108,7 +106,7 @@ class _Run:
                 return Outcome(self.folder.path, {})
             finished = self._conclude(experiment, images, training)
         finally:
-            if pl.utilities.rank_zero_only.rank == 0:
+            if is_first_process():
                 for logger in experiment.loggers.values():
                     logger.finish(finished)
         self.catalog.hooks.run_finished(run=self.run, results=finished)

@@ -28,8 +28,8 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
     ys = [y for points in thin.values() for _, y in points]
     x_ticks = _ticks(min(xs), max(xs))
     y_ticks = _ticks(min(ys), max(ys))
-    x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-12)
-    y_low, y_high = min(y_ticks[0], min(ys)), max(y_ticks[-1], max(ys))
+    x_low, x_high = min(xs), max(*xs, min(xs) + 1e-12)
+    y_low, y_high = min(y_ticks[0], *ys), max(y_ticks[-1], *ys)
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - x_low) / (x_high - x_low)
@@ -43,14 +43,17 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
     for tick in y_ticks:
         _, y = place(x_low, tick)
         text = f"{100 * tick:g} %" if percent else f"{tick:g}"
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
+        parts.append(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
+        parts.append(
+            f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
+        )
     for tick in x_ticks:
         if x_low <= tick <= x_high:
             x, _ = place(tick, y_low)
-            parts.append(
-                f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{tick:g}</text>'
-            )
+            at = f'x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="middle"'
+            parts.append(f'<text class="tick" {at}>{tick:g}</text>')
     parts.append(
         f'<text class="tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 10}" text-anchor="end">'
         f"{escape(x_label)}</text>"

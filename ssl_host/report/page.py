@@ -30,19 +30,23 @@ def write_page(
     """
     curves = _curves(folder / "metrics.csv")
     pictures = _json(folder / "report.json")
-    page = _environment().get_template("page.html").render(
-        title=results["name"],
-        results=results,
-        rows=accuracies(results["metrics"]),
-        others=other_figures(results["metrics"]),
-        verdict=verdict(results["metrics"]),
-        baselines=BASELINES,
-        charts=_charts(curves),
-        pictures=pictures,
-        map_json=Markup(_script_safe(pictures.get("map"))),
-        config=list(rows(config)),
-        environment=_json(folder / "environment.json"),
-        sections=[(title, Markup(html)) for title, html in sections],
+    page = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=results["name"],
+            results=results,
+            rows=accuracies(results["metrics"]),
+            others=other_figures(results["metrics"]),
+            verdict=verdict(results["metrics"]),
+            baselines=BASELINES,
+            charts=_charts(curves),
+            pictures=pictures,
+            map_json=Markup(_script_safe(pictures.get("map"))),
+            config=list(rows(config)),
+            environment=_json(folder / "environment.json"),
+            sections=[(title, Markup(html)) for title, html in sections],
+        )
     )
     partial = folder / "report.html.partial"
     partial.write_text(page, encoding="utf-8")

@@ -58,7 +58,9 @@ def _gallery(views: ViewMaker, pixels: Pixels, seed: int) -> list[dict[str, Any]
 def _neighbours(images: Images, bank: FeatureBank, classes: list[str]) -> list[dict[str, Any]]:
     held_out = bank.test is not None and images.test is not None
     asked = bank.test if bank.test is not None and held_out else bank.train
-    asked_images = images.test.images if images.test is not None and held_out else images.probe.images
+    asked_images = (
+        images.test.images if images.test is not None and held_out else images.probe.images
+    )
     queries = _spread(len(asked.x), GALLERY)
     keys = functional.normalize(bank.train.x.float(), dim=1)
     similarity = functional.normalize(asked.x[queries].float(), dim=1) @ keys.T
@@ -137,7 +139,8 @@ def _flat(x: Tensor) -> tuple[Tensor, str]:
 def _spread(count: int, wanted: int) -> Tensor:
     """Indices spread over a set; folders are sorted by class."""
     chosen = torch.linspace(0, count - 1, min(count, wanted)).long()
-    return chosen.unique()
+    distinct: Tensor = torch.unique(chosen)
+    return distinct
 
 
 def _class(classes: list[str], label: int | None) -> str:
@@ -162,7 +165,9 @@ def _uri(image: Tensor) -> str:
     if max(height, width) > SIDE:
         scale = SIDE / max(height, width)
         size = (max(1, round(height * scale)), max(1, round(width * scale)))
-        shrunk = functional.interpolate(image[None].float(), size=size, mode="bilinear", antialias=True)
+        shrunk = functional.interpolate(
+            image[None].float(), size=size, mode="bilinear", antialias=True
+        )
         image = shrunk[0].clamp(0, 255).to(torch.uint8)
     return _png(image)
 

@@ -92,7 +92,11 @@ def table(results: Mapping[str, Any]) -> Table:
         style = {True: "bold green", False: "yellow", None: ""}[row.learned]
         spread = f" ±{100 * row.std:.1f}" if row.std is not None else ""
         others = [per_cent(row.baselines.get(key)) for key in BASELINES]
-        view.add_row(row.name, f"[{style}]{per_cent(row.value)}[/]{spread}" if style else per_cent(row.value), *others)
+        view.add_row(
+            row.name,
+            f"[{style}]{per_cent(row.value)}[/]{spread}" if style else per_cent(row.value),
+            *others,
+        )
     for name, value in other_figures(results["metrics"]).items():
         view.add_row(name, f"{value:.4g}")
     return view

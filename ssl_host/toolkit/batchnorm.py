@@ -45,14 +45,12 @@ class SyncBatchNorm(_BatchNorm):
         values = input if input.dtype == torch.float64 else input.float()
         count = torch.full((1,), values.numel() / values.shape[1], device=values.device)
         sums = torch.cat([values.sum(dim=axes), count.to(values.dtype)])
-        total: Tensor = _SumOverProcesses.apply(sums)  # type: ignore[no-untyped-call]
+        total: Tensor = _SumOverProcesses.apply(sums)
         number = total[-1].detach()
         mean = total[:-1] / number
         # Two passes: E[x²] - E[x]² loses half of the digits where the mean is large.
         centred = values - mean.view(shape)
-        squares: Tensor = _SumOverProcesses.apply(  # type: ignore[no-untyped-call]
-            centred.square().sum(dim=axes)
-        )
+        squares: Tensor = _SumOverProcesses.apply(centred.square().sum(dim=axes))
         variance = squares / number
         self._track(mean.detach(), variance.detach(), number)
         normal = centred * torch.rsqrt(variance + self.eps).view(shape)

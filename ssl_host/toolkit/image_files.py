@@ -120,4 +120,3 @@ def _to_tensor(image: Image.Image, channels: int) -> Tensor:
     if array.size == 0:
         raise UnreadableImage("has no pixels")
     return torch.from_numpy(array.reshape(*array.shape[:2], channels)).permute(2, 0, 1)
-

@@ -133,7 +133,7 @@ def fit(
         module.method.progress = replace(
             module.method.progress, step=module.step, total_steps=module.total_steps
         )
-    is_first = pl.utilities.rank_zero_only.rank == 0
+    is_first = is_first_process()
     loggers = experiment.loggers if is_first else {}
     for logger in loggers.values():
         logger.start(replace(run, resumed_step=module.step))
@@ -161,9 +161,12 @@ def fit(
         # The others are done; what follows is computed once, by the first process alone.
         torch.distributed.destroy_process_group()
     images = (module.step - first_step) * config.run.batch_size
-    return Training(
-        module, probe, is_first, images / spent, min(1.0, module.timed.waited / spent)
-    )
+    return Training(module, probe, is_first, images / spent, min(1.0, module.timed.waited / spent))
+
+
+def is_first_process() -> bool:
+    """Whether this is rank 0, as Lightning or a launcher has told by the environment."""
+    return int(getattr(pl.utilities.rank_zero_only, "rank", 0)) == 0
 
 
 def _world_size(experiment: Experiment) -> int:
@@ -223,7 +226,8 @@ def _count_from(trainer: pl.Trainer, module: PretrainModule) -> None:
     """Let Lightning's counters, which callbacks and loggers read, go on from the checkpoint."""
     progress = trainer.fit_loop.epoch_progress
     for counter in (progress.current, progress.total):
-        counter.ready = counter.started = counter.processed = counter.completed = module.epoch
+        for stage in ("ready", "started", "processed", "completed"):
+            setattr(counter, stage, module.epoch)
     steps = trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step
     steps.total.ready = steps.total.completed = module.step
 

@@ -27,7 +27,9 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
         split: dict[bool, list[nn.Parameter]] = {True: [], False: []}
         for name, parameter in group.params:
             if id(parameter) in seen:
-                raise PluginError(f"parameter {name} is in the groups {seen[id(parameter)]} and {group.name}")
+                raise PluginError(
+                    f"parameter {name} is in the groups {seen[id(parameter)]} and {group.name}"
+                )
             seen[id(parameter)] = group.name
             decays = decay > 0 and (settings.decay == "all" or parameter.ndim > 1)
             split[decays].append(parameter)

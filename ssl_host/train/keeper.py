@@ -23,9 +23,11 @@ COLLAPSED = 0.05
 """Standard deviation, relative to that of a uniform sphere, under which features have collapsed."""
 
 
-class Preempted(SslHostError):
-    """The process was asked to end, and has written a checkpoint. The exit status 75 (EX_TEMPFAIL)
-    means: give the same command again."""
+class Preempted(SslHostError):  # noqa: N818 - nothing has gone wrong
+    """The process was asked to end, and has written a checkpoint.
+
+    The exit status 75 (EX_TEMPFAIL) means: give the same command again.
+    """
 
     exit_status = 75
 

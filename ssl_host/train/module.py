@@ -10,11 +10,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from ssl_host.catalog.entries import fault_place
 from ssl_host.compose import Experiment
 from ssl_host.contracts.batch import Batch, StepOutput
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.errors import NonFiniteError, PluginError, SslHostError
-from ssl_host.catalog.entries import fault_place
 from ssl_host.train.groups import make_optimizer, set_rates
 from ssl_host.train.probe import OnlineProbe
 
@@ -95,7 +95,7 @@ class PretrainModule(pl.LightningModule):
 
     def _seed_step(self, batch_idx: int) -> None:
         # Dropout and stochastic depth are a function of the step, not of the process's past.
-        seed = (self._dropout_seed + self.step * self.plan.parts + batch_idx % self.plan.parts)
+        seed = self._dropout_seed + self.step * self.plan.parts + batch_idx % self.plan.parts
         if self.device.type == "cuda":
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
         torch.default_generator.manual_seed(seed)

@@ -47,7 +47,7 @@ class OnlineProbe:
             logits = self.layer(self.norm(features.detach().float()))
             loss = functional.cross_entropy(logits, labels)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
         if world_size() > 1:
             for parameter in self.layer.parameters():
                 assert parameter.grad is not None

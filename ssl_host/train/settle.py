@@ -17,7 +17,9 @@ def settle(config: Resolved) -> Resolved:
     """Replace every ``auto`` of ``[trainer]`` and ``[loader]`` by what was chosen."""
     trainer = config.trainer
     device = _device(trainer.accelerator)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     chosen = {
         ("trainer", "accelerator"): device,
         ("trainer", "devices"): 1 if device == "cpu" else max(1, _device_count(device)),

@@ -59,7 +59,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 def read_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """The newest sound checkpoint, and a sentence for each damaged one that was passed over."""
-    warnings = []
+    warnings: list[str] = []
     for path in reversed(checkpoints(folder)):
         try:
             return read_checkpoint(path), warnings

@@ -7,7 +7,11 @@ ssl_host_api = 1
 
 @hookimpl
 def register_methods(register: Register) -> None:
-    register("barlowtwins", "ssl_plugin_barlowtwins.method:BarlowTwins", "make the views' cross-correlation the identity")
+    register(
+        "barlowtwins",
+        "ssl_plugin_barlowtwins.method:BarlowTwins",
+        "make the views' cross-correlation the identity",
+    )
 
 
 @hookimpl
@@ -17,8 +21,28 @@ def register_losses(register: Register) -> None:
 
 @hookimpl
 def register_presets(register: RegisterPreset) -> None:
-    register("barlowtwins/mnist5k", "ssl_plugin_barlowtwins:presets/mnist5k.ini", "5,000 digits, minutes on two CPU cores")
-    register("barlowtwins/cifar10", "ssl_plugin_barlowtwins:presets/cifar10.ini", "ResNet-18 with the CIFAR stem")
-    register("barlowtwins/cifar100", "ssl_plugin_barlowtwins:presets/cifar100.ini", "ResNet-18 with the CIFAR stem")
-    register("barlowtwins/imagenet-100ep", "ssl_plugin_barlowtwins:presets/imagenet-100ep.ini", "ResNet-50, the paper's values")
-    register("barlowtwins/imagefolder", "ssl_plugin_barlowtwins:presets/imagefolder.ini", "a folder of photographs on one machine")
+    register(
+        "barlowtwins/mnist5k",
+        "ssl_plugin_barlowtwins:presets/mnist5k.ini",
+        "5,000 digits, minutes on two CPU cores",
+    )
+    register(
+        "barlowtwins/cifar10",
+        "ssl_plugin_barlowtwins:presets/cifar10.ini",
+        "ResNet-18 with the CIFAR stem",
+    )
+    register(
+        "barlowtwins/cifar100",
+        "ssl_plugin_barlowtwins:presets/cifar100.ini",
+        "ResNet-18 with the CIFAR stem",
+    )
+    register(
+        "barlowtwins/imagenet-100ep",
+        "ssl_plugin_barlowtwins:presets/imagenet-100ep.ini",
+        "ResNet-50, the paper's values",
+    )
+    register(
+        "barlowtwins/imagefolder",
+        "ssl_plugin_barlowtwins:presets/imagefolder.ini",
+        "a folder of photographs on one machine",
+    )

@@ -7,13 +7,29 @@ ssl_host_api = 1
 
 @hookimpl
 def register_methods(register: Register) -> None:
-    register("byol", "ssl_plugin_byol.method:BYOL", "predict a momentum network's view, no negatives")
+    register(
+        "byol", "ssl_plugin_byol.method:BYOL", "predict a momentum network's view, no negatives"
+    )
 
 
 @hookimpl
 def register_presets(register: RegisterPreset) -> None:
-    register("byol/mnist5k", "ssl_plugin_byol:presets/mnist5k.ini", "5,000 digits, minutes on two CPU cores")
+    register(
+        "byol/mnist5k",
+        "ssl_plugin_byol:presets/mnist5k.ini",
+        "5,000 digits, minutes on two CPU cores",
+    )
     register("byol/cifar10", "ssl_plugin_byol:presets/cifar10.ini", "ResNet-18 with the CIFAR stem")
-    register("byol/cifar100", "ssl_plugin_byol:presets/cifar100.ini", "ResNet-18 with the CIFAR stem")
-    register("byol/imagenet-100ep", "ssl_plugin_byol:presets/imagenet-100ep.ini", "ResNet-50, the paper's values")
-    register("byol/imagefolder", "ssl_plugin_byol:presets/imagefolder.ini", "a folder of photographs on one machine")
+    register(
+        "byol/cifar100", "ssl_plugin_byol:presets/cifar100.ini", "ResNet-18 with the CIFAR stem"
+    )
+    register(
+        "byol/imagenet-100ep",
+        "ssl_plugin_byol:presets/imagenet-100ep.ini",
+        "ResNet-50, the paper's values",
+    )
+    register(
+        "byol/imagefolder",
+        "ssl_plugin_byol:presets/imagefolder.ini",
+        "a folder of photographs on one machine",
+    )

@@ -7,13 +7,35 @@ ssl_host_api = 1
 
 @hookimpl
 def register_methods(register: Register) -> None:
-    register("simsiam", "ssl_plugin_simsiam.method:SimSiam", "predict one view from the other, no negatives, no momentum")
+    register(
+        "simsiam",
+        "ssl_plugin_simsiam.method:SimSiam",
+        "predict one view from the other, no negatives, no momentum",
+    )
 
 
 @hookimpl
 def register_presets(register: RegisterPreset) -> None:
-    register("simsiam/mnist5k", "ssl_plugin_simsiam:presets/mnist5k.ini", "5,000 digits, minutes on two CPU cores")
-    register("simsiam/cifar10", "ssl_plugin_simsiam:presets/cifar10.ini", "ResNet-18 with the CIFAR stem")
-    register("simsiam/cifar100", "ssl_plugin_simsiam:presets/cifar100.ini", "ResNet-18 with the CIFAR stem")
-    register("simsiam/imagenet-100ep", "ssl_plugin_simsiam:presets/imagenet-100ep.ini", "ResNet-50, the paper's values")
-    register("simsiam/imagefolder", "ssl_plugin_simsiam:presets/imagefolder.ini", "a folder of photographs on one machine")
+    register(
+        "simsiam/mnist5k",
+        "ssl_plugin_simsiam:presets/mnist5k.ini",
+        "5,000 digits, minutes on two CPU cores",
+    )
+    register(
+        "simsiam/cifar10", "ssl_plugin_simsiam:presets/cifar10.ini", "ResNet-18 with the CIFAR stem"
+    )
+    register(
+        "simsiam/cifar100",
+        "ssl_plugin_simsiam:presets/cifar100.ini",
+        "ResNet-18 with the CIFAR stem",
+    )
+    register(
+        "simsiam/imagenet-100ep",
+        "ssl_plugin_simsiam:presets/imagenet-100ep.ini",
+        "ResNet-50, the paper's values",
+    )
+    register(
+        "simsiam/imagefolder",
+        "ssl_plugin_simsiam:presets/imagefolder.ini",
+        "a folder of photographs on one machine",
+    )

@@ -22,7 +22,8 @@ class Timm(Backbone):
         model: str = Field("resnet18", min_length=1, description="name, as in timm.list_models()")
         pretrained: bool = Field(False, description="download timm's weights to start from")
         stem: Literal["default", "cifar"] = Field(
-            "default", description="cifar: 3 x 3 convolution, no pooling, for ResNets on small images"
+            "default",
+            description="cifar: 3 x 3 convolution, no pooling, for ResNets on small images",
         )
         img_size: int | None = Field(
             None, ge=4, le=4096, description="side a transformer is built for; default: the data's"
@@ -55,7 +56,10 @@ class Timm(Backbone):
     def _arguments(self) -> dict[str, Any]:
         config = self.config
         if not timm.is_model(config.model):
-            near = timm.list_models(f"*{config.model.split('_')[0]}*")[:5] or timm.list_models("resnet*")[:5]
+            near = (
+                timm.list_models(f"*{config.model.split('_')[0]}*")[:5]
+                or timm.list_models("resnet*")[:5]
+            )
             raise UserError(
                 f"[backbone] model = {config.model}: timm has no such model; "
                 f"it has {', '.join(near)} and others"
@@ -81,9 +85,12 @@ class Timm(Backbone):
 
     def _use_cifar_stem(self) -> None:
         """A first layer for images of 32 pixels: He et al., arXiv:1512.03385, section 4.2."""
-        if not (isinstance(getattr(self.model, "conv1", None), nn.Conv2d) and hasattr(self.model, "maxpool")):
+        if not (
+            isinstance(getattr(self.model, "conv1", None), nn.Conv2d)
+            and hasattr(self.model, "maxpool")
+        ):
             raise UserError(
-                f"[backbone] stem = cifar is for ResNets, and {self.config.model} has no such stem; "
+                f"[backbone] stem = cifar is for ResNets, and {self.config.model} has none; "
                 "set stem = default"
             )
         width = self.model.conv1.out_channels

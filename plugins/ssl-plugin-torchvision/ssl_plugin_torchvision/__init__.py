@@ -7,4 +7,8 @@ ssl_host_api = 1
 
 @hookimpl
 def register_backbones(register: Register) -> None:
-    register("torchvision", "ssl_plugin_torchvision.backbone:Torchvision", "torchvision's classification models")
+    register(
+        "torchvision",
+        "ssl_plugin_torchvision.backbone:Torchvision",
+        "torchvision's classification models",
+    )

@@ -21,12 +21,15 @@ class Torchvision(Backbone):
     """
 
     class Config(Settings):
-        model: str = Field("resnet18", min_length=1, description="as in torchvision.models.list_models()")
+        model: str = Field(
+            "resnet18", min_length=1, description="as in torchvision.models.list_models()"
+        )
         weights: str | None = Field(
             None, description="torchvision's weights to start from, such as DEFAULT; downloaded"
         )
         stem: Literal["default", "cifar"] = Field(
-            "default", description="cifar: 3 x 3 convolution, no pooling, for ResNets on small images"
+            "default",
+            description="cifar: 3 x 3 convolution, no pooling, for ResNets on small images",
         )
 
     def setup(self) -> None:
@@ -63,7 +66,7 @@ class Torchvision(Backbone):
         last = [name for name, part in layer.named_children() if isinstance(part, nn.Linear)]
         if not last:
             raise UserError(
-                f"[backbone] torchvision's {self.config.model} has no linear classifier to cut off; "
+                f"[backbone] torchvision's {self.config.model} has no linear classifier; "
                 "take another model, or the same one from timm"
             )
         linear = layer.get_submodule(last[-1])
@@ -74,7 +77,7 @@ class Torchvision(Backbone):
         """A first layer for images of 32 pixels: He et al., arXiv:1512.03385, section 4.2."""
         if not (hasattr(self.model, "conv1") and hasattr(self.model, "maxpool")):
             raise UserError(
-                f"[backbone] stem = cifar is for ResNets, and {self.config.model} has no such stem; "
+                f"[backbone] stem = cifar is for ResNets, and {self.config.model} has none; "
                 "set stem = default"
             )
         width = self.model.conv1.out_channels
@@ -83,7 +86,9 @@ class Torchvision(Backbone):
         self.model.maxpool = nn.Identity()
 
     def _adapt_channels(self) -> None:
-        name, first = next((n, m) for n, m in self.model.named_modules() if isinstance(m, nn.Conv2d))
+        name, first = next(
+            (n, m) for n, m in self.model.named_modules() if isinstance(m, nn.Conv2d)
+        )
         if self.config.weights is not None:
             raise UserError(
                 f"[backbone] weights = {self.config.weights} are for 3 channels, and the data have "

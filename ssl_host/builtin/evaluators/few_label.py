@@ -91,10 +91,10 @@ def fit_logistic(x: Tensor, y: Tensor, num_classes: int, queries: Tensor) -> Ten
         logits = span + bias
         data = functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum")
         loss = data + 0.5 * (dual * span).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
-    solver.step(closure)  # type: ignore[no-untyped-call]
+    solver.step(closure)
     with torch.no_grad():
         weight = x.transpose(1, 2) @ dual
         return queries.double() @ weight + bias

@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pydantic import Field
-from timm.optim import Lamb
+from timm.optim.lamb import Lamb
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
@@ -103,9 +103,7 @@ class LinearProbe(Evaluator):
             right = (heads(x[held]).argmax(dim=2) == y[held]).sum(dim=1)
         return int(right.argmax())
 
-    def _train(
-        self, x: Tensor, y: Tensor, rates: tuple[float, ...], bank: FeatureBank
-    ) -> _Heads:
+    def _train(self, x: Tensor, y: Tensor, rates: tuple[float, ...], bank: FeatureBank) -> _Heads:
         config = self.config
         heads = _Heads(len(rates), x.shape[1], bank.num_classes, bank.seed)
         groups = [

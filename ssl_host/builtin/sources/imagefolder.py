@@ -91,7 +91,9 @@ class ImageNet(ImageFolder):
 def class_folders(folder: Path) -> list[str]:
     """Names of the subfolders that hold images, sorted."""
     try:
-        names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        names = sorted(
+            p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")
+        )
     except PermissionError:
         raise DataError(f"[data] {folder}: no permission to list it") from None
     return [name for name in names if any(_image_files(folder / name, deep=True))]
@@ -100,7 +102,9 @@ def class_folders(folder: Path) -> list[str]:
 def _image_files(folder: Path, deep: bool) -> list[Path]:
     found = []
     for base, folders, names in os.walk(folder, followlinks=True):
-        found += [Path(base, n) for n in names if n.lower().endswith(FileImages.suffixes) and n[0] != "."]
+        found += [
+            Path(base, n) for n in names if n.lower().endswith(FileImages.suffixes) and n[0] != "."
+        ]
         if not deep:
             break
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -48,5 +48,5 @@ class Synthetic(DataSource):
         waves = torch.sin(along * 9 + phase[:, None, None])[:, None]
         tint = torch.rand(count, self.channels, 1, 1, generator=generator) * 0.3 + 0.2
         noise = torch.randn(count, self.channels, side, side, generator=generator)
-        pixels = 0.5 + waves * tint + noise * self.config.noise
+        pixels: Tensor = 0.5 + waves * tint + noise * self.config.noise
         return (pixels.clamp(0, 1) * 255).round().to(torch.uint8)

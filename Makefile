@@ -1,0 +1,42 @@
+# The two commands are `make run` and `make test`; both set up what they need.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+PLUGINS := $(sort $(wildcard plugins/ssl-plugin-*))
+METADATA := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+# Two cores: two test processes of one thread each.
+WORKERS ?= 2
+
+.PHONY: run test lint format system clean
+
+run: $(VENV)/.installed
+	$(BIN)/ssl-host run examples/quickstart.ini
+
+test: $(VENV)/.installed-test lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(VENV)/.created:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.created $(METADATA)
+	$(BIN)/python -m pip install --quiet -e ".[mnist,digits,tensorboard]" $(PLUGINS:%=-e ./%)
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group test
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache
