@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ssl_host.catalog.catalog import Catalog
@@ -37,9 +37,7 @@ def save_backbone(
     assert isinstance(encoder, Backbone)
     module, maker = encoder.export()
     tensors = {name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
-    partial = folder / "backbone.partial"
-    save_file(tensors, partial)
-    partial.replace(folder / "backbone.safetensors")
+    write_tensors(folder / "backbone.safetensors", tensors)
     about = {
         "format": FORMAT,
         "backbone": {"name": part.name, "settings": part.settings.model_dump(mode="json")},
@@ -57,6 +55,13 @@ def save_backbone(
     }
     text = json.dumps(about, indent=2) + "\n"
     (folder / "backbone.json").write_text(text, encoding="utf-8")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file beside and rename it."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(save(dict(tensors)))
+    partial.replace(path)
 
 
 def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:

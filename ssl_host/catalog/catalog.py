@@ -88,11 +88,9 @@ class Catalog:
         for plugin in self.plugins:
             if plugin.state != "ready" and plugin.origin.plugin == name.split("/", 1)[0]:
                 return f"; plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
-        if hint:
-            return hint
-        listed = f"; installed: {', '.join(known)}" if known else ""
+        listed = hint or (f"; installed: {', '.join(known)}" if known else "")
         if kind == "preset":
-            return f"{listed}; a preset comes with its method's plugin"
+            return listed if hint else f"{listed}; a preset comes with its method's plugin"
         stem = name.lower().replace("_", "-")
         return f"{listed}; if a plugin provides it: pip install ssl-plugin-{stem}"
 

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     session = Session()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    _let_plugins_add_commands(given, session)
+    _let_plugins_add_commands(given)
     try:
         cli.main(given, prog_name="ssl-host", standalone_mode=False, obj=session)
         status = 0
@@ -68,12 +68,18 @@ def _told(error: SslHostError) -> str:
     return text if error.exit_status == 2 else f"error: {text}"
 
 
-def _let_plugins_add_commands(given: Sequence[str], session: Session) -> None:
+def _let_plugins_add_commands(given: Sequence[str]) -> None:
     """Ask plugins for commands only when an unknown one, or the help, is asked for."""
-    words = [word for word in given if not word.startswith("-")]
+    from ssl_host.catalog.catalog import Catalog  # noqa: PLC0415 - start-up is counted
+
+    words = list(given)
+    blocked = []
+    while words and words[0].startswith("-"):
+        if words.pop(0) == "-p" and words:
+            blocked.append(words.pop(0).removeprefix("no:"))
     if words and words[0] in cli.commands:
         return
-    catalog = session.catalog()
+    catalog = Catalog(blocked)
     try:
         catalog.hooks.register_commands(cli=cli)
     except Exception as error:  # a plugin's command takes nothing else down

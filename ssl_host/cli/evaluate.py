@@ -30,12 +30,12 @@ def evaluate(session: Session, run: Path, options: tuple[str, ...], as_json: boo
     from rich.console import Console  # noqa: PLC0415 - torch comes with what follows
 
     from ssl_host.pipeline.again import evaluate_again  # noqa: PLC0415
-    from ssl_host.report.summary import table, verdict  # noqa: PLC0415
+    from ssl_host.report.summary import tables, verdict  # noqa: PLC0415
 
     outcome = evaluate_again(run, options, session.catalog(), Console(stderr=True))
     if as_json:
         echo_json(outcome.results)
         return
     screen = Console()
-    screen.print(table(outcome.results))
+    screen.print(tables(outcome.results))
     screen.print(verdict(outcome.results["metrics"]), highlight=False)

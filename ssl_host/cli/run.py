@@ -53,7 +53,7 @@ def run(
     from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
     from ssl_host.pipeline.dry_run import dry_run as try_out  # noqa: PLC0415
     from ssl_host.pipeline.run import run_config  # noqa: PLC0415
-    from ssl_host.report.summary import table, verdict  # noqa: PLC0415
+    from ssl_host.report.summary import tables, verdict  # noqa: PLC0415
 
     catalog = session.catalog()
     config = resolve_file(config_file, options, catalog)
@@ -73,6 +73,6 @@ def run(
     screen = Console()
     if outcome.was_finished:
         screen.print(f"{outcome.folder} is finished already; --fresh begins anew", highlight=False)
-    screen.print(table(outcome.results))
+    screen.print(tables(outcome.results))
     screen.print(verdict(outcome.results["metrics"]), highlight=False)
     screen.print(f"report: {outcome.folder / 'report.html'}", highlight=False, soft_wrap=True)

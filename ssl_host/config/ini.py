@@ -41,7 +41,8 @@ def parse_ini(text: str, path: str, layer: str) -> tuple[dict[Key, Value], dict[
         parsed = IniConfig(path, data=text)
     except ParseError as error:
         where = f"{path}:{error.lineno + 1}"
-        raise ConfigError([Problem(where, _explain(error.msg))]) from None
+        given = [*text.splitlines(), ""]
+        raise ConfigError([Problem(where, _explain(error.msg, given[error.lineno]))]) from None
     values: dict[Key, Value] = {}
     lines: dict[str, int] = {}
     problems = []
@@ -67,7 +68,9 @@ def parse_ini(text: str, path: str, layer: str) -> tuple[dict[Key, Value], dict[
     return values, lines
 
 
-def _explain(message: str) -> str:
+def _explain(message: str, line: str) -> str:
+    if line.startswith("[") and "]" not in line:
+        return f"'{line}' lacks its closing ]"
     if message == "no section header defined":
         return (
             "a key before the first [section]; write `[run]` above it "

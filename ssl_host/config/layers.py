@@ -20,11 +20,13 @@ class Layer:
 
     Attributes:
         lines: where the sections begin, for files.
+        file: the path, for files.
     """
 
     name: str
     values: dict[Key, Value]
     lines: dict[str, int] = field(default_factory=dict)
+    file: str = ""
 
     def section(self, name: str) -> dict[str, Value]:
         """Keys and values of a section."""
@@ -48,7 +50,7 @@ def python_layer(name: str, sections: Mapping[str, Mapping[str, Any]]) -> Layer:
 def file_layer(path: Path, name: str = "file") -> Layer:
     """A layer of an INI file."""
     values, lines = read_ini(path, name)
-    return Layer(name, values, lines)
+    return Layer(name, values, lines, str(path))
 
 
 def option_layer(options: Sequence[str]) -> Layer:

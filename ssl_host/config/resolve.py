@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import suggestion
+from ssl_host.config.explain import explain
 from ssl_host.config.host import (
     HOST_SECTIONS,
     INSTANCE_KINDS,
@@ -81,6 +82,7 @@ class _Resolver:
         self.layers = self.selection.layers
         self.problems = self.selection.problems
         self.broken = self.selection.broken
+        self.unread: set[Key] = set()
 
     def _with_presets(self, user: list[Layer]) -> list[Layer]:
         found = [layer.values[key] for layer in user if (key := ("run", "extends")) in layer.values]
@@ -187,7 +189,7 @@ class _Resolver:
                     raw = _absolute(raw, value.origin)
                 final[section, key] = raw
             except (ReferenceFault, LiteralFault) as error:
-                self.broken.add(section)
+                self.unread.add((section, key))
                 text = f"[{section}] {key}: {error}"
                 self.problems.append(Problem(str(value.origin), text))
         return final
@@ -206,8 +208,12 @@ class _Resolver:
             try:
                 settings = schema.model_validate(chosen)
             except ValidationError as error:
-                if section not in self.broken:
-                    self._explain(section, schema, error, merged)
+                where = self.selection.where(section)
+                self.problems += [
+                    problem
+                    for key, problem in explain(section, where, schema, error, merged)
+                    if (section, key) not in self.unread
+                ]
                 continue
             if section in HOST_SECTIONS:
                 host[section] = settings
@@ -218,37 +224,6 @@ class _Resolver:
                 section, kind, instance or kind, name, self.classes[section], settings, entry
             )
         return host, parts
-
-    def _explain(
-        self,
-        section: str,
-        schema: type[Settings],
-        error: ValidationError,
-        merged: Mapping[Key, Value],
-    ) -> None:
-        for fault in error.errors():
-            message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            if not fault["loc"]:  # the section as a whole: name the lines of all keys involved
-                involved = [k for k in schema.model_fields if k in message] or list(
-                    schema.model_fields
-                )
-                places = [
-                    str(v.origin)
-                    for k in involved
-                    if (v := merged.get((section, k))) is not None and v.origin.file
-                ]
-                where = ", ".join(dict.fromkeys(places)) or self.selection.where(section)
-                self.problems.append(Problem(where, f"[{section}] {message}"))
-                continue
-            key = str(fault["loc"][0])
-            value = merged.get((section, key))
-            about = schema.model_fields[key].description
-            if value is None:
-                text = f"[{section}] {key}: is required ({about})"
-                self.problems.append(Problem(self.selection.where(section), text))
-                continue
-            text = f"[{section}] {key} = {value.raw}: {message} ({about})"
-            self.problems.append(Problem(str(value.origin), text))
 
     def _shown(
         self,

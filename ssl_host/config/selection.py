@@ -75,13 +75,11 @@ class Selection:
     def where(self, section: str) -> str:
         """The place of a section, for messages: the highest layer that has it."""
         for layer in reversed(self.layers):
-            for (name, _), value in layer.values.items():
-                if name == section and value.origin.file:
-                    line = layer.lines.get(section)
-                    return f"{value.origin.file}:{line}" if line else str(value.origin)
             if layer.lines.get(section):
-                file = next((v.origin.file for v in layer.values.values()), layer.name)
-                return f"{file}:{layer.lines[section]}"
+                return f"{layer.file}:{layer.lines[section]}"
+            given = layer.section(section)
+            if given and layer.name == "option":
+                return str(next(iter(given.values())).origin)
         return section
 
     def _host_layer(self, name: str) -> Layer:
@@ -98,8 +96,9 @@ class Selection:
 
     def _no_method(self) -> None:
         known = ", ".join(self.catalog.names("method")) or "none is installed"
-        files = [v.origin.file for layer in self.given for v in layer.values.values()]
-        where = next(filter(None, files), self.given[0].name)
+        line = next((layer.lines["method"] for layer in self.given if "method" in layer.lines), 0)
+        file = next((layer.file for layer in reversed(self.given) if layer.file), "")
+        where = f"{file}:{line}" if line and file else file or self.given[0].name
         message = f"no method is named; add a section [method] with name = ... ({known})"
         self.problems.append(Problem(where, message))
 

@@ -89,11 +89,11 @@ class EpochPlan:
 
 
 class StoreLoader:
-    """Batches from a store. Iterating gives the rest of the current epoch.
+    """Batches from a store. Iterating gives an epoch, or the rest of one.
 
     Attributes:
         epoch: the epoch that the next iteration belongs to.
-        start: the step it begins at; 0 but for the first epoch after a resume.
+        start: the step it begins at.
     """
 
     def __init__(self, store: Store, plan: EpochPlan) -> None:
@@ -103,9 +103,8 @@ class StoreLoader:
         self.start = 0
 
     def __iter__(self) -> Iterator[RawBatch]:
-        epoch, start = self.epoch, self.start
-        self.epoch, self.start = epoch + 1, 0
+        epoch = self.epoch
         images, labels = self.store.images, self.store.labels
-        for index in self.plan.indices(epoch, start):
+        for index in self.plan.indices(epoch, self.start):
             chosen = None if labels is None else labels[index]
             yield RawBatch(images[index], index, chosen, epoch)

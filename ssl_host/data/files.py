@@ -130,7 +130,6 @@ class FilesLoader:
     def __iter__(self) -> Iterator[RawBatch]:
         epoch = self.epoch
         self.order.epoch, self.order.start = epoch, self.start
-        self.epoch, self.start = epoch + 1, 0
         for crops, index, failed in self.loader:
             self.unreadable.update(failed)
             labels = None if self.images.labels is None else self.images.labels[index]

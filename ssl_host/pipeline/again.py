@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from safetensors.torch import save_file
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
@@ -22,7 +21,7 @@ from ssl_host.report.page import write_page
 from ssl_host.report.pictures import draw_pictures
 from ssl_host.train.folder import RunFolder
 from ssl_host.train.settle import settle
-from ssl_host.weights import fill, read_tensors
+from ssl_host.weights import fill, read_tensors, write_tensors
 
 
 def evaluate_again(
@@ -50,7 +49,7 @@ def evaluate_again(
             lambda what: console.print(f"measuring: {what}", highlight=False, style="dim"),
         )
         for stem, tensors in found.artifacts.items():
-            save_file(dict(tensors), path / f"{stem}.safetensors")
+            write_tensors(path / f"{stem}.safetensors", tensors)
         kept = {
             name: value
             for name, value in results["metrics"].items()

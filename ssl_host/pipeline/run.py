@@ -7,19 +7,18 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from rich.console import Console
-from safetensors.torch import save_file
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import Experiment, compose, compose_method
 from ssl_host.config.resolved import Resolved
-from ssl_host.contracts.logging import Run
+from ssl_host.contracts.logging import Logger, Run
 from ssl_host.contracts.method import Method
 from ssl_host.data.opening import Images, open_images
 from ssl_host.evaluate.measure import Measurement, measure
@@ -29,7 +28,7 @@ from ssl_host.report.pictures import draw_pictures
 from ssl_host.train.fit import Training, fit, is_first_process
 from ssl_host.train.folder import RunFolder, move_aside
 from ssl_host.train.settle import settle
-from ssl_host.weights import initialise, save_backbone
+from ssl_host.weights import initialise, save_backbone, write_tensors
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,7 @@ class _Run:
         self.begun = time.monotonic()
         self.run = Run(config.run.name, folder.path, config.run.seed, config.values())
         self.notes = list(config.notes)
+        self.started: list[Logger] = []
 
     def go(self) -> Outcome:
         # One count of threads from the first number on: it decides the order of float sums.
@@ -106,9 +106,8 @@ class _Run:
                 return Outcome(self.folder.path, {})
             finished = self._conclude(experiment, images, training)
         finally:
-            if is_first_process():
-                for logger in experiment.loggers.values():
-                    logger.finish(finished)
+            for logger in self.started:
+                logger.finish(finished)
         self.catalog.hooks.run_finished(run=self.run, results=finished)
         return Outcome(self.folder.path, dict(finished))
 
@@ -151,6 +150,12 @@ class _Run:
             )
 
     def _train(self, experiment: Experiment, images: Images) -> Training:
+        def begin(step: int) -> None:
+            if is_first_process():
+                for logger in experiment.loggers.values():
+                    logger.start(replace(self.run, resumed_step=step))
+                    self.started.append(logger)
+
         extra: list[pl.Callback] = []
         for callbacks in self.catalog.hooks.training_callbacks(run=self.run):
             extra += callbacks
@@ -160,10 +165,10 @@ class _Run:
             len(images.train),
             len(images.classes) if images.train.labels is not None else 0,
             self.folder.checkpoints,
-            self.run,
             self.console,
             extra,
             images.train.called,
+            begin,
         )
 
     def _conclude(
@@ -182,7 +187,7 @@ class _Run:
                 found.metrics = {"online.top1": float(right.double().mean()), **found.metrics}
         metrics = {**found.metrics, **_costs(training)}
         for stem, tensors in found.artifacts.items():
-            save_file(dict(tensors), self.folder.path / f"{stem}.safetensors")
+            write_tensors(self.folder.path / f"{stem}.safetensors", tensors)
         results = {
             "name": self.config.run.name,
             "method": self.config.parts["method"].name,
@@ -223,10 +228,15 @@ def evaluate_network(
     """All evaluators on a network, beside the same network as it was initialised."""
     source = experiment.source
     fresh = compose_method(experiment.config, source.channels, source.image_size)
+    untrained = getattr(fresh, fresh.encoder)
+    if experiment.config.trainer.channels_last is True:
+        # The layout decides the order of float sums: one for all, whoever trained it.
+        encoder.to(memory_format=torch.channels_last)
+        untrained.to(memory_format=torch.channels_last)
     return measure(
         experiment.evaluators,
         encoder,
-        getattr(fresh, fresh.encoder),
+        untrained,
         experiment.views,
         images.probe,
         images.test,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 
 BASELINES = {
@@ -83,23 +84,26 @@ def verdict(metrics: Metrics) -> str:
     return f"Not above all three baselines, and so no sign of learning: {', '.join(below)}."
 
 
-def table(results: Mapping[str, Any]) -> Table:
-    """The accuracies in per cent for the terminal."""
+def tables(results: Mapping[str, Any]) -> Group:
+    """The accuracies in per cent, and the other figures, for the terminal."""
     view = Table("", "this run", *BASELINES.values(), box=None, pad_edge=False)
+    view.columns[0].no_wrap = True
     for column in view.columns[1:]:
         column.justify = "right"
     for row in accuracies(results["metrics"]):
         style = {True: "bold green", False: "yellow", None: ""}[row.learned]
         spread = f" ±{100 * row.std:.1f}" if row.std is not None else ""
-        others = [per_cent(row.baselines.get(key)) for key in BASELINES]
+        beside = [per_cent(row.baselines.get(key)) for key in BASELINES]
         view.add_row(
             row.name,
             f"[{style}]{per_cent(row.value)}[/]{spread}" if style else per_cent(row.value),
-            *others,
+            *beside,
         )
+    others = Table("", "", box=None, pad_edge=False, show_header=False)
+    others.columns[0].no_wrap = True
     for name, value in other_figures(results["metrics"]).items():
-        view.add_row(name, f"{value:.4g}")
-    return view
+        others.add_row(name, f"{value:.4g}")
+    return Group(view, others)
 
 
 def per_cent(value: float | None) -> str:

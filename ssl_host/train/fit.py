@@ -19,7 +19,6 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 from rich.console import Console
 
 from ssl_host.compose import Experiment
-from ssl_host.contracts.logging import Run
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.toolkit.batchnorm import synchronise_batchnorm
 from ssl_host.train.keeper import Keeper
@@ -49,14 +48,20 @@ class Training:
     data_wait_fraction: float | None = None
 
 
-class _Timed:
-    """A loader that notes how long its user waited."""
+class _Positioned:
+    """A loader that begins where training stands, and notes how long its user waited.
 
-    def __init__(self, loader: Any) -> None:
+    Lightning iterates a loader more often than there are epochs; what training has consumed is
+    the only count that can be trusted.
+    """
+
+    def __init__(self, loader: Any, module: PretrainModule) -> None:
         self.loader = loader
+        self.module = module
         self.waited = 0.0
 
     def __iter__(self) -> Iterator[RawBatch]:
+        self.loader.epoch, self.loader.start = self.module.epoch, self.module.step_in_epoch
         source = iter(self.loader)
         while True:
             start = time.perf_counter()
@@ -71,17 +76,15 @@ class _Module(PretrainModule):
     """The module with its loader: made once the processes are there."""
 
     make_loader: MakeLoader
-    timed: _Timed
+    positioned: _Positioned
 
     def setup(self, stage: str) -> None:
         trainer = self.trainer
         self.plan = replace(self.plan, rank=trainer.global_rank, world_size=trainer.world_size)
 
     def train_dataloader(self) -> Any:
-        loader = self.make_loader(self.plan)
-        loader.epoch, loader.start = self.epoch, self.step_in_epoch
-        self.timed = _Timed(loader)
-        return self.timed
+        self.positioned = _Positioned(self.make_loader(self.plan), self)
+        return self.positioned
 
 
 def fit(
@@ -90,10 +93,10 @@ def fit(
     num_images: int,
     num_classes: int,
     folder: Path,
-    run: Run,
     console: Console,
     callbacks: Sequence[pl.Callback] = (),
     name_of: Callable[[int], str] = "image {}".format,
+    begin: Callable[[int], None] = lambda _: None,
 ) -> Training:
     """Train to the end, going on from the folder's newest sound checkpoint.
 
@@ -101,6 +104,7 @@ def fit(
         num_classes: of the online probe; 0 for none.
         folder: of the checkpoints.
         name_of: what messages call a training image.
+        begin: told how many steps are done already, once that is known.
 
     Raises:
         RunError: when a number is not finite.
@@ -134,9 +138,7 @@ def fit(
             module.method.progress, step=module.step, total_steps=module.total_steps
         )
     is_first = is_first_process()
-    loggers = experiment.loggers if is_first else {}
-    for logger in loggers.values():
-        logger.start(replace(run, resumed_step=module.step))
+    begin(module.step)
     if module.epoch >= config.run.epochs:
         if probe is not None and resumed is not None and resumed["probe"] is not None:
             probe.load_state_dict(resumed["probe"])
@@ -146,7 +148,7 @@ def fit(
         keeper = Keeper(
             folder,
             config.checkpoint,
-            loggers,
+            experiment.loggers if is_first else {},
             config.trainer.log_every,
             lambda text: console.print(text, style="yellow", highlight=False),
             requested.is_set,
@@ -161,7 +163,9 @@ def fit(
         # The others are done; what follows is computed once, by the first process alone.
         torch.distributed.destroy_process_group()
     images = (module.step - first_step) * config.run.batch_size
-    return Training(module, probe, is_first, images / spent, min(1.0, module.timed.waited / spent))
+    return Training(
+        module, probe, is_first, images / spent, min(1.0, module.positioned.waited / spent)
+    )
 
 
 def is_first_process() -> bool:

@@ -1,0 +1,5 @@
+"""``python -m ssl_host``."""
+
+from ssl_host.cli import main
+
+main()

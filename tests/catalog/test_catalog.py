@@ -1,0 +1,211 @@
+"""Plugins found, contained, explained; components registered with their origin."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ssl_host.catalog.catalog import Catalog
+from ssl_host.contracts.component import KINDS
+from ssl_host.errors import PluginError
+
+REGISTERS_ALL = """
+from ssl_host import hookimpl
+
+@hookimpl
+def register_methods(register):
+    register("all_method", "ssl_plugin_all:X", summary="a method")
+
+@hookimpl
+def register_augmentations(register):
+    register("all_augmentation", "ssl_plugin_all:X")
+
+@hookimpl
+def register_backbones(register):
+    register("all_backbone", "ssl_plugin_all:X")
+
+@hookimpl
+def register_heads(register):
+    register("all_head", "ssl_plugin_all:X")
+
+@hookimpl
+def register_losses(register):
+    register("all_loss", "ssl_plugin_all:X")
+
+@hookimpl
+def register_optimizers(register):
+    register("all_optimizer", "ssl_plugin_all:X")
+
+@hookimpl
+def register_schedulers(register):
+    register("all_scheduler", "ssl_plugin_all:X")
+
+@hookimpl
+def register_evaluators(register):
+    register("all_evaluator", "ssl_plugin_all:X")
+
+@hookimpl
+def register_data(register):
+    register("all_data", "ssl_plugin_all:X")
+
+@hookimpl
+def register_loggers(register):
+    register("all_logger", "ssl_plugin_all:X")
+
+@hookimpl
+def register_presets(register):
+    register("all/preset", "ssl_plugin_all:preset.ini")
+"""
+
+
+def plugin(catalog: Catalog, name: str):
+    return next(p for p in catalog.plugins if p.origin.plugin == name)
+
+
+def test_every_kind_can_be_registered_and_knows_its_origin(install):
+    install("ssl-plugin-all", REGISTERS_ALL, version="2.5")
+    catalog = Catalog()
+    for kind in KINDS:
+        entry = catalog.find(kind, f"all_{kind}")
+        assert (entry.origin.distribution, entry.origin.version) == ("ssl-plugin-all", "2.5")
+    assert catalog.find("method", "all_method").summary == "a method"
+    assert catalog.find("preset", "all/preset").reference == "ssl_plugin_all:preset.ini"
+    assert len(plugin(catalog, "all").components) == len(KINDS) + 1
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import no_such_module_at_all", "import failed: ModuleNotFoundError: No module named"),
+        ("import sys\nsys.exit(3)", "import failed: SystemExit: 3"),
+        ("def broken(:\n", "import failed: SyntaxError"),
+        (
+            "from ssl_host import hookimpl\n@hookimpl\ndef register_method(register): ...\n",
+            "unknown hook register_method (",
+        ),
+        (
+            "from ssl_host import hookimpl\n@hookimpl\ndef register_methods(registry): ...\n",
+            "hook register_methods takes registry (",
+        ),
+        (
+            "from ssl_host import hookimpl\n"
+            "@hookimpl\ndef register_methods(register):\n    register('Bad Name', 'a:B')\n",
+            "registering failed: ValueError: 'Bad Name' is no name for a method",
+        ),
+        (
+            "from ssl_host import hookimpl\n"
+            "@hookimpl\ndef register_methods(register):\n    register('x', 'no_colon')\n",
+            "is not of the form module:Object",
+        ),
+        ("ssl_host_api = 99\n", "made for plugin API 99, and this host has 1; upgrade the host"),
+        ("ssl_host_api = 0\n", "made for plugin API 0, and this host needs 1; upgrade the plugin"),
+    ],
+)
+def test_a_broken_plugin_is_explained_and_takes_nothing_else_down(code, reason, install):
+    install("ssl-plugin-faulty", code)
+    catalog = Catalog()
+    found = plugin(catalog, "faulty")
+    assert found.state == "broken"
+    assert reason in found.reason
+    assert "simclr" in catalog.names("method")
+    assert catalog.load("method", "simclr").__name__ == "SimCLR"
+
+
+def test_the_reason_names_file_and_line(install):
+    file = install("ssl-plugin-faulty", "x = 1\ny = x.nothing\n")
+    assert f"{file}:2" in plugin(Catalog(), "faulty").reason
+
+
+def test_an_entry_point_must_name_a_module(install, tmp_path):
+    install("ssl-plugin-faulty", "thing = 3\n")
+    entry = next(tmp_path.rglob("entry_points.txt"))
+    entry.write_text("[ssl_host]\nfaulty = ssl_plugin_faulty:thing\n", encoding="utf-8")
+    assert "must name a module" in plugin(Catalog(), "faulty").reason
+
+
+def test_two_plugins_that_claim_one_name_are_told_apart(install):
+    code = (
+        "from ssl_host import hookimpl\n"
+        "@hookimpl\ndef register_losses(register):\n    register('twin', 'ssl_plugin_{0}:X')\n"
+    )
+    install("ssl-plugin-one", code.format("one"))
+    install("ssl-plugin-two", code.format("two"))
+    catalog = Catalog()
+    with pytest.raises(PluginError) as caught:
+        catalog.find("loss", "twin")
+    assert str(caught.value) == (
+        "loss 'twin' is claimed by ssl-plugin-one 1.0 and by ssl-plugin-two 1.0; uninstall one "
+        "or block it with `-p no:two`"
+    )
+    assert Catalog(blocked=["two"]).find("loss", "twin").origin.plugin == "one"
+
+
+@pytest.mark.parametrize("name", ["simclr", "ssl-plugin-simclr", "ssl_plugin_simclr"])
+def test_a_plugin_is_blocked_by_entry_point_or_distribution(name, monkeypatch):
+    assert "simclr" not in Catalog(blocked=[name]).names("method")
+    monkeypatch.setenv("SSL_HOST_DISABLE", f"other, {name}")
+    catalog = Catalog()
+    assert "simclr" not in catalog.names("method")
+    assert plugin(catalog, "simclr").state == "blocked"
+    with pytest.raises(PluginError, match="is blocked: blocked by -p no:"):
+        catalog.find("method", "simclr")
+
+
+def test_a_missing_component_says_what_to_install(catalog):
+    with pytest.raises(PluginError) as caught:
+        catalog.find("method", "rnnclvr")
+    assert str(caught.value) == (
+        "unknown method 'rnnclvr'; did you mean 'nnclr'?; if a plugin provides it: "
+        "pip install ssl-plugin-rnnclvr"
+    )
+
+
+REFERS = (
+    "from ssl_host import hookimpl\n"
+    "@hookimpl\ndef register_losses(register):\n    register('odd', '{0}')\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("reference", "body", "message"),
+    [
+        ("ssl_plugin_odd_parts:Nothing", "", "has no attribute 'Nothing'"),
+        ("ssl_plugin_odd_parts:X", "class X: ...", "is not a subclass of ssl_host.Loss"),
+        ("ssl_plugin_odd_parts:x", "x = 3", "is not a subclass of ssl_host.Loss (int)"),
+        ("ssl_plugin_odd_parts:X", "1 / 0", "cannot be imported: ZeroDivisionError"),
+        (
+            "ssl_plugin_odd_parts:X",
+            "from ssl_host import Loss, Settings\n"
+            "class X(Loss):\n    class Config(Settings):\n        a: int = 3\n",
+            "a without a description",
+        ),
+        (
+            "ssl_plugin_odd_parts:X",
+            "from ssl_host import Loss\nclass X(Loss):\n    class Config:\n        a = 3\n",
+            "Config must inherit from ssl_host.Settings",
+        ),
+    ],
+)
+def test_a_faulty_component_names_its_distribution(reference, body, message, install):
+    install("ssl-plugin-odd", REFERS.format(reference))
+    install("odd-parts", body, module="ssl_plugin_odd_parts")
+    catalog = Catalog()
+    with pytest.raises(PluginError) as caught:
+        catalog.load("loss", "odd")
+    assert message in str(caught.value)
+    assert "ssl-plugin-odd 1.0" in str(caught.value)
+
+
+def test_lists_do_not_import_the_components(install):
+    install("ssl-plugin-lazy", REFERS.format("module_that_is_not_there:X"))
+    catalog = Catalog()
+    assert plugin(catalog, "lazy").state == "ready"
+    assert "odd" in catalog.names("loss")
+
+
+def test_filling_the_catalog_imports_no_torch():
+    code = (
+        "import sys\nfrom ssl_host.catalog.catalog import Catalog\n"
+        "assert len(Catalog().entries()) > 30\nassert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,116 @@
+"""Folders and images that are wrong, through the real command."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from tests.conftest import as_ini, tiny
+
+
+def picture(path, colour=(200, 30, 30), size=(20, 16)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+def folder_run(root):
+    config = tiny(run={"batch_size": 4, "epochs": 1})
+    config["data"] = {"name": "imagefolder", "root": root, "image_size": 16}
+    config["loader"] = {"cache_dir": "cache"}
+    return as_ini(config)
+
+
+def empty(root):
+    root.mkdir()
+
+
+def only_text(root):
+    root.mkdir()
+    (root / "notes.txt").write_text("no image")
+
+
+def all_corrupt(root):
+    root.mkdir()
+    for i in range(3):
+        (root / f"{i}.jpg").write_bytes(b"not a jpeg at all")
+
+
+def too_few(root):
+    for i in range(3):
+        picture(root / f"{i}.png")
+
+
+def a_file(root):
+    root.write_text("I am a file")
+
+
+def strange_class(root):
+    picture(root / "train" / "cat" / "1.png")
+    picture(root / "train" / "dog" / "1.png")
+    picture(root / "val" / "cow" / "1.png")
+
+
+CASES = {
+    "missing": (lambda root: None, "[data] root = {root}: no such folder"),
+    "a_file": (a_file, "[data] root = {root}: is a file, not a folder of images"),
+    "empty": (empty, "[data] {root}: no images ({suffixes}); it is empty"),
+    "only_text": (only_text, "[data] {root}: no images ({suffixes}); it holds notes.txt"),
+    "all_corrupt": (
+        all_corrupt,
+        "[data] none of 3 images could be read: 0.jpg: cannot be decoded: cannot identify image "
+        "file it; 1.jpg: cannot be decoded: cannot identify image file it; 2.jpg: cannot be "
+        "decoded: cannot identify image file it",
+    ),
+    "too_few": (
+        too_few,
+        "[run] batch_size = 4 is more than the 3 training images: no step could be made; choose "
+        "a smaller batch_size",
+    ),
+    "strange_class": (
+        strange_class,
+        "[data] {root}/val: class cow is not among the training classes (cat, dog)",
+    ),
+}
+SUFFIXES = ".jpg, .jpeg, .png, .bmp, .gif, .webp, .tif, .tiff, .ppm, .pgm"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_wrong_folder_is_one_clear_line(name, ssl_host, tmp_path):
+    make, message = CASES[name]
+    root = tmp_path / "images"
+    make(root)
+    (tmp_path / "run.ini").write_text(folder_run("images"), encoding="utf-8")
+    done = ssl_host("run", "run.ini")
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == message.format(root=root, suffixes=SUFFIXES)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_corrupt_image_is_skipped_counted_and_listed(ssl_host, tmp_path):
+    for i in range(9):
+        picture(tmp_path / "images" / f"photo {i} é.png", (20 * i, 90, 30))
+    (tmp_path / "images" / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0torn")
+    (tmp_path / "images" / "zero.png").write_bytes(b"")
+    (tmp_path / "run.ini").write_text(folder_run("images"), encoding="utf-8")
+    done = ssl_host("run", "run.ini")
+    assert done.returncode == 0, done.stderr
+    assert "2 images could not be read and are left out" in done.stderr
+    results = json.loads((tmp_path / "runs" / "tiny" / "results.json").read_text("utf-8"))
+    assert [item["image"] for item in results["skipped"]] == ["torn.jpg", "zero.png"]
+    assert results["skipped"][1]["reason"] == "the file is empty"
+    assert results["images"] == {"train": 9, "probe": 9, "test": None}
+    assert "<code>torn.jpg</code>" in (tmp_path / "runs/tiny/report.html").read_text("utf-8")
+
+
+def test_a_labelled_folder_without_a_test_part_gets_one_and_says_so(ssl_host, tmp_path):
+    for i in range(20):
+        picture(tmp_path / "images" / ("red" if i % 2 else "blue") / f"{i}.png", (i * 9, 9, 99))
+    (tmp_path / "run.ini").write_text(folder_run("images"), encoding="utf-8")
+    done = ssl_host("run", "run.ini", "-o", "evaluator.knn.k=1", "--json")
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results["images"] == {"train": 16, "probe": 16, "test": 4}
+    assert results["classes"] == ["blue", "red"]
+    assert any("4 of 20 images were held out, by class" in note for note in results["notes"])
+    assert "knn.top1" in results["metrics"]

@@ -1,0 +1,100 @@
+"""What the tests of all rooms share."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import importlib_metadata
+import pytest
+import torch
+
+from ssl_host.catalog.catalog import Catalog
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two test processes on two cores, and the same float sums everywhere."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    return Catalog()
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Installs a distribution made of one module, as pip would leave it on the path."""
+    made: list[str] = []
+
+    def install(name: str, code: str, module: str | None = None, version: str = "1.0") -> Path:
+        module = module or name.replace("-", "_")
+        site = tmp_path / f"site-{name}"
+        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(parents=True)
+        file = site / f"{module}.py"
+        file.write_text(code, encoding="utf-8")
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        (info / "METADATA").write_text(metadata, encoding="utf-8")
+        entry = name.removeprefix("ssl-plugin-")
+        (info / "entry_points.txt").write_text(f"[ssl_host]\n{entry} = {module}\n", "utf-8")
+        monkeypatch.syspath_prepend(str(site))
+        importlib_metadata.MetadataPathFinder.invalidate_caches()
+        importlib.invalidate_caches()
+        made.append(module)
+        return file
+
+    yield install
+    for module in made:
+        sys.modules.pop(module, None)
+    importlib_metadata.MetadataPathFinder.invalidate_caches()
+
+
+@pytest.fixture
+def ssl_host(tmp_path):
+    """Runs the real command in a process of its own."""
+
+    def command(*arguments: object, env: dict[str, str] | None = None, cwd: Path = tmp_path):
+        return subprocess.run(
+            [sys.executable, "-m", "ssl_host", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", **(env or {})},
+            timeout=240,
+            check=False,
+        )
+
+    return command
+
+
+def tiny(**sections: dict[str, object]) -> dict[str, dict[str, object]]:
+    """A run of a few steps: SimCLR, a small network, made images."""
+    config: dict[str, dict[str, object]] = {
+        "run": {"name": "tiny", "epochs": 2, "batch_size": 16, "seed": 1},
+        "data": {"name": "synthetic", "num_images": 48, "num_test": 24, "image_size": 16},
+        "method": {"name": "simclr"},
+        "backbone": {"name": "small_conv", "width": 8, "num_stages": 3},
+        "head.projector": {"hidden_dim": 32, "output_dim": 16},
+        "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9},
+        "scheduler": {"warmup_epochs": 0},
+        "trainer": {"num_threads": 1, "log_every": 1},
+        "evaluator.rankme": {"name": "rankme"},
+    }
+    for section, values in sections.items():
+        config.setdefault(section, {}).update(values)
+    return config
+
+
+def as_ini(sections: dict[str, dict[str, object]]) -> str:
+    """The same as an INI file."""
+    lines = []
+    for section, values in sections.items():
+        lines += [f"[{section}]", *(f"{key} = {value}" for key, value in values.items()), ""]
+    return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""The public contract is frozen, sorted, documented and imports no torch."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import ssl_host
+
+PUBLIC = [
+    "API_VERSION",
+    "ArrayImages",
+    "Augmentation",
+    "Backbone",
+    "Batch",
+    "ConstantSchedule",
+    "CosineSchedule",
+    "DataError",
+    "DataSource",
+    "Draws",
+    "Evaluation",
+    "Evaluator",
+    "FeatureBank",
+    "FeatureQueue",
+    "Features",
+    "FileImages",
+    "Head",
+    "ImageSet",
+    "Logger",
+    "Loss",
+    "Method",
+    "Optimizer",
+    "OptimizerConfig",
+    "ParamGroup",
+    "Progress",
+    "Register",
+    "RegisterPreset",
+    "Run",
+    "RunError",
+    "Schedule",
+    "Scheduler",
+    "Settings",
+    "StepOutput",
+    "UnreadableImage",
+    "UserError",
+    "ViewSpec",
+    "build",
+    "gather",
+    "gather_offset",
+    "hookimpl",
+    "load_backbone",
+    "run",
+    "shuffle_keys",
+    "unshuffle_keys",
+]
+
+
+def test_the_public_names_are_these():
+    assert ssl_host.__all__ == PUBLIC
+    assert sorted(PUBLIC, key=str) == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_there_and_documented(name):
+    found = getattr(ssl_host, name)
+    if inspect.isclass(found) or inspect.isfunction(found):
+        assert inspect.getdoc(found), name
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'simsiam'"):
+        ssl_host.simsiam  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import ssl_host",
+        "from ssl_host import hookimpl, Register, API_VERSION",
+        "import ssl_host.cli.app",
+        "from ssl_host.catalog.catalog import Catalog; Catalog().entries()",
+        "import ssl_plugin_simclr, ssl_plugin_timm, ssl_plugin_torchvision, ssl_plugin_nnclr",
+    ],
+)
+def test_what_lists_need_imports_no_torch(statement):
+    code = f"{statement}\nimport sys\nassert 'torch' not in sys.modules, 'torch was imported'"
+    subprocess.run([sys.executable, "-c", code], check=True)

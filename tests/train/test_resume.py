@@ -1,0 +1,155 @@
+"""Going on after a stop cannot be told from never having stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from ssl_host.catalog.catalog import Catalog
+from ssl_host.config.resolve import resolve_values
+from ssl_host.pipeline import run as pipeline
+from ssl_host.train.keeper import Preempted
+from ssl_host.train.state import checkpoints
+from tests.conftest import as_ini, tiny
+
+
+class StopError(Exception):
+    """Stands for a power cut at a step."""
+
+
+METHODS = ("simclr", "simsiam", "barlowtwins", "nnclr", "byol", "mocov2")
+
+
+def sections(tmp_path, method, name):
+    config = tiny(run={"name": name, "dir": tmp_path, "epochs": 3})
+    config["method"] = {"name": method}
+    if method in ("nnclr", "mocov2"):
+        config["method"]["queue_size"] = 40
+    if method in ("simsiam", "nnclr", "byol"):
+        config["head.predictor"] = {"hidden_dim": 16}
+    return config
+
+
+def run(tmp_path, method, name, monkeypatch=None, stop_after=None):
+    catalog = Catalog()
+    config = resolve_values(sections(tmp_path, method, name), catalog)
+    if stop_after is not None:
+        cls = config.parts["method"].cls
+        original = cls.advance
+        count = 0
+
+        def advance(self, *args, **kwargs):
+            nonlocal count
+            original(self, *args, **kwargs)
+            count += 1
+            if count == stop_after:
+                raise StopError
+
+        monkeypatch.setattr(cls, "advance", advance)
+    try:
+        return pipeline.run_config(config, catalog, Console(quiet=True))
+    finally:
+        if stop_after is not None:
+            monkeypatch.undo()
+
+
+def content(folder):
+    """Everything that must be equal: weights, metrics, figures."""
+    metrics = (folder / "metrics.csv").read_text(encoding="utf-8")
+    return load_file(folder / "backbone.safetensors"), metrics
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("stop_after", [4, 6, 7])
+def test_a_run_that_stopped_ends_bit_equal(method, stop_after, tmp_path, monkeypatch):
+    """Three steps an epoch: stops within the second, at its last step, and early in the third.
+
+    Seen to fail with the queue's features left out of the checkpoint (nnclr, mocov2), with the
+    optimizer's state not restored (all), and with the loader begun at the epoch's start.
+    """
+    whole = run(tmp_path, method, "whole")
+    with pytest.raises(StopError):
+        run(tmp_path, method, "torn", monkeypatch, stop_after)
+    again = run(tmp_path, method, "torn")
+    expected, expected_rows = content(whole.folder)
+    found, rows = content(again.folder)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert rows == expected_rows
+    assert again.results["metrics"]["online.top1"] == whole.results["metrics"]["online.top1"]
+    assert again.results["metrics"]["rankme"] == whole.results["metrics"]["rankme"]
+
+
+def test_a_chain_of_stops_ends_bit_equal(tmp_path, monkeypatch):
+    whole = run(tmp_path, "byol", "whole")
+    for stop_after in (3, 1, 2, 3):
+        with pytest.raises(StopError):
+            run(tmp_path, "byol", "torn", monkeypatch, stop_after)
+    again = run(tmp_path, "byol", "torn")
+    expected, found = content(whole.folder)[0], content(again.folder)[0]
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_stop_in_the_evaluation_keeps_the_training(tmp_path, monkeypatch):
+    whole = run(tmp_path, "simclr", "whole")
+    monkeypatch.setattr(pipeline, "measure", lambda *a, **k: (_ for _ in ()).throw(StopError()))
+    with pytest.raises(StopError):
+        run(tmp_path, "simclr", "torn")
+    monkeypatch.undo()
+    again = run(tmp_path, "simclr", "torn")
+    assert "throughput.images_per_s" not in again.results["metrics"]  # nothing was left to train
+    assert content(again.folder)[1] == content(whole.folder)[1]
+    for name in ("online.top1", "rankme"):
+        assert again.results["metrics"][name] == whole.results["metrics"][name]
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, monkeypatch, capsys):
+    whole = run(tmp_path, "simclr", "whole")
+    with pytest.raises(StopError):
+        run(tmp_path, "simclr", "torn", monkeypatch, 7)
+    newest = checkpoints(tmp_path / "torn" / "checkpoints")[-1]
+    payload = bytearray(newest.read_bytes())
+    payload[len(payload) // 2] ^= 1
+    newest.write_bytes(payload)
+    catalog = Catalog()
+    config = resolve_values(sections(tmp_path, "simclr", "torn"), catalog)
+    again = pipeline.run_config(config, catalog, Console(force_terminal=False, width=200))
+    assert f"{newest.name} is damaged: its checksum does not agree" in capsys.readouterr().out
+    expected, found = content(whole.folder)[0], content(again.folder)[0]
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_sigterm_finishes_the_step_writes_and_asks_to_be_started_again(tmp_path):
+    config = tiny(run={"epochs": 4000, "name": "long"}, checkpoint={"every_epochs": 4000})
+    (tmp_path / "long.ini").write_text(as_ini(config), encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ssl_host", "run", "long.ini"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    table = tmp_path / "runs" / "long" / "metrics.csv"
+    deadline = time.monotonic() + 90
+    while not (table.exists() and table.read_text().count("\n") > 5):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == Preempted.exit_status == 75
+    assert "give the same command again to go on" in told
+    assert len(checkpoints(tmp_path / "runs" / "long" / "checkpoints")) == 1
+
+
+def test_two_processes_cannot_use_one_folder(tmp_path):
+    from ssl_host.errors import RunFolderError
+    from ssl_host.train.folder import RunFolder
+
+    with RunFolder(tmp_path / "whole"), pytest.raises(RunFolderError, match="in use by another"):
+        run(tmp_path, "simclr", "whole")
+    run(tmp_path, "simclr", "whole")  # a lock file that was left behind is not in the way
