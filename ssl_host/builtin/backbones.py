@@ -11,15 +11,15 @@ from ssl_host import Backbone, Settings
 
 
 class SmallConv(Backbone):
-    """Four stages of convolution, batch norm and ReLU, then the mean: quick on a CPU.
+    """Stages of convolution, batch norm and ReLU, then the mean: quick on a CPU.
 
-    Each stage halves the side and doubles the channels. No paper; the features are the mean
+    Each stage but the first halves the side and doubles the channels. No paper; the features are the mean
     over space of the last stage's, as in a ResNet.
     """
 
     class Config(Settings):
-        width: int = Field(32, ge=4, le=1024, description="channels of the first stage")
-        num_stages: int = Field(4, ge=1, le=8, description="stages, each halving the side")
+        width: int = Field(24, ge=4, le=1024, description="channels of the first stage")
+        num_stages: int = Field(5, ge=1, le=8, description="stages, each halving the side")
 
     def setup(self) -> None:
         layers: list[nn.Module] = []

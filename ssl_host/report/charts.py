@@ -85,5 +85,6 @@ def _ticks(low: float, high: float) -> list[float]:
     raw = span / 4
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw)
-    first, last = math.floor(low / step), math.ceil(high / step)
+    first = math.floor(low / step)
+    last = max(math.ceil(high / step), first + 1)
     return [round(i * step, 12) for i in range(first, last + 1)]
