@@ -31,8 +31,9 @@ class _Heads(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features B D to logits R B C."""
-        weight = torch.stack(list(self.weights))
-        return x @ weight.transpose(1, 2) + torch.stack(list(self.biases))[:, None]
+        # One product for all heads: they read the same features.
+        logits = functional.linear(x, torch.cat(list(self.weights)), torch.cat(list(self.biases)))
+        return logits.view(len(x), len(self.weights), -1).transpose(0, 1)
 
 
 class _Tester(pl.LightningModule):
