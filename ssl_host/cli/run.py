@@ -72,7 +72,11 @@ def run(
         return
     screen = Console()
     if outcome.was_finished:
-        screen.print(f"{outcome.folder} is finished already; --fresh begins anew", highlight=False)
+        screen.print(
+            f"{os.path.relpath(outcome.folder)} is finished already; --fresh begins anew",
+            highlight=False,
+        )
     screen.print(tables(outcome.results))
     screen.print(verdict(outcome.results["metrics"]), highlight=False)
-    screen.print(f"report: {outcome.folder / 'report.html'}", highlight=False, soft_wrap=True)
+    page = os.path.relpath(outcome.folder / "report.html")
+    screen.print(f"report: {page}", highlight=False, soft_wrap=True)

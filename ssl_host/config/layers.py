@@ -34,7 +34,7 @@ class Layer:
 
     def sections(self) -> list[str]:
         """Section names in order, empty ones too."""
-        return list(dict.fromkeys([*(section for section, _ in self.values), *self.lines]))
+        return list(dict.fromkeys([*self.lines, *(section for section, _ in self.values)]))
 
 
 def python_layer(name: str, sections: Mapping[str, Mapping[str, Any]]) -> Layer:
@@ -100,25 +100,32 @@ def preset_layers(
 
 
 def merge_section(
-    layers: Iterable[Layer], section: str, alternatives: Iterable[tuple[str, ...]]
+    layers: Iterable[Layer],
+    section: str,
+    alternatives: Iterable[tuple[str, ...]],
+    is_component: bool,
 ) -> tuple[dict[str, Value], list[Problem]]:
     """One section's values from all layers, highest winning.
 
     A layer that names another component drops what lower layers gave the first one, and a
     layer that gives one of several alternatives drops the lower layers' choice.
+
+    Args:
+        is_component: whether ``name`` names a component; a run's name does not.
     """
     merged: dict[str, Value] = {}
     problems = []
     for layer in layers:
         given = layer.section(section)
-        if "name" in given and "name" in merged and given["name"].raw != merged["name"].raw:
+        both = "name" in given and "name" in merged
+        if is_component and both and given["name"].raw != merged["name"].raw:
             merged = {}
         for group in alternatives:
             chosen = [key for key in group if key in given]
             if len(chosen) > 1:
                 where = str(given[chosen[-1]].origin)
-                both = " and ".join(chosen)
-                problems.append(Problem(where, f"[{section}] {both}: give one of them"))
+                names = " and ".join(chosen)
+                problems.append(Problem(where, f"[{section}] {names}: give one of them"))
             if chosen:
                 for key in group:
                     merged.pop(key, None)

@@ -138,7 +138,9 @@ class _Resolver:
             schema = self._schema(section)
             if schema is None:
                 continue
-            values, problems = merge_section(self.layers, section, schema.alternatives)
+            values, problems = merge_section(
+                self.layers, section, schema.alternatives, section in self.classes
+            )
             self.problems += problems
             taken = set(values)
             displaced = {
@@ -185,8 +187,8 @@ class _Resolver:
                 annotation = schema.model_fields[key].annotation
                 if value.is_text and isinstance(raw, str):
                     raw = read_text(raw, annotation)
-                if takes_path(annotation) and isinstance(raw, str) and raw:
-                    raw = _absolute(raw, value.origin)
+                if takes_path(annotation) and isinstance(raw, str | Path) and str(raw):
+                    raw = _absolute(str(raw), value.origin)
                 final[section, key] = raw
             except (ReferenceFault, LiteralFault) as error:
                 self.unread.add((section, key))

@@ -1,0 +1,135 @@
+"""Layers and their order, origins, references, typed values."""
+
+import pytest
+
+from ssl_host.config.resolve import resolve_file, resolve_values
+from ssl_host.errors import ConfigError
+
+
+def resolved(text, catalog, tmp_path, options=()):
+    file = tmp_path / "run.ini"
+    file.write_text(text, encoding="utf-8")
+    return resolve_file(file, options, catalog)
+
+
+def value(config, section, key):
+    return config.shown[section, key].value
+
+
+def layer(config, section, key):
+    return config.shown[section, key].origin.layer
+
+
+def test_layers_lie_in_their_order(catalog, tmp_path):
+    text = "[run]\nextends = simclr/cifar10\nepochs = 7\n\n[loss]\ntemperature = 0.3\n"
+    config = resolved(text, catalog, tmp_path, ("loss.temperature=0.4",))
+    assert (value(config, "loss", "temperature"), layer(config, "loss", "temperature")) == (
+        0.4,
+        "option",
+    )
+    assert layer(config, "run", "epochs") == "file"
+    assert config.shown["run", "epochs"].origin.line == 3
+    assert layer(config, "backbone", "stem") == "preset simclr/cifar10"
+    assert layer(config, "head.projector", "last_norm") == "method simclr"
+    assert layer(config, "optimizer", "momentum") == "preset simclr/cifar10"
+    assert layer(config, "checkpoint", "keep") == "default"
+
+
+def test_a_data_source_brings_its_views_over_the_methods(catalog, tmp_path):
+    config = resolved("[method]\nname = simclr\n", catalog, tmp_path)
+    assert config.parts["augmentation"].name == "digits"
+    assert layer(config, "augmentation", "name") == "data mnist5k"
+    chosen = "[method]\nname = simclr\n\n[augmentation]\nname = byol\n"
+    assert resolved(chosen, catalog, tmp_path).parts["augmentation"].name == "byol"
+
+
+def test_naming_another_component_drops_the_first_ones_settings(catalog, tmp_path):
+    text = "[method]\nname = simclr\n\n[optimizer]\nname = sgd\nlr = 0.1\n"
+    config = resolved(text, catalog, tmp_path)
+    assert layer(config, "optimizer", "weight_decay") == "default"
+    same = "[method]\nname = simclr\n\n[optimizer]\nname = lars\nmomentum = 0.8\n"
+    assert layer(resolved(same, catalog, tmp_path), "optimizer", "weight_decay") == "method simclr"
+
+
+def test_a_runs_name_is_no_component_and_drops_nothing(catalog, tmp_path):
+    """Seen to fail: `-o run.name=x` took the file's epochs along."""
+    text = "[run]\nname = a\nepochs = 7\nseed = 3\n\n[method]\nname = simclr\n"
+    config = resolved(text, catalog, tmp_path, ("run.name=b",))
+    assert (config.run.name, config.run.epochs, config.run.seed) == ("b", 7, 3)
+
+
+def test_lr_displaces_a_lower_layers_base_lr(catalog, tmp_path):
+    text = "[method]\nname = simclr\n\n[optimizer]\nlr = 0.5\n"
+    config = resolved(text, catalog, tmp_path)
+    assert config.parts["optimizer"].settings.lr == 0.5
+    assert config.parts["optimizer"].settings.base_lr is None
+
+
+@pytest.mark.parametrize(
+    ("text", "section", "key", "expected"),
+    [
+        ("[run]\nepochs = 5@int\n", "run", "epochs", 5),
+        ("[run]\nname = 5@str\n", "run", "name", "5"),
+        ("[optimizer]\nlr = 1@float\n", "optimizer", "lr", 1.0),
+        ("[probe]\nenabled = False@bool\n", "probe", "enabled", False),
+        ("[probe]\nenabled = @bool\n", "probe", "enabled", False),
+        ("[probe]\nenabled = no\n", "probe", "enabled", False),
+        ("[trainer]\ndevices = [0, 1]@list\n", "trainer", "devices", [0, 1]),
+        ("[trainer]\ndevices = [0, 1]\n", "trainer", "devices", [0, 1]),
+        ("[trainer]\ndevices = 2\n", "trainer", "devices", 2),
+        ("[trainer]\ndevices = auto\n", "trainer", "devices", "auto"),
+        ("[run]\nepochs = 5   # a remark\n", "run", "epochs", 5),
+        ("[run]\nepochs = 5   ; a remark\n", "run", "epochs", 5),
+        ("[run]\nname = a#b\n", "run", "name", "a#b"),
+        ("[run]\nseed = 4\nname = run-${run.seed}\n", "run", "name", "run-4"),
+        ("[head.projector]\noutput_dim = ${head.projector.hidden_dim}\n", "head.projector",
+         "output_dim", 2048),
+        ("[trainer]\ngradient_clip = none\n", "trainer", "gradient_clip", None),
+        ("[evaluator.few_label]\nlabels = [2, 3]\n", "evaluator.few_label", "labels", (2, 3)),
+        ("[evaluator.linear]\nlearning_rates = (0.1, 1)\n", "evaluator.linear", "learning_rates",
+         (0.1, 1.0)),
+    ],
+)  # fmt: skip
+def test_values_are_read_as_their_field_says(text, section, key, expected, catalog, tmp_path):
+    config = resolved(f"{text}\n[method]\nname = simclr\n", catalog, tmp_path)
+    assert value(config, section, key) == expected
+
+
+def test_values_from_the_environment_stay_references(catalog, tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_NAME", "secret")
+    config = resolved("[run]\nname = ${env:MY_NAME}\n[method]\nname = simclr\n", catalog, tmp_path)
+    assert config.run.name == "secret"
+    assert "name = ${env:MY_NAME}" in config.to_ini()
+    assert "secret" not in config.to_ini()
+
+
+def test_relative_paths_are_relative_to_the_file(catalog, tmp_path):
+    text = "[run]\ndir = out\n[method]\nname = simclr\n[data]\nname = imagefolder\nroot = ./x\n"
+    config = resolved(text, catalog, tmp_path)
+    assert config.run.dir == tmp_path / "out"
+    assert config.parts["data"].settings.root == tmp_path / "x"
+
+
+def test_one_kind_may_have_several_instances(catalog, tmp_path):
+    text = (
+        "[method]\nname = simclr\n[evaluator.knn]\n[evaluator.near]\nname = knn\nk = 1\n"
+        "[logger.tensorboard]\n"
+    )
+    config = resolved(text, catalog, tmp_path)
+    assert [p.instance for p in config.of_kind("evaluator")] == ["knn", "near"]
+    assert {p.name for p in config.of_kind("logger")} == {"csv", "tensorboard"}
+
+
+def test_the_resolved_file_resolves_to_itself(catalog, tmp_path):
+    for preset in ("simclr/cifar10", "byol/mnist5k", "barlowtwins/imagenet-100ep"):
+        config = resolve_values({"run": {"extends": preset}}, catalog)
+        again = resolved(config.to_ini(), catalog, tmp_path)
+        assert again.to_ini() == config.to_ini()
+        assert {s: p.settings for s, p in again.parts.items()} == {
+            s: p.settings for s, p in config.parts.items()
+        }
+
+
+def test_python_values_are_checked_alike(catalog):
+    with pytest.raises(ConfigError, match=r"python: \[run\] epoch: unknown key"):
+        resolve_values({"run": {"epoch": 3}, "method": {"name": "simclr"}}, catalog)
