@@ -25,8 +25,10 @@ class CounterDraws:
     """
 
     def __init__(self, seed: int, epoch: int, index: Tensor) -> None:
-        self._base = (seed * _GOLDEN + epoch * 0xD1B54A32D192ED03 + 0x8CB92BA72F3D8DD7) & _MASK
-        self._samples = _mix(index.to(torch.int64) * _signed(_GOLDEN) + _signed(self._base))
+        # Each coordinate is mixed before the next one joins: added up, seed 1 of sample 0 would
+        # be seed 0 of sample 1.
+        base = _mix(_mix(_scalar(seed)) + _scalar(epoch)).to(index.device)
+        self._samples = _mix(base + index.to(torch.int64) * _signed(_GOLDEN))
 
     def bits(self, view: int, parameter: str) -> Tensor:
         """B numbers of 63 random bits, int64, at least 0."""
@@ -58,6 +60,11 @@ class ChunkedDraws:
 @lru_cache(maxsize=4096)
 def _salt(parameter: str) -> int:
     return int.from_bytes(hashlib.blake2b(parameter.encode(), digest_size=8).digest(), "big")
+
+
+def _scalar(number: int) -> Tensor:
+    """A coordinate on its way into the mix; 0 must not stay 0."""
+    return torch.tensor(_signed((number + 1) * _GOLDEN))
 
 
 def _signed(number: int) -> int:

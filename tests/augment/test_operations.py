@@ -1,0 +1,164 @@
+"""Each batched operation equals torchvision's, image by image, for fixed parameters."""
+
+import math
+
+import pytest
+import torch
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as reference
+
+from ssl_host.augment import blur, colour
+from ssl_host.augment.apply import crop_bytes
+from ssl_host.augment.draws import CounterDraws
+from ssl_host.augment.geometry import affine, crop_boxes, crop_resize
+from ssl_host.contracts.augmentation import ViewSpec
+
+MODES = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
+
+
+def images(count=4, channels=3, height=40, width=36, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (count, channels, height, width)
+    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("interpolation", MODES)
+@pytest.mark.parametrize("size", [9, 32, 64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_crop_and_antialiased_resize(interpolation, size, channels):
+    """Tolerance 1e-5 of the range; torchvision resizes the float image, antialias on."""
+    batch = images(channels=channels)
+    boxes = torch.tensor([[0, 0, 40, 36], [3, 5, 11, 17], [20, 10, 20, 26], [39, 35, 1, 1]])
+    found = crop_resize(batch, boxes, size, interpolation)
+    for image, (top, left, height, width), view in zip(batch, boxes.tolist(), found, strict=True):
+        expected = reference.resized_crop(
+            image.float() / 255,
+            top,
+            left,
+            height,
+            width,
+            [size, size],
+            MODES[interpolation],
+            antialias=True,
+        )
+        assert torch.allclose(view, expected.clamp(0, 1), atol=1e-5)
+
+
+def test_a_flip_is_the_mirrored_crop():
+    batch, boxes = images(), torch.tensor([[3, 5, 20, 17]]).expand(4, 4)
+    flip = torch.tensor([True, False, True, False])
+    plain = crop_resize(batch, boxes, 24, "bilinear")
+    found = crop_resize(batch, boxes, 24, "bilinear", flip)
+    assert torch.equal(found[flip], plain.flip(3)[flip])
+    assert torch.equal(found[~flip], plain[~flip])
+
+
+def test_affine_maps():
+    """Tolerance 1e-4 away from pixels that a rounding moves over the edge of the image."""
+    batch = images(6, height=33, width=33).float() / 255
+    angle = torch.tensor([0.0, 15.0, -30.0, 90.0, 5.0, -12.0])
+    shear = torch.tensor([0.0, 0.0, 10.0, -20.0, 30.0, 7.0])
+    zoom = torch.tensor([1.0, 1.2, 0.8, 1.0, 0.5, 2.0])
+    shift = torch.tensor([[0.0, 0.0], [2.0, -3.0], [0.0, 5.0], [1.0, 1.0], [-4.0, 0.0], [3.0, 3.0]])
+    found = affine(batch, angle, shift, shear, zoom)
+    for i, image in enumerate(batch):
+        expected = reference.affine(
+            image,
+            float(angle[i]),
+            shift[i].tolist(),
+            float(zoom[i]),
+            [float(shear[i]), 0.0],
+            InterpolationMode.BILINEAR,
+        )
+        close = torch.isclose(found[i], expected, atol=1e-4)
+        assert close.double().mean() > 0.995, i
+
+
+COLOUR = {
+    "brightness": (colour.brightness, reference.adjust_brightness, [0.0, 0.4, 1.0, 1.8]),
+    "contrast": (colour.contrast, reference.adjust_contrast, [0.0, 0.4, 1.0, 1.8]),
+    "saturation": (colour.saturation, reference.adjust_saturation, [0.0, 0.4, 1.0, 1.8]),
+    "hue": (colour.hue, reference.adjust_hue, [-0.5, -0.1, 0.0, 0.3]),
+}
+
+
+@pytest.mark.parametrize("name", COLOUR)
+def test_colour(name):
+    """Tolerance 1e-5 of the range."""
+    change, expected, amounts = COLOUR[name]
+    batch = images().float() / 255
+    batch[0, :, :5, :5] = 0.5  # gray pixels, whose hue is undefined
+    found = change(batch, torch.tensor(amounts))
+    for image, amount, view in zip(batch, amounts, found, strict=True):
+        assert torch.allclose(view, expected(image, amount), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["saturation", "hue"])
+def test_colour_leaves_gray_images_alone(name):
+    gray = images(channels=1).float() / 255
+    assert COLOUR[name][0](gray, torch.rand(4)) is gray
+
+
+def test_grayscale():
+    batch = images().float() / 255
+    expected = torch.stack([reference.rgb_to_grayscale(image, 3) for image in batch])
+    assert torch.allclose(colour.grayscale(batch), expected, atol=1e-6)
+
+
+def test_solarize():
+    batch = images().float() / 255
+    expected = torch.stack([reference.solarize(image, 0.5) for image in batch])
+    assert torch.equal(colour.solarize(batch), expected)
+
+
+@pytest.mark.parametrize(("side", "kernel"), [(32, 3), (64, 7), (65, 7), (96, 9), (8, 15)])
+def test_blur_on_both_sides_of_the_switch(side, kernel):
+    """Tolerance 1e-5: dense products up to 64 pixels, convolutions beyond."""
+    batch = images(height=side, width=side).float() / 255
+    sigma = torch.tensor([0.1, 0.7, 1.3, 2.0])
+    found = blur.gaussian_blur(batch, sigma, kernel)
+    for image, width, view in zip(batch, sigma.tolist(), found, strict=True):
+        expected = reference.gaussian_blur(image, [kernel, kernel], [width, width])
+        assert torch.allclose(view, expected, atol=1e-5)
+
+
+def test_a_workers_crop_is_the_engines_crop_rounded_to_bytes():
+    """Both cut the same box; half a step of a byte apart, and one more for bicubic in bytes."""
+    spec = ViewSpec(size=24, crop_scale=(0.2, 1.0), interpolation="bilinear")
+    batch = images(8)
+    index = torch.arange(8)
+    boxes = crop_boxes(spec, CounterDraws(3, 1, index), 0, 40, 36)
+    whole = crop_resize(batch, boxes, 24, "bilinear")
+    for i in range(8):
+        alone = crop_bytes(batch[i : i + 1], CounterDraws(3, 1, index[i : i + 1]), 0, spec)
+        assert (alone[0].float() / 255 - whole[i]).abs().max() < 1.51 / 255
+
+
+def test_crop_areas_and_aspects_have_their_distributions():
+    """Kolmogorov-Smirnov at 1e-3: area uniform, aspect log-uniform, where every box fits."""
+    spec = ViewSpec(size=8, crop_scale=(0.1, 0.5), crop_ratio=(3 / 4, 4 / 3))
+    side, count = 4000, 20_000
+    boxes = crop_boxes(spec, CounterDraws(0, 0, torch.arange(count)), 0, side, side).double()
+    area = (boxes[:, 2] * boxes[:, 3]) / side**2
+    aspect = (boxes[:, 3] / boxes[:, 2]).log()
+    for values, low, high in (
+        (area, 0.1, 0.5),
+        (aspect, math.log(3 / 4), math.log(4 / 3)),
+        (boxes[:, 0] / (side - boxes[:, 2] + 1), 0, 1),
+        (boxes[:, 1] / (side - boxes[:, 3] + 1), 0, 1),
+    ):
+        ranks = ((values - low) / (high - low)).sort().values
+        steps = torch.arange(1, count + 1) / count
+        assert (ranks - steps).abs().max() < 1.95 / math.sqrt(count)
+
+
+def test_boxes_lie_inside_and_the_fallback_is_central():
+    tall = crop_boxes(ViewSpec(size=8, crop_scale=(0.08, 1)), CounterDraws(1, 0, torch.arange(999)),
+                      0, 100, 7)  # fmt: skip
+    assert (tall[:, :2] >= 0).all()
+    assert (tall[:, 2:] >= 1).all()
+    assert (tall[:, 0] + tall[:, 2] <= 100).all()
+    assert (tall[:, 1] + tall[:, 3] <= 7).all()
+    never = ViewSpec(size=8, crop_scale=(0.9, 1.0))
+    boxes = crop_boxes(never, CounterDraws(1, 0, torch.arange(5)), 0, 100, 7)
+    assert boxes.tolist() == [[45, 0, 9, 7]] * 5
