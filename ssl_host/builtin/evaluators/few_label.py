@@ -62,7 +62,9 @@ def draw(labels: Tensor, num_classes: int, count: int, draws: int) -> Tensor:
 def fit_logistic(x: Tensor, y: Tensor, num_classes: int, queries: Tensor) -> Tensor:
     """Solve R independent regressions and apply them.
 
-    The solution lies in the span of the samples, W = Aᵀx, so that it costs n² and not D².
+    The solution lies in the span of the samples, so each problem is turned into the n
+    coordinates of that span (xxᵀ = VΛVᵀ, coordinates VΛ^½): it costs n² and not D², and is as
+    well conditioned as in D.
 
     Args:
         x: R n D.
@@ -73,7 +75,9 @@ def fit_logistic(x: Tensor, y: Tensor, num_classes: int, queries: Tensor) -> Ten
         Logits R N C.
     """
     x = x.double()
-    gram = x @ x.transpose(1, 2)
+    values, vectors = torch.linalg.eigh(x @ x.transpose(1, 2))
+    root = values.clamp(min=0).sqrt()
+    coordinates = vectors * root[:, None]
     dual = torch.zeros(*y.shape, num_classes, dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(len(x), 1, num_classes, dtype=torch.float64, requires_grad=True)
     solver = torch.optim.LBFGS(
@@ -81,20 +85,21 @@ def fit_logistic(x: Tensor, y: Tensor, num_classes: int, queries: Tensor) -> Ten
         max_iter=200,
         history_size=20,
         tolerance_grad=1e-6,
-        tolerance_change=1e-10,
+        tolerance_change=1e-12,
         line_search_fn="strong_wolfe",
     )
 
     def closure() -> Tensor:
         solver.zero_grad()
-        span = gram @ dual
-        logits = span + bias
+        logits = coordinates @ dual + bias
         data = functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum")
-        loss = data + 0.5 * (dual * span).sum()
+        loss = data + 0.5 * dual.square().sum()
         loss.backward()
         return loss
 
     solver.step(closure)
     with torch.no_grad():
-        weight = x.transpose(1, 2) @ dual
+        # Directions without extent carry nothing: their inverse is 0.
+        inverse = torch.where(root > 1e-6 * root.amax(), 1 / root, torch.zeros_like(root))
+        weight = x.transpose(1, 2) @ (vectors * inverse[:, None] @ dual)
         return queries.double() @ weight + bias

@@ -1,0 +1,129 @@
+"""Evaluators against slow references."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch.nn import functional
+
+import ssl_host
+from ssl_host import FeatureBank, Features
+from ssl_host.builtin.evaluators.few_label import draw, fit_logistic
+
+
+def bank(train=240, test=120, dim=12, classes=6, noise=1.5, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    centres = torch.randn(classes, dim, generator=generator)
+    y, yt = torch.arange(train) % classes, torch.arange(test) % classes
+    x = centres[y] + noise * torch.randn(train, dim, generator=generator)
+    xt = centres[yt] + noise * torch.randn(test, dim, generator=generator)
+    return FeatureBank(Features(x, y), Features(xt, yt), classes, seed)
+
+
+@pytest.mark.parametrize("k", [1, 7, 20])
+def test_knn_against_a_loop(k):
+    b = bank()
+    votes = torch.zeros(len(b.test.x), b.num_classes)
+    for i, query in enumerate(b.test.x):
+        scores = [
+            (float(functional.cosine_similarity(query, key, dim=0)), int(label))
+            for key, label in zip(b.train.x, b.train.y, strict=True)
+        ]
+        for score, label in sorted(scores, reverse=True)[:k]:
+            votes[i, label] += math.exp(score / 0.07)
+    found = ssl_host.build("evaluator", "knn", k=k, block=50).evaluate(b).metrics
+    assert found["top1"] == float((votes.argmax(dim=1) == b.test.y).double().mean())
+    top5 = (votes.topk(5).indices == b.test.y[:, None]).any(dim=1).double().mean()
+    assert found["top5"] == pytest.approx(float(top5), abs=0.05)  # ties among classes without votes
+
+
+def test_knn_asks_20_neighbours_of_a_small_set_and_200_of_a_large_one():
+    small, large = bank(train=240), bank(train=600, classes=6)
+    knn = ssl_host.build("evaluator", "knn")
+    for b, k in ((small, 20), (large, 200)):
+        assert knn.evaluate(b) == ssl_host.build("evaluator", "knn", k=k).evaluate(b)
+
+
+def test_logistic_regression_is_scikit_learns():
+    b = bank(train=60)
+    logits = fit_logistic(b.train.x[None], b.train.y[None], 6, b.test.x)[0]
+    theirs = LogisticRegression(C=1.0, max_iter=5000, tol=1e-9)
+    theirs.fit(b.train.x.double().numpy(), b.train.y.numpy())
+    expected = torch.from_numpy(theirs.predict_proba(b.test.x.double().numpy()))
+    assert (logits.softmax(dim=1) - expected).abs().max() < 1e-4
+
+
+def test_few_labels_are_drawn_by_class_and_alike_in_every_run():
+    b = bank()
+    chosen = draw(b.train.y, 6, 5, 10)
+    assert chosen.shape == (10, 30)
+    for rows in chosen:
+        assert torch.equal(torch.bincount(b.train.y[rows]), torch.full((6,), 5))
+        assert len(rows.unique()) == 30
+    assert torch.equal(chosen, draw(b.train.y, 6, 5, 10))
+    few = ssl_host.build("evaluator", "few_label")
+    assert few.evaluate(b).metrics == few.evaluate(replace(b, seed=9)).metrics
+    assert set(few.evaluate(b).metrics) == {
+        f"{n}.{what}" for n in (1, 5, 10) for what in ("top1", "top1_std")
+    }
+
+
+def test_few_labels_leave_out_what_a_class_has_not():
+    found = ssl_host.build("evaluator", "few_label").evaluate(bank(train=36))
+    assert "10.top1" not in found.metrics
+    assert found.notes == ("few_label.10: a class has only 6 training images",)
+
+
+def test_the_linear_probe_learns_what_is_separable():
+    found = ssl_host.build("evaluator", "linear", epochs=30).evaluate(bank(noise=0.3))
+    assert found.metrics["top1"] > 0.98
+    assert found.metrics["top5"] >= found.metrics["top1"]
+    weights = found.artifacts["linear"]
+    b = bank(noise=0.3)
+    logits = b.test.x @ weights["weight"].T + weights["bias"]
+    right = (logits.argmax(dim=1) == b.test.y).double().mean()
+    assert float(right) == pytest.approx(found.metrics["top1"])
+
+
+def test_nothing_is_chosen_on_the_test_split():
+    """The rate and the weights are the same whatever the test images and labels are."""
+    b = bank()
+    other = replace(b, test=Features(torch.randn(50, 12), torch.zeros(50, dtype=torch.int64)))
+    probe = ssl_host.build("evaluator", "linear", epochs=5)
+    first, second = probe.evaluate(b), probe.evaluate(other)
+    assert first.metrics["learning_rate"] == second.metrics["learning_rate"]
+    for name in ("weight", "bias"):
+        assert torch.equal(first.artifacts["linear"][name], second.artifacts["linear"][name])
+
+
+def test_heads_of_a_sweep_do_not_know_of_each_other():
+    """A head of a sweep equals the same head alone: no shared clipping, no shared norm."""
+    b = bank()
+    probe = ssl_host.build("evaluator", "linear", epochs=3)
+    together = probe._train(b.train.x, b.train.y, (0.001, 0.01, 0.1), b)
+    for i, rate in enumerate((0.001, 0.01, 0.1)):
+        alone = probe._train(b.train.x, b.train.y, (rate,), b)
+        assert torch.allclose(together.weights[i], alone.weights[0], rtol=1e-4, atol=1e-6)
+
+
+def test_rankme_is_the_exponential_of_the_entropy():
+    x = torch.diag(torch.tensor([4.0, 2.0, 1.0, 1.0]))
+    share = torch.tensor([0.5, 0.25, 0.125, 0.125], dtype=torch.float64) + 1e-7
+    expected = math.exp(float(-(share * share.log()).sum()))
+    b = FeatureBank(Features(x), None)
+    assert ssl_host.build("evaluator", "rankme").evaluate(b).metrics[""] == pytest.approx(expected)
+    collapsed = FeatureBank(Features(torch.ones(50, 8)), None)
+    assert ssl_host.build("evaluator", "rankme").evaluate(collapsed).metrics[""] < 1.01
+
+
+def test_alignment_and_uniformity():
+    a, c = (functional.normalize(torch.randn(9, 5, dtype=torch.float64), dim=1) for _ in range(2))
+    alignment = sum(float((x - y).norm() ** 2) for x, y in zip(a, c, strict=True)) / 9
+    pairs = [float((a[i] - a[j]).norm() ** 2) for i in range(9) for j in range(i)]
+    uniformity = math.log(sum(math.exp(-2 * d) for d in pairs) / len(pairs))
+    b = FeatureBank(Features(a), None, pairs=lambda: (3 * a, c))
+    found = ssl_host.build("evaluator", "alignment_uniformity").evaluate(b).metrics
+    assert found["alignment"] == pytest.approx(alignment)
+    assert found["uniformity"] == pytest.approx(uniformity)

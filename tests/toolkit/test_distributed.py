@@ -1,0 +1,92 @@
+"""Gathering, shuffling and batch norm over two real processes equal one."""
+
+import torch
+from torch import nn
+
+from ssl_host import gather, gather_offset, shuffle_keys, unshuffle_keys
+from ssl_host.toolkit.batchnorm import SyncBatchNorm, synchronise_batchnorm
+from tests.processes import close, together
+
+
+def rows(seed=0, count=8, dim=3):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, dim, generator=generator, dtype=torch.float64)
+
+
+def gathering(rank, world_size):
+    mine = rows().chunk(world_size)[rank].clone().requires_grad_()
+    everything = gather(mine)
+    weights = rows(seed=rank + 1)  # each process's loss depends on all rows in its own way
+    (everything * weights).square().sum().backward()
+    return everything.detach(), gather_offset(mine), mine.grad
+
+
+def test_gather_is_in_order_of_rank_and_its_gradient_is_the_sum_of_all(tmp_path):
+    """Seen to fail without the all_reduce in the backward pass (lightly #1977)."""
+    found = together(gathering, tmp_path)
+    whole = rows().requires_grad_()
+    sum((whole * rows(seed=r + 1)).square().sum() for r in range(2)).backward()
+    for rank, (everything, offset, gradient) in enumerate(found):
+        assert torch.equal(everything, rows())
+        assert offset == 4 * rank
+        assert close(gradient, whole.grad[4 * rank : 4 * rank + 4])
+
+
+def shuffling(rank, world_size):
+    images = torch.arange(8.0).view(8, 1, 1, 1).chunk(world_size)[rank]
+    shuffled, order = shuffle_keys(images, seed=5)
+    keys = shuffled.flatten(1) * 10
+    return shuffled.flatten(), unshuffle_keys(keys, order).flatten(), order
+
+
+def test_shuffled_keys_come_back_to_their_images(tmp_path):
+    found = together(shuffling, tmp_path)
+    assert torch.equal(torch.cat([f[0] for f in found]).sort().values, torch.arange(8.0))
+    assert not torch.equal(found[0][0], torch.arange(4.0))
+    for rank, (_, keys, order) in enumerate(found):
+        assert torch.equal(keys, 10 * torch.arange(8.0)[4 * rank : 4 * rank + 4])
+        assert torch.equal(order, found[0][2])
+
+
+def network():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5)]
+    return nn.Sequential(*layers, nn.BatchNorm1d(5, affine=False)).double()
+
+
+def images():
+    return rows(count=6, dim=72).view(6, 2, 6, 6)
+
+
+def normalising(rank, world_size):
+    model = synchronise_batchnorm(network())
+    own = images().chunk(world_size)[rank]
+    out = model(own)
+    (out * rows(seed=3, count=6, dim=5).chunk(world_size)[rank]).sum().backward()
+    gradients = []
+    for parameter in model.parameters():
+        torch.distributed.all_reduce(parameter.grad)
+        gradients.append(parameter.grad)
+    return out.detach(), gradients, dict(model.named_buffers())
+
+
+def test_two_processes_normalise_as_one(tmp_path):
+    found = together(normalising, tmp_path)
+    model = network()
+    out = model(images())
+    (out * rows(seed=3, count=6, dim=5)).sum().backward()
+    assert close(torch.cat([f[0] for f in found]), out.detach())
+    for _, gradients, buffers in found:
+        assert all(close(g, p.grad) for g, p in zip(gradients, model.parameters(), strict=True))
+        assert all(close(buffers[n].double(), b.double()) for n, b in model.named_buffers())
+
+
+def test_synchronising_keeps_parameters_and_needs_no_process_group():
+    model = network()
+    names = dict(model.named_parameters())
+    before = model(images())
+    twin = synchronise_batchnorm(model)
+    assert isinstance(twin[1], SyncBatchNorm)
+    assert all(p is names[n] for n, p in twin.named_parameters())
+    assert torch.allclose(twin(images()), before)
+    assert twin.eval()(images()).shape == (6, 5)

@@ -1,0 +1,65 @@
+"""The feature queue: any size, any batch, all of it state."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from ssl_host import FeatureQueue
+
+
+def rows(count, dim=3, seed=0):
+    made = torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
+    return functional.normalize(made, dim=1)
+
+
+@pytest.mark.parametrize("size", [1, 5, 7, 16])
+@pytest.mark.parametrize("batch", [1, 3, 7, 20])
+def test_it_holds_the_last_rows_whatever_the_sizes(size, batch):
+    """Seen to fail when a push was cut at the end of the queue instead of going round."""
+    queue = FeatureQueue(size, 3)
+    history = queue.features.clone()
+    for seed in range(6):
+        pushed = rows(batch, seed=seed)
+        queue.push(pushed)
+        history = torch.cat([history, pushed])
+    expected = {tuple(row) for row in history[-size:].tolist()}
+    found = {tuple(row) for row in queue.features.tolist()}
+    assert len(found) == size
+    for row in found:
+        assert min(sum((a - b) ** 2 for a, b in zip(row, e, strict=True)) for e in expected) < 1e-12
+    assert int(queue.pushed) == 6 * batch
+
+
+def test_the_oldest_goes_first():
+    queue = FeatureQueue(4, 3)
+    queue.push(rows(3, seed=1))
+    queue.push(rows(2, seed=2))
+    assert torch.allclose(queue.features[3], rows(2, seed=2)[0])
+    assert torch.allclose(queue.features[0], rows(2, seed=2)[1])
+    assert torch.allclose(queue.features[1:3], rows(3, seed=1)[1:])
+
+
+def test_all_of_it_is_in_the_state_dict():
+    """Seen to fail with persistent=False on a buffer (lightly since PR #993)."""
+    queue = FeatureQueue(5, 3)
+    queue.push(rows(7))
+    twin = FeatureQueue(5, 3, seed=9)
+    twin.load_state_dict(queue.state_dict())
+    for each in (queue, twin):
+        each.push(rows(3, seed=4))
+    assert torch.equal(queue.features, twin.features)
+    assert queue.state_dict().keys() == {"features", "cursor", "pushed"}
+
+
+def test_the_nearest_row_by_cosine():
+    queue = FeatureQueue(6, 3)
+    queue.push(rows(6, seed=3))
+    queries = 5 * rows(4, seed=8)
+    for query, found in zip(queries, queue.nearest(queries), strict=True):
+        best = max(queue.features, key=lambda row, q=query: float(row @ q))
+        assert torch.equal(found, best)
+
+
+def test_an_empty_queue_is_refused():
+    with pytest.raises(ValueError, match="size must be at least 1"):
+        FeatureQueue(0, 3)

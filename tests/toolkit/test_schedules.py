@@ -1,0 +1,35 @@
+"""Schedules: values computed by hand, state that survives."""
+
+import math
+
+import pytest
+import torch
+
+from ssl_host import ConstantSchedule, CosineSchedule
+
+
+def test_byols_momentum_at_given_steps():
+    """τ = 1 − (1 − τ₀)·(cos(πk/K) + 1)/2."""
+    tau = CosineSchedule(0.99, 1.0)
+    for step in (0, 1, 250, 500, 999, 1000):
+        expected = 1 - (1 - 0.99) * (math.cos(math.pi * step / 1000) + 1) / 2
+        assert tau.at(step, 1000) == pytest.approx(expected, abs=1e-15)
+    assert float(tau) == 0.99
+    tau.move(500, 1000)
+    assert float(tau) == pytest.approx(0.995)
+
+
+def test_the_value_is_state_and_keeps_its_digits():
+    """Seen to fail with a float32 buffer: 0.9996 came back as 0.99959999322."""
+    tau = CosineSchedule(0.9996, 1.0)
+    tau.move(10, 100)
+    twin = CosineSchedule(0.5, 1.0).to(torch.bfloat16)
+    twin.load_state_dict(tau.state_dict())
+    assert float(twin) == float(tau)
+    assert float(tau.to(torch.float16).half()) == tau.at(10, 100)
+
+
+def test_a_constant_stays():
+    tau = ConstantSchedule(0.999)
+    tau.move(700, 1000)
+    assert float(tau) == 0.999
