@@ -1,0 +1,50 @@
+"""The built-in backbone and heads."""
+
+import pytest
+import torch
+from torch import nn
+
+import ssl_host
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32), (4, 65)])
+def test_small_conv_gives_its_features(channels, size):
+    backbone = ssl_host.build("backbone", "small_conv", in_channels=channels, image_size=size)
+    assert backbone(torch.randn(2, channels, size, size)).shape == (2, backbone.feature_dim)
+    assert backbone.feature_dim == 24 * 16
+
+
+def kinds(head):
+    names = {nn.Linear: "linear", nn.BatchNorm1d: "norm", nn.ReLU: "relu"}
+    return [names[type(layer)] for layer in head.layers]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"num_layers": 1}, ["linear"]),
+        ({"num_layers": 2}, ["linear", "norm", "relu", "linear"]),
+        ({"num_layers": 2, "hidden_norm": False}, ["linear", "relu", "linear"]),
+        (
+            {"num_layers": 3, "last_norm": True},
+            ["linear", "norm", "relu", "linear", "norm", "relu", "linear", "norm"],
+        ),
+    ],
+)
+def test_mlp_layers(settings, expected):
+    head = ssl_host.build("head", "mlp", in_dim=6, hidden_dim=5, output_dim=4, **settings)
+    assert kinds(head) == expected
+    assert head(torch.randn(3, 6)).shape == (3, 4)
+    assert head.output_dim == 4
+
+
+def test_mlp_biases_stand_where_no_norm_follows():
+    head = ssl_host.build("head", "mlp", in_dim=6, hidden_dim=5, output_dim=4, num_layers=2)
+    first, last = (layer for layer in head.layers if isinstance(layer, nn.Linear))
+    assert first.bias is None
+    assert last.bias is not None
+    bare = ssl_host.build("head", "mlp", in_dim=6, hidden_dim=5, output_dim=4, bias=False)
+    assert all(m.bias is None for m in bare.layers if isinstance(m, nn.Linear))
+    plain = ssl_host.build("head", "mlp", in_dim=6, output_dim=4, last_norm=True, last_affine=False)
+    assert plain.layers[-1].weight is None
+    assert plain.layers[1].weight is not None

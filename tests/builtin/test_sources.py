@@ -1,0 +1,105 @@
+"""Data sources that ship with the host."""
+
+import pytest
+import torch
+from PIL import Image
+
+import ssl_host
+from ssl_host import DataError
+
+
+def picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (9, 7), (1, 2, 3)).save(path)
+
+
+def test_mnist5k_is_4000_and_1000_digits_that_do_not_overlap():
+    source = ssl_host.build("data", "mnist5k")
+    train, test = source.open("train"), source.open("test")
+    assert train.images.shape == (4000, 1, 28, 28)
+    assert test.images.shape == (1000, 1, 28, 28)
+    assert torch.bincount(train.labels).tolist() == [400] * 10
+    assert torch.bincount(test.labels).tolist() == [100] * 10
+    seen = {bytes(image.numpy()) for image in train.images}
+    assert not any(bytes(image.numpy()) in seen for image in test.images)
+    pixels = train.images.float() / 255
+    assert source.mean[0] == pytest.approx(float(pixels.mean()), abs=0.01)
+    assert source.std[0] == pytest.approx(float(pixels.std()), abs=0.01)
+
+
+def test_digits():
+    source = ssl_host.build("data", "digits")
+    train, test = source.open("train"), source.open("test")
+    assert len(train) + len(test) == 1797
+    assert int(train.images.max()) == 255
+    pixels = train.images.float() / 255
+    assert source.mean[0] == pytest.approx(float(pixels.mean()), abs=0.01)
+    assert source.std[0] == pytest.approx(float(pixels.std()), abs=0.01)
+
+
+def test_synthetic_images_are_the_same_every_time():
+    source = ssl_host.build("data", "synthetic", num_images=10, num_channels=1)
+    assert torch.equal(source.open("train").images, source.open("train").images)
+    assert source.open("train").images.shape == (10, 1, 32, 32)
+    assert ssl_host.build("data", "synthetic", labelled=False).open("test") is None
+
+
+def test_a_flat_folder_has_no_labels(tmp_path):
+    for i in range(3):
+        picture(tmp_path / f"{i}.PNG")
+    found = ssl_host.build("data", "imagefolder", root=tmp_path).open("train")
+    assert found.labels is None
+    assert found.classes == ()
+    assert [found.name(i) for i in range(3)] == ["0.PNG", "1.PNG", "2.PNG"]
+
+
+def test_subfolders_are_classes(tmp_path):
+    for name in ("dog", "cat"):
+        picture(tmp_path / name / "deep" / "1.png")
+    picture(tmp_path / ".hidden" / "1.png")
+    (tmp_path / "empty").mkdir()
+    found = ssl_host.build("data", "imagefolder", root=tmp_path).open("train")
+    assert found.classes == ("cat", "dog")
+    assert found.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("held_out", ["val", "validation", "test"])
+def test_train_and_a_held_out_folder(held_out, tmp_path):
+    for split in ("train", held_out):
+        for name in ("a", "b"):
+            picture(tmp_path / split / name / "1.png")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    assert source.open("train").classes == ("a", "b")
+    assert source.open("test").labels.tolist() == [0, 1]
+
+
+def test_a_class_without_test_images_keeps_its_number(tmp_path):
+    for name in ("a", "b", "c"):
+        picture(tmp_path / "train" / name / "1.png")
+    for name in ("a", "c"):
+        picture(tmp_path / "val" / name / "1.png")
+    assert ssl_host.build("data", "imagefolder", root=tmp_path).open("test").labels.tolist() == [
+        0,
+        2,
+    ]
+
+
+def test_labelled_overrides_what_is_found(tmp_path):
+    picture(tmp_path / "a" / "1.png")
+    bare = ssl_host.build("data", "imagefolder", root=tmp_path, labelled=False).open("train")
+    assert bare.labels is None
+    assert len(bare) == 1
+
+
+def test_gray_is_asked_for_by_channels(tmp_path):
+    picture(tmp_path / "1.png")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path, num_channels=1)
+    assert source.open("train").read(0).shape == (1, 7, 9)
+    assert (source.channels, len(source.mean)) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10"])
+def test_what_cannot_be_downloaded_says_what_to_do(name, tmp_path):
+    source = ssl_host.build("data", name, root=tmp_path, download=False)
+    with pytest.raises(DataError, match="put its archive there by hand"):
+        source.open("train")

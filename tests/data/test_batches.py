@@ -1,0 +1,62 @@
+"""Which images make up which step."""
+
+import pytest
+import torch
+
+from ssl_host import ArrayImages
+from ssl_host.data.batches import EpochPlan, StoreLoader
+from ssl_host.data.store import Store
+from ssl_host.errors import DataError
+
+
+def test_an_epoch_takes_each_image_at_most_once_and_differs_from_the_next():
+    plan = EpochPlan(50, 8, seed=3)
+    assert plan.steps == 6
+    epochs = [torch.cat(list(plan.indices(epoch))) for epoch in range(2)]
+    for order in epochs:
+        assert len(order) == 48
+        assert len(order.unique()) == 48
+    assert not torch.equal(*epochs)
+    assert torch.equal(epochs[0], torch.cat(list(EpochPlan(50, 8, seed=3).indices(0))))
+    assert not torch.equal(epochs[0], torch.cat(list(EpochPlan(50, 8, seed=4).indices(0))))
+
+
+@pytest.mark.parametrize(("world_size", "parts"), [(2, 1), (1, 4), (2, 2), (4, 2)])
+def test_processes_and_parts_share_the_same_steps(world_size, parts):
+    """Global batches do not depend on how many processes and parts compute them."""
+    whole = list(EpochPlan(50, 16, seed=1).indices(2))
+    shares = [
+        list(EpochPlan(50, 16, 1, parts, rank, world_size).indices(2)) for rank in range(world_size)
+    ]
+    for step, batch in enumerate(whole):
+        own = [s[step * parts + part] for s in shares for part in range(parts)]
+        assert sorted(torch.cat(own).tolist()) == sorted(batch.tolist())
+        assert all(len(share) == 16 // (world_size * parts) for share in own)
+
+
+def test_a_start_within_an_epoch_gives_its_tail():
+    plan = EpochPlan(50, 8, seed=3, parts=2)
+    whole = list(plan.indices(1))
+    assert all(torch.equal(a, b) for a, b in zip(whole[8:], plan.indices(1, 4), strict=True))
+
+
+def test_a_batch_larger_than_the_set_is_an_error_and_not_zero_steps():
+    with pytest.raises(DataError, match="batch_size = 8 is more than the 7 training images"):
+        EpochPlan(7, 8, seed=0)
+
+
+def test_a_batch_that_cannot_be_shared_is_an_error_and_not_rounded():
+    with pytest.raises(DataError, match="make it a multiple of 6"):
+        EpochPlan(100, 16, seed=0, parts=3, world_size=2)
+
+
+def test_batches_carry_images_labels_numbers_and_the_epoch():
+    images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1).expand(10, 1, 2, 2)
+    labels = torch.arange(10) * 2
+    store = Store(ArrayImages(images.contiguous()).images, labels, torch.arange(10))
+    loader = StoreLoader(store, EpochPlan(10, 4, seed=0))
+    loader.epoch, loader.start = 5, 1
+    (batch,) = list(loader)
+    assert batch.epoch == 5
+    assert torch.equal(batch.images[:, 0, 0, 0].long(), batch.index)
+    assert torch.equal(batch.labels, batch.index * 2)

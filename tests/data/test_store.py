@@ -1,0 +1,195 @@
+"""Packed stores, images decoded on demand, and splits that are cut."""
+
+import pytest
+import torch
+from PIL import Image
+
+import ssl_host
+from ssl_host import ArrayImages, DataSource, FileImages, Settings
+from ssl_host.config.host import LoaderSettings
+from ssl_host.data.batches import EpochPlan
+from ssl_host.data.files import DecodedImages, FilesLoader
+from ssl_host.data.opening import open_images
+from ssl_host.data.splits import open_splits
+from ssl_host.data.store import fit, pack
+from ssl_host.errors import DataError
+
+
+def folder(path, count=20, size=(30, 24)):
+    path.mkdir(parents=True, exist_ok=True)
+    files = []
+    for i in range(count):
+        Image.effect_noise(size, 10 + i).convert("RGB").save(path / f"{i:02}.png")
+        files.append(path / f"{i:02}.png")
+    return files
+
+
+def test_a_store_is_packed_once_and_found_again(tmp_path):
+    images = FileImages(folder(tmp_path / "x", 5), torch.arange(5), ("a", "b", "c", "d", "e"))
+    told = []
+    store = pack(images, 3, 16, tmp_path / "cache", lambda *t: told.append(t))
+    assert told == [(i, 5) for i in range(1, 6)]
+    assert store.images.shape == (5, 3, 16, 16)
+    assert torch.equal(store.images[3], fit(images.read(3), 16))
+    again = pack(images, 3, 16, tmp_path / "cache", lambda *t: told.append(t))
+    assert len(told) == 5
+    assert torch.equal(again.images, store.images)
+    assert torch.equal(again.labels, torch.arange(5))
+
+
+def test_a_changed_file_is_packed_anew(tmp_path):
+    files = folder(tmp_path / "x", 3)
+    before = pack(FileImages(files), 3, 16, tmp_path / "cache").images.clone()
+    Image.new("RGB", (30, 24), (9, 9, 9)).save(files[1])
+    after = pack(FileImages(files), 3, 16, tmp_path / "cache").images
+    assert torch.equal(before[0], after[0])
+    assert after[1].unique().tolist() == [9]
+
+
+def test_unreadable_images_are_left_out_with_their_labels(tmp_path):
+    files = folder(tmp_path / "x", 4)
+    files[1].write_bytes(b"torn")
+    images = FileImages(files, torch.arange(4), tuple("abcd"), root=tmp_path / "x")
+    store = pack(images, 3, 16, tmp_path / "cache")
+    assert store.labels.tolist() == [0, 2, 3]
+    assert store.kept.tolist() == [0, 2, 3]
+    assert store.called(1) == "02.png"
+    assert [name for name, _ in store.faults()] == ["01.png"]
+
+
+def test_nothing_readable_is_an_error(tmp_path):
+    files = folder(tmp_path / "x", 2)
+    for file in files:
+        file.write_bytes(b"")
+    with pytest.raises(DataError, match=r"none of 2 images could be read: .*the file is empty"):
+        pack(FileImages(files), 3, 16, tmp_path / "cache")
+
+
+def test_a_killed_packing_leaves_no_half_store(tmp_path):
+    class DiesError(Exception):
+        pass
+
+    class Dying(FileImages):
+        def read(self, i):
+            if i == 2:
+                raise DiesError
+            return super().read(i)
+
+    files = folder(tmp_path / "x", 4)
+    with pytest.raises(DiesError):
+        pack(Dying(files), 3, 16, tmp_path / "cache")
+    assert len(pack(FileImages(files), 3, 16, tmp_path / "cache")) == 4
+
+
+def views(size=16):
+    return ssl_host.build("augmentation", "simclr", image_size=size)
+
+
+def loader(images, workers, seed=0, form=None):
+    plan = EpochPlan(len(images), 4, seed)
+    return FilesLoader(images, form or views(), plan, 20, workers, {})
+
+
+def same(a, b):
+    return all(
+        torch.equal(x.index, y.index)
+        and all(torch.equal(v, w) for v, w in zip(x.images, y.images, strict=True))
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def test_workers_change_nothing(tmp_path):
+    images = FileImages(folder(tmp_path / "x", 10), torch.arange(10), tuple("abcdefghij"))
+    alone, helped = list(loader(images, 0)), list(loader(images, 2))
+    assert len(alone) == 2
+    assert same(alone, helped)
+    assert all(torch.equal(b.labels, b.index) for b in alone)
+    assert [len(b.images) for b in alone] == [2, 2]
+
+
+def test_a_files_loader_begins_where_it_is_told(tmp_path):
+    images = FileImages(folder(tmp_path / "x", 12))
+    whole = loader(images, 0)
+    whole.epoch = 3
+    tail = loader(images, 2)
+    tail.epoch, tail.start = 3, 2
+    assert same(list(whole)[2:], list(tail))
+
+
+def test_an_unreadable_image_is_replaced_and_counted(tmp_path):
+    files = folder(tmp_path / "x", 8)
+    files[5].write_bytes(b"torn")
+    source = loader(FileImages(files), 0)
+    batches = list(source)
+    assert sorted(torch.cat([b.index for b in batches]).tolist()) == [0, 1, 2, 3, 4, 6, 6, 7]
+    assert list(source.unreadable) == [5]
+
+
+def test_an_augmentation_on_batches_gets_whole_images(tmp_path):
+    images = FileImages(folder(tmp_path / "x", 8))
+
+    class Own(ssl_host.Augmentation):
+        def apply_batch(self, images, draws):
+            return [images, images]
+
+    own = type(views())(Own(Settings(), image_size=20), image_size=20, mean=(0,) * 3, std=(1,) * 3)
+    batch = next(iter(loader(images, 0, form=own)))
+    assert batch.images.shape == (4, 3, 20, 20)
+
+
+def test_decoded_images_look_like_a_store(tmp_path):
+    files = folder(tmp_path / "x", 6)
+    files[2].write_bytes(b"")
+    decoded = DecodedImages(FileImages(files), 3, 16)
+    packed = pack(FileImages(files), 3, 16, tmp_path / "cache")
+    assert torch.equal(decoded[torch.tensor([5, 0])], packed.images[torch.tensor([4, 0])])
+    assert torch.equal(decoded[3:5], packed.images[2:4])
+    assert decoded[2:3].abs().sum() == 0
+    assert decoded.unreadable == {2: "the file is empty"}
+
+
+class Cut(DataSource):
+    """Sixty labelled images without a test split."""
+
+    class Config(Settings):
+        image_size: int = ssl_host.build("data", "digits").config.__class__.model_fields[
+            "image_size"
+        ]
+
+    def open(self, split):
+        if split == "test":
+            return None
+        images = torch.arange(60, dtype=torch.uint8).view(60, 1, 1, 1).expand(60, 3, 4, 4)
+        return ArrayImages(images.contiguous(), torch.arange(60) % 3, ("a", "b", "c"))
+
+
+def test_a_held_out_part_is_cut_by_class_and_the_same_in_every_run():
+    splits = open_splits(Cut(Cut.Config()), 0.2)
+    seen = {int(splits.train.read(i)[0, 0, 0]) for i in range(len(splits.train))}
+    held = {int(splits.test.read(i)[0, 0, 0]) for i in range(len(splits.test))}
+    assert len(held) == 12
+    assert not seen & held
+    assert torch.bincount(splits.test.labels).tolist() == [4, 4, 4]
+    torch.manual_seed(5)
+    again = open_splits(Cut(Cut.Config()), 0.2)
+    assert {int(again.test.read(i)[0, 0, 0]) for i in range(12)} == held
+    assert "12 of 60 images were held out, by class" in splits.notes[0]
+
+
+def test_probe_and_pretraining_never_see_what_is_held_out():
+    splits = open_splits(Cut(Cut.Config()), 0.2)
+    assert splits.train is splits.probe
+
+
+@pytest.mark.parametrize("mode", ["packed", "files"])
+def test_both_kinds_of_stores_serve_a_folder(mode, tmp_path):
+    root = tmp_path / "images"
+    for name in ("cat", "dog"):
+        folder(root / name, 10)
+    source = ssl_host.build("data", "imagefolder", root=root, image_size=16)
+    settings = LoaderSettings(store=mode, cache_dir=tmp_path / "cache", num_workers=0)
+    images = open_images(source, views(), settings)
+    assert (len(images.train), len(images.test)) == (16, 4)
+    assert images.classes == ("cat", "dog")
+    batch = next(iter(images.make_loader(EpochPlan(16, 4, seed=0))))
+    assert torch.equal(batch.labels, images.train.labels[batch.index])
