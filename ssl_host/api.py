@@ -66,7 +66,8 @@ def build(kind: str, name: str, **settings: Any) -> Any:
     * ``build("loss", "nt_xent", temperature=0.5)``
     * ``build("augmentation", "simclr", image_size=32)`` gives the callable that turns uint8
       images B C H W into the list of views; ``mean`` and ``std`` are ImageNet's by default;
-    * ``build("method", "simsiam", backbone=backbone)`` makes heads and loss of its recipe;
+    * ``build("method", "simsiam", backbone=backbone)`` makes heads and loss of its recipe, and
+      takes changes to it by section: ``loss={"name": "negative_cosine"}``;
     * ``build("optimizer", "lars", params=method, lr=0.1)`` gives the torch optimizer, of a
       method or of any module.
 
@@ -77,7 +78,8 @@ def build(kind: str, name: str, **settings: Any) -> Any:
     catalog = Catalog()
     cls = catalog.load(kind, name)
     entry = catalog.find(kind, name)
-    names = {*cls.context, *({"mean", "std"} if kind == "augmentation" else ())}
+    own = {"augmentation": {*cls.context, "mean", "std"}, "method": {"backbone"}}
+    names = own.get(kind, set(cls.context))
     context = {key: settings.pop(key) for key in list(settings) if key in names}
     if kind == "method":
         return _build_method(catalog, name, context, settings)

