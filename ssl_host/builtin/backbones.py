@@ -13,8 +13,8 @@ from ssl_host import Backbone, Settings
 class SmallConv(Backbone):
     """Stages of convolution, batch norm and ReLU, then the mean: quick on a CPU.
 
-    Each stage but the first halves the side and doubles the channels. No paper; the features are the mean
-    over space of the last stage's, as in a ResNet.
+    Each stage but the first halves the side and doubles the channels. No paper; the features
+    are the mean over space of the last stage's, as in a ResNet.
     """
 
     class Config(Settings):
