@@ -102,4 +102,5 @@ def fit_logistic(x: Tensor, y: Tensor, num_classes: int, queries: Tensor) -> Ten
         # Directions without extent carry nothing: their inverse is 0.
         inverse = torch.where(root > 1e-6 * root.amax(), 1 / root, torch.zeros_like(root))
         weight = x.transpose(1, 2) @ (vectors * inverse[:, None] @ dual)
-        return queries.double() @ weight + bias
+        logits: Tensor = queries.double() @ weight + bias
+        return logits
