@@ -61,13 +61,13 @@ def main() -> None:
             else f"| {name} | {shown} | – | – |"
         )
     training = [r["steps"] * 256 / r["metrics"]["throughput.images_per_s"] for r in found[:3]]
+    times = ", ".join(f"{t:.0f}" for t in training)
+    walls = ", ".join(f"{r['wall_time_s']:.0f}" for r in found[:3])
+    where = " (AVX-512 switched off)" if slow else ""
+    same = "the same figures to the last digit" if first == again else "OTHER FIGURES"
     lines += [
         "",
-        f"Training took {', '.join(f'{t:.0f}' for t in training)} s, the whole run "
-        f"{', '.join(f'{r['wall_time_s']:.0f}' for r in found[:3])} s"
-        + (" (AVX-512 switched off)" if slow else "")
-        + ". The same seed again gave "
-        + ("the same figures to the last digit." if first == again else "OTHER FIGURES."),
+        f"Training took {times} s, the whole run {walls} s{where}. The same seed again gave {same}.",
     ]
     results = ROOT / "benchmarks" / "results"
     results.mkdir(exist_ok=True)
