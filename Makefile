@@ -34,7 +34,14 @@ $(VENV)/.installed: $(VENV)/.created $(METADATA)
 	$(BIN)/python -m pip install --quiet -e ".[mnist,digits,tensorboard]" $(PLUGINS:%=-e ./%)
 	touch $@
 
+# A browser for the tests of the report; without root and apt those tests are left out.
+system:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! command -v chromium > /dev/null; \
+	then { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
+	> /dev/null 2>&1 || echo "chromium could not be installed: its test will be skipped"; fi
+
 $(VENV)/.installed-test: $(VENV)/.installed
+	$(MAKE) system
 	$(BIN)/python -m pip install --quiet --group test
 	touch $@
 

@@ -64,10 +64,11 @@ def main() -> None:
     times = ", ".join(f"{t:.0f}" for t in training)
     walls = ", ".join(f"{r['wall_time_s']:.0f}" for r in found[:3])
     where = " (AVX-512 switched off)" if slow else ""
-    same = "the same figures to the last digit" if first == again else "OTHER FIGURES"
+    same = "the same figures to the last digit." if first == again else "OTHER FIGURES."
     lines += [
         "",
-        f"Training took {times} s, the whole run {walls} s{where}. The same seed again gave {same}.",
+        f"Training took {times} s, the whole run {walls} s{where}.",
+        f"The same seed again gave {same}",
     ]
     results = ROOT / "benchmarks" / "results"
     results.mkdir(exist_ok=True)

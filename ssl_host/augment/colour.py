@@ -55,7 +55,7 @@ def hue(images: Tensor, shift: Tensor) -> Tensor:
     )
     angle = (angle + 6 * shift[:, None, None]) % 6
     # f(n) of the closed form of HSV to RGB: no branches, three channels at once
-    n = torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1)
+    n = torch.tensor([5.0, 3.0, 1.0], device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
     k = (n + angle[:, None]) % 6
     return top[:, None] - spread[:, None] * torch.minimum(k, 4 - k).clamp_(0, 1)
 

@@ -131,7 +131,7 @@ def affine(images: Tensor, angle: Tensor, shift: Tensor, shear: Tensor, zoom: Te
     matrix = matrix / zoom[:, None, None]
     offset = -(matrix @ shift[:, :, None])
     # grid_sample's coordinates run from -1 to 1 on both sides
-    sides = torch.tensor([width / 2, height / 2], device=images.device)
+    sides = torch.tensor([width / 2, height / 2], device=images.device, dtype=images.dtype)
     theta = torch.cat([matrix * sides[None, None, :], offset], dim=2) / sides[None, :, None]
     grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid.to(images.dtype), align_corners=False)

@@ -146,11 +146,15 @@ class ViewMaker:
         place: Callable[[Tensor, Draws, int, ViewSpec], Tensor],
     ) -> Tensor:
         size, channels = spec.size or self.image_size, images.shape[1]
-        out = torch.empty(len(images), channels, size, size, device=images.device)
+        out = torch.empty(
+            len(images), channels, size, size, device=images.device, dtype=torch.float32
+        )
         a_image = 4 * channels * max(size * size, images.shape[2] * images.shape[3])
         rows = max(1, CHUNK_BYTES // a_image) if images.device.type == "cpu" else len(images)
-        mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
-        scale = 1 / torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
+        mean = torch.tensor(self.mean, device=images.device, dtype=torch.float32).view(1, -1, 1, 1)
+        scale = 1 / torch.tensor(self.std, device=images.device, dtype=torch.float32).view(
+            1, -1, 1, 1
+        )
         memo = ChunkedDraws(draws)
         for start in range(0, len(images), rows):
             part = slice(start, min(start + rows, len(images)))
@@ -174,8 +178,8 @@ class ViewMaker:
                 with _global_seed(int(own.bits(0, "global")[0])):
                     each.append(self.augmentation.apply_image(pixel, own))
             made = [torch.stack(views) for views in zip(*each, strict=True)]
-        mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
+        mean = torch.tensor(self.mean, device=images.device, dtype=torch.float32).view(1, -1, 1, 1)
+        std = torch.tensor(self.std, device=images.device, dtype=torch.float32).view(1, -1, 1, 1)
         return [(view - mean) / std for view in made]
 
 
@@ -208,5 +212,7 @@ def evaluation_view(
     spec = ViewSpec(size=image_size)
     pixels = cropped(images, CounterDraws(0, 0, torch.zeros(1, dtype=torch.int64)), 0, spec)
     shape = (1, -1, 1, 1)
-    offset = torch.tensor(tuple(mean), device=images.device).view(shape)
-    return (pixels - offset) / torch.tensor(tuple(std), device=images.device).view(shape)
+    offset = torch.tensor(tuple(mean), device=images.device, dtype=torch.float32).view(shape)
+    return (pixels - offset) / torch.tensor(
+        tuple(std), device=images.device, dtype=torch.float32
+    ).view(shape)

@@ -148,6 +148,8 @@ INSTANCE_KINDS = ("head", "evaluator", "logger")
 
 DEFAULT_COMPONENTS: dict[str, dict[str, Any]] = {
     "data": {"name": "mnist5k"},
+    "augmentation": {"name": "symmetric_weak"},
+    "optimizer": {"name": "sgd"},
     "backbone": {"name": "small_conv"},
     "scheduler": {"name": "warmup_cosine"},
     "logger.csv": {"name": "csv"},

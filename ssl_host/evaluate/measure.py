@@ -61,34 +61,10 @@ def measure(
     """
     found = Measurement()
     device = next(encoder.parameters()).device
-
-    def prepare(images: Tensor) -> Tensor:
-        return evaluation_view(images, views.image_size, views.mean, views.std)
-
-    base = FeatureBank(
-        train=Features(torch.empty(0), train.labels),
-        test=None,
-        num_classes=num_classes,
-        seed=seed,
-        train_images=train.images,
-        test_images=None if test is None else test.images,
-        prepare=prepare,
-        augment=lambda images, index, epoch: _crop_and_flip(views, images, index, epoch, seed),
-    )
-
-    def bank_of(represent: Callable[[Pixels], Tensor], network: nn.Module | None) -> FeatureBank:
-        held = None if test is None else _readable(represent(test.images), test)
-        bank = replace(base, train=_readable(represent(train.images), train), test=held)
-        if network is None:
-            return replace(bank, train_images=None, test_images=None)
-        return replace(
-            bank,
-            encoder=lambda: copy.deepcopy(network),
-            pairs=lambda: _pairs(network, views, train.images, seed),
-        )
-
+    banks = _Banks(views, train, test, num_classes, seed)
+    prepare = banks.prepare
     tell("features of the trained network")
-    found.bank = bank_of(lambda x: network_features(encoder, x, prepare, device), encoder)
+    found.bank = banks.of(lambda x: network_features(encoder, x, prepare, device), encoder)
     usable = {}
     for name, evaluator in evaluators.items():
         reason = _reason_against(evaluator, found.bank)
@@ -114,7 +90,7 @@ def measure(
         "statistics": (statistic_features, None),
     }
     for label, (represent, network) in baselines.items():
-        bank = bank_of(represent, network)
+        bank = banks.of(represent, network)
         for name, evaluator in compared.items():
             if network is None and evaluator.needs_encoder:
                 continue
@@ -126,6 +102,51 @@ def measure(
                 if "top" in metric
             }
     return found
+
+
+class _Banks:
+    """Makes the feature banks of one data set for any representation."""
+
+    def __init__(
+        self, views: ViewMaker, train: Store, test: Store | None, num_classes: int, seed: int
+    ) -> None:
+        self.views = views
+        self.train = train
+        self.test = test
+        self.num_classes = num_classes
+        self.seed = seed
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """What a network sees of uint8 images, without randomness."""
+        views = self.views
+        return evaluation_view(images, views.image_size, views.mean, views.std)
+
+    def augment(self, images: Tensor, index: Tensor, epoch: int) -> Tensor:
+        """A random crop and flip of them."""
+        return self.views.crop_and_flip(images, index, epoch, self.seed)
+
+    def of(self, represent: Callable[[Pixels], Tensor], network: nn.Module | None) -> FeatureBank:
+        """The bank of a network, or of a representation that is no network's."""
+        train, test = self.train, self.test
+        held = None if test is None else _readable(represent(test.images), test)
+        known = _readable(represent(train.images), train)
+        bank = FeatureBank(known, held, self.num_classes, self.seed)
+        if network is None:
+            return bank
+        bank = replace(
+            bank,
+            encoder=lambda: copy.deepcopy(network),
+            pairs=lambda: _pairs(network, self.views, train.images, self.seed),
+        )
+        if len(known.x) < len(train) or (test is not None and held and len(held.x) < len(test)):
+            return bank  # some turned out unreadable: images and rows are not numbered alike
+        return replace(
+            bank,
+            train_images=train.images,
+            test_images=None if test is None else test.images,
+            prepare=self.prepare,
+            augment=self.augment,
+        )
 
 
 def _readable(x: Tensor, store: Store) -> Features:
@@ -181,9 +202,3 @@ def _pairs(
         first.append(network(made[0]).float().cpu())
         second.append(network(made[min(1, len(made) - 1)]).float().cpu())
     return torch.cat(first), torch.cat(second)
-
-
-def _crop_and_flip(
-    views: ViewMaker, images: Tensor, index: Tensor, epoch: int, seed: int
-) -> Tensor:
-    return views.crop_and_flip(images, index, epoch, seed)

@@ -113,7 +113,7 @@ def dry_run(config: Resolved, catalog: Catalog) -> Estimate:
             labels[: len(images)].to(device) if labels is not None and method.uses_labels else None
         )
         out = method.step(Batch(views, index.to(device), own, experiment.views.num_global))
-        losses.append(float(out.loss))
+        losses.append(float(out.loss.detach()))
         set_rates(optimizer, experiment.scheduler, step, total, plan.steps)
         optimizer.zero_grad(set_to_none=True)
         out.loss.backward()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import resource
 import sys
@@ -229,6 +230,7 @@ def evaluate_network(
     source = experiment.source
     fresh = compose_method(experiment.config, source.channels, source.image_size)
     untrained = getattr(fresh, fresh.encoder)
+    encoder = copy.deepcopy(encoder).float()  # of any precision, and left as it was
     if experiment.config.trainer.channels_last is True:
         # The layout decides the order of float sums: one for all, whoever trained it.
         encoder.to(memory_format=torch.channels_last)

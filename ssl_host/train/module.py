@@ -106,9 +106,17 @@ class PretrainModule(pl.LightningModule):
                 f"{type(self.method).__qualname__}.step returned {type(out).__name__}; "
                 "return StepOutput(loss, features=...)"
             )
+        name = f"{type(self.method).__qualname__}.step"
+        if out.loss.ndim:
+            shape = "x".join(map(str, out.loss.shape))
+            raise PluginError(f"{name} returned a loss of shape {shape}; a scalar: take its mean")
+        if not out.loss.requires_grad:
+            raise PluginError(
+                f"{name} returned a loss without a gradient: it was detached, or made under no_grad"
+            )
         # On a GPU reading the loss would wait for it; there the watch reads it when it logs.
         if out.loss.device.type == "cpu" and not torch.isfinite(out.loss):
-            self.stop_non_finite("loss", float(out.loss), raw)
+            self.stop_non_finite("loss", float(out.loss.detach()), raw)
 
     def stop_non_finite(self, what: str, value: float, raw: RawBatch | None = None) -> None:
         """Stop with a diagnosis.

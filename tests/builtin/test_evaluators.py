@@ -102,9 +102,14 @@ def test_heads_of_a_sweep_do_not_know_of_each_other():
     """A head of a sweep equals the same head alone: no shared clipping, no shared norm."""
     b = bank()
     probe = ssl_host.build("evaluator", "linear", epochs=3)
-    together = probe._train(b.train.x, b.train.y, (0.001, 0.01, 0.1), b)
+    rows = torch.arange(len(b.train.y))
+
+    def features(part, _):
+        return b.train.x[part]
+
+    together = probe._train(features, rows, (0.001, 0.01, 0.1), b)
     for i, rate in enumerate((0.001, 0.01, 0.1)):
-        alone = probe._train(b.train.x, b.train.y, (rate,), b)
+        alone = probe._train(features, rows, (rate,), b)
         assert torch.allclose(together.weights[i], alone.weights[0], rtol=1e-4, atol=1e-6)
 
 
@@ -127,3 +132,41 @@ def test_alignment_and_uniformity():
     found = ssl_host.build("evaluator", "alignment_uniformity").evaluate(b).metrics
     assert found["alignment"] == pytest.approx(alignment)
     assert found["uniformity"] == pytest.approx(uniformity)
+
+
+def test_the_augmented_form_sees_new_crops_in_every_epoch_and_tests_on_none():
+    images = torch.randint(0, 256, (60, 3, 8, 8), dtype=torch.uint8)
+    y = torch.arange(60) % 3
+    images[torch.arange(60), y] = 255
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    network.register_parameter("unused", torch.nn.Parameter(torch.zeros(1)))
+    seen = []
+
+    def augment(batch, index, epoch):
+        seen.append((epoch, sorted(index.tolist())))
+        return batch.float() / 255 + 0.01 * epoch
+
+    x = network(images.float() / 255)
+    b = FeatureBank(
+        Features(x, y),
+        Features(x, y),
+        3,
+        encoder=lambda: network,
+        train_images=images,
+        augment=augment,
+    )
+    probe = ssl_host.build(
+        "evaluator", "linear", mode="augmented", epochs=4, learning_rates=(0.05,), batch_size=30
+    )
+    assert probe.evaluate(b).metrics["top1"] > 0.9
+    assert [epoch for epoch, _ in seen] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert sorted(seen[0][1] + seen[1][1]) == list(range(60))
+
+
+@pytest.mark.parametrize("optimizer", ["lamb", "sgd"])
+def test_the_probe_has_a_choice_of_optimizers(optimizer):
+    rates = (0.01,) if optimizer == "lamb" else (0.5,)
+    probe = ssl_host.build(
+        "evaluator", "linear", optimizer=optimizer, learning_rates=rates, epochs=30
+    )
+    assert probe.evaluate(bank(noise=0.3)).metrics["top1"] > 0.95

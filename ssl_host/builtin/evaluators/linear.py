@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -16,6 +18,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
 from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
+
+TakeFeatures = Callable[[Tensor, int], Tensor]
+"""Numbers of training images and an epoch to features B D."""
 
 
 class _Heads(nn.Module):
@@ -56,14 +61,20 @@ class _Tester(pl.LightningModule):
 class LinearProbe(Evaluator):
     """Frozen features, LAMB and a cosine for 90 epochs, the figure from ``Trainer.test``.
 
-    Features are taken once and standardised by the training images' statistics, which are
-    folded into the saved weights. The learning rate is chosen on a tenth of the training
-    images; the chosen one is then trained on all of them, and the test split is read once.
+    ``mode = cached`` takes the features once, without augmentation; ``augmented`` takes them
+    anew in every epoch, of random crops and flips, as the papers' protocol does. Features are
+    standardised by the training images' statistics, which are folded into the saved weights.
+    The learning rate is chosen on a tenth of the training images; the chosen one is then trained
+    on all of them, and the test split is read once.
     """
 
     class Config(Settings):
-        epochs: int = Field(90, ge=1, le=10_000, description="passes over the features")
-        batch_size: int = Field(256, ge=1, le=1_000_000, description="features a step")
+        mode: Literal["cached", "augmented"] = Field(
+            "cached", description="features taken once, or of random crops in every epoch"
+        )
+        epochs: int = Field(90, ge=1, le=10_000, description="passes over the images")
+        batch_size: int = Field(256, ge=1, le=1_000_000, description="images a step")
+        optimizer: Literal["lamb", "sgd"] = Field("lamb", description="sgd has momentum 0.9")
         learning_rates: tuple[float, ...] = Field(
             (0.001, 0.003, 0.01, 0.03), min_length=1, max_length=64, description="rates to try"
         )
@@ -77,12 +88,13 @@ class LinearProbe(Evaluator):
         assert bank.test is not None
         assert bank.test.y is not None
         mean, std = bank.train.x.mean(dim=0), bank.train.x.std(dim=0).clamp(min=1e-6)
-        x, y = (bank.train.x - mean) / std, bank.train.y
+        features = self._features(bank, mean, std)
         rates = self.config.learning_rates
+        everything = torch.arange(len(bank.train.y))
         rate = rates[0]
         if len(rates) > 1:
-            rate = rates[self._choose(x, y, bank)]
-        heads = self._train(x, y, (rate,), bank)
+            rate = rates[self._choose(features, (bank.train.x - mean) / std, bank)]
+        heads = self._train(features, everything, (rate,), bank)
         weight, bias = heads.weights[0].detach(), heads.biases[0].detach()
         weight = weight / std
         bias = bias - weight @ mean
@@ -94,43 +106,72 @@ class LinearProbe(Evaluator):
         metrics["learning_rate"] = rate
         return Evaluation(metrics, {"linear": {"weight": weight, "bias": bias}})
 
-    def _choose(self, x: Tensor, y: Tensor, bank: FeatureBank) -> int:
+    def _features(self, bank: FeatureBank, mean: Tensor, std: Tensor) -> TakeFeatures:
+        """Standardised features of training images by number, in an epoch."""
+        if self.config.mode == "augmented" and bank.encoder is not None:
+            images, augment = bank.train_images, bank.augment
+            if images is not None and augment is not None:
+                encoder = bank.encoder().eval()
+                device = next(encoder.parameters()).device
+
+                def take(rows: Tensor, epoch: int) -> Tensor:
+                    with torch.no_grad():
+                        views = augment(images[rows].to(device), rows.to(device), epoch)
+                        found: Tensor = encoder(views).float().cpu()
+                    return (found - mean) / std
+
+                return take
+        x = (bank.train.x - mean) / std
+        return lambda rows, epoch: x[rows]
+
+    def _choose(self, features: TakeFeatures, plain: Tensor, bank: FeatureBank) -> int:
+        assert bank.train.y is not None
         generator = torch.Generator().manual_seed(bank.seed)
-        order = torch.randperm(len(y), generator=generator)
-        count = max(1, round(len(y) * self.config.validation_fraction))
+        order = torch.randperm(len(plain), generator=generator)
+        count = max(1, round(len(plain) * self.config.validation_fraction))
         held, kept = order[:count], order[count:]
-        heads = self._train(x[kept], y[kept], self.config.learning_rates, bank)
+        heads = self._train(features, kept, self.config.learning_rates, bank)
         with torch.no_grad():
-            right = (heads(x[held]).argmax(dim=2) == y[held]).sum(dim=1)
+            right = (heads(plain[held]).argmax(dim=2) == bank.train.y[held]).sum(dim=1)
         return int(right.argmax())
 
-    def _train(self, x: Tensor, y: Tensor, rates: tuple[float, ...], bank: FeatureBank) -> _Heads:
+    def _train(
+        self, features: TakeFeatures, rows: Tensor, rates: tuple[float, ...], bank: FeatureBank
+    ) -> _Heads:
+        """Heads of all rates, trained together on the same batches of the given images."""
+        assert bank.train.y is not None
         config = self.config
-        heads = _Heads(len(rates), x.shape[1], bank.num_classes, bank.seed)
-        groups = [
-            {"params": [heads.weights[i], heads.biases[i]], "lr": rate, "peak": rate}
-            for i, rate in enumerate(rates)
-        ]
-        # max_grad_norm would clip all heads by their common norm
-        optimizer = Lamb(groups, weight_decay=config.weight_decay, max_grad_norm=None)
+        heads = _Heads(len(rates), bank.train.x.shape[1], bank.num_classes, bank.seed)
+        optimizer = self._optimizer(heads, rates)
         generator = torch.Generator().manual_seed(bank.seed)
-        steps = -(-len(x) // config.batch_size)
+        steps = -(-len(rows) // config.batch_size)
         total, step = steps * config.epochs, 0
-        for _ in range(config.epochs):
-            order = torch.randperm(len(x), generator=generator)
+        for epoch in range(config.epochs):
+            order = rows[torch.randperm(len(rows), generator=generator)]
             for part in order.split(config.batch_size):
-                factor = (1 + torch.cos(torch.tensor(torch.pi * step / total)).item()) / 2
+                factor = (1 + math.cos(math.pi * step / total)) / 2
                 for group in optimizer.param_groups:
                     group["lr"] = group["peak"] * factor
-                logits = heads(x[part])
-                target = y[part].expand(len(rates), -1)
-                # The sum over heads: each head's gradient is that of its own mean loss.
+                logits = heads(features(part, epoch))
+                target = bank.train.y[part].expand(len(rates), -1)
                 loss = functional.cross_entropy(logits.flatten(0, 1), target.flatten())
                 optimizer.zero_grad()
+                # The sum over heads: each head's gradient is that of its own mean loss.
                 (loss * len(rates)).backward()
                 optimizer.step()
                 step += 1
         return heads
+
+    def _optimizer(self, heads: _Heads, rates: tuple[float, ...]) -> torch.optim.Optimizer:
+        groups = [
+            {"params": [heads.weights[i], heads.biases[i]], "lr": rate, "peak": rate}
+            for i, rate in enumerate(rates)
+        ]
+        decay = self.config.weight_decay
+        if self.config.optimizer == "sgd":
+            return torch.optim.SGD(groups, lr=1.0, momentum=0.9, weight_decay=decay)
+        # max_grad_norm would clip all heads by their common norm
+        return Lamb(groups, weight_decay=decay, max_grad_norm=None)
 
 
 def _run_test(tester: _Tester, loader: DataLoader[Any]) -> None:

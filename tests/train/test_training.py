@@ -1,0 +1,175 @@
+"""What the trainer watches over: numbers, collapse, parts of a step, choices of auto."""
+
+import csv
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+import ssl_host
+from ssl_host.catalog.catalog import Catalog
+from ssl_host.config.resolve import resolve_values
+from ssl_host.errors import NonFiniteError, PluginError, UserError
+from ssl_host.pipeline.dry_run import dry_run
+from ssl_host.pipeline.run import run_config
+from ssl_host.train.settle import settle
+from tests.conftest import tiny
+
+
+def run(tmp_path, console=None, **sections):
+    catalog = Catalog()
+    sections["run"] = {"dir": tmp_path, **sections.get("run", {})}
+    config = resolve_values(tiny(**sections), catalog)
+    return run_config(config, catalog, console or Console(quiet=True))
+
+
+METHOD = """
+import torch
+from ssl_host import Method, StepOutput, hookimpl
+
+@hookimpl
+def register_methods(register):
+    register("odd", "ssl_plugin_odd:Odd")
+
+class Odd(Method):
+    heads = {{"projector": "backbone"}}
+    defaults = {{"head.projector": {{"name": "mlp"}}}}
+
+    def step(self, batch):
+        h = self.backbone(batch.views[0])
+        z = self.projector(h)
+        {body}
+"""
+
+
+def odd(body, install, tmp_path, console=None, **sections):
+    install("ssl-plugin-odd", METHOD.format(body=body.replace("\n", "\n        ")))
+    return run(tmp_path, console, method={"name": "odd"}, **sections)
+
+
+def test_a_loss_that_is_no_number_stops_with_a_diagnosis(install, tmp_path):
+    body = "return StepOutput(z.mean() * (float('nan') if self.progress.step == 4 else 1.0))"
+    with pytest.raises(NonFiniteError) as caught:
+        odd(body, install, tmp_path)
+    message = str(caught.value)
+    assert message.startswith("the loss became nan at step 4 (epoch 1), with a learning rate of ")
+    assert "the batch began with image " in message
+    assert "gradient_clip = 1.0" in message
+
+
+def test_a_collapse_is_warned_of_while_the_run_is_young(install, tmp_path, capsys):
+    body = "h = h * 0 + 1.0\nreturn StepOutput(z.square().mean(), features=h)"
+    odd(body, install, tmp_path, Console(width=400, force_terminal=False))
+    told = capsys.readouterr().out
+    assert told.count("the method is collapsing") == 1
+    assert "at step 2 the features of all images are nearly the same" in told
+
+
+def test_a_method_that_raises_is_named_with_its_line_and_shapes(install, tmp_path):
+    with pytest.raises(PluginError) as caught:
+        odd("return StepOutput(z @ h)", install, tmp_path)
+    message = str(caught.value)
+    assert "method 'odd' (ssl_plugin_odd:Odd, from ssl-plugin-odd 1.0) failed in step 0" in message
+    assert "ssl_plugin_odd.py:16" in message
+    assert "the views were 16x3x16x16, 16x3x16x16" in message
+
+
+def test_a_step_must_return_a_step_output(install, tmp_path):
+    with pytest.raises(PluginError, match=r"Odd\.step returned Tensor; return StepOutput\(loss"):
+        odd("return z.mean()", install, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            "return StepOutput(z)",
+            "Odd.step returned a loss of shape 16x16; a scalar: take its mean",
+        ),
+        ("return StepOutput(z.mean().detach())", "returned a loss without a gradient"),
+    ],
+)
+def test_a_loss_must_be_a_scalar_with_a_gradient(body, message, install, tmp_path):
+    with pytest.raises(PluginError) as caught:
+        odd(body, install, tmp_path)
+    assert message in str(caught.value)
+
+
+def test_labels_are_handed_only_to_methods_that_use_them(install, tmp_path):
+    body = "assert batch.labels is None\nreturn StepOutput(z.square().mean(), features=h)"
+    assert "online.top1" in odd(body, install, tmp_path).results["metrics"]
+
+
+def test_a_step_in_parts_is_a_step(tmp_path):
+    """Half batches accumulated give the gradient of the whole: no batch norm, plain mean loss."""
+    sections = {
+        "method": {"name": "simsiam"},
+        "head.projector": {"hidden_dim": 8, "output_dim": 8, "num_layers": 1, "last_norm": False},
+        "head.predictor": {"hidden_dim": 8, "num_layers": 1},
+        "trainer": {"precision": "64-true"},
+        "probe": {"enabled": "false"},
+        "backbone": {"name": "timm", "model": "vit_tiny_patch16_224", "patch_size": 8},
+    }
+    sections["run"] = {"epochs": 1}
+    whole = tiny(**sections)
+    for key in ("width", "num_stages"):
+        whole["backbone"].pop(key)
+    found = []
+    for parts in (1, 2):
+        whole["run"] |= {"dir": tmp_path, "name": f"parts-{parts}"}
+        whole["trainer"]["accumulate"] = parts
+        catalog = Catalog()
+        outcome = run_config(resolve_values(whole, catalog), catalog, Console(quiet=True))
+        found.append(load_file(outcome.folder / "backbone.safetensors"))
+        assert outcome.results["steps"] == 3
+        with (outcome.folder / "metrics.csv").open(encoding="utf-8") as file:
+            assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+    for name, value in found[0].items():
+        assert (value - found[1][name]).norm() <= 1e-9 * max(1, float(value.norm())), name
+
+
+def test_the_schedule_moves_every_step_and_reaches_its_end(tmp_path):
+    """Never per epoch, and not once too often: the last row is the rate of the last step."""
+    folder = run(tmp_path).folder
+    with (folder / "metrics.csv").open(encoding="utf-8") as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+    schedule = ssl_host.build("scheduler", "warmup_cosine")
+    assert rates == pytest.approx([0.05 * schedule.factor(s, 6, 3) for s in range(6)], rel=1e-6)
+
+
+def test_auto_is_settled_from_the_hardware_and_kept(catalog, tmp_path):
+    config = settle(resolve_values(tiny(), catalog))
+    for section, key in (
+        ("trainer", "precision"),
+        ("trainer", "compile"),
+        ("loader", "num_workers"),
+    ):
+        assert config.shown[section, key].origin.layer == "auto, settled here"
+        assert "auto" not in config.shown[section, key].text
+    assert config.trainer.num_threads == 1  # what the file says stays
+    text = (run(tmp_path).folder / "config.ini").read_text(encoding="utf-8")
+    assert "= auto" not in text.replace("strategy = auto", "").replace("store = auto", "")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_told(catalog):
+    with pytest.raises(UserError, match="no GPU that torch can use; set accelerator = cpu"):
+        settle(resolve_values(tiny(trainer={"accelerator": "gpu"}), catalog))
+
+
+def test_a_dry_run_counts_what_the_run_will_do(catalog):
+    estimate = dry_run(resolve_values(tiny(), catalog), catalog)
+    method = ssl_host.build(
+        "method",
+        "simclr",
+        backbone=ssl_host.build(
+            "backbone", "small_conv", in_channels=3, image_size=16, width=8, num_stages=3
+        ),
+        **{"head.projector": {"hidden_dim": 32, "output_dim": 16}},
+    )
+    assert estimate.parameters == sum(p.numel() for p in method.parameters())
+    assert (estimate.total_steps, estimate.steps_per_epoch) == (6, 3)
+    assert estimate.views == [[16, 3, 16, 16]] * 2
+    expected = estimate.seconds_per_step * 6 / 60
+    assert estimate.training_minutes == pytest.approx(expected)
