@@ -68,7 +68,7 @@ def test_a_collapse_is_warned_of_while_the_run_is_young(install, tmp_path, capsy
 
 def test_a_method_that_raises_is_named_with_its_line_and_shapes(install, tmp_path):
     with pytest.raises(PluginError) as caught:
-        odd("return StepOutput(z @ h)", install, tmp_path)
+        odd("return StepOutput(self.projector(z).mean())", install, tmp_path)
     message = str(caught.value)
     assert "method 'odd' (ssl_plugin_odd:Odd, from ssl-plugin-odd 1.0) failed in step 0" in message
     assert "ssl_plugin_odd.py:16" in message
