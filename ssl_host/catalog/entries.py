@@ -85,18 +85,26 @@ class Entry:
         return f"{self.kind} '{self.name}' ({self.reference}, from {self.origin})"
 
 
+_LIBRARIES = {"importlib", "numpy", "pluggy", "pydantic", "pytorch_lightning", "timm", "torch"}
+
+
 def fault_place(error: BaseException) -> str:
-    """``file:line`` of the frame in which an error was raised."""
+    """``file:line`` of where an error was raised: the deepest frame that is no library's.
+
+    An author looks for the line of his own that gave a library what it could not take.
+    """
+    places = []
     trace = error.__traceback__
-    place = "no place known"
     while trace is not None:
-        filename = trace.tb_frame.f_code.co_filename
-        if "importlib" not in filename:
-            place = f"{filename}:{trace.tb_lineno}"
+        code, names = trace.tb_frame.f_code, trace.tb_frame.f_globals
+        owner = str(names.get("__name__", "")).split(".")[0]
+        if "importlib" not in code.co_filename:
+            places.append((owner in _LIBRARIES, f"{code.co_filename}:{trace.tb_lineno}"))
         trace = trace.tb_next
     if isinstance(error, SyntaxError) and error.filename:
-        place = f"{error.filename}:{error.lineno}"
-    return place
+        return f"{error.filename}:{error.lineno}"
+    own = [place for is_library, place in places if not is_library]
+    return (own or [place for _, place in places] or ["no place known"])[-1]
 
 
 def place_of(cls: type) -> str:

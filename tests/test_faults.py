@@ -1,0 +1,139 @@
+"""The faults known from other projects: each row of the list, and the test that would catch it.
+
+Rows that a room's own tests cover are named here, so that none can be lost; the rest is tested
+below.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import ssl_host
+from ssl_host import ArrayImages
+from ssl_host.augment.views import evaluation_view
+from ssl_host.contracts.data import IMAGENET_MEAN, IMAGENET_STD
+from ssl_host.data.batches import EpochPlan
+from ssl_host.errors import ConfigError, DataError
+from ssl_host.evaluate.extract import calibrated
+
+HERE = Path(__file__).parent
+ELSEWHERE = {
+    "gradient wrong by 1/world_size": (
+        "toolkit/test_distributed.py",
+        "test_gather_is_in_order_of_rank_and_its_gradient_is_the_sum_of_all",
+    ),
+    "queue not in the checkpoint": (
+        "toolkit/test_queue.py",
+        "test_all_of_it_is_in_the_state_dict",
+    ),
+    "tau not checkpointed": (
+        "toolkit/test_schedules.py",
+        "test_the_value_is_state_and_keeps_its_digits",
+    ),
+    "queue not gathered over ranks": (
+        "methods/test_processes.py",
+        "test_two_processes_equal_one",
+    ),
+    "queue truncated on wrap-around": (
+        "toolkit/test_queue.py",
+        "test_it_holds_the_last_rows_whatever_the_sizes",
+    ),
+    "zero steps reported as success": (
+        "data/test_batches.py",
+        "test_a_batch_larger_than_the_set_is_an_error_and_not_zero_steps",
+    ),
+    "scheduler stepped per epoch or once too often": (
+        "train/test_training.py",
+        "test_the_schedule_moves_every_step_and_reaches_its_end",
+    ),
+    "schedule after a resume": (
+        "train/test_resume.py",
+        "test_a_run_that_stopped_ends_bit_equal",
+    ),
+    "labels demanded of an unlabelled folder": (
+        "pipeline/test_run.py",
+        "test_without_labels_the_label_free_ones_run_and_the_rest_is_explained",
+    ),
+    "a missing validation set crashes": (
+        "cli/test_bad_data.py",
+        "test_a_labelled_folder_without_a_test_part_gets_one_and_says_so",
+    ),
+    "linear evaluation on images that were trained on": (
+        "data/test_store.py",
+        "test_a_held_out_part_is_cut_by_class_and_the_same_in_every_run",
+    ),
+    "best epoch or rate picked on the test set": (
+        "builtin/test_evaluators.py",
+        "test_nothing_is_chosen_on_the_test_split",
+    ),
+    "loader drops or skips work unnoticed": (
+        "data/test_store.py",
+        "test_an_unreadable_image_is_replaced_and_counted",
+    ),
+    "epochs or batch scaled by devices": (
+        "data/test_batches.py",
+        "test_processes_and_parts_share_the_same_steps",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", ELSEWHERE)
+def test_the_fault_has_its_test(fault):
+    file, name = ELSEWHERE[fault]
+    assert re.search(rf"^def {name}\(", (HERE / file).read_text("utf-8"), re.MULTILINE), fault
+
+
+def test_normalisation_is_imagenets():
+    """The older project had 0.228. Seen to fail with it."""
+    assert IMAGENET_MEAN == (0.485, 0.456, 0.406)
+    assert IMAGENET_STD == (0.229, 0.224, 0.225)
+    image = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+    view = evaluation_view(image, 8, IMAGENET_MEAN, IMAGENET_STD)
+    assert view[0, :, 0, 0].tolist() == pytest.approx([-2.117904, -2.035714, -1.804444])
+
+
+def test_an_unlabelled_folders_images_are_no_classes(tmp_path):
+    """Elsewhere the number of images became the number of classes."""
+    from PIL import Image
+
+    for i in range(5):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{i}.png")
+    found = ssl_host.build("data", "imagefolder", root=tmp_path).open("train")
+    assert found.labels is None
+    assert found.classes == ()
+
+
+def test_an_unknown_key_is_never_ignored(catalog):
+    from ssl_host.config.resolve import resolve_values
+
+    with pytest.raises(ConfigError, match="unknown key"):
+        resolve_values({"method": {"name": "simclr"}, "trainer": {"max_epoch": 3}}, catalog)
+
+
+@pytest.mark.parametrize("name", ["timm", "torchvision"])
+def test_the_cifar_stem_pads_by_one(name):
+    """solo-learn pads by two, and its features grow by two pixels a side."""
+    backbone = ssl_host.build(
+        "backbone", name, model="resnet18", stem="cifar", in_channels=3, image_size=32
+    )
+    assert backbone.model.conv1.padding == (1, 1)
+
+
+def test_the_random_baselines_batch_norm_is_calibrated():
+    """Seen to fail with the plain random network: its statistics are those of no images."""
+    backbone = ssl_host.build("backbone", "small_conv", in_channels=1, image_size=8, num_stages=2)
+    images = torch.randint(0, 256, (600, 1, 8, 8), dtype=torch.uint8)
+    twin = calibrated(backbone, images, lambda x: x.float() / 255)
+    norm = twin.layers[1]
+    expected = twin.layers[0](images.float() / 255)
+    assert torch.allclose(norm.running_mean, expected.mean(dim=(0, 2, 3)), atol=1e-3)
+    assert torch.allclose(norm.running_var, expected.var(dim=(0, 2, 3)), rtol=0.05)
+    assert int(backbone.layers[1].num_batches_tracked) == 0
+
+
+def test_a_batch_size_is_never_changed_silently():
+    with pytest.raises(DataError, match="cannot be shared"):
+        EpochPlan(100, 10, seed=0, world_size=4)
+    assert len(ArrayImages(torch.zeros(3, 1, 2, 2, dtype=torch.uint8))) == 3
