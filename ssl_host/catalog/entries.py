@@ -88,21 +88,29 @@ class Entry:
 _LIBRARIES = {"importlib", "numpy", "pluggy", "pydantic", "pytorch_lightning", "timm", "torch"}
 
 
-def fault_place(error: BaseException) -> str:
+def fault_place(error: BaseException, module: str = "") -> str:
     """``file:line`` of where an error was raised: the deepest frame that is no library's.
 
     An author looks for the line of his own that gave a library what it could not take.
+
+    Args:
+        module: the author's, if known; its deepest frame is then taken.
     """
     places = []
+    authors = ""
     trace = error.__traceback__
     while trace is not None:
         code, names = trace.tb_frame.f_code, trace.tb_frame.f_globals
         owner = str(names.get("__name__", "")).split(".")[0]
         if "importlib" not in code.co_filename:
             places.append((owner in _LIBRARIES, f"{code.co_filename}:{trace.tb_lineno}"))
+            if module and names.get("__name__") == module:
+                authors = places[-1][1]
         trace = trace.tb_next
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
+    if authors:
+        return authors
     own = [place for is_library, place in places if not is_library]
     return (own or [place for _, place in places] or ["no place known"])[-1]
 

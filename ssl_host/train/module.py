@@ -140,7 +140,7 @@ class PretrainModule(pl.LightningModule):
         shapes = ", ".join("x".join(map(str, view.shape)) for view in batch.views)
         return (
             f"{part.entry.described()} failed in step {self.step}: {type(error).__name__}: {error} "
-            f"({fault_place(error)}); the views were {shapes}"
+            f"({fault_place(error, type(self.method).__module__)}); the views were {shapes}"
         )
 
     def optimizer_step(
