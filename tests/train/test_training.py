@@ -1,6 +1,7 @@
 """What the trainer watches over: numbers, collapse, parts of a step, choices of auto."""
 
 import csv
+import sys
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 import ssl_host
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_values
+from ssl_host.data.batches import EpochPlan
 from ssl_host.errors import NonFiniteError, PluginError, UserError
 from ssl_host.pipeline.dry_run import dry_run
 from ssl_host.pipeline.run import run_config
@@ -94,6 +96,16 @@ def test_a_loss_must_be_a_scalar_with_a_gradient(body, message, install, tmp_pat
     with pytest.raises(PluginError) as caught:
         odd(body, install, tmp_path)
     assert message in str(caught.value)
+
+
+def test_every_epoch_has_an_order_of_its_own(install, tmp_path):
+    """Seen to fail with a loader that was not told its epoch."""
+    body = "Odd.seen = [*getattr(Odd, 'seen', []), batch.index]\nreturn StepOutput(z.mean())"
+    odd(body, install, tmp_path)
+    plan = EpochPlan(48, 16, seed=1)
+    expected = [index for epoch in range(2) for index in plan.indices(epoch)]
+    seen = sys.modules["ssl_plugin_odd"].Odd.seen
+    assert all(torch.equal(a, b) for a, b in zip(seen, expected, strict=True))
 
 
 def test_labels_are_handed_only_to_methods_that_use_them(install, tmp_path):
