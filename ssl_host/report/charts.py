@@ -21,7 +21,8 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
         series: points (x, y) by name, in order of x.
         percent: show y, a fraction, as per cent.
     """
-    thin = {name: _thinned(points) for name, points in series.items() if len(points) > 1}
+    drawn = {name: _thinned(points) for name, points in series.items()}
+    thin = {name: points for name, points in drawn.items() if len(points) > 1}
     if not thin:
         return Markup()
     xs = [x for points in thin.values() for x, _ in points]

@@ -73,7 +73,7 @@ def moco(rank, world_size, permutations):
 def test_moco_on_two_processes_equals_one_with_split_batch_norm(tmp_path, monkeypatch):
     """Per-process statistics are those of bn_splits = 2 under the same permutation.
 
-    Seen to fail with synchronised batch norm, and with keys that were not brought back.
+    Seen to fail with synchronised batch norm.
     """
     import ssl_plugin_mocov2.method as module
 

@@ -28,8 +28,9 @@ def test_long_curves_are_thinned_by_means_and_bad_numbers_left_out():
     assert values[0] == (9, 4.5)
 
 
-def test_one_point_is_no_line():
+def test_one_point_and_no_numbers_are_no_line():
     assert line_chart({"a": [(1, 2.0)]}, "step") == ""
+    assert line_chart({"a": [(1, math.nan), (2, math.inf), (3, 1.0)]}, "step") == ""
 
 
 def test_names_are_escaped():

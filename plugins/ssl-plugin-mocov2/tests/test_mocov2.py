@@ -40,7 +40,7 @@ def contrast(queries, keys, queue, temperature):
 def test_three_steps_are_the_papers(count, queue_size):
     """The key encoder follows before the keys of a step are made; the queue is pushed after it.
 
-    Seen to fail with the push before the look-up.
+    Seen to fail with the push before the look-up, and with keys that were not brought back.
     """
     moco = method(queue_size=queue_size, tau=0.9, temperature=0.2)
     backbone, projector = copy.deepcopy(moco.backbone), copy.deepcopy(moco.projector)
