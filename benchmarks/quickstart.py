@@ -1,8 +1,8 @@
 """The quickstart on three seeds, and the first seed again: is it learned, is it repeatable?
 
-    python benchmarks/quickstart.py [--without-avx512]
+    python benchmarks/quickstart.py [--without-avx512] [--epochs N]
 
-Writes benchmarks/results/quickstart.json and quickstart.md.
+Writes benchmarks/results/quickstart.json and quickstart.md, or quickstart-N.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ BASELINES = ("random_init", "pixels", "statistics")
 COSTS = ("throughput", "peak")
 
 
-def run(seed: int, folder: Path, slow: bool) -> dict:
+def run(seed: int, folder: Path, slow: bool, epochs: int | None) -> dict:
     env = dict(os.environ)
     if slow:
         env |= {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
     command = [sys.executable, "-m", "ssl_host", "run", str(ROOT / "examples" / "quickstart.ini")]
     options = [f"run.seed={seed}", f"run.dir={folder}"]
+    options += [f"run.epochs={epochs}"] if epochs else []
     command += [word for option in options for word in ("-o", option)]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, env=env, check=True)
     return json.loads(done.stdout)
@@ -35,11 +36,13 @@ def run(seed: int, folder: Path, slow: bool) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--without-avx512", action="store_true")
-    slow = parser.parse_args().without_avx512
+    parser.add_argument("--epochs", type=int, help="another length than the file's")
+    arguments = parser.parse_args()
+    slow, epochs = arguments.without_avx512, arguments.epochs
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for number, seed in enumerate((0, 1, 2, 0)):
-            found.append(run(seed, Path(folder) / str(number), slow))
+            found.append(run(seed, Path(folder) / str(number), slow, epochs))
             print(f"seed {seed}: {found[-1]['wall_time_s']} s", file=sys.stderr)
     first, again = (
         {k: v for k, v in r["metrics"].items() if not k.startswith(COSTS)}
@@ -72,8 +75,9 @@ def main() -> None:
     ]
     results = ROOT / "benchmarks" / "results"
     results.mkdir(exist_ok=True)
-    (results / "quickstart.json").write_text(json.dumps(found, indent=1) + "\n")
-    (results / "quickstart.md").write_text("\n".join(lines) + "\n")
+    stem = f"quickstart-{epochs}" if epochs else "quickstart"
+    (results / f"{stem}.json").write_text(json.dumps(found, indent=1) + "\n")
+    (results / f"{stem}.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
     if first != again:
         sys.exit(1)
