@@ -56,3 +56,14 @@ def show(
     else:
         for line in lines(resolved, describe):
             click.echo(line)
+
+
+@config.command()
+@file_argument
+@session_options
+@pass_session
+def convert(session: Session, config_file: Path) -> None:
+    """Print CONFIG, a file of the older project, in today's form, comments kept."""
+    from ssl_host.config.convert import convert as converted  # noqa: PLC0415 - start-up is counted
+
+    click.echo(converted(config_file, session.catalog()), nl=False)

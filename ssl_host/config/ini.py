@@ -21,8 +21,17 @@ def read_ini(path: Path, layer: str) -> tuple[dict[Key, Value], dict[str, int]]:
         ConfigError: when the file cannot be read; a syntax error hides what follows it, so it
             stands alone.
     """
+    return parse_ini(read_text_of(path), str(path), layer)
+
+
+def read_text_of(path: Path) -> str:
+    """The text of a configuration file.
+
+    Raises:
+        ConfigError: when it cannot be read.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError([Problem(str(path), "no such file")]) from None
     except IsADirectoryError:
@@ -32,7 +41,6 @@ def read_ini(path: Path, layer: str) -> tuple[dict[Key, Value], dict[str, int]]:
         raise ConfigError([Problem(str(path), message)]) from None
     except OSError as error:
         raise ConfigError([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
-    return parse_ini(text, str(path), layer)
 
 
 def parse_ini(text: str, path: str, layer: str) -> tuple[dict[Key, Value], dict[str, int]]:

@@ -16,6 +16,7 @@ from ssl_host.config.host import (
     INSTANCE_KINDS,
     SINGLE_KINDS,
 )
+from ssl_host.config.ini import read_text_of
 from ssl_host.config.interpolation import ReferenceFault, refers_to_environment, substitute
 from ssl_host.config.layers import (
     Layer,
@@ -25,6 +26,7 @@ from ssl_host.config.layers import (
     preset_layers,
     python_layer,
 )
+from ssl_host.config.older import is_older, older_layer
 from ssl_host.config.resolved import Part, Resolved, Shown
 from ssl_host.config.selection import Selection
 from ssl_host.config.values import (
@@ -41,11 +43,15 @@ from ssl_host.errors import ConfigError, Problem
 
 
 def resolve_file(path: Path, options: Sequence[str], catalog: Catalog) -> Resolved:
-    """An INI file with options on top.
+    """An INI file, of today's form or the older project's, with options on top.
 
     Raises:
         ConfigError: with every problem found.
     """
+    text = read_text_of(path)
+    if is_older(text):
+        layer, notes = older_layer(path, text, catalog)
+        return resolve([layer, option_layer(options)], catalog, path.stem, notes)
     return resolve([file_layer(path), option_layer(options)], catalog, path.stem)
 
 

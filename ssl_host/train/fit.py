@@ -115,7 +115,8 @@ def fit(
     torch.set_num_threads(int(config.trainer.num_threads))
     plan = EpochPlan(
         num_images,
-        config.run.batch_size,
+        # Nothing is trained in 0 epochs: a set smaller than the batch is then no error.
+        config.run.batch_size if config.run.epochs else min(config.run.batch_size, num_images),
         config.run.seed,
         config.trainer.accumulate,
         world_size=world_size,

@@ -1,0 +1,111 @@
+"""Backbones on the disk: ours, other projects', and what must not be opened."""
+
+import json
+import os
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import ssl_host
+from ssl_host.errors import CheckpointError, UserError
+from ssl_host.weights import fill, initialise, read_tensors
+
+
+def resnet(seed, **settings):
+    torch.manual_seed(seed)
+    return ssl_host.build(
+        "backbone", "timm", model="resnet18", in_channels=3, image_size=32, **settings
+    )
+
+
+def same(a, b):
+    return all(
+        torch.equal(x, y)
+        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", "", "encoder.", "online_network.", "model."])
+def test_a_lightning_checkpoint_of_another_project(prefix, tmp_path):
+    """Weights only, under the names that project keeps them; heads beside them are left alone."""
+    source, target = resnet(0), resnet(1)
+    state = {prefix + name: value for name, value in source.model.state_dict().items()}
+    state["projector.0.weight"] = torch.zeros(3)
+    torch.save({"state_dict": state, "epoch": 3, "global_step": 70}, tmp_path / "old.ckpt")
+    told = initialise(target, tmp_path / "old.ckpt")
+    assert same(source, target)
+    assert "the backbone starts from" in told
+
+
+def test_a_run_folder_that_never_finished_gives_its_newest_checkpoint(tmp_path):
+    source, target = resnet(0), resnet(1)
+    (tmp_path / "checkpoints").mkdir()
+    for step in (3, 12):
+        state = {f"backbone.{n}": v + step for n, v in source.state_dict().items()}
+        torch.save({"method": state}, tmp_path / "checkpoints" / f"step-{step:09d}.ckpt")
+    initialise(target, tmp_path)
+    name, value = next(iter(source.state_dict().items()))
+    assert torch.equal(target.state_dict()[name], value + 12)
+
+
+class Evil:
+    """What a pickle could do."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("hacked",))
+
+
+def test_a_pickle_with_code_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": {}, "extra": Evil()}, "evil.ckpt")
+    with pytest.raises(CheckpointError) as caught:
+        initialise(resnet(0), tmp_path / "evil.ckpt")
+    assert "a pickle that holds more than tensors could run any code and is not opened" in str(
+        caught.value
+    )
+    assert not (tmp_path / "hacked").exists()
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    save_file({"a": torch.zeros(4)}, tmp_path / "x.safetensors")
+    payload = (tmp_path / "x.safetensors").read_bytes()
+    (tmp_path / "x.safetensors").write_bytes(payload[:-3])
+    with pytest.raises(CheckpointError, match="is damaged or no safetensors file"):
+        read_tensors(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("conv1.weight"), "conv1.weight is missing"),
+        (
+            lambda s: s.update({"conv1.weight": torch.zeros(64, 1, 7, 7)}),
+            "conv1.weight is (64, 1, 7, 7) and should be (64, 3, 7, 7)",
+        ),
+        (lambda s: s.clear(), "holds no weights of this backbone"),
+    ],
+)
+def test_what_does_not_fit_is_named(change, message, tmp_path):
+    backbone = resnet(0)
+    state = dict(backbone.model.state_dict())
+    change(state)
+    with pytest.raises(CheckpointError) as caught:
+        fill(backbone, state, tmp_path / "x.ckpt")
+    assert message in str(caught.value)
+
+
+def test_nothing_there_is_told(tmp_path):
+    with pytest.raises(UserError, match="no such file or folder"):
+        initialise(resnet(0), tmp_path / "nothing")
+    with pytest.raises(UserError, match=r"no backbone\.safetensors and no checkpoint"):
+        initialise(resnet(0), tmp_path)
+    with pytest.raises(UserError, match="no such file; a finished run leaves it"):
+        ssl_host.load_backbone(tmp_path)
+
+
+def test_a_description_that_is_broken_is_told(tmp_path):
+    save_file({"a": torch.zeros(4)}, tmp_path / "backbone.safetensors")
+    (tmp_path / "backbone.json").write_text(json.dumps({"backbone": {}}))
+    with pytest.raises(UserError, match="cannot be read as the description"):
+        ssl_host.load_backbone(tmp_path)
