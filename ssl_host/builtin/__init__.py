@@ -72,6 +72,7 @@ def register_evaluators(register: Register) -> None:
     at = f"{_HERE}.evaluators"
     register("knn", f"{at}.knn:WeightedKNN", "weighted nearest neighbours")
     register("linear", f"{at}.linear:LinearProbe", "a linear classifier on frozen features")
+    register("finetune", f"{at}.finetune:FineTune", "the whole network, trained on with labels")
     register("few_label", f"{at}.few_label:FewLabel", "logistic regression on 1, 5, 10 labels")
     register("rankme", f"{at}.rankme:RankMe", "effective rank of the features, no labels needed")
     register(

@@ -1,5 +1,6 @@
 """Evaluators against slow references."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from torch.nn import functional
 import ssl_host
 from ssl_host import FeatureBank, Features
 from ssl_host.builtin.evaluators.few_label import draw, fit_logistic
+from ssl_host.builtin.evaluators.subsets import labelled_fraction
 
 
 def bank(train=240, test=120, dim=12, classes=6, noise=1.5, seed=0):
@@ -170,3 +172,63 @@ def test_the_probe_has_a_choice_of_optimizers(optimizer):
         "evaluator", "linear", optimizer=optimizer, learning_rates=rates, epochs=30
     )
     assert probe.evaluate(bank(noise=0.3)).metrics["top1"] > 0.95
+
+
+def image_bank(count=80):
+    """Images whose class is a bright channel, and a network that can learn it."""
+    torch.manual_seed(0)
+    images = torch.randint(0, 128, (count, 3, 8, 8), dtype=torch.uint8)
+    y = torch.arange(count) % 3
+    images[torch.arange(count), y] += 100
+    network = ssl_host.build(
+        "backbone", "small_conv", in_channels=3, image_size=8, width=8, num_stages=2
+    )
+    x = network(images.float() / 255).detach()
+    return FeatureBank(
+        Features(x, y),
+        Features(x[:30], y[:30]),
+        3,
+        encoder=lambda: copy.deepcopy(network),
+        train_images=images,
+        test_images=images[:30],
+        prepare=lambda batch: batch.float() / 255,
+        augment=lambda batch, index, epoch: batch.float() / 255,
+    )
+
+
+def test_fine_tuning_trains_the_whole_network_and_leaves_the_original():
+    b = image_bank()
+    before = {k: v.clone() for k, v in b.encoder().state_dict().items()}
+    found = ssl_host.build("evaluator", "finetune", epochs=12, batch_size=16).evaluate(b)
+    assert found.metrics["top1"] > 0.95
+    assert all(torch.equal(v, before[k]) for k, v in b.encoder().state_dict().items())
+    still = ssl_host.build("evaluator", "finetune", epochs=12, batch_size=16, lr=1e-12)
+    assert still.evaluate(b).metrics["top1"] <= found.metrics["top1"]
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5, 1.0])
+def test_a_fraction_of_the_labels_is_drawn_by_class_and_alike(fraction):
+    labels = torch.arange(300) % 3
+    rows = labelled_fraction(labels, fraction)
+    assert torch.bincount(labels[rows]).tolist() == [round(100 * fraction)] * 3
+    assert len(rows.unique()) == len(rows)
+    torch.manual_seed(3)
+    assert torch.equal(rows, labelled_fraction(labels, fraction))
+
+
+def test_every_class_keeps_a_label():
+    labels = torch.tensor([0] * 50 + [1] * 3)
+    assert torch.bincount(labels[labelled_fraction(labels, 0.01)]).tolist() == [1, 1]
+
+
+def test_the_linear_probe_uses_no_more_than_its_fraction_of_labels():
+    """Seen to fail when the whole training set's labels were read."""
+    b = bank(train=600)
+    rows = labelled_fraction(b.train.y, 0.1)
+    spoiled = torch.zeros_like(b.train.y)
+    spoiled[rows] = b.train.y[rows]
+    probe = ssl_host.build("evaluator", "linear", label_fraction=0.1, epochs=3)
+    other = replace(b, train=Features(b.train.x, spoiled))
+    first, second = probe.evaluate(b), probe.evaluate(other)
+    assert first.metrics == second.metrics
+    assert torch.equal(first.artifacts["linear"]["weight"], second.artifacts["linear"]["weight"])

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
 from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
+from ssl_host.builtin.evaluators.subsets import labelled_fraction
 
 TakeFeatures = Callable[[Tensor, int], Tensor]
 """Numbers of training images and an epoch to features B D."""
@@ -79,6 +80,9 @@ class LinearProbe(Evaluator):
             (0.001, 0.003, 0.01, 0.03), min_length=1, max_length=64, description="rates to try"
         )
         weight_decay: float = Field(0.0, ge=0, le=10, description="weight decay")
+        label_fraction: float = Field(
+            1.0, gt=0, le=1, description="part of the labels that is used"
+        )
         validation_fraction: float = Field(
             0.1, gt=0, lt=1, description="part of the training images that the rate is chosen on"
         )
@@ -90,11 +94,11 @@ class LinearProbe(Evaluator):
         mean, std = bank.train.x.mean(dim=0), bank.train.x.std(dim=0).clamp(min=1e-6)
         features = self._features(bank, mean, std)
         rates = self.config.learning_rates
-        everything = torch.arange(len(bank.train.y))
+        rows = labelled_fraction(bank.train.y, self.config.label_fraction)
         rate = rates[0]
         if len(rates) > 1:
-            rate = rates[self._choose(features, (bank.train.x - mean) / std, bank)]
-        heads = self._train(features, everything, (rate,), bank)
+            rate = rates[self._choose(features, rows, (bank.train.x - mean) / std, bank)]
+        heads = self._train(features, rows, (rate,), bank)
         weight, bias = heads.weights[0].detach(), heads.biases[0].detach()
         weight = weight / std
         bias = bias - weight @ mean
@@ -124,11 +128,14 @@ class LinearProbe(Evaluator):
         x = (bank.train.x - mean) / std
         return lambda rows, epoch: x[rows]
 
-    def _choose(self, features: TakeFeatures, plain: Tensor, bank: FeatureBank) -> int:
+    def _choose(
+        self, features: TakeFeatures, rows: Tensor, plain: Tensor, bank: FeatureBank
+    ) -> int:
+        """Which rate does best on a part of the labelled images, trained on the others."""
         assert bank.train.y is not None
         generator = torch.Generator().manual_seed(bank.seed)
-        order = torch.randperm(len(plain), generator=generator)
-        count = max(1, round(len(plain) * self.config.validation_fraction))
+        order = rows[torch.randperm(len(rows), generator=generator)]
+        count = max(1, round(len(rows) * self.config.validation_fraction))
         held, kept = order[:count], order[count:]
         heads = self._train(features, kept, self.config.learning_rates, bank)
         with torch.no_grad():

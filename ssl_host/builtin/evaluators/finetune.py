@@ -1,0 +1,100 @@
+"""The whole network, trained on with labels."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
+from ssl_host.builtin.evaluators.subsets import labelled_fraction
+
+
+class FineTune(Evaluator):
+    """Backbone and a linear layer on top, trained together: the protocol of BYOL and SimCLR.
+
+    SGD with Nesterov momentum and a cosine (arXiv:2002.05709, appendix B.8; arXiv:2006.07733,
+    appendix D.2), random crops and flips. With ``label_fraction`` 0.01 or 0.1 it is their
+    semi-supervised protocol. No rate is searched: the test split is read once, at the end.
+    """
+
+    needs_encoder = True
+
+    class Config(Settings):
+        epochs: int = Field(30, ge=1, le=10_000, description="passes over the labelled images")
+        batch_size: int = Field(64, ge=2, le=1_000_000, description="images a step")
+        lr: float = Field(0.01, gt=0, le=100, description="learning rate of the backbone")
+        head_lr: float = Field(0.1, gt=0, le=100, description="learning rate of the linear layer")
+        weight_decay: float = Field(0.0, ge=0, le=10, description="weight decay")
+        label_fraction: float = Field(
+            1.0, gt=0, le=1, description="part of the labels that is used"
+        )
+
+    def evaluate(self, bank: FeatureBank) -> Evaluation:
+        assert bank.train.y is not None
+        assert bank.test is not None
+        assert bank.test.y is not None
+        images, encoder = bank.train_images, bank.encoder
+        if images is None or encoder is None or bank.augment is None or bank.prepare is None:
+            note = "finetune: some images turned out to be unreadable, so it was left out"
+            return Evaluation({}, notes=(note,))
+        backbone = encoder()
+        device = next(backbone.parameters()).device
+        head = nn.Linear(bank.train.x.shape[1], bank.num_classes).to(device)
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        self._train(backbone, head, bank, device)
+        hits1, hits5, top = 0, 0, min(5, bank.num_classes)
+        backbone.eval()
+        with torch.no_grad():
+            for rows in torch.arange(len(bank.test.y)).split(256):
+                logits = head(backbone(bank.prepare(bank.test_images[rows].to(device)))).cpu()
+                ranked = logits.topk(top, dim=1).indices
+                hits1 += int((ranked[:, 0] == bank.test.y[rows]).sum())
+                hits5 += int((ranked == bank.test.y[rows, None]).any(dim=1).sum())
+        metrics = {"top1": hits1 / len(bank.test.y)}
+        if bank.num_classes > 5:
+            metrics["top5"] = hits5 / len(bank.test.y)
+        return Evaluation(metrics)
+
+    def _train(
+        self, backbone: nn.Module, head: nn.Linear, bank: FeatureBank, device: torch.device
+    ) -> None:
+        assert bank.train.y is not None
+        assert bank.augment is not None
+        config = self.config
+        groups = [
+            {"params": list(backbone.parameters()), "peak": config.lr},
+            {"params": list(head.parameters()), "peak": config.head_lr},
+        ]
+        optimizer = torch.optim.SGD(
+            groups, lr=1.0, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
+        )
+        rows = labelled_fraction(bank.train.y, config.label_fraction)
+        generator = torch.Generator().manual_seed(bank.seed)
+        batches = [b for b in rows.split(config.batch_size) if len(b) > 1] or [rows]
+        total, step = len(batches) * config.epochs, 0
+        backbone.train()
+        for epoch in range(config.epochs):
+            order = rows[torch.randperm(len(rows), generator=generator)]
+            for part in order.split(config.batch_size):
+                if len(part) < 2 <= len(rows):
+                    continue  # batch norm has no statistics of one image
+                factor = (1 + math.cos(math.pi * step / total)) / 2
+                for group in optimizer.param_groups:
+                    group["lr"] = group["peak"] * factor
+                views = self._views(bank, part, epoch, device)
+                loss = functional.cross_entropy(
+                    head(backbone(views)), bank.train.y[part].to(device)
+                )
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                step += 1
+
+    def _views(self, bank: FeatureBank, part: Tensor, epoch: int, device: torch.device) -> Tensor:
+        assert bank.augment is not None
+        return bank.augment(bank.train_images[part].to(device), part.to(device), epoch)
