@@ -51,8 +51,8 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
             f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
         )
     for tick in x_ticks:
-        if x_low <= tick <= x_high:
-            x, _ = place(tick, y_low)
+        x, _ = place(tick, y_low)
+        if x_low <= tick <= x_high and x < WIDTH - RIGHT - 48:  # the label stands there
             at = f'x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="middle"'
             parts.append(f'<text class="tick" {at}>{tick:g}</text>')
     parts.append(
