@@ -2,7 +2,7 @@
 
     python benchmarks/quickstart.py [--without-avx512] [--epochs N]
 
-Writes benchmarks/results/quickstart.json and quickstart.md, or quickstart-N.
+Writes benchmarks/results/quickstart.json and quickstart.md, their names saying what was asked for.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ COSTS = ("throughput", "peak")
 
 def run(seed: int, folder: Path, slow: bool, epochs: int | None) -> dict:
     env = dict(os.environ)
-    if slow:
-        env |= {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-    command = [sys.executable, "-m", "ssl_host", "run", str(ROOT / "examples" / "quickstart.ini")]
     options = [f"run.seed={seed}", f"run.dir={folder}"]
     options += [f"run.epochs={epochs}"] if epochs else []
+    if slow:
+        env |= {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+        options.append("trainer.precision=32-true")  # what such a machine would choose
+    command = [sys.executable, "-m", "ssl_host", "run", str(ROOT / "examples" / "quickstart.ini")]
     command += [word for option in options for word in ("-o", option)]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, env=env, check=True)
     return json.loads(done.stdout)
@@ -75,7 +76,7 @@ def main() -> None:
     ]
     results = ROOT / "benchmarks" / "results"
     results.mkdir(exist_ok=True)
-    stem = f"quickstart-{epochs}" if epochs else "quickstart"
+    stem = "-".join(["quickstart", *(["avx2"] if slow else []), *([str(epochs)] if epochs else [])])
     (results / f"{stem}.json").write_text(json.dumps(found, indent=1) + "\n")
     (results / f"{stem}.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

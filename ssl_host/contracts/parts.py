@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ssl_host.contracts.component import Component
@@ -89,6 +90,17 @@ class Loss(Component, nn.Module):
         nn.Module.__init__(self)
         self.config = config
         self.setup()
+
+    def __call__(self, *embeddings: Any) -> Any:
+        """As :meth:`forward`, in float32 at least, whatever the precision of the network.
+
+        Divided by a temperature of 0.1, a bfloat16 cosine is off by several hundredths.
+        """
+        device = next((e.device.type for e in embeddings if isinstance(e, Tensor)), "cpu")
+        half = (torch.float16, torch.bfloat16)
+        exact = [e.float() if isinstance(e, Tensor) and e.dtype in half else e for e in embeddings]
+        with torch.autocast(device, enabled=False):
+            return super().__call__(*exact)
 
     def forward(self, *embeddings: Tensor) -> Tensor:
         """Embeddings B D each, to a scalar: the mean over this process's images."""

@@ -54,5 +54,6 @@ class FeatureQueue(nn.Module):
     @torch.no_grad()
     def nearest(self, rows: Tensor) -> Tensor:
         """Of each row B D, the most similar one of the queue by cosine: B D, unit vectors."""
-        similarity = functional.normalize(rows.to(self.features.dtype), dim=1) @ self.features.T
-        return self.features[similarity.argmax(dim=1)]
+        with torch.autocast(rows.device.type, enabled=False):  # bfloat16 has many ties
+            similarity = functional.normalize(rows.to(self.features.dtype), dim=1) @ self.features.T
+            return self.features[similarity.argmax(dim=1)]

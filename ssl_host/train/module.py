@@ -81,7 +81,8 @@ class PretrainModule(pl.LightningModule):
     def make_batch(self, raw: RawBatch) -> Batch:
         """Views of raw images, in this run's random numbers."""
         maker = self.experiment.views
-        with torch.no_grad():
+        # Views are made in float32 whatever the network's precision: a crop is a matrix product.
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             if isinstance(raw.images, Tensor):
                 views = maker(raw.images, raw.index, raw.epoch, self.seed)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 
@@ -59,4 +60,18 @@ def _device_count(device: str) -> int:
 def _precision(device: str) -> str:
     if device == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(False) else "16-mixed"
-    return "32-true"
+    return "bf16-mixed" if device == "cpu" and cpu_has_bf16() else "32-true"
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware.
+
+    Where it does, a ResNet-18 trains 1.8 times as fast (`benchmarks/precision.py`); where it does
+    not, bf16 is emulated and an order of magnitude slower than float32.
+    """
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    flags = text.partition("flags")[2].partition("\n")[0].split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags

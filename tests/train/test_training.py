@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 import ssl_host
 from ssl_host.catalog.catalog import Catalog
+from ssl_host.compose import compose
 from ssl_host.config.resolve import resolve_values
 from ssl_host.data.batches import EpochPlan
 from ssl_host.errors import NonFiniteError, PluginError, UserError
@@ -111,6 +112,21 @@ def test_every_epoch_has_an_order_of_its_own(install, tmp_path):
 def test_labels_are_handed_only_to_methods_that_use_them(install, tmp_path):
     body = "assert batch.labels is None\nreturn StepOutput(z.square().mean(), features=h)"
     assert "online.top1" in odd(body, install, tmp_path).results["metrics"]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_the_views_are_the_same_in_any_precision(precision, install, tmp_path):
+    """Seen to fail: under autocast the engine's matrix products were made in bfloat16."""
+    body = "Odd.views = batch.views\nreturn StepOutput(z.float().mean(), features=h)"
+    trainer = {"precision": precision}
+    odd(body, install, tmp_path, trainer=trainer, augmentation={"name": "simclr"})
+    config = resolve_values(tiny(), Catalog())
+    views = compose(config).views
+    index = list(EpochPlan(48, 16, seed=1).indices(1))[-1]
+    images = ssl_host.build("data", "synthetic", **config.parts["data"].settings.model_dump())
+    expected = views(images.open("train").images[index], index, epoch=1, seed=1)
+    found = sys.modules["ssl_plugin_odd"].Odd.views
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_a_step_in_parts_is_a_step(tmp_path):
