@@ -62,7 +62,7 @@ def hue(images: Tensor, shift: Tensor) -> Tensor:
 
 def grayscale(images: Tensor) -> Tensor:
     """The gray image, in as many channels."""
-    # Contiguous: later operations write chosen rows in place, which an expanded view refuses.
+    # Contiguous: later operations write chosen rows in place, and channels must not share memory.
     return luma(images).expand_as(images).contiguous() if images.shape[1] == 3 else images
 
 

@@ -210,6 +210,5 @@ def test_the_evaluation_view_is_the_centred_square():
 
 
 def test_grayscale_for_all_and_blur_for_some_work_together():
-    """Seen to fail: an expanded view cannot be written in place."""
     make = of_specs(ViewSpec(grayscale=1.0, blur=0.5))
     assert make(images())[0].shape == (12, 3, 32, 32)
