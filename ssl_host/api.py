@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ssl_host.augment.views import ViewMaker
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.compose import build_component
+from ssl_host.compose import build_component, compose_method
 from ssl_host.config.resolve import resolve_file, resolve_values
 from ssl_host.contracts.data import IMAGENET_MEAN, IMAGENET_STD
 from ssl_host.contracts.settings import Settings
@@ -117,8 +117,6 @@ def _build_views(cls: Any, settings: Settings, entry: Any, context: dict[str, An
 def _build_method(
     catalog: Catalog, name: str, context: dict[str, Any], settings: Mapping[str, Any]
 ) -> Any:
-    from ssl_host.compose import compose_method  # noqa: PLC0415 - beside its only use
-
     backbone = context.get("backbone")
     sections: dict[str, dict[str, Any]] = {"method": {"name": name}}
     for key, value in settings.items():
