@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import click
 
 from ssl_host import __version__
+from ssl_host.cli.benchmark import benchmark
 from ssl_host.cli.component import component
 from ssl_host.cli.config import config
 from ssl_host.cli.evaluate import evaluate
-from ssl_host.cli.options import Session, session_options
+from ssl_host.cli.options import Session, echo_json, session_options
 from ssl_host.cli.plugin import plugin
 from ssl_host.cli.report import report
 from ssl_host.cli.run import run
@@ -29,7 +30,7 @@ def cli() -> None:
     """Self-supervised learning of image representations, made of plugins."""
 
 
-for command in (run, evaluate, report, config, component, plugin):
+for command in (run, evaluate, report, benchmark, config, component, plugin):
     cli.add_command(command)
 
 
@@ -57,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             traceback.print_exc()
         click.echo(_told(error), err=True)
         status = error.exit_status
+        if session.json:
+            echo_json({"error": str(error), "exit_status": status})
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0

@@ -21,6 +21,7 @@ class Session:
 
     blocked: list[str] = field(default_factory=list)
     traceback: bool = False
+    json: bool = False
     _catalog: Catalog | None = None
 
     def catalog(self) -> Catalog:
@@ -72,7 +73,15 @@ override_option = click.option(
     help="Override a value of the file; may be given often.",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+def _as_json(ctx: click.Context, _: click.Parameter, wanted: bool) -> bool:
+    ctx.ensure_object(Session).json |= wanted
+    return wanted
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, callback=_as_json, help="Print JSON; a failure too."
+)
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
 

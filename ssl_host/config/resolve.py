@@ -34,6 +34,7 @@ from ssl_host.config.values import (
     LiteralFault,
     Origin,
     Value,
+    absolute,
     read_text,
     takes_path,
     write_value,
@@ -194,7 +195,7 @@ class _Resolver:
                 if value.is_text and isinstance(raw, str):
                     raw = read_text(raw, annotation)
                 if takes_path(annotation) and isinstance(raw, str | Path) and str(raw):
-                    raw = _absolute(str(raw), value.origin)
+                    raw = absolute(str(raw), value.origin)
                 final[section, key] = raw
             except (ReferenceFault, LiteralFault) as error:
                 self.unread.add((section, key))
@@ -252,15 +253,6 @@ class _Resolver:
             text = str(value.raw) if environment else write_value(found)
             shown[section, key] = Shown(found, text, value.origin, about)
         return shown
-
-
-def _absolute(text: str, origin: Origin) -> str:
-    """Relative paths are relative to the INI file's folder; options' to the working folder."""
-    path = Path(text).expanduser()
-    if path.is_absolute():
-        return str(path)
-    folder = Path(origin.file).parent if origin.file and origin.line else Path()
-    return str((folder / path).resolve())
 
 
 def _by_place(problem: Problem) -> tuple[str, int, str]:

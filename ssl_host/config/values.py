@@ -118,6 +118,15 @@ def takes_path(annotation: Any) -> bool:
     return Path in _members(annotation)
 
 
+def absolute(text: str, origin: Origin) -> str:
+    """Relative paths are relative to the INI file's folder; options' to the working folder."""
+    path = Path(text).expanduser()
+    if path.is_absolute():
+        return str(path)
+    folder = Path(origin.file).parent if origin.file and origin.line else Path()
+    return str((folder / path).resolve())
+
+
 def write_value(value: Any) -> str:
     """A value as INI text that :func:`read_text` reads back."""
     if isinstance(value, float) and value == int(value) and abs(value) < 1e15:

@@ -30,30 +30,28 @@ def write_page(
     """
     curves = _curves(folder / "metrics.csv")
     pictures = _json(folder / "report.json")
-    page = (
-        _environment()
-        .get_template("page.html")
-        .render(
-            title=results["name"],
-            results=results,
-            rows=accuracies(results["metrics"]),
-            others=other_figures(results["metrics"]),
-            verdict=verdict(results["metrics"]),
-            baselines=BASELINES,
-            charts=_charts(curves),
-            pictures=pictures,
-            map_json=Markup(_script_safe(pictures.get("map"))),
-            config=list(rows(config)),
-            environment=_json(folder / "environment.json"),
-            sections=[(title, Markup(html)) for title, html in sections],
-        )
+    page = render(
+        "page.html",
+        title=results["name"],
+        results=results,
+        rows=accuracies(results["metrics"]),
+        others=other_figures(results["metrics"]),
+        verdict=verdict(results["metrics"]),
+        baselines=BASELINES,
+        charts=_charts(curves),
+        pictures=pictures,
+        map_json=Markup(_script_safe(pictures.get("map"))),
+        config=list(rows(config)),
+        environment=_json(folder / "environment.json"),
+        sections=[(title, Markup(html)) for title, html in sections],
     )
     partial = folder / "report.html.partial"
     partial.write_text(page, encoding="utf-8")
     return partial.replace(folder / "report.html")
 
 
-def _environment() -> Environment:
+def render(template: str, **values: Any) -> str:
+    """A page that stands alone, from one of the templates."""
     # Everything is escaped but what is Markup: names of files and classes are anybody's.
     environment = Environment(
         loader=PackageLoader("ssl_host.report", "templates"),
@@ -63,7 +61,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["per_cent"] = per_cent
-    return environment
+    return environment.get_template(template).render(**values)
 
 
 def _charts(curves: Mapping[str, Points]) -> list[tuple[str, Markup]]:

@@ -74,7 +74,8 @@ class RunFolder:
             RunFolderError: when the folder holds a run of another configuration; it lists the
                 changed keys.
         """
-        if not self.config_file.exists():
+        # A run that has come to nothing yet has nothing to lose: its faults may be mended.
+        if not self.config_file.exists() or not self._has_begun():
             self.write_text("config.ini", config.to_ini())
             return config
         try:
@@ -102,6 +103,9 @@ class RunFolder:
                 "(the old run is moved aside)"
             )
         return config
+
+    def _has_begun(self) -> bool:
+        return self.results_file.exists() or any(self.checkpoints.glob("*"))
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a file beside and rename it."""

@@ -41,6 +41,10 @@ def test_run_trains_reports_and_goes_on(ssl_host, config):
     assert changed.returncode == 2
     assert "[run] epochs: was 2, is 3" in changed.stderr
     assert "Traceback" not in changed.stderr
+    changed = ssl_host("run", config, "-o", "run.epochs=3", "--json")
+    told = json.loads(changed.stdout)
+    assert told["exit_status"] == changed.returncode == 2
+    assert told["error"] == changed.stderr.strip()
 
 
 def test_dry_run_tells_the_cost_and_writes_nothing(ssl_host, config, tmp_path):

@@ -1,0 +1,1 @@
+"""Methods against each other: a suite file, its cells, and the table they make."""

@@ -1,0 +1,108 @@
+"""Running the cells of a suite, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssl_host.benchmark.suite import Cell, Suite
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What has become of a cell.
+
+    Attributes:
+        results: what its ``results.json`` holds; None where it failed.
+        fault: why it failed, as the run has told it.
+    """
+
+    cell: Cell
+    results: dict[str, Any] | None
+    fault: str = ""
+
+
+def run_cells(suite: Suite, fresh: bool, tell: Callable[[str], None]) -> list[Finished]:
+    """Run every cell, or go on with it; one that fails takes no other down.
+
+    A process each: memory is given back, a crash stays where it happened, and ``jobs`` of them
+    share the processor's cores.
+    """
+    (suite.folder / "cells").mkdir(parents=True, exist_ok=True)
+    finished: dict[str, Finished] = {}
+    with ThreadPoolExecutor(max_workers=suite.jobs) as pool:
+        waiting = [pool.submit(_run, suite, cell, fresh) for cell in suite.cells]
+        try:
+            for number, future in enumerate(as_completed(waiting), 1):
+                done = future.result()
+                finished[done.cell.name] = done
+                tell(f"[{number}/{len(suite.cells)}] {done.cell.name}: {_in_short(done)}")
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)  # the processes got the signal too
+            raise
+    return [finished[cell.name] for cell in suite.cells]
+
+
+def read_cells(suite: Suite) -> list[Finished]:
+    """What the folders of the cells hold, without running anything."""
+    return [Finished(cell, _results(suite.folder / cell.name), "not run") for cell in suite.cells]
+
+
+def _run(suite: Suite, cell: Cell, fresh: bool) -> Finished:
+    file = suite.folder / "cells" / f"{cell.name}.ini"
+    file.write_text(cell.config.to_ini(), encoding="utf-8")
+    command = [sys.executable, "-m", "ssl_host", "run", str(file), "--json"]
+    command += [word for option in _shares(suite, cell) for word in ("-o", option)]
+    log = file.with_suffix(".log")
+    with log.open("w", encoding="utf-8") as written:
+        done = subprocess.run(
+            [*command, *(["--fresh"] if fresh else [])],
+            stdout=subprocess.PIPE,
+            stderr=written,
+            encoding="utf-8",
+            check=False,
+        )
+    results = _results(suite.folder / cell.name)
+    if done.returncode == 0 and results is not None:
+        return Finished(cell, results)
+    return Finished(cell, None, f"{_reason(done)}\nall of it is in {log}")
+
+
+def _shares(suite: Suite, cell: Cell) -> Iterator[str]:
+    """Several runs at once share the cores, unless the suite says otherwise."""
+    if suite.jobs > 1 and cell.config.trainer.num_threads == "auto":
+        yield f"trainer.num_threads={max(1, len(os.sched_getaffinity(0)) // suite.jobs)}"
+
+
+def _results(folder: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    try:
+        return str(json.loads(done.stdout)["error"])
+    except (ValueError, KeyError, TypeError):  # it crashed, or was killed
+        return f"the process ended with status {done.returncode}"
+
+
+def _in_short(done: Finished) -> str:
+    if done.results is None:
+        return f"FAILED: {done.fault}"
+    metrics = done.results["metrics"]
+    shown = [
+        f"{name} {100 * metrics[name]:.1f}"
+        for name in ("online.top1", "few_label.10.top1", "knn.top1", "linear.top1")
+        if metrics.get(name) is not None
+    ]
+    return ", ".join([*shown, f"{done.results['wall_time_s']:.0f} s"])

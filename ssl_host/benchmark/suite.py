@@ -1,0 +1,236 @@
+"""A suite: one INI file that stands for many runs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+
+from ssl_host.catalog.catalog import Catalog
+from ssl_host.catalog.discovery import suggestion
+from ssl_host.config.explain import explain
+from ssl_host.config.host import SINGLE_KINDS
+from ssl_host.config.layers import Layer, file_layer, option_layer
+from ssl_host.config.resolve import resolve
+from ssl_host.config.resolved import Resolved
+from ssl_host.config.values import Key, LiteralFault, Origin, Value, absolute, read_text
+from ssl_host.contracts.settings import Settings
+from ssl_host.errors import ConfigError, Problem
+
+
+class SuiteSettings(Settings):
+    """``[suite]``: which runs there are."""
+
+    name: str = Field("", max_length=200, description="name of its folder; default: the file's")
+    dir: Path = Field(Path("runs"), description="folder that holds the suite's folder")
+    methods: tuple[str, ...] = Field(
+        (), description="methods to compare, and names of [method.NAME] sections"
+    )
+    preset: str | None = Field(
+        None, description="preset of every method to start from: cifar10 for simclr/cifar10, ..."
+    )
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="seeds of every cell")
+    jobs: int = Field(1, ge=1, le=1024, description="runs at the same time")
+
+    @field_validator("methods", "seeds", mode="before")
+    @classmethod
+    def _one_is_a_list_too(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return tuple(part for part in re.split(r"[\s,]+", given) if part)
+        return (given,) if isinstance(given, int) else given
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_are_different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("each seed once")
+        return seeds
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a suite.
+
+    Attributes:
+        choice: what was chosen on each axis of the grid, the method first.
+        config: the whole configuration, checked.
+    """
+
+    name: str
+    choice: Mapping[str, str]
+    seed: int
+    config: Resolved
+
+
+@dataclass(frozen=True)
+class Suite:
+    """All cells of a suite file.
+
+    Attributes:
+        folder: where their run folders are, and the table.
+        published: figures from elsewhere, by the method they are for.
+    """
+
+    name: str
+    folder: Path
+    cells: tuple[Cell, ...]
+    jobs: int
+    published: Mapping[str, Mapping[str, Any]]
+
+
+def read_suite(path: Path, options: Sequence[str], catalog: Catalog) -> Suite:
+    """Read a suite file and check every cell of it.
+
+    ``[suite]`` says which methods, preset and seeds. A kind of which a run has one becomes an
+    axis of the grid where it is written with instances: ``[backbone.small]`` and
+    ``[backbone.large]`` run every method with both. ``[published.METHOD]`` holds figures to
+    show beside. Every other section is laid over all cells.
+
+    Raises:
+        ConfigError: with the problems of all cells, each told once.
+    """
+    whole = [file_layer(path, "suite"), option_layer(options)]
+    settings = _settings(whole, path)
+    reader = _Reader(whole, settings, path, catalog)
+    folder = settings.dir / (settings.name or path.stem)
+    cells: list[Cell] = []
+    problems: list[Problem] = []
+    for choice, seed in itertools.product(reader.choices(), settings.seeds):
+        name = "-".join([*choice.values(), f"seed{seed}"])
+        try:
+            config = resolve(reader.layers(choice, seed, name, folder), catalog, name)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        cells.append(Cell(name, choice, seed, config))
+    published, wrong = reader.published()
+    problems += wrong
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return Suite(folder.name, folder, tuple(cells), settings.jobs, published)
+
+
+def _settings(layers: Sequence[Layer], path: Path) -> SuiteSettings:
+    given: dict[Key, Value] = {}
+    for layer in layers:
+        given |= {("suite", key): value for key, value in layer.section("suite").items()}
+    raw: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for (_, key), value in given.items():
+        field = SuiteSettings.model_fields.get(key)
+        try:
+            if field is None:
+                raise LiteralFault(f"unknown key{suggestion(key, SuiteSettings.model_fields)}")
+            raw[key] = read_text(value.raw, field.annotation)
+        except LiteralFault as error:
+            problems.append(Problem(str(value.origin), f"[suite] {key}: {error}"))
+    try:
+        settings = SuiteSettings.model_validate(raw)
+    except ValidationError as error:
+        problems += [p for _, p in explain("suite", str(path), SuiteSettings, error, given)]
+    if problems:
+        raise ConfigError(problems)
+    beside = given["suite", "dir"].origin if ("suite", "dir") in given else None
+    folder = Path(absolute(str(settings.dir), beside or Origin("default")))
+    return settings.model_copy(update={"dir": folder})
+
+
+class _Reader:
+    """What a suite's layers hold for one cell."""
+
+    def __init__(
+        self, layers: Sequence[Layer], settings: SuiteSettings, path: Path, catalog: Catalog
+    ) -> None:
+        self.whole = layers
+        self.settings = settings
+        self.path = path
+        self.catalog = catalog
+
+    def choices(self) -> list[Mapping[str, str]]:
+        """Every combination of the axes."""
+        axes: dict[str, list[str]] = {"method": list(self.settings.methods)}
+        for layer in self.whole:
+            for section in layer.sections():
+                kind, _, instance = section.partition(".")
+                if kind in SINGLE_KINDS and instance:
+                    names = axes.setdefault(kind, [])
+                    names += [instance] if instance not in names else []
+        if not axes["method"]:
+            where = str(self.path)
+            raise ConfigError(
+                [Problem(where, "[suite] methods: name at least one, such as simclr, byol")]
+            )
+        combined = itertools.product(*axes.values())
+        return [dict(zip(axes, values, strict=True)) for values in combined]
+
+    def layers(self, choice: Mapping[str, str], seed: int, name: str, folder: Path) -> list[Layer]:
+        """The layers of one cell: the suite's method and preset, the axes, all other sections."""
+        suite = Origin("suite", str(self.path))
+        names = {kind: self._component(kind, instance) for kind, instance in choice.items()}
+        chosen: dict[Key, Any] = {(kind, "name"): name for kind, name in names.items()}
+        if self.settings.preset is not None:
+            chosen["run", "extends"] = f"{names['method']}/{self.settings.preset}"
+        found = [Layer("suite", {key: Value(text, suite) for key, text in chosen.items()})]
+        for layer in self.whole:
+            values: dict[Key, Value] = {}
+            lines: dict[str, int] = {}
+            for section in layer.sections():
+                target = self._target(section, choice)
+                if target is not None:
+                    lines[target] = layer.lines.get(section, 0)
+                    values |= {(target, k): v for k, v in layer.section(section).items()}
+            found.append(replace(layer, values=values, lines=lines))
+        place = {("run", "seed"): seed, ("run", "name"): name, ("run", "dir"): folder}
+        cell = Origin("cell", name)
+        return [*found, Layer("cell", {key: Value(value, cell) for key, value in place.items()})]
+
+    def published(self) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
+        """``[published.METHOD]`` sections, and what is wrong with them."""
+        found: dict[str, dict[str, Any]] = {}
+        problems = []
+        for section in self.whole[0].sections():
+            kind, _, method = section.partition(".")
+            if kind != "published":
+                continue
+            if method not in self.settings.methods:
+                where = f"{self.path}:{self.whole[0].lines[section]}"
+                hint = suggestion(method, self.settings.methods)
+                problems.append(Problem(where, f"[{section}] is no method of the suite{hint}"))
+            found[method] = {}
+            for key, value in self.whole[0].section(section).items():
+                figure = value.raw if key == "source" else _fraction(value.raw)
+                if figure is None:
+                    text = f"[{section}] {key} = {value.raw}: should be a fraction from 0 to 1"
+                    problems.append(Problem(str(value.origin), text))
+                found[method][key] = figure
+        return found, problems
+
+    def _component(self, kind: str, instance: str) -> str:
+        """The component that an instance on an axis names; its own name where it says nothing."""
+        for layer in reversed(self.whole):
+            named = layer.section(f"{kind}.{instance}").get("name")
+            if named is not None:
+                return str(named.raw)
+        return instance
+
+    def _target(self, section: str, choice: Mapping[str, str]) -> str | None:
+        """The section of a cell that a section of the suite is for, or None."""
+        kind, _, instance = section.partition(".")
+        if section == "suite" or kind == "published":
+            return None
+        if kind in SINGLE_KINDS and instance:
+            return kind if choice[kind] == instance else None
+        return section
+
+
+def _fraction(text: str) -> float | None:
+    try:
+        figure = float(text)
+    except ValueError:
+        return None
+    return figure if 0 <= figure <= 1 else None

@@ -1,0 +1,86 @@
+"""``ssl-host benchmark`` as a process: cells, failures contained, going on, the table."""
+
+import json
+
+SUITE = """
+[suite]
+methods = simclr, simsiam
+seeds = 0, 1
+jobs = 2
+
+[run]
+epochs = 1
+batch_size = 16
+
+[data.enough]
+name = synthetic
+num_images = 32
+num_test = 16
+image_size = 16
+
+[data.too_few]
+name = synthetic
+num_images = 8
+num_test = 16
+image_size = 16
+
+[backbone]
+width = 4
+num_stages = 2
+
+[evaluator.knn]
+"""
+
+
+def test_a_cell_that_fails_takes_no_other_down(ssl_host, tmp_path):
+    (tmp_path / "s.ini").write_text(SUITE, encoding="utf-8")
+    done = ssl_host("benchmark", "s.ini", "-o", "suite.seeds=0")
+    assert done.returncode == 1
+    assert "2 of 4 cells failed" in done.stderr
+    assert "simclr-too_few-seed0: " in done.stderr
+    assert "Traceback" not in done.stderr
+    folder = tmp_path / "runs" / "s"
+    assert (folder / "simclr-enough-seed0" / "results.json").exists()
+    assert (folder / "simsiam-enough-seed0" / "backbone.safetensors").exists()
+    table = (folder / "table.md").read_text(encoding="utf-8")
+    assert table in done.stdout
+    assert "| simclr (without seed 0) | too_few | – |" in table
+
+    before = (folder / "simclr-enough-seed0" / "results.json").stat().st_mtime_ns
+    (tmp_path / "s.ini").write_text(SUITE.replace("num_images = 8", "num_images = 24"), "utf-8")
+    done = ssl_host("benchmark", "s.ini", "-o", "suite.seeds=0", "--json")
+    assert done.returncode == 0, done.stderr
+    assert before == (folder / "simclr-enough-seed0" / "results.json").stat().st_mtime_ns
+    cells = json.loads(done.stdout)["cells"]
+    assert {(cell["cell"], cell["fault"]) for cell in cells} == {
+        (f"{m}-{d}-seed0", "") for m in ("simclr", "simsiam") for d in ("enough", "too_few")
+    }
+
+
+def test_a_finished_cell_of_another_configuration_is_left_alone(ssl_host, tmp_path):
+    (tmp_path / "s.ini").write_text(SUITE, encoding="utf-8")
+    words = ("benchmark", "s.ini", "-o", "suite.seeds=0", "-o", "suite.methods=simclr")
+    ssl_host(*words)
+    done = ssl_host(*words, "-o", "backbone.width=8")
+    assert done.returncode == 1
+    assert "simclr-enough-seed0 holds a run with another configuration" in done.stderr
+    assert "[backbone] width: was 4, is 8" in done.stderr
+
+
+def test_a_dry_run_builds_every_network_and_needs_no_data(ssl_host, tmp_path):
+    text = "[suite]\nmethods = byol, mocov2\npreset = cifar10\nseeds = 0, 1\n"
+    (tmp_path / "s.ini").write_text(text, encoding="utf-8")
+    done = ssl_host("benchmark", "s.ini", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
+        "byol-seed0",
+        "mocov2-seed0",
+    ]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_table_alone_is_made_of_what_there_is(ssl_host, tmp_path):
+    (tmp_path / "s.ini").write_text(SUITE, encoding="utf-8")
+    done = ssl_host("benchmark", "s.ini", "--table")
+    assert done.returncode == 0, done.stderr
+    assert "without seed 0, 1" in done.stdout
