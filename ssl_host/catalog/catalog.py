@@ -36,11 +36,12 @@ class Catalog:
             if plugin.state == "ready":
                 self._modules[plugin.origin.plugin] = module
                 for entry in (*components, *presets):
-                    self._add(plugin, entry)
+                    plugin.components.append((entry.kind, entry.name))
+                    self.add(entry)
 
-    def _add(self, plugin: Plugin, entry: Entry) -> None:
+    def add(self, entry: Entry) -> None:
+        """Put a component into the table. Two claims to a name are told when it is asked for."""
         key = (entry.kind, entry.name)
-        plugin.components.append(key)
         if key in self._entries:
             self._collisions.setdefault(key, [self._entries[key]]).append(entry)
         else:

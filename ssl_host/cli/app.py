@@ -16,6 +16,7 @@ from ssl_host.cli.config import config
 from ssl_host.cli.evaluate import evaluate
 from ssl_host.cli.options import Session, echo_json, session_options
 from ssl_host.cli.plugin import plugin
+from ssl_host.cli.plugin_check import check
 from ssl_host.cli.report import report
 from ssl_host.cli.run import run
 from ssl_host.errors import SslHostError
@@ -32,6 +33,7 @@ def cli() -> None:
 
 for command in (run, evaluate, report, benchmark, config, component, plugin):
     cli.add_command(command)
+plugin.add_command(check)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ssl_host.config.values import write_value
@@ -40,5 +41,6 @@ def _default(value: Any) -> str:
 def _type_name(annotation: Any) -> str:
     if isinstance(annotation, type) and not hasattr(annotation, "__args__"):
         return "nothing" if annotation is type(None) else annotation.__name__.lower()
-    text = str(annotation).replace("typing.", "").replace("pathlib.", "")
+    text = re.sub(r"Annotated\[(\w+), FieldInfo\(.*?\)\]\)\]", r"\1", str(annotation))
+    text = text.replace("typing.", "").replace("pathlib.", "")
     return text.replace("Optional[", "[").replace("Literal", "one of ").replace("NoneType", "None")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -18,7 +20,7 @@ class FewLabel(Evaluator):
     """
 
     class Config(Settings):
-        labels: tuple[int, ...] = Field(
+        labels: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
             (1, 5, 10), min_length=1, max_length=16, description="labels a class"
         )
         draws: int = Field(10, ge=1, le=1000, description="draws of labelled images")

@@ -6,7 +6,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -76,7 +76,7 @@ class LinearProbe(Evaluator):
         epochs: int = Field(90, ge=1, le=10_000, description="passes over the images")
         batch_size: int = Field(256, ge=1, le=1_000_000, description="images a step")
         optimizer: Literal["lamb", "sgd"] = Field("lamb", description="sgd has momentum 0.9")
-        learning_rates: tuple[float, ...] = Field(
+        learning_rates: tuple[Annotated[float, Field(gt=0, le=1000)], ...] = Field(
             (0.001, 0.003, 0.01, 0.03), min_length=1, max_length=64, description="rates to try"
         )
         weight_decay: float = Field(0.0, ge=0, le=10, description="weight decay")

@@ -1,0 +1,99 @@
+"""``ssl-host plugin check``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ssl_host.cli.options import Session, echo_json, json_option, pass_session, session_options
+from ssl_host.errors import PluginError, RunError
+
+if TYPE_CHECKING:
+    from ssl_host.catalog.entries import Plugin
+    from ssl_host.testing.outcome import Outcome
+
+_COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KIND.KEY=VALUE",
+    help="A setting to check the components of a kind with, such as data.root=./images.",
+)
+@click.option("--only", multiple=True, metavar="CHECK", help="Make this check alone; repeatable.")
+@json_option
+@session_options
+@pass_session
+def check(
+    session: Session, name: str, options: tuple[str, ...], only: tuple[str, ...], as_json: bool
+) -> None:
+    """Make every check of the conformance kit on the components of the plugin NAME.
+
+    NAME is a distribution (ssl-plugin-nnclr) or an entry point (nnclr). Each failure says what
+    was found, why it matters and how to mend it.
+    """
+    from ssl_host.config.layers import option_layer  # noqa: PLC0415 - start-up is counted
+
+    plugin = _plugin(session, name)
+    settings: dict[str, dict[str, Any]] = {}
+    for (kind, key), value in option_layer(options).values.items():
+        settings.setdefault(kind, {})[key] = value.raw
+    counts: Counter[str] = Counter()
+    found = []
+    for outcome in _outcomes(plugin, settings, only):
+        counts[outcome.state] += 1
+        found.append(outcome)
+        if not as_json:
+            _tell(outcome)
+    if as_json:
+        echo_json([asdict(outcome) for outcome in found])
+    else:
+        click.echo(", ".join(f"{number} {state}" for state, number in sorted(counts.items())))
+    if counts["failed"]:
+        raise RunError(f"{plugin.origin} fails {counts['failed']} of {len(found)} checks")
+
+
+def _plugin(session: Session, name: str) -> Plugin:
+    from ssl_host.catalog.discovery import suggestion  # noqa: PLC0415 - start-up is counted
+
+    plugins = session.catalog().plugins
+    known = [n for p in plugins for n in (p.origin.plugin, p.origin.distribution)]
+    for plugin in plugins:
+        if name in (plugin.origin.plugin, plugin.origin.distribution):
+            if plugin.state != "ready":
+                raise PluginError(f"{plugin.origin} is {plugin.state}: {plugin.reason}")
+            return plugin
+    hint = suggestion(name, known) or f"; plugins are {', '.join(p.origin.plugin for p in plugins)}"
+    raise PluginError(f"no plugin or distribution is called {name!r}{hint}")
+
+
+def _outcomes(
+    plugin: Plugin, settings: Mapping[str, dict[str, Any]], only: tuple[str, ...]
+) -> Iterator[Outcome]:
+    import torch  # noqa: PLC0415 - as below
+
+    from ssl_host.testing.subject import Subject  # noqa: PLC0415 - torch comes with it
+    from ssl_host.testing.suite import checks_of, run_checks  # noqa: PLC0415
+
+    torch.set_num_threads(1)  # the networks are tiny, and some checks use two processes
+    for kind, component in plugin.components:
+        if kind != "preset":
+            wanted = [name for name in only if name in checks_of(kind)]
+            if not only or wanted:
+                yield from run_checks(Subject(kind, component, settings.get(kind, {})), (), wanted)
+
+
+def _tell(outcome: Outcome) -> None:
+    state = click.style(outcome.state, fg=_COLOURS[outcome.state])
+    if outcome.state == "failed":
+        click.echo(str(outcome).replace(outcome.state, state, 1))
+    else:
+        click.echo(f"{outcome.subject}: {outcome.check} {state}  {outcome.what}".rstrip())

@@ -1,0 +1,60 @@
+"""The pytest plugin of the kit: fixtures for the tests of plugins. Loads no torch by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from ssl_host.testing.case import MethodCase
+
+
+@pytest.fixture
+def method_case() -> Callable[..., MethodCase]:
+    """Makes small float64 instances of a method and batches for them.
+
+    ``case = method_case("nnclr", queue_size=8)``, then ``case.fresh()``, ``case.batch(8)``,
+    ``case.train(method, 3)``: see :class:`ssl_host.testing.MethodCase`.
+    """
+    from ssl_host.testing.case import MethodCase  # noqa: PLC0415 - torch comes with it
+    from ssl_host.testing.subject import Subject  # noqa: PLC0415
+
+    return lambda target, **settings: MethodCase(Subject("method", target, settings))
+
+
+@pytest.fixture
+def two_processes() -> Callable[..., list[Any]]:
+    """Calls a module's function in two gloo processes: ``two_processes(work, *arguments)``."""
+    from ssl_host.testing.processes import together  # noqa: PLC0415 - torch comes with it
+
+    return together
+
+
+@pytest.fixture
+def run_tiny(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Runs a configuration in a temporary folder and returns its results.
+
+    ``run_tiny({"method": {"name": "nnclr"}})``: what is not given is made tiny, two epochs on
+    48 made images.
+    """
+
+    def run(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        import ssl_host  # noqa: PLC0415
+
+        small: dict[str, dict[str, Any]] = {
+            "run": {"name": "tiny", "epochs": 2, "batch_size": 16, "dir": str(tmp_path)},
+            "data": {"name": "synthetic", "num_images": 48, "num_test": 24, "image_size": 16},
+            "backbone": {"name": "small_conv", "width": 8, "num_stages": 3},
+            "trainer": {"num_threads": 1},
+            "evaluator.rankme": {"name": "rankme"},
+        }
+        for section, values in sections.items():
+            other = "name" in values and values["name"] != small.get(section, {}).get("name")
+            kept = {} if other and section != "run" else small.get(section, {})
+            small[section] = {**kept, **values}
+        return ssl_host.run(small, quiet=True)
+
+    return run

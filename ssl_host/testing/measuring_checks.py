@@ -1,0 +1,294 @@
+"""Evaluators, data sources and loggers."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ssl_host.contracts.data import ImageSet, UnreadableImage
+from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, Features
+from ssl_host.contracts.logging import Run
+from ssl_host.errors import DataError
+from ssl_host.testing.component_checks import judge_reading, watched
+from ssl_host.testing.outcome import Fault, NotApplicable
+from ssl_host.testing.subject import Subject
+
+CLASSES = 4
+READ = 32
+"""Images of a split that are read."""
+
+
+# -- evaluators -----------------------------------------------------------------------------
+
+
+def _features(count: int, seed: int, informative: bool) -> Features:
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.arange(count) % CLASSES
+    x = torch.randn(count, 12, generator=generator)
+    centres = 6 * torch.randn(CLASSES, 12, generator=torch.Generator().manual_seed(9))
+    return Features(x + centres[y] if informative else x, y)
+
+
+def _bank(informative: bool = True, labels: bool = True) -> FeatureBank:
+    train, test = _features(240, 0, informative), _features(120, 1, informative)
+    if not labels:
+        train, test = Features(train.x), Features(test.x)
+    return FeatureBank(train, test, CLASSES if labels else 0, pairs=lambda: (train.x, train.x))
+
+
+def _evaluator(subject: Subject) -> Evaluator:
+    made: Evaluator = subject.make()
+    if made.needs_encoder:
+        raise NotApplicable("it trains the network itself; run it by an INI file")
+    return made
+
+
+def _evaluate(subject: Subject, bank: FeatureBank) -> Evaluation:
+    torch.manual_seed(0)
+    found = _evaluator(subject).evaluate(bank)
+    if not isinstance(found, Evaluation):
+        raise Fault(
+            f"evaluate returned {type(found).__name__}",
+            "the host reads metrics, artifacts and notes from an Evaluation",
+            "return Evaluation({'top1': ...})",
+        )
+    return found
+
+
+def metrics_are_numbers(subject: Subject) -> str:
+    """Metrics are finite numbers, accuracies fractions from 0 to 1."""
+    metrics = _evaluate(subject, _bank()).metrics
+    for name, value in metrics.items():
+        accuracy = name.rpartition(".")[2].startswith("top")
+        if not math.isfinite(value) or (accuracy and not 0 <= value <= 1):
+            raise Fault(
+                f"{name} is {value}",
+                "results.json holds finite numbers, and tables print fractions as per cent",
+                "return float(hits / count)",
+            )
+    return ", ".join(f"{name or subject.name} {value:.3g}" for name, value in metrics.items())
+
+
+def finds_what_is_there(subject: Subject) -> str:
+    """Separate classes are found, and noise is not."""
+    good = _evaluate(subject, _bank()).metrics
+    bad = _evaluate(subject, _bank(informative=False)).metrics
+    names = [name for name in good if name.rpartition(".")[2] == "top1"]
+    if not names:
+        raise NotApplicable("it gives no accuracy (a metric named top1)")
+    chance = 1 / CLASSES
+    for name in names:
+        if good[name] < 0.8 or bad[name] > chance + 0.25:
+            raise Fault(
+                f"{name} is {good[name]:.2f} on separate classes and {bad[name]:.2f} on noise, "
+                f"where chance is {chance:.2f}",
+                "a figure that noise reaches is no figure: test labels leak, perhaps",
+                "fit on bank.train, count on bank.test, and check that labels are not shifted",
+            )
+    return f"{good[names[0]]:.2f} against {bad[names[0]]:.2f} on noise"
+
+
+def test_split_is_only_read(subject: Subject) -> str:
+    """Other test labels change figures, but nothing that was fitted or chosen."""
+    bank = _bank()
+    assert bank.test is not None
+    assert bank.test.y is not None
+    other = FeatureBank(
+        bank.train, Features(bank.test.x, bank.test.y.flip(0)), CLASSES, pairs=bank.pairs
+    )
+    first, second = _evaluate(subject, bank), _evaluate(subject, other)
+    for stem, tensors in first.artifacts.items():
+        for name, tensor in tensors.items():
+            if not torch.equal(tensor, second.artifacts[stem][name]):
+                raise Fault(
+                    f"{name} of {stem} depends on the test labels",
+                    "a rate or an epoch that is picked on the test split flatters every figure",
+                    "choose on a part of bank.train that is held out for it",
+                )
+    return f"{len(first.artifacts)} artifacts"
+
+
+def leaves_the_bank_alone(subject: Subject) -> str:
+    """Features are as they were, and a second evaluation gives the same."""
+    bank = _bank()
+    before = bank.train.x.clone()
+    first, second = _evaluate(subject, bank), _evaluate(subject, bank)
+    if not torch.equal(bank.train.x, before):
+        raise Fault(
+            "the features have been changed in place",
+            "all evaluators share them",
+            "work on a copy: x = bank.train.x.clone()",
+        )
+    if dict(first.metrics) != dict(second.metrics):
+        raise Fault(
+            f"a second evaluation gives {dict(second.metrics)} after {dict(first.metrics)}",
+            "`ssl-host evaluate` would contradict the run",
+            "seed draws with bank.seed",
+        )
+    return ""
+
+
+def without_labels(subject: Subject) -> str:
+    """An evaluator that says it needs no labels needs none."""
+    if _evaluator(subject).needs_labels:
+        raise NotApplicable("needs_labels = True: the host leaves it out where there are none")
+    return ", ".join(_evaluate(subject, _bank(labels=False)).metrics) or "rankme"
+
+
+# -- data -----------------------------------------------------------------------------------
+
+
+def _opened(subject: Subject, split: str = "train") -> ImageSet | None:
+    source = subject.make()
+    try:
+        found: ImageSet | None = source.open(split)
+    except DataError as error:
+        raise NotApplicable(f"the data is not here: {error}") from None
+    if found is None and split == "train":
+        raise Fault(
+            "open('train') returned None",
+            "pretraining has nothing to look at",
+            "return an ImageSet; raise DataError with what to do where the data is missing",
+        )
+    return found
+
+
+def _some(images: ImageSet) -> dict[int, Tensor]:
+    chosen = torch.linspace(0, len(images) - 1, min(READ, len(images))).long().tolist()
+    found = {}
+    for i in dict.fromkeys(chosen):
+        try:
+            found[i] = images.read(i)
+        except UnreadableImage:
+            continue
+    return found
+
+
+def images_are_bytes(subject: Subject) -> str:
+    """Images are uint8 C H W with the source's channels, the same when read again."""
+    images = _opened(subject)
+    assert images is not None
+    channels = subject.make().channels
+    found = _some(images)
+    if not len(images) or not found:
+        raise Fault(
+            "there is no image",
+            "a run would end before its first step",
+            "raise DataError that says where images were looked for",
+        )
+    for i, image in found.items():
+        if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != channels:
+            raise Fault(
+                f"{images.name(i)} is {image.dtype} of shape {tuple(image.shape)}",
+                "stores keep bytes, and the engine takes them",
+                f"return uint8 of shape {channels} x H x W",
+            )
+        if not torch.equal(image, images.read(i)):
+            raise Fault(
+                f"{images.name(i)} is another image when read again",
+                "views would not be a function of the image's number",
+                "leave chance to augmentations",
+            )
+    return f"{len(images)} images, {channels} channels"
+
+
+def labels_fit(subject: Subject) -> str:
+    """Labels are int64 from 0, one an image, each with its class's name."""
+    images = _opened(subject)
+    assert images is not None
+    if images.labels is None:
+        if images.classes:
+            raise Fault(
+                "there are classes without labels",
+                "probes would be made for nothing",
+                "leave classes empty where there are no labels",
+            )
+        return "no labels"
+    labels = images.labels
+    top = int(labels.max()) if len(labels) else -1
+    fits = len(labels) == len(images) and labels.dtype == torch.int64 and int(labels.min()) >= 0
+    if not fits or top >= len(images.classes):
+        raise Fault(
+            f"{len(labels)} labels of {labels.dtype} up to {top} for {len(images)} images and "
+            f"{len(images.classes)} classes",
+            "probes are sized by the classes' names and indexed by labels",
+            "give int64 labels from 0 and as many names",
+        )
+    return f"{len(images.classes)} classes"
+
+
+def splits_are_apart(subject: Subject) -> str:
+    """No image of the test split is one of the training images."""
+    train, test = _opened(subject), _opened(subject, "test")
+    assert train is not None
+    if test is None:
+        return "no test split: the host cuts one"
+    seen = {train.read(i).numpy().tobytes() for i in _some_more(train)}
+    again = [test.name(i) for i, image in _some(test).items() if image.numpy().tobytes() in seen]
+    if again:
+        raise Fault(
+            f"{again[0]} of the test split is among the training images",
+            "figures would be measured on what was trained on",
+            "keep the splits apart",
+        )
+    return f"{len(test)} held out"
+
+
+def _some_more(images: ImageSet) -> list[int]:
+    found = []
+    for i in range(min(len(images), 2000)):
+        try:
+            images.read(i)
+        except UnreadableImage:
+            continue
+        found.append(i)
+    return found
+
+
+# -- loggers --------------------------------------------------------------------------------
+
+
+def keeps_a_record(subject: Subject) -> str:
+    """It starts, takes rows with new names and odd values, goes on after a resume, and ends."""
+    rows: list[Mapping[str, float]] = [
+        {"loss": 1.0, "learning_rate": 0.1},
+        {"loss": float("nan"), "online_top1": 0.5},
+        {"loss": 1e30},
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run("näme", Path(folder), 0, {"run": {"name": "näme"}})
+        for resumed in (0, 2):
+            logger = subject.make()
+            logger.start(Run(run.name, run.folder, run.seed, run.config, resumed))
+            for step, row in enumerate(rows, resumed + 1):
+                logger.log(step, row)
+            logger.sync()
+            logger.finish({"metrics": {"knn.top1": 0.5}} if resumed else None)
+        left = sorted(p.name for p in Path(folder).rglob("*") if p.is_file())
+    return f"wrote {', '.join(left[:3])}" if left else "wrote nothing into the run's folder"
+
+
+def settings_read(subject: Subject) -> str:
+    """Nothing is read that Config does not declare."""
+    settings, read, unknown = watched(subject.make_settings())
+    made = subject.make(settings)
+    if subject.kind == "evaluator" and not made.needs_encoder:
+        made.evaluate(_bank())
+    elif subject.kind == "data":
+        used = int(made.image_size)
+        try:
+            made.open("train")
+        except DataError as error:
+            raise NotApplicable(f"the data is not here: {error}") from None
+        assert used
+    elif subject.kind == "logger":
+        with tempfile.TemporaryDirectory() as folder:
+            made.start(Run("name", Path(folder), 0, {}))
+            made.log(1, {"loss": 1.0})
+            made.finish(None)
+    return judge_reading(subject, read, unknown, {"name"})

@@ -1,0 +1,288 @@
+"""What one step of a method must be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ssl_host.contracts.method import Method, Schedule
+from ssl_host.testing.case import MethodCase
+from ssl_host.testing.component_checks import judge_reading, watched
+from ssl_host.testing.outcome import Fault, NotApplicable
+from ssl_host.testing.processes import distance
+from ssl_host.testing.subject import Subject
+from ssl_host.toolkit.queue import FeatureQueue
+
+EXACT = 1e-9
+BATCHES = (2, 5, 33)
+
+
+def finite_loss(subject: Subject) -> str:
+    """The loss is a finite scalar with a gradient, for a batch of 2, an odd and a large one."""
+    case = MethodCase(subject)
+    method = case.fresh()
+    for count in BATCHES:
+        loss = case.step(method, case.batch(count)).loss
+        if loss.ndim or not torch.isfinite(loss):
+            raise Fault(
+                f"at a batch of {count} the loss is {loss.detach().tolist()}",
+                "the last batch of a process may be small, and one nan ends a run of days",
+                "take the mean over images, and guard divisions and logarithms by an epsilon",
+            )
+        if not loss.requires_grad:
+            raise Fault(
+                "the loss has no gradient",
+                "nothing would be learned",
+                "compute it outside torch.no_grad(), and do not detach it",
+            )
+    return f"batches of {', '.join(map(str, BATCHES))}"
+
+
+def features_given(subject: Subject) -> str:
+    """The probe gets the backbone's features, B D, without a gradient."""
+    case = MethodCase(subject)
+    method = case.fresh()
+    features = case.step(method, case.batch(6)).features
+    if features is None:
+        raise Fault(
+            "StepOutput has no features",
+            "the online probe and the warning of a collapse have nothing to look at",
+            "return StepOutput(loss, features=h), with the backbone's features of one view",
+        )
+    wanted = (6, method.backbone.feature_dim)
+    if tuple(features.shape) != wanted or features.requires_grad:
+        raise Fault(
+            f"features are {tuple(features.shape)}"
+            + (" with a gradient" if features.requires_grad else ""),
+            "the online probe is sized by the backbone, and must never reach into it",
+            f"return the backbone's output of one view, here {wanted}",
+        )
+    return f"{wanted[1]} numbers an image"
+
+
+def gradients(subject: Subject) -> str:
+    """Every trainable parameter gets a gradient, and no momentum copy does."""
+    case = MethodCase(subject)
+    method = case.fresh()
+    case.step(method, case.batch(8)).loss.backward()
+    copies = tuple(f"momentum_{part}." for part in method.momentum)
+    count = 0
+    for name, parameter in method.named_parameters():
+        if name.startswith(copies) and copies:
+            if parameter.requires_grad or parameter.grad is not None:
+                raise Fault(
+                    f"the momentum copy's {name} is trained",
+                    "the target would run after the loss instead of averaging the network",
+                    "leave momentum copies to the host: declare `momentum = (...)`, and do not "
+                    "set requires_grad on them",
+                )
+            continue
+        if not parameter.requires_grad:
+            continue
+        count += 1
+        if parameter.grad is None or (parameter.ndim > 1 and not parameter.grad.any()):
+            raise Fault(
+                f"{name} gets no gradient",
+                "it stays as it was initialised, unnoticed",
+                "use it in the step, or freeze it by requires_grad_(False) in setup()",
+            )
+    return f"{count} parameters"
+
+
+def momentum_follows(subject: Subject) -> str:
+    """Momentum copies are used, are left alone by the step, and follow by τ after it."""
+    case = MethodCase(subject)
+    method = case.fresh()
+    if not method.momentum:
+        raise NotApplicable("it has no momentum copies")
+    case.train(method, 1)
+    used: set[str] = set()
+    for part in method.momentum:
+        network = getattr(method, f"momentum_{part}")
+        network.register_forward_hook(lambda *_, part=part: used.add(part))
+    before = _copies(method)
+    optimizer = torch.optim.SGD([p for _, p in method.trainable_parameters()], lr=0.1)
+    out = case.step(method, case.batch(8))
+    out.loss.backward()
+    unused = [part for part in method.momentum if part not in used]
+    if unused:
+        raise Fault(
+            f"the step does not use momentum_{unused[0]}",
+            "the targets come from the network that is trained, not from its momentum copy",
+            f"compute them by self.momentum_{unused[0]} under torch.no_grad()",
+        )
+    optimizer.step()
+    if any(distance(a, b) > 0 for a, b in zip(before, _copies(method), strict=True)):
+        raise Fault(
+            "the step moves momentum copies itself",
+            "under accumulation they would move several times a step",
+            "leave it to the host, which moves them once after each optimizer step",
+        )
+    tau = float(method.tau)
+    online = [p for part in method.momentum for p in getattr(method, part).parameters()]
+    wanted = [tau * a + (1 - tau) * b for a, b in zip(before, online, strict=True)]
+    method.advance(out, 1, 20)
+    gap = max(distance(a, b) for a, b in zip(_copies(method), wanted, strict=True))
+    if gap > EXACT:
+        raise Fault(
+            f"after the step the copies are {gap:.1e} off τ · copy + (1 − τ) · network",
+            "the momentum is another one than is logged and checkpointed",
+            "do not override advance(), and move no copies in after_step()",
+        )
+    return f"τ = {tau:.4g}"
+
+
+def _copies(method: Method) -> list[Tensor]:
+    networks = [getattr(method, f"momentum_{part}") for part in method.momentum]
+    return [p.detach().clone() for network in networks for p in network.parameters()]
+
+
+def stop_gradient(subject: Subject) -> str:
+    """Where there is a predictor, all gradient comes through it: the targets have none."""
+    case = MethodCase(subject)
+    method = case.fresh()
+    predictors = [name for name, feeder in method.heads.items() if feeder in method.heads]
+    if not predictors:
+        raise NotApplicable("it has no predictor, a head that is fed by a head")
+    for name in predictors:
+        getattr(method, name).register_forward_pre_hook(lambda _, x: (x[0].detach(),))
+    case.step(method, case.batch(8)).loss.backward()
+    reached = [
+        name
+        for name, parameter in method.trainable_parameters()
+        if name.split(".", 1)[0] not in predictors
+        and parameter.grad is not None
+        and bool(parameter.grad.any())
+    ]
+    if reached:
+        raise Fault(
+            f"{reached[-1]} gets a gradient around the predictor",
+            "the targets are pulled towards the predictions, and everything collapses to one point "
+            "(SimSiam, arXiv:2011.10566, section 4.1)",
+            "detach the targets: self.loss(p1, z2.detach()). If the method is meant to learn "
+            "through both branches, pass skip=['stop_gradient'] and say so in its docstring",
+        )
+    return f"all of it comes through {', '.join(predictors)}"
+
+
+def step_is_pure(subject: Subject) -> str:
+    """A step changes nothing but batch-norm statistics; queues are pushed by the host."""
+    case = MethodCase(subject)
+    method = case.fresh()
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    out = case.step(method, case.batch(8))
+    statistics = {
+        f"{name}.{key}" if name else key
+        for name, module in method.named_modules()
+        if isinstance(module, _BatchNorm)
+        for key, _ in module.named_buffers(recurse=False)
+    }
+    for name, value in method.state_dict().items():
+        if name not in statistics and not torch.equal(before[name], value):
+            owner = method.get_submodule(name.rpartition(".")[0])
+            if isinstance(owner, FeatureQueue):
+                raise Fault(
+                    f"the step pushes into the queue {name.rpartition('.')[0]} itself",
+                    "a row would find itself as its own neighbour, and a step that is computed "
+                    "in parts would push several times",
+                    "return the rows: StepOutput(loss, ..., enqueue={'queue': z1}); the host "
+                    "pushes them after the optimizer has stepped",
+                )
+            raise Fault(
+                f"the step changes {name}",
+                "a step that is computed in parts would change it several times",
+                "change it in after_step(), which runs once after each optimizer step",
+            )
+    for name in out.enqueue:
+        if not isinstance(getattr(method, name, None), FeatureQueue):
+            raise Fault(
+                f"enqueue names '{name}', which is no FeatureQueue of the method",
+                "the host would not know where the rows belong",
+                f"write self.{name} = FeatureQueue(size, dim) in setup()",
+            )
+    return f"queues receive {', '.join(out.enqueue)}" if out.enqueue else ""
+
+
+def batch_order(subject: Subject) -> str:
+    """The loss does not depend on the order of the images in the batch."""
+    case = MethodCase(subject)
+    order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
+    plain = case.step(case.fresh(), case.batch(9)).loss.detach()
+    mixed = case.step(case.fresh(), case.batch(9, chosen=order)).loss.detach()
+    gap = distance(mixed, plain)
+    if gap > EXACT:
+        raise Fault(
+            f"with the images in another order the loss is {float(mixed):.9g}, not "
+            f"{float(plain):.9g}",
+            "what is learned would depend on how a folder is sorted or a batch is split",
+            "look for an index that is off, a chunk() or reshape() that mixes images with views, "
+            "or a statistic over part of the batch. If it is meant so (shuffled keys), pass "
+            "skip=['batch_order']",
+        )
+    return f"to {gap:.0e}"
+
+
+def settings_read(subject: Subject) -> str:
+    """Nothing is read that Config does not declare."""
+    case = MethodCase(subject)
+    part = case.config.parts["method"]
+    settings, read, unknown = watched(part.settings)
+    method = case.experiment(settings=settings).method.double().train()
+    list(method.param_groups())
+    read_in_vain: Exception | None = None
+    try:
+        case.train(method, 2)
+    except AttributeError as error:
+        read_in_vain = error
+    if read_in_vain is not None and not unknown:
+        raise read_in_vain
+    recipe = str(dict(subject.cls.defaults))
+    used = {n for n in subject.cls.Config.model_fields if f"${{method.{n}}}" in recipe}
+    return judge_reading(subject, read, unknown, used)
+
+
+def multicrop(subject: Subject) -> str:
+    """A method that says so takes full-size views and small ones together."""
+    if not subject.cls.supports_multicrop:
+        raise NotApplicable("it takes full-size views only, and the host says so to its users")
+    crops = {"augmentation": {"name": "multicrop", "num_local": 3}}
+    case = MethodCase(Subject(subject.kind, subject.target, {**subject.settings, **crops}))
+    method = case.fresh()
+    batch = case.batch(6)
+    loss = case.step(method, batch).loss
+    if not torch.isfinite(loss):
+        raise Fault(
+            f"with {len(batch.views)} views the loss is {float(loss)}",
+            "supports_multicrop = True promises that it is finite",
+            "batch.views[:batch.num_global] are the full-size views, the small ones follow",
+        )
+    return f"{len(batch.views)} views, {batch.num_global} of full size"
+
+
+def schedules(method: Method) -> list[tuple[str, Schedule]]:
+    """The method's schedules by name."""
+    return [(n, m) for n, m in method.named_modules() if isinstance(m, Schedule)]
+
+
+def unregistered(method: nn.Module) -> list[str]:
+    """Attributes that hold tensors or modules which state_dict does not know."""
+    known = {id(t) for t in method.state_dict(keep_vars=True).values()}
+    known |= {id(m) for m in method.modules()}
+    found = []
+    for owner, module in method.named_modules():
+        for name, value in vars(module).items():
+            if name.startswith("_") and name not in ("_buffers",):
+                continue
+            items: list[Any] = (
+                list(value.values())
+                if isinstance(value, dict)
+                else list(value)
+                if isinstance(value, list | tuple)
+                else [value]
+            )
+            if any(isinstance(x, Tensor | nn.Module) and id(x) not in known for x in items):
+                found.append(f"{owner}.{name}" if owner else name)
+    return found

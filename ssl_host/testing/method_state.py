@@ -1,0 +1,155 @@
+"""What must survive: a checkpoint, another seed, more processes, another number format."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ssl_host.testing.case import TOTAL_STEPS, MethodCase
+from ssl_host.testing.method_checks import EXACT, unregistered
+from ssl_host.testing.outcome import Fault
+from ssl_host.testing.processes import distance, together
+from ssl_host.testing.subject import Subject
+from ssl_host.toolkit.batchnorm import synchronise_batchnorm
+from ssl_host.toolkit.distributed import rank, world_size
+
+COUNT = 8
+STEPS = 3
+
+
+def same_seed(subject: Subject) -> str:
+    """The same seed gives the same losses, to the last bit."""
+    case = MethodCase(subject)
+    first, second = (case.train(case.fresh(seed=3), STEPS) for _ in range(2))
+    for step, ((a, _), (b, _)) in enumerate(zip(first, second, strict=True)):
+        if a != b:
+            raise Fault(
+                f"the same seed gives the loss {a:.17g} and then {b:.17g} in step {step}",
+                "no run could be repeated, and no resume could be exact",
+                "draw random numbers by torch alone, which the host seeds before every step; "
+                "keep nothing on the class or in a module's globals",
+            )
+    return ""
+
+
+def resume(subject: Subject) -> str:
+    """A copy that loads the checkpoint goes on bit by bit as the original does."""
+    case = MethodCase(subject)
+    original = case.fresh(seed=0)
+    case.train(original, STEPS)
+    buffer = io.BytesIO()
+    torch.save(original.state_dict(), buffer)
+    twin = case.fresh(seed=1)
+    buffer.seek(0)
+    twin.load_state_dict(torch.load(buffer, weights_only=True))
+    twin.progress = replace(twin.progress, step=STEPS, total_steps=TOTAL_STEPS)
+    wanted = case.train(original, STEPS, start=STEPS)
+    found = case.train(twin, STEPS, start=STEPS)
+    for step, ((a, _), (b, _)) in enumerate(zip(wanted, found, strict=True)):
+        if a != b:
+            raise _lost(case, f"step {step + 1} after a resume has the loss {b:.9g}, not {a:.9g}")
+    state = twin.state_dict()
+    for name, value in original.state_dict().items():
+        if not torch.equal(value, state[name]):
+            raise _lost(case, f"{STEPS} steps after a resume {name} is another")
+    return f"{len(state)} tensors"
+
+
+def _lost(case: MethodCase, what: str) -> Fault:
+    outside = unregistered(case.fresh())
+    where = f"; not in state_dict(): {', '.join(outside)}" if outside else ""
+    return Fault(
+        what + where,
+        "a preempted run would go on as another one, silently, such as with an empty queue",
+        "keep everything that changes in FeatureQueue, Schedule or register_buffer(), as "
+        "attributes of the method made in setup(), not in lists, plain tensors or numbers",
+    )
+
+
+def one_process_equals_two(subject: Subject) -> str:
+    """Two processes on half batches equal one on the whole: losses, gradients, state."""
+    gradients, state = _steps(subject)
+    worst = 0.0
+    for number, (found_gradients, found) in enumerate(together(_steps, subject)):
+        for step, (a, b) in enumerate(zip(found_gradients, gradients, strict=True)):
+            gap = distance(a, b)
+            worst = max(worst, gap)
+            if gap > EXACT:
+                ratio = float(a.norm() / b.norm())
+                raise Fault(
+                    f"on two processes the gradient of step {step} is off by {gap:.1e} "
+                    f"(process {number}, its norm is {ratio:.3g} times the right one)",
+                    "with every further GPU another method would be trained",
+                    "compare images over all processes by ssl_host.gather(z), which has a "
+                    "gradient (dist.all_gather has none), offset labels by gather_offset(z), and "
+                    "let the loss be the mean over this process's own images",
+                )
+        worst = max(worst, _compare_state(found, state))
+    return f"to {worst:.0e}"
+
+
+def _compare_state(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> float:
+    worst = 0.0
+    for name, value in wanted.items():
+        ours = found[name]
+        if name.endswith(".features") and value.ndim == 2:
+            # A queue's rows come in order of rank: the same ones, elsewhere.
+            gaps = torch.cdist(ours, value)
+            gap = float(torch.maximum(gaps.amin(dim=0).max(), gaps.amin(dim=1).max()))
+        else:
+            gap = distance(ours, value)
+        worst = max(worst, gap)
+        if gap > EXACT:
+            raise Fault(
+                f"after {STEPS} steps on two processes {name} is off by {gap:.1e}",
+                "state that differs between processes drifts apart for good",
+                "push by FeatureQueue, which gathers, and compute statistics over gather(z)",
+            )
+    return worst
+
+
+def _steps(subject: Subject) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+    case = MethodCase(subject)
+    method = case.fresh()
+    if method.sync_batchnorm:
+        if world_size() > 1:
+            synchronise_batchnorm(method)
+    else:
+        # Statistics are meant to be each process's own: all else is compared.
+        for module in method.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+    each = COUNT // world_size()
+    share = slice(rank() * each, (rank() + 1) * each)
+    kept = case.train(method, STEPS, count=COUNT, share=share)
+    return [gradient for _, gradient in kept], {
+        k: v.clone() for k, v in method.state_dict().items()
+    }
+
+
+def autocast(subject: Subject) -> str:
+    """In bfloat16 loss and gradients stay finite, and the loss near that of float32."""
+    case = MethodCase(subject)
+    batch = case.batch(16, dtype=torch.float32)
+    plain = float(case.step(case.fresh(dtype=torch.float32), batch).loss.detach())
+    method = case.fresh(dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = case.step(method, batch).loss
+    loss.backward()
+    norms = [p.grad.norm() for _, p in method.trainable_parameters() if p.grad is not None]
+    mixed = float(loss.detach())
+    if not (torch.isfinite(loss) and torch.isfinite(torch.stack(norms)).all()):
+        found = f"the loss is {mixed} or a gradient is not finite"
+    elif abs(mixed - plain) > 0.2 * max(1.0, abs(plain)):
+        found = f"the loss is {mixed:.4g}, and {plain:.4g} in float32"
+    else:
+        return f"{mixed:.4g}, in float32 {plain:.4g}"
+    raise Fault(
+        f"in bfloat16 {found}",
+        "it is what GPUs and newer CPUs choose by themselves",
+        "compute losses in a Loss component, which the host calls in float32, or put "
+        "torch.autocast(device_type, enabled=False) and .float() around sensitive sums",
+    )

@@ -1,0 +1,64 @@
+"""The kit catches every fault that is put into a good method, and leaves good ones in peace."""
+
+import pytest
+
+from ssl_host.testing import ConformanceError, Subject, check_method
+from ssl_host.testing.suite import checks_of, run_check
+from tests.testing import faulty
+
+FAULTS = {
+    "StopGradientForgotten": ("stop_gradient", "gets a gradient around the predictor"),
+    "MomentumCopyTrained": ("gradients", "the momentum copy's momentum_projector"),
+    "MomentumCopyUnused": ("momentum_follows", "does not use momentum_backbone"),
+    "MovesItsCopies": ("momentum_follows", "off τ"),
+    "QueueNotInTheCheckpoint": ("resume", "not in state_dict(): rows"),
+    "OfTheFirstImage": ("batch_order", "in another order"),
+    "PushedBeforeTheLookUp": ("step_is_pure", "pushes into the queue queue itself"),
+    "NoQueueOfThatName": ("step_is_pure", "'bank', which is no FeatureQueue"),
+    "Contrasting": ("one_process_equals_two", "the gradient of step 0 is off"),
+    "Undeclared": ("settings_read", "reads config.sharpness, which Config does not declare"),
+    "UndeclaredWithDefault": ("settings_read", "reads config.sharpness"),
+    "NoFeatures": ("features_given", "StepOutput has no features"),
+    "BareLoss": ("finite_loss", "step returned Tensor"),
+    "Unbiased": ("finite_loss", "at a batch of 2 the loss is nan"),
+    "Unseeded": ("same_seed", "the same seed gives the loss"),
+    "Idle": ("gradients", "spare.weight gets no gradient"),
+    "Undocumented": ("documented", "has no docstring"),
+    "WithoutSource": ("documented", "names no source"),
+    "Unbounded": ("settings_described", "weight is a number without bounds"),
+    "Crashing": ("finite_loss", "AttributeError: 'list' object has no attribute 'views'"),
+    "Collapsing": ("no_collapse", "outputs of all images are nearly the same"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_fault_is_caught_with_what_why_and_how(name):
+    check, words = FAULTS[name]
+    outcome = run_check(Subject("method", getattr(faulty, name)), check)
+    assert outcome.state == "failed"
+    assert words in outcome.what
+    assert outcome.why
+    assert outcome.remedy
+
+
+@pytest.mark.parametrize("name", ["Predicting", "Following", "Neighbours", "ContrastingWell"])
+def test_a_good_method_passes_every_check(name):
+    """The same classes without their fault: no check cries wolf."""
+    outcomes = check_method(getattr(faulty, name))
+    assert {o.check for o in outcomes} == set(checks_of("method"))
+    skipped = {o.check: o.what for o in outcomes if o.state == "skipped"}
+    assert all(skipped.values())
+    assert "no_collapse" not in skipped
+
+
+def test_all_failures_come_together_and_checks_can_be_left_out():
+    with pytest.raises(ConformanceError) as caught:
+        check_method(faulty.NoFeatures, skip=["one_process_equals_two", "no_collapse"])
+    failed = [o.check for o in caught.value.outcomes if o.state == "failed"]
+    assert "features_given" in failed
+    assert "how to mend it: return StepOutput(loss, features=h)" in str(caught.value)
+
+
+def test_a_fault_outside_the_contract_points_at_the_authors_line():
+    outcome = run_check(Subject("method", faulty.Crashing), "gradients")
+    assert "faulty.py:" in outcome.what

@@ -1,0 +1,227 @@
+"""Components of the other kinds with a fault each, and the check that catches it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from pydantic import Field
+
+import ssl_host
+from ssl_host import (
+    ArrayImages,
+    Augmentation,
+    Backbone,
+    DataSource,
+    Evaluation,
+    Evaluator,
+    Head,
+    Logger,
+    Optimizer,
+    Scheduler,
+    Settings,
+)
+from ssl_host.testing import Subject
+from ssl_host.testing.suite import run_check
+from tests.testing import faulty
+
+
+class GlobalDice(Augmentation):
+    def apply_batch(self, images, draws):
+        return [images * torch.rand(()), images]
+
+
+class BatchMean(Augmentation):
+    def apply_batch(self, images, draws):
+        return [images - images.mean(dim=0) * 0.1, images]
+
+
+class OncePerImage(Augmentation):
+    def apply_batch(self, images, draws):
+        generator = torch.Generator().manual_seed(0)
+        return [images * torch.rand(len(images), 1, 1, 1, generator=generator), images]
+
+
+class InPlace(Augmentation):
+    def view_specs(self):
+        return []
+
+    def apply_batch(self, images, draws):
+        return [images]
+
+
+class Bytes(Augmentation):
+    def apply_batch(self, images, draws):
+        return [images * 255, images]
+
+
+class Flat(Backbone):
+    def setup(self):
+        self.layer = torch.nn.Conv2d(self.in_channels, 4, 3)
+        self.classifier = torch.nn.Linear(4, 10)
+        self.feature_dim = 5
+
+    def forward(self, images):
+        return self.layer(images).mean(dim=(2, 3))
+
+
+class ForeverNoisy(Head):
+    def setup(self):
+        self.layer = torch.nn.Linear(self.in_dim, 4)
+        self.output_dim = 4
+        self.table = torch.randn(4)
+
+    def forward(self, x):
+        return self.layer(x) + self.table + torch.randn(4)
+
+
+class FixedRate(Optimizer):
+    def create(self, groups):
+        return torch.optim.SGD([p for g in groups for p in g["params"]], lr=0.05)
+
+
+class Counting(Scheduler):
+    def setup(self):
+        self.calls = 0
+
+    def factor(self, step, total_steps, steps_per_epoch):
+        self.calls += 1
+        return 1 / self.calls
+
+
+class DividesByWarmUp(Scheduler):
+    def factor(self, step, total_steps, steps_per_epoch):
+        return step / (total_steps - 1)
+
+
+class Percent(Evaluator):
+    """Nearest mean, in per cent."""
+
+    def evaluate(self, bank):
+        means = torch.stack([bank.train.x[bank.train.y == c].mean(0) for c in range(4)])
+        right = torch.cdist(bank.test.x, means).argmin(1) == bank.test.y
+        return Evaluation({"top1": 100 * right.float().mean().item()})
+
+
+class FitsTheTest(Evaluator):
+    """Nearest mean of the test split itself."""
+
+    def evaluate(self, bank):
+        means = torch.stack([bank.test.x[bank.test.y == c].mean(0) for c in range(4)])
+        right = torch.cdist(bank.test.x, means).argmin(1) == bank.test.y
+        return Evaluation({"top1": right.float().mean().item()}, {"means": {"means": means}})
+
+
+class Normalises(Evaluator):
+    """Changes the shared features."""
+
+    def evaluate(self, bank):
+        bank.train.x.sub_(1)
+        return Evaluation({"mean": float(bank.train.x.mean())})
+
+
+class Leaky(DataSource):
+    class Config(Settings):
+        image_size: int = Field(8, ge=8, le=64, description="side of a view in pixels")
+
+    def open(self, split):
+        images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (20, 3, 8, 8)))
+        return ArrayImages(images.to(torch.uint8), torch.arange(20) % 4)
+
+
+class Gray(Leaky):
+    channels = 1
+
+
+class Strange(Leaky):
+    def open(self, split):
+        found = super().open(split)
+        found.classes = ("only one",)
+        return found
+
+
+class Deaf(Logger):
+    def start(self, run):
+        self.file = (run.folder / "x.txt").open("x")
+
+    def log(self, step, metrics):
+        self.file.write(str(metrics["loss"]))
+
+
+CASES = [
+    ("augmentation", GlobalDice, "repeatable", "other views"),
+    ("augmentation", BatchMean, "alone_or_in_a_batch", "image 0 alone has views that differ"),
+    ("augmentation", OncePerImage, "fresh_each_epoch", "two epochs have the same views"),
+    ("augmentation", InPlace, "view_shapes", "must override exactly one"),
+    ("augmentation", Bytes, "view_shapes", "goes from 0"),
+    ("backbone", Flat, "output_shape", "for 2 inputs the output is (2, 4)"),
+    ("backbone", Flat, "learns", "classifier.weight gets no gradient"),
+    ("head", ForeverNoisy, "evaluation_is_repeatable", "the same input gives outputs"),
+    ("head", ForeverNoisy, "state_round_trip", "has loaded the state gives another output"),
+    ("loss", faulty.NoGuard, "degenerate", "embeddings that are zero give"),
+    ("loss", faulty.GatherWithoutGradient, "two_processes", "the gradient is off by"),
+    ("optimizer", FixedRate, "obeys_the_rate", "rate 0 move"),
+    ("optimizer", FixedRate, "keeps_groups", "the groups come back as [None]"),
+    ("scheduler", Counting, "factors", "changes from call to call"),
+    ("scheduler", DividesByWarmUp, "factors", "ZeroDivisionError"),
+    ("evaluator", Percent, "metrics_are_numbers", "top1 is 100"),
+    ("evaluator", FitsTheTest, "test_split_is_only_read", "means of means depends on the test"),
+    ("evaluator", Normalises, "leaves_the_bank_alone", "changed in place"),
+    ("data", Leaky, "splits_are_apart", "image 0 of the test split is among"),
+    ("data", Gray, "images_are_bytes", "image 0 is torch.uint8 of shape (3, 8, 8)"),
+    ("data", Strange, "labels_fit", "20 images and 1 classes"),
+    ("logger", Deaf, "keeps_a_record", "FileExistsError"),
+    ("scheduler", Counting, "documented", "has no docstring"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cls", "check", "words"), CASES, ids=[f"{c[1].__name__}-{c[2]}" for c in CASES]
+)
+def test_the_fault_is_caught(kind, cls, check, words):
+    outcome = run_check(Subject(kind, cls), check)
+    assert outcome.state == "failed", outcome
+    assert words in outcome.what
+    assert outcome.why
+    assert outcome.remedy
+
+
+def test_a_torch_import_is_caught(install):
+    install(
+        "ssl-plugin-heavy",
+        "import torch\nfrom ssl_host import hookimpl, Scheduler\n\n\n"
+        "class Flat(Scheduler):\n    'One rate. No paper.'\n\n"
+        "    def factor(self, step, total_steps, steps_per_epoch):\n        return 1.0\n\n\n"
+        "@hookimpl\ndef register_schedulers(register):\n"
+        "    register('heavy', 'ssl_plugin_heavy:Flat')\n",
+    )
+    import os
+    import sys
+
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    try:
+        outcome = run_check(Subject("scheduler", "heavy"), "import_is_light")
+    finally:
+        del os.environ["PYTHONPATH"]
+    assert outcome.what == "import ssl_plugin_heavy imports torch"
+
+
+def test_a_setting_that_is_missing_is_asked_for():
+    outcome = run_check(Subject("data", "imagefolder"), "images_are_bytes")
+    assert outcome.state == "skipped"
+    assert "-o data.root=" in outcome.what
+
+
+def test_a_setting_that_is_refused_is_told():
+    outcome = run_check(Subject("head", "mlp", {"num_layers": 99}), "learns")
+    assert outcome.state == "failed"
+    assert "num_layers = 99 is refused" in outcome.what
+
+
+def test_an_unknown_kind_or_check_is_a_sentence():
+    from ssl_host.testing import check_component
+
+    with pytest.raises(ssl_host.UserError, match="kinds are augmentation"):
+        check_component("gizmo", "x")
+    with pytest.raises(ssl_host.UserError, match="no check of a head is called gizmo"):
+        check_component("head", "mlp", skip=["gizmo"])
