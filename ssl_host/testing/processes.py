@@ -44,6 +44,7 @@ def _enter(
     )
     try:
         torch.save(work(*arguments), f"{folder}/{rank}.pt")
+        dist.barrier()  # a process that is done early would hang up on one that still connects
     finally:
         dist.destroy_process_group()
 

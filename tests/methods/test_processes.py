@@ -5,9 +5,10 @@ import torch
 import torch.distributed as dist
 
 from ssl_host import Batch
+from ssl_host.testing import together
 from ssl_host.toolkit.batchnorm import synchronise_batchnorm
 from tests.methods.cases import METHODS, small, views
-from tests.processes import close, together
+from tests.processes import close
 
 COUNT = 8
 STEPS = 3
@@ -36,19 +37,19 @@ def steps(name, rank, world_size, **settings):
     return kept, {k: v.clone() for k, v in method.state_dict().items()}
 
 
-def work(rank, world_size, name):
-    return steps(name, rank, world_size)
+def work(name):
+    return steps(name, dist.get_rank(), dist.get_world_size())
 
 
 @pytest.mark.parametrize("name", [m for m in METHODS if m != "mocov2"])
-def test_two_processes_equal_one(name, tmp_path):
+def test_two_processes_equal_one(name):
     """float64, fixed views, norm-wise 1e-9: gradients, parameters, copies, τ, queue.
 
     Seen to fail with a gather without gradient, with a loss over the own rows alone, and with a
     queue that took the own process's rows only.
     """
     expected_gradients, expected = steps(name, 0, 1)
-    for found_gradients, found in together(work, tmp_path, name):
+    for found_gradients, found in together(work, name):
         for a, b in zip(found_gradients, expected_gradients, strict=True):
             assert close(a, b)
         for key, value in expected.items():
@@ -61,16 +62,16 @@ def test_two_processes_equal_one(name, tmp_path):
             assert rows.min(dim=0).values.max() < 1e-9
 
 
-def moco(rank, world_size, permutations):
+def moco(permutations):
     """MoCo on two processes, its statistics per process, with known permutations."""
     import ssl_plugin_mocov2.method as module
 
     original = module.shuffle_keys
     module.shuffle_keys = lambda images, seed: original(images, permutations[seed])
-    return steps("mocov2", rank, world_size)
+    return steps("mocov2", dist.get_rank(), dist.get_world_size())
 
 
-def test_moco_on_two_processes_equals_one_with_split_batch_norm(tmp_path, monkeypatch):
+def test_moco_on_two_processes_equals_one_with_split_batch_norm(monkeypatch):
     """Per-process statistics are those of bn_splits = 2 under the same permutation.
 
     Seen to fail with synchronised batch norm.
@@ -81,7 +82,7 @@ def test_moco_on_two_processes_equals_one_with_split_batch_norm(tmp_path, monkey
     original = module.shuffle_keys
     monkeypatch.setattr(module, "shuffle_keys", lambda x, seed: original(x, seeds[seed]))
     expected_gradients, expected = steps("mocov2", 0, 1, bn_splits=2)
-    for found_gradients, found in together(moco, tmp_path, seeds):
+    for found_gradients, found in together(moco, seeds):
         for a, b in zip(found_gradients, expected_gradients, strict=True):
             assert close(a, b)
         for key, value in expected.items():

@@ -153,7 +153,7 @@ CASES = [
     ("augmentation", BatchMean, "alone_or_in_a_batch", "image 0 alone has views that differ"),
     ("augmentation", OncePerImage, "fresh_each_epoch", "two epochs have the same views"),
     ("augmentation", InPlace, "view_shapes", "must override exactly one"),
-    ("augmentation", Bytes, "view_shapes", "goes from 0"),
+    ("augmentation", Bytes, "view_shapes", "view 0 goes from 1.00 to 254.00"),
     ("backbone", Flat, "output_shape", "for 2 inputs the output is (2, 4)"),
     ("backbone", Flat, "learns", "classifier.weight gets no gradient"),
     ("head", ForeverNoisy, "evaluation_is_repeatable", "the same input gives outputs"),

@@ -4,8 +4,10 @@ import torch
 from torch import nn
 
 from ssl_host import gather, gather_offset, shuffle_keys, unshuffle_keys
+from ssl_host.testing import together
 from ssl_host.toolkit.batchnorm import SyncBatchNorm, synchronise_batchnorm
-from tests.processes import close, together
+from ssl_host.toolkit.distributed import rank
+from tests.processes import close
 
 
 def rows(seed=0, count=8, dim=3):
@@ -13,38 +15,38 @@ def rows(seed=0, count=8, dim=3):
     return torch.randn(count, dim, generator=generator, dtype=torch.float64)
 
 
-def gathering(rank, world_size):
-    mine = rows().chunk(world_size)[rank].clone().requires_grad_()
+def gathering():
+    mine = rows().chunk(2)[rank()].clone().requires_grad_()
     everything = gather(mine)
-    weights = rows(seed=rank + 1)  # each process's loss depends on all rows in its own way
+    weights = rows(seed=rank() + 1)  # each process's loss depends on all rows in its own way
     (everything * weights).square().sum().backward()
     return everything.detach(), gather_offset(mine), mine.grad
 
 
-def test_gather_is_in_order_of_rank_and_its_gradient_is_the_sum_of_all(tmp_path):
+def test_gather_is_in_order_of_rank_and_its_gradient_is_the_sum_of_all():
     """Seen to fail without the all_reduce in the backward pass (lightly #1977)."""
-    found = together(gathering, tmp_path)
+    found = together(gathering)
     whole = rows().requires_grad_()
     sum((whole * rows(seed=r + 1)).square().sum() for r in range(2)).backward()
-    for rank, (everything, offset, gradient) in enumerate(found):
+    for number, (everything, offset, gradient) in enumerate(found):
         assert torch.equal(everything, rows())
-        assert offset == 4 * rank
-        assert close(gradient, whole.grad[4 * rank : 4 * rank + 4])
+        assert offset == 4 * number
+        assert close(gradient, whole.grad[4 * number : 4 * number + 4])
 
 
-def shuffling(rank, world_size):
-    images = torch.arange(8.0).view(8, 1, 1, 1).chunk(world_size)[rank]
+def shuffling():
+    images = torch.arange(8.0).view(8, 1, 1, 1).chunk(2)[rank()]
     shuffled, order = shuffle_keys(images, seed=5)
     keys = shuffled.flatten(1) * 10
     return shuffled.flatten(), unshuffle_keys(keys, order).flatten(), order
 
 
-def test_shuffled_keys_come_back_to_their_images(tmp_path):
-    found = together(shuffling, tmp_path)
+def test_shuffled_keys_come_back_to_their_images():
+    found = together(shuffling)
     assert torch.equal(torch.cat([f[0] for f in found]).sort().values, torch.arange(8.0))
     assert not torch.equal(found[0][0], torch.arange(4.0))
-    for rank, (_, keys, order) in enumerate(found):
-        assert torch.equal(keys, 10 * torch.arange(8.0)[4 * rank : 4 * rank + 4])
+    for number, (_, keys, order) in enumerate(found):
+        assert torch.equal(keys, 10 * torch.arange(8.0)[4 * number : 4 * number + 4])
         assert torch.equal(order, found[0][2])
 
 
@@ -58,11 +60,11 @@ def images():
     return rows(count=6, dim=72).view(6, 2, 6, 6)
 
 
-def normalising(rank, world_size):
+def normalising():
     model = synchronise_batchnorm(network())
-    own = images().chunk(world_size)[rank]
+    own = images().chunk(2)[rank()]
     out = model(own)
-    (out * rows(seed=3, count=6, dim=5).chunk(world_size)[rank]).sum().backward()
+    (out * rows(seed=3, count=6, dim=5).chunk(2)[rank()]).sum().backward()
     gradients = []
     for parameter in model.parameters():
         torch.distributed.all_reduce(parameter.grad)
@@ -70,8 +72,8 @@ def normalising(rank, world_size):
     return out.detach(), gradients, dict(model.named_buffers())
 
 
-def test_two_processes_normalise_as_one(tmp_path):
-    found = together(normalising, tmp_path)
+def test_two_processes_normalise_as_one():
+    found = together(normalising)
     model = network()
     out = model(images())
     (out * rows(seed=3, count=6, dim=5)).sum().backward()

@@ -1,0 +1,62 @@
+"""The pytest plugin, used as a plugin's author uses it, in a pytest of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = """
+import torch
+from ssl_host.testing import conformance
+
+test_conforms = conformance("scheduler", "warmup_cosine", warmup_epochs=2.0)
+
+
+def test_a_case(method_case):
+    case = method_case("nnclr", queue_size=8)
+    method = case.fresh()
+    losses = [loss for loss, _ in case.train(method, 2)]
+    assert len(method.queue) == 8
+    assert losses[0] != losses[1]
+
+
+def rank():
+    import torch.distributed as dist
+
+    return torch.tensor(dist.get_rank())
+
+
+def test_processes(two_processes):
+    from test_author import rank
+
+    assert [int(r) for r in two_processes(rank)] == [0, 1]
+
+
+def test_a_run(run_tiny):
+    results = run_tiny({"method": {"name": "simsiam"}, "run": {"epochs": 1}})
+    assert results["steps"] == 3
+    assert results["metrics"]["rankme"] > 1
+"""
+
+
+@pytest.mark.slow
+def test_an_authors_tests_need_one_import(tmp_path):
+    (tmp_path / "test_author.py").write_text(TESTS, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_author.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path)},
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 passed" in done.stdout, done.stdout
+
+
+def test_the_pytest_plugin_costs_no_torch():
+    code = "import ssl_host.testing.fixtures, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
