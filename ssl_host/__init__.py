@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ssl_host.api import build as build
+    from ssl_host.api import extract_features as extract_features
     from ssl_host.api import load_backbone as load_backbone
     from ssl_host.api import run as run
     from ssl_host.contracts.augmentation import Augmentation as Augmentation
@@ -91,6 +92,7 @@ _HOMES = {
     "UserError": "errors",
     "ViewSpec": "contracts.augmentation",
     "build": "api",
+    "extract_features": "api",
     "gather": "toolkit.distributed",
     "gather_offset": "toolkit.distributed",
     "hookimpl": "hookspecs",

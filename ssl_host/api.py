@@ -16,11 +16,12 @@ from ssl_host.config.resolve import resolve_file, resolve_values
 from ssl_host.contracts.data import IMAGENET_MEAN, IMAGENET_STD
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
+from ssl_host.features import extract_features
 from ssl_host.pipeline.run import run_config
 from ssl_host.train.groups import make_optimizer
 from ssl_host.weights import load_backbone
 
-__all__ = ["build", "load_backbone", "run"]
+__all__ = ["build", "extract_features", "load_backbone", "run"]
 
 Sections = Mapping[str, Mapping[str, Any]]
 

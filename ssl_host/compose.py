@@ -109,7 +109,7 @@ def build_component(
     """
     constructor: Any = cls
     try:
-        return constructor(settings, **context)
+        made = constructor(settings, **context)
     except (SslHostError, KeyboardInterrupt):
         raise
     except Exception as error:
@@ -118,6 +118,8 @@ def build_component(
             f"({fault_place(error)}); its settings: "
             f"{', '.join(f'{k}={v!r}' for k, v in settings.model_dump().items()) or 'none'}"
         ) from error
+    made.origin = str(entry.origin)
+    return made
 
 
 def _check_views(config: Resolved, method: Method, views: ViewMaker) -> None:

@@ -46,6 +46,7 @@ PUBLIC = [
     "UserError",
     "ViewSpec",
     "build",
+    "extract_features",
     "gather",
     "gather_offset",
     "hookimpl",

@@ -39,6 +39,8 @@ class Component:
     class Config(Settings):
         """No settings."""
 
+    origin: str = ""
+    """Distribution and version that it comes from; filled in by the host."""
     config: Any
     """The validated settings, an instance of the nested ``Config``."""
 

@@ -79,6 +79,9 @@ class Evaluator(Component):
 
     kind: ClassVar[str] = "evaluator"
 
+    metrics: ClassVar[Mapping[str, str]] = {}
+    """What each metric of :meth:`evaluate` means; ``N`` in a name stands for any number. The
+    reference pages are made of it."""
     needs_labels: ClassVar[bool] = True
     """Without labels the host leaves the evaluator out, and the report says why."""
     needs_test: ClassVar[bool] = True

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ssl_host.catalog.blame import blamed
 from ssl_host.contracts.data import DataSource, ImageSet
 from ssl_host.errors import DataError
 
@@ -60,7 +61,13 @@ def open_splits(source: DataSource, holdout: float) -> Splits:
 
     Raises:
         DataError: when there is nothing to train on.
+        PluginError: when the source fails in another way than it should.
     """
+    with blamed(source, "while opening its images"):
+        return _open(source, holdout)
+
+
+def _open(source: DataSource, holdout: float) -> Splits:
     train = source.open("train")
     if train is None or len(train) == 0:
         raise DataError(f"[data] {type(source).__name__} has no training images")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ssl_host.augment.views import ViewMaker, evaluation_view
+from ssl_host.catalog.blame import blamed
 from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, Features
 from ssl_host.data.store import Pixels, Store
-from ssl_host.errors import PluginError, SslHostError
 from ssl_host.evaluate.extract import (
     calibrated,
     network_features,
@@ -174,18 +174,12 @@ def _reason_against(evaluator: Evaluator, bank: FeatureBank) -> str:
 
 
 def _evaluate(name: str, evaluator: Evaluator, bank: FeatureBank) -> Evaluation:
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(bank.seed)
-            return evaluator.evaluate(bank)
-    except SslHostError:
-        raise
-    except Exception as error:
-        cls = type(evaluator)
-        raise PluginError(
-            f"evaluator '{name}' ({cls.__module__}:{cls.__qualname__}) failed: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    with (
+        blamed(evaluator, f"while measuring '{name}'"),
+        torch.random.fork_rng(devices=[]),
+    ):
+        torch.manual_seed(bank.seed)
+        return evaluator.evaluate(bank)
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ import pytorch_lightning as pl
 import torch
 from rich.console import Console
 
+from ssl_host.catalog.blame import blamed
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import Experiment, compose, compose_method
 from ssl_host.config.resolved import Resolved
@@ -108,7 +109,8 @@ class _Run:
             finished = self._conclude(experiment, images, training)
         finally:
             for logger in self.started:
-                logger.finish(finished)
+                with blamed(logger, "while finishing"):
+                    logger.finish(finished)
         self.catalog.hooks.run_finished(run=self.run, results=finished)
         return Outcome(self.folder.path, dict(finished))
 
@@ -154,7 +156,8 @@ class _Run:
         def begin(step: int) -> None:
             if is_first_process():
                 for logger in experiment.loggers.values():
-                    logger.start(replace(self.run, resumed_step=step))
+                    with blamed(logger, "while starting"):
+                        logger.start(replace(self.run, resumed_step=step))
                     self.started.append(logger)
 
         extra: list[pl.Callback] = []

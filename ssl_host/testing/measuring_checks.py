@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,7 +64,14 @@ def _evaluate(subject: Subject, bank: FeatureBank) -> Evaluation:
 def metrics_are_numbers(subject: Subject) -> str:
     """Metrics are finite numbers, accuracies fractions from 0 to 1."""
     metrics = _evaluate(subject, _bank()).metrics
+    declared = subject.cls.metrics
     for name, value in metrics.items():
+        if declared and not any(re.fullmatch(_pattern(known), name) for known in declared):
+            raise Fault(
+                f"the metric '{name}' is not among the declared {', '.join(declared)}",
+                "reference pages and tables are made of what is declared",
+                f"add it to {subject.cls.__qualname__}.metrics with what it means",
+            )
         accuracy = name.rpartition(".")[2].startswith("top")
         if not math.isfinite(value) or (accuracy and not 0 <= value <= 1):
             raise Fault(
@@ -72,6 +80,11 @@ def metrics_are_numbers(subject: Subject) -> str:
                 "return float(hits / count)",
             )
     return ", ".join(f"{name or subject.name} {value:.3g}" for name, value in metrics.items())
+
+
+def _pattern(declared: str) -> str:
+    """N as a part of a name is any number."""
+    return r"\.".join(r"\d+" if part == "N" else re.escape(part) for part in declared.split("."))
 
 
 def finds_what_is_there(subject: Subject) -> str:

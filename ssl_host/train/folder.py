@@ -14,6 +14,21 @@ from ssl_host.config.ini import parse_ini
 from ssl_host.config.resolved import Resolved
 from ssl_host.errors import ConfigError, RunFolderError
 
+FILES = {
+    "config.ini": "the resolved configuration: running it gives the same run",
+    "environment.json": "versions, plugins with their origin, the command, the hardware",
+    "metrics.csv": "one row a logged step: loss, learning rate, online top-1, feature spread",
+    "checkpoints/": "step-N.ckpt with its checksum step-N.sha256, the newest ones",
+    "backbone.safetensors": "the trained encoder's weights, by the names of timm or torchvision",
+    "backbone.json": "what those weights are of: model, size, channels, mean, deviation, plugin",
+    "linear.safetensors": "weight and bias of the linear evaluator, where it ran",
+    "results.json": "all figures with their baselines, notes, skipped images; written last",
+    "report.json": "pictures of the report: views, neighbours, the map of the features",
+    "report.html": "the page: everything above for the eye, in one file",
+    ".lock": "held by the process that uses the folder",
+}
+"""What a finished run leaves."""
+
 PLACE_ONLY = {("run", "dir"), ("run", "name"), ("loader", "num_workers"), ("loader", "cache_dir")}
 """Settings that say where and by how many, and change nothing about the outcome."""
 

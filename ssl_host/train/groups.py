@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ssl_host.catalog.blame import blamed
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.optimization import Optimizer, Scheduler
 from ssl_host.errors import PluginError
@@ -51,7 +52,8 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
             f"{type(method).__qualname__}.param_groups() leaves out {', '.join(missing[:5])}; "
             "every trainable parameter belongs to one group"
         )
-    return optimizer.create(groups)
+    with blamed(optimizer, "while making its torch optimizer"):
+        return optimizer.create(groups)
 
 
 def set_rates(
@@ -62,7 +64,8 @@ def set_rates(
     steps_per_epoch: int,
 ) -> float:
     """Set every group's rate for optimizer step ``step``; returns the first scheduled one."""
-    factor = scheduler.factor(step, total_steps, steps_per_epoch)
+    with blamed(scheduler, f"while giving the factor of step {step}"):
+        factor = scheduler.factor(step, total_steps, steps_per_epoch)
     shown = None
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * (1.0 if group["constant"] else factor)

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch.nn import functional
 
+from ssl_host.catalog.blame import blamed
 from ssl_host.config.host import CheckpointSettings
 from ssl_host.contracts.logging import Logger
 from ssl_host.errors import SslHostError
@@ -146,7 +147,8 @@ class Keeper(pl.Callback):
             row["momentum"] = float(module.method.tau)
         row |= {name: float(value) for name, value in module.last_logs.items()}
         for logger in self.loggers.values():
-            logger.log(module.step, row)
+            with blamed(logger, f"while logging step {module.step}"):
+                logger.log(module.step, row)
         images = (module.step - self.steps_at_row) * module.plan.batch_size
         speed = images / max(now - self.last_row, 1e-9)
         self.last_row, self.steps_at_row = now, module.step
@@ -165,7 +167,8 @@ class Keeper(pl.Callback):
     def _write(self, trainer: pl.Trainer, module: PretrainModule) -> None:
         if trainer.is_global_zero:
             for logger in self.loggers.values():
-                logger.sync()
+                with blamed(logger, "while bringing its record to the disk"):
+                    logger.sync()
             state = {
                 "step": module.step,
                 "epoch": module.epoch,

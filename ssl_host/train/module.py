@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from ssl_host.catalog.blame import blamed
 from ssl_host.catalog.entries import fault_place
 from ssl_host.compose import Experiment
 from ssl_host.contracts.batch import Batch, StepOutput
@@ -63,7 +64,10 @@ class PretrainModule(pl.LightningModule):
 
     def training_step(self, raw: RawBatch, batch_idx: int) -> Tensor:
         self._seed_step(batch_idx)
-        batch = self.make_batch(raw)
+        with blamed(
+            self.experiment.views.augmentation, f"while making the views of step {self.step}"
+        ):
+            batch = self.make_batch(raw)
         try:
             out = self.method.step(batch)
         except (SslHostError, KeyboardInterrupt):

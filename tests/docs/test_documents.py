@@ -19,6 +19,7 @@ DOCUMENTS = [
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 # What a reader runs for hours is run for seconds here; nothing else differs.
+SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 SHORT = ("-o", "run.epochs=1", "-o", "evaluator.linear.epochs=1")
 
 
@@ -39,7 +40,8 @@ def test_the_blocks_of_a_document_work(document, tmp_path):
         name = tmp_path / "flowers" / ("rose" if i % 2 else "tulip") / f"{i}.png"
         name.parent.mkdir(parents=True, exist_ok=True)
         Image.effect_noise((40, 40), 20 + i % 100).convert("RGB").save(name)
-    for language, text in BLOCK.findall(document.read_text(encoding="utf-8")):
+    for language, shown in BLOCK.findall(document.read_text(encoding="utf-8")):
+        text = SNIPPET.sub(lambda m: (ROOT / m[1]).read_text(encoding="utf-8"), shown)
         if language == "ini":
             title = re.match(r"# (\S+\.ini)\n", text)
             assert title, f"an INI block begins with its file's name: {text[:40]!r}"
@@ -57,10 +59,16 @@ def command(words, folder):
         return
     if words[0] == "make":
         assert words[1] in TARGETS, f"make {words[1]}: no such target"
+    elif words[:3] == ["pip", "install", "-e"]:
+        # Into a folder of the test's own, which stands for the environment of the reader.
+        site = ["--no-deps", "--no-build-isolation", "--target", str(folder / "site")]
+        run([sys.executable, "-m", "pip", "install", "--quiet", *site, words[3]], folder)
     elif words[:2] == ["pip", "install"]:
         for name in words[2:]:
             if name.startswith("ssl-plugin-"):
                 assert (ROOT / "plugins" / name).is_dir(), name
+    elif words[0] == "pytest":
+        run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words[1:]], folder)
     else:
         assert words[0] == "ssl-host", f"a command that no test runs: {words}"
         short = SHORT if words[1] == "run" and "--dry-run" not in words else ()
@@ -69,6 +77,7 @@ def command(words, folder):
 
 def run(words, folder):
     env = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / "cache")}
+    env["PYTHONPATH"] = str(folder / "site")
     done = subprocess.run(
         words, cwd=folder, capture_output=True, text=True, env=env, timeout=300, check=False
     )

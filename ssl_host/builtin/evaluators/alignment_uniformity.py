@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from torch.nn import functional
 
@@ -14,6 +17,11 @@ class AlignmentUniformity(Evaluator):
     Alignment: mean squared distance of two views' unit features, smaller is better.
     Uniformity: log of the mean Gaussian potential over all pairs, smaller is better.
     """
+
+    metrics: ClassVar[Mapping[str, str]] = {
+        "alignment": "mean squared distance of two views' unit features; lower is closer",
+        "uniformity": "log of the mean Gaussian potential of all pairs; lower is more spread",
+    }
 
     needs_labels = False
     needs_test = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -18,6 +19,11 @@ class FewLabel(Evaluator):
     L2-regularised with C = 1 as scikit-learn's, on features standardised over all training
     images (which takes no labels). All draws are solved together.
     """
+
+    metrics: ClassVar[Mapping[str, str]] = {
+        "N.top1": "top-1 with N labelled images a class, the mean over the draws",
+        "N.top1_std": "its standard deviation over the draws",
+    }
 
     class Config(Settings):
         labels: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(

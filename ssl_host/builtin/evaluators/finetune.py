@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -22,6 +24,11 @@ class FineTune(Evaluator):
     """
 
     needs_encoder = True
+
+    metrics: ClassVar[Mapping[str, str]] = {
+        "top1": "fraction of the held-out images whose class is found",
+        "top5": "fraction whose class is among the first five, where there are more than five",
+    }
 
     class Config(Settings):
         epochs: int = Field(30, ge=1, le=10_000, description="passes over the labelled images")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -18,6 +21,11 @@ class WeightedKNN(Evaluator):
 
     k is 200, or 20 where there are under 50 images a class.
     """
+
+    metrics: ClassVar[Mapping[str, str]] = {
+        "top1": "fraction of the held-out images whose class is found",
+        "top5": "fraction whose class is among the first five, where there are more than five",
+    }
 
     class Config(Settings):
         k: int | None = Field(None, ge=1, le=100_000, description="neighbours; default 200 or 20")

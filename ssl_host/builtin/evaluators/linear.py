@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -68,6 +68,12 @@ class LinearProbe(Evaluator):
     The learning rate is chosen on a tenth of the training images; the chosen one is then trained
     on all of them, and the test split is read once.
     """
+
+    metrics: ClassVar[Mapping[str, str]] = {
+        "top1": "fraction of the held-out images whose class is found",
+        "top5": "fraction whose class is among the first five, where there are more than five",
+        "learning_rate": "the rate that was chosen, on a part of the training images",
+    }
 
     class Config(Settings):
         mode: Literal["cached", "augmented"] = Field(

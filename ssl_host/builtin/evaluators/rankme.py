@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 
@@ -17,6 +20,10 @@ class RankMe(Evaluator):
     needs_labels = False
     needs_test = False
     has_baselines = False
+
+    metrics: ClassVar[Mapping[str, str]] = {
+        "": "effective rank of the features: 1 if all are alike, at most their number",
+    }
 
     class Config(Settings):
         max_images: int = Field(25_600, ge=2, le=10_000_000, description="images that are used")

@@ -1,0 +1,88 @@
+"""Features of images by a trained backbone, without a run."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ssl_host.augment.views import evaluation_view
+from ssl_host.contracts.data import ImageSet, UnreadableImage
+from ssl_host.contracts.parts import Backbone
+from ssl_host.data.opening import PHOTO_MARGIN
+from ssl_host.data.store import array_of, fit, nothing_readable
+from ssl_host.errors import DataError, UserError
+from ssl_host.toolkit.image_files import FileImages
+
+
+@torch.no_grad()
+def extract_features(
+    backbone: Backbone, images: str | Path | ImageSet, *, batch_size: int = 256
+) -> tuple[list[str], Tensor]:
+    """What a backbone makes of images: of a folder with its subfolders, or of any image set.
+
+    Images are resized, cropped to their middle and normalised as in the evaluation of a run.
+    Those that cannot be read are left out, with one warning.
+
+    Args:
+        backbone: as :func:`load_backbone` gives it; it is put into evaluation mode.
+
+    Returns:
+        The images' names, N, and their features N D, float32, on the CPU.
+
+    Raises:
+        DataError: when there is no image, or none can be read.
+        UserError: when the backbone does not know its images' mean and deviation.
+    """
+    if not backbone.mean:
+        raise UserError(
+            "the backbone has no mean and std: set them, or load it by ssl_host.load_backbone"
+        )
+    found = images if isinstance(images, ImageSet) else _folder(Path(images), backbone.in_channels)
+    backbone.eval()
+    device = next(backbone.parameters()).device
+    names: list[str] = []
+    rows: list[Tensor] = []
+    skipped: list[tuple[str, str]] = []
+    for part in torch.arange(len(found)).split(batch_size):
+        pixels = _read(found, part.tolist(), backbone.image_size, names, skipped)
+        if pixels:
+            batch = torch.stack(pixels).to(device)
+            view = evaluation_view(batch, backbone.image_size, backbone.mean, backbone.std)
+            rows.append(backbone(view).float().cpu())
+    if not rows:
+        raise DataError(nothing_readable(tuple(skipped)))
+    if skipped:
+        name, reason = skipped[0]
+        warnings.warn(
+            f"{len(skipped)} images could not be read, such as {name}: {reason}", stacklevel=2
+        )
+    return names, torch.cat(rows)
+
+
+def _folder(folder: Path, channels: int) -> FileImages:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    files = (p for p in folder.rglob("*") if p.suffix.lower() in FileImages.suffixes)
+    paths = sorted(path for path in files if path.is_file())
+    if not paths:
+        raise DataError(f"{folder}: no images ({', '.join(FileImages.suffixes)})")
+    return FileImages(paths, channels=channels, root=folder)
+
+
+def _read(
+    images: ImageSet, chosen: list[int], size: int, names: list[str], skipped: list[tuple[str, str]]
+) -> list[Tensor]:
+    # A photograph keeps a margin around the view, as in the packed store of a run.
+    side = size if array_of(images) is not None else round(size * PHOTO_MARGIN)
+    pixels = []
+    for i in chosen:
+        try:
+            pixels.append(fit(images.read(i), side))
+        except UnreadableImage as error:
+            skipped.append((images.name(i), str(error)))
+        else:
+            names.append(images.name(i))
+    return pixels
