@@ -7,7 +7,7 @@ METADATA := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 # Two cores: two test processes of one thread each.
 WORKERS ?= 2
 
-.PHONY: run test lint format system clean
+.PHONY: run test lint format dist docs system clean
 
 run: $(VENV)/.installed
 	$(BIN)/ssl-host run examples/quickstart.ini
@@ -24,6 +24,21 @@ lint: $(VENV)/.installed-test
 format: $(VENV)/.installed-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The site, in site/; the reference pages are written anew from the code.
+docs: $(VENV)/.installed-test
+	$(BIN)/python docs/generate_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# What is uploaded to an index: wheels of the host and of every plugin, and the host's source.
+DIST ?= dist
+dist: $(VENV)/.installed-test
+	rm -f $(DIST)/ssl_*
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(DIST) \
+	. $(PLUGINS:%=./%)
+	@told=$$({ $(BIN)/python -m hatchling build --target sdist --directory $(DIST) && \
+	$(BIN)/python -m twine check --strict $(DIST)/*; } 2>&1) || { echo "$$told"; exit 1; }
+	@ls $(DIST)
 
 $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)

@@ -177,12 +177,16 @@ def _python() -> str:
         for name in module.__all__:
             found = getattr(module, name)
             callable_ = inspect.isclass(found) or inspect.isfunction(found)
-            text = inspect.getdoc(found) if callable_ else f"`{found!r}`"
+            text = inspect.getdoc(found) if callable_ else f"`{_plain(found)}`"
             if inspect.isclass(found) and found.__dict__.get("__doc__") is None:
                 text = ""
             shown = "" if not callable_ else _signature(found)
             parts += [f"### {name}\n", shown, _prose(text or "") + "\n"]
     return "\n".join(parts)
+
+
+def _plain(found: Any) -> str:
+    return repr(found) if isinstance(found, int | str) else f"a {type(found).__name__}"
 
 
 def _signature(found: Any) -> str:

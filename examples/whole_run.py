@@ -17,7 +17,8 @@ results = ssl_host.run(
     fresh=True,
     quiet=True,
 )
-print(f"kNN {results['metrics']['knn.top1']:.3f}, pixels {results['metrics']['pixels.knn.top1']:.3f}")
+metrics = results["metrics"]
+print(f"kNN {metrics['knn.top1']:.3f}, pixels {metrics['pixels.knn.top1']:.3f}")
 
 folder = Path(tempfile.mkdtemp())
 Image.effect_noise((40, 40), 60).save(folder / "noise.png")

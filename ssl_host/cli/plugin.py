@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import click
 
 from ssl_host.cli.options import Session, echo_json, json_option, pass_session, session_options
@@ -11,7 +14,7 @@ _COLOURS = {"ready": "green", "broken": "red", "blocked": "yellow"}
 
 @click.group()
 def plugin() -> None:
-    """The installed plugins."""
+    """The installed plugins, and new ones."""
 
 
 @plugin.command("list")
@@ -44,3 +47,42 @@ def list_(session: Session, as_json: bool) -> None:
         if len(p.components) > 8:
             names = f"{len(p.components)} components"
         click.echo(f"{p.origin.plugin:<{width}}  {state}  {p.origin}  {p.reason or names}")
+
+
+@plugin.command()
+@click.argument("name")
+@click.option(
+    "--kind",
+    default="method",
+    show_default=True,
+    metavar="KIND",
+    help="What it brings: a method, a backbone, an augmentation, ...",
+)
+@click.option(
+    "--dir",
+    "parent",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    metavar="DIR",
+    help="Where its folder is made; default: here.",
+)
+@session_options
+@pass_session
+def new(session: Session, name: str, kind: str, parent: Path) -> None:
+    """Write the package of a new plugin NAME: a component that runs, its tests, a configuration."""
+    from ssl_host.scaffold.new import plan, write  # noqa: PLC0415 - start-up is counted
+
+    planned = plan(name, kind, session.catalog())
+    folder, files = write(planned, parent)
+    if planned.distribution != name:
+        click.echo(f"the package is called {planned.distribution}: plugins' names begin so")
+    click.echo(f"written to {folder}:")
+    for file in files:
+        click.echo(f"  {file}")
+    here = shlex.quote(str(folder))
+    editable = here if folder.is_absolute() else shlex.quote(f"./{folder}")
+    click.echo("\nnext:")
+    click.echo(f"  pip install -e {editable} {' '.join(planned.needed_to_test)}")
+    click.echo(f"  pytest {here}")
+    click.echo(f"  ssl-host component show {planned.kind} {planned.name}")
+    click.echo(f"  ssl-host run {shlex.quote(str(folder / 'config.ini'))}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -28,6 +28,11 @@ WIDTH = 16
 LARGEST = 1024
 """A method's whole number above this is the size of something: of a queue, of a set."""
 SMALL = 24
+
+
+def plain_sgd(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """Without any state of its own."""
+    return torch.optim.SGD(parameters, lr=0.1)
 
 
 class MethodCase:
@@ -160,29 +165,29 @@ class MethodCase:
         start: int = 0,
         *,
         count: int = 8,
-        lr: float = 0.1,
-        momentum: float = 0.0,
+        optimizer: Callable[..., torch.optim.Optimizer] = plain_sgd,
         share: slice = slice(None),
     ) -> list[tuple[float, Tensor]]:
-        """SGD steps; the loss and the gradient of each.
+        """Training steps; the loss and the gradient of each.
 
         Args:
+            optimizer: makes it from the parameters.
             start: number of the first step.
             share: this process's part of each batch.
         """
         parameters = [p for _, p in method.trainable_parameters()]
         dtype = parameters[0].dtype
-        optimizer = torch.optim.SGD(parameters, lr=lr, momentum=momentum)
+        stepping = optimizer(parameters)
         found = []
         for step in range(start, start + steps):
             chosen = torch.arange(count)[share]
             out = self.step(method, self.batch(count, step, dtype, chosen))
-            optimizer.zero_grad()
+            stepping.zero_grad()
             out.loss.backward()
             average_gradients(parameters)
             gradient = [p.grad.flatten() for p in parameters if p.grad is not None]
             found.append((float(out.loss.detach()), torch.cat(gradient).clone()))
-            optimizer.step()
+            stepping.step()
             method.advance(out, step, TOTAL_STEPS)
         return found
 

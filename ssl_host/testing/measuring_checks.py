@@ -1,4 +1,4 @@
-"""Evaluators, data sources and loggers."""
+"""Evaluators and loggers."""
 
 from __future__ import annotations
 
@@ -9,19 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from ssl_host.contracts.data import ImageSet, UnreadableImage
 from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, Features
 from ssl_host.contracts.logging import Run
-from ssl_host.errors import DataError
 from ssl_host.testing.component_checks import judge_reading, watched
 from ssl_host.testing.outcome import Fault, NotApplicable
 from ssl_host.testing.subject import Subject
 
 CLASSES = 4
-READ = 32
-"""Images of a split that are read."""
 
 
 # -- evaluators -----------------------------------------------------------------------------
@@ -153,116 +148,6 @@ def without_labels(subject: Subject) -> str:
     return ", ".join(_evaluate(subject, _bank(labels=False)).metrics) or "rankme"
 
 
-# -- data -----------------------------------------------------------------------------------
-
-
-def _opened(subject: Subject, split: str = "train") -> ImageSet | None:
-    source = subject.make()
-    try:
-        found: ImageSet | None = source.open(split)
-    except DataError as error:
-        raise NotApplicable(f"the data is not here: {error}") from None
-    if found is None and split == "train":
-        raise Fault(
-            "open('train') returned None",
-            "pretraining has nothing to look at",
-            "return an ImageSet; raise DataError with what to do where the data is missing",
-        )
-    return found
-
-
-def _some(images: ImageSet) -> dict[int, Tensor]:
-    chosen = torch.linspace(0, len(images) - 1, min(READ, len(images))).long().tolist()
-    found = {}
-    for i in dict.fromkeys(chosen):
-        try:
-            found[i] = images.read(i)
-        except UnreadableImage:
-            continue
-    return found
-
-
-def images_are_bytes(subject: Subject) -> str:
-    """Images are uint8 C H W with the source's channels, the same when read again."""
-    images = _opened(subject)
-    assert images is not None
-    channels = subject.make().channels
-    found = _some(images)
-    if not len(images) or not found:
-        raise Fault(
-            "there is no image",
-            "a run would end before its first step",
-            "raise DataError that says where images were looked for",
-        )
-    for i, image in found.items():
-        if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != channels:
-            raise Fault(
-                f"{images.name(i)} is {image.dtype} of shape {tuple(image.shape)}",
-                "stores keep bytes, and the engine takes them",
-                f"return uint8 of shape {channels} x H x W",
-            )
-        if not torch.equal(image, images.read(i)):
-            raise Fault(
-                f"{images.name(i)} is another image when read again",
-                "views would not be a function of the image's number",
-                "leave chance to augmentations",
-            )
-    return f"{len(images)} images, {channels} channels"
-
-
-def labels_fit(subject: Subject) -> str:
-    """Labels are int64 from 0, one an image, each with its class's name."""
-    images = _opened(subject)
-    assert images is not None
-    if images.labels is None:
-        if images.classes:
-            raise Fault(
-                "there are classes without labels",
-                "probes would be made for nothing",
-                "leave classes empty where there are no labels",
-            )
-        return "no labels"
-    labels = images.labels
-    top = int(labels.max()) if len(labels) else -1
-    fits = len(labels) == len(images) and labels.dtype == torch.int64 and int(labels.min()) >= 0
-    if not fits or top >= len(images.classes):
-        raise Fault(
-            f"{len(labels)} labels of {labels.dtype} up to {top} for {len(images)} images and "
-            f"{len(images.classes)} classes",
-            "probes are sized by the classes' names and indexed by labels",
-            "give int64 labels from 0 and as many names",
-        )
-    return f"{len(images.classes)} classes"
-
-
-def splits_are_apart(subject: Subject) -> str:
-    """No image of the test split is one of the training images."""
-    train, test = _opened(subject), _opened(subject, "test")
-    assert train is not None
-    if test is None:
-        return "no test split: the host cuts one"
-    seen = {train.read(i).numpy().tobytes() for i in _some_more(train)}
-    again = [test.name(i) for i, image in _some(test).items() if image.numpy().tobytes() in seen]
-    if again:
-        raise Fault(
-            f"{again[0]} of the test split is among the training images",
-            "figures would be measured on what was trained on",
-            "keep the splits apart",
-        )
-    return f"{len(test)} held out"
-
-
-def _some_more(images: ImageSet) -> list[int]:
-    found = []
-    for i in range(min(len(images), 2000)):
-        try:
-            images.read(i)
-        except UnreadableImage:
-            continue
-        found.append(i)
-    return found
-
-
 # -- loggers --------------------------------------------------------------------------------
 
 
@@ -292,13 +177,6 @@ def settings_read(subject: Subject) -> str:
     made = subject.make(settings)
     if subject.kind == "evaluator" and not made.needs_encoder:
         made.evaluate(_bank())
-    elif subject.kind == "data":
-        used = int(made.image_size)
-        try:
-            made.open("train")
-        except DataError as error:
-            raise NotApplicable(f"the data is not here: {error}") from None
-        assert used
     elif subject.kind == "logger":
         with tempfile.TemporaryDirectory() as folder:
             made.start(Run("name", Path(folder), 0, {}))

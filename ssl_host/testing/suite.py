@@ -13,6 +13,7 @@ from ssl_host.errors import SslHostError, UserError
 from ssl_host.testing import (
     augmentation_checks,
     component_checks,
+    data_checks,
     measuring_checks,
     method_checks,
     method_state,
@@ -90,10 +91,10 @@ _OF_KIND: dict[str, tuple[Check, ...]] = {
         measuring_checks.without_labels,
     ),
     "data": (
-        measuring_checks.settings_read,
-        measuring_checks.images_are_bytes,
-        measuring_checks.labels_fit,
-        measuring_checks.splits_are_apart,
+        data_checks.settings_read,
+        data_checks.images_are_bytes,
+        data_checks.labels_fit,
+        data_checks.splits_are_apart,
     ),
     "logger": (measuring_checks.settings_read, measuring_checks.keeps_a_record),
 }

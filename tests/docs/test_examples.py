@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("**/*.ini"))
+# Those of example plugins are run by the tests of the plugins, which have to be installed first.
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.ini"))
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda p: p.stem)

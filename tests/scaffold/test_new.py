@@ -14,6 +14,7 @@ from ssl_host.scaffold.new import SUMMARIES, plan, write
 from tests.wheels import install
 
 BIN = Path(sys.executable).parent
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ssl-plugin-vicreg"
 LONG = "a-name-that-is-as-long-as-anybody-would-want-it"
 # Names whose class would hide what it inherits from or uses, or is no class's name at all.
 ODD = [("loss", "loss"), ("tensor", "backbone"), ("none", "head"), ("2views", "augmentation")]
@@ -79,7 +80,6 @@ def test_every_kind_passes_its_own_tests(installed, tmp_path):
     arguments = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", os.devnull]
     done = python(["-m", "pytest", *arguments, "--rootdir", "/", *others], env, tmp_path)
     assert done.returncode == 0, done.stdout
-    assert "skipped" not in done.stdout
 
 
 def test_the_new_method_passes_its_tests_and_learns(installed, tmp_path):
@@ -112,18 +112,14 @@ def test_ruff_finds_nothing(made):
 
 def test_mypy_finds_nothing(made, tmp_path):
     """In one go, by the settings of one: those of all are the same but for the folder's name."""
+    packages = [folder / new.module for new, folder in made] + [EXAMPLE / "ssl_plugin_vicreg"]
     settings = set()
-    for new, folder in made:
-        text = (folder / "pyproject.toml").read_text("utf-8").partition("[tool.mypy]")[2]
-        settings.add(text.replace(new.module, "MODULE"))
+    for package in packages:
+        project = (package.parent / "pyproject.toml").read_text("utf-8")
+        settings.add(project.partition("[tool.mypy]")[2].replace(package.name, "MODULE"))
     assert settings == {'\nstrict = true\nfiles = ["MODULE"]\nplugins = ["pydantic.mypy"]\n'}
-    config = made[0][1] / "pyproject.toml"
-    packages = [str(folder / new.module) for new, folder in made]
-    done = python(
-        ["-m", "mypy", "--config-file", str(config), "--cache-dir", str(tmp_path), *packages],
-        {},
-        tmp_path,
-    )
+    arguments = ["--config-file", packages[0].parent / "pyproject.toml", "--cache-dir", tmp_path]
+    done = python(["-m", "mypy", *map(str, arguments + packages)], {}, tmp_path)
     assert done.returncode == 0, done.stdout
 
 
@@ -136,9 +132,12 @@ def test_a_class_hides_nothing_that_its_file_uses(made):
     assert "class XMethod(Method):" in found["x_method"].read_text("utf-8")
 
 
-def test_the_wheel_holds_the_package_alone(tmp_path):
+def test_the_wheel_is_ready_for_an_index_and_holds_the_package_alone(tmp_path):
     _, folder = make("trial", "loss", tmp_path)
     install(folder, tmp_path / "site")
+    wheel = tmp_path / "site" / "ssl_plugin_trial-0.1.0-py3-none-any.whl"
+    done = python(["-m", "twine", "check", "--strict", str(wheel)], {}, tmp_path)
+    assert done.returncode == 0, done.stdout
     found = {p.relative_to(tmp_path / "site").as_posix() for p in (tmp_path / "site").rglob("*.py")}
     assert found == {"ssl_plugin_trial/__init__.py", "ssl_plugin_trial/loss.py"}
     assert (tmp_path / "site" / "ssl_plugin_trial" / "py.typed").exists()
@@ -157,7 +156,7 @@ written to {dir}ssl-plugin-my-idea:
   tests/test_my_idea.py
 
 next:
-  pip install -e {dot}ssl-plugin-my-idea --group {dir}ssl-plugin-my-idea/pyproject.toml:test
+  pip install -e {dot}ssl-plugin-my-idea pytest
   pytest {dir}ssl-plugin-my-idea
   ssl-host component show method my_idea
   ssl-host run {dir}ssl-plugin-my-idea/config.ini
@@ -173,6 +172,13 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(ssl_host, tmp_path):
     assert "is called" in first
     assert elsewhere.stdout == rest.format(dir="some/place/", dot="./some/place/")
     assert (tmp_path / "some/place/ssl-plugin-my-idea/config.ini").exists()
+
+
+def test_other_kinds_need_a_method_to_work_with(ssl_host, tmp_path):
+    done = ssl_host("plugin", "new", "mine", "--kind", "loss")
+    assert "  pip install -e ./ssl-plugin-mine pytest ssl-plugin-simclr\n" in done.stdout
+    project = (tmp_path / "ssl-plugin-mine" / "pyproject.toml").read_text("utf-8")
+    assert '    "ssl-plugin-simclr>=0.1,<1", # the method of config.ini\n' in project
 
 
 def test_the_command_refuses_in_one_line(ssl_host, tmp_path):

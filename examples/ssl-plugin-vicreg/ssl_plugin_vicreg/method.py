@@ -1,0 +1,44 @@
+"""VICReg."""
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+from ssl_host import Batch, Head, Loss, Method, Settings, StepOutput, gather
+from torch import Tensor
+from torch.nn.functional import mse_loss, relu
+
+
+class VICRegLoss(Loss):
+    """Of z1 and z2: Bardes et al., arXiv:2105.04906, eq. 6; the hinge halved as in their code."""
+
+    class Config(Settings):
+        invariance: float = Field(25.0, ge=0, le=1e4, description="weight of the views' distance")
+        variance: float = Field(25.0, ge=0, le=1e4, description="weight of the hinge at σ = 1")
+        covariance: float = Field(1.0, ge=0, le=1e4, description="weight of the off-diagonal")
+
+    def forward(self, *embeddings: Tensor) -> Tensor:
+        z1, z2 = embeddings
+        loss: Tensor = self.config.invariance * mse_loss(z1, z2)
+        for z in map(gather, embeddings):  # statistics are those of all processes' images
+            hinge = relu(1 - (z.var(dim=0) + 1e-4).sqrt()).mean() / 2
+            off_diagonal = z.T.cov().fill_diagonal_(0).square().sum() / z.shape[1]
+            loss = loss + self.config.variance * hinge + self.config.covariance * off_diagonal
+        return loss
+
+
+class VICReg(Method):
+    """VICReg. Bardes et al., ICLR 2022, arXiv:2105.04906, with the recipe of the authors' code."""
+
+    heads: ClassVar[dict[str, str]] = {"projector": "backbone"}
+    defaults: ClassVar[dict[str, dict[str, Any]]] = {
+        "augmentation": {"name": "byol"},
+        "head.projector": {"name": "mlp", "hidden_dim": 8192, "output_dim": 8192, "num_layers": 3},
+        "loss": {"name": "vicreg"},
+        "optimizer": {"name": "lars", "base_lr": 0.2, "weight_decay": 1e-6},
+        "scheduler": {"name": "warmup_cosine", "warmup_epochs": 10, "min_factor": 0.001},
+    }
+    projector: Head
+
+    def step(self, batch: Batch) -> StepOutput:
+        h1, h2 = map(self.backbone, batch.views)
+        return StepOutput(self.loss(self.projector(h1), self.projector(h2)), features=h1)

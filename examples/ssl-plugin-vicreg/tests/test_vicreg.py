@@ -1,0 +1,29 @@
+"""The host's conformance checks, and a case that can be computed by hand."""
+
+import pytest
+import ssl_host
+import torch
+from ssl_host.testing import conformance
+
+# The paper's weights over 25: the same loss, at the scale of other methods' losses, for which the
+# checks' learning rate is made.
+UNIT = {"invariance": 1.0, "variance": 1.0, "covariance": 0.04}
+
+test_conforms = conformance("method", "vicreg", loss=UNIT)
+test_the_loss_conforms = conformance("loss", "vicreg")
+
+
+def test_the_three_terms_by_hand():
+    """Columns ±1 and ±3 that go together: variances 4/3 and 12, covariance 4, of four rows."""
+    a = torch.tensor([1.0, -1.0, 1.0, -1.0])
+    z1 = torch.stack([a, 3 * a], dim=1).double()
+    z2 = z1 + 0.5  # another mean changes the invariance alone
+    loss = ssl_host.build("loss", "vicreg")
+    expected = 25 * 0.25 + 0 + 2 * (2 * 4**2) / 2
+    assert float(loss(z1, z2)) == pytest.approx(expected)
+
+
+def test_what_has_collapsed_costs_the_whole_hinge():
+    loss = ssl_host.build("loss", "vicreg", variance=2.0)
+    same = torch.ones(6, 3)
+    assert float(loss(same, same)) == pytest.approx(2.0 * (1 - 1e-4**0.5))

@@ -1,0 +1,1 @@
+"""A new plugin's package, made from templates: what ``ssl-host plugin new`` writes."""
