@@ -159,7 +159,7 @@ def test_the_augmented_form_sees_new_crops_in_every_epoch_and_tests_on_none():
         augment=augment,
     )
     probe = ssl_host.build(
-        "evaluator", "linear", mode="augmented", epochs=4, learning_rates=(0.05,), batch_size=30
+        "evaluator", "linear", mode="augmented", epochs=4, learning_rates=(0.5,), batch_size=30
     )
     assert probe.evaluate(b).metrics["top1"] > 0.9
     assert [epoch for epoch, _ in seen] == [0, 0, 1, 1, 2, 2, 3, 3]

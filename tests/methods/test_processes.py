@@ -74,14 +74,21 @@ def moco(permutations):
 def test_moco_on_two_processes_equals_one_with_split_batch_norm(monkeypatch):
     """Per-process statistics are those of bn_splits = 2 under the same permutation.
 
-    Seen to fail with synchronised batch norm.
+    Seen to fail with synchronised batch norm, and without the shuffling.
     """
     import ssl_plugin_mocov2.method as module
 
     seeds = {step: step + 100 for step in range(STEPS)}
     original = module.shuffle_keys
-    monkeypatch.setattr(module, "shuffle_keys", lambda x, seed: original(x, seeds[seed]))
+    shuffled = []
+
+    def noted(images, seed):
+        shuffled.append(seed)
+        return original(images, seeds[seed])
+
+    monkeypatch.setattr(module, "shuffle_keys", noted)
     expected_gradients, expected = steps("mocov2", 0, 1, bn_splits=2)
+    assert shuffled == list(seeds)
     for found_gradients, found in together(moco, seeds):
         for a, b in zip(found_gradients, expected_gradients, strict=True):
             assert close(a, b)

@@ -30,7 +30,8 @@ class _Heads(nn.Module):
     def __init__(self, count: int, dim: int, classes: int, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        start = torch.randn(classes, dim, generator=generator) * 0.01
+        # LAMB's steps are relative to the weights' norm: it has to be that of a usual layer.
+        start = torch.randn(classes, dim, generator=generator) / dim**0.5
         # A tensor a head: LAMB's trust ratio is then each head's own.
         self.weights = nn.ParameterList([start.clone() for _ in range(count)])
         self.biases = nn.ParameterList([torch.zeros(classes) for _ in range(count)])
@@ -83,7 +84,7 @@ class LinearProbe(Evaluator):
         batch_size: int = Field(256, ge=1, le=1_000_000, description="images a step")
         optimizer: Literal["lamb", "sgd"] = Field("lamb", description="sgd has momentum 0.9")
         learning_rates: tuple[Annotated[float, Field(gt=0, le=1000)], ...] = Field(
-            (0.001, 0.003, 0.01, 0.03), min_length=1, max_length=64, description="rates to try"
+            (0.003, 0.01, 0.03, 0.1), min_length=1, max_length=64, description="rates to try"
         )
         weight_decay: float = Field(0.0, ge=0, le=10, description="weight decay")
         label_fraction: float = Field(
@@ -176,15 +177,19 @@ class LinearProbe(Evaluator):
         return heads
 
     def _optimizer(self, heads: _Heads, rates: tuple[float, ...]) -> torch.optim.Optimizer:
-        groups = [
-            {"params": [heads.weights[i], heads.biases[i]], "lr": rate, "peak": rate}
-            for i, rate in enumerate(rates)
-        ]
         decay = self.config.weight_decay
+        groups = [
+            {"params": [part], "lr": rate, "peak": rate, "weight_decay": wd, "always_adapt": adapt}
+            for i, rate in enumerate(rates)
+            for part, wd, adapt in ((heads.weights[i], decay, True), (heads.biases[i], 0.0, False))
+        ]
         if self.config.optimizer == "sgd":
-            return torch.optim.SGD(groups, lr=1.0, momentum=0.9, weight_decay=decay)
-        # max_grad_norm would clip all heads by their common norm
-        return Lamb(groups, weight_decay=decay, max_grad_norm=None)
+            for group in groups:
+                del group["always_adapt"]
+            return torch.optim.SGD(groups, lr=1.0, momentum=0.9)
+        # timm leaves the trust ratio, which LAMB is named for, off where nothing decays; and
+        # max_grad_norm would clip all heads by their common norm.
+        return Lamb(groups, max_grad_norm=None)
 
 
 def _run_test(tester: _Tester, loader: DataLoader[Any]) -> None:

@@ -1,0 +1,6 @@
+"""The host's own checks of a method, one case each."""
+
+from ssl_host.testing import conformance
+
+test_conforms = conformance("method", "barlowtwins")
+test_the_loss_conforms = conformance("loss", "barlow_twins")

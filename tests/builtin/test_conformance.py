@@ -1,0 +1,21 @@
+"""The built-in components keep the contract that everybody's do."""
+
+import pytest
+
+from ssl_host.testing import Subject
+from ssl_host.testing.suite import checks_of, run_check
+
+LEFT_OUT = {"data": {"stl10", "imagenet", "cifar10", "cifar100", "imagefolder"}}
+KINDS = ["augmentation", "backbone", "head", "loss", "optimizer", "scheduler"]
+KINDS += ["evaluator", "data", "logger"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_built_in_component_conforms(kind, catalog):
+    """Data that has to be downloaded is left out: its sources are tested on files of their form."""
+    names = {e.name for e in catalog.entries(kind) if e.origin.plugin == "builtin"}
+    assert names
+    for name in sorted(names - LEFT_OUT.get(kind, set())):
+        for check in checks_of(kind):
+            outcome = run_check(Subject(kind, name), check)
+            assert outcome.state != "failed", str(outcome)

@@ -1,0 +1,176 @@
+"""The linear and the fine-tuning protocol against plain loops, and what a fraction of labels is.
+
+Seen to fail with the cosine taken out, the global clipping of LAMB left on, the fraction ignored,
+top-5 taken for top-1 and the backbone frozen in fine-tuning; and once by itself: without decay
+timm's LAMB is Adam, and the probe had no trust ratio.
+"""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from timm.optim.lamb import Lamb
+from torch import nn
+from torch.nn import functional
+
+import ssl_host
+from ssl_host import FeatureBank, Features
+from ssl_host.builtin.evaluators.subsets import labelled_fraction
+
+CLASSES, DIM = 7, 10
+
+
+def bank(noise=1.0, train=140):
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(CLASSES, DIM, generator=generator)
+    y, yt = torch.arange(train) % CLASSES, torch.arange(70) % CLASSES
+    x = centres[y] + noise * torch.randn(train, DIM, generator=generator)
+    xt = centres[yt] + noise * torch.randn(70, DIM, generator=generator)
+    return FeatureBank(Features(x, y), Features(xt, yt), CLASSES, seed=3)
+
+
+def plain_probe(b, rows, optimizer_of, epochs, batch_size):
+    """One head on standardised features, its rate a half cosine from 1 to 0."""
+    x = (b.train.x - b.train.x.mean(0)) / b.train.x.std(0)
+    weight = nn.Parameter(torch.full((CLASSES, DIM), 0.1))
+    bias = nn.Parameter(torch.zeros(CLASSES))
+    optimizer, rate = optimizer_of([weight, bias])
+    order = torch.Generator().manual_seed(b.seed)
+    total, step = -(-len(rows) // batch_size) * epochs, 0
+    for _ in range(epochs):
+        for part in rows[torch.randperm(len(rows), generator=order)].split(batch_size):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / total))
+            loss = functional.cross_entropy(x[part] @ weight.T + bias, b.train.y[part])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+    return weight.detach(), bias.detach()
+
+
+@pytest.mark.parametrize("fraction", [1.0, 0.2])
+@pytest.mark.parametrize("name", ["sgd", "lamb"])
+def test_the_linear_probe_is_a_plain_loop(name, fraction, monkeypatch):
+    b, rate = bank(), 0.3
+
+    def optimizer_of(parameters):
+        if name == "sgd":
+            return torch.optim.SGD(parameters, lr=rate, momentum=0.9), rate
+        weight, bias = parameters
+        groups = [{"params": [weight], "always_adapt": True}, {"params": [bias]}]
+        return Lamb(groups, lr=rate, weight_decay=0.0, max_grad_norm=None), rate
+
+    from ssl_host.builtin.evaluators import linear
+
+    def known(self, *arguments):
+        original(self, *arguments)
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, 0.1 if parameter.ndim > 1 else 0.0)
+
+    original = linear._Heads.__init__
+    monkeypatch.setattr(linear._Heads, "__init__", known)
+    probe = ssl_host.build(
+        "evaluator",
+        "linear",
+        optimizer=name,
+        learning_rates=[rate],
+        epochs=5,
+        batch_size=32,
+        label_fraction=fraction,
+    )
+    rows = labelled_fraction(b.train.y, fraction)
+    assert len(rows) == round(140 * fraction)
+    weight, bias = plain_probe(b, rows, optimizer_of, 5, 32)
+    std = b.train.x.std(0)
+    found = probe.evaluate(b).artifacts["linear"]
+    assert torch.allclose(found["weight"], weight / std, atol=1e-4)
+    assert torch.allclose(found["bias"], bias - (weight / std) @ b.train.x.mean(0), atol=1e-4)
+
+
+def test_a_rate_that_explodes_leaves_the_others_of_a_sweep_alone():
+    """Heads share batches, and nothing else: a common clipping would couple them."""
+    b = bank()
+    settings = {"epochs": 3, "batch_size": 32}
+    alone = ssl_host.build("evaluator", "linear", learning_rates=[0.05], **settings)
+    wild = ssl_host.build("evaluator", "linear", learning_rates=[0.05, 50.0], **settings)
+    rows = torch.arange(140)
+    take = lambda part, epoch: b.train.x[part]  # noqa: E731
+    one = alone._train(take, rows, (0.05,), b).weights[0]
+    two = wild._train(take, rows, (0.05, 50.0), b).weights[0]
+    assert torch.allclose(one, two, atol=1e-5)
+
+
+def test_top5_counts_the_first_five():
+    metrics = ssl_host.build("evaluator", "linear", epochs=3).evaluate(bank(noise=4.0)).metrics
+    assert metrics["top1"] < metrics["top5"] <= 1
+
+
+class Pixels(nn.Module):
+    """A backbone that says nothing until it is trained: all weights are 0 but a little."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(16, DIM)
+        nn.init.normal_(self.layer.weight, std=0.01)
+
+    def forward(self, images):
+        return self.layer(images.flatten(1)).tanh()
+
+
+def image_bank(flipped=()):
+    generator = torch.Generator().manual_seed(1)
+    y = torch.arange(140) % CLASSES
+    centres = torch.randint(0, 256, (CLASSES, 1, 4, 4), generator=generator)
+    images = (centres[y] + torch.randint(-20, 20, (140, 1, 4, 4), generator=generator)).clamp(
+        0, 255
+    )
+    labels = y.clone()
+    labels[list(flipped)] = (labels[list(flipped)] + 3) % CLASSES
+    features = Features(torch.zeros(140, DIM), labels)
+    made = []
+
+    def encoder():
+        made.append(Pixels())
+        return made[-1]
+
+    b = replace(
+        bank(),
+        train=features,
+        test=Features(torch.zeros(140, DIM), y),
+        encoder=encoder,
+        train_images=images.to(torch.uint8),
+        test_images=images.to(torch.uint8),
+        prepare=lambda x: x.float() / 128 - 1,
+        augment=lambda x, index, epoch: x.float() / 128 - 1,
+    )
+    return b, made
+
+
+def test_fine_tuning_trains_the_backbone_too():
+    b, made = image_bank()
+    metrics = ssl_host.build("evaluator", "finetune", epochs=40, lr=0.2).evaluate(b).metrics
+    assert metrics["top1"] > 0.95
+    moved = (made[0].layer.weight - Pixels().layer.weight).detach().abs().max()
+    assert float(moved) > 0.01
+
+
+def test_fine_tuning_on_a_fraction_sees_no_other_labels():
+    """All labels outside of the fraction are wrong: had they been used, it would show."""
+    rows = set(labelled_fraction(torch.arange(140) % CLASSES, 0.2).tolist())
+    wrong = [i for i in range(140) if i not in rows]
+    b, _ = image_bank(flipped=wrong)
+    right = torch.arange(140) % CLASSES
+    whole = replace(b, train=Features(b.train.x, b.train.y))
+    tuned = ssl_host.build("evaluator", "finetune", epochs=100, lr=0.2, label_fraction=0.2)
+    # The draw is by labels: give it the rows that the true labels would have drawn.
+    from ssl_host.builtin.evaluators import finetune
+
+    original = finetune.labelled_fraction
+    finetune.labelled_fraction = lambda labels, fraction: original(right, fraction)
+    try:
+        assert tuned.evaluate(whole).metrics["top1"] > 0.9
+    finally:
+        finetune.labelled_fraction = original
