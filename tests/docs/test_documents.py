@@ -20,7 +20,11 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 # What a reader runs for hours is run for seconds here; nothing else differs.
 SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
-SHORT = ("-o", "run.epochs=1", "-o", "evaluator.linear.epochs=1")
+SHORT = (
+    *("-o", "run.epochs=1", "-o", "evaluator.linear.epochs=1"),
+    # Two tests run side by side: more threads than cores are slower than one.
+    *("-o", "trainer.num_threads=1"),
+)
 
 
 def with_blocks():
