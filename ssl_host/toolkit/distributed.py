@@ -32,7 +32,8 @@ class _Gather(torch.autograd.Function):
         # Every process's loss depends on these rows. Their sum is the gradient of the sum of
         # the losses; data-parallel averaging turns it into that of their mean. Without the sum
         # the gradient is wrong by 1/world_size (lightly #1977).
-        total = gradients[0].contiguous()
+        # A copy: autograd may hand the same tensor to another gather, and this reduces in place.
+        total = gradients[0].contiguous().clone()
         dist.all_reduce(total)
         start = rank() * ctx.rows
         return total[start : start + ctx.rows]
