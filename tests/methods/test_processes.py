@@ -6,6 +6,7 @@ import torch.distributed as dist
 
 from ssl_host import Batch
 from ssl_host.testing import together
+from ssl_host.testing.processes import average_gradients
 from ssl_host.toolkit.batchnorm import synchronise_batchnorm
 from tests.methods.cases import METHODS, small, views
 from tests.processes import close
@@ -27,10 +28,7 @@ def steps(name, rank, world_size, **settings):
         out = method.step(Batch(share, torch.arange(COUNT).chunk(world_size)[rank]))
         optimizer.zero_grad()
         out.loss.backward()
-        for parameter in parameters:
-            if world_size > 1:
-                dist.all_reduce(parameter.grad)
-                parameter.grad /= world_size
+        average_gradients(parameters)
         kept.append(torch.cat([p.grad.flatten() for p in parameters]))
         optimizer.step()
         method.advance(out, step, STEPS)
