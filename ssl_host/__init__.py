@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ssl_host.toolkit.queue import FeatureQueue as FeatureQueue
     from ssl_host.toolkit.schedules import ConstantSchedule as ConstantSchedule
     from ssl_host.toolkit.schedules import CosineSchedule as CosineSchedule
+    from ssl_host.toolkit.tensor_files import read_tensors as read_tensors
 
 __version__ = "0.1.0"
 
@@ -97,6 +98,7 @@ _HOMES = {
     "gather_offset": "toolkit.distributed",
     "hookimpl": "hookspecs",
     "load_backbone": "api",
+    "read_tensors": "toolkit.tensor_files",
     "run": "api",
     "shuffle_keys": "toolkit.distributed",
     "unshuffle_keys": "toolkit.distributed",

@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ssl_host.catalog.catalog import Catalog
@@ -17,12 +13,14 @@ from ssl_host.compose import build_component
 from ssl_host.config.resolved import Resolved
 from ssl_host.contracts.parts import Backbone
 from ssl_host.errors import CheckpointError, UserError
+from ssl_host.toolkit.tensor_files import Tensors, read_tensors, write_tensors
 
 FORMAT = 1
-OLDER_PREFIXES = ("backbone.", "online_network.", "encoder.", "module.backbone.", "model.")
+OLDER_PREFIXES = (
+    *("backbone.", "online_network.", "encoder.", "module.backbone.", "model."),
+    *("feature_extractor.", "feature_extractor.backbone."),
+)
 """Under what names other projects' checkpoints keep the network."""
-
-Tensors = dict[str, Tensor]
 
 
 def save_backbone(
@@ -55,13 +53,6 @@ def save_backbone(
     }
     text = json.dumps(about, indent=2) + "\n"
     (folder / "backbone.json").write_text(text, encoding="utf-8")
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file beside and rename it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(save(dict(tensors)))
-    partial.replace(path)
 
 
 def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
@@ -123,33 +114,6 @@ def initialise(backbone: Backbone, path: Path) -> str:
     tensors = read_tensors(file)
     fill(backbone, tensors, file)
     return f"the backbone starts from {file} ({len(tensors)} tensors)"
-
-
-def read_tensors(file: Path) -> Tensors:
-    """All tensors of a file by name; of a checkpoint, those of the network.
-
-    Raises:
-        CheckpointError: when it is damaged or would have to run code to be read.
-    """
-    if file.suffix == ".safetensors":
-        try:
-            return load_file(file)
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{file} is damaged or no safetensors file: {error}") from None
-    try:
-        state: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises pickle's, zip's and its own errors
-        reason = str(error).splitlines()[0][:200]
-        raise CheckpointError(
-            f"{file} cannot be read as plain weights ({reason}); a pickle that holds more than "
-            "tensors could run any code and is not opened. Ask its maker for a safetensors file"
-        ) from None
-    for key in ("state_dict", "method", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    if not isinstance(state, Mapping):
-        raise CheckpointError(f"{file} holds a {type(state).__name__}, not weights by name")
-    return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
 
 
 def fill(backbone: Backbone, tensors: Tensors, file: Path) -> None:

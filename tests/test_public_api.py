@@ -51,6 +51,7 @@ PUBLIC = [
     "gather_offset",
     "hookimpl",
     "load_backbone",
+    "read_tensors",
     "run",
     "shuffle_keys",
     "unshuffle_keys",

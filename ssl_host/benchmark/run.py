@@ -12,7 +12,6 @@ from ssl_host.benchmark.suite import Suite
 from ssl_host.benchmark.table import Table, as_csv, as_html, as_json, make_table, markdown
 from ssl_host.compose import compose
 from ssl_host.train.folder import RunFolder
-from ssl_host.train.settle import settle
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def check_cells(suite: Suite) -> list[tuple[str, int]]:
     """
     found = []
     for cell in {tuple(cell.choice.values()): cell for cell in reversed(suite.cells)}.values():
-        method = compose(settle(cell.config)).method
+        method = compose(cell.config).method
         found.append((cell.name, sum(p.numel() for _, p in method.trainable_parameters())))
     return found[::-1]
 

@@ -15,6 +15,7 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import suggestion
 from ssl_host.config.explain import explain
 from ssl_host.config.host import SINGLE_KINDS
+from ssl_host.config.ini import read_text_of
 from ssl_host.config.layers import Layer, file_layer, option_layer
 from ssl_host.config.resolve import resolve
 from ssl_host.config.resolved import Resolved
@@ -81,6 +82,11 @@ class Suite:
     cells: tuple[Cell, ...]
     jobs: int
     published: Mapping[str, Mapping[str, Any]]
+
+
+def is_suite(path: Path) -> bool:
+    """Whether a file stands for many runs: it has a section ``[suite]``."""
+    return bool(re.search(r"(?m)^\[suite\]", read_text_of(path)))
 
 
 def read_suite(path: Path, options: Sequence[str], catalog: Catalog) -> Suite:

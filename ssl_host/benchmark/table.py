@@ -16,6 +16,7 @@ from ssl_host.report.page import render
 from ssl_host.report.summary import BASELINES, accuracies
 
 FIGURES = {
+    "epochs": "epochs",
     "online.top1": "online",
     "linear.top1": "linear top-1",
     "linear.top5": "linear top-5",
@@ -27,6 +28,9 @@ FIGURES = {
 }
 """The columns, by metric."""
 
+SETTING = ("epochs",)
+"""What was set, not measured: told as it stands."""
+
 WEIGHTS = ("backbone.safetensors", "linear.safetensors")
 
 
@@ -37,13 +41,17 @@ class Figure:
     Attributes:
         spread: standard deviation over the seeds, where there are several.
         learned: whether every seed is above its three baselines; None where there are none.
+        exact: whether it is told as it stands, a setting's value.
     """
 
     value: float
     spread: float | None = None
     learned: bool | None = None
+    exact: bool = False
 
     def __str__(self) -> str:
+        if self.exact and not self.spread:
+            return f"{self.value:g}"
         digits = 1 if self.value < 1000 else 0
         spread = "" if self.spread is None else f" ± {self.spread:.{digits}f}"
         mark = " ↓" if self.learned is False else ""
@@ -113,7 +121,7 @@ def _run_row(suite: Suite, label: tuple[str, ...], cells: Sequence[Finished]) ->
     for name in FIGURES:
         values = [v for done in found if (v := _value(done, name)) is not None]
         if values:
-            figures[name] = _figure(values, _scale(name), _learned(found, name))
+            figures[name] = _figure(name, values, _learned(found, name))
     lost = [str(done.cell.seed) for done in cells if done.results is None]
     links = tuple(
         (str(done.cell.seed), f"{done.cell.name}/{file}")
@@ -142,7 +150,7 @@ def _baseline_rows(
                     if value is not None:
                         by_seed.setdefault(done.cell.seed, []).append(value)
                 if by_seed:
-                    figures[name] = _figure([fmean(v) for v in by_seed.values()], _scale(name))
+                    figures[name] = _figure(name, [fmean(v) for v in by_seed.values()])
             if figures:
                 yield TableRow((called, *rest), "baseline", figures)
 
@@ -157,9 +165,10 @@ def _scale(name: str) -> float:
     return 100.0 if name.rsplit(".", 1)[-1].startswith("top") else 1.0
 
 
-def _figure(values: Sequence[float], scale: float, learned: bool | None = None) -> Figure:
+def _figure(name: str, values: Sequence[float], learned: bool | None = None) -> Figure:
+    scale = _scale(name)
     spread = scale * stdev(values) if len(values) > 1 else None
-    return Figure(scale * fmean(values), spread, learned)
+    return Figure(scale * fmean(values), spread, learned, name in SETTING)
 
 
 def _learned(found: Sequence[Finished], name: str) -> bool | None:

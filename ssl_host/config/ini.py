@@ -11,6 +11,7 @@ from ssl_host.config.values import Key, Origin, Value
 from ssl_host.errors import ConfigError, Problem
 
 _COMMENT = re.compile(r"(^|\s)[#;].*$")
+_LOOKS_LIKE_SECTION = re.compile(r"^\[[A-Za-z_][\w.]*$")
 _LOOKS_LIKE_KEY = re.compile(r"^[A-Za-z_][\w.]*\s*=")
 
 
@@ -31,7 +32,7 @@ def read_text_of(path: Path) -> str:
         ConfigError: when it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors write a mark at the start
     except FileNotFoundError:
         raise ConfigError([Problem(str(path), "no such file")]) from None
     except IsADirectoryError:
@@ -43,21 +44,29 @@ def read_text_of(path: Path) -> str:
         raise ConfigError([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
 
 
-def parse_ini(text: str, path: str, layer: str) -> tuple[dict[Key, Value], dict[str, int]]:
-    """As :func:`read_ini`, of a text; ``path`` is for messages."""
+def parse_ini(
+    text: str, path: str, layer: str, top: str | None = None
+) -> tuple[dict[Key, Value], dict[str, int]]:
+    """As :func:`read_ini`, of a text; ``path`` is for messages.
+
+    Args:
+        top: section of the keys that stand before the first one; without it they are an error.
+    """
+    above = 0 if top is None else 1
     try:
-        parsed = IniConfig(path, data=text)
+        parsed = IniConfig(path, data=text if top is None else f"[{top}]\n{text}")
     except ParseError as error:
-        where = f"{path}:{error.lineno + 1}"
+        line = error.lineno - above
         given = [*text.splitlines(), ""]
-        raise ConfigError([Problem(where, _explain(error.msg, given[error.lineno]))]) from None
+        problem = Problem(f"{path}:{line + 1}", _explain(error.msg, given[line]))
+        raise ConfigError([problem]) from None
     values: dict[Key, Value] = {}
     lines: dict[str, int] = {}
     problems = []
     for name, section in parsed.sections.items():
-        lines[name] = parsed.lineof(name) or 0
+        lines[name] = (parsed.lineof(name) or above) - above
         for key, raw in section.items():
-            line = parsed.lineof(name, key) or 0
+            line = (parsed.lineof(name, key) or above) - above
             first, *others = [_COMMENT.sub("", part).strip() for part in raw.split("\n")]
             swallowed = next((part for part in others if _LOOKS_LIKE_KEY.match(part)), None)
             if swallowed is not None:
@@ -68,6 +77,12 @@ def parse_ini(text: str, path: str, layer: str) -> tuple[dict[Key, Value], dict[
                         "part of its value; remove the indentation",
                     )
                 )
+                continue
+            unclosed = next((part for part in others if _LOOKS_LIKE_SECTION.match(part)), None)
+            if unclosed is not None:
+                below = [part.strip() for part in text.splitlines()[line:]]
+                where = f"{path}:{line + 1 + below.index(unclosed)}"
+                problems.append(Problem(where, _explain("", unclosed)))
                 continue
             joined = " ".join([first, *others]).strip()
             values[name, key] = Value(joined, Origin(layer, path, line), is_text=True)

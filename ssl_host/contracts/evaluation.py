@@ -88,7 +88,7 @@ class Evaluator(Component):
     """Whether it needs a held-out split."""
     needs_encoder: ClassVar[bool] = False
     """Whether it trains the network itself; such an evaluator has no pixel baselines."""
-    has_baselines: ClassVar[bool] = True
+    has_baselines: bool = True
     """Whether the host measures the baselines too and puts them beside the figures."""
 
     def __init__(self, config: Settings) -> None:

@@ -85,7 +85,7 @@ def _open(source: DataSource, holdout: float) -> Splits:
         return Splits(train, probe, None, (note,))
     note = (
         f"the data have no test split: {len(held)} of {len(probe)} images were held out, by class, "
-        "and neither pretraining nor any probe sees them"
+        "and neither the pretraining nor any probe of this run sees them"
     )
     part = Subset(probe, kept)
     return Splits(part if probe is train else train, part, Subset(probe, held), (note,))

@@ -19,9 +19,10 @@ from ssl_host.errors import RunFolderError
 from ssl_host.pipeline.run import Outcome, evaluate_network
 from ssl_host.report.page import write_page
 from ssl_host.report.pictures import draw_pictures
+from ssl_host.toolkit.tensor_files import read_tensors, write_tensors
 from ssl_host.train.folder import RunFolder
 from ssl_host.train.settle import settle
-from ssl_host.weights import fill, read_tensors, write_tensors
+from ssl_host.weights import fill
 
 
 def evaluate_again(

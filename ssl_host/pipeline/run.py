@@ -19,6 +19,7 @@ from rich.console import Console
 from ssl_host.catalog.blame import blamed
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import Experiment, compose, compose_method
+from ssl_host.config.ini import parse_ini, read_text_of
 from ssl_host.config.resolved import Resolved
 from ssl_host.contracts.logging import Logger, Run
 from ssl_host.contracts.method import Method
@@ -27,10 +28,11 @@ from ssl_host.evaluate.measure import Measurement, measure
 from ssl_host.pipeline.environment import describe
 from ssl_host.report.page import write_page
 from ssl_host.report.pictures import draw_pictures
+from ssl_host.toolkit.tensor_files import write_tensors
 from ssl_host.train.fit import Training, fit, is_first_process
 from ssl_host.train.folder import RunFolder, move_aside
 from ssl_host.train.settle import settle
-from ssl_host.weights import initialise, save_backbone, write_tensors
+from ssl_host.weights import initialise, save_backbone
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class _Run:
         experiment = compose(self.config)
         images = open_images(experiment.source, experiment.views, self.config.loader, self._packing)
         self.notes += images.notes
-        self._start_from(experiment.method)
+        self._start_from(experiment.method, images)
         self._tell_plan(experiment, images)
         finished: Mapping[str, Any] | None = None
         try:
@@ -118,11 +120,16 @@ class _Run:
         if done == total or done % 1000 == 0:
             self.console.print(f"decoding {what}: {done} of {total}", highlight=False)
 
-    def _start_from(self, method: Method) -> None:
+    def _start_from(self, method: Method, images: Images) -> None:
         path = self.config.run.init_from
         if path is None:
             return
         self.notes.append(initialise(method.backbone, path))
+        if images.test is not None and not _same_images(path, self.config):
+            self.notes.append(
+                "the weights it starts from were trained elsewhere: whether on the held-out "
+                "images too is not known, and then the figures would be too high"
+            )
         for name in method.momentum:
             source, target = getattr(method, name), getattr(method, f"momentum_{name}")
             target.load_state_dict(source.state_dict())
@@ -224,6 +231,20 @@ class _Run:
 
     def _say(self, what: str) -> None:
         self.console.print(f"measuring: {what}", highlight=False, style="dim")
+
+
+def _same_images(path: Path, config: Resolved) -> bool:
+    """Whether weights are those of a run of ours with the same images held out."""
+    stored = (path if path.is_dir() else path.parent) / "config.ini"
+    if not stored.exists():
+        return False
+    texts = ((read_text_of(stored), str(stored)), (config.to_ini(), "config.ini"))
+    theirs, ours = (parse_ini(text, name, "file")[0] for text, name in texts)
+    return all(
+        theirs[key].raw == ours[key].raw
+        for key in theirs.keys() & ours.keys()
+        if key == ("loader", "holdout") or (key[0] == "data" and key[1] != "image_size")
+    )
 
 
 def evaluate_network(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -49,7 +50,7 @@ class PretrainModule(pl.LightningModule):
         self.last_logs: dict[str, Tensor | float] = {}
         self.last_features: Tensor | None = None
         self.channels_last = config.trainer.channels_last is True
-        self._out: StepOutput | None = None
+        self._parts: list[StepOutput] = []
         self._dropout_seed = _stable_seed(self.seed, plan.rank)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -75,7 +76,7 @@ class PretrainModule(pl.LightningModule):
         except Exception as error:
             raise PluginError(self._fault(batch, error)) from error
         self._check(out, raw)
-        self._out = out
+        self._parts.append(out)
         self.last_loss, self.last_logs = out.loss.detach(), dict(out.logs)
         self.last_features = out.features
         if self.probe is not None and out.features is not None and raw.labels is not None:
@@ -164,9 +165,8 @@ class PretrainModule(pl.LightningModule):
             self.plan.steps,
         )
         optimizer.step(closure=optimizer_closure)
-        assert self._out is not None
-        self.method.advance(self._out, self.step, self.total_steps, self.epoch)
-        self._out = None
+        self.method.advance(_joined(self._parts), self.step, self.total_steps, self.epoch)
+        self._parts = []
         self.step += 1
         self.step_in_epoch += 1
 
@@ -174,6 +174,14 @@ class PretrainModule(pl.LightningModule):
         self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer
     ) -> None:
         optimizer.zero_grad(set_to_none=True)
+
+
+def _joined(parts: list[StepOutput]) -> StepOutput:
+    """The outputs of a step's accumulated parts: the last one, with what all of them enqueue."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = {name: torch.cat([part.enqueue[name] for part in parts]) for name in parts[-1].enqueue}
+    return replace(parts[-1], enqueue=rows)
 
 
 def _stable_seed(seed: int, rank: int) -> int:

@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from timm.optim.lamb import Lamb
 from torch import nn
 from torch.nn import functional
 
 import ssl_host
-from ssl_host import FeatureBank, Features
+from ssl_host import FeatureBank, Features, UserError
 from ssl_host.builtin.evaluators.subsets import labelled_fraction
 
 CLASSES, DIM = 7, 10
@@ -174,3 +175,28 @@ def test_fine_tuning_on_a_fraction_sees_no_other_labels():
         assert tuned.evaluate(whole).metrics["top1"] > 0.9
     finally:
         finetune.labelled_fraction = original
+
+
+def test_a_given_classifier_is_tested_and_not_trained(tmp_path):
+    """The older project's only_eval: the saved weights' figure, whatever the layer's name."""
+    b = bank()
+    trained = ssl_host.build("evaluator", "linear", epochs=5).evaluate(b)
+    layer = trained.artifacts["linear"]
+    save_file(dict(layer), tmp_path / "linear.safetensors")
+    beside = {"backbone.fc.weight": torch.zeros(CLASSES, 99), "backbone.fc.bias": layer["bias"]}
+    older = {"clf.weight": layer["weight"], "clf.bias": layer["bias"], **beside}
+    torch.save({"state_dict": older}, tmp_path / "old.ckpt")
+    for given in (tmp_path, tmp_path / "old.ckpt"):
+        evaluator = ssl_host.build("evaluator", "linear", weights=given)
+        found = evaluator.evaluate(b)
+        assert found.metrics == {k: trained.metrics[k] for k in ("top1", "top5")}
+        assert not evaluator.has_baselines
+        assert "given, not trained here" in found.notes[0]
+    wrong = {"a.weight": layer["weight"], "a.bias": layer["bias"], **older}
+    torch.save(wrong, tmp_path / "two.ckpt")
+    torch.save(beside, tmp_path / "none.ckpt")
+    for name, told in (("two", r"there is a\., clf\."), ("none", "there is none")):
+        with pytest.raises(UserError, match=told):
+            ssl_host.build("evaluator", "linear", weights=tmp_path / f"{name}.ckpt").evaluate(b)
+    with pytest.raises(UserError, match="no such file"):
+        ssl_host.build("evaluator", "linear", weights=tmp_path / "nothing").evaluate(b)

@@ -269,6 +269,10 @@ CASES: dict[str, tuple[str, str]] = {
         ("[run\nepochs = 3\n"),
         ("{file}:1: '[run' lacks its closing ]"),
     ),
+    "unclosed_section_after_a_key": (
+        ("[run]\nepochs = 3\n\n# next\n[method\nname = simclr\n"),
+        ("{file}:5: '[method' lacks its closing ]"),
+    ),
     "slash_in_name": (
         ("[run]\nname = ../other\n\n[method]\nname = simclr\n"),
         (

@@ -76,6 +76,8 @@ def test_a_pretraining_file_means_what_it_meant(catalog, tmp_path):
         ("mocov2", "mocov2", "queue_size = 100@int", "method", "queue_size", 100),
         ("barlowtwin", "barlowtwins", "lamb = 0.01@float", "loss", "lambda_", 0.01),
         ("barlowtwin", "barlowtwins", "scale_loss = 0.1@float", "loss", "scale", 0.1),
+        # The scale stood for what a rate of their own does to the biases: never both.
+        ("barlowtwin", "barlowtwins", "scale_loss = 0.1@float", "method", "bias_lr_scale", 1.0),
         ("byol", "byol", "pred_hidden_dim = 99@int", "head.predictor", "hidden_dim", 99),
         ("simsiam", "simsiam", "proj_output_dim = 77@int", "head.projector", "output_dim", 77),
     ],
@@ -130,6 +132,14 @@ def test_the_folder_says_the_phase(catalog, tmp_path):
         ),
         (("64@int", "__import__('os')@int"), "is no int, as @int says"),
         (("[2]@list", "[2, 6]@list"), "simclr takes 2"),
+        (("[2]@list", "[3]@list"), "aug_crop_lst: [3] is not two full-size views"),
+        (("[2]@list", "[1]@list"), "aug_crop_lst: [1] is not two full-size views"),
+        (("[2]@list", "[-2]@list"), "aug_crop_lst: [-2] is no list of numbers of crops"),
+        (("csv@str", "wanbd@str"), "log_type: 'wanbd' is neither wandb nor csv; did you mean"),
+        (("save_top_k = 3@int", "save_top_k = three@str"), "save_top_k: 'three' is no number"),
+        (("dataset = cifar10@str\n", ""), "old.ini:8: dataset is missing; name one"),
+        (("only_eval = @bool", "only_eval = True@bool"), "only_eval: needs ckpt_path"),
+        (("[ssl_args]", "[ssl_args"), "old.ini:24: '[ssl_args' lacks its closing ]"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(change, message, catalog, tmp_path):
@@ -141,6 +151,67 @@ def test_what_is_wrong_is_told_with_its_line(change, message, catalog, tmp_path)
     with pytest.raises(UserError) as caught:
         compose(resolve_file(file, (), catalog))
     assert message in str(caught.value)
+
+
+def test_a_missing_methods_plugin_is_what_is_told_not_its_settings(catalog, tmp_path):
+    file = write(tmp_path, "rnnclvr", "rnn_hidden_dim = 5@int")
+    with pytest.raises(ConfigError) as caught:
+        resolve_file(file, (), catalog)
+    assert "pip install ssl-plugin-rnnclvr" in str(caught.value)
+    assert "rnn_hidden_dim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "value", "note"),
+    [
+        (("seed = 7@int", "seed = -1@int"), ("run", "seed"), 0, "seed = -1 stood for none"),
+        (("'devices'", "'device'"), ("trainer", "devices"), 4, "for each of 4 devices"),
+        (("top_k = 3", "top_k = -1"), ("checkpoint", "keep"), 2, "save_top_k = -1 has no effect"),
+        (
+            ("only_eval = @bool", "ckpt_path = x.ckpt@str"),
+            ("run", "epochs"),
+            100,
+            "ckpt_path has no effect without only_eval",
+        ),
+    ],
+)
+def test_what_a_value_stood_for_is_kept_and_said(change, key, value, note, catalog, tmp_path):
+    file = write(tmp_path)
+    file.write_text(file.read_text().replace(*change))
+    config = resolve_file(file, (), catalog)
+    assert config.shown[key].value == value
+    assert any(note in line for line in config.notes)
+
+
+def test_a_mark_at_the_start_of_a_file_is_passed_over(catalog, tmp_path):
+    file = write(tmp_path)
+    file.write_text("\ufeff" + file.read_text(), encoding="utf-8")
+    assert resolve_file(file, (), catalog).run.seed == 7
+
+
+def test_pretraining_and_its_linear_evaluation_have_folders_of_their_own(catalog, tmp_path):
+    """Both files have the method's name: one folder would call the second a changed config."""
+    pretraining = resolve_file(write(tmp_path), (), catalog)
+    linear = resolve_file(write(tmp_path, phase="linear_eval", text=LINEAR), (), catalog)
+    assert (pretraining.run.name, linear.run.name) == ("old", "old-linear_eval")
+
+
+def test_the_linear_batch_is_for_each_device_too(catalog, tmp_path):
+    text = LINEAR.replace("batch_size", "compute_cfg = {{'devices': 2}}@dict\nbatch_size")
+    config = resolve_file(write(tmp_path, phase="linear_eval", text=text), (), catalog)
+    assert config.parts["evaluator.linear"].settings.batch_size == 256
+
+
+def test_a_checkpoint_is_found_from_the_working_folder_and_converted_so(
+    catalog, tmp_path, monkeypatch
+):
+    """The older project took paths from where it was started; a converted file may lie anywhere."""
+    (tmp_path / "simclr.ckpt").touch()
+    monkeypatch.chdir(tmp_path)
+    text = LINEAR.replace("/somewhere/simclr.ckpt", "simclr.ckpt")
+    file = write(tmp_path, phase="linear_eval", text=text)
+    assert resolve_file(file, (), catalog).run.init_from == tmp_path / "simclr.ckpt"
+    assert f"init_from = {tmp_path / 'simclr.ckpt'}" in convert(file, catalog)
 
 
 def test_converted_it_is_the_same_configuration_with_its_comments(catalog, tmp_path):
@@ -164,10 +235,22 @@ def test_a_file_of_today_is_not_converted(catalog, tmp_path):
         convert(file, catalog)
 
 
-def test_weights_and_biases_name_what_to_install(catalog, tmp_path):
+WANDB = """
+[wandb_args]
+project = ssl@str
+entity = lab@str
+name = first@str
+save_dir = logs@str
+offline = True@bool
+"""
+
+
+def test_weights_and_biases(catalog, tmp_path):
     file = write(tmp_path)
-    file.write_text(file.read_text().replace("log_type = csv", "log_type = wandb"))
-    if "wandb" in catalog.names("logger"):
-        pytest.skip("the plugin is installed")
-    with pytest.raises(ConfigError, match="pip install ssl-plugin-wandb"):
-        resolve_file(file, (), catalog)
+    file.write_text(file.read_text().replace("log_type = csv", "log_type = wandb") + WANDB)
+    config = resolve_file(file, (), catalog)
+    found = config.parts["logger.wandb"].settings
+    assert (found.project, found.entity, found.run_name, found.offline) == (
+        *("ssl", "lab", "first", True),
+    )
+    assert any("save_dir has no effect" in note for note in config.notes)

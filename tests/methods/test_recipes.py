@@ -53,8 +53,10 @@ RECIPES = {
     },
     "byol": {
         "augmentation": "byol",
-        "head.projector": {**HEAD, "hidden_dim": 4096, "output_dim": 256, "num_layers": 2},
-        "head.predictor": {**HEAD, "hidden_dim": 4096, "output_dim": 256, "num_layers": 2},
+        "head.projector": {**HEAD, "hidden_dim": 4096, "output_dim": 256, "num_layers": 2}
+        | {"bias": False},
+        "head.predictor": {**HEAD, "hidden_dim": 4096, "output_dim": 256, "num_layers": 2}
+        | {"bias": False},
         "optimizer": {"base_lr": 0.45, "weight_decay": 1e-6, "decay": "weights", "momentum": 0.9},
         "scheduler": WARM_UP,
         "method": {"tau": 0.99},

@@ -92,3 +92,18 @@ def test_synchronising_keeps_parameters_and_needs_no_process_group():
     assert all(p is names[n] for n, p in twin.named_parameters())
     assert torch.allclose(twin(images()), before)
     assert twin.eval()(images()).shape == (6, 5)
+
+
+def gathering_twice():
+    a = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    b = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    (gather(a) + gather(b)).square().sum().backward()
+    return a.grad, b.grad
+
+
+def test_two_gathers_may_share_a_gradient():
+    """Seen to fail with the reduction done in place: the sum of two gathers hands both backward
+    passes one tensor, and the second reduced what the first had reduced, 16 for 8."""
+    for grads in together(gathering_twice):
+        for grad in grads:
+            assert grad.tolist() == [8.0, 8.0]

@@ -9,6 +9,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import ssl_host
+from ssl_host import read_tensors
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
 from ssl_host.config.resolve import resolve_values
@@ -155,6 +156,21 @@ def test_a_step_in_parts_is_a_step(tmp_path):
             assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3"]
     for name, value in found[0].items():
         assert (value - found[1][name]).norm() <= 1e-9 * max(1, float(value.norm())), name
+
+
+def test_a_queue_receives_every_part_of_a_step(tmp_path):
+    """Seen to fail with the last part's rows alone in the queue."""
+    catalog = Catalog()
+    sections = tiny(
+        run={"dir": tmp_path, "epochs": 1},
+        method={"name": "nnclr", "queue_size": 1000},
+        trainer={"accumulate": 2},
+        **{"head.predictor": {"hidden_dim": 16}},
+    )
+    folder = run_config(resolve_values(sections, catalog), catalog, Console(quiet=True)).folder
+    newest = max((folder / "checkpoints").glob("step-*.ckpt"))
+    queues = [t for name, t in read_tensors(newest).items() if name.startswith("queue.")]
+    assert max(int(t) for t in queues if t.ndim == 0) == 3 * 16
 
 
 def test_the_schedule_moves_every_step_and_reaches_its_end(tmp_path):

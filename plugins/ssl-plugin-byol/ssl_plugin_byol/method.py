@@ -10,6 +10,9 @@ from pydantic import Field
 
 from ssl_host import Backbone, Batch, CosineSchedule, Head, Method, Settings, StepOutput
 
+# The last layer is linear, without bias and without batch norm (section 3.3, the authors' code).
+MLP = {"name": "mlp", "hidden_dim": 4096, "num_layers": 2, "bias": False}
+
 
 class BYOL(Method):
     """BYOL. Grill et al., NeurIPS 2020, arXiv:2006.07733, equations 1 to 3.
@@ -25,13 +28,8 @@ class BYOL(Method):
     momentum = ("backbone", "projector")
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "augmentation": {"name": "byol"},
-        "head.projector": {"name": "mlp", "hidden_dim": 4096, "output_dim": 256, "num_layers": 2},
-        "head.predictor": {
-            "name": "mlp",
-            "hidden_dim": 4096,
-            "output_dim": "${head.projector.output_dim}",
-            "num_layers": 2,
-        },
+        "head.projector": {**MLP, "output_dim": 256},
+        "head.predictor": {**MLP, "output_dim": "${head.projector.output_dim}"},
         "loss": {"name": "negative_cosine"},
         "optimizer": {"name": "lars", "base_lr": 0.45, "weight_decay": 1e-6},
         "scheduler": {"name": "warmup_cosine", "warmup_epochs": 10},

@@ -63,6 +63,11 @@ class Timm(Backbone):
                 f"it has {', '.join(near)} and others"
             )
         arguments: dict[str, Any] = {"in_chans": self.in_channels, "num_classes": 0}
+        if config.img_size not in (None, self.image_size):
+            raise UserError(
+                f"[backbone] img_size = {config.img_size}, but [data] image_size is "
+                f"{self.image_size}, which is the side of the views; leave img_size out"
+            )
         about = timm.get_pretrained_cfg(config.model)
         fixed = bool(about is not None and about.fixed_input_size)
         if config.img_size is not None or fixed:

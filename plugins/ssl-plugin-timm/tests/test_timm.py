@@ -40,8 +40,8 @@ def test_a_transformer_takes_its_size_from_the_data():
     backbone = build(model="vit_tiny_patch16_224", patch_size=4)
     assert backbone.model.patch_embed.grid_size == (8, 8)
     assert backbone(torch.randn(2, 3, 32, 32)).shape == (2, 192)
-    larger = build(model="vit_tiny_patch16_224", patch_size=8, img_size=64)
-    assert larger.model.patch_embed.grid_size == (8, 8)
+    with pytest.raises(UserError, match=r"img_size = 64, but \[data\] image_size is 32"):
+        build(model="vit_tiny_patch16_224", patch_size=8, img_size=64)
 
 
 @pytest.mark.parametrize("model", ["convnext_atto", "mobilenetv3_small_050", "efficientnet_b0"])

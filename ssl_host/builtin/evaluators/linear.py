@@ -6,6 +6,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import pytorch_lightning as pl
@@ -18,7 +19,13 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
 from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
+from ssl_host.builtin.evaluators.saved import saved_classifier
 from ssl_host.builtin.evaluators.subsets import labelled_fraction
+
+GIVEN = (
+    "the linear classifier was given, not trained here: whether it has seen the held-out images "
+    "is not known, and no baseline stands beside its figure"
+)
 
 TakeFeatures = Callable[[Tensor, int], Tensor]
 """Numbers of training images and an epoch to features B D."""
@@ -93,11 +100,23 @@ class LinearProbe(Evaluator):
         validation_fraction: float = Field(
             0.1, gt=0, lt=1, description="part of the training images that the rate is chosen on"
         )
+        weights: Path | None = Field(
+            None,
+            description="classifier to test as it is, instead of training one: a run folder, "
+            "linear.safetensors, or a checkpoint of a linear evaluation",
+        )
+
+    def setup(self) -> None:
+        # A given classifier fits one network: there is nothing to set beside it.
+        self.has_baselines = self.config.weights is None
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         assert bank.train.y is not None
-        assert bank.test is not None
-        assert bank.test.y is not None
+        if self.config.weights is not None:
+            weight, bias = saved_classifier(
+                self.config.weights, bank.train.x.shape[1], bank.num_classes
+            )
+            return Evaluation(_tested(weight, bias, bank), notes=(GIVEN,))
         mean, std = bank.train.x.mean(dim=0), bank.train.x.std(dim=0).clamp(min=1e-6)
         features = self._features(bank, mean, std)
         rates = self.config.learning_rates
@@ -109,12 +128,7 @@ class LinearProbe(Evaluator):
         weight, bias = heads.weights[0].detach(), heads.biases[0].detach()
         weight = weight / std
         bias = bias - weight @ mean
-        tester = _Tester(weight, bias)
-        _run_test(tester, DataLoader(TensorDataset(bank.test.x, bank.test.y), 4096))
-        metrics = {"top1": float(tester.top1.compute())}
-        if bank.num_classes > 5:
-            metrics["top5"] = float(tester.top5.compute())
-        metrics["learning_rate"] = rate
+        metrics = {**_tested(weight, bias, bank), "learning_rate": rate}
         return Evaluation(metrics, {"linear": {"weight": weight, "bias": bias}})
 
     def _features(self, bank: FeatureBank, mean: Tensor, std: Tensor) -> TakeFeatures:
@@ -190,6 +204,18 @@ class LinearProbe(Evaluator):
         # timm leaves the trust ratio, which LAMB is named for, off where nothing decays; and
         # max_grad_norm would clip all heads by their common norm.
         return Lamb(groups, max_grad_norm=None)
+
+
+def _tested(weight: Tensor, bias: Tensor, bank: FeatureBank) -> dict[str, float]:
+    """Top-1 and, of more than five classes, top-5 on the held-out images."""
+    assert bank.test is not None
+    assert bank.test.y is not None
+    tester = _Tester(weight, bias)
+    _run_test(tester, DataLoader(TensorDataset(bank.test.x, bank.test.y), 4096))
+    metrics = {"top1": float(tester.top1.compute())}
+    if bank.num_classes > 5:
+        metrics["top5"] = float(tester.top5.compute())
+    return metrics
 
 
 def _run_test(tester: _Tester, loader: DataLoader[Any]) -> None:
