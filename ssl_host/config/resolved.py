@@ -109,10 +109,14 @@ class Resolved:
         return [part for part in self.parts.values() if part.kind == kind]
 
     def values(self) -> dict[str, dict[str, Any]]:
-        """Plain values by section."""
+        """Plain values by section; what came from the environment as the reference to it.
+
+        Hooks and loggers are given these, and may write them where others read.
+        """
         sections: dict[str, dict[str, Any]] = {}
         for (section, key), shown in self.shown.items():
-            sections.setdefault(section, {})[key] = shown.value
+            told = shown.text if "${env:" in shown.text else shown.value
+            sections.setdefault(section, {})[key] = told
         return sections
 
     def with_value(self, section: str, key: str, value: Any, layer: str) -> Resolved:
