@@ -14,11 +14,12 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import build_component, compose_method
 from ssl_host.config.resolve import resolve_file, resolve_values
 from ssl_host.contracts.data import IMAGENET_MEAN, IMAGENET_STD
+from ssl_host.contracts.method import ParamGroup
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 from ssl_host.features import extract_features
 from ssl_host.pipeline.run import run_config
-from ssl_host.train.groups import make_optimizer
+from ssl_host.train.groups import make_optimizer, torch_groups
 from ssl_host.weights import load_backbone
 
 __all__ = ["build", "extract_features", "load_backbone", "run"]
@@ -135,11 +136,5 @@ def _torch_optimizer(optimizer: Any, params: Any) -> Any:
     lr = optimizer.learning_rate(256)
     if hasattr(params, "param_groups"):
         return make_optimizer(params, optimizer, lr)
-    weights = list(params.parameters()) if hasattr(params, "parameters") else list(params)
-    settings = optimizer.config
-    decaying = [p for p in weights if settings.decay == "all" or p.ndim > 1]
-    others = [p for p in weights if not (settings.decay == "all" or p.ndim > 1)]
-    groups = [(decaying, settings.weight_decay), (others, 0.0)]
-    return optimizer.create(
-        [{"params": p, "lr": lr, "weight_decay": decay} for p, decay in groups if p]
-    )
+    named = list(getattr(params, "named_parameters", lambda: [("", p) for p in params])())
+    return optimizer.create(torch_groups(ParamGroup("all", named), optimizer, lr))

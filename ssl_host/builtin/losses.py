@@ -17,7 +17,7 @@ class NegativeCosine(Loss):
     say; nothing is detached here.
     """
 
-    def forward(self, p: Tensor, z: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, p: Tensor, z: Tensor) -> Tensor:
         return -functional.cosine_similarity(p, z, dim=1).mean()
 
 
@@ -31,7 +31,7 @@ class NTXent(Loss):
     class Config(Settings):
         temperature: float = Field(0.1, gt=0, le=100, description="temperature of the softmax")
 
-    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
         own = functional.normalize(torch.stack([z1, z2]), dim=2)
         everything = torch.stack([gather(own[0]), gather(own[1])])
         total = everything.shape[1]
@@ -55,9 +55,7 @@ class InfoNCE(Loss):
     class Config(Settings):
         temperature: float = Field(0.1, gt=0, le=100, description="temperature of the softmax")
 
-    def forward(  # type: ignore[override]
-        self, query: Tensor, positive: Tensor, negatives: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, query: Tensor, positive: Tensor, negatives: Tensor | None = None) -> Tensor:
         query = functional.normalize(query, dim=1)
         positive = functional.normalize(positive, dim=1)
         if negatives is None:

@@ -39,7 +39,8 @@ class AdamW(Optimizer):
 class LARS(Optimizer):
     """Layer-wise adaptive rates: arXiv:1708.03888, algorithm 1, through timm.
 
-    The trust ratio is ``trust · ‖w‖ / (‖g‖ + wd·‖w‖)``; parameters without decay have none.
+    The trust ratio is ``trust · ‖w‖ / (‖g‖ + wd·‖w‖)``; biases and norm layers have none, unless
+    ``decay = all``.
     """
 
     class Config(OptimizerConfig):
@@ -48,7 +49,7 @@ class LARS(Optimizer):
 
     def create(self, groups: Sequence[dict[str, Any]]) -> torch.optim.Optimizer:
         config = self.config
-        return Lars(list(groups), lr=1.0, momentum=config.momentum, trust_coeff=config.trust)
+        return Lars(_layerwise(groups), lr=1.0, momentum=config.momentum, trust_coeff=config.trust)
 
 
 class LAMB(Optimizer):
@@ -65,4 +66,11 @@ class LAMB(Optimizer):
 
     def create(self, groups: Sequence[dict[str, Any]]) -> torch.optim.Optimizer:
         betas = (self.config.beta1, self.config.beta2)
-        return Lamb(list(groups), lr=1.0, betas=betas, eps=self.config.eps, max_grad_norm=None)
+        return Lamb(
+            _layerwise(groups), lr=1.0, betas=betas, eps=self.config.eps, max_grad_norm=None
+        )
+
+
+def _layerwise(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    # timm leaves the trust ratio off where the decay is 0, of whatever parameters.
+    return [{**group, "always_adapt": bool(group.get("adapts"))} for group in groups]

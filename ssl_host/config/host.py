@@ -96,7 +96,7 @@ class TrainerSettings(Settings):
     )
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile the method")
     num_threads: int | Literal["auto"] = Field(
-        "auto", description="CPU threads of torch; auto: one a core"
+        "auto", description="CPU threads of torch; auto: OMP_NUM_THREADS, or one a core"
     )
     accumulate: int = Field(
         1, ge=1, le=100_000, description="parts that a step's batch is computed in, one by one"
@@ -155,6 +155,9 @@ DEFAULT_COMPONENTS: dict[str, dict[str, Any]] = {
     "logger.csv": {"name": "csv"},
 }
 """What the host composes where no layer says otherwise."""
+
+DEFAULT_HEAD = "mlp"
+"""What a method's head is where no layer names its kind."""
 
 DEFAULT_EVALUATORS = ("few_label", "knn", "linear", "rankme", "alignment_uniformity")
 """What is measured where no layer names an evaluator."""

@@ -9,6 +9,7 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.host import (
     DEFAULT_COMPONENTS,
     DEFAULT_EVALUATORS,
+    DEFAULT_HEAD,
     HOST_SECTIONS,
     INSTANCE_KINDS,
     SINGLE_KINDS,
@@ -50,7 +51,8 @@ class Selection:
             if getattr(self.classes[section], "defaults", None)
             and (named := self._named(section)) is not None
         ]
-        self.layers = [host, *recipes, *self.given]
+        heads = {f"head.{head}": {"name": DEFAULT_HEAD} for head in self.heads}
+        self.layers = [host, python_layer("host default", heads), *recipes, *self.given]
         self._load_the_others()
 
     @property
@@ -112,11 +114,6 @@ class Selection:
             if kind == "head" and instance not in self.heads:
                 continue
             self.classes[section] = self._load(section, kind)
-        for head in self.heads:
-            if f"head.{head}" not in self.classes:
-                self.classes[f"head.{head}"] = None
-                message = f"the method needs a head; add a section [head.{head}] with a name"
-                self.problems.append(Problem("head", message))
 
     def _load(self, section: str, kind: str) -> Any:
         value = self._named(section)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -86,6 +87,9 @@ class DataSource(Component):
     """
 
     kind: ClassVar[str] = "data"
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """What suits these images, by INI section, such as an augmentation without flips. It stands
+    over the method's recipe."""
 
     channels: int = 3
     mean: tuple[float, ...] = IMAGENET_MEAN

@@ -48,9 +48,9 @@ class Optimizer(Component):
         """The optimizer over parameter groups.
 
         Args:
-            groups: as torch takes them, each with ``params``, ``lr`` and ``weight_decay``. A
-                group whose decay is 0 holds what is excluded from decay, and for layer-wise
-                optimizers from the trust ratio too.
+            groups: as torch takes them, each with ``params``, ``lr`` and ``weight_decay``, and
+                ``adapts``: whether a layer-wise optimizer gives them a trust ratio. What is
+                excluded from decay (biases, norm layers) has none, whatever the decay is.
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no create")
 

@@ -82,7 +82,11 @@ class Head(Component, nn.Module):
 
 
 class Loss(Component, nn.Module):
-    """A scalar from embeddings. Losses that compare images gather over processes themselves."""
+    """A scalar from embeddings B D: the mean over this process's images.
+
+    A subclass defines ``forward(self, z1, z2)``, of as many embeddings as it takes. Losses that
+    compare images gather over processes themselves.
+    """
 
     kind: ClassVar[str] = "loss"
 
@@ -101,7 +105,3 @@ class Loss(Component, nn.Module):
         exact = [e.float() if isinstance(e, Tensor) and e.dtype in half else e for e in embeddings]
         with torch.autocast(device, enabled=False):
             return super().__call__(*exact)
-
-    def forward(self, *embeddings: Tensor) -> Tensor:
-        """Embeddings B D each, to a scalar: the mean over this process's images."""
-        raise NotImplementedError(f"{type(self).__qualname__} has no forward")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ssl_host.compose import Experiment, compose
+from ssl_host.config.host import DEFAULT_HEAD
 from ssl_host.config.resolve import resolve_values
 from ssl_host.config.resolved import Resolved
 from ssl_host.contracts.batch import Batch, StepOutput
@@ -84,7 +85,9 @@ class MethodCase:
 
     def _narrow(self, head: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """Small widths where there are numbers; a reference to another head is left to follow."""
-        name = self.subject.settings.get(f"head.{head}", {}).get("name", recipe.get("name", head))
+        name = self.subject.settings.get(f"head.{head}", {}).get(
+            "name", recipe.get("name", DEFAULT_HEAD)
+        )
         schema: type[Settings] = self.subject.catalog.load("head", str(name)).Config
         given = {key: field.default for key, field in schema.model_fields.items()} | {**recipe}
         return {

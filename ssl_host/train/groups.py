@@ -8,45 +8,28 @@ import torch
 from torch import nn
 
 from ssl_host.catalog.blame import blamed
-from ssl_host.contracts.method import Method
+from ssl_host.contracts.method import Method, ParamGroup
 from ssl_host.contracts.optimization import Optimizer, Scheduler
 from ssl_host.errors import PluginError
 
 
 def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.optim.Optimizer:
-    """The optimizer over the method's groups, each split by whether it decays.
+    """The optimizer over the method's groups, each split into what decays and what is excluded.
 
     Raises:
         PluginError: when a trainable parameter is in no group, or in two.
     """
-    settings = optimizer.config
     groups: list[dict[str, Any]] = []
     seen: dict[int, str] = {}
-    names = {id(p): name for name, p in method.trainable_parameters()}
     for group in method.param_groups():
-        decay = settings.weight_decay if group.weight_decay is None else group.weight_decay
-        split: dict[bool, list[nn.Parameter]] = {True: [], False: []}
         for name, parameter in group.params:
             if id(parameter) in seen:
                 raise PluginError(
                     f"parameter {name} is in the groups {seen[id(parameter)]} and {group.name}"
                 )
             seen[id(parameter)] = group.name
-            decays = decay > 0 and (settings.decay == "all" or parameter.ndim > 1)
-            split[decays].append(parameter)
-        for decays, params in split.items():
-            if params:
-                groups.append(
-                    {
-                        "params": params,
-                        "lr": lr * group.lr_scale,
-                        "weight_decay": decay if decays else 0.0,
-                        "peak_lr": lr * group.lr_scale,
-                        "constant": group.schedule == "constant",
-                        "name": group.name,
-                    }
-                )
-    missing = [name for key, name in names.items() if key not in seen]
+        groups += torch_groups(group, optimizer, lr)
+    missing = [name for name, p in method.trainable_parameters() if id(p) not in seen]
     if missing:
         raise PluginError(
             f"{type(method).__qualname__}.param_groups() leaves out {', '.join(missing[:5])}; "
@@ -54,6 +37,28 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
         )
     with blamed(optimizer, "while making its torch optimizer"):
         return optimizer.create(groups)
+
+
+def torch_groups(group: ParamGroup, optimizer: Optimizer, lr: float) -> list[dict[str, Any]]:
+    """A group as torch takes it: its weights, and what is excluded from decay."""
+    settings = optimizer.config
+    decay = settings.weight_decay if group.weight_decay is None else group.weight_decay
+    split: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for _, parameter in group.params:
+        split[settings.decay == "all" or parameter.ndim > 1].append(parameter)
+    return [
+        {
+            "params": params,
+            "lr": lr * group.lr_scale,
+            "weight_decay": decay if decays else 0.0,
+            "adapts": decays,
+            "peak_lr": lr * group.lr_scale,
+            "constant": group.schedule == "constant",
+            "name": group.name,
+        }
+        for decays, params in split.items()
+        if params
+    ]
 
 
 def set_rates(

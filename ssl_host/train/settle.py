@@ -27,13 +27,19 @@ def settle(config: Resolved) -> Resolved:
         ("trainer", "precision"): _precision(device),
         ("trainer", "channels_last"): device != "mps",
         ("trainer", "compile"): "off",
-        ("trainer", "num_threads"): cores,
+        ("trainer", "num_threads"): _threads(cores),
         ("loader", "num_workers"): max(1, cores - 1) if device == "cpu" else min(8, cores),
     }
     for (section, key), value in chosen.items():
         if getattr(config.host[section], key) == "auto":
             config = config.with_value(section, key, value, AUTO)
     return config
+
+
+def _threads(cores: int) -> int:
+    """What everyone who runs several processes on a machine sets, or one a core."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdigit() and int(wanted) else cores
 
 
 def _device(wanted: str) -> str:

@@ -158,6 +158,15 @@ def test_fine_tuning_trains_the_backbone_too():
     assert float(moved) > 0.01
 
 
+def test_fine_tuning_trains_a_momentum_encoder_too():
+    """Seen to fail with the copy's parameters left frozen, as a momentum network's are."""
+    b, made = image_bank()
+    encoder = b.encoder
+    frozen = replace(b, encoder=lambda: encoder().requires_grad_(False))
+    ssl_host.build("evaluator", "finetune", epochs=2, lr=0.2).evaluate(frozen)
+    assert not torch.equal(made[0].layer.weight, Pixels().layer.weight)
+
+
 def test_fine_tuning_on_a_fraction_sees_no_other_labels():
     """All labels outside of the fraction are wrong: had they been used, it would show."""
     rows = set(labelled_fraction(torch.arange(140) % CLASSES, 0.2).tolist())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 import torch.distributed as dist
 from pydantic import Field
@@ -30,8 +28,8 @@ class Predicting(Method):
     class Config(Settings):
         weight: float = Field(1.0, ge=0, le=10, description="factor on the loss")
 
-    heads: ClassVar = {"projector": "backbone", "predictor": "projector"}
-    defaults: ClassVar = {
+    heads = {"projector": "backbone", "predictor": "projector"}
+    defaults = {
         "head.projector": {**MLP, "last_norm": True},
         "head.predictor": MLP,
         "loss": {"name": "negative_cosine"},
@@ -141,8 +139,8 @@ class Crashing(Predicting):
 class Collapsing(Predicting):
     """Alignment without anything that keeps images apart. No paper."""
 
-    heads: ClassVar = {"projector": "backbone"}
-    defaults: ClassVar = {"head.projector": MLP, "loss": {"name": "negative_cosine"}}
+    heads = {"projector": "backbone"}
+    defaults = {"head.projector": MLP, "loss": {"name": "negative_cosine"}}
 
     def step(self, batch):
         h1, h2 = map(self.backbone, batch.views)
@@ -200,7 +198,7 @@ class MovesItsCopies(Following):
 class Neighbours(Predicting):
     """Nothing is wrong: NNCLR, arXiv:2104.14548."""
 
-    defaults: ClassVar = {**Predicting.defaults, "loss": {"name": "info_nce"}}
+    defaults = {**Predicting.defaults, "loss": {"name": "info_nce"}}
 
     def setup(self):
         self.queue = FeatureQueue(24, self.projector.output_dim)
@@ -290,9 +288,9 @@ class NoGuard(Loss):
 class Contrasting(Predicting):
     """A method whose loss gathers without a gradient, arXiv:2002.05709."""
 
-    heads: ClassVar = {"projector": "backbone"}
-    defaults: ClassVar = {"head.projector": MLP}
-    inner: ClassVar = GatherWithoutGradient
+    heads = {"projector": "backbone"}
+    defaults = {"head.projector": MLP}
+    inner = GatherWithoutGradient
 
     def setup(self):
         self.contrast = self.inner(Loss.Config())
@@ -306,4 +304,4 @@ class Contrasting(Predicting):
 class ContrastingWell(Contrasting):
     """Nothing is wrong: arXiv:2002.05709."""
 
-    inner: ClassVar = GatherWithGradient
+    inner = GatherWithGradient

@@ -1,7 +1,5 @@
 """VICReg."""
 
-from typing import Any, ClassVar
-
 from pydantic import Field
 from ssl_host import Batch, Head, Loss, Method, Settings, StepOutput, gather
 from torch import Tensor
@@ -16,10 +14,9 @@ class VICRegLoss(Loss):
         variance: float = Field(25.0, ge=0, le=1e4, description="weight of the hinge at σ = 1")
         covariance: float = Field(1.0, ge=0, le=1e4, description="weight of the off-diagonal")
 
-    def forward(self, *embeddings: Tensor) -> Tensor:
-        z1, z2 = embeddings
+    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
         loss: Tensor = self.config.invariance * mse_loss(z1, z2)
-        for z in map(gather, embeddings):  # statistics are those of all processes' images
+        for z in (gather(z1), gather(z2)):  # statistics are those of all processes' images
             hinge = relu(1 - (z.var(dim=0) + 1e-4).sqrt()).mean() / 2
             off_diagonal = z.T.cov().fill_diagonal_(0).square().sum() / z.shape[1]
             loss = loss + self.config.variance * hinge + self.config.covariance * off_diagonal
@@ -29,10 +26,10 @@ class VICRegLoss(Loss):
 class VICReg(Method):
     """VICReg. Bardes et al., ICLR 2022, arXiv:2105.04906, with the recipe of the authors' code."""
 
-    heads: ClassVar[dict[str, str]] = {"projector": "backbone"}
-    defaults: ClassVar[dict[str, dict[str, Any]]] = {
+    heads = {"projector": "backbone"}
+    defaults = {
         "augmentation": {"name": "byol"},
-        "head.projector": {"name": "mlp", "hidden_dim": 8192, "output_dim": 8192, "num_layers": 3},
+        "head.projector": {"hidden_dim": 8192, "output_dim": 8192, "num_layers": 3},
         "loss": {"name": "vicreg"},
         "optimizer": {"name": "lars", "base_lr": 0.2, "weight_decay": 1e-6},
         "scheduler": {"name": "warmup_cosine", "warmup_epochs": 10, "min_factor": 0.001},

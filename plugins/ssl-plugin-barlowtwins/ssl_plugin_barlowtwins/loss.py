@@ -23,7 +23,7 @@ class BarlowTwinsLoss(Loss):
         lambda_: float = Field(0.0051, ge=0, le=10, description="weight of the off-diagonal")
         scale: float = Field(1.0, gt=0, le=100, description="factor on the whole loss")
 
-    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
         z1, z2 = _normalised(gather(z1)), _normalised(gather(z2))
         correlation = z1.T @ z2 / len(z1)
         diagonal = correlation.diagonal()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable
 
 from pydantic import Field
 
@@ -24,11 +23,10 @@ class BarlowTwins(Method):
             0.024, gt=0, le=10, description="rate of biases and batch norms, relative to weights"
         )
 
-    heads: ClassVar[Mapping[str, str]] = {"projector": "backbone"}
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    heads = {"projector": "backbone"}
+    defaults = {
         "augmentation": {"name": "byol"},
         "head.projector": {
-            "name": "mlp",
             "hidden_dim": 8192,
             "output_dim": 8192,
             "num_layers": 3,

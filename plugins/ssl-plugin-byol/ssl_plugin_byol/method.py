@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
 import torch
 from pydantic import Field
 
 from ssl_host import Backbone, Batch, CosineSchedule, Head, Method, Settings, StepOutput
 
 # The last layer is linear, without bias and without batch norm (section 3.3, the authors' code).
-MLP = {"name": "mlp", "hidden_dim": 4096, "num_layers": 2, "bias": False}
+MLP = {"hidden_dim": 4096, "num_layers": 2, "bias": False}
 
 
 class BYOL(Method):
@@ -24,9 +21,9 @@ class BYOL(Method):
     class Config(Settings):
         tau: float = Field(0.99, ge=0, le=1, description="momentum at the start; 1 at the end")
 
-    heads: ClassVar[Mapping[str, str]] = {"projector": "backbone", "predictor": "projector"}
+    heads = {"projector": "backbone", "predictor": "projector"}
     momentum = ("backbone", "projector")
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    defaults = {
         "augmentation": {"name": "byol"},
         "head.projector": {**MLP, "output_dim": 256},
         "head.predictor": {**MLP, "output_dim": "${head.projector.output_dim}"},

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -39,13 +36,12 @@ class MoCoV2(Method):
             1, ge=1, le=1024, description="parts of a batch with batch-norm statistics of their own"
         )
 
-    heads: ClassVar[Mapping[str, str]] = {"projector": "backbone"}
+    heads = {"projector": "backbone"}
     momentum = ("backbone", "projector")
     sync_batchnorm = False
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    defaults = {
         "augmentation": {"name": "symmetric_weak"},
         "head.projector": {
-            "name": "mlp",
             "hidden_dim": 2048,
             "output_dim": 128,
             "num_layers": 2,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
 from pydantic import Field
 
 from ssl_host import Batch, FeatureQueue, Head, Method, Settings, StepOutput
@@ -22,18 +19,16 @@ class NNCLR(Method):
         queue_size: int = Field(98_304, ge=1, le=10_000_000, description="rows of the queue")
         temperature: float = Field(0.1, gt=0, le=100, description="temperature of the loss")
 
-    heads: ClassVar[Mapping[str, str]] = {"projector": "backbone", "predictor": "projector"}
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    heads = {"projector": "backbone", "predictor": "projector"}
+    defaults = {
         "augmentation": {"name": "simclr"},
         "head.projector": {
-            "name": "mlp",
             "hidden_dim": 2048,
             "output_dim": 256,
             "num_layers": 3,
             "last_norm": True,
         },
         "head.predictor": {
-            "name": "mlp",
             "hidden_dim": 4096,
             "output_dim": "${head.projector.output_dim}",
             "num_layers": 2,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
 from ssl_host import Batch, Head, Method, StepOutput
 
 
@@ -15,11 +12,10 @@ class SimCLR(Method):
     with batch norm after both layers.
     """
 
-    heads: ClassVar[Mapping[str, str]] = {"projector": "backbone"}
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    heads = {"projector": "backbone"}
+    defaults = {
         "augmentation": {"name": "simclr"},
         "head.projector": {
-            "name": "mlp",
             "hidden_dim": 2048,
             "output_dim": 128,
             "num_layers": 2,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable
 
 from pydantic import Field
 
@@ -21,11 +20,10 @@ class SimSiam(Method):
             True, description="keep the predictor's rate constant (68.1 against 67.7, table 1)"
         )
 
-    heads: ClassVar[Mapping[str, str]] = {"projector": "backbone", "predictor": "projector"}
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    heads = {"projector": "backbone", "predictor": "projector"}
+    defaults = {
         "augmentation": {"name": "symmetric_weak"},
         "head.projector": {
-            "name": "mlp",
             "hidden_dim": 2048,
             "output_dim": 2048,
             "num_layers": 3,
@@ -33,7 +31,6 @@ class SimSiam(Method):
             "last_affine": False,
         },
         "head.predictor": {
-            "name": "mlp",
             "hidden_dim": 512,
             "output_dim": "${head.projector.output_dim}",
             "num_layers": 2,
@@ -54,6 +51,8 @@ class SimSiam(Method):
 
     def param_groups(self) -> Iterable[ParamGroup]:
         yield ParamGroup("encoder", list(self.trainable_parameters("backbone", "projector")))
-        schedule = "constant" if self.config.fix_predictor_lr else "scheduler"
-        predictor = list(self.trainable_parameters("predictor"))
-        yield ParamGroup("predictor", predictor, schedule=schedule)
+        yield ParamGroup(
+            "predictor",
+            list(self.trainable_parameters("predictor")),
+            schedule="constant" if self.config.fix_predictor_lr else "scheduler",
+        )

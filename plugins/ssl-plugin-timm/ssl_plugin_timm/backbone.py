@@ -51,7 +51,8 @@ class Timm(Backbone):
             raise self._explained(error) from None
         if self.config.stem == "cifar":
             self._use_cifar_stem()
-        self.feature_dim = int(getattr(self.model, "head_hidden_size", self.model.num_features))
+        model: Any = self.model
+        self.feature_dim = int(getattr(model, "head_hidden_size", model.num_features))
 
     def _arguments(self) -> dict[str, Any]:
         config = self.config

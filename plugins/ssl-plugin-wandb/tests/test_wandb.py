@@ -100,7 +100,10 @@ def test_a_resumed_run_is_the_same_run_and_another_folder_is_not(tmp_path):
     log(tmp_path / "other", (1,))
     other = (tmp_path / "other/wandb/id").read_text()
     assert other != identity
-    runs = [f.name.removesuffix(".wandb") for f in sorted(tmp_path.glob("*/wandb/offline-run-*/*.wandb"))]
+    runs = [
+        f.name.removesuffix(".wandb")
+        for f in sorted(tmp_path.glob("*/wandb/offline-run-*/*.wandb"))
+    ]
     assert sorted(runs) == sorted([*[f"run-{identity}"] * 2, f"run-{other}"])
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import torch
 from torch.nn import functional
 
@@ -18,7 +15,7 @@ class AlignmentUniformity(Evaluator):
     Uniformity: log of the mean Gaussian potential over all pairs, smaller is better.
     """
 
-    metrics: ClassVar[Mapping[str, str]] = {
+    metrics = {
         "alignment": "mean squared distance of two views' unit features; lower is closer",
         "uniformity": "log of the mean Gaussian potential of all pairs; lower is more spread",
     }

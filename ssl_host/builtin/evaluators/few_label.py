@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -20,7 +19,7 @@ class FewLabel(Evaluator):
     images (which takes no labels). All draws are solved together.
     """
 
-    metrics: ClassVar[Mapping[str, str]] = {
+    metrics = {
         "N.top1": "top-1 with N labelled images a class, the mean over the draws",
         "N.top1_std": "its standard deviation over the draws",
     }

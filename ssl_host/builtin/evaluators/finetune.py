@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -25,7 +23,7 @@ class FineTune(Evaluator):
 
     needs_encoder = True
 
-    metrics: ClassVar[Mapping[str, str]] = {
+    metrics = {
         "top1": "fraction of the held-out images whose class is found",
         "top5": "fraction whose class is among the first five, where there are more than five",
     }
@@ -48,7 +46,7 @@ class FineTune(Evaluator):
         if images is None or encoder is None or bank.augment is None or bank.prepare is None:
             note = "finetune: some images turned out to be unreadable, so it was left out"
             return Evaluation({}, notes=(note,))
-        backbone = encoder()
+        backbone = encoder().requires_grad_(True)  # a momentum encoder comes frozen
         device = next(backbone.parameters()).device
         head = nn.Linear(bank.train.x.shape[1], bank.num_classes).to(device)
         nn.init.zeros_(head.weight)

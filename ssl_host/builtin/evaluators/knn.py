@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -22,7 +19,7 @@ class WeightedKNN(Evaluator):
     k is 200, or 20 where there are under 50 images a class.
     """
 
-    metrics: ClassVar[Mapping[str, str]] = {
+    metrics = {
         "top1": "fraction of the held-out images whose class is found",
         "top5": "fraction whose class is among the first five, where there are more than five",
     }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -77,7 +77,7 @@ class LinearProbe(Evaluator):
     on all of them, and the test split is read once.
     """
 
-    metrics: ClassVar[Mapping[str, str]] = {
+    metrics = {
         "top1": "fraction of the held-out images whose class is found",
         "top5": "fraction whose class is among the first five, where there are more than five",
         "learning_rate": "the rate that was chosen, on a part of the training images",

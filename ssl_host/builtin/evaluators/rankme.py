@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 
@@ -21,7 +18,7 @@ class RankMe(Evaluator):
     needs_test = False
     has_baselines = False
 
-    metrics: ClassVar[Mapping[str, str]] = {
+    metrics = {
         "": "effective rank of the features: 1 if all are alike, at most their number",
     }
 

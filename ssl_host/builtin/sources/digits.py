@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import numpy as np
 import torch
 from pydantic import Field
@@ -17,7 +15,7 @@ class Digits(DataSource):
     Every fifth is held out.
     """
 
-    defaults: ClassVar[dict[str, dict[str, Any]]] = {"augmentation": {"name": "digits"}}
+    defaults = {"augmentation": {"name": "digits"}}
 
     class Config(Settings):
         image_size: int = Field(16, ge=8, le=512, description="side of a view in pixels")

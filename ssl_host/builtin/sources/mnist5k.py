@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ class MNIST5k(DataSource):
     is held out. No download: the wheel carries them.
     """
 
-    defaults: ClassVar[dict[str, dict[str, Any]]] = {"augmentation": {"name": "digits"}}
+    defaults = {"augmentation": {"name": "digits"}}
 
     class Config(Settings):
         image_size: int = Field(28, ge=8, le=512, description="side of a view in pixels")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +35,6 @@ class _Downloaded(DataSource):
 class CIFAR10(_Downloaded):
     """50,000 + 10,000 photographs of 32 pixels, 10 classes (Krizhevsky 2009)."""
 
-    defaults: ClassVar[dict[str, dict[str, Any]]] = {}
     mean = (0.4914, 0.4822, 0.4465)
     std = (0.2470, 0.2435, 0.2616)
 
