@@ -95,7 +95,7 @@ def test_normalisation_is_imagenets():
 
 
 def test_an_unlabelled_folders_images_are_no_classes(tmp_path):
-    """Elsewhere the number of images became the number of classes."""
+    """Elsewhere the number of images became the number of classes. Seen to fail with that."""
     from PIL import Image
 
     for i in range(5):
@@ -106,6 +106,7 @@ def test_an_unlabelled_folders_images_are_no_classes(tmp_path):
 
 
 def test_an_unknown_key_is_never_ignored(catalog):
+    """Seen to fail with unknown keys passed over."""
     from ssl_host.config.resolve import resolve_values
 
     with pytest.raises(ConfigError, match="unknown key"):
@@ -114,7 +115,9 @@ def test_an_unknown_key_is_never_ignored(catalog):
 
 @pytest.mark.parametrize("name", ["timm", "torchvision"])
 def test_the_cifar_stem_pads_by_one(name):
-    """solo-learn pads by two, and its features grow by two pixels a side."""
+    """solo-learn pads by two, and its features grow by two pixels a side. Seen to fail with that
+    padding.
+    """
     backbone = ssl_host.build(
         "backbone", name, model="resnet18", stem="cifar", in_channels=3, image_size=32
     )
@@ -135,6 +138,7 @@ def test_the_random_baselines_batch_norm_is_calibrated():
 
 
 def test_a_batch_size_is_never_changed_silently():
+    """Seen to fail without the check: 10 images became 8, two a process."""
     with pytest.raises(DataError, match="cannot be shared"):
         EpochPlan(100, 10, seed=0, world_size=4)
     assert len(ArrayImages(torch.zeros(3, 1, 2, 2, dtype=torch.uint8))) == 3

@@ -104,6 +104,7 @@ def test_a_corrupt_image_is_skipped_counted_and_listed(ssl_host, tmp_path):
 
 
 def test_a_labelled_folder_without_a_test_part_gets_one_and_says_so(ssl_host, tmp_path):
+    """Seen to fail with no part cut: there was nothing held out."""
     for i in range(20):
         picture(tmp_path / "images" / ("red" if i % 2 else "blue") / f"{i}.png", (i * 9, 9, 99))
     (tmp_path / "run.ini").write_text(folder_run("images"), encoding="utf-8")

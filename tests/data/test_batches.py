@@ -23,7 +23,9 @@ def test_an_epoch_takes_each_image_at_most_once_and_differs_from_the_next():
 
 @pytest.mark.parametrize(("world_size", "parts"), [(2, 1), (1, 4), (2, 2), (4, 2)])
 def test_processes_and_parts_share_the_same_steps(world_size, parts):
-    """Global batches do not depend on how many processes and parts compute them."""
+    """Global batches do not depend on how many processes and parts compute them. Seen to fail with
+    every process taking the whole batch.
+    """
     whole = list(EpochPlan(50, 16, seed=1).indices(2))
     shares = [
         list(EpochPlan(50, 16, 1, parts, rank, world_size).indices(2)) for rank in range(world_size)
@@ -41,6 +43,7 @@ def test_a_start_within_an_epoch_gives_its_tail():
 
 
 def test_a_batch_larger_than_the_set_is_an_error_and_not_zero_steps():
+    """Seen to fail with the check taken out: a plan of no steps."""
     with pytest.raises(DataError, match="batch_size = 8 is more than the 7 training images"):
         EpochPlan(7, 8, seed=0)
 
