@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -31,9 +31,13 @@ class RawBatch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> RawBatch:
         """On another device; Lightning calls this."""
 
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=non_blocking)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
+    def pinned(self) -> RawBatch:
+        """In page-locked memory."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, move: Callable[[Tensor], Tensor]) -> RawBatch:
         images = move(self.images) if isinstance(self.images, Tensor) else [*map(move, self.images)]
         labels = None if self.labels is None else move(self.labels)
         return RawBatch(images, move(self.index), labels, self.epoch)
@@ -94,6 +98,7 @@ class StoreLoader:
     Attributes:
         epoch: the epoch that the next iteration belongs to.
         start: the step it begins at.
+        reads_disk: whether making a batch waits for the disk.
     """
 
     def __init__(self, store: Store, plan: EpochPlan) -> None:
@@ -101,6 +106,7 @@ class StoreLoader:
         self.plan = plan
         self.epoch = 0
         self.start = 0
+        self.reads_disk = store.on_disk
 
     def __iter__(self) -> Iterator[RawBatch]:
         epoch = self.epoch

@@ -102,6 +102,8 @@ class FilesLoader:
         epoch, start: as :class:`~ssl_host.data.batches.StoreLoader`'s.
     """
 
+    reads_disk = False  # its workers are ahead already
+
     def __init__(
         self,
         images: ImageSet,

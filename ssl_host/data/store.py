@@ -42,6 +42,7 @@ class Store:
         kept: N, each image's number in the set it came from.
         skipped: what could not be read when it was packed.
         name: what messages call an image of the original set.
+        on_disk: whether indexing reads a file.
     """
 
     images: Pixels
@@ -49,6 +50,7 @@ class Store:
     kept: Tensor
     skipped: tuple[Skipped, ...] = ()
     name: Callable[[int], str] = "image {}".format
+    on_disk: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
@@ -112,7 +114,8 @@ def pack(
     # Opened for copying on write: torch wants a writable array, and nothing is written.
     array = np.load(stem.with_suffix(".npy"), mmap_mode="c")
     labels = None if images.labels is None else images.labels[kept]
-    return Store(torch.from_numpy(array)[: len(kept)], labels, kept, skipped, images.name)
+    packed = torch.from_numpy(array)[: len(kept)]
+    return Store(packed, labels, kept, skipped, images.name, on_disk=True)
 
 
 def nothing_readable(skipped: tuple[Skipped, ...]) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,22 +23,54 @@ PIXEL_SIDE = 32
 BLOCK = 1024
 """Images at a time for the baselines that are no network's."""
 
+IN_MEMORY = 2 * 2**30
+"""Bytes of features above which they are kept in a file: ImageNet's by a ResNet-50 take 10 GB."""
+
 Prepare = Callable[[Tensor], Tensor]
+
+
+def gathered(blocks: Iterable[Tensor], count: int, scratch: Path | None = None) -> Tensor:
+    """Blocks of rows as one tensor N D, float32; memory-mapped where it is large.
+
+    Args:
+        count: N.
+        scratch: folder of the file, which has no name and goes when the tensor does.
+    """
+    whole: Tensor | None = None
+    done = 0
+    for block in blocks:
+        if whole is None:
+            whole = _room(count, block.shape[1], scratch)
+        whole[done : done + len(block)] = block
+        done += len(block)
+    return torch.empty(0, 0) if whole is None else whole
+
+
+def _room(count: int, dim: int, scratch: Path | None) -> Tensor:
+    if 4 * count * dim <= IN_MEMORY:
+        return torch.empty(count, dim)
+    with tempfile.TemporaryFile(dir=scratch) as file:
+        return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(count, dim)))
 
 
 @torch.no_grad()
 def network_features(
-    encoder: nn.Module, images: Pixels, prepare: Prepare, device: torch.device | str = "cpu"
+    encoder: nn.Module,
+    images: Pixels,
+    prepare: Prepare,
+    device: torch.device | str = "cpu",
+    scratch: Path | None = None,
 ) -> Tensor:
     """Features N D, float32, of uint8 images N C H W, in evaluation mode."""
     was_training = encoder.training
     encoder.eval()
-    rows = [
+    blocks = (
         encoder(prepare(images[i : i + BATCH].to(device))).float().cpu()
         for i in range(0, len(images), BATCH)
-    ]
+    )
+    found = gathered(blocks, len(images), scratch)
     encoder.train(was_training)
-    return torch.cat(rows)
+    return found
 
 
 @torch.no_grad()
@@ -64,17 +99,17 @@ def calibrated(
     return twin.eval()
 
 
-def pixel_features(images: Pixels) -> Tensor:
+def pixel_features(images: Pixels, scratch: Path | None = None) -> Tensor:
     """Raw pixels, at most 32 a side, N D from 0 to 1."""
-    rows = []
-    for i in range(0, len(images), BLOCK):
-        block = images[i : i + BLOCK].float() / 255
+
+    def of(block: Tensor) -> Tensor:
         if max(block.shape[2:]) > PIXEL_SIDE:
             block = functional.interpolate(
                 block, size=(PIXEL_SIDE, PIXEL_SIDE), mode="bilinear", antialias=True
             )
-        rows.append(block.flatten(1))
-    return torch.cat(rows)
+        return block.flatten(1)
+
+    return gathered(map(of, _blocks(images)), len(images), scratch)
 
 
 def statistic_features(images: Pixels) -> Tensor:
@@ -82,9 +117,8 @@ def statistic_features(images: Pixels) -> Tensor:
 
     For colour: 3 means, 3 deviations, 6 energies; for gray: 1, 1, 6 and the 4 quarters' means.
     """
-    rows = []
-    for i in range(0, len(images), BLOCK):
-        block = images[i : i + BLOCK].float() / 255
+
+    def of(block: Tensor) -> Tensor:
         gray = block.mean(dim=1)
         dx, dy = gray.diff(dim=2), gray.diff(dim=1)
         energies = [dx, dy, dx.diff(dim=2), dy.diff(dim=1), dx.diff(dim=1), gray - 0.5]
@@ -92,5 +126,10 @@ def statistic_features(images: Pixels) -> Tensor:
         numbers.append(torch.stack([e.abs().mean(dim=(1, 2)) for e in energies], dim=1))
         if block.shape[1] == 1:
             numbers.append(functional.adaptive_avg_pool2d(gray[:, None], 2).flatten(1))
-        rows.append(torch.cat(numbers, dim=1))
-    return torch.cat(rows)
+        return torch.cat(numbers, dim=1)
+
+    return gathered(map(of, _blocks(images)), len(images))
+
+
+def _blocks(images: Pixels) -> Iterable[Tensor]:
+    return (images[i : i + BLOCK].float() / 255 for i in range(0, len(images), BLOCK))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,7 @@ def measure(
     num_classes: int,
     seed: int,
     tell: Callable[[str], None] = lambda _: None,
+    scratch: Path | None = None,
 ) -> Measurement:
     """Evaluate a network and its three baselines.
 
@@ -58,13 +60,14 @@ def measure(
         evaluators: by instance name.
         untrained: the same network as it was initialised.
         tell: is told what is being measured.
+        scratch: folder for features that do not fit in memory.
     """
     found = Measurement()
     device = next(encoder.parameters()).device
     banks = _Banks(views, train, test, num_classes, seed)
     prepare = banks.prepare
     tell("features of the trained network")
-    found.bank = banks.of(lambda x: network_features(encoder, x, prepare, device), encoder)
+    found.bank = banks.of(lambda x: network_features(encoder, x, prepare, device, scratch), encoder)
     usable = {}
     for name, evaluator in evaluators.items():
         reason = _reason_against(evaluator, found.bank)
@@ -85,8 +88,8 @@ def measure(
         return found
     twin = calibrated(untrained.to(device), train.images, prepare, device)
     baselines: dict[str, tuple[Callable[[Pixels], Tensor], nn.Module | None]] = {
-        "random_init": (lambda x: network_features(twin, x, prepare, device), twin),
-        "pixels": (pixel_features, None),
+        "random_init": (lambda x: network_features(twin, x, prepare, device, scratch), twin),
+        "pixels": (lambda x: pixel_features(x, scratch), None),
         "statistics": (statistic_features, None),
     }
     for label, (represent, network) in baselines.items():

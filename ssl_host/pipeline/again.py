@@ -48,6 +48,7 @@ def evaluate_again(
             images,
             encoder,
             lambda what: console.print(f"measuring: {what}", highlight=False, style="dim"),
+            path,
         )
         for stem, tensors in found.artifacts.items():
             write_tensors(path / f"{stem}.safetensors", tensors)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,13 +16,13 @@ from rich.console import Console
 from ssl_host.catalog.blame import blamed
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import Experiment, compose, compose_method
-from ssl_host.config.ini import parse_ini, read_text_of
 from ssl_host.config.resolved import Resolved
 from ssl_host.contracts.logging import Logger, Run
 from ssl_host.contracts.method import Method
 from ssl_host.data.opening import Images, open_images
 from ssl_host.evaluate.measure import Measurement, measure
 from ssl_host.pipeline.environment import describe
+from ssl_host.pipeline.figures import costs, held_back, number, same_images
 from ssl_host.report.page import write_page
 from ssl_host.report.pictures import draw_pictures
 from ssl_host.toolkit.tensor_files import write_tensors
@@ -125,7 +122,7 @@ class _Run:
         if path is None:
             return
         self.notes.append(initialise(method.backbone, path))
-        if images.test is not None and not _same_images(path, self.config):
+        if images.test is not None and not same_images(path, self.config):
             self.notes.append(
                 "the weights it starts from were trained elsewhere: whether on the held-out "
                 "images too is not known, and then the figures would be too high"
@@ -189,14 +186,15 @@ class _Run:
         encoder = getattr(method, method.encoder)
         source = experiment.source
         save_backbone(encoder, self.config, source.mean, source.std, self.folder.path)
-        found = evaluate_network(experiment, images, encoder, self._say)
+        found = evaluate_network(experiment, images, encoder, self._say, self.folder.path)
         self.notes += found.notes
         if training.probe is not None and self.config.run.epochs and found.bank is not None:
             held = found.bank.test
             if held is not None and held.y is not None:
                 right = training.probe.predict(held.x).argmax(dim=1).cpu() == held.y
                 found.metrics = {"online.top1": float(right.double().mean()), **found.metrics}
-        metrics = {**found.metrics, **_costs(training)}
+        self.notes += held_back(images, training.data_wait_fraction)
+        metrics = {**found.metrics, **costs(training)}
         for stem, tensors in found.artifacts.items():
             write_tensors(self.folder.path / f"{stem}.safetensors", tensors)
         results = {
@@ -213,7 +211,7 @@ class _Run:
                 "test": None if images.test is None else len(images.test),
             },
             "classes": list(images.classes),
-            "metrics": {name: _number(value) for name, value in metrics.items()},
+            "metrics": {name: number(value) for name, value in metrics.items()},
             "wall_time_s": round(time.monotonic() - self.begun, 2),
             "notes": list(dict.fromkeys(self.notes)),
             "skipped": [{"image": name, "reason": reason} for name, reason in images.skipped()],
@@ -233,22 +231,12 @@ class _Run:
         self.console.print(f"measuring: {what}", highlight=False, style="dim")
 
 
-def _same_images(path: Path, config: Resolved) -> bool:
-    """Whether weights are those of a run of ours with the same images held out."""
-    stored = (path if path.is_dir() else path.parent) / "config.ini"
-    if not stored.exists():
-        return False
-    texts = ((read_text_of(stored), str(stored)), (config.to_ini(), "config.ini"))
-    theirs, ours = (parse_ini(text, name, "file")[0] for text, name in texts)
-    return all(
-        theirs[key].raw == ours[key].raw
-        for key in theirs.keys() & ours.keys()
-        if key == ("loader", "holdout") or (key[0] == "data" and key[1] != "image_size")
-    )
-
-
 def evaluate_network(
-    experiment: Experiment, images: Images, encoder: torch.nn.Module, tell: Callable[[str], None]
+    experiment: Experiment,
+    images: Images,
+    encoder: torch.nn.Module,
+    tell: Callable[[str], None],
+    scratch: Path,
 ) -> Measurement:
     """All evaluators on a network, beside the same network as it was initialised."""
     source = experiment.source
@@ -269,22 +257,5 @@ def evaluate_network(
         len(images.classes),
         experiment.config.run.seed,
         tell,
+        scratch,
     )
-
-
-def _costs(training: Training) -> dict[str, float]:
-    costs: dict[str, float] = {}
-    if training.images_per_s is not None and training.data_wait_fraction is not None:
-        costs["throughput.images_per_s"] = training.images_per_s
-        costs["throughput.data_wait_fraction"] = training.data_wait_fraction
-    # Linux counts KiB, macOS bytes.
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    costs["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    if torch.cuda.is_available():
-        costs["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated() / 2**20
-    return costs
-
-
-def _number(value: float) -> float | None:
-    """JSON has no nan."""
-    return float(value) if math.isfinite(value) else None

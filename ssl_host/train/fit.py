@@ -20,6 +20,7 @@ from rich.console import Console
 
 from ssl_host.compose import Experiment
 from ssl_host.data.batches import EpochPlan, RawBatch
+from ssl_host.data.prefetch import ahead
 from ssl_host.toolkit.batchnorm import synchronise_batchnorm
 from ssl_host.train.keeper import Keeper
 from ssl_host.train.module import PretrainModule
@@ -28,7 +29,8 @@ from ssl_host.train.progress import ProgressBar
 from ssl_host.train.state import read_newest
 
 MakeLoader = Callable[[EpochPlan], Any]
-"""Makes the loader of a plan: an object with ``epoch`` and ``start`` that iterates batches."""
+"""Makes the loader of a plan: iterates batches from its ``epoch`` and ``start``, and says by
+``reads_disk`` whether the next one is worth making ahead."""
 
 
 @dataclass
@@ -63,6 +65,9 @@ class _Positioned:
     def __iter__(self) -> Iterator[RawBatch]:
         self.loader.epoch, self.loader.start = self.module.epoch, self.module.step_in_epoch
         source = iter(self.loader)
+        on_gpu = self.module.device.type == "cuda"
+        if on_gpu or self.loader.reads_disk:
+            source = ahead(source, pin=on_gpu)
         while True:
             start = time.perf_counter()
             batch = next(source, None)

@@ -35,7 +35,7 @@ class FewLabel(Evaluator):
         assert bank.test is not None
         assert bank.test.y is not None
         mean, std = bank.train.x.mean(dim=0), bank.train.x.std(dim=0).clamp(min=1e-6)
-        train, test = (bank.train.x - mean) / std, (bank.test.x - mean) / std
+        test = (bank.test.x - mean) / std
         smallest = int(torch.bincount(bank.train.y, minlength=bank.num_classes).min())
         metrics: dict[str, float] = {}
         notes = []
@@ -46,7 +46,8 @@ class FewLabel(Evaluator):
             chosen = draw(bank.train.y, bank.num_classes, count, self.config.draws)
             scores = []
             for rows in chosen.split(4):
-                logits = fit_logistic(train[rows], bank.train.y[rows], bank.num_classes, test)
+                x = (bank.train.x[rows] - mean) / std
+                logits = fit_logistic(x, bank.train.y[rows], bank.num_classes, test)
                 scores.append((logits.argmax(dim=2) == bank.test.y).double().mean(dim=1))
             accuracy = torch.cat(scores)
             metrics[f"{count}.top1"] = float(accuracy.mean())

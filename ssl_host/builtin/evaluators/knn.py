@@ -12,6 +12,9 @@ from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
 FEW = 50
 """Images a class under which 20 neighbours are asked instead of 200."""
 
+KEYS = 65_536
+"""Keys at a time."""
+
 
 class WeightedKNN(Evaluator):
     """Neighbours by cosine, weighted by exp(s/T): Wu et al., arXiv:1805.01978, section 3.4.
@@ -33,17 +36,14 @@ class WeightedKNN(Evaluator):
         assert bank.test is not None
         assert bank.train.y is not None
         assert bank.test.y is not None
-        keys = functional.normalize(bank.train.x.float(), dim=1)
-        k = self.config.k or (20 if len(keys) < FEW * bank.num_classes else 200)
-        k = min(k, len(keys))
+        count = len(bank.train.x)
+        k = self.config.k or (20 if count < FEW * bank.num_classes else 200)
+        similarity, neighbours = self._nearest(bank.test.x, bank.train.x, min(k, count))
         top = min(5, bank.num_classes)
         hits1 = hits5 = 0
-        for x, y in zip(
-            bank.test.x.split(self.config.block),
-            bank.test.y.split(self.config.block),
-            strict=True,
-        ):
-            votes = self._votes(functional.normalize(x.float(), dim=1), keys, bank, k)
+        for rows in torch.arange(len(bank.test.y)).split(self.config.block):
+            y = bank.test.y[rows]
+            votes = self._votes(similarity[rows], bank.train.y[neighbours[rows]], bank.num_classes)
             ranked = votes.topk(top, dim=1).indices
             hits1 += int((ranked[:, 0] == y).sum())
             hits5 += int((ranked == y[:, None]).any(dim=1).sum())
@@ -52,10 +52,25 @@ class WeightedKNN(Evaluator):
             metrics["top5"] = hits5 / len(bank.test.y)
         return Evaluation(metrics)
 
-    def _votes(self, queries: Tensor, keys: Tensor, bank: FeatureBank, k: int) -> Tensor:
-        assert bank.train.y is not None
-        similarity, neighbours = (queries @ keys.T).topk(k, dim=1)
+    def _nearest(self, queries: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Similarities and numbers, Q k, of each query's nearest keys.
+
+        Block by block on both sides, the keys read once: a bank on the disk may be larger than
+        the memory.
+        """
+        best = torch.full((len(queries), k), -torch.inf)
+        numbers = torch.zeros(len(queries), k, dtype=torch.int64)
+        for start in range(0, len(keys), KEYS):
+            block = functional.normalize(keys[start : start + KEYS].float(), dim=1)
+            for rows in torch.arange(len(queries)).split(self.config.block):
+                near = functional.normalize(queries[rows].float(), dim=1) @ block.T
+                found, at = near.topk(min(k, len(block)), dim=1)
+                kept = torch.cat([best[rows], found], dim=1).topk(k, dim=1)
+                best[rows] = kept.values
+                numbers[rows] = torch.cat([numbers[rows], at + start], 1).gather(1, kept.indices)
+        return best, numbers
+
+    def _votes(self, similarity: Tensor, labels: Tensor, num_classes: int) -> Tensor:
         # Shifted by the largest: exp(1/0.07) is fine, a temperature of 0.001 would overflow.
         weights = ((similarity - similarity[:, :1]) / self.config.temperature).exp()
-        votes = torch.zeros(len(queries), bank.num_classes)
-        return votes.scatter_add_(1, bank.train.y[neighbours], weights)
+        return torch.zeros(len(labels), num_classes).scatter_add_(1, labels, weights)

@@ -123,7 +123,7 @@ class LinearProbe(Evaluator):
         rows = labelled_fraction(bank.train.y, self.config.label_fraction)
         rate = rates[0]
         if len(rates) > 1:
-            rate = rates[self._choose(features, rows, (bank.train.x - mean) / std, bank)]
+            rate = rates[self._choose(features, rows, lambda x: (x - mean) / std, bank)]
         heads = self._train(features, rows, (rate,), bank)
         weight, bias = heads.weights[0].detach(), heads.biases[0].detach()
         weight = weight / std
@@ -146,11 +146,15 @@ class LinearProbe(Evaluator):
                     return (found - mean) / std
 
                 return take
-        x = (bank.train.x - mean) / std
-        return lambda rows, epoch: x[rows]
+        x = bank.train.x  # maybe on the disk: standardised as it is read
+        return lambda rows, epoch: (x[rows] - mean) / std
 
     def _choose(
-        self, features: TakeFeatures, rows: Tensor, plain: Tensor, bank: FeatureBank
+        self,
+        features: TakeFeatures,
+        rows: Tensor,
+        standardise: Callable[[Tensor], Tensor],
+        bank: FeatureBank,
     ) -> int:
         """Which rate does best on a part of the labelled images, trained on the others."""
         assert bank.train.y is not None
@@ -160,7 +164,8 @@ class LinearProbe(Evaluator):
         held, kept = order[:count], order[count:]
         heads = self._train(features, kept, self.config.learning_rates, bank)
         with torch.no_grad():
-            right = (heads(plain[held]).argmax(dim=2) == bank.train.y[held]).sum(dim=1)
+            logits = heads(standardise(bank.train.x[held]))
+            right = (logits.argmax(dim=2) == bank.train.y[held]).sum(dim=1)
         return int(right.argmax())
 
     def _train(

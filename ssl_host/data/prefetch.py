@@ -1,0 +1,59 @@
+"""Batches made ready while the step before them is computed."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+
+from ssl_host.data.batches import RawBatch
+
+DEPTH = 2
+"""Batches that wait at most: one more than is needed evens out what the disk does."""
+
+
+def ahead(batches: Iterator[RawBatch], pin: bool) -> Iterator[RawBatch]:
+    """The same batches in the same order, taken by a thread of their own.
+
+    What training has consumed is the only position that counts: batches that were ready when the
+    process ended are made again.
+
+    Args:
+        pin: copy them to page-locked memory, from which a GPU takes them without waiting.
+
+    Raises:
+        Exception: whatever making a batch raised, in its turn.
+    """
+    source = (batch.pinned() for batch in batches) if pin else batches
+    ready: queue.Queue[RawBatch | BaseException | None] = queue.Queue(DEPTH)
+    ended = threading.Event()
+
+    def hand_over(item: RawBatch | BaseException | None) -> None:
+        while not ended.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def work() -> None:
+        try:
+            for batch in source:
+                hand_over(batch)
+                if ended.is_set():
+                    return
+        except BaseException as error:
+            hand_over(error)
+        else:
+            hand_over(None)
+
+    thread = threading.Thread(target=work, name="ssl-host batches", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        ended.set()
+        thread.join()
