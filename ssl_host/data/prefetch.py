@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from ssl_host.data.batches import RawBatch
 
+_Queue = queue.Queue[RawBatch | BaseException | None]
+
 DEPTH = 2
 """Batches that wait at most: one more than is needed evens out what the disk does."""
 
@@ -25,27 +27,18 @@ def ahead(batches: Iterator[RawBatch], pin: bool) -> Iterator[RawBatch]:
         Exception: whatever making a batch raised, in its turn.
     """
     source = (batch.pinned() for batch in batches) if pin else batches
-    ready: queue.Queue[RawBatch | BaseException | None] = queue.Queue(DEPTH)
+    ready: _Queue = queue.Queue(DEPTH)
     ended = threading.Event()
 
-    def hand_over(item: RawBatch | BaseException | None) -> None:
-        while not ended.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return
-
     def work() -> None:
+        last: BaseException | None = None
         try:
             for batch in source:
-                hand_over(batch)
-                if ended.is_set():
+                if not _handed_over(batch, ready, ended):
                     return
-        except BaseException as error:
-            hand_over(error)
-        else:
-            hand_over(None)
+        except BaseException as error:  # noqa: BLE001 - raised where the batch was awaited
+            last = error
+        _handed_over(last, ready, ended)
 
     thread = threading.Thread(target=work, name="ssl-host batches", daemon=True)
     thread.start()
@@ -57,3 +50,14 @@ def ahead(batches: Iterator[RawBatch], pin: bool) -> Iterator[RawBatch]:
     finally:
         ended.set()
         thread.join()
+
+
+def _handed_over(item: RawBatch | BaseException | None, to: _Queue, ended: threading.Event) -> bool:
+    """Whether there was room before nobody waited any more."""
+    while not ended.is_set():
+        try:
+            to.put(item, timeout=0.1)
+        except queue.Full:
+            continue
+        return True
+    return False
