@@ -36,7 +36,7 @@ def ahead(batches: Iterator[RawBatch], pin: bool) -> Iterator[RawBatch]:
             for batch in source:
                 if not _handed_over(batch, ready, ended):
                     return
-        except BaseException as error:  # noqa: BLE001 - raised where the batch was awaited
+        except BaseException as error:
             last = error
         _handed_over(last, ready, ended)
 

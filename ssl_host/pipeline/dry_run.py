@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import math
+import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,18 +13,27 @@ from rich.table import Table
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
+from ssl_host.config.host import TrainerSettings
 from ssl_host.config.resolved import Resolved
-from ssl_host.contracts.batch import Batch
 from ssl_host.contracts.data import ImageSet, UnreadableImage
-from ssl_host.data.batches import EpochPlan
+from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.data.splits import open_splits
 from ssl_host.data.store import array_of, fit
 from ssl_host.errors import DataError, NonFiniteError
-from ssl_host.train.groups import make_optimizer, set_rates
+from ssl_host.pipeline.timed_steps import TIMED_STEPS, TimedSteps
 from ssl_host.train.settle import settle
 
-TIMED_STEPS = 3
-"""Steps that are timed, after one that warms up."""
+SLOW = 3.0
+"""Seconds a step from which on the alternatives are not timed: they would take minutes."""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A step with one setting of ``[trainer]`` changed."""
+
+    setting: str
+    value: Any
+    seconds_per_step: float
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,8 @@ class Estimate:
     Attributes:
         parameters: trainable ones.
         seconds_per_step: the median of a few steps, image decoding left out.
+        alternatives: the same with one setting of ``[trainer]`` changed, for whoever wants to
+            choose: ``auto`` decides from the hardware's features, never from a timing.
         training_minutes: that, times the steps; evaluation comes on top.
     """
 
@@ -51,6 +64,7 @@ class Estimate:
     seconds_per_step: float
     images_per_s: float
     training_minutes: float
+    alternatives: list[Alternative]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -73,6 +87,11 @@ class Estimate:
             f"(median of {TIMED_STEPS}, decoding left out)",
             "training": _minutes(self.training_minutes) + " and the evaluation",
         }
+        for other in self.alternatives:
+            faster = self.seconds_per_step / other.seconds_per_step
+            shown[f"{other.setting} = {other.value}"] = (
+                f"{1000 * other.seconds_per_step:.0f} ms a step, {faster:.2f} times as fast"
+            )
         for name, value in shown.items():
             view.add_row(name, value)
         return view
@@ -87,42 +106,24 @@ def dry_run(config: Resolved, catalog: Catalog) -> Estimate:
     """
     config = settle(config)
     catalog.hooks.config_resolved(config=config.values())
-    torch.set_num_threads(int(config.trainer.num_threads))
     experiment = compose(config)
     method, source = experiment.method, experiment.source
     splits = open_splits(source, config.loader.holdout)
     plan = EpochPlan(
         len(splits.train), config.run.batch_size, config.run.seed, config.trainer.accumulate
     )
-    total = max(1, config.run.epochs * plan.steps)
     share = config.run.batch_size // config.trainer.accumulate
-    images = _first_images(splits.train, share, source.image_size)
     labels = splits.train.labels
-    device = torch.device(config.trainer.accelerator)
-    method.to(device)
-    optimizer = make_optimizer(
-        method, experiment.optimizer, experiment.optimizer.learning_rate(config.run.batch_size)
+    raw = RawBatch(
+        _first_images(splits.train, share, source.image_size),
+        torch.arange(share),
+        None if labels is None or not method.uses_labels else labels[:share],
+        0,
     )
-    index = torch.arange(len(images))
-    times, losses, shapes = [], [], []
-    for step in range(1 + TIMED_STEPS):
-        begun = time.perf_counter()
-        views = experiment.views(images.to(device), index.to(device), 0, config.run.seed)
-        shapes = [list(view.shape) for view in views]
-        own = (
-            labels[: len(images)].to(device) if labels is not None and method.uses_labels else None
-        )
-        out = method.step(Batch(views, index.to(device), own, experiment.views.num_global))
-        losses.append(float(out.loss.detach()))
-        set_rates(optimizer, experiment.scheduler, step, total, plan.steps)
-        optimizer.zero_grad(set_to_none=True)
-        out.loss.backward()
-        optimizer.step()
-        method.advance(out, step, total)
-        times.append((time.perf_counter() - begun) * config.trainer.accumulate)
-    if losses[0] != losses[0]:
+    steps = TimedSteps(experiment, raw, plan)
+    per_step = steps.seconds(config.trainer)
+    if math.isnan(steps.losses[0]):
         raise NonFiniteError("the loss of the very first batch is not a number")
-    per_step = sorted(times[1:])[TIMED_STEPS // 2]
     return Estimate(
         name=config.run.name,
         method=config.parts["method"].name,
@@ -133,14 +134,38 @@ def dry_run(config: Resolved, catalog: Catalog) -> Estimate:
         parameters=sum(p.numel() for _, p in method.trainable_parameters()),
         backbone_parameters=sum(p.numel() for p in method.backbone.parameters()),
         feature_dim=method.backbone.feature_dim,
-        views=shapes,
+        views=steps.shapes,
         steps_per_epoch=plan.steps,
         total_steps=config.run.epochs * plan.steps,
-        first_loss=losses[0],
+        first_loss=steps.losses[0],
         seconds_per_step=per_step,
         images_per_s=config.run.batch_size / per_step,
         training_minutes=per_step * config.run.epochs * plan.steps / 60,
+        alternatives=list(_alternatives(steps, config.trainer, per_step)),
     )
+
+
+def _alternatives(
+    steps: TimedSteps, settings: TrainerSettings, per_step: float
+) -> Iterator[Alternative]:
+    """The other values that matter on this hardware, one changed at a time.
+
+    Not ``compile``: compiling takes longer than anything here; a dry run with it on times it.
+    """
+    if per_step > SLOW:
+        return
+    on_cpu = settings.accelerator == "cpu"
+    half = ("bf16-mixed",) if on_cpu else ("bf16-mixed", "16-mixed")
+    others: dict[str, tuple[Any, ...]] = {
+        "precision": ("32-true", *half),
+        "channels_last": (False, True),
+        "num_threads": (1, os.cpu_count() or 1) if on_cpu else (),
+    }
+    for setting, values in others.items():
+        for value in dict.fromkeys(values):
+            if value != getattr(settings, setting):
+                changed = settings.model_copy(update={setting: value})
+                yield Alternative(setting, value, steps.seconds(changed))
 
 
 def _first_images(images: ImageSet, wanted: int, size: int) -> torch.Tensor:

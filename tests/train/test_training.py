@@ -219,3 +219,8 @@ def test_a_dry_run_counts_what_the_run_will_do(catalog):
     assert estimate.views == [[16, 3, 16, 16]] * 2
     expected = estimate.seconds_per_step * 6 / 60
     assert estimate.training_minutes == pytest.approx(expected)
+    chosen = settle(resolve_values(tiny(), catalog)).trainer
+    others = {(other.setting, other.value) for other in estimate.alternatives}
+    assert {setting for setting, _ in others} >= {"precision", "channels_last"}
+    assert not others & {(s, getattr(chosen, s)) for s in ("precision", "channels_last")}
+    assert all(other.seconds_per_step > 0 for other in estimate.alternatives)

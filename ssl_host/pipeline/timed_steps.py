@@ -1,0 +1,75 @@
+"""A few training steps on one batch, timed under given settings of the trainer."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from ssl_host.compose import Experiment
+from ssl_host.config.host import TrainerSettings
+from ssl_host.contracts.batch import Batch
+from ssl_host.data.batches import EpochPlan, RawBatch
+from ssl_host.train.groups import make_optimizer, set_rates
+
+TIMED_STEPS = 3
+"""Steps that are timed, after one that warms up."""
+
+
+class TimedSteps:
+    """Trains a method on one batch again and again; what is decoded is decoded before.
+
+    Attributes:
+        losses: of every step that was made.
+        shapes: of the views.
+    """
+
+    def __init__(self, experiment: Experiment, raw: RawBatch, plan: EpochPlan) -> None:
+        config = experiment.config
+        self.experiment = experiment
+        self.plan = plan
+        self.total = max(1, config.run.epochs * plan.steps)
+        self.device = torch.device(config.trainer.accelerator)
+        self.raw = raw.to(self.device)
+        self.method = experiment.method.to(self.device)
+        self.optimizer = make_optimizer(
+            self.method,
+            experiment.optimizer,
+            experiment.optimizer.learning_rate(config.run.batch_size),
+        )
+        self.losses: list[float] = []
+        self.shapes: list[list[int]] = []
+        self.step = 0
+
+    def seconds(self, settings: TrainerSettings) -> float:
+        """The median time of an optimizer step under these settings."""
+        torch.set_num_threads(int(settings.num_threads))
+        layout = torch.channels_last if settings.channels_last is True else torch.contiguous_format
+        self.method.to(memory_format=layout)
+        if settings.compile == "on":
+            self.method.compile()
+        times = []
+        for _ in range(1 + TIMED_STEPS):
+            begun = time.perf_counter()
+            self._step(settings.precision, layout)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append((time.perf_counter() - begun) * settings.accumulate)
+        return sorted(times[1:])[TIMED_STEPS // 2]
+
+    def _step(self, precision: str, layout: torch.memory_format) -> None:
+        raw, views, step = self.raw, self.experiment.views, self.step
+        assert isinstance(raw.images, torch.Tensor)
+        made = views(raw.images, raw.index, 0, self.experiment.config.run.seed)
+        made = [view.contiguous(memory_format=layout) for view in made]
+        self.shapes = [list(view.shape) for view in made]
+        number = torch.float16 if precision == "16-mixed" else torch.bfloat16
+        with torch.autocast(self.device.type, number, enabled=precision.endswith("mixed")):
+            out = self.method.step(Batch(made, raw.index, raw.labels, views.num_global))
+        self.losses.append(float(out.loss.detach()))
+        set_rates(self.optimizer, self.experiment.scheduler, step, self.total, self.plan.steps)
+        self.optimizer.zero_grad(set_to_none=True)
+        out.loss.backward()
+        self.optimizer.step()
+        self.method.advance(out, step, self.total)
+        self.step += 1
