@@ -27,10 +27,12 @@ class ImageSet(ABC):
     Attributes:
         labels: N, int64, from 0, or None.
         classes: the classes' names, in the order of the labels; empty without labels.
+        side: of all images, where :meth:`read_many` gives them in that one size; else None.
     """
 
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
+    side: int | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -42,6 +44,17 @@ class ImageSet(ABC):
         Raises:
             UnreadableImage: with the reason, in a few words.
         """
+
+    def read_many(self, indices: Tensor) -> Tensor:
+        """Images by their numbers, uint8 B C S S with S = :attr:`side`.
+
+        For sets that decode a batch faster than the host would image by image. It is called from
+        a thread of its own, while the step before is computed.
+
+        Raises:
+            DataError: when one cannot be read; such sets are packed from readable images.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} has a side, but no read_many")
 
     def name(self, i: int) -> str:
         """How messages call image ``i``: a path or a number."""

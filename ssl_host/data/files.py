@@ -50,6 +50,20 @@ class DecodedImages:
             return torch.zeros(self.channels, self.size, self.size, dtype=torch.uint8)
 
 
+class BatchImages:
+    """Looks like a store's array, N C S S uint8, of a set that decodes many at once."""
+
+    def __init__(self, images: ImageSet) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: slice | Tensor) -> Tensor:
+        numbers = torch.arange(len(self))[index] if isinstance(index, slice) else index
+        return self.images.read_many(numbers)
+
+
 class _CroppedViews(Dataset[tuple[list[Tensor], int, list[tuple[int, str]]]]):
     """An image's crops, cut in the worker that decodes it, by the numbers of (epoch, index)."""
 

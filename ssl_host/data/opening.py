@@ -15,7 +15,7 @@ from ssl_host.augment.views import ViewMaker
 from ssl_host.config.host import LoaderSettings
 from ssl_host.contracts.data import DataSource, ImageSet
 from ssl_host.data.batches import EpochPlan, StoreLoader
-from ssl_host.data.files import DecodedImages, FilesLoader
+from ssl_host.data.files import BatchImages, DecodedImages, FilesLoader
 from ssl_host.data.splits import Splits, open_splits
 from ssl_host.data.store import Skipped, Store, array_of, pack, packed_bytes
 from ssl_host.errors import DataError
@@ -102,6 +102,10 @@ class _Opener:
 
     def open(self, images: ImageSet, what: str) -> Store:
         self._check_first(images)
+        if images.side is not None:
+            every = torch.arange(len(images))
+            whole = BatchImages(images)
+            return Store(whole, images.labels, every, (), images.name, on_disk=True)
         channels, settings = self.source.channels, self.settings
         size = settings.store_size or round(self.source.image_size * PHOTO_MARGIN)
         in_memory = array_of(images) is not None

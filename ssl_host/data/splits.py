@@ -23,12 +23,16 @@ class Subset(ImageSet):
         self.chosen = chosen
         self.labels = None if whole.labels is None else whole.labels[chosen]
         self.classes = whole.classes
+        self.side = whole.side
 
     def __len__(self) -> int:
         return len(self.chosen)
 
     def read(self, i: int) -> Tensor:
         return self.whole.read(int(self.chosen[i]))
+
+    def read_many(self, indices: Tensor) -> Tensor:
+        return self.whole.read_many(self.chosen[indices])
 
     def name(self, i: int) -> str:
         return self.whole.name(int(self.chosen[i]))

@@ -195,3 +195,48 @@ def test_both_kinds_of_stores_serve_a_folder(mode, tmp_path):
     assert images.classes == ("cat", "dog")
     batch = next(iter(images.make_loader(EpochPlan(16, 4, seed=0))))
     assert torch.equal(batch.labels, images.train.labels[batch.index])
+
+
+class InBatches(ssl_host.ImageSet):
+    """Counts how often it is asked."""
+
+    side = 20
+
+    def __init__(self, count):
+        self.images = torch.randint(0, 256, (count, 3, 20, 20), dtype=torch.uint8)
+        self.labels = torch.arange(count) % 2
+        self.classes = ("a", "b")
+        self.asked = []
+
+    def __len__(self):
+        return len(self.images)
+
+    def read(self, i):
+        raise AssertionError("one by one")
+
+    def read_many(self, indices):
+        self.asked.append(indices.tolist())
+        return self.images[indices]
+
+
+def test_a_set_that_decodes_in_batches_is_asked_for_batches():
+    whole = InBatches(20)
+
+    class Source(ssl_host.DataSource):
+        image_size = 16
+
+        def open(self, split):
+            return whole if split == "train" else None
+
+    opened = open_images(Source(Settings()), views(), LoaderSettings())
+    raw = next(iter(opened.make_loader(EpochPlan(len(opened.train), 4, seed=0))))
+    assert raw.images.shape == (4, 3, 20, 20)
+    assert len(whole.asked) == 1
+    assert torch.equal(raw.images, whole.images[torch.tensor(whole.asked[0])])
+    # The part that was cut off for testing is numbered in the whole set.
+    assert opened.test is not None
+    assert torch.equal(opened.test.images[:2], whole.images[opened_numbers(opened)[:2]])
+
+
+def opened_numbers(opened):
+    return opened.test.images.images.chosen

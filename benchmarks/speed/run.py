@@ -1,0 +1,64 @@
+"""Speed against what would be used instead, side by side in one run.
+
+    python benchmarks/speed/run.py [CASE ...]
+
+Without a case all of them, under 15 minutes on two cores. Writes benchmarks/results/speed.json and
+speed.md; cases that were not asked for keep the figures they had.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import evaluation
+import steps
+import torch
+import views
+from sides import HEADER, Comparison, line
+
+from ssl_host.train.settle import cpu_has_bf16
+
+RESULTS = Path(__file__).parents[1] / "results"
+CASES: dict[str, Callable[[], Comparison]] = {
+    "views": views.small,
+    "photographs": views.photographs,
+    "step-resnet": lambda: steps.whole_step("ResNet-18"),
+    "step-small": lambda: steps.whole_step("small backbone"),
+    "epoch": steps.epoch,
+    "overhead": steps.overhead,
+    "linear": evaluation.linear,
+    "memory": evaluation.memory,
+}
+
+
+def main() -> None:
+    asked = sys.argv[1:] or list(CASES)
+    unknown = [name for name in asked if name not in CASES]
+    if unknown:
+        sys.exit(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
+    raw = RESULTS / "speed.json"
+    found = json.loads(raw.read_text("utf-8")) if raw.exists() else {}
+    for name in asked:
+        comparison = CASES[name]()
+        machine = f"{torch.get_num_threads()} threads, bf16 in hardware: {cpu_has_bf16()}"
+        found[name] = {
+            "rows": comparison.rows(),
+            "speeds": dict(comparison.speeds),
+            "machine": machine,
+            "torch": torch.__version__,
+        }
+        for row in comparison.rows():
+            print(line(row), flush=True)
+    found = {name: found[name] for name in CASES if name in found}
+    raw.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    table = [HEADER, *(line(row) for case in found.values() for row in case["rows"])]
+    (RESULTS / "speed.md").write_text("\n".join(table) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    main()

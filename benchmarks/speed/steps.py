@@ -1,0 +1,265 @@
+"""The host's training against bare loops, and against pytorch-lightning alone."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+from sides import Comparison, compare
+from torch import nn
+
+import ssl_host
+from ssl_host.catalog.catalog import Catalog
+from ssl_host.compose import Experiment, compose
+from ssl_host.config.resolve import resolve_values
+from ssl_host.data.opening import open_images
+from ssl_host.train.fit import fit
+from ssl_host.train.groups import make_optimizer, set_rates
+from ssl_host.train.settle import settle
+
+BATCH = 128
+RESNET = {"name": "timm", "model": "resnet18", "stem": "cifar"}
+SMALL = {"name": "small_conv"}
+
+
+class Clock(pl.Callback):
+    """Times the steps after the first few, which set things up."""
+
+    def __init__(self, skip: int) -> None:
+        self.skip = skip
+        self.seen = 0
+        self.begun = self.ended = 0.0
+
+    def on_train_batch_end(self, *_: object) -> None:
+        self.seen += 1
+        self.ended = time.perf_counter()
+        if self.seen == self.skip:
+            self.begun = self.ended
+
+    def seconds(self) -> float:
+        """Of one step."""
+        return (self.ended - self.begun) / (self.seen - self.skip)
+
+
+def experiment(
+    backbone: dict, steps: int, method: str = "simclr", batch: int = BATCH, **sections: dict
+) -> Experiment:
+    """A run of one epoch in float32; the online probe is left out on every side."""
+    config = resolve_values(
+        {
+            "run": {"epochs": 1, "batch_size": batch},
+            "data": {"name": "synthetic", "num_images": steps * batch, "image_size": 32},
+            "method": {"name": method},
+            "backbone": backbone,
+            "head.projector": {"hidden_dim": 256, "output_dim": 64},
+            "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
+            "scheduler": {"warmup_epochs": 0},
+            "trainer": {"precision": "32-true", "num_threads": 2},
+            "probe": {"enabled": False},
+            **sections,
+        },
+        Catalog(),
+    )
+    return compose(settle(config))
+
+
+def hosts(made: Experiment, skip: int) -> float:
+    """Seconds a step in the host's own training: loader, views, step, schedule, rows, Lightning."""
+    images = open_images(made.source, made.views, made.config.loader)
+    clock = Clock(skip)
+    with tempfile.TemporaryDirectory() as folder:
+        for logger in made.loggers.values():
+            logger.start(ssl_host.Run("speed", Path(folder), 0, {}))
+        fit(
+            made,
+            images.make_loader,
+            len(images.train),
+            0,
+            Path(folder) / "checkpoints",
+            Console(quiet=True),
+            [clock],
+        )
+    return clock.seconds()
+
+
+def bare(made: Experiment, skip: int, ready: bool) -> float:
+    """Seconds a step in a loop of a few lines with the same parts.
+
+    Args:
+        ready: whether the views are in memory already, which is the limit of any loader.
+    """
+    torch.set_num_threads(2)
+    method = made.method
+    images = made.source.open("train").images
+    optimizer = make_optimizer(method, made.optimizer, 0.05)
+    method.to(memory_format=torch.channels_last)
+    order = torch.randperm(len(images))
+    total = len(images) // BATCH
+    laid = [v.contiguous(memory_format=torch.channels_last) for v in made.views(images[:BATCH])]
+    begun = 0.0
+    for step, index in enumerate(order.split(BATCH)):
+        if step == skip:
+            begun = time.perf_counter()
+        views = laid
+        if not ready:
+            views = made.views(images[index], index, 0, 0)
+            views = [view.contiguous(memory_format=torch.channels_last) for view in views]
+        out = method.step(ssl_host.Batch(views, index))
+        optimizer.zero_grad(set_to_none=True)
+        out.loss.backward()
+        set_rates(optimizer, made.scheduler, step, total, total)
+        optimizer.step()
+        method.advance(out, step, total)
+    return (time.perf_counter() - begun) / (total - skip)
+
+
+def whole_step(name: str) -> Comparison:
+    """Rows 4 and 5, for one backbone."""
+    backbone, steps, wanted = {
+        "ResNet-18": (RESNET, 12, (0.97, 0.95)),
+        "small backbone": (SMALL, 44, (0.95, 0.80)),
+    }[name]
+    skip = 4
+    loop, limit = "a bare loop with the same views", "that loop on views in memory"
+    return compare(
+        f"whole SimCLR step, {name}, 32 px, batch {BATCH}",
+        {
+            "ssl-host": lambda: BATCH / hosts(experiment(backbone, steps), skip),
+            loop: lambda: BATCH / bare(experiment(backbone, steps), skip, ready=False),
+            limit: lambda: BATCH / bare(experiment(backbone, steps), skip, ready=True),
+        },
+        {loop: wanted[0], limit: wanted[1]},
+    )
+
+
+def overhead() -> Comparison:
+    """Row 7: a step without arithmetic; views, probe and momentum copies are left out."""
+    steps, skip = 400, 50
+    empty = "an empty pytorch-lightning module, no logging"
+
+    def host() -> float:
+        made = experiment(SMALL, steps, batch=2)
+        made.method.step = lambda batch: ssl_host.StepOutput(next(made.method.parameters()).sum())
+        views = made.views
+        made = replace(made, views=NoViews(views.augmentation))
+        return 1 / hosts(made, skip)
+
+    def lightning() -> float:
+        clock = Clock(skip)
+        trainer = pl.Trainer(
+            max_epochs=1,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[clock],
+        )
+        trainer.fit(Nothing(), [torch.zeros(2, 3, 32, 32)] * steps)
+        return 1 / clock.seconds()
+
+    return compare(
+        "a step without arithmetic, a row logged every 10",
+        {"ssl-host": host, empty: lightning},
+        {empty: 1 / 1.3},
+        unit="steps/s",
+    )
+
+
+class NoViews:
+    """In the place of a ViewMaker: the images as they are."""
+
+    num_views = num_global = 2
+
+    def __init__(self, augmentation: object) -> None:
+        self.augmentation = augmentation
+
+    def __call__(self, images: torch.Tensor, *_: object) -> list[torch.Tensor]:
+        return [images, images]
+
+
+class Nothing(pl.LightningModule):
+    """The least that trains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch: torch.Tensor, _: int) -> torch.Tensor:
+        return self.weight.sum()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+
+
+def epoch() -> Comparison:
+    """Row 6: SimSiam, an epoch, against lightly's parts put together as its examples do."""
+    images, skip = 24 * BATCH, 4
+    examples = "lightly's modules and transform with pytorch-lightning, 2 workers"
+
+    def host() -> float:
+        made = experiment(
+            SMALL,
+            images // BATCH,
+            "simsiam",
+            **{
+                "head.projector": {"hidden_dim": 256, "output_dim": 256},
+                "head.predictor": {"hidden_dim": 64},
+            },
+        )
+        return BATCH / hosts(made, skip)
+
+    return compare(
+        f"SimSiam, 32 px, small backbone, batch {BATCH}",
+        {"ssl-host": host, examples: lambda: BATCH / lightlys(images, skip)},
+        {examples: 2.5},
+    )
+
+
+class LightlySimSiam(pl.LightningModule):
+    """As lightly's SimSiam example, with the same widths as ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from lightly.loss import NegativeCosineSimilarity
+        from lightly.models.modules import SimSiamPredictionHead, SimSiamProjectionHead
+
+        self.backbone = ssl_host.build("backbone", "small_conv", in_channels=3, image_size=32)
+        self.projector = SimSiamProjectionHead(self.backbone.feature_dim, 256, 256)
+        self.predictor = SimSiamPredictionHead(256, 64, 256)
+        self.loss = NegativeCosineSimilarity()
+
+    def training_step(self, batch: list, _: int) -> torch.Tensor:
+        z = [self.projector(self.backbone(view)) for view in batch]
+        p = [self.predictor(each) for each in z]
+        return (self.loss(p[0], z[1].detach()) + self.loss(p[1], z[0].detach())) / 2
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
+
+
+def lightlys(images: int, skip: int) -> float:
+    """Seconds a step; a data loader of two workers, as many threads for the network as ours."""
+    from lightly.transforms import SimSiamTransform
+    from views import Pictures, workers
+
+    torch.set_num_threads(2)
+    made = ssl_host.build("data", "synthetic", num_images=images, image_size=32).open("train")
+    clock = Clock(skip)
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[clock],
+    )
+    transform = SimSiamTransform(input_size=32)
+    trainer.fit(LightlySimSiam(), workers(Pictures(made.images, transform), BATCH))
+    return clock.seconds()
