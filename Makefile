@@ -7,7 +7,7 @@ METADATA := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 # Two cores: two test processes of one thread each.
 WORKERS ?= 2
 
-.PHONY: run test lint format benchmark dist docs system clean
+.PHONY: run test lint format benchmark bench dist docs system clean
 
 run: $(VENV)/.installed
 	$(BIN)/ssl-host run examples/quickstart.ini
@@ -28,8 +28,12 @@ format: $(VENV)/.installed-test
 # The README's table: six methods, three seeds, under half an hour on two cores.
 benchmark: $(VENV)/.installed
 	$(BIN)/ssl-host benchmark benchmarks/mnist5k.ini
-	cp runs/benchmark/mnist5k/benchmark.json benchmarks/results/mnist5k.json
-	sed '/^Weights/,$$d' runs/benchmark/mnist5k/table.md > benchmarks/results/mnist5k.md
+	$(BIN)/python benchmarks/publish.py runs/benchmark/mnist5k
+
+# Speed against what would be used instead, side by side, under 15 minutes on two cores.
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python benchmarks/speed/run.py
 
 # The site, in site/; the reference pages are written anew from the code.
 docs: $(VENV)/.installed-test

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import torch
 from sides import Comparison, compare
@@ -89,12 +90,12 @@ def memory() -> Comparison:
             file.write_text(QUEUE, encoding="utf-8")
             command = [sys.executable, "-m", "ssl_host", "run", str(file)]
             with subprocess.Popen(command, cwd=place, stderr=subprocess.DEVNULL) as running:
-                for epoch in found:
+                for epoch, sizes in found.items():
                     written = f"runs/memory/checkpoints/step-{8 * epoch:09d}.ckpt"
                     while not (Path(place) / written).exists() and running.poll() is None:
                         time.sleep(0.02)
                     pages = int(Path(f"/proc/{running.pid}/statm").read_text("utf-8").split()[1])
-                    found[epoch].append(pages * resource.getpagesize() / 2**20)
+                    sizes.append(pages * resource.getpagesize() / 2**20)
                 running.wait()
     last = "after 200"
     speeds = {"after 20 epochs": found[20], last: found[200]}

@@ -37,12 +37,6 @@ def test_every_block_says_what_it_is():
             assert language in {"sh", "ini", "python", "toml", "text", "json"}, document
 
 
-def test_the_readmes_table_is_the_committed_one():
-    """`make benchmark` writes benchmarks/results/mnist5k.md."""
-    table = (ROOT / "benchmarks/results/mnist5k.md").read_text("utf-8").split("\n\n")[0]
-    assert table in (ROOT / "README.md").read_text("utf-8")
-
-
 @pytest.mark.parametrize("document", with_blocks(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_the_blocks_of_a_document_work(document, tmp_path):
     """In the order of the document, in one folder, as its reader would."""
