@@ -7,7 +7,7 @@ METADATA := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 # Two cores: two test processes of one thread each.
 WORKERS ?= 2
 
-.PHONY: run test lint format benchmark bench dist docs system clean
+.PHONY: run test lint format benchmark bench soak dist docs system clean
 
 run: $(VENV)/.installed
 	$(BIN)/ssl-host run examples/quickstart.ini
@@ -34,6 +34,10 @@ benchmark: $(VENV)/.installed
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benchmarks/speed/run.py
+
+# A hundred SIGKILLs at random moments; every run ends as its uninterrupted twin did.
+soak: $(VENV)/.installed
+	$(BIN)/python benchmarks/soak.py
 
 # The site, in site/; the reference pages are written anew from the code.
 docs: $(VENV)/.installed-test
