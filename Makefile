@@ -25,7 +25,7 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The README's table: six methods, three seeds, under half an hour on two cores.
+# The README's table: six methods, three seeds, about half an hour on two cores.
 benchmark: $(VENV)/.installed
 	$(BIN)/ssl-host benchmark benchmarks/mnist5k.ini
 	$(BIN)/python benchmarks/publish.py runs/benchmark/mnist5k
