@@ -60,7 +60,7 @@ def _flipped(images: Tensor, draws: Draws, number: int, spec: ViewSpec) -> Tenso
 
 
 def _placed(images: Tensor, draws: Draws, number: int, spec: ViewSpec) -> Tensor:
-    if not (spec.rotate or spec.translate or spec.shear or spec.zoom != (1.0, 1.0)):
+    if not spec.moves:
         return images
     side = images.shape[3]
 

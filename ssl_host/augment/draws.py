@@ -22,18 +22,20 @@ class CounterDraws:
 
     Args:
         index: B, int64, the samples' numbers; its device is the numbers' device.
+
+    Attributes:
+        samples: B, int64, the hash of seed, epoch and sample.
     """
 
     def __init__(self, seed: int, epoch: int, index: Tensor) -> None:
         # Each coordinate is mixed before the next one joins: added up, seed 1 of sample 0 would
         # be seed 0 of sample 1.
         base = _mix(_mix(_scalar(seed)) + _scalar(epoch)).to(index.device)
-        self._samples = _mix(base + index.to(torch.int64) * _signed(_GOLDEN))
+        self.samples = _mix(base + index.to(torch.int64) * _signed(_GOLDEN))
 
     def bits(self, view: int, parameter: str) -> Tensor:
         """B numbers of 63 random bits, int64, at least 0."""
-        salt = (_salt(parameter) + (view + 1) * 0xA24BAED4963EE407) & _MASK
-        return _mix(self._samples ^ _signed(salt)) & (2**63 - 1)
+        return _mix(self.samples ^ _signed(salt_of(view, parameter))) & (2**63 - 1)
 
     def uniform(self, view: int, parameter: str, low: float = 0.0, high: float = 1.0) -> Tensor:
         """B numbers in [low, high), float32."""
@@ -58,8 +60,10 @@ class ChunkedDraws:
 
 
 @lru_cache(maxsize=4096)
-def _salt(parameter: str) -> int:
-    return int.from_bytes(hashlib.blake2b(parameter.encode(), digest_size=8).digest(), "big")
+def salt_of(view: int, parameter: str) -> int:
+    """What tells a view's parameter from all others, 64 bits."""
+    digest = hashlib.blake2b(parameter.encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") + (view + 1) * 0xA24BAED4963EE407) & _MASK
 
 
 def _scalar(number: int) -> Tensor:

@@ -35,12 +35,13 @@ def crop_boxes(spec: ViewSpec, draws: Draws, view: int, height: int, width: int)
     top = (draws.uniform(view, "top") * (height - high_ + 1)).floor()
     left = (draws.uniform(view, "left") * (width - wide + 1)).floor()
     boxes = torch.stack([top, left, high_, wide], dim=1)
-    fallback = torch.tensor(_central_box(spec, height, width), dtype=boxes.dtype)
+    fallback = torch.tensor(central_box(spec, height, width), dtype=boxes.dtype)
     chosen = torch.where(fits.any(dim=0)[:, None], boxes, fallback.to(boxes.device))
     return chosen.to(torch.int64)
 
 
-def _central_box(spec: ViewSpec, height: int, width: int) -> tuple[int, int, int, int]:
+def central_box(spec: ViewSpec, height: int, width: int) -> tuple[int, int, int, int]:
+    """The largest centred box of an admitted aspect: top, left, height, width."""
     ratio = min(max(width / height, spec.crop_ratio[0]), spec.crop_ratio[1])
     wide = min(width, max(1, round(height * ratio)))
     high = min(height, max(1, round(width / ratio)))

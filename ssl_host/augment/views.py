@@ -95,7 +95,7 @@ class ViewMaker:
         draws = self._draws(images, index, epoch, seed)
         if self.form == "view_specs":
             return [
-                self._in_chunks(images, draws, number, spec, cropped)
+                self._view(images, draws, number, spec, crops=True)
                 for number, spec in enumerate(self.specs)
             ]
         return self._foreign(images, draws, index, epoch, seed)
@@ -106,7 +106,7 @@ class ViewMaker:
         """Views of crops that a decoder has cut already: one uint8 B C S S tensor a view."""
         draws = self._draws(crops[0], index, epoch, seed)
         return [
-            self._in_chunks(crop, draws, number, spec, resized)
+            self._view(crop, draws, number, spec, crops=False)
             for number, (crop, spec) in enumerate(zip(crops, self.specs, strict=True))
         ]
 
@@ -130,12 +130,23 @@ class ViewMaker:
             flip=first.flip,
         )
         draws = self._draws(images, index, epoch, seed)
-        return self._in_chunks(images, draws, 0, spec, cropped)
+        return self._view(images, draws, 0, spec, crops=True)
 
     def _draws(self, images: Tensor, index: Tensor | None, epoch: int, seed: int) -> CounterDraws:
         if index is None:
             index = torch.arange(len(images), device=images.device)
         return CounterDraws(seed, epoch, index)
+
+    def _view(
+        self, images: Tensor, draws: CounterDraws, number: int, spec: ViewSpec, crops: bool
+    ) -> Tensor:
+        """One normalised view of each image; ``crops``: whether the crop is still to be made."""
+        usual = images.dtype == torch.uint8 and images.shape[1] in (1, 3)
+        if usual and images.device.type == "cpu":
+            from ssl_host.augment.compiled import views_of  # noqa: PLC0415 - compiles when needed
+
+            return views_of(images, draws, number, spec, self.mean, self.std, crops)
+        return self._in_chunks(images, draws, number, spec, cropped if crops else resized)
 
     def _in_chunks(
         self,
@@ -145,6 +156,7 @@ class ViewMaker:
         spec: ViewSpec,
         place: Callable[[Tensor, Draws, int, ViewSpec], Tensor],
     ) -> Tensor:
+        """The same, an operation after the other: for GPUs, and the kernel's reference."""
         size, channels = spec.size or self.image_size, images.shape[1]
         out = torch.empty(
             len(images), channels, size, size, device=images.device, dtype=torch.float32

@@ -65,6 +65,11 @@ class ViewSpec:
     blur_kernel: int | None = None
     solarize: float = 0.0
 
+    @property
+    def moves(self) -> bool:
+        """Whether there is a small affine map to make."""
+        return bool(self.rotate or self.translate or self.shear or self.zoom != (1.0, 1.0))
+
 
 class Draws(Protocol):
     """Random numbers that are a function of (seed, epoch, sample, view, parameter).
