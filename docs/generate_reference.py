@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -182,7 +184,32 @@ def _python() -> str:
                 text = ""
             shown = "" if not callable_ else _signature(found)
             parts += [f"### {name}\n", shown, _prose(text or "") + "\n"]
+            if inspect.isclass(found):
+                parts += _members(found)
     return "\n".join(parts)
+
+
+def _members(cls: type) -> Iterable[str]:
+    """What a class's author sets, reads and overrides: documented attributes, public methods."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]
+    rows = []
+    for node, after in zip(body, [*body[1:], None], strict=True):
+        documented = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+        if documented and isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            kind = re.sub(r"^ClassVar\[(.*)\]$", r"\1", ast.unparse(node.annotation))
+            text = _prose(inspect.cleandoc(str(after.value.value))).replace("\n", " ")
+            value = f" = {ast.unparse(node.value)}" if node.value is not None else ""
+            rows.append(f"| `{node.target.id}: {_cell(kind)}{_cell(value)}` | {_cell(text)} |")
+    if rows:
+        yield "\n".join(["| attribute | what it is |", "|---|---|", *rows]) + "\n"
+    for node in body:
+        text = ast.get_docstring(node) if isinstance(node, ast.FunctionDef) else None
+        if text and isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            given = re.sub(r"^self(, )?", "", ast.unparse(node.args))
+            result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+            yield f"#### {cls.__name__}.{node.name}\n"
+            yield f"```text\n{node.name}({given}){result}\n```\n"
+            yield _prose(text) + "\n"
 
 
 def _plain(found: Any) -> str:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ssl_host.hookspecs import Register as Register
     from ssl_host.hookspecs import RegisterPreset as RegisterPreset
     from ssl_host.hookspecs import hookimpl as hookimpl
+    from ssl_host.toolkit.average import MovingAverage as MovingAverage
     from ssl_host.toolkit.distributed import gather as gather
     from ssl_host.toolkit.distributed import gather_offset as gather_offset
     from ssl_host.toolkit.distributed import shuffle_keys as shuffle_keys
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from ssl_host.toolkit.queue import FeatureQueue as FeatureQueue
     from ssl_host.toolkit.schedules import ConstantSchedule as ConstantSchedule
     from ssl_host.toolkit.schedules import CosineSchedule as CosineSchedule
+    from ssl_host.toolkit.schedules import LinearSchedule as LinearSchedule
     from ssl_host.toolkit.tensor_files import read_tensors as read_tensors
 
 __version__ = "0.1.0"
@@ -74,9 +76,11 @@ _HOMES = {
     "FileImages": "toolkit.image_files",
     "Head": "contracts.parts",
     "ImageSet": "contracts.data",
+    "LinearSchedule": "toolkit.schedules",
     "Logger": "contracts.logging",
     "Loss": "contracts.parts",
     "Method": "contracts.method",
+    "MovingAverage": "toolkit.average",
     "Optimizer": "contracts.optimization",
     "OptimizerConfig": "contracts.optimization",
     "ParamGroup": "contracts.method",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ssl_host import Augmentation, Settings, ViewSpec
+from ssl_host import Augmentation, Settings, UserError, ViewSpec
 
 
 class ViewSettings(Settings):
@@ -149,7 +149,9 @@ class MultiCropViews(_Recipe):
     class Config(SimCLRViews.Config):
         crop_min: float = Field(0.14, gt=0, le=1, description="smallest area of a full-size crop")
         num_local: int = Field(6, ge=0, le=64, description="number of small views")
-        local_size: int = Field(96, ge=4, le=1024, description="side of a small view in pixels")
+        local_size: int | None = Field(
+            None, ge=4, le=1024, description="side of a small view in pixels; default 3/7 of a view"
+        )
         local_crop_min: float = Field(0.05, gt=0, le=1, description="smallest area of a small crop")
         local_crop_max: float = Field(0.14, gt=0, le=1, description="largest area of a small crop")
 
@@ -158,7 +160,12 @@ class MultiCropViews(_Recipe):
         views = [replace(self.base(), count=2)]
         if config.num_local:
             scale = (min(config.local_crop_min, config.local_crop_max), config.local_crop_max)
-            size = min(config.local_size, max(4, self.image_size * 3 // 7))
+            size = config.local_size or max(4, self.image_size * 3 // 7)
+            if size >= self.image_size:
+                raise UserError(
+                    f"[augmentation] local_size = {size} is not smaller than the views, "
+                    f"[data] image_size = {self.image_size}"
+                )
             local = replace(self.base(), count=config.num_local, size=size, crop_scale=scale)
             views.append(local)
         return views

@@ -10,6 +10,17 @@ from torch import Tensor, nn
 from ssl_host import Backbone, Settings
 
 
+class _Halving(nn.Conv2d):
+    """A convolution of stride 2."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[2:] == (1, 1):
+            # The same numbers; the gradient of stride 2 on one pixel is wrong in torch's bfloat16
+            # on CPUs (seen with 2.14), and small crops come down to one.
+            return nn.functional.conv2d(images, self.weight, padding=self.padding)
+        return super().forward(images)
+
+
 class SmallConv(Backbone):
     """Stages of convolution, batch norm and ReLU, then the mean: quick on a CPU.
 
@@ -27,7 +38,9 @@ class SmallConv(Backbone):
         for stage in range(self.config.num_stages):
             width = self.config.width * 2**stage
             layers += [
-                nn.Conv2d(channels, width, 3, stride=1 if stage == 0 else 2, padding=1, bias=False),
+                nn.Conv2d(channels, width, 3, padding=1, bias=False)
+                if stage == 0
+                else _Halving(channels, width, 3, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(width),
                 nn.ReLU(inplace=True),
             ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ssl_host.cli.options import Session, echo_json, json_option, pass_session, session_options
-from ssl_host.errors import PluginError, RunError
+from ssl_host.errors import ConfigError, PluginError, Problem, RunError, UserError
 
 if TYPE_CHECKING:
     from ssl_host.catalog.entries import Plugin
@@ -26,29 +26,34 @@ _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
     "options",
     multiple=True,
     metavar="KIND.KEY=VALUE",
-    help="A setting to check the components of a kind with, such as data.root=./images.",
+    help="A setting to check the components of a kind with, such as data.root=./images; for a "
+    "method also of other sections, such as head.projector.output_dim=64.",
 )
 @click.option("--only", multiple=True, metavar="CHECK", help="Make this check alone; repeatable.")
+@click.option("--skip", multiple=True, metavar="CHECK", help="Leave this one out; repeatable.")
 @json_option
 @session_options
 @pass_session
 def check(
-    session: Session, name: str, options: tuple[str, ...], only: tuple[str, ...], as_json: bool
+    session: Session,
+    name: str,
+    options: tuple[str, ...],
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Make every check of the conformance kit on the components of the plugin NAME.
 
     NAME is a distribution (ssl-plugin-nnclr) or an entry point (nnclr). Each failure says what
     was found, why it matters and how to mend it.
     """
-    from ssl_host.config.layers import option_layer  # noqa: PLC0415 - start-up is counted
-
     plugin = _plugin(session, name)
-    settings: dict[str, dict[str, Any]] = {}
-    for (kind, key), value in option_layer(options).values.items():
-        settings.setdefault(kind, {})[key] = value.raw
+    kinds = {kind for kind, _ in plugin.components if kind != "preset"}
+    settings = _settings(kinds, options)
+    _known_checks(kinds, (*only, *skip))
     counts: Counter[str] = Counter()
     found = []
-    for outcome in _outcomes(plugin, settings, only):
+    for outcome in _outcomes(plugin, settings, only, skip):
         counts[outcome.state] += 1
         found.append(outcome)
         if not as_json:
@@ -75,8 +80,44 @@ def _plugin(session: Session, name: str) -> Plugin:
     raise PluginError(f"no plugin or distribution is called {name!r}{hint}")
 
 
+def _settings(kinds: set[str], options: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """By kind; a method's may hold those of other sections.
+
+    Raises:
+        ConfigError: for one that no component of the plugin would be given.
+    """
+    from ssl_host.config.layers import option_layer  # noqa: PLC0415 - start-up is counted
+    from ssl_host.hookspecs import REGISTRATION  # noqa: PLC0415
+
+    settings: dict[str, dict[str, Any]] = {}
+    problems = []
+    for (section, key), value in option_layer(options).values.items():
+        if section in kinds:
+            settings.setdefault(section, {})[key] = value.raw
+        elif "method" in kinds and section.partition(".")[0] in REGISTRATION:
+            settings.setdefault("method", {}).setdefault(section, {})[key] = value.raw
+        else:
+            text = f"[{section}] is no section of the plugin's {', '.join(sorted(kinds))}"
+            problems.append(Problem(str(value.origin), text))
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def _known_checks(kinds: set[str], names: tuple[str, ...]) -> None:
+    from ssl_host.testing.suite import checks_of  # noqa: PLC0415 - torch comes with it
+
+    known = list(dict.fromkeys(check for kind in sorted(kinds) for check in checks_of(kind)))
+    for name in names:
+        if name not in known:
+            raise UserError(f"no check of this plugin is called {name!r}: {', '.join(known)}")
+
+
 def _outcomes(
-    plugin: Plugin, settings: Mapping[str, dict[str, Any]], only: tuple[str, ...]
+    plugin: Plugin,
+    settings: Mapping[str, dict[str, Any]],
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
 ) -> Iterator[Outcome]:
     import torch  # noqa: PLC0415 - as below
 
@@ -86,9 +127,12 @@ def _outcomes(
     torch.set_num_threads(1)  # the networks are tiny, and some checks use two processes
     for kind, component in plugin.components:
         if kind != "preset":
-            wanted = [name for name in only if name in checks_of(kind)]
+            wanted, spared = (
+                [name for name in names if name in checks_of(kind)] for names in (only, skip)
+            )
             if not only or wanted:
-                yield from run_checks(Subject(kind, component, settings.get(kind, {})), (), wanted)
+                subject = Subject(kind, component, settings.get(kind, {}))
+                yield from run_checks(subject, spared, wanted)
 
 
 def _tell(outcome: Outcome) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 
@@ -35,8 +36,9 @@ class StepOutput:
         loss: scalar, with a gradient.
         features: B D, what the online probe learns from; detached here, so that no probe can
             ever reach the backbone.
-        enqueue: what each named :class:`~ssl_host.FeatureQueue` of the method receives once the
-            optimizer has stepped, so that the look-up always comes before the push.
+        enqueue: the rows B D that each named :class:`~ssl_host.FeatureQueue` or
+            :class:`~ssl_host.MovingAverage` of the method receives once the optimizer has stepped,
+            so that the look-up always comes before the push. Anything with ``push(rows)`` will do.
         logs: further scalars for the log.
     """
 
@@ -49,6 +51,14 @@ class StepOutput:
         if self.features is not None:
             self.features = self.features.detach()
         self.enqueue = {name: rows.detach() for name, rows in self.enqueue.items()}
+
+
+def joined(parts: Sequence[StepOutput]) -> StepOutput:
+    """The outputs of a step's accumulated parts: the last one, with what all of them enqueue."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = {name: torch.cat([part.enqueue[name] for part in parts]) for name in parts[-1].enqueue}
+    return replace(parts[-1], enqueue=rows)
 
 
 @dataclass(frozen=True)

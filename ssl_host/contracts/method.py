@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -80,22 +80,34 @@ class Method(Component, nn.Module):
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """The recipe, by INI section. Any of it can be overridden."""
     momentum: ClassVar[Sequence[str]] = ()
-    """Parts with a momentum copy, reachable as ``self.momentum_<part>``. A method that has any
-    sets ``self.tau`` to a :class:`Schedule` in :meth:`setup`."""
+    """Parts with a momentum copy, reachable as ``self.momentum_<part>``: the backbone, heads, and
+    modules made in :meth:`setup`, after which the copies are made. They take no gradient, are in
+    training mode with batch-norm statistics of their own, and follow once a step by ``self.tau``,
+    a :class:`Schedule` that a method with copies sets in :meth:`setup`."""
     uses_labels: ClassVar[bool] = False
     """Whether :meth:`step` sees labels. Without it ``batch.labels`` is None."""
     supports_multicrop: ClassVar[bool] = False
     """Whether :meth:`step` takes more than two views, the small ones after the full-size."""
     min_views: ClassVar[int] = 2
+    """Views that :meth:`step` takes, or the least of them with :attr:`supports_multicrop`."""
     sync_batchnorm: ClassVar[bool] = True
     """Whether batch statistics are shared between processes (MoCo relies on their not being)."""
     encoder: ClassVar[str] = "backbone"
     """The part that is evaluated and exported (``momentum_backbone`` for a teacher method)."""
 
     backbone: Backbone
+    """The network that is trained."""
     loss: Loss
+    """The loss component, called in float32 whatever the precision of the run."""
     tau: Schedule
+    """The momentum of the copies, where there are any."""
     progress: Progress
+    """Steps done and planned, for what depends on them."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:  # heads and momentum copies, set by their names
+            ...
 
     def __init__(
         self, config: Settings, *, backbone: Backbone, heads: Mapping[str, Head], loss: Loss | None
@@ -108,10 +120,11 @@ class Method(Component, nn.Module):
             self.loss = loss
         for name, head in heads.items():
             setattr(self, name, head)
-        for name in self.momentum:
-            target = copy.deepcopy(getattr(self, name)).requires_grad_(False)
-            setattr(self, f"momentum_{name}", target)
         self.setup()
+        for name in self.momentum:
+            target = copy.deepcopy(self._part(name, "momentum")).requires_grad_(False)
+            setattr(self, f"momentum_{name}", target)
+        self._part(self.encoder, "encoder")
         if self.momentum and not isinstance(getattr(self, "tau", None), Schedule):
             raise ContractError(
                 f"{type(self).__qualname__} has momentum copies of {', '.join(self.momentum)} but "
@@ -119,8 +132,22 @@ class Method(Component, nn.Module):
                 "`self.tau = CosineSchedule(0.99, 1.0)`"
             )
 
+    def _part(self, name: str, attribute: str) -> nn.Module:
+        found = getattr(self, name, None)
+        if not isinstance(found, nn.Module):
+            parts = ", ".join(part for part, _ in self.named_children())
+            raise ContractError(
+                f"{type(self).__qualname__}.{attribute} names '{name}', which is no part of it; "
+                f"after setup() it has {parts}"
+            )
+        return found
+
     def step(self, batch: Batch) -> StepOutput:
-        """The loss of one batch. Look up queues here; what they receive is returned."""
+        """The loss of one batch. Look up queues here; what they receive is returned.
+
+        Under mixed precision this runs in bfloat16 or float16 but for losses that are components:
+        what is sensitive (a softmax at a low temperature, a covariance) belongs into one.
+        """
         raise NotImplementedError(f"{type(self).__qualname__} has no step")
 
     def after_step(self) -> None:

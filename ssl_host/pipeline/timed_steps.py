@@ -6,6 +6,7 @@ import time
 
 import torch
 
+from ssl_host.catalog.blame import blamed
 from ssl_host.compose import Experiment
 from ssl_host.config.host import TrainerSettings
 from ssl_host.contracts.batch import Batch
@@ -64,12 +65,14 @@ class TimedSteps:
         made = [view.contiguous(memory_format=layout) for view in made]
         self.shapes = [list(view.shape) for view in made]
         number = torch.float16 if precision == "16-mixed" else torch.bfloat16
-        with torch.autocast(self.device.type, number, enabled=precision.endswith("mixed")):
+        mixed = torch.autocast(self.device.type, number, enabled=precision.endswith("mixed"))
+        with blamed(self.method, f"in step {step}"), mixed:
             out = self.method.step(Batch(made, raw.index, raw.labels, views.num_global))
         self.losses.append(float(out.loss.detach()))
         set_rates(self.optimizer, self.experiment.scheduler, step, self.total, self.plan.steps)
         self.optimizer.zero_grad(set_to_none=True)
         out.loss.backward()
         self.optimizer.step()
-        self.method.advance(out, step, self.total)
+        with blamed(self.method, f"while moving on after step {step}"):
+            self.method.advance(out, step, self.total)
         self.step += 1

@@ -14,6 +14,7 @@ from ssl_host.testing.component_checks import judge_reading, watched
 from ssl_host.testing.outcome import Fault, NotApplicable
 from ssl_host.testing.processes import distance
 from ssl_host.testing.subject import Subject
+from ssl_host.toolkit.average import MovingAverage
 from ssl_host.toolkit.queue import FeatureQueue
 
 EXACT = 1e-9
@@ -183,9 +184,9 @@ def step_is_pure(subject: Subject) -> str:
     for name, value in method.state_dict().items():
         if name not in statistics and not torch.equal(before[name], value):
             owner = method.get_submodule(name.rpartition(".")[0])
-            if isinstance(owner, FeatureQueue):
+            if isinstance(owner, FeatureQueue | MovingAverage):
                 raise Fault(
-                    f"the step pushes into the queue {name.rpartition('.')[0]} itself",
+                    f"the step pushes into {name.rpartition('.')[0]} itself",
                     "a row would find itself as its own neighbour, and a step that is computed "
                     "in parts would push several times",
                     "return the rows: StepOutput(loss, ..., enqueue={'queue': z1}); the host "
@@ -197,13 +198,14 @@ def step_is_pure(subject: Subject) -> str:
                 "change it in after_step(), which runs once after each optimizer step",
             )
     for name in out.enqueue:
-        if not isinstance(getattr(method, name, None), FeatureQueue):
+        if not callable(getattr(getattr(method, name, None), "push", None)):
             raise Fault(
-                f"enqueue names '{name}', which is no FeatureQueue of the method",
+                f"enqueue names '{name}', and the method has no self.{name} with a push(rows)",
                 "the host would not know where the rows belong",
-                f"write self.{name} = FeatureQueue(size, dim) in setup()",
+                f"write self.{name} = FeatureQueue(size, dim), or MovingAverage(dim, momentum), "
+                "in setup()",
             )
-    return f"queues receive {', '.join(out.enqueue)}" if out.enqueue else ""
+    return f"rows go to {', '.join(out.enqueue)}" if out.enqueue else ""
 
 
 def batch_order(subject: Subject) -> str:

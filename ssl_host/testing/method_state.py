@@ -8,6 +8,8 @@ from dataclasses import replace
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ssl_host.contracts.batch import joined
+from ssl_host.contracts.method import Method
 from ssl_host.testing.case import TOTAL_STEPS, MethodCase
 from ssl_host.testing.method_checks import EXACT, unregistered
 from ssl_host.testing.outcome import Fault
@@ -118,16 +120,45 @@ def _steps(subject: Subject) -> tuple[list[torch.Tensor], dict[str, torch.Tensor
         if world_size() > 1:
             synchronise_batchnorm(method)
     else:
-        # Statistics are meant to be each process's own: all else is compared.
-        for module in method.modules():
-            if isinstance(module, _BatchNorm):
-                module.eval()
+        _fix_statistics(method)  # they are meant to be each process's own: all else is compared
     each = COUNT // world_size()
     share = slice(rank() * each, (rank() + 1) * each)
     kept = case.train(method, STEPS, count=COUNT, share=share)
     return [gradient for _, gradient in kept], {
         k: v.clone() for k, v in method.state_dict().items()
     }
+
+
+def _fix_statistics(method: Method) -> None:
+    for module in method.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+
+
+def accumulation(subject: Subject) -> str:
+    """What is kept from a step is the same when it is computed in two parts."""
+    case = MethodCase(subject)
+    kept = []
+    for number in (1, 2):
+        method = case.fresh()
+        _fix_statistics(method)  # batch norm over half a batch is another one, and says nothing
+        outs = [
+            case.step(method, case.batch(COUNT, chosen=part))
+            for part in torch.arange(COUNT).chunk(number)
+        ]
+        method.advance(joined(outs), 0, TOTAL_STEPS)
+        kept.append({name: b for name, b in method.named_buffers() if b.is_floating_point()})
+    whole, halves = kept
+    for name, value in whole.items():
+        gap = distance(halves[name], value)
+        if gap > EXACT:
+            raise Fault(
+                f"computed in two parts, a step leaves another {name}, off by {gap:.1e}",
+                "with [trainer] accumulate only the last part of each batch would count",
+                "keep nothing of a step on self: return rows, StepOutput(..., enqueue={...}), for "
+                "a FeatureQueue or a MovingAverage, which receive those of all parts together",
+            )
+    return f"{len(whole)} buffers"
 
 
 def autocast(subject: Subject) -> str:
@@ -141,6 +172,8 @@ def autocast(subject: Subject) -> str:
     loss.backward()
     norms = [p.grad.norm() for _, p in method.trainable_parameters() if p.grad is not None]
     mixed = float(loss.detach())
+    with torch.autocast("cpu", torch.bfloat16):
+        case.train(case.fresh(dtype=torch.float32), 2)  # what follows a step meets bfloat16 too
     if not (torch.isfinite(loss) and torch.isfinite(torch.stack(norms)).all()):
         found = f"the loss is {mixed} or a gradient is not finite"
     elif abs(mixed - plain) > 0.2 * max(1.0, abs(plain)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -53,6 +54,7 @@ _OF_KIND: dict[str, tuple[Check, ...]] = {
         method_state.same_seed,
         method_state.resume,
         method_state.one_process_equals_two,
+        method_state.accumulation,
         method_state.autocast,
         method_training.no_collapse,
         method_training.overhead,
@@ -128,7 +130,9 @@ def run_check(subject: Subject, name: str) -> Outcome:
             "failed",
             _raised(subject, error),
             f"this was being checked: {(checks_of(subject.kind)[name].__doc__ or '').strip()}",
-            "the place above is the component's own line, where the fault came up",
+            "it says what to do"
+            if isinstance(error, SslHostError)
+            else "the place above is the component's own line, where the fault came up",
         )
 
 
@@ -162,9 +166,15 @@ def run_checks(
     wrong = [name for name in (*skip, *only) if name not in known]
     if wrong:
         raise UserError(f"no check of a {subject.kind} is called {wrong[0]}: {', '.join(known)}")
+    told = ""
     for name in known:
         if name not in skip and (not only or name in only):
-            yield run_check(subject, name)
+            outcome = run_check(subject, name)
+            if outcome.state == "failed" and outcome.what == told:
+                outcome = replace(outcome, what="as above", why="", remedy="")
+            elif outcome.state == "failed":
+                told = outcome.what
+            yield outcome
 
 
 def check_component(

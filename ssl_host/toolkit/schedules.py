@@ -29,3 +29,26 @@ class CosineSchedule(Schedule):
     def at(self, step: int, total_steps: int) -> float:
         fraction = min(1.0, step / max(1, total_steps))
         return self.end - (self.end - self.start) * (math.cos(math.pi * fraction) + 1) / 2
+
+
+class LinearSchedule(Schedule):
+    """From ``start`` to ``end`` in a straight line, then ``end``.
+
+    DINO's teacher temperature, arXiv:2104.14294, section 3.2, warmed up over the first 30 of 100
+    epochs, is ``LinearSchedule(0.04, 0.07, until=0.3)``.
+
+    Args:
+        until: part of the run after which ``end`` is reached.
+    """
+
+    def __init__(self, start: float, end: float, until: float = 1.0) -> None:
+        super().__init__(start)
+        if not 0 < until <= 1:
+            raise ValueError(f"until = {until} is no part of the run: from 0 to 1, not 0")
+        self.start = start
+        self.end = end
+        self.until = until
+
+    def at(self, step: int, total_steps: int) -> float:
+        fraction = min(1.0, step / max(1.0, self.until * total_steps))
+        return self.start + (self.end - self.start) * fraction

@@ -21,7 +21,9 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
     """
     groups: list[dict[str, Any]] = []
     seen: dict[int, str] = {}
-    for group in method.param_groups():
+    with blamed(method, "while giving its param_groups"):
+        given = list(method.param_groups())
+    for group in given:
         for name, parameter in group.params:
             if id(parameter) in seen:
                 raise PluginError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,7 +13,7 @@ from torch import Tensor
 from ssl_host.catalog.blame import blamed
 from ssl_host.catalog.entries import fault_place
 from ssl_host.compose import Experiment
-from ssl_host.contracts.batch import Batch, StepOutput
+from ssl_host.contracts.batch import Batch, StepOutput, joined
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.errors import NonFiniteError, PluginError, SslHostError
 from ssl_host.train.groups import make_optimizer, set_rates
@@ -165,7 +164,8 @@ class PretrainModule(pl.LightningModule):
             self.plan.steps,
         )
         optimizer.step(closure=optimizer_closure)
-        self.method.advance(_joined(self._parts), self.step, self.total_steps, self.epoch)
+        with blamed(self.method, f"while moving on after step {self.step}"):
+            self.method.advance(joined(self._parts), self.step, self.total_steps, self.epoch)
         self._parts = []
         self.step += 1
         self.step_in_epoch += 1
@@ -174,14 +174,6 @@ class PretrainModule(pl.LightningModule):
         self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer
     ) -> None:
         optimizer.zero_grad(set_to_none=True)
-
-
-def _joined(parts: list[StepOutput]) -> StepOutput:
-    """The outputs of a step's accumulated parts: the last one, with what all of them enqueue."""
-    if len(parts) == 1:
-        return parts[0]
-    rows = {name: torch.cat([part.enqueue[name] for part in parts]) for name in parts[-1].enqueue}
-    return replace(parts[-1], enqueue=rows)
 
 
 def _stable_seed(seed: int, rank: int) -> int:

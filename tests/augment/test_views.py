@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import ssl_host
-from ssl_host import Augmentation, Settings, ViewSpec
+from ssl_host import Augmentation, Settings, UserError, ViewSpec
 from ssl_host.augment import views as module
 from ssl_host.augment.draws import CounterDraws
 from ssl_host.augment.views import ViewMaker, evaluation_view
@@ -212,3 +212,13 @@ def test_the_evaluation_view_is_the_centred_square():
 def test_grayscale_for_all_and_blur_for_some_work_together():
     make = of_specs(ViewSpec(grayscale=1.0, blur=0.5))
     assert make(images())[0].shape == (12, 3, 32, 32)
+
+
+def test_a_small_views_side_is_what_was_asked_for():
+    """Seen to fail with it cut to three sevenths in silence."""
+    made = ssl_host.build("augmentation", "multicrop", image_size=28, num_local=1, local_size=16)
+    assert [spec.size for spec in made.specs] == [28, 28, 16]
+    made = ssl_host.build("augmentation", "multicrop", image_size=224, num_local=1)
+    assert made.specs[-1].size == 96
+    with pytest.raises(UserError, match="local_size = 28 is not smaller than the views"):
+        ssl_host.build("augmentation", "multicrop", image_size=28, local_size=28)

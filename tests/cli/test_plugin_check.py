@@ -43,6 +43,31 @@ def test_a_failure_says_what_why_and_how(ssl_host, install):
     assert [o["state"] for o in json.loads(done.stdout)] == ["passed"]
 
 
+def test_what_no_component_would_be_given_is_refused(ssl_host):
+    """Seen to fail with unknown sections and checks passed over: everything was well, status 0."""
+    for words, told in (
+        (
+            ("-o", "nonsense.x=1"),
+            "-o nonsense.x=1: [nonsense] is no section of the plugin's method",
+        ),
+        (("--only", "nothere"), "no check of this plugin is called 'nothere': documented, "),
+        (("--skip", "nothere"), "no check of this plugin is called 'nothere': documented, "),
+    ):
+        done = ssl_host("plugin", "check", "simsiam", *words)
+        assert done.returncode == 2
+        assert told in done.stderr
+
+
+def test_sections_of_a_method_reach_it_and_checks_can_be_skipped(ssl_host):
+    checks = ("--only", "settings_described", "--only", "finite_loss", "--skip", "finite_loss")
+    done = ssl_host("plugin", "check", "simsiam", *checks)
+    assert done.stdout.count("passed") == 2  # one check, and the sum
+    wrong = ("-o", "head.projector.output_dim=0", "--only", "finite_loss")
+    done = ssl_host("plugin", "check", "simsiam", *wrong)
+    assert done.returncode == 1
+    assert "[head.projector] output_dim = 0" in done.stdout
+
+
 def test_an_unknown_name_is_suggested_and_a_broken_plugin_is_told(ssl_host, install):
     done = ssl_host("plugin", "check", "ssl-plugin-simclar")
     assert done.returncode == 2

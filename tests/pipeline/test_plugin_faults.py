@@ -6,6 +6,7 @@ from rich.console import Console
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_values
 from ssl_host.errors import PluginError
+from ssl_host.pipeline.dry_run import dry_run
 from ssl_host.pipeline.run import run_config
 from tests.conftest import tiny
 
@@ -81,6 +82,34 @@ def test_the_message_names_distribution_line_and_moment(case, install, tmp_path)
     with pytest.raises(PluginError) as caught:
         run_config(config, catalog, Console(quiet=True))
     assert str(caught.value) == message.format(file=file)
+
+
+AFTER = """
+class Odd(Method):
+    heads = {"projector": "backbone"}
+
+    def step(self, batch):
+        h = self.backbone(batch.views[0])
+        return StepOutput(self.projector(h).square().mean(), features=h)
+
+    def after_step(self):
+        1 / 0
+"""
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_what_a_method_does_after_its_step_is_told_too(dry, install, tmp_path):
+    """Seen to fail: it came as a traceback through Lightning, without the plugin's name."""
+    file = install("ssl-plugin-odd", HEAD + AFTER + REGISTER.format(hook="methods"))
+    catalog = Catalog()
+    config = resolve_values(tiny(run={"dir": tmp_path}, method={"name": "odd"}), catalog)
+    with pytest.raises(PluginError) as caught:
+        dry_run(config, catalog) if dry else run_config(config, catalog, Console(quiet=True))
+    line = file.read_text().splitlines().index("        1 / 0") + 1
+    assert str(caught.value) == (
+        "method Odd (ssl_plugin_odd, from ssl-plugin-odd 1.0) failed while moving on after step 0: "
+        f"ZeroDivisionError: division by zero ({file}:{line})"
+    )
 
 
 def test_other_runs_are_untouched_by_a_broken_plugin(install, tmp_path):

@@ -168,11 +168,8 @@ class Following(Predicting):
 class MomentumCopyTrained(Following):
     """BYOL, arXiv:2006.07733."""
 
-    def setup(self):
-        super().setup()
-        self.momentum_projector.requires_grad_(True)
-
     def step(self, batch):
+        self.momentum_projector.requires_grad_(True)
         out = super().step(batch)
         t = self.momentum_projector(out.features)
         return StepOutput(out.loss + self.loss(t, t.detach().flip(1)), out.features)

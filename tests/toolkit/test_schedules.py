@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ssl_host import ConstantSchedule, CosineSchedule
+from ssl_host import ConstantSchedule, CosineSchedule, LinearSchedule
 
 
 def test_byols_momentum_at_given_steps():
@@ -33,3 +33,13 @@ def test_a_constant_stays():
     tau = ConstantSchedule(0.999)
     tau.move(700, 1000)
     assert float(tau) == 0.999
+
+
+def test_a_line_ends_where_it_should():
+    """Seen to fail with the part of the run ignored."""
+    line = LinearSchedule(0.04, 0.07, until=0.3)
+    values = [line.at(step, 100) for step in (0, 15, 30, 60, 100)]
+    assert values == pytest.approx([0.04, 0.055, 0.07, 0.07, 0.07])
+    assert float(line) == pytest.approx(0.04)
+    with pytest.raises(ValueError, match="no part of the run"):
+        LinearSchedule(0, 1, until=0)
