@@ -112,7 +112,8 @@ def views_of(
         B C S S, float32.
     """
     size = spec.size or images.shape[2]
-    out = torch.empty(len(images), images.shape[1], size, size)
+    # Lightning makes float64 the default in a run of that precision.
+    out = torch.empty(len(images), images.shape[1], size, size, dtype=torch.float32)
     given = numbers(spec, images.shape[2], images.shape[3], crops)
     pixels, room = images.contiguous().numpy(), out.numpy()
     hashes = draws.samples.numpy().view(np.uint64)

@@ -48,7 +48,7 @@ def gathered(blocks: Iterable[Tensor], count: int, scratch: Path | None = None) 
 
 def _room(count: int, dim: int, scratch: Path | None) -> Tensor:
     if 4 * count * dim <= IN_MEMORY:
-        return torch.empty(count, dim)
+        return torch.empty(count, dim, dtype=torch.float32)
     with tempfile.TemporaryFile(dir=scratch) as file:
         return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(count, dim)))
 

@@ -19,7 +19,7 @@ from ssl_host.train.state import checkpoints
 from tests.conftest import as_ini, tiny
 
 
-class StopError(Exception):
+class StopError(BaseException):
     """Stands for a power cut at a step."""
 
 
