@@ -63,15 +63,20 @@ $(VENV)/.installed: $(VENV)/.created $(METADATA)
 	$(BIN)/python -m pip install --quiet -e ".[mnist,digits,tensorboard]" $(PLUGINS:%=-e ./%)
 	touch $@
 
-# A browser for the tests of the report; without root and apt those tests are left out.
+# What some tests need of the system: a browser for the report, libraries that ffcv is compiled
+# against. Without root and apt those tests are left out.
+PACKAGES := chromium pkg-config libopencv-dev libturbojpeg0-dev
 system:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! command -v chromium > /dev/null; \
-	then { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
-	> /dev/null 2>&1 || echo "chromium could not be installed: its test will be skipped"; fi
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+	! dpkg -s $(PACKAGES) > /dev/null 2>&1; \
+	then { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(PACKAGES); } \
+	> /dev/null 2>&1 || echo "$(PACKAGES) could not be installed: their tests will be skipped"; fi
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(MAKE) system
 	$(BIN)/python -m pip install --quiet --group test
+	@$(BIN)/python -m pip install --quiet -e "./plugins/ssl-plugin-ffcv[ffcv]" > /dev/null 2>&1 || \
+	echo "ffcv could not be compiled: its tests will be skipped"
 	touch $@
 
 clean:

@@ -125,10 +125,11 @@ def test_the_hosts_wheel_has_its_templates_command_and_licence(place):
     assert "MIT" in info(place, "ssl-host", "licenses/LICENSE")
 
 
-@pytest.mark.parametrize("distribution", [n for n in PLUGINS if "timm" not in n])
+NO_METHOD = {f"ssl-plugin-{name}" for name in ("ffcv", "timm", "torchvision", "wandb")}
+
+
+@pytest.mark.parametrize("distribution", [n for n in PLUGINS if n not in NO_METHOD])
 def test_a_methods_wheel_has_its_presets(place, distribution):
-    if distribution == "ssl-plugin-torchvision":
-        return  # backbones, no method
     found = [n for n in wheel(place, distribution).namelist() if "/presets/" in n]
     assert len(found) >= 5
     assert all(name.endswith(".ini") for name in found)

@@ -188,14 +188,21 @@ def _world_size(experiment: Experiment) -> int:
 
 def _prepare_network(module: PretrainModule, accelerator: str, world_size: int) -> None:
     if world_size > 1 and module.method.sync_batchnorm:
-        if accelerator == "cuda":
-            module.method = torch.nn.SyncBatchNorm.convert_sync_batchnorm(module.method)
-        else:
-            synchronise_batchnorm(module.method)
+        module.method = _synchronised(module.method, accelerator)
+    if world_size > 1 and module.probe is not None:
+        module.probe.network = _synchronised(module.probe.network, accelerator)
     if module.channels_last:
         module.method.to(memory_format=torch.channels_last)
     if module.experiment.config.trainer.compile == "on":
         module.method.compile()
+
+
+def _synchronised(network: Any, accelerator: str) -> Any:
+    """The network with batch statistics over all processes."""
+    if accelerator == "cuda":
+        return torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    synchronise_batchnorm(network)
+    return network
 
 
 def _trainer(experiment: Experiment, callbacks: list[pl.Callback]) -> pl.Trainer:

@@ -23,8 +23,7 @@ class OnlineProbe:
     def __init__(self, settings: ProbeSettings, dim: int, num_classes: int, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         weight = torch.randn(num_classes, dim, generator=generator) * 0.01
-        self.norm = nn.BatchNorm1d(dim, affine=False)
-        self.layer = nn.Linear(dim, num_classes)
+        self.network = nn.Sequential(nn.BatchNorm1d(dim, affine=False), nn.Linear(dim, num_classes))
         with torch.no_grad():
             self.layer.weight.copy_(weight)
             self.layer.bias.zero_()
@@ -34,17 +33,28 @@ class OnlineProbe:
         self.correct = torch.zeros(())
         self.seen = 0
 
+    @property
+    def norm(self) -> nn.Module:
+        """What standardises the features."""
+        return self.network[0]
+
+    @property
+    def layer(self) -> nn.Linear:
+        """The classifier."""
+        found = self.network[1]
+        assert isinstance(found, nn.Linear)
+        return found
+
     def to(self, device: torch.device) -> OnlineProbe:
         """Move it to a device, before the first step."""
-        self.norm.to(device)
-        self.layer.to(device)
+        self.network.to(device)
         self.correct = self.correct.to(device)
         return self
 
     def step(self, features: Tensor, labels: Tensor) -> None:
         """One step on features B D and labels B; counts what it got right before it."""
         with torch.autocast(features.device.type, enabled=False), torch.enable_grad():
-            logits = self.layer(self.norm(features.detach().float()))
+            logits = self.network(features.detach().float())
             loss = functional.cross_entropy(logits, labels)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -58,8 +68,14 @@ class OnlineProbe:
         self.seen += len(labels)
 
     def accuracy(self) -> float:
-        """Top-1 on the training batches since the last call, from 0 to 1."""
-        correct, seen = float(self.correct), self.seen
+        """Top-1 on the training batches of all processes since the last call, from 0 to 1.
+
+        Every process has to call it.
+        """
+        counts = torch.stack([self.correct, torch.full_like(self.correct, float(self.seen))])
+        if world_size() > 1:
+            torch.distributed.all_reduce(counts)
+        correct, seen = counts.tolist()
         self.correct.zero_()
         self.seen = 0
         return correct / seen if seen else float("nan")
@@ -67,9 +83,9 @@ class OnlineProbe:
     @torch.no_grad()
     def predict(self, features: Tensor) -> Tensor:
         """Logits N C of features N D, by the statistics gathered in training."""
-        self.norm.eval()
-        logits: Tensor = self.layer(self.norm(features.to(self.layer.weight.device).float()))
-        self.norm.train()
+        self.network.eval()
+        logits: Tensor = self.network(features.to(self.layer.weight.device).float())
+        self.network.train()
         return logits
 
     def state_dict(self) -> dict[str, Any]:

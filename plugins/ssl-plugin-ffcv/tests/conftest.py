@@ -1,0 +1,55 @@
+"""Folders of images, sources packed, and the real command."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two test processes on two cores."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Runs ssl-host in a process of its own."""
+
+    def run(*arguments, env=None):
+        return subprocess.run(
+            [sys.executable, "-m", "ssl_host", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", **(env or {})},
+            timeout=240,
+            check=False,
+        )
+
+    return run
+
+
+def picture(seed, height, width, mode="RGB"):
+    """A smooth one, as photographs are: JPEG keeps it nearly."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """flowers/rose and flowers/tulip, 24 images of several sizes and formats, one of them torn."""
+    folder = tmp_path / "flowers"
+    for i in range(24):
+        kind = ("png", "jpg", "bmp")[i % 3]
+        file = folder / ("rose" if i % 2 else "tulip") / f"{i:02}.{kind}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture(i, 40 + i, 60 - i).save(file)
+    torn = folder / "rose" / "torn.png"
+    torn.write_bytes((folder / "rose" / "03.png").read_bytes()[:60])
+    return folder
