@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ssl_host.contracts.parts import Backbone as Backbone
     from ssl_host.contracts.parts import Head as Head
     from ssl_host.contracts.parts import Loss as Loss
+    from ssl_host.contracts.precision import full_precision as full_precision
     from ssl_host.contracts.settings import Settings as Settings
     from ssl_host.errors import DataError as DataError
     from ssl_host.errors import RunError as RunError
@@ -98,6 +99,7 @@ _HOMES = {
     "ViewSpec": "contracts.augmentation",
     "build": "api",
     "extract_features": "api",
+    "full_precision": "contracts.precision",
     "gather": "toolkit.distributed",
     "gather_offset": "toolkit.distributed",
     "hookimpl": "hookspecs",

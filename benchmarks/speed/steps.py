@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from sides import Comparison, compare
 from torch import nn
+from torch.utils.data import DataLoader
 
 import ssl_host
 from ssl_host.catalog.catalog import Catalog
@@ -160,7 +161,7 @@ def overhead() -> Comparison:
             enable_model_summary=False,
             callbacks=[clock],
         )
-        trainer.fit(Nothing(), [torch.zeros(2, 3, 32, 32)] * steps)
+        trainer.fit(Nothing(), DataLoader([torch.zeros(2, 3, 32, 32)] * steps, batch_size=None))
         return 1 / clock.seconds()
 
     return compare(

@@ -9,6 +9,10 @@ import click
 from ssl_host.cli.options import Session, echo_json, json_option, pass_session, session_options
 
 
+DECLARED = ("heads", "momentum", "encoder", "supports_multicrop", "uses_labels")
+"""What a method says of itself, where it says anything."""
+
+
 @click.group()
 def component() -> None:
     """What can be named in a configuration."""
@@ -59,14 +63,21 @@ def list_(session: Session, kind: str | None, as_json: bool) -> None:
 @session_options
 @pass_session
 def show(session: Session, kind: str, name: str, as_json: bool) -> None:
-    """The settings of one component: type, default, bounds, meaning."""
+    """The settings of one component: type, default, bounds, meaning; and its recipe.
+
+    For a method, also what it declares: heads and what feeds them, momentum copies, multi-crop.
+    """
     from ssl_host.config.describe import describe_settings  # noqa: PLC0415 - start-up is counted
+    from ssl_host.config.values import write_value  # noqa: PLC0415
 
     cls = session.catalog().load(kind, name)
     entry = session.catalog().find(kind, name)
     settings = describe_settings(cls.Config)
+    recipe = getattr(cls, "defaults", {})
+    declared = {n: getattr(cls, n) for n in DECLARED if getattr(cls, n, None)}
     if as_json:
-        echo_json({"kind": kind, "name": name, "origin": str(entry.origin), "settings": settings})
+        about = {"kind": kind, "name": name, "origin": str(entry.origin), "settings": settings}
+        echo_json({**about, "recipe": recipe, "declares": declared})
         return
     click.echo(click.style(f"{kind} {name}", bold=True) + f"  ({entry.origin})")
     click.echo(inspect.getdoc(cls) or "")
@@ -76,3 +87,12 @@ def show(session: Session, kind: str, name: str, as_json: bool) -> None:
         default = "(required)" if setting["required"] else setting["default"]
         click.echo(f"{setting['name']} = {default}")
         click.echo(f"    {setting['type']}{setting['bounds']}: {setting['description']}")
+    for attribute, value in declared.items():
+        click.echo(f"\n{attribute}: {value}", nl=False)
+    click.echo("\n" if declared else "", nl=False)
+    if recipe:
+        click.echo("\nIts recipe, any of which a configuration may change:")
+    for section, values in recipe.items():
+        click.echo(f"\n[{section}]")
+        for key, value in values.items():
+            click.echo(f"{key} = {write_value(value)}")

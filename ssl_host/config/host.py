@@ -99,7 +99,11 @@ class TrainerSettings(Settings):
         "auto", description="CPU threads of torch; auto: OMP_NUM_THREADS, or one a core"
     )
     accumulate: int = Field(
-        1, ge=1, le=100_000, description="parts that a step's batch is computed in, one by one"
+        1,
+        ge=1,
+        le=100_000,
+        description="parts that a step's batch is computed in, one by one; losses that compare "
+        "images see those of a part",
     )
     gradient_clip: float | None = Field(
         None, gt=0, description="largest norm of the whole gradient; default: not clipped"

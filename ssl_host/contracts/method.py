@@ -27,6 +27,9 @@ class ParamGroup:
         lr_scale: factor on the optimizer's learning rate.
         schedule: ``scheduler`` follows the run's schedule, ``constant`` keeps the rate.
         weight_decay: overrides the optimizer's, for every parameter of the group.
+        frozen_until: part of the run, from 0 to 1, in which the optimizer leaves the group alone
+            (DINO's last layer, SwAV's prototypes). It has its gradients all the same, which several
+            processes rely on.
     """
 
     name: str
@@ -34,6 +37,7 @@ class ParamGroup:
     lr_scale: float = 1.0
     schedule: Literal["scheduler", "constant"] = "scheduler"
     weight_decay: float | None = None
+    frozen_until: float = 0.0
 
 
 class Schedule(nn.Module):
@@ -76,7 +80,9 @@ class Method(Component, nn.Module):
     context: ClassVar[tuple[str, ...]] = ("backbone", "heads", "loss")
 
     heads: ClassVar[Mapping[str, str]] = {}
-    """Each head and what feeds it: ``{"projector": "backbone", "predictor": "projector"}``."""
+    """Each head and what feeds it: ``{"projector": "backbone", "predictor": "projector"}``. The
+    host builds it for the width of its feeder and sets the attribute; :meth:`step` calls it. A head
+    that is fed by a head is a predictor to the conformance kit: all gradient comes through it."""
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """The recipe, by INI section. Any of it can be overridden."""
     momentum: ClassVar[Sequence[str]] = ()
@@ -102,7 +108,7 @@ class Method(Component, nn.Module):
     tau: Schedule
     """The momentum of the copies, where there are any."""
     progress: Progress
-    """Steps done and planned, for what depends on them."""
+    """Steps done and planned and the running epoch, as they are when :meth:`step` is called."""
 
     if TYPE_CHECKING:
 
@@ -151,7 +157,10 @@ class Method(Component, nn.Module):
         raise NotImplementedError(f"{type(self).__qualname__} has no step")
 
     def after_step(self) -> None:
-        """Runs once after every optimizer step, after momentum copies and queues have moved."""
+        """Runs once after every optimizer step, after momentum copies and queues have moved.
+
+        Without gradients; parameters may be changed in place, such as prototypes normalised.
+        """
 
     def param_groups(self) -> Iterable[ParamGroup]:
         """Groups of trainable parameters. By default, one group of all."""

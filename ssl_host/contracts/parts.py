@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from ssl_host.contracts.component import Component
+from ssl_host.contracts.precision import full_precision
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ContractError
 
@@ -84,8 +84,11 @@ class Head(Component, nn.Module):
 class Loss(Component, nn.Module):
     """A scalar from embeddings B D: the mean over this process's images.
 
-    A subclass defines ``forward(self, z1, z2)``, of as many embeddings as it takes. Losses that
-    compare images gather over processes themselves.
+    A subclass defines ``forward(self, z1, z2)``, of as many embeddings as it takes; one that is
+    registered should make sense of two. However it was made, and in whatever precision the run is,
+    it is called with autocast off and half-precision arguments as float32. Losses that compare
+    images gather over processes themselves (:func:`ssl_host.gather`); with ``[trainer] accumulate``
+    they see the images of one part.
     """
 
     kind: ClassVar[str] = "loss"
@@ -100,8 +103,9 @@ class Loss(Component, nn.Module):
 
         Divided by a temperature of 0.1, a bfloat16 cosine is off by several hundredths.
         """
-        device = next((e.device.type for e in embeddings if isinstance(e, Tensor)), "cpu")
-        half = (torch.float16, torch.bfloat16)
-        exact = [e.float() if isinstance(e, Tensor) and e.dtype in half else e for e in embeddings]
-        with torch.autocast(device, enabled=False):
-            return super().__call__(*exact)
+        tensors = [e for e in embeddings if isinstance(e, Tensor)]
+        with full_precision(*tensors) as exact:
+            given = iter(exact)
+            return super().__call__(
+                *(next(given) if isinstance(e, Tensor) else e for e in embeddings)
+            )

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ssl_host.contracts.batch import Progress
 from ssl_host.contracts.method import Method, Schedule
-from ssl_host.testing.case import MethodCase
+from ssl_host.testing.case import TOTAL_STEPS, MethodCase
 from ssl_host.testing.component_checks import judge_reading, watched
 from ssl_host.testing.outcome import Fault, NotApplicable
 from ssl_host.testing.processes import distance
@@ -69,6 +70,7 @@ def gradients(subject: Subject) -> str:
     case = MethodCase(subject)
     method = case.fresh()
     case.step(method, case.batch(8)).loss.backward()
+    late = _late_gradients(case)
     copies = tuple(f"momentum_{part}." for part in method.momentum)
     count = 0
     for name, parameter in method.named_parameters():
@@ -84,13 +86,33 @@ def gradients(subject: Subject) -> str:
         if not parameter.requires_grad:
             continue
         count += 1
-        if parameter.grad is None or (parameter.ndim > 1 and not parameter.grad.any()):
+        if parameter.grad is None and name in late:
+            raise Fault(
+                f"{name} gets no gradient in the first step, and one later",
+                "several processes exchange every gradient in every step, and stop where one is "
+                "missing",
+                "let it have its gradient; to keep it where it is at first, give its group "
+                "frozen_until: ParamGroup(name, params, frozen_until=0.01) in param_groups()",
+            )
+        if name not in late:
             raise Fault(
                 f"{name} gets no gradient",
                 "it stays as it was initialised, unnoticed",
                 "use it in the step, or freeze it by requires_grad_(False) in setup()",
             )
     return f"{count} parameters"
+
+
+def _late_gradients(case: MethodCase) -> set[str]:
+    """Names of the parameters that the last step of a run moves."""
+    method = case.fresh()
+    method.progress = Progress(TOTAL_STEPS - 1, TOTAL_STEPS, 1)
+    case.step(method, case.batch(8)).loss.backward()
+    return {
+        name
+        for name, p in method.named_parameters()
+        if p.grad is not None and (p.ndim < 2 or bool(p.grad.any()))
+    }
 
 
 def momentum_follows(subject: Subject) -> str:

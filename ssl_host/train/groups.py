@@ -56,6 +56,7 @@ def torch_groups(group: ParamGroup, optimizer: Optimizer, lr: float) -> list[dic
             "adapts": decays,
             "peak_lr": lr * group.lr_scale,
             "constant": group.schedule == "constant",
+            "frozen_until": group.frozen_until,
             "name": group.name,
         }
         for decays, params in split.items()
@@ -79,3 +80,11 @@ def set_rates(
         if shown is None and not group["constant"]:
             shown = group["lr"]
     return float(optimizer.param_groups[0]["lr"] if shown is None else shown)
+
+
+def drop_frozen(optimizer: torch.optim.Optimizer, step: int, total_steps: int) -> None:
+    """Take the gradients of what stands still at this step away, for the optimizer to pass over."""
+    for group in optimizer.param_groups:
+        if step < group.get("frozen_until", 0.0) * total_steps:
+            for parameter in group["params"]:
+                parameter.grad = None

@@ -13,10 +13,10 @@ from torch import Tensor
 from ssl_host.catalog.blame import blamed
 from ssl_host.catalog.entries import fault_place
 from ssl_host.compose import Experiment
-from ssl_host.contracts.batch import Batch, StepOutput, joined
+from ssl_host.contracts.batch import Batch, Progress, StepOutput, joined
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.errors import NonFiniteError, PluginError, SslHostError
-from ssl_host.train.groups import make_optimizer, set_rates
+from ssl_host.train.groups import drop_frozen, make_optimizer, set_rates
 from ssl_host.train.probe import OnlineProbe
 
 
@@ -68,6 +68,7 @@ class PretrainModule(pl.LightningModule):
             self.experiment.views.augmentation, f"while making the views of step {self.step}"
         ):
             batch = self.make_batch(raw)
+        self.method.progress = Progress(self.step, self.total_steps, self.epoch)
         try:
             out = self.method.step(batch)
         except (SslHostError, KeyboardInterrupt):
@@ -169,6 +170,9 @@ class PretrainModule(pl.LightningModule):
         self._parts = []
         self.step += 1
         self.step_in_epoch += 1
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        drop_frozen(optimizer, self.step, self.total_steps)
 
     def optimizer_zero_grad(
         self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer

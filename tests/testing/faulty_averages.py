@@ -2,7 +2,7 @@
 
 import torch
 
-from ssl_host import MovingAverage, StepOutput
+from ssl_host import MovingAverage, ParamGroup, StepOutput
 from tests.testing.faulty import Following
 
 
@@ -61,3 +61,25 @@ class MomentumOfNothing(Following):
     """BYOL, arXiv:2006.07733."""
 
     momentum = ("backbone", "prototypes")
+
+
+class FrozenByHand(Following):
+    """BYOL, arXiv:2006.07733."""
+
+    def step(self, batch):
+        if self.progress.fraction < 0.1:
+            for parameter in self.predictor.parameters():
+                parameter.requires_grad_(False)
+            out = super().step(batch)
+            self.predictor.requires_grad_(True)
+            return out
+        return super().step(batch)
+
+
+class FrozenByTheHost(Following):
+    """Nothing is wrong: BYOL whose predictor stands still at first, arXiv:2006.07733."""
+
+    def param_groups(self):
+        yield ParamGroup("encoder", list(self.trainable_parameters("backbone", "projector")))
+        predictor = list(self.trainable_parameters("predictor"))
+        yield ParamGroup("predictor", predictor, frozen_until=0.5)

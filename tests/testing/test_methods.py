@@ -30,6 +30,7 @@ FAULTS = {
     "Collapsing": ("no_collapse", "outputs of all images are nearly the same"),
     "Stashing": ("accumulation", "computed in two parts, a step leaves another centre.mean"),
     "CentringInTheStep": ("step_is_pure", "pushes into centre itself"),
+    "FrozenByHand": ("gradients", "gets no gradient in the first step, and one later"),
     "FloatExpected": ("autocast", "expected dtype float"),
     "EncoderMisspelt": ("finite_loss", "encoder names 'momentum_bakbone', which is no part of it"),
     "MomentumOfNothing": ("finite_loss", "momentum names 'prototypes', which is no part of it"),

@@ -173,6 +173,51 @@ def test_a_queue_receives_every_part_of_a_step(tmp_path):
     assert max(int(t) for t in queues if t.ndim == 0) == 3 * 16
 
 
+STANDS_STILL = """
+from ssl_host import Method, ParamGroup, StepOutput, hookimpl
+
+class Odd(Method):
+    heads = {"projector": "backbone"}
+    seen = []
+
+    def step(self, batch):
+        weight = self.projector.layers[0].weight.detach().clone()
+        now = self.progress
+        Odd.seen.append((now.step, now.epoch, now.total_steps, weight))
+        h = self.backbone(batch.views[0])
+        return StepOutput((self.projector(h) - 1).square().mean(), features=h)
+
+    def param_groups(self):
+        yield ParamGroup("backbone", list(self.trainable_parameters("backbone")))
+        yield ParamGroup("head", list(self.trainable_parameters("projector")), frozen_until=0.5)
+
+@hookimpl
+def register_methods(register):
+    register("odd", "ssl_plugin_odd:Odd")
+"""
+
+
+def test_a_group_stands_still_at_first_and_progress_is_that_of_the_step(install, tmp_path):
+    """Seen to fail with the gradients left, and with the progress of the step before."""
+    install("ssl-plugin-odd", STANDS_STILL)
+    catalog = Catalog()
+    sections = tiny(
+        run={"dir": tmp_path, "epochs": 2},
+        method={"name": "odd"},
+        optimizer={"weight_decay": 0.1},
+        trainer={"precision": "32-true"},
+    )
+    run_config(resolve_values(sections, catalog), catalog, Console(quiet=True))
+    seen = sys.modules["ssl_plugin_odd"].Odd.seen
+    assert [(step, epoch, total) for step, epoch, total, _ in seen] == [
+        *((0, 0, 6), (1, 0, 6), (2, 0, 6)),
+        *((3, 1, 6), (4, 1, 6), (5, 1, 6)),
+    ]
+    weights = [weight for *_, weight in seen]
+    assert all(torch.equal(weight, weights[0]) for weight in weights[:4])
+    assert not torch.equal(weights[4], weights[0])
+
+
 def test_the_schedule_moves_every_step_and_reaches_its_end(tmp_path):
     """Never per epoch, and not once too often: the last row is the rate of the last step. Seen to
     fail with the rate of the epoch's first step, and with that of the next step.
