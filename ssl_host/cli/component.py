@@ -8,7 +8,6 @@ import click
 
 from ssl_host.cli.options import Session, echo_json, json_option, pass_session, session_options
 
-
 DECLARED = ("heads", "momentum", "encoder", "supports_multicrop", "uses_labels")
 """What a method says of itself, where it says anything."""
 
