@@ -6,6 +6,7 @@ import ast
 import re
 import types
 import typing
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,23 @@ def read_text(text: str, annotation: Any) -> Any:
     if bool in members and text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return _literal(text)
+    except ValueError:
         return text
+
+
+def _literal(text: str) -> Any:
+    """A Python literal; nothing is evaluated.
+
+    Raises:
+        ValueError: when it is none.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # such as for 1a: the message says it
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
+        raise ValueError(str(error)) from None
 
 
 def _typed(text: str, name: str) -> Any:
@@ -89,8 +104,8 @@ def _typed(text: str, name: str) -> Any:
             raise LiteralFault(f"{text!r} is no bool; write True@bool or False@bool")
         return text.lower() in _TRUE
     try:
-        found = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        found = _literal(text)
+    except ValueError:
         raise LiteralFault(f"{text!r} is no {name}, as @{name} says") from None
     wanted = _TYPES[name]
     if name == "float" and isinstance(found, int) and not isinstance(found, bool):
