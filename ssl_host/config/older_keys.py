@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.values import Key
+from ssl_host.errors import PluginError
 
 FLAT = "top of the file"
 """What the keys before the first section are filed under, and called in messages."""
@@ -36,3 +38,21 @@ GONE: dict[Key, str] = {
 
 WANDB = {"name": "run_name", "project": "project", "entity": "entity", "offline": "offline"}
 """What ``[wandb_args]`` holds, and what the logger calls it."""
+
+
+def takes(catalog: Catalog, method: str, section: str, setting: str) -> bool:
+    """Whether a method's part has a setting; an unknown method's is told elsewhere."""
+    try:
+        cls = catalog.load("method", method)
+    except PluginError:
+        return True
+    kind, _, head = section.partition(".")
+    if kind == "head":
+        return head in cls.heads
+    if kind == "method":
+        return setting in cls.Config.model_fields
+    if kind == "loss":
+        named = cls.defaults.get("loss", {}).get("name")
+        fields = catalog.load("loss", named).Config.model_fields if named else {}
+        return setting in fields
+    return True

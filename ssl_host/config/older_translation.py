@@ -8,9 +8,9 @@ from typing import Any
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import suggestion
-from ssl_host.config.older_keys import ALIASES, FLAT, GONE, MOVED, WANDB
+from ssl_host.config.older_keys import ALIASES, FLAT, GONE, MOVED, WANDB, takes
 from ssl_host.config.values import Key, Value
-from ssl_host.errors import PluginError, Problem
+from ssl_host.errors import Problem
 
 LINEAR = "linear_eval"
 
@@ -69,14 +69,33 @@ class Translation:
             if key in special:
                 special[key](value)
             elif key in MOVED:
-                if not (self.linear and key[0] == "ssl_args"):
-                    self._put(*MOVED[key], value.raw, value)
+                self._moved(key, value)
             elif key in GONE:
                 self.notes.append(f"{value.origin}: {key[1]} has no effect: {GONE[key]}")
             elif key[0] != "ssl_args" or self._method_is_known():
                 self._unknown(key, value, known)
         if (FLAT, "dataset") not in self.older:
             self._wrong(method, "dataset is missing; name one, such as dataset = cifar10@str")
+
+    def _moved(self, key: Key, value: Value) -> None:
+        section, setting = MOVED[key]
+        if key[0] == "ssl_args" and not self._used(key[1], value, section, setting):
+            return
+        self._put(section, setting, value.raw, value)
+
+    def _used(self, older: str, value: Value, section: str, setting: str) -> bool:
+        """Whether an argument of the older project's methods means something here; else a note."""
+        where = ""
+        if self.linear:
+            where = "in a linear evaluation"
+        elif not self._takes(section, setting):
+            where = f"for {self._method_name()}"
+        if where:
+            self.notes.append(f"{value.origin}: {older} has no effect {where}")
+        return not where
+
+    def _takes(self, section: str, setting: str) -> bool:
+        return takes(self.catalog, self._method_name(), section, setting)
 
     def _put(self, section: str, key: str, raw: Any, source: Value) -> None:
         self.values[section, key] = Value(raw, source.origin, is_text=isinstance(raw, str))
@@ -219,25 +238,18 @@ class Translation:
         section = "evaluator.linear" if self.linear else "optimizer"
         self._put(section, "weight_decay", value.raw, value)
 
-    def _method_has(self, setting: str) -> bool:
-        try:
-            return setting in self.catalog.load("method", self._method_name()).Config.model_fields
-        except PluginError:
-            return False
-
     def _temperature(self, value: Value) -> None:
         """A temperature is the method's where it has one to forward, else the loss's."""
-        if not self.linear:
-            section = "method" if self._method_has("temperature") else "loss"
+        section = "method" if self._takes("method", "temperature") else "loss"
+        if self._used("temperature", value, section, "temperature"):
             self._put(section, "temperature", value.raw, value)
 
     def _scale_loss(self, value: Value) -> None:
         """The older project scaled the loss, and let biases learn at the rate of weights."""
-        if self.linear:
-            return
-        self._put("loss", "scale", value.raw, value)
-        if self._method_has("bias_lr_scale"):
-            self._put("method", "bias_lr_scale", 1.0, value)
+        if self._used("scale_loss", value, "loss", "scale"):
+            self._put("loss", "scale", value.raw, value)
+            if self._takes("method", "bias_lr_scale"):
+                self._put("method", "bias_lr_scale", 1.0, value)
 
     def _keep(self, value: Value) -> None:
         if not isinstance(value.raw, int):

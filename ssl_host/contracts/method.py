@@ -162,6 +162,10 @@ class Method(Component, nn.Module):
         Without gradients; parameters may be changed in place, such as prototypes normalised.
         """
 
+    def remarks(self, num_processes: int) -> Iterable[str]:
+        """Sentences for log and report on what this configuration does to the method."""
+        return ()
+
     def param_groups(self) -> Iterable[ParamGroup]:
         """Groups of trainable parameters. By default, one group of all."""
         yield ParamGroup("all", list(self.trainable_parameters()))

@@ -26,7 +26,7 @@ from ssl_host.pipeline.figures import costs, held_back, number, same_images
 from ssl_host.report.page import write_page
 from ssl_host.report.pictures import draw_pictures
 from ssl_host.toolkit.tensor_files import write_tensors
-from ssl_host.train.fit import Training, fit, is_first_process
+from ssl_host.train.fit import Training, fit, is_first_process, num_processes
 from ssl_host.train.folder import RunFolder, move_aside
 from ssl_host.train.settle import settle
 from ssl_host.weights import initialise, save_backbone
@@ -98,6 +98,8 @@ class _Run:
         experiment = compose(self.config)
         images = open_images(experiment.source, experiment.views, self.config.loader, self._packing)
         self.notes += images.notes
+        with blamed(experiment.method, "while giving its remarks"):
+            self.notes += experiment.method.remarks(num_processes(experiment))
         self._start_from(experiment.method, images)
         self._tell_plan(experiment, images)
         finished: Mapping[str, Any] | None = None

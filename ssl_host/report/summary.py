@@ -72,7 +72,7 @@ def verdict(metrics: Metrics) -> str:
     """One sentence on whether anything was learned."""
     rows = [row for row in accuracies(metrics) if row.learned is not None]
     if not rows:
-        return "There are no accuracies to compare with baselines."
+        return "No accuracy stands here with baselines beside it: nothing can be said of learning."
     below = [row.name for row in rows if not row.learned]
     if not below:
         return "Every accuracy beats its three baselines."

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, Features
-from ssl_host.contracts.logging import Run
+from ssl_host.contracts.logging import Logger, Run
+from ssl_host.errors import UserError
 from ssl_host.testing.component_checks import judge_reading, watched
 from ssl_host.testing.outcome import Fault, NotApplicable
 from ssl_host.testing.subject import Subject
@@ -162,13 +163,21 @@ def keeps_a_record(subject: Subject) -> str:
         run = Run("näme", Path(folder), 0, {"run": {"name": "näme"}})
         for resumed in (0, 2):
             logger = subject.make()
-            logger.start(Run(run.name, run.folder, run.seed, run.config, resumed))
+            _start(logger, Run(run.name, run.folder, run.seed, run.config, resumed))
             for step, row in enumerate(rows, resumed + 1):
                 logger.log(step, row)
             logger.sync()
             logger.finish({"metrics": {"knn.top1": 0.5}} if resumed else None)
         left = sorted(p.name for p in Path(folder).rglob("*") if p.is_file())
     return f"wrote {', '.join(left[:3])}" if left else "wrote nothing into the run's folder"
+
+
+def _start(logger: Logger, run: Run) -> None:
+    """A logger that cannot begin here, such as for want of an account, is not judged."""
+    try:
+        logger.start(run)
+    except UserError as error:
+        raise NotApplicable(f"{error}; its settings: -o logger.KEY=VALUE") from None
 
 
 def settings_read(subject: Subject) -> str:
@@ -179,7 +188,7 @@ def settings_read(subject: Subject) -> str:
         made.evaluate(_bank())
     elif subject.kind == "logger":
         with tempfile.TemporaryDirectory() as folder:
-            made.start(Run("name", Path(folder), 0, {}))
+            _start(made, Run("name", Path(folder), 0, {}))
             made.log(1, {"loss": 1.0})
             made.finish(None)
     return judge_reading(subject, read, unknown, {"name"})

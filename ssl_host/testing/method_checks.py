@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ssl_host.contracts.batch import Progress
-from ssl_host.contracts.method import Method, Schedule
+from ssl_host.contracts.method import Method
 from ssl_host.testing.case import TOTAL_STEPS, MethodCase
 from ssl_host.testing.component_checks import judge_reading, watched
 from ssl_host.testing.outcome import Fault, NotApplicable
@@ -284,29 +282,3 @@ def multicrop(subject: Subject) -> str:
             "batch.views[:batch.num_global] are the full-size views, the small ones follow",
         )
     return f"{len(batch.views)} views, {batch.num_global} of full size"
-
-
-def schedules(method: Method) -> list[tuple[str, Schedule]]:
-    """The method's schedules by name."""
-    return [(n, m) for n, m in method.named_modules() if isinstance(m, Schedule)]
-
-
-def unregistered(method: nn.Module) -> list[str]:
-    """Attributes that hold tensors or modules which state_dict does not know."""
-    known = {id(t) for t in method.state_dict(keep_vars=True).values()}
-    known |= {id(m) for m in method.modules()}
-    found = []
-    for owner, module in method.named_modules():
-        for name, value in vars(module).items():
-            if name.startswith("_") and name not in ("_buffers",):
-                continue
-            items: list[Any] = (
-                list(value.values())
-                if isinstance(value, dict)
-                else list(value)
-                if isinstance(value, list | tuple)
-                else [value]
-            )
-            if any(isinstance(x, Tensor | nn.Module) and id(x) not in known for x in items):
-                found.append(f"{owner}.{name}" if owner else name)
-    return found

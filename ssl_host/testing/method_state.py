@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ssl_host.contracts.batch import joined
 from ssl_host.contracts.method import Method
 from ssl_host.testing.case import TOTAL_STEPS, MethodCase
-from ssl_host.testing.method_checks import EXACT, unregistered
+from ssl_host.testing.method_checks import EXACT
 from ssl_host.testing.outcome import Fault
 from ssl_host.testing.processes import distance, together
 from ssl_host.testing.subject import Subject
@@ -61,7 +63,7 @@ def resume(subject: Subject) -> str:
 
 
 def _lost(case: MethodCase, what: str) -> Fault:
-    outside = unregistered(case.fresh())
+    outside = _unregistered(case.fresh())
     where = f"; not in state_dict(): {', '.join(outside)}" if outside else ""
     return Fault(
         what + where,
@@ -186,3 +188,24 @@ def autocast(subject: Subject) -> str:
         "compute losses in a Loss component, which the host calls in float32, or put "
         "torch.autocast(device_type, enabled=False) and .float() around sensitive sums",
     )
+
+
+def _unregistered(method: nn.Module) -> list[str]:
+    """Attributes that hold tensors or modules which state_dict does not know."""
+    known = {id(t) for t in method.state_dict(keep_vars=True).values()}
+    known |= {id(m) for m in method.modules()}
+    found = []
+    for owner, module in method.named_modules():
+        for name, value in vars(module).items():
+            if name.startswith("_") and name not in ("_buffers",):
+                continue
+            items: list[Any] = (
+                list(value.values())
+                if isinstance(value, dict)
+                else list(value)
+                if isinstance(value, list | tuple)
+                else [value]
+            )
+            if any(isinstance(x, Tensor | nn.Module) and id(x) not in known for x in items):
+                found.append(f"{owner}.{name}" if owner else name)
+    return found

@@ -116,7 +116,7 @@ def fit(
         Preempted: when a signal asked for the end; the state is written.
     """
     config = experiment.config
-    world_size = _world_size(experiment)
+    world_size = num_processes(experiment)
     torch.set_num_threads(int(config.trainer.num_threads))
     plan = EpochPlan(
         num_images,
@@ -179,7 +179,8 @@ def is_first_process() -> bool:
     return int(getattr(pl.utilities.rank_zero_only, "rank", 0)) == 0
 
 
-def _world_size(experiment: Experiment) -> int:
+def num_processes(experiment: Experiment) -> int:
+    """Processes that train together, over all nodes."""
     trainer = experiment.config.trainer
     devices = trainer.devices
     local = len(devices) if isinstance(devices, list) else int(devices)
@@ -231,7 +232,7 @@ def _strategy(experiment: Experiment) -> str | Strategy:
     settings = experiment.config.trainer
     if settings.strategy == "fsdp":
         return "fsdp"
-    if _world_size(experiment) == 1:
+    if num_processes(experiment) == 1:
         return "auto"
     backend = "nccl" if settings.accelerator == "cuda" else "gloo"
     # Buffers are momentum networks' and queues', equal on all processes, and statistics, which

@@ -183,6 +183,29 @@ def test_what_a_value_stood_for_is_kept_and_said(change, key, value, note, catal
     assert any(note in line for line in config.notes)
 
 
+@pytest.mark.parametrize(
+    ("method", "extra"),
+    [
+        ("byol", "temperature = 0.3@float"),
+        ("simsiam", "queue_size = 100@int"),
+        ("simclr", "pred_hidden_dim = 9@int"),
+        ("simclr", "scale_loss = 0.1@float"),
+    ],
+)
+def test_an_argument_of_another_method_is_accepted_and_said(method, extra, catalog, tmp_path):
+    """They were refused in words of today's sections, which nobody had written."""
+    config = resolve_file(write(tmp_path, method, extra), (), catalog)
+    key = extra.split(" ")[0]
+    assert any(f"{key} has no effect for {method}" in note for note in config.notes)
+
+
+def test_what_a_linear_evaluation_does_not_use_is_said(catalog, tmp_path):
+    text = LINEAR + "temperature = 0.1@float\nwarmup_epochs = 3@int\n"
+    config = resolve_file(write(tmp_path, phase="linear_eval", text=text), (), catalog)
+    for key in ("momentum", "temperature", "warmup_epochs"):
+        assert any(f"{key} has no effect in a linear evaluation" in note for note in config.notes)
+
+
 def test_a_mark_at_the_start_of_a_file_is_passed_over(catalog, tmp_path):
     file = write(tmp_path)
     file.write_text("\ufeff" + file.read_text(), encoding="utf-8")

@@ -15,6 +15,7 @@ from ssl_host.pipeline.run import run_config
 from ssl_host.toolkit.batchnorm import SyncBatchNorm
 from ssl_host.train import fit
 from ssl_host.train.groups import make_optimizer
+from ssl_host.train.probe import OnlineProbe
 from tests.conftest import tiny
 
 
@@ -35,6 +36,7 @@ class _Module:
     def __init__(self, experiment):
         self.experiment = experiment
         self.method = experiment.method
+        self.probe = OnlineProbe(experiment.config.probe, 8, 3, seed=0)
 
 
 @pytest.mark.parametrize(("name", "shared"), [("simclr", True), ("mocov2", False)])
@@ -49,6 +51,7 @@ def test_batch_norm_is_shared_by_processes_unless_the_method_says_no(name, share
             if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)
         }
         assert (kinds == {SyncBatchNorm}) == (shared and world_size == 2), (kinds, world_size)
+        assert (type(module.probe.norm) is SyncBatchNorm) == (world_size == 2)
 
 
 BYOL_THAT_LOOKS = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -58,6 +60,14 @@ class MoCoV2(Method):
     def setup(self) -> None:
         self.tau = ConstantSchedule(self.config.tau)
         self.queue = FeatureQueue(self.config.queue_size, self.projector.output_dim)
+
+    def remarks(self, num_processes: int) -> Iterable[str]:
+        if num_processes == 1 and self.config.bn_splits == 1:
+            yield (
+                "on one process with [method] bn_splits = 1 batch norm sees all keys together and "
+                "shuffling them does nothing, which lets the network cheat (arXiv:1911.05722, "
+                "section 3.3); the authors use 8"
+            )
 
     def step(self, batch: Batch) -> StepOutput:
         features = self._in_splits(self.backbone, batch.views[0])

@@ -96,3 +96,10 @@ def test_head_queue_and_momentum_are_the_papers():
     assert kinds == ["Linear", "ReLU", "Linear"]
     assert (len(moco.queue), float(moco.tau), moco.loss.config.temperature) == (65_536, 0.999, 0.2)
     assert not moco.sync_batchnorm
+
+
+@pytest.mark.parametrize(("processes", "splits", "said"), [(1, 1, 1), (1, 2, 0), (2, 1, 0)])
+def test_batch_norm_that_sees_all_keys_is_remarked_upon(processes, splits, said):
+    backbone = ssl_host.build("backbone", "small_conv", in_channels=3, image_size=16, num_stages=2)
+    method = ssl_host.build("method", "mocov2", backbone=backbone, queue_size=8, bn_splits=splits)
+    assert len(list(method.remarks(processes))) == said

@@ -44,6 +44,12 @@ def test_a_transformer_takes_its_size_from_the_data():
         build(model="vit_tiny_patch16_224", patch_size=8, img_size=64)
 
 
+def test_a_small_transformer_is_as_wide_as_timm_says():
+    backbone = build(model="vit_small_patch16_224", patch_size=8).eval()
+    assert backbone.feature_dim == 384
+    assert backbone(torch.randn(1, 3, 32, 32)).shape == (1, 384)
+
+
 @pytest.mark.parametrize("model", ["convnext_atto", "mobilenetv3_small_050", "efficientnet_b0"])
 def test_feature_dim_is_what_comes_out(model):
     backbone = build(model=model)
