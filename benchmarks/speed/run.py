@@ -53,7 +53,11 @@ def main() -> None:
         }
         for row in comparison.rows():
             print(line(row), flush=True)
-    found = {name: found[name] for name in CASES if name in found}
+        write({name: found[name] for name in CASES if name in found}, raw)
+
+
+def write(found: dict, raw: Path) -> None:
+    """After each case: whoever stops it keeps what has been measured."""
     raw.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     table = [HEADER, *(line(row) for case in found.values() for row in case["rows"])]
     (RESULTS / "speed.md").write_text("\n".join(table) + "\n", encoding="utf-8")

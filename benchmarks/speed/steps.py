@@ -203,7 +203,7 @@ def epoch() -> Comparison:
     images, skip = 24 * BATCH, 4
     examples = "lightly's modules and transform with pytorch-lightning, 2 workers"
 
-    def host() -> float:
+    def host(precision: str) -> float:
         made = experiment(
             SMALL,
             images // BATCH,
@@ -211,13 +211,18 @@ def epoch() -> Comparison:
             **{
                 "head.projector": {"hidden_dim": 256, "output_dim": 256},
                 "head.predictor": {"hidden_dim": 64},
+                "trainer": {"precision": precision, "num_threads": 2},
             },
         )
         return BATCH / hosts(made, skip)
 
     return compare(
-        f"SimSiam, 32 px, small backbone, batch {BATCH}",
-        {"ssl-host": host, examples: lambda: BATCH / lightlys(images, skip)},
+        f"SimSiam, 32 px, small backbone, batch {BATCH}, each as it comes (precision = auto)",
+        {
+            "ssl-host": lambda: host("auto"),
+            examples: lambda: BATCH / lightlys(images, skip),
+            "ssl-host in float32": lambda: host("32-true"),
+        },
         {examples: 2.5},
     )
 

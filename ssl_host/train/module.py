@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -121,8 +122,8 @@ class PretrainModule(pl.LightningModule):
                 f"{name} returned a loss without a gradient: it was detached, or made under no_grad"
             )
         # On a GPU reading the loss would wait for it; there the watch reads it when it logs.
-        if out.loss.device.type == "cpu" and not torch.isfinite(out.loss):
-            self.stop_non_finite("loss", float(out.loss.detach()), raw)
+        if out.loss.device.type == "cpu" and not math.isfinite(value := out.loss.item()):
+            self.stop_non_finite("loss", value, raw)
 
     def stop_non_finite(self, what: str, value: float, raw: RawBatch | None = None) -> None:
         """Stop with a diagnosis.
