@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ssl_host.toolkit.distributed import shuffle_keys as shuffle_keys
     from ssl_host.toolkit.distributed import unshuffle_keys as unshuffle_keys
     from ssl_host.toolkit.image_files import FileImages as FileImages
+    from ssl_host.toolkit.image_files import fit_image as fit_image
     from ssl_host.toolkit.queue import FeatureQueue as FeatureQueue
     from ssl_host.toolkit.schedules import ConstantSchedule as ConstantSchedule
     from ssl_host.toolkit.schedules import CosineSchedule as CosineSchedule
@@ -99,6 +100,7 @@ _HOMES = {
     "ViewSpec": "contracts.augmentation",
     "build": "api",
     "extract_features": "api",
+    "fit_image": "toolkit.image_files",
     "full_precision": "contracts.precision",
     "gather": "toolkit.distributed",
     "gather_offset": "toolkit.distributed",

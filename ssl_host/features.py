@@ -12,9 +12,9 @@ from ssl_host.augment.views import evaluation_view
 from ssl_host.contracts.data import ImageSet, UnreadableImage
 from ssl_host.contracts.parts import Backbone
 from ssl_host.data.opening import PHOTO_MARGIN
-from ssl_host.data.store import array_of, fit, nothing_readable
+from ssl_host.data.store import array_of, nothing_readable
 from ssl_host.errors import DataError, UserError
-from ssl_host.toolkit.image_files import FileImages
+from ssl_host.toolkit.image_files import FileImages, fit_image
 
 
 @torch.no_grad()
@@ -80,7 +80,7 @@ def _read(
     pixels = []
     for i in chosen:
         try:
-            pixels.append(fit(images.read(i), side))
+            pixels.append(fit_image(images.read(i), side))
         except UnreadableImage as error:
             skipped.append((images.name(i), str(error)))
         else:

@@ -49,6 +49,7 @@ PUBLIC = [
     "ViewSpec",
     "build",
     "extract_features",
+    "fit_image",
     "full_precision",
     "gather",
     "gather_offset",

@@ -47,6 +47,19 @@ class Clock(pl.Callback):
         return (self.ended - self.begun) / (self.seen - self.skip)
 
 
+def quiet_trainer(clock: Clock) -> pl.Trainer:
+    """pytorch-lightning without what may be left out, for one epoch on the CPU."""
+    return pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[clock],
+    )
+
+
 def experiment(
     backbone: dict, steps: int, method: str = "simclr", batch: int = BATCH, **sections: dict
 ) -> Experiment:
@@ -152,15 +165,7 @@ def overhead() -> Comparison:
 
     def lightning() -> float:
         clock = Clock(skip)
-        trainer = pl.Trainer(
-            max_epochs=1,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            callbacks=[clock],
-        )
+        trainer = quiet_trainer(clock)
         trainer.fit(Nothing(), DataLoader([torch.zeros(2, 3, 32, 32)] * steps, batch_size=None))
         return 1 / clock.seconds()
 
@@ -257,15 +262,7 @@ def lightlys(images: int, skip: int) -> float:
     torch.set_num_threads(2)
     made = ssl_host.build("data", "synthetic", num_images=images, image_size=32).open("train")
     clock = Clock(skip)
-    trainer = pl.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[clock],
-    )
+    trainer = quiet_trainer(clock)
     transform = SimSiamTransform(input_size=32)
     trainer.fit(LightlySimSiam(), workers(Pictures(made.images, transform), BATCH))
     return clock.seconds()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_host.benchmark.suite import Cell, Suite
+from ssl_host.train.settle import available_cores
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _run(suite: Suite, cell: Cell, fresh: bool) -> Finished:
 def _shares(suite: Suite, cell: Cell) -> Iterator[str]:
     """Several runs at once share the cores, unless the suite says otherwise."""
     if suite.jobs > 1 and cell.config.trainer.num_threads == "auto":
-        yield f"trainer.num_threads={max(1, len(os.sched_getaffinity(0)) // suite.jobs)}"
+        yield f"trainer.num_threads={max(1, available_cores() // suite.jobs)}"
 
 
 def _results(folder: Path) -> dict[str, Any] | None:

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ssl_host.augment.views import ViewMaker
 from ssl_host.contracts.data import ImageSet, UnreadableImage
 from ssl_host.data.batches import EpochPlan, RawBatch
-from ssl_host.data.store import fit
 from ssl_host.errors import DataError
+from ssl_host.toolkit.image_files import fit_image
 
 
 class DecodedImages:
@@ -44,7 +44,7 @@ class DecodedImages:
 
     def _read(self, i: int) -> Tensor:
         try:
-            return fit(self.images.read(i), self.size)
+            return fit_image(self.images.read(i), self.size)
         except UnreadableImage as error:
             self.unreadable[i] = str(error)
             return torch.zeros(self.channels, self.size, self.size, dtype=torch.uint8)
@@ -88,7 +88,7 @@ class _CroppedViews(Dataset[tuple[list[Tensor], int, list[tuple[int, str]]]]):
             if self.views.form == "view_specs":
                 at = torch.tensor([number])
                 return self.views.crops(image[None], at, epoch, self.seed), number, failed
-            return [fit(image, self.size)[None]], number, failed
+            return [fit_image(image, self.size)[None]], number, failed
         raise DataError(f"[data] none of {len(self.images)} images could be read")
 
 

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ssl_host.contracts.data import ArrayImages, ImageSet, UnreadableImage
 from ssl_host.data.splits import Subset
 from ssl_host.errors import DataError
+from ssl_host.toolkit.image_files import fit_image
 
 Skipped = tuple[str, str]
 """An image's name and what is wrong with it."""
@@ -140,7 +140,7 @@ def _write(
 
     def decode(i: int) -> Tensor | str:
         try:
-            return fit(images.read(i), size)
+            return fit_image(images.read(i), size)
         except UnreadableImage as error:
             return str(error)
 
@@ -168,19 +168,6 @@ def _in_order(
     for start in range(0, count, 512):
         block = range(start, min(start + 512, count))
         yield from zip(block, pool.map(decode, block), strict=True)
-
-
-def fit(image: Tensor, size: int) -> Tensor:
-    """C H W to C ``size`` ``size``: the short side resized, antialiased bicubic, then centred."""
-    _, height, width = image.shape
-    scale = size / min(height, width)
-    high, wide = max(size, round(height * scale)), max(size, round(width * scale))
-    if (high, wide) != (height, width):
-        image = functional.interpolate(
-            image[None], size=(high, wide), mode="bicubic", antialias=True
-        )[0]
-    top, left = (high - size) // 2, (wide - size) // 2
-    return image[:, top : top + size, left : left + size]
 
 
 def _fingerprint(images: ImageSet, channels: int, size: int) -> str:

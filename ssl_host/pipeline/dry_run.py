@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,10 +17,11 @@ from ssl_host.config.resolved import Resolved
 from ssl_host.contracts.data import ImageSet, UnreadableImage
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.data.splits import open_splits
-from ssl_host.data.store import array_of, fit
+from ssl_host.data.store import array_of
 from ssl_host.errors import DataError, NonFiniteError
 from ssl_host.pipeline.timed_steps import TIMED_STEPS, TimedSteps
-from ssl_host.train.settle import settle
+from ssl_host.toolkit.image_files import fit_image
+from ssl_host.train.settle import available_cores, settle
 
 SLOW = 3.0
 """Seconds a step from which on the alternatives are not timed: they would take minutes."""
@@ -159,7 +159,7 @@ def _alternatives(
     others: dict[str, tuple[Any, ...]] = {
         "precision": ("32-true", *half),
         "channels_last": (False, True),
-        "num_threads": (1, os.cpu_count() or 1) if on_cpu else (),
+        "num_threads": (1, available_cores()) if on_cpu else (),
     }
     for setting, values in others.items():
         for value in dict.fromkeys(values):
@@ -175,7 +175,7 @@ def _first_images(images: ImageSet, wanted: int, size: int) -> torch.Tensor:
     rows = []
     for i in range(len(images)):
         try:
-            rows.append(fit(images.read(i), size))
+            rows.append(fit_image(images.read(i), size))
         except UnreadableImage:
             continue
         if len(rows) == wanted:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+from torch.nn import functional
 
 from ssl_host.contracts.data import ImageSet, UnreadableImage
 
@@ -120,3 +121,19 @@ def _to_tensor(image: Image.Image, channels: int) -> Tensor:
     if array.size == 0:
         raise UnreadableImage("has no pixels")
     return torch.from_numpy(array.reshape(*array.shape[:2], channels)).permute(2, 0, 1)
+
+
+def fit_image(image: Tensor, size: int) -> Tensor:
+    """C H W, uint8, to C ``size`` ``size``, as packed images are made.
+
+    The short side is resized, antialiased bicubic, then the centre is cut out.
+    """
+    _, height, width = image.shape
+    scale = size / min(height, width)
+    high, wide = max(size, round(height * scale)), max(size, round(width * scale))
+    if (high, wide) != (height, width):
+        image = functional.interpolate(
+            image[None], size=(high, wide), mode="bicubic", antialias=True
+        )[0]
+    top, left = (high - size) // 2, (wide - size) // 2
+    return image[:, top : top + size, left : left + size]

@@ -18,9 +18,7 @@ def settle(config: Resolved) -> Resolved:
     """Replace every ``auto`` of ``[trainer]`` and ``[loader]`` by what was chosen."""
     trainer = config.trainer
     device = _device(trainer.accelerator)
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    cores = available_cores()
     chosen = {
         ("trainer", "accelerator"): device,
         ("trainer", "devices"): 1 if device == "cpu" else max(1, _device_count(device)),
@@ -34,6 +32,13 @@ def settle(config: Resolved) -> Resolved:
         if getattr(config.host[section], key) == "auto":
             config = config.with_value(section, key, value, AUTO)
     return config
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which in a container are fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _threads(cores: int) -> int:

@@ -11,8 +11,9 @@ from ssl_host.data.batches import EpochPlan
 from ssl_host.data.files import DecodedImages, FilesLoader
 from ssl_host.data.opening import open_images
 from ssl_host.data.splits import open_splits
-from ssl_host.data.store import fit, pack
+from ssl_host.data.store import pack
 from ssl_host.errors import DataError
+from ssl_host.toolkit.image_files import fit_image
 
 
 def folder(path, count=20, size=(30, 24)):
@@ -30,7 +31,7 @@ def test_a_store_is_packed_once_and_found_again(tmp_path):
     store = pack(images, 3, 16, tmp_path / "cache", lambda *t: told.append(t))
     assert told == [(i, 5) for i in range(1, 6)]
     assert store.images.shape == (5, 3, 16, 16)
-    assert torch.equal(store.images[3], fit(images.read(3), 16))
+    assert torch.equal(store.images[3], fit_image(images.read(3), 16))
     again = pack(images, 3, 16, tmp_path / "cache", lambda *t: told.append(t))
     assert len(told) == 5
     assert torch.equal(again.images, store.images)

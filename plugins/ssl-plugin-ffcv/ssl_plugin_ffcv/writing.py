@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from ssl_host import DataError, ImageSet, RunError, UnreadableImage
+from ssl_host import DataError, ImageSet, RunError, UnreadableImage, fit_image
 from ssl_plugin_ffcv.images import FIELDS
 from ssl_plugin_ffcv.library import library
 
@@ -119,7 +118,7 @@ def _fill(
                 f"[data] {images.name(i)} is {image.dtype} of shape {tuple(image.shape)}, and its "
                 f"source says uint8 of {form.channels} channels"
             )
-        return _encode(image_field, fit(image, form.side))
+        return _encode(image_field, fit_image(image, form.side))
 
     for i, outcome in enumerate(_in_order(work, len(images), form.workers)):
         if isinstance(outcome, str):
@@ -166,22 +165,6 @@ def _in_order(work: Callable[[int], Any], count: int, workers: int) -> Iterator[
             yield ahead.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def fit(image: Tensor, size: int) -> Tensor:
-    """C H W to C ``size`` ``size`` as the host's packed store does it.
-
-    The short side is resized, antialiased bicubic, then the centre is cut out.
-    """
-    _, height, width = image.shape
-    scale = size / min(height, width)
-    high, wide = max(size, round(height * scale)), max(size, round(width * scale))
-    if (high, wide) != (height, width):
-        image = functional.interpolate(
-            image[None], size=(high, wide), mode="bicubic", antialias=True
-        )[0]
-    top, left = (high - size) // 2, (wide - size) // 2
-    return image[:, top : top + size, left : left + size]
 
 
 def _page_size(form: Form) -> int:

@@ -1,6 +1,6 @@
 """Images a second out of a packed file, against decoding the files that it was packed from.
 
-``python plugins/ssl-plugin-ffcv/benchmarks/decoding.py`` writes JPEGs of 500 x 375 pixels, packs
+``python benchmarks/speed/decoding.py`` writes JPEGs of 500 x 375 pixels, packs
 them at 256, and reads them in batches of 64 in random order with two threads; a minute on two
 cores. Both sides come from the system's page cache.
 """
@@ -15,28 +15,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from ssl_plugin_ffcv.library import library
 from ssl_plugin_ffcv.packing import Wanted, pack
-from ssl_plugin_ffcv.writing import fit
+from views import draw_photographs
 
 import ssl_host
+from ssl_host import fit_image
 
 COUNT, BATCH, SIDE, THREADS, ROUNDS = 512, 64, 256, 2, 5
-
-
-def draw(folder: Path) -> None:
-    """Photographs' stand-ins: edges, gradients, noise."""
-    folder.mkdir(parents=True)
-    generator = np.random.default_rng(0)
-    y, x = np.mgrid[0:375, 0:500] / 375
-    for i in range(COUNT):
-        waves = generator.uniform(2, 40, (3, 2))
-        pixels = [np.sin(a * x + b * y + i) for a, b in waves]
-        noisy = np.stack(pixels, axis=2) * 90 + 128 + generator.normal(0, 12, (375, 500, 3))
-        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{i}.jpg", quality=90)
 
 
 def rate(read: Callable[[torch.Tensor], object]) -> float:
@@ -56,7 +43,7 @@ def main() -> None:
     tell = sys.stdout.write
     with tempfile.TemporaryDirectory() as place:
         root = Path(place) / "photographs"
-        draw(root)
+        draw_photographs(root, COUNT)
         files = ssl_host.build("data", "imagefolder", root=root).open("train")
         original = sum(path.stat().st_size for path in root.iterdir())
         tell(f"{COUNT} files of 500 x 375: {original / COUNT / 1024:.0f} KB an image\n")
@@ -66,7 +53,7 @@ def main() -> None:
                 return list(pool.map(files.read, batch.tolist()))
 
             def fitted(batch: torch.Tensor) -> object:
-                read = pool.map(lambda i: fit(files.read(i), SIDE), batch.tolist())
+                read = pool.map(lambda i: fit_image(files.read(i), SIDE), batch.tolist())
                 return torch.stack(list(read))
 
             tell(f"pillow, the files decoded: {rate(pillow):.0f} images/s\n")
