@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +22,6 @@ class CSV(Logger):
         self.path = run.folder / self.config.file
         self.columns = ["step"]
         self.rows: list[dict[str, str]] = []
-        self.dirty = False
         if self.path.exists() and run.resumed_step:
             with self.path.open(newline="", encoding="utf-8") as file:
                 reader = csv.DictReader(file)
@@ -38,22 +36,18 @@ class CSV(Logger):
         self.columns += fresh
         self.rows.append(row)
         if fresh:
+            self.open.close()
             self._rewrite()
         else:
-            self._append(row)
+            self.writer.writerow(row)
+            self.open.flush()
 
     def sync(self) -> None:
-        with self.path.open("rb+") as file:
-            os.fsync(file.fileno())
+        os.fsync(self.open.fileno())
 
     def finish(self, results: Mapping[str, Any] | None) -> None:
         self.sync()
-
-    def _append(self, row: Mapping[str, str]) -> None:
-        text = io.StringIO()
-        csv.DictWriter(text, self.columns, lineterminator="\n").writerow(row)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(text.getvalue())
+        self.open.close()
 
     def _rewrite(self) -> None:
         beside = self.path.with_suffix(".partial")
@@ -62,6 +56,9 @@ class CSV(Logger):
             writer.writeheader()
             writer.writerows(self.rows)
         beside.replace(self.path)
+        # Kept open: opening it for each row takes longer than all else that a row needs.
+        self.open = self.path.open("a", newline="", encoding="utf-8")
+        self.writer = csv.DictWriter(self.open, self.columns, lineterminator="\n")
 
 
 class TensorBoard(Logger):

@@ -156,11 +156,12 @@ def fit(
             config.checkpoint,
             experiment.loggers if is_first else {},
             config.trainer.log_every,
+            ProgressBar(console) if is_first else None,
             lambda text: console.print(text, style="yellow", highlight=False),
             requested.is_set,
             resumed,
         )
-        trainer = _trainer(experiment, [keeper, ProgressBar(console, keeper), *callbacks])
+        trainer = _trainer(experiment, [keeper, *callbacks])
         _count_from(trainer, module)
         begun, first_step = time.perf_counter(), module.step
         trainer.fit(module)

@@ -18,6 +18,7 @@ from ssl_host.contracts.logging import Logger
 from ssl_host.errors import SslHostError
 from ssl_host.toolkit.distributed import world_size
 from ssl_host.train.module import PretrainModule
+from ssl_host.train.progress import ProgressBar
 from ssl_host.train.state import write_checkpoint
 
 COLLAPSED = 0.05
@@ -38,6 +39,7 @@ class Keeper(pl.Callback):
 
     Args:
         folder: where checkpoints go.
+        bar: shown while training; the first process has one.
         tell: prints a line for the user.
         stop_requested: whether a signal has asked for the end.
     """
@@ -48,6 +50,7 @@ class Keeper(pl.Callback):
         settings: CheckpointSettings,
         loggers: Mapping[str, Logger],
         log_every: int,
+        bar: ProgressBar | None,
         tell: Callable[[str], None],
         stop_requested: Callable[[], bool],
         resumed: dict[str, Any] | None,
@@ -56,6 +59,7 @@ class Keeper(pl.Callback):
         self.settings = settings
         self.loggers = loggers
         self.log_every = log_every
+        self.bar = bar
         self.tell = tell
         self.stop_requested = stop_requested
         self.resumed = resumed
@@ -75,6 +79,8 @@ class Keeper(pl.Callback):
                 module.probe.load_state_dict(self.resumed["probe"])
         self.last_write = self.last_row = time.monotonic()
         self.steps_at_row = module.step
+        if self.bar is not None:
+            self.bar.start(module)
 
     def on_train_batch_end(
         self,
@@ -89,6 +95,8 @@ class Keeper(pl.Callback):
             return  # gradients of a half-computed step are in no checkpoint
         if module.step % self.log_every == 0:
             self._log(module)
+        if self.bar is not None:
+            self.bar.step(module, self.row)
         last_of_epoch = module.step_in_epoch == module.plan.steps
         if last_of_epoch:
             return  # on_train_epoch_end writes that one
@@ -105,12 +113,26 @@ class Keeper(pl.Callback):
         module.step_in_epoch = 0
         if module.step % self.log_every:
             self._log(module)
+        if self.bar is not None:
+            self.bar.epoch(module, self.row)
         epochs = module.experiment.config.run.epochs
         stop = self._anyone(self.stop_requested())
         if stop or module.epoch % self.settings.every_epochs == 0 or module.epoch == epochs:
             self._write(trainer, module)
         if stop:
             self._preempt(module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop_bar()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._stop_bar()
+
+    def _stop_bar(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
 
     def _anyone(self, flag: bool) -> bool:
         """Whether any process has been asked to stop: all must write and end at the same step."""

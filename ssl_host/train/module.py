@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssl_host.catalog.blame import blamed
 from ssl_host.catalog.entries import fault_place
@@ -52,6 +52,14 @@ class PretrainModule(pl.LightningModule):
         self.channels_last = config.trainer.channels_last is True
         self._parts: list[StepOutput] = []
         self._dropout_seed = _stable_seed(self.seed, plan.rank)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the hook that runs on the module forty times a step. What is there
+        # already and is no tensor or module needs nothing of what nn.Module does at each.
+        if name in self.__dict__ and not isinstance(value, (Tensor, nn.Module)):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         config = self.experiment.config

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ssl_host.train.keeper import Keeper
 from ssl_host.train.module import PretrainModule
 
 
-class ProgressBar(pl.Callback):
+class ProgressBar:
     """One line on a terminal; on anything else a line an epoch."""
 
-    def __init__(self, console: Console, keeper: Keeper) -> None:
+    def __init__(self, console: Console) -> None:
         self.console = console
-        self.keeper = keeper
         self.bar: Progress | None = None
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, PretrainModule)
-        if not (trainer.is_global_zero and self.console.is_terminal):
+    def start(self, module: PretrainModule) -> None:
+        """Show where training stands before its first step."""
+        if not self.console.is_terminal:
             return
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
@@ -33,44 +28,25 @@ class ProgressBar(pl.Callback):
             console=self.console,
         )
         self.task = self.bar.add_task(
-            "", total=pl_module.total_steps, completed=pl_module.step, epoch=0, row=""
+            "", total=module.total_steps, completed=module.step, epoch=0, row=""
         )
         self.bar.start()
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        assert isinstance(pl_module, PretrainModule)
+    def step(self, module: PretrainModule, row: dict[str, float]) -> None:
+        """After a step; ``row`` is the last that was logged."""
         if self.bar is not None:
             self.bar.update(
-                self.task,
-                completed=pl_module.step,
-                epoch=pl_module.epoch + 1,
-                row=_text(self.keeper.row),
+                self.task, completed=module.step, epoch=module.epoch + 1, row=_text(row)
             )
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, PretrainModule)
-        if self.bar is None and trainer.is_global_zero:
-            epochs = pl_module.experiment.config.run.epochs
-            self.console.print(
-                f"epoch {pl_module.epoch}/{epochs}  {_text(self.keeper.row)}", highlight=False
-            )
+    def epoch(self, module: PretrainModule, row: dict[str, float]) -> None:
+        """After an epoch, which the module counts already."""
+        if self.bar is None:
+            epochs = module.experiment.config.run.epochs
+            self.console.print(f"epoch {module.epoch}/{epochs}  {_text(row)}", highlight=False)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._stop()
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Take the line away; more than once does no harm."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
