@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import torch
-from sides import Comparison, compare
+from sides import ROUNDS, Comparison, compare
 
 import ssl_host
 from ssl_host.evaluate.extract import network_features
@@ -84,7 +84,7 @@ keep = 20
 def memory() -> Comparison:
     """Row 9: what a run occupies after 20 epochs and after 200, seen from outside."""
     found: dict[int, list[float]] = {20: [], 200: []}
-    for _ in range(2):
+    for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as place:
             file = Path(place) / "memory.ini"
             file.write_text(QUEUE, encoding="utf-8")
