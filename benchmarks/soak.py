@@ -26,10 +26,14 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results"
 METHODS = ("simclr", "simsiam", "barlowtwins", "nnclr", "byol", "mocov2")
 IN_A_ROW = 7
+STARTING = 0.1
+"""Part of the kills that hit at any time from the beginning of the process."""
+SHARE = 0.25
+"""The longest that a process works before it is killed, as a part of an undisturbed run."""
 CONFIG = """
 [run]
 name = {name}
-epochs = 12
+epochs = 150
 batch_size = 16
 seed = 1
 [data]
@@ -94,16 +98,57 @@ def write_config(folder: Path, method: str, name: str) -> Path:
     return file
 
 
-def start(file: Path) -> subprocess.Popen:
-    """The real command, in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "ssl_host", "run", str(file)],
-        cwd=file.parent,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+class Running:
+    """The real command, in a process of its own, watched by what it writes."""
+
+    def __init__(self, file: Path) -> None:
+        self.folder = file.parent / "runs" / file.stem
+        self.told = file.with_suffix(".log")
+        self.rows_before = self.rows()
+        with self.told.open("w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ssl_host", "run", str(file)],
+                cwd=file.parent,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+
+    def rows(self) -> int:
+        """Rows of ``metrics.csv``."""
+        table = self.folder / "metrics.csv"
+        return table.read_text("utf-8").count("\n") if table.exists() else 0
+
+    def place(self) -> str:
+        """What the process is doing, by what it has written."""
+        if list((self.folder / "checkpoints").glob("*.partial")):
+            return "writing a checkpoint"
+        if "measuring" in self.told.read_text("utf-8"):
+            return "evaluating"
+        # Going on begins by writing the rows up to the checkpoint again, perhaps one fewer.
+        return "training" if self.rows() > self.rows_before else "starting"
+
+    def wait_for_work(self) -> None:
+        """Until it trains or evaluates, or has ended."""
+        while self.process.poll() is None and self.place() == "starting":
+            time.sleep(0.005)
+
+    def kill(self) -> str:
+        """End it by SIGKILL; returns where it was hit."""
+        self.process.send_signal(signal.SIGSTOP)  # to look at it as it will be left
+        hit = self.place()
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        return hit
+
+    def finish(self) -> None:
+        """Until it is done.
+
+        Raises:
+            RuntimeError: when the run failed.
+        """
+        if self.process.wait() != 0:
+            raise RuntimeError(self.told.read_text("utf-8"))
 
 
 def outcome(folder: Path) -> dict[str, str]:
@@ -120,51 +165,37 @@ def outcome(folder: Path) -> dict[str, str]:
     return found
 
 
-def where(folder: Path) -> str:
-    """What a process was doing when it was killed, by what it left."""
-    if list(folder.glob("checkpoints/*.partial")):
-        return "writing a checkpoint"
-    rows = folder / "metrics.csv"
-    written = rows.read_text("utf-8").count("\n") - 1 if rows.exists() else 0
-    if written <= 0:
-        return "before the first step"
-    return "training" if written < 12 * 5 else "evaluation"
-
-
 def soak(method: str, kills: int, place: Path, chance: random.Random) -> Tally:
     """Runs of one method, killed until the count is reached."""
     tally = Tally(method)
     begun = time.monotonic()
-    twin = start(write_config(place, method, f"{method}-twin"))
-    first = begun
-    rows = place / "runs" / f"{method}-twin" / "metrics.csv"
-    while twin.poll() is None:
-        if first == begun and rows.exists() and rows.read_text("utf-8").count("\n") > 1:
-            first = time.monotonic()
-        time.sleep(0.02)
-    assert twin.returncode == 0, twin.stderr.read()
-    ready, whole = first - begun, time.monotonic() - begun
-    expected = outcome(place / "runs" / f"{method}-twin")
+    twin = Running(write_config(place, method, f"{method}-twin"))
+    twin.wait_for_work()
+    ready = time.monotonic() - begun
+    twin.finish()
+    work = time.monotonic() - begun - ready
+    expected = outcome(twin.folder)
     while tally.total < kills:
-        name = f"{method}-{tally.runs}"
-        file = write_config(place, method, name)
+        file = write_config(place, method, f"{method}-{tally.runs}")
         tally.runs += 1
         for _ in range(IN_A_ROW):
-            running = start(file)
-            try:
-                running.wait(timeout=chance.uniform(0.9 * ready, whole))
-            except subprocess.TimeoutExpired:
-                running.send_signal(signal.SIGKILL)
-                running.wait()
-                hit = where(place / "runs" / name)
-                tally.kills[hit] = tally.kills.get(hit, 0) + 1
-            if running.returncode == 0 or tally.total >= kills:
+            running = Running(file)
+            if chance.random() < STARTING:
+                time.sleep(chance.uniform(0, ready))
+            else:
+                running.wait_for_work()
+                time.sleep(chance.uniform(0, SHARE * work))
+            if running.process.poll() is not None or tally.total >= kills:
                 break
-        last = start(file)
-        _, told = last.communicate()
-        assert last.returncode == 0, told
-        found = outcome(place / "runs" / name)
-        tally.different += [f"{name}: {key}" for key in expected if expected[key] != found[key]]
+            hit = running.kill()
+            tally.kills[hit] = tally.kills.get(hit, 0) + 1
+        running.process.wait()
+        last = Running(file)
+        last.finish()
+        found = outcome(last.folder)
+        tally.different += [
+            f"{file.stem}: {key}" for key in expected if expected[key] != found[key]
+        ]
     return tally
 
 

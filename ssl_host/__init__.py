@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ssl_host.api import build as build
     from ssl_host.api import extract_features as extract_features
     from ssl_host.api import load_backbone as load_backbone
+    from ssl_host.api import load_failed_step as load_failed_step
     from ssl_host.api import run as run
     from ssl_host.contracts.augmentation import Augmentation as Augmentation
     from ssl_host.contracts.augmentation import Draws as Draws
@@ -49,9 +50,12 @@ if TYPE_CHECKING:
     from ssl_host.toolkit.distributed import gather_offset as gather_offset
     from ssl_host.toolkit.distributed import shuffle_keys as shuffle_keys
     from ssl_host.toolkit.distributed import unshuffle_keys as unshuffle_keys
+    from ssl_host.toolkit.image_files import EncodedImages as EncodedImages
     from ssl_host.toolkit.image_files import FileImages as FileImages
     from ssl_host.toolkit.image_files import fit_image as fit_image
     from ssl_host.toolkit.queue import FeatureQueue as FeatureQueue
+    from ssl_host.toolkit.record_source import Records as Records
+    from ssl_host.toolkit.record_source import RecordSource as RecordSource
     from ssl_host.toolkit.schedules import ConstantSchedule as ConstantSchedule
     from ssl_host.toolkit.schedules import CosineSchedule as CosineSchedule
     from ssl_host.toolkit.schedules import LinearSchedule as LinearSchedule
@@ -70,6 +74,7 @@ _HOMES = {
     "DataError": "errors",
     "DataSource": "contracts.data",
     "Draws": "contracts.augmentation",
+    "EncodedImages": "toolkit.image_files",
     "Evaluation": "contracts.evaluation",
     "Evaluator": "contracts.evaluation",
     "FeatureBank": "contracts.evaluation",
@@ -87,6 +92,8 @@ _HOMES = {
     "OptimizerConfig": "contracts.optimization",
     "ParamGroup": "contracts.method",
     "Progress": "contracts.batch",
+    "RecordSource": "toolkit.record_source",
+    "Records": "toolkit.record_source",
     "Register": "hookspecs",
     "RegisterPreset": "hookspecs",
     "Run": "contracts.logging",
@@ -106,6 +113,7 @@ _HOMES = {
     "gather_offset": "toolkit.distributed",
     "hookimpl": "hookspecs",
     "load_backbone": "api",
+    "load_failed_step": "api",
     "read_tensors": "toolkit.tensor_files",
     "run": "api",
     "shuffle_keys": "toolkit.distributed",

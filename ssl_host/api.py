@@ -18,11 +18,12 @@ from ssl_host.contracts.method import ParamGroup
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 from ssl_host.features import extract_features
+from ssl_host.pipeline.again import load_failed_step
 from ssl_host.pipeline.run import run_config
 from ssl_host.train.groups import make_optimizer, torch_groups
 from ssl_host.weights import load_backbone
 
-__all__ = ["build", "extract_features", "load_backbone", "run"]
+__all__ = ["build", "extract_features", "load_backbone", "load_failed_step", "run"]
 
 Sections = Mapping[str, Mapping[str, Any]]
 

@@ -1,4 +1,4 @@
-"""What can be done with a run folder afterwards: measure again, write the page again."""
+"""What can be done with a run folder afterwards: measure again, write the page, look at a fault."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.compose import compose
+from ssl_host.compose import compose, compose_method
 from ssl_host.config.resolve import resolve_file
 from ssl_host.config.resolved import Resolved
 from ssl_host.contracts.logging import Run
@@ -20,6 +20,7 @@ from ssl_host.pipeline.run import Outcome, evaluate_network
 from ssl_host.report.page import write_page
 from ssl_host.report.pictures import draw_pictures
 from ssl_host.toolkit.tensor_files import read_tensors, write_tensors
+from ssl_host.train.failure import FailedStep, read_failed_step
 from ssl_host.train.folder import RunFolder
 from ssl_host.train.settle import settle
 from ssl_host.weights import fill
@@ -78,6 +79,21 @@ def report_again(path: Path, catalog: Catalog) -> Path:
     if results is None:
         raise RunFolderError(f"{path} holds no finished run; `ssl-host run` finishes it")
     return _page(path, results, config, catalog)
+
+
+def load_failed_step(path: str | Path) -> FailedStep:
+    """The step whose numbers were not finite, from the ``non_finite.ckpt`` of a run.
+
+    ``load_failed_step(path).again()`` computes it once more and gives the
+    :class:`~ssl_host.StepOutput`: for ``torch.autograd.detect_anomaly()``, or a debugger.
+
+    Raises:
+        UserError: when it is not in a run's folder, or the run's plugins are not installed.
+        CheckpointError: when the file is damaged.
+    """
+    file = Path(path)
+    config = settle(_config(file.parent, (), Catalog()))
+    return read_failed_step(file, lambda channels, size: compose_method(config, channels, size))
 
 
 def _config(path: Path, options: Sequence[str], catalog: Catalog) -> Resolved:

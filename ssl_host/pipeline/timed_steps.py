@@ -11,6 +11,7 @@ from ssl_host.compose import Experiment
 from ssl_host.config.host import TrainerSettings
 from ssl_host.contracts.batch import Batch
 from ssl_host.data.batches import EpochPlan, RawBatch
+from ssl_host.train.failure import mixed
 from ssl_host.train.groups import make_optimizer, set_rates
 
 TIMED_STEPS = 3
@@ -64,9 +65,7 @@ class TimedSteps:
         made = views(raw.images, raw.index, 0, self.experiment.config.run.seed)
         made = [view.contiguous(memory_format=layout) for view in made]
         self.shapes = [list(view.shape) for view in made]
-        number = torch.float16 if precision == "16-mixed" else torch.bfloat16
-        mixed = torch.autocast(self.device.type, number, enabled=precision.endswith("mixed"))
-        with blamed(self.method, f"in step {step}"), mixed:
+        with blamed(self.method, f"in step {step}"), mixed(self.device.type, precision):
             out = self.method.step(Batch(made, raw.index, raw.labels, views.num_global))
         self.losses.append(float(out.loss.detach()))
         set_rates(self.optimizer, self.experiment.scheduler, step, self.total, self.plan.steps)

@@ -132,6 +132,7 @@ def fit(
         probe = OnlineProbe(config.probe, dim, num_classes, config.run.seed)
     module = _Module(experiment, plan, probe)
     module.make_loader, module.name_of = make_loader, name_of
+    module.folder = folder.parent
     resumed, complaints = read_newest(folder)
     for complaint in complaints:
         console.print(f"warning: {complaint}", style="yellow", highlight=False)

@@ -23,6 +23,7 @@ FILES = {
     "backbone.json": "what those weights are of: model, size, channels, mean, deviation, plugin",
     "linear.safetensors": "weight and bias of the linear evaluator, where it ran",
     "results.json": "all figures with their baselines, notes, skipped images; written last",
+    "non_finite.ckpt": "weights and batch of a step that failed by its numbers, if one did",
     "report.json": "pictures of the report: views, neighbours, the map of the features",
     "report.html": "the page: everything above for the eye, in one file",
     ".lock": "held by the process that uses the folder",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,6 +18,7 @@ from ssl_host.compose import Experiment
 from ssl_host.contracts.batch import Batch, Progress, StepOutput, joined
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.errors import NonFiniteError, PluginError, SslHostError
+from ssl_host.train.failure import FailedStep, cause, gradient_norm, write_failed_step
 from ssl_host.train.groups import drop_frozen, make_optimizer, set_rates
 from ssl_host.train.probe import OnlineProbe
 
@@ -29,7 +31,10 @@ class PretrainModule(pl.LightningModule):
         epoch: the running epoch, from 0.
         step_in_epoch: optimizer steps of it that are done.
         name_of: what messages call a training image.
+        folder: of the run; a step that fails by its numbers is written there.
     """
+
+    folder: Path | None = None
 
     name_of: Callable[[int], str] = staticmethod("image {}".format)
 
@@ -72,6 +77,7 @@ class PretrainModule(pl.LightningModule):
         return batch.to(device, non_blocking=True)
 
     def training_step(self, raw: RawBatch, batch_idx: int) -> Tensor:
+        self._raw = raw
         self._seed_step(batch_idx)
         with blamed(
             self.experiment.views.augmentation, f"while making the views of step {self.step}"
@@ -84,7 +90,7 @@ class PretrainModule(pl.LightningModule):
             raise
         except Exception as error:
             raise PluginError(self._fault(batch, error)) from error
-        self._check(out, raw)
+        self._check(out)
         self._parts.append(out)
         self.last_loss, self.last_logs = out.loss.detach(), dict(out.logs)
         self.last_features = out.features
@@ -111,11 +117,12 @@ class PretrainModule(pl.LightningModule):
     def _seed_step(self, batch_idx: int) -> None:
         # Dropout and stochastic depth are a function of the step, not of the process's past.
         seed = self._dropout_seed + self.step * self.plan.parts + batch_idx % self.plan.parts
+        self._seed = seed
         if self.device.type == "cuda":
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
         torch.default_generator.manual_seed(seed)
 
-    def _check(self, out: StepOutput, raw: RawBatch) -> None:
+    def _check(self, out: StepOutput) -> None:
         if not isinstance(out, StepOutput):
             raise PluginError(
                 f"{type(self.method).__qualname__}.step returned {type(out).__name__}; "
@@ -129,26 +136,54 @@ class PretrainModule(pl.LightningModule):
             raise PluginError(
                 f"{name} returned a loss without a gradient: it was detached, or made under no_grad"
             )
-        # On a GPU reading the loss would wait for it; there the watch reads it when it logs.
+        # On a GPU reading the loss would wait for it; there it is read where a row is logged.
         if out.loss.device.type == "cpu" and not math.isfinite(value := out.loss.item()):
-            self.stop_non_finite("loss", value, raw)
+            self.stop_non_finite("loss", value)
 
-    def stop_non_finite(self, what: str, value: float, raw: RawBatch | None = None) -> None:
-        """Stop with a diagnosis.
+    def on_after_backward(self) -> None:
+        settings = self.experiment.config.trainer
+        if settings.precision == "16-mixed":
+            return  # its scaler meets infinite gradients now and then, and leaves the step out
+        if self.device.type != "cpu" and (self.step + 1) % settings.log_every:
+            return
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        norm = gradient_norm(optimizer)
+        if not math.isfinite(norm):
+            assert self.last_loss is not None
+            loss = self.last_loss.item()
+            if math.isfinite(loss):
+                self.stop_non_finite("gradient", norm)
+            self.stop_non_finite("loss", loss)
+
+    def stop_non_finite(self, what: str, value: float) -> None:
+        """Write the step down and stop with a diagnosis.
 
         Raises:
             NonFiniteError: always.
         """
-        images = ""
-        if raw is not None:
-            first = ", ".join(self.name_of(i) for i in raw.index[:4].tolist())
-            images = f"; the batch began with {first}"
+        batch = self.make_batch(self._raw)
+        names = [self.name_of(i) for i in self._raw.index.tolist()]
+        when = "at" if self.device.type == "cpu" else "at or before"
         raise NonFiniteError(
-            f"the {what} became {value} at step {self.step} (epoch {self.epoch}), with a learning "
-            f"rate of {self.rate:.3g}{images}. A smaller [optimizer] lr or base_lr, a longer "
-            "[scheduler] warmup_epochs, [trainer] gradient_clip = 1.0 or precision = 32-true "
-            "usually helps; the last checkpoint is kept"
+            f"the {what} became {value} {when} step {self.step} (epoch {self.epoch}), with a "
+            f"learning rate of {self.rate:.3g}{cause(self.method, batch)}; the batch began with "
+            f"{', '.join(names[:4])}. {self._keep_step(batch, names)}. A smaller [optimizer] lr or "
+            "base_lr, a longer [scheduler] warmup_epochs, [trainer] gradient_clip = 1.0 or "
+            "precision = 32-true usually helps; the last checkpoint is kept"
         )
+
+    def _keep_step(self, batch: Batch, names: list[str]) -> str:
+        if self.folder is None:
+            return "The step was not kept"
+        precision = self.experiment.config.trainer.precision
+        progress = self.method.progress
+        failed = FailedStep(self.method, batch, names, progress, precision, self._seed)
+        try:
+            path = write_failed_step(self.folder, failed, self.plan.rank)
+        except OSError as error:
+            return f"The step could not be kept: {error.strerror}"
+        return f"Weights and batch are in {path.name}: ssl_host.load_failed_step({str(path)!r})"
 
     def _fault(self, batch: Batch, error: Exception) -> str:
         part = self.experiment.config.parts["method"]

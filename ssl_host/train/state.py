@@ -33,8 +33,8 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
     digest = hashlib.sha256(payload).hexdigest()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(path.with_suffix(".sha256"), f"{digest}  {path.name}\n".encode())
-        _write(path, payload)
+        write_beside(path.with_suffix(".sha256"), f"{digest}  {path.name}\n".encode())
+        write_beside(path, payload)
     except OSError as error:
         for partial in folder.glob("*.partial"):
             partial.unlink(missing_ok=True)
@@ -89,7 +89,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def _write(path: Path, payload: bytes | memoryview) -> None:
+def write_beside(path: Path, payload: bytes | memoryview) -> None:
+    """Write a file beside, bring it to the disk and rename it.
+
+    Raises:
+        OSError: when it cannot be written; a file of that name is then as it was.
+    """
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         file.write(payload)

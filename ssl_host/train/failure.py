@@ -1,0 +1,133 @@
+"""A step whose numbers were not finite, written so that it can be computed again."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from ssl_host.contracts.batch import Batch, Progress, StepOutput
+from ssl_host.contracts.method import Method
+from ssl_host.errors import CheckpointError
+from ssl_host.train.state import write_beside
+
+FILE = "non_finite.ckpt"
+
+
+@dataclass
+class FailedStep:
+    """A method as it was when a step failed, and what it was given.
+
+    Attributes:
+        method: in training mode, on the CPU when it has been read.
+        batch: its views, with the numbers of their images.
+        names: of those images.
+        precision: ``[trainer] precision`` of the run.
+        seed: what dropout and stochastic depth drew from.
+    """
+
+    method: Method
+    batch: Batch
+    names: list[str]
+    progress: Progress
+    precision: str
+    seed: int
+
+    def again(self) -> StepOutput:
+        """Compute the step once more, on the CPU: in the run's numbers and random numbers."""
+        torch.default_generator.manual_seed(self.seed)
+        self.method.progress = self.progress
+        with mixed("cpu", self.precision):
+            return self.method.step(self.batch)
+
+
+def mixed(device: str, precision: str) -> torch.autocast:
+    """The context in which a step of ``[trainer] precision`` is computed."""
+    number = torch.float16 if precision == "16-mixed" else torch.bfloat16
+    return torch.autocast(device, number, enabled=precision.endswith("mixed"))
+
+
+def gradient_norm(optimizer: torch.optim.Optimizer) -> float:
+    """Of all gradients together; not finite where one of their numbers is not."""
+    gradients = [
+        parameter.grad
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if parameter.grad is not None
+    ]
+    if not gradients:
+        return 0.0
+    return torch.stack(torch._foreach_norm(gradients)).norm().item()
+
+
+def cause(method: Method, batch: Batch) -> str:
+    """Where the numbers were lost, as far as it can be seen from a step's beginning."""
+    if not all(torch.isfinite(view).all() for view in batch.views):
+        return "; the views themselves are not finite: look at the augmentation"
+    lost = [name for name, p in method.named_parameters() if not torch.isfinite(p).all()]
+    if lost:
+        return f"; the weights had been lost in the step before, {lost[0]} first: it exploded"
+    gradient = [
+        name
+        for name, p in method.named_parameters()
+        if p.grad is not None and not torch.isfinite(p.grad).all()
+    ]
+    return f"; it is the gradient of {gradient[0]}" if gradient else ""
+
+
+def write_failed_step(folder: Path, failed: FailedStep, rank: int) -> Path:
+    """Write ``non_finite.ckpt``; a process that is not the first puts its rank in the name.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    path = folder / (FILE if rank == 0 else f"rank-{rank}-{FILE}")
+    batch, progress = failed.batch, failed.progress
+    state = {
+        "sizes": [failed.method.backbone.in_channels, failed.method.backbone.image_size],
+        "method": failed.method.state_dict(),
+        "views": batch.views,
+        "index": batch.index,
+        "labels": batch.labels,
+        "num_global": batch.num_global,
+        "names": failed.names,
+        "progress": [progress.step, progress.total_steps, progress.epoch],
+        "precision": failed.precision,
+        "seed": failed.seed,
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_beside(path, buffer.getbuffer())
+    return path
+
+
+def read_failed_step(path: Path, make_method: Callable[[int, int], Method]) -> FailedStep:
+    """The step in a file. No code in the file is run.
+
+    Args:
+        make_method: gives the run's method for input channels and image size.
+
+    Raises:
+        CheckpointError: when the file is damaged or none of these.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        method = make_method(*state["sizes"])
+        if state["precision"] == "64-true":
+            method.double()
+        method.load_state_dict(state["method"])
+        step, total_steps, epoch = state["progress"]
+        batch = Batch(state["views"], state["index"], state["labels"], state["num_global"])
+        progress = Progress(step, total_steps, epoch)
+        found = FailedStep(
+            method, batch, state["names"], progress, state["precision"], state["seed"]
+        )
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, UnpicklingError) as error:
+        raise CheckpointError(f"{path} holds no failed step: {error}") from None
+    method.train()
+    return found
