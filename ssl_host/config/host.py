@@ -85,8 +85,8 @@ class TrainerSettings(Settings):
         1, description="number of devices a node, or their numbers, or auto for all"
     )
     num_nodes: int = Field(1, ge=1, le=100_000, description="machines that train together")
-    strategy: Literal["auto", "ddp", "fsdp"] = Field(
-        "auto", description="how devices share the work"
+    strategy: Literal["auto", "ddp"] = Field(
+        "auto", description="how devices share the work: each has the whole network"
     )
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "64-true"] = Field(
         "auto", description="number format; auto takes what the device has in hardware"

@@ -143,7 +143,7 @@ class Translation:
             if key == "accelerator":
                 self._put("trainer", key, found, value)
             elif key == "strategy":
-                self._put("trainer", key, found if found in ("ddp", "fsdp") else "auto", value)
+                self._put("trainer", key, "ddp" if found == "ddp" else "auto", value)
             elif key not in ("devices", "device", "auto_select_gpus"):
                 self._wrong(value, f"compute_cfg: unknown entry {key!r}")
         if "devices" in value.raw or "device" in value.raw:

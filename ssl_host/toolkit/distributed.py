@@ -81,3 +81,14 @@ def unshuffle_keys(keys: Tensor, order: Tensor) -> Tensor:
     everything = gather(keys)
     start = gather_offset(keys)
     return everything[torch.argsort(order)[start : start + len(keys)]]
+
+
+def is_lost_process(error: BaseException) -> bool:
+    """Whether an error, or what it came from, is another process's silence."""
+    seen: BaseException | None = error
+    while seen is not None:
+        # gloo's are RuntimeErrors that name it; NCCL's have a class of their own.
+        if isinstance(seen, dist.DistError) or "gloo/transport" in str(seen):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

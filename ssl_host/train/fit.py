@@ -21,7 +21,9 @@ from rich.console import Console
 from ssl_host.compose import Experiment
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.data.prefetch import ahead
+from ssl_host.errors import RunError
 from ssl_host.toolkit.batchnorm import synchronise_batchnorm
+from ssl_host.toolkit.distributed import is_lost_process
 from ssl_host.train.keeper import Keeper
 from ssl_host.train.module import PretrainModule
 from ssl_host.train.probe import OnlineProbe
@@ -165,7 +167,12 @@ def fit(
         trainer = _trainer(experiment, [keeper, *callbacks])
         _count_from(trainer, module)
         begun, first_step = time.perf_counter(), module.step
-        trainer.fit(module)
+        try:
+            trainer.fit(module)
+        except Exception as error:
+            if world_size > 1 and is_lost_process(error):
+                raise _lost(module, keeper, plan.world_size) from error
+            raise
         spent = time.perf_counter() - begun
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         # The others are done; what follows is computed once, by the first process alone.
@@ -173,6 +180,14 @@ def fit(
     images = (module.step - first_step) * config.run.batch_size
     return Training(
         module, probe, is_first, images / spent, min(1.0, module.positioned.waited / spent)
+    )
+
+
+def _lost(module: PretrainModule, keeper: Keeper, world_size: int) -> RunError:
+    return RunError(
+        f"process {module.plan.rank} of {world_size} lost contact with another one in step "
+        f"{module.step}: that one ended, and its own message says why (killed, out of memory, an "
+        f"error). {keeper.last_written()}; give the same command again"
     )
 
 
@@ -232,8 +247,6 @@ def _trainer(experiment: Experiment, callbacks: list[pl.Callback]) -> pl.Trainer
 
 def _strategy(experiment: Experiment) -> str | Strategy:
     settings = experiment.config.trainer
-    if settings.strategy == "fsdp":
-        return "fsdp"
     if num_processes(experiment) == 1:
         return "auto"
     backend = "nccl" if settings.accelerator == "cuda" else "gloo"
@@ -274,13 +287,16 @@ def _signals() -> Iterator[threading.Event]:
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
     """Lightning's banners and advice on what is meant as it is."""
-    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    names = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.distributed")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         try:
             yield
         finally:
-            logger.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

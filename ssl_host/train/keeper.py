@@ -19,7 +19,7 @@ from ssl_host.errors import SslHostError
 from ssl_host.toolkit.distributed import world_size
 from ssl_host.train.module import PretrainModule
 from ssl_host.train.progress import ProgressBar
-from ssl_host.train.state import write_checkpoint
+from ssl_host.train.state import checkpoints, write_checkpoint
 
 COLLAPSED = 0.05
 """Standard deviation, relative to that of a uniform sphere, under which features have collapsed."""
@@ -133,6 +133,11 @@ class Keeper(pl.Callback):
     def _stop_bar(self) -> None:
         if self.bar is not None:
             self.bar.stop()
+
+    def last_written(self) -> str:
+        """Where a run would go on, for a message."""
+        kept = checkpoints(self.folder)
+        return f"{kept[-1].name} is the last checkpoint" if kept else "No checkpoint was written"
 
     def _anyone(self, flag: bool) -> bool:
         """Whether any process has been asked to stop: all must write and end at the same step."""

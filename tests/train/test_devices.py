@@ -1,7 +1,14 @@
-"""Two devices by the real command, as a user with two GPUs has them: gloo processes here."""
+"""Two devices and two nodes by the real command: gloo processes here, GPUs for whoever has them."""
 
 import csv
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
@@ -10,33 +17,114 @@ from tests.conftest import as_ini, tiny
 from tests.processes import close
 
 
-@pytest.mark.slow
-def test_a_run_on_two_devices_is_the_run_on_one(ssl_host, tmp_path):
-    """With batch norm in backbone and heads, a queue and the probe, at float64.
+def sections(name, **trainer):
+    """With batch norm in backbone and heads, a queue and the probe, at float64."""
+    return tiny(
+        run={"name": name},
+        method={"name": "nnclr", "queue_size": 40},
+        trainer={"accelerator": "cpu", "precision": "64-true", **trainer},
+        **{"head.predictor": {"hidden_dim": 16}},
+    )
 
-    Seen to fail with batch norm left to each process, and with the probe's gradients not averaged.
-    """
-    found = {}
-    for devices in (1, 2):
-        sections = tiny(
-            run={"name": f"on-{devices}"},
-            method={"name": "nnclr", "queue_size": 40},
-            trainer={"accelerator": "cpu", "devices": devices, "precision": "64-true"},
-            **{"head.predictor": {"hidden_dim": 16}},
-        )
-        (tmp_path / "c.ini").write_text(as_ini(sections), encoding="utf-8")
-        done = ssl_host("run", "c.ini")
-        assert done.returncode == 0, done.stderr
-        folder = tmp_path / "runs" / f"on-{devices}"
-        rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
-        results = json.loads((folder / "results.json").read_text())
-        found[devices] = load_file(folder / "backbone.safetensors"), rows, results
-    one, two = found[1], found[2]
+
+def outcome(folder):
+    """Weights, rows and results."""
+    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
+    results = json.loads((folder / "results.json").read_text())
+    return load_file(folder / "backbone.safetensors"), rows, results
+
+
+def assert_same(one, two):
     assert [row["step"] for row in two[1]] == [row["step"] for row in one[1]]
     for a, b in zip(one[1], two[1], strict=True):
         assert float(b["loss"]) == pytest.approx(float(a["loss"]), rel=1e-7)
         assert b["online_top1"] == a["online_top1"]
     for name, value in one[0].items():
         assert close(two[0][name].double(), value.double()), name
+    # Every image is counted once: the figures are of the same numbers of images.
     assert two[2]["metrics"]["online.top1"] == one[2]["metrics"]["online.top1"]
     assert two[2]["images"] == one[2]["images"]
+
+
+@pytest.mark.slow
+def test_a_run_on_two_devices_or_two_nodes_is_the_run_on_one(ssl_host, tmp_path):
+    """Seen to fail with batch norm left to each process, and with the probe's gradients not
+    averaged.
+    """
+    for devices in (1, 2):
+        text = as_ini(sections(f"on-{devices}", devices=devices))
+        (tmp_path / "c.ini").write_text(text, encoding="utf-8")
+        done = ssl_host("run", "c.ini")
+        assert done.returncode == 0, done.stderr
+    (tmp_path / "c.ini").write_text(as_ini(sections("nodes", num_nodes=2)), encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launcher = f"--nnodes 2 --nproc-per-node 1 --master-addr 127.0.0.1 --master-port {port}"
+    nodes = [
+        command("torch.distributed.run", *launcher.split(), "--node-rank", str(rank),
+                "-m", "ssl_host", "run", "c.ini", cwd=tmp_path)
+        for rank in (0, 1)
+    ]  # fmt: skip
+    for node in nodes:
+        _, told = node.communicate(timeout=200)
+        assert node.returncode == 0, told
+    one, two, nodes = (outcome(tmp_path / "runs" / name) for name in ("on-1", "on-2", "nodes"))
+    assert_same(one, two)
+    assert_same(one, nodes)
+
+
+def command(*arguments, cwd):
+    """A Python module, in the background."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def children(pid):
+    """Processes that a process has started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [
+        int(child) for child in found if b"ssl_host" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("victim", ["first", "second"])
+def test_a_process_that_dies_ends_the_others_with_a_sentence(victim, tmp_path):
+    """Seen to fail with the error of the collective let through, which blamed the method."""
+    config = sections("torn", devices=2)
+    config["run"]["epochs"] = 4000
+    (tmp_path / "c.ini").write_text(as_ini(config), encoding="utf-8")
+    first = command("ssl_host", "run", "c.ini", cwd=tmp_path)
+    rows = tmp_path / "runs" / "torn" / "metrics.csv"
+    deadline = time.monotonic() + 120
+    while not (rows.exists() and rows.read_text().count("\n") > 4):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    (second,) = children(first.pid)
+    os.kill(first.pid if victim == "first" else second, signal.SIGKILL)
+    begun = time.monotonic()
+    while alive(second) or (victim == "second" and first.poll() is None):
+        assert time.monotonic() < begun + 60
+        time.sleep(0.1)
+    told = " ".join(first.communicate(timeout=60)[1].split())
+    survivor = 1 if victim == "first" else 0
+    assert f"error: process {survivor} of 2 lost contact with another one in step " in told
+    assert "is the last checkpoint; give the same command again" in told
+    assert "Traceback" not in told
+    if victim == "second":
+        assert first.returncode == 1
