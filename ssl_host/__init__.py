@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ssl_host.toolkit.distributed import gather_offset as gather_offset
     from ssl_host.toolkit.distributed import shuffle_keys as shuffle_keys
     from ssl_host.toolkit.distributed import unshuffle_keys as unshuffle_keys
+    from ssl_host.toolkit.file_patterns import find_files as find_files
     from ssl_host.toolkit.image_files import EncodedImages as EncodedImages
     from ssl_host.toolkit.image_files import FileImages as FileImages
     from ssl_host.toolkit.image_files import fit_image as fit_image
@@ -107,6 +108,7 @@ _HOMES = {
     "ViewSpec": "contracts.augmentation",
     "build": "api",
     "extract_features": "api",
+    "find_files": "toolkit.file_patterns",
     "fit_image": "toolkit.image_files",
     "full_precision": "contracts.precision",
     "gather": "toolkit.distributed",

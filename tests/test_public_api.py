@@ -52,6 +52,7 @@ PUBLIC = [
     "ViewSpec",
     "build",
     "extract_features",
+    "find_files",
     "fit_image",
     "full_precision",
     "gather",

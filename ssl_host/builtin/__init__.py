@@ -61,6 +61,8 @@ def register_data(register: Register) -> None:
     register("digits", f"{at}.digits:Digits", "scikit-learn's 1,797 digits of 8 x 8 pixels")
     register("synthetic", f"{at}.synthetic:Synthetic", "made shapes, for trials")
     register("imagefolder", f"{at}.imagefolder:ImageFolder", "a folder of images, labelled or not")
+    register("csv", f"{at}.csv_table:CSVTable", "a CSV file of paths and labels")
+    register("webdataset", f"{at}.webdataset:WebDataset", "tar shards as WebDataset writes them")
     register("cifar10", f"{at}.torchvision_sets:CIFAR10", "60,000 images of 32 pixels")
     register("cifar100", f"{at}.torchvision_sets:CIFAR100", "the same with 100 classes")
     register("stl10", f"{at}.torchvision_sets:STL10", "113,000 images of 96 pixels, 100,000 bare")

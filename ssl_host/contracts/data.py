@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -57,8 +58,16 @@ class ImageSet(ABC):
         raise NotImplementedError(f"{type(self).__qualname__} has a side, but no read_many")
 
     def name(self, i: int) -> str:
-        """How messages call image ``i``: a path or a number."""
+        """How messages call image ``i``: a path, a shard and a key, or a number."""
         return f"image {i}"
+
+    def location(self, i: int) -> Path | None:
+        """The file that image ``i`` is read from, or None.
+
+        Together with :meth:`name` it tells images apart: what the host has packed is packed anew
+        where the file's size or time has changed.
+        """
+        return None
 
 
 class ArrayImages(ImageSet):

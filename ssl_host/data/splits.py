@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -36,6 +37,9 @@ class Subset(ImageSet):
 
     def name(self, i: int) -> str:
         return self.whole.name(int(self.chosen[i]))
+
+    def location(self, i: int) -> Path | None:
+        return self.whole.location(int(self.chosen[i]))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
-"""Images in files, of any format and state that a folder may hold."""
+"""Images as files or their bytes, of any format and state that people's data may hold."""
 
 from __future__ import annotations
 
+import io
+import re
 import warnings
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -63,14 +66,48 @@ class FileImages(ImageSet):
 
     def name(self, i: int) -> str:
         path = self.paths[i]
-        return str(path.relative_to(self.root) if self.root else path)
+        within = self.root is not None and path.is_relative_to(self.root)
+        return str(path.relative_to(self.root) if self.root and within else path)
+
+    def location(self, i: int) -> Path:
+        return self.paths[i]
 
     def read(self, i: int) -> Tensor:
         return read_image(self.paths[i], self.channels)
 
 
-def read_image(path: Path, channels: int = 3) -> Tensor:
-    """A file as uint8 C H W: first frame, turned as its EXIF data say, 16 bits scaled to 8.
+class EncodedImages(ImageSet):
+    """Images that lie encoded in larger files, such as shards, and are decoded when read.
+
+    A subclass says how many there are, what they are called, which file each is in
+    (:meth:`~ssl_host.ImageSet.location`), and gives their bytes. It is read by several threads at
+    once, and copied into worker processes: open files belong to one process and are no attribute.
+
+    Attributes:
+        channels: 3 converts everything to RGB, 1 to gray.
+    """
+
+    channels: int = 3
+
+    @abstractmethod
+    def encoded(self, i: int) -> bytes:
+        """Image ``i`` as the bytes of an image file, in any format that Pillow reads.
+
+        Raises:
+            UnreadableImage: with the reason, in a few words; an OSError is turned into one.
+        """
+
+    def read(self, i: int) -> Tensor:
+        try:
+            content = self.encoded(i)
+        except OSError as error:
+            raise UnreadableImage(f"cannot be read: {error.strerror or error}") from None
+        return read_image(content, self.channels)
+
+
+def read_image(source: Path | bytes, channels: int = 3) -> Tensor:
+    """A file, or what is in one, as uint8 C H W: first frame, turned as its EXIF data say, 16 bits
+    scaled to 8.
 
     Raises:
         UnreadableImage: for whatever is wrong with it, in a few words.
@@ -79,7 +116,7 @@ def read_image(path: Path, channels: int = 3) -> Tensor:
         with warnings.catch_warnings():
             # Only sizes beyond LARGEST_SIDE are refused, and by the check below.
             warnings.simplefilter("ignore")
-            return _decode(path, channels)
+            return _decode(source, channels)
     except UnreadableImage:
         raise
     except FileNotFoundError:
@@ -87,16 +124,24 @@ def read_image(path: Path, channels: int = 3) -> Tensor:
     except PermissionError:
         raise UnreadableImage("no permission to read it") from None
     except Exception as error:  # Pillow's decoders raise a dozen types, SyntaxError among them
-        if path.exists() and path.stat().st_size == 0:
+        if _is_empty(source):
             raise UnreadableImage("the file is empty") from None
-        text = str(error).replace(f"'{path}'", "it").replace(str(path), "it")
+        text = re.sub(r"<_io\.BytesIO object at 0x[0-9a-f]+>", "it", str(error))
+        if isinstance(source, Path):
+            text = text.replace(f"'{source}'", "it").replace(str(source), "it")
         raise UnreadableImage(f"cannot be decoded: {text or type(error).__name__}") from None
 
 
-def _decode(path: Path, channels: int) -> Tensor:
+def _is_empty(source: Path | bytes) -> bool:
+    if isinstance(source, Path):
+        return source.exists() and source.stat().st_size == 0
+    return not source
+
+
+def _decode(source: Path | bytes, channels: int) -> Tensor:
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with Image.open(path) as image:
+        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
             if max(image.size) > LARGEST_SIDE:
                 width, height = image.size
                 raise UnreadableImage(

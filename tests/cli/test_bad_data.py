@@ -68,7 +68,7 @@ CASES = {
     ),
     "strange_class": (
         strange_class,
-        "[data] {root}/val: class cow is not among the training classes (cat, dog)",
+        "[data] {root}/val: class cow of cow/1.png is not among the training classes (cat, dog)",
     ),
 }
 SUFFIXES = ".jpg, .jpeg, .png, .bmp, .gif, .webp, .tif, .tiff, .ppm, .pgm"

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import torch
 from pydantic import Field
 
-from ssl_host import DataError, DataSource, FileImages, ImageSet, Settings
+from ssl_host import DataError, FileImages, Records, RecordSource
 
 _HELD_OUT = ("val", "validation", "test")
 
 
-class ImageFolder(DataSource):
+class ImageFolder(RecordSource):
     """Images in a folder. Three layouts are understood.
 
     * ``root/*.jpg``: no labels;
@@ -21,59 +20,45 @@ class ImageFolder(DataSource):
     * ``root/train/...`` with ``root/val/...`` or ``root/test/...``: held out as they are.
     """
 
-    class Config(Settings):
+    class Config(RecordSource.Config):
         root: Path = Field(description="the folder")
-        image_size: int = Field(96, ge=8, le=2048, description="side of a view in pixels")
-        num_channels: int = Field(3, ge=1, le=3, description="3 for colour, 1 for gray")
         labelled: bool | None = Field(
             None, description="whether subfolders are classes; default: if there are any"
         )
 
-    def setup(self) -> None:
-        self.channels = self.config.num_channels
-        if self.channels == 1:
-            self.mean, self.std = (0.5,), (0.25,)
-
-    def open(self, split: str) -> ImageSet | None:
+    def records(self, held_out: bool) -> Records | None:
         root = Path(self.config.root)
         if not root.exists():
             raise DataError(f"[data] root = {root}: no such folder")
         if not root.is_dir():
             raise DataError(f"[data] root = {root}: is a file, not a folder of images")
-        held_out = next((root / name for name in _HELD_OUT if (root / name).is_dir()), None)
         train = root / "train" if (root / "train").is_dir() else root
-        if split == "test":
-            if held_out is None or train == root:
+        folder = train
+        if held_out:
+            found = next((root / name for name in _HELD_OUT if (root / name).is_dir()), None)
+            if found is None or train == root:
                 return None
-            classes = class_folders(train) if self._is_labelled(train) else []
-            return self._files(held_out, classes or None)
-        return self._files(train, class_folders(train) if self._is_labelled(train) else None)
+            folder = found
+        return self._files(folder, class_folders(train) if self._is_labelled(train) else None)
 
     def _is_labelled(self, folder: Path) -> bool:
         if self.config.labelled is None:
             return bool(class_folders(folder)) and not any(_image_files(folder, deep=False))
         return bool(self.config.labelled)
 
-    def _files(self, folder: Path, classes: list[str] | None) -> FileImages:
+    def _files(self, folder: Path, classes: list[str] | None) -> Records:
         if classes is None:
             paths = sorted(_image_files(folder, deep=True))
-            if not paths:
-                raise DataError(_nothing(folder))
-            return FileImages(paths, channels=self.channels, root=folder)
-        strangers = sorted(set(class_folders(folder)) - set(classes))
-        if strangers:
-            raise DataError(
-                f"[data] {folder}: class {', '.join(strangers)} is not among the training "
-                f"classes ({', '.join(classes[:10])})"
-            )
-        paths, labels = [], []
-        for label, name in enumerate(classes):
-            found = sorted(_image_files(folder / name, deep=True))
-            paths += found
-            labels += [label] * len(found)
+            labels = None
+        else:
+            names = sorted({*classes, *class_folders(folder)})
+            found = {name: sorted(_image_files(folder / name, deep=True)) for name in names}
+            paths = [path for name in names for path in found[name]]
+            labels = [name for name in names for _ in found[name]]
         if not paths:
             raise DataError(_nothing(folder))
-        return FileImages(paths, torch.tensor(labels), tuple(classes), self.channels, folder)
+        images = FileImages(paths, channels=self.channels, root=folder)
+        return Records(images, labels, classes, str(folder))
 
 
 class ImageNet(ImageFolder):

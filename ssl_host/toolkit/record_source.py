@@ -1,0 +1,153 @@
+"""What sources share whose images carry labels as people write them: text, numbers or none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ssl_host.contracts.data import DataSource, ImageSet
+from ssl_host.contracts.settings import Settings
+from ssl_host.errors import DataError
+
+SplitWord = Literal["train", "val", "test"]
+
+_WORDS: dict[str, SplitWord] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a source has found for a split.
+
+    Attributes:
+        images: N, without labels.
+        labels: N values, text or whole numbers, None or empty text for an image that has none;
+            None where nothing could be a label.
+        classes: all names in their order, where the data say them; else the values, sorted.
+        place: what messages call where all of this lies.
+    """
+
+    images: ImageSet
+    labels: Sequence[str | int | None] | None = None
+    classes: Sequence[str] | None = None
+    place: str = "the data"
+
+
+class RecordSource(DataSource):
+    """A source of photographs that says what it has found, and leaves the labels to the host.
+
+    A subclass implements :meth:`records`. Its ``Config`` inherits from ``RecordSource.Config``,
+    its ``setup()``, if it has one, calls this one's.
+    """
+
+    class Config(Settings):
+        image_size: int = Field(96, ge=8, le=2048, description="side of a view in pixels")
+        num_channels: int = Field(3, ge=1, le=3, description="3 for colour, 1 for gray")
+        labelled: bool | None = Field(
+            None, description="whether labels are used; default: if there are any"
+        )
+
+    _classes: tuple[str, ...] | None = None
+
+    def setup(self) -> None:
+        self.channels = self.config.num_channels
+        if self.channels == 1:
+            self.mean, self.std = (0.5,), (0.25,)
+
+    def records(self, held_out: bool) -> Records | None:
+        """The images to train on, or those that the data set holds out, with their labels.
+
+        Args:
+            held_out: which of the two; None says that the host is to cut a part.
+
+        Raises:
+            DataError: when the data cannot be read at all, with file and line or row.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} has no records")
+
+    def open(self, split: str) -> ImageSet | None:
+        if split != "test":
+            images = self._numbered(self.records(held_out=False), None)
+            self._classes = () if images is None else images.classes
+            return images
+        found = self.records(held_out=True)
+        if found is None:
+            return None
+        if self._classes is None:
+            self.open("train")
+        images = self._numbered(found, self._classes)
+        # Images without labels measure nothing: where there are others, the host cuts a part.
+        return None if images is None or (self._classes and images.labels is None) else images
+
+    def _numbered(self, found: Records | None, classes: tuple[str, ...] | None) -> ImageSet | None:
+        if found is None:
+            return None
+        values = None if self.config.labelled is False or classes == () else found.labels
+        missing = [] if values is None else [i for i, v in enumerate(values) if v in (None, "")]
+        if values is None or len(missing) == len(values):
+            if self.config.labelled and classes is None:
+                raise DataError(f"[data] labelled = true, and there are no labels in {found.place}")
+            return found.images
+        if missing:
+            raise DataError(
+                f"[data] {found.place}: {len(missing)} of {len(values)} images have no label, the "
+                f"first is {found.images.name(missing[0])}; label all of them or none, or set "
+                "[data] labelled = false"
+            )
+        names = tuple(classes or found.classes or _sorted({str(value) for value in values}))
+        found.images.labels, found.images.classes = _numbers(found, values, names), names
+        return found.images
+
+    @staticmethod
+    def split_word(text: str) -> SplitWord | None:
+        """Which split a word names, in any of the usual spellings: ``Validation`` is ``val``."""
+        return _WORDS.get(text.strip().lower())
+
+    @classmethod
+    def split_files(cls, paths: Iterable[Path], root: Path) -> tuple[list[Path], list[Path]]:
+        """Files to train on, and those held out, by the names of files and their folders.
+
+        ``train-00000.x`` and ``train/00000.x`` are to train on, ``val...`` is held out or, where
+        there is none, ``test...``. Without a name of a split anywhere, all are to train on.
+        """
+        found: dict[SplitWord | None, list[Path]] = {None: [], "train": [], "val": [], "test": []}
+        for path in sorted(paths):
+            within = path.relative_to(root)
+            words = [re.split(r"[-_.]", within.name)[0], *reversed(within.parts[:-1])]
+            found[next(filter(None, map(cls.split_word, words)), None)].append(path)
+        return found["train"] or found[None], found["val"] or found["test"]
+
+
+def _numbers(found: Records, values: Sequence[str | int | None], names: tuple[str, ...]) -> Tensor:
+    """N, int64: the values' places among the names."""
+    numbers = {name: i for i, name in enumerate(names)}
+    strange = next((i for i, value in enumerate(values) if str(value) not in numbers), None)
+    if strange is not None:
+        raise DataError(
+            f"[data] {found.place}: class {values[strange]} of {found.images.name(strange)} is not "
+            f"among the training classes ({', '.join(names[:10])})"
+        )
+    return torch.tensor([numbers[str(value)] for value in values], dtype=torch.int64)
+
+
+def _sorted(names: Iterable[str]) -> list[str]:
+    """By value where all are whole numbers, else by text."""
+    try:
+        return sorted(names, key=lambda name: (int(name), name))
+    except ValueError:
+        return sorted(names)
