@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import build_component
 from ssl_host.config.resolved import Resolved
 from ssl_host.contracts.parts import Backbone
 from ssl_host.errors import CheckpointError, UserError
+from ssl_host.toolkit.layouts import Fit, fit
 from ssl_host.toolkit.tensor_files import Tensors, read_tensors, write_tensors
 
 FORMAT = 1
-OLDER_PREFIXES = (
-    *("backbone.", "online_network.", "encoder.", "module.backbone.", "model."),
-    *("feature_extractor.", "feature_extractor.backbone."),
-)
-"""Under what names other projects' checkpoints keep the network."""
+WEIGHTS = "backbone.safetensors"
+HUB_WEIGHTS = "model.safetensors"
+"""As the Hugging Face hub and timm call the weights in a folder."""
+ABOUT = "backbone.json"
 
 
 def save_backbone(
@@ -34,8 +33,7 @@ def save_backbone(
     part = config.parts["backbone"]
     assert isinstance(encoder, Backbone)
     module, maker = encoder.export()
-    tensors = {name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
-    write_tensors(folder / "backbone.safetensors", tensors)
+    write_tensors(folder / WEIGHTS, plain_tensors(module))
     about = {
         "format": FORMAT,
         "backbone": {"name": part.name, "settings": part.settings.model_dump(mode="json")},
@@ -52,14 +50,19 @@ def save_backbone(
         "method": config.parts["method"].name,
     }
     text = json.dumps(about, indent=2) + "\n"
-    (folder / "backbone.json").write_text(text, encoding="utf-8")
+    (folder / ABOUT).write_text(text, encoding="utf-8")
+
+
+def plain_tensors(module: nn.Module) -> Tensors:
+    """A network's tensors as a file holds them: detached, on the CPU, contiguous."""
+    return {name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
 
 
 def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
     """A trained backbone, in evaluation mode.
 
     Args:
-        path: a run folder, or its ``backbone.safetensors``.
+        path: a run folder, an export of one with its weights, or the file of weights in either.
 
     Returns:
         The network: images B C H W, normalised with its ``mean`` and ``std``, to features B D.
@@ -69,8 +72,8 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
     """
     file = Path(path)
     if file.is_dir():
-        file = file / "backbone.safetensors"
-    listing = file.with_suffix(".json")
+        file = _weights_in(file) or file / WEIGHTS
+    listing = file.with_name(ABOUT) if file.name == HUB_WEIGHTS else file.with_suffix(".json")
     if not file.exists():
         raise UserError(f"{file}: no such file; a finished run leaves it in its folder")
     try:
@@ -92,65 +95,70 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
     return backbone.eval()
 
 
+def _weights_in(folder: Path) -> Path | None:
+    return next((folder / n for n in (WEIGHTS, HUB_WEIGHTS) if (folder / n).exists()), None)
+
+
 def initialise(backbone: Backbone, path: Path) -> str:
     """Load weights to start from into a backbone; returns a sentence about what was loaded.
 
     Args:
-        path: a run folder, a ``.safetensors`` file, one of our checkpoints, or a Lightning
-            checkpoint of another project. Nothing in it is executed.
-    """
-    file = path
-    if file.is_dir():
-        file = file / "backbone.safetensors"
-        if not file.exists():
-            found = sorted((path / "checkpoints").glob("step-*.ckpt"))
-            if not found:
-                raise UserError(
-                    f"[run] init_from = {path}: no backbone.safetensors and no checkpoint"
-                )
-            file = found[-1]
-    if not file.exists():
-        raise UserError(f"[run] init_from = {path}: no such file or folder")
-    tensors = read_tensors(file)
-    fill(backbone, tensors, file)
-    return f"the backbone starts from {file} ({len(tensors)} tensors)"
-
-
-def fill(backbone: Backbone, tensors: Tensors, file: Path) -> None:
-    """Copy tensors into a backbone, whatever prefix they are kept under.
+        path: a run folder, an export or a hub folder, a ``.safetensors`` file, one of our
+            checkpoints, or one of another project, such as solo-learn and lightly. Nothing in it
+            is executed.
 
     Raises:
-        CheckpointError: when a tensor is missing or of another shape; it names the first ones.
+        UserError: when there is nothing.
+        CheckpointError: when the file is damaged, or does not hold every tensor of the backbone.
+    """
+    file = path
+    if path.is_dir():
+        checkpoints = sorted((path / "checkpoints").glob("step-*.ckpt"))
+        found = _weights_in(path) or next(reversed(checkpoints), None)
+        if found is None:
+            raise UserError(
+                f"[run] init_from = {path}: no {WEIGHTS}, no {HUB_WEIGHTS} and no checkpoint"
+            )
+        file = found
+    if not file.exists():
+        raise UserError(f"[run] init_from = {path}: no such file or folder")
+    return f"the backbone starts from {file}: {fill(backbone, read_tensors(file), file).told()}"
+
+
+def fill(backbone: Backbone, tensors: Tensors, file: Path) -> Fit:
+    """Copy tensors into a backbone, whatever names they are kept under.
+
+    Returns:
+        What was taken, under which names, and what was left out.
+
+    Raises:
+        CheckpointError: when a tensor is missing or of another shape, or the file is of a larger
+            network; it names the first ones.
     """
     module = backbone.export()[0]
-    wanted = module.state_dict()
-    best: Tensors = {}
-    for target, names in ((module, wanted), (backbone, backbone.state_dict())):
-        for prefix in ("", *OLDER_PREFIXES):
-            found = {name: tensors[prefix + name] for name in names if prefix + name in tensors}
-            if len(found) == len(names) and _same_shapes(found, names):
-                target.load_state_dict(found)
-                return
-            if len(found) > len(best):
-                best = found
-    if not best:
-        raise CheckpointError(
+    # Our checkpoints have the wrapper's names, everything else those of the network in it.
+    networks = [module] if module is backbone else [module, backbone]
+    tried = [(network, fit(network, tensors)) for network in networks]
+    network, best = next(
+        (pair for pair in tried if not pair[1].faults),
+        max(tried, key=lambda pair: len(pair[1].found)),
+    )
+    if best.faults:
+        raise _misfit(module, best, tensors, file)
+    network.load_state_dict(dict(best.found))
+    return best
+
+
+def _misfit(module: nn.Module, best: Fit, tensors: Tensors, file: Path) -> CheckpointError:
+    if not best.found:
+        wanted = list(module.state_dict())
+        return CheckpointError(
             f"{file} holds no weights of this backbone: it wants {next(iter(wanted), '?')} and "
             f"{len(wanted) - 1} more, and the file has {', '.join(list(tensors)[:3]) or 'none'}"
         )
-    missing = [name for name in wanted if name not in best]
-    shapes = [
-        f"{name} is {tuple(best[name].shape)} and should be {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in best and best[name].shape != wanted[name].shape
-    ]
-    faults = [f"{name} is missing" for name in missing] + shapes
-    raise CheckpointError(
+    faults = best.faults
+    return CheckpointError(
         f"{file} does not fit the backbone: {'; '.join(faults[:3])}"
         + (f" and {len(faults) - 3} more" if len(faults) > 3 else "")
         + "; use the same [backbone] settings and data channels"
     )
-
-
-def _same_shapes(found: Tensors, names: Mapping[str, Tensor]) -> bool:
-    return all(found[name].shape == names[name].shape for name in names)

@@ -128,7 +128,7 @@ def test_what_does_not_fit_is_named(change, message, tmp_path):
 def test_nothing_there_is_told(tmp_path):
     with pytest.raises(UserError, match="no such file or folder"):
         initialise(resnet(0), tmp_path / "nothing")
-    with pytest.raises(UserError, match=r"no backbone\.safetensors and no checkpoint"):
+    with pytest.raises(UserError, match=r"no backbone\.safetensors, no model\.safetensors"):
         initialise(resnet(0), tmp_path)
     with pytest.raises(UserError, match="no such file; a finished run leaves it"):
         ssl_host.load_backbone(tmp_path)
