@@ -49,7 +49,13 @@ class Backbone(Component, nn.Module):
 
         Returns:
             A module whose ``state_dict`` becomes ``backbone.safetensors``, and a JSON-able
-            description of its maker, such as ``{"library": "timm", "model": "resnet18"}``.
+            description of its maker, such as ``{"library": "timm", "model": "resnet18"}``. Two
+            keys let ``ssl-host export`` write more than ONNX:
+
+            * ``code``: lines of Python that make the same module, untrained, as ``model``, with
+              torch and the library alone; then ``--to`` takes the library's name.
+            * ``hub``: what the ``config.json`` of a Hugging Face folder for timm says of the
+              architecture; the host adds sizes, mean and deviation.
         """
         return self, {"library": "ssl_host"}
 

@@ -128,7 +128,23 @@ def exported(subject: Subject) -> str:
             "backbone.safetensors would be a part of the network",
             "return the module that holds all weights",
         )
+    _check_code(module, about.get("code", []))
     return str(about.get("library", ""))
+
+
+def _check_code(module: nn.Module, code: list[str]) -> None:
+    if not code:
+        return
+    names: dict[str, Any] = {}
+    try:
+        exec("\n".join(code), names)
+        names["model"].load_state_dict(module.state_dict())
+    except Exception as error:  # whatever the lines raise
+        raise Fault(
+            f"the code that export() gives makes another module: {error}",
+            "the card of an exported backbone shows it, and it would not load there",
+            "give every line that makes the module, as `model`, and changes its layers",
+        ) from None
 
 
 def half_precision(subject: Subject) -> str:

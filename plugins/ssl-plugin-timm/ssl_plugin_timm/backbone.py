@@ -109,4 +109,38 @@ class Timm(Backbone):
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
         """The plain timm model."""
         about = {"library": "timm", "model": self.config.model, "arguments": self.arguments}
-        return self.model, {**about, "stem": self.config.stem}
+        about |= {"stem": self.config.stem, "code": self._code()}
+        if self.config.stem == "default":
+            about["hub"] = self._hub()
+        return self.model, about
+
+    def _code(self) -> list[str]:
+        given = "".join(f", {key}={value!r}" for key, value in self.arguments.items())
+        made = f'model = timm.create_model("{self.config.model}"{given})'
+        if self.config.stem == "default":
+            return ["import timm", "", made]
+        conv = self.model.conv1
+        return [
+            *("import timm", "from torch import nn", "", made),
+            f"model.conv1 = nn.Conv2d({conv.in_channels}, {conv.out_channels}, 3, padding=1, "
+            "bias=False)",
+            "model.maxpool = nn.Identity()",
+        ]
+
+    def _hub(self) -> dict[str, Any]:
+        """The part of a hub folder's ``config.json`` that only timm knows."""
+        stated = self.model.pretrained_cfg
+        return {
+            "architecture": stated["architecture"],
+            "num_classes": 0,
+            "num_features": self.model.num_features,
+            "model_args": {k: v for k, v in self.arguments.items() if k != "num_classes"},
+            "pretrained_cfg": {
+                "num_classes": 0,
+                "classifier": stated.get("classifier"),
+                "fixed_input_size": stated.get("fixed_input_size", False),
+                "pool_size": None,
+                # Named, timm would sum or multiply its channels as if they were of three colours.
+                "first_conv": None,
+            },
+        }
