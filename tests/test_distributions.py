@@ -125,7 +125,9 @@ def test_the_hosts_wheel_has_its_templates_command_and_licence(place):
     assert "MIT" in info(place, "ssl-host", "licenses/LICENSE")
 
 
-NO_METHOD = {f"ssl-plugin-{name}" for name in ("ffcv", "timm", "torchvision", "wandb")}
+NO_METHOD = {
+    f"ssl-plugin-{name}" for name in ("ffcv", "hdf5", "parquet", "timm", "torchvision", "wandb")
+}
 
 
 @pytest.mark.parametrize("distribution", [n for n in PLUGINS if n not in NO_METHOD])

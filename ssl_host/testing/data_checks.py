@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from ssl_host.contracts.data import ImageSet, UnreadableImage
 from ssl_host.errors import DataError
@@ -120,6 +124,62 @@ def splits_are_apart(subject: Subject) -> str:
             "keep the splits apart",
         )
     return f"{len(test)} held out"
+
+
+def read_side_by_side(subject: Subject) -> str:
+    """Images are the same read by several threads at once, and in worker processes."""
+    images = _opened(subject)
+    assert images is not None
+    if images.side is not None:
+        raise NotApplicable("it decodes whole batches, which the host asks one thread for")
+    found = _some(images)
+    numbers = list(found) * 4
+    with ThreadPoolExecutor(8) as pool:
+        _judge_side_by_side(images, found, numbers, pool.map(images.read, numbers), "threads")
+    # With what the parent process has opened by now, as the host's own workers begin.
+    loader = DataLoader(_Readings(images, numbers), batch_size=None, num_workers=2)
+    _judge_side_by_side(images, found, numbers, loader, "worker processes")
+    return f"{len(found)} images, 8 threads, 2 processes"
+
+
+class _Readings(Dataset[Tensor]):
+    """Images as the loader's workers read them."""
+
+    def __init__(self, images: ImageSet, numbers: list[int]) -> None:
+        self.images = images
+        self.numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, place: int) -> Tensor:
+        return self.images.read(self.numbers[place])
+
+
+def _judge_side_by_side(
+    images: ImageSet,
+    expected: dict[int, Tensor],
+    numbers: list[int],
+    found: Iterable[Tensor],
+    readers: str,
+) -> None:
+    remedy = (
+        "open files in the thread and process that reads them, or keep handles by os.getpid() "
+        "behind a lock of that process"
+    )
+    try:
+        pairs = [*zip(numbers, found, strict=True)]
+    except Exception as error:
+        last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        why = "stores are packed by threads, and larger sets are decoded by processes"
+        raise Fault(f"reading fails in {readers}: {last}", why, remedy) from None
+    for number, image in pairs:
+        if not torch.equal(image, expected[number]):
+            raise Fault(
+                f"{images.name(number)} is another image when {readers} read",
+                "they share what was opened, and move each other's place in it",
+                remedy,
+            )
 
 
 def _some_more(images: ImageSet) -> list[int]:

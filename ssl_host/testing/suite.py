@@ -97,6 +97,7 @@ _OF_KIND: dict[str, tuple[Check, ...]] = {
         data_checks.images_are_bytes,
         data_checks.labels_fit,
         data_checks.splits_are_apart,
+        data_checks.read_side_by_side,
     ),
     "logger": (measuring_checks.settings_read, measuring_checks.keeps_a_record),
 }

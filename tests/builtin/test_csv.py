@@ -8,8 +8,8 @@ import torch
 import ssl_host
 from ssl_host import DataError, UnreadableImage
 from ssl_host.testing import conformance
+from ssl_host.testing.pictures import COLOURS, is_picture, label_of, write_pictures
 from tests.conftest import as_ini, tiny
-from tests.pictures import COLOURS, is_picture, label, write_pictures
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def table(tmp_path):
 
 
 def rows(form="images/{i:02}.png,{label}", header="path,label", seeds=range(10)):
-    lines = [form.format(i=i, label=label(i), split="val" if i > 6 else "train") for i in seeds]
+    lines = [form.format(i=i, label=label_of(i), split="val" if i > 6 else "train") for i in seeds]
     return "\n".join([header, *lines]) + "\n"
 
 
@@ -50,7 +50,7 @@ def test_ten_images_come_back(table):
     assert len(found) == 10
     assert all(is_picture(found.read(9 - i), i) for i in range(10))
     assert found.classes == COLOURS
-    assert [found.classes[k] for k in found.labels] == [label(i) for i in range(9, -1, -1)]
+    assert [found.classes[k] for k in found.labels] == [label_of(i) for i in range(9, -1, -1)]
     assert [found.name(i) for i in range(2)] == ["images/09.png", "images/08.png"]
     assert build(table(backwards)).open("test") is None
 

@@ -13,7 +13,7 @@ from ssl_host.config.host import LoaderSettings
 from ssl_host.data.batches import EpochPlan
 from ssl_host.data.opening import open_images
 from ssl_host.testing import conformance
-from tests.pictures import COLOURS, encoded, is_picture, label
+from ssl_host.testing.pictures import COLOURS, encoded, is_picture, label_of
 
 
 def write(path, members, mode="w"):
@@ -31,7 +31,7 @@ def samples(seeds, form="{i:04}", cls=True):
     for i in seeds:
         yield f"{form.format(i=i)}.png", encoded(i)
         if cls:
-            yield f"{form.format(i=i)}.cls", label(i).encode()
+            yield f"{form.format(i=i)}.cls", label_of(i).encode()
 
 
 def shards(folder, split="train", seeds=range(10), each=4, **how):
@@ -62,7 +62,7 @@ def test_ten_images_come_back(tmp_path):
     assert len(found) == 10
     assert all(is_picture(found.read(i), i) for i in range(10))
     assert found.classes == COLOURS
-    assert [found.classes[k] for k in found.labels] == [label(i) for i in range(10)]
+    assert [found.classes[k] for k in found.labels] == [label_of(i) for i in range(10)]
     assert [found.name(i) for i in (0, 9)] == ["train-000.tar:0000", "train-002.tar:0009"]
     assert build(tmp_path / "x").open("test") is None
 

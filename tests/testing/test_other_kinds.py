@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+import threading
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +21,7 @@ from ssl_host import (
     Evaluation,
     Evaluator,
     Head,
+    ImageSet,
     Logger,
     Optimizer,
     Scheduler,
@@ -140,6 +146,37 @@ class Strange(Leaky):
         return found
 
 
+class OneHandle(ImageSet):
+    """Images in one file, opened once, with nothing to keep readers apart."""
+
+    def __init__(self):
+        self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - the fault itself
+        self.file.write(np.random.default_rng(0).integers(0, 256, 99 * 192, np.uint8).tobytes())
+        self.lock = contextlib.nullcontext()
+
+    def __len__(self):
+        return 20
+
+    def read(self, i):
+        with self.lock:
+            self.file.seek(i * 192)
+            time.sleep(0.002)
+            return torch.frombuffer(bytearray(self.file.read(192)), dtype=torch.uint8).view(3, 8, 8)
+
+
+class SharedByThreads(Leaky):
+    def open(self, split):
+        return OneHandle() if split == "train" else None
+
+
+class SharedByProcesses(Leaky):
+    def open(self, split):
+        found = SharedByThreads.open(self, split)
+        if found is not None:
+            found.lock = threading.Lock()
+        return found
+
+
 class Deaf(Logger):
     def start(self, run):
         self.file = (run.folder / "x.txt").open("x")
@@ -170,6 +207,8 @@ CASES = [
     ("data", Leaky, "splits_are_apart", "image 0 of the test split is among"),
     ("data", Gray, "images_are_bytes", "image 0 is torch.uint8 of shape (3, 8, 8)"),
     ("data", Strange, "labels_fit", "20 images and 1 classes"),
+    ("data", SharedByThreads, "read_side_by_side", "is another image when threads read"),
+    ("data", SharedByProcesses, "read_side_by_side", "is another image when worker processes read"),
     ("logger", Deaf, "keeps_a_record", "FileExistsError"),
     ("scheduler", Counting, "documented", "has no docstring"),
 ]

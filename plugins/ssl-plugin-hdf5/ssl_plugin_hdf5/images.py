@@ -1,0 +1,145 @@
+"""The images of one dataset of an HDF5 file."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import h5py
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ssl_host import DataError, EncodedImages, ImageSet, UnreadableImage
+
+Axes = Literal["H W", "H W C", "C H W", "encoded"]
+
+_CHANNELS = (1, 3, 4)
+
+
+class Place(NamedTuple):
+    """A dataset of a file.
+
+    Attributes:
+        file: its path.
+        dataset: name within the file, such as ``train/images``.
+        written: when, in nanoseconds: a file that was open before is not taken for what it is now.
+    """
+
+    file: Path
+    dataset: str
+    written: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.dataset}"
+
+
+def open_images(place: Place, channels: int, called: str) -> ImageSet:
+    """The images of a dataset, read one by one when they are needed.
+
+    Args:
+        channels: 3 or 1, of what is given back.
+        called: how messages call the dataset.
+
+    Raises:
+        DataError: when it holds something else.
+    """
+    found = dataset_of(place)
+    axes = _axes(place, found)
+    if axes == "encoded":
+        return EncodedRows(place, len(found), channels, called)
+    return ArrayRows(place, len(found), axes, channels, called)
+
+
+def dataset_of(place: Place) -> Any:
+    """The dataset, in this process's own handle of its file."""
+    return _opened(place.file, place.written, os.getpid())[place.dataset]
+
+
+class EncodedRows(EncodedImages):
+    """Images as the bytes of image files, a row each."""
+
+    def __init__(self, place: Place, count: int, channels: int, called: str) -> None:
+        self.place = place
+        self.count = count
+        self.channels = channels
+        self.called = called
+
+    def __len__(self) -> int:
+        return self.count
+
+    def location(self, i: int) -> Path:
+        return self.place.file
+
+    def name(self, i: int) -> str:
+        return f"{self.called}[{i}]"
+
+    def encoded(self, i: int) -> bytes:
+        row = dataset_of(self.place)[i]
+        return bytes(row.tobytes() if isinstance(row, np.ndarray | np.void) else row)
+
+
+class ArrayRows(ImageSet):
+    """Images as arrays, uint8, a row each."""
+
+    def __init__(self, place: Place, count: int, axes: Axes, channels: int, called: str) -> None:
+        self.place = place
+        self.count = count
+        self.axes = axes
+        self.channels = channels
+        self.called = called
+
+    def __len__(self) -> int:
+        return self.count
+
+    def location(self, i: int) -> Path:
+        return self.place.file
+
+    def name(self, i: int) -> str:
+        return f"{self.called}[{i}]"
+
+    def read(self, i: int) -> Tensor:
+        try:
+            row = np.asarray(dataset_of(self.place)[i])
+        except OSError as error:
+            raise UnreadableImage(f"the file is damaged: {error}") from None
+        pixels = row.transpose(1, 2, 0) if self.axes == "C H W" else row
+        pixels = pixels[..., None] if self.axes == "H W" else pixels
+        if pixels.shape[2] != self.channels:
+            gray = pixels.shape[2] == 1
+            picture = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if gray else pixels))
+            converted = np.array(picture.convert("L" if self.channels == 1 else "RGB"))
+            pixels = converted.reshape(*pixels.shape[:2], self.channels)
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def _axes(place: Place, found: Any) -> Axes:
+    """What the axes after the first are, by the type and the number of channels."""
+    shape, kind = found.shape, found.dtype
+    inner = h5py.check_vlen_dtype(kind)
+    if len(shape) == 1 and (inner in (np.uint8, np.int8) or kind.kind == "V"):
+        return "encoded"
+    if kind == np.uint8 and len(shape) == 3:
+        return "H W"
+    if kind == np.uint8 and len(shape) == 4 and shape[3] in _CHANNELS:
+        return "H W C"
+    if kind == np.uint8 and len(shape) == 4 and shape[1] in _CHANNELS:
+        return "C H W"
+    if h5py.check_string_dtype(kind) is not None:
+        raise DataError(
+            f"[data] {place}: holds text, which ends at the first zero byte; encoded images are "
+            "variable-length uint8: h5py.vlen_dtype('uint8')"
+        )
+    raise DataError(
+        f"[data] {place}: is {kind} of shape {shape}; images are uint8 N H W C or N C H W with 1, "
+        "3 or 4 channels, N H W, or N rows of variable-length uint8"
+    )
+
+
+@lru_cache(maxsize=16)
+def _opened(file: Path, _written: int, _process: int) -> Any:
+    """An HDF5 handle belongs to the process that opened it; threads share it, one at a time."""
+    return h5py.File(file, "r")
