@@ -29,7 +29,7 @@ class RunSettings(Settings):
     )
     extends: str | None = Field(None, description="preset that this file starts from")
     init_from: Path | None = Field(
-        None, description="backbone to start from: a run folder, .safetensors or checkpoint"
+        None, description="backbone to start from: a run or export, .safetensors or checkpoint"
     )
 
     @field_validator("name")
