@@ -23,10 +23,11 @@ class CSV(Logger):
         self.columns = ["step"]
         self.rows: list[dict[str, str]] = []
         if self.path.exists() and run.resumed_step:
-            with self.path.open(newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                self.columns = list(reader.fieldnames or ["step"])
-                kept = [row for row in reader if (row["step"] or "").isdigit()]
+            text = self.path.read_text(encoding="utf-8")
+            # A last row without its end was torn, perhaps within the number of its step.
+            reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+            self.columns = list(reader.fieldnames or ["step"])
+            kept = [row for row in reader if (row["step"] or "").isdigit()]
             self.rows = [row for row in kept if int(row["step"]) <= run.resumed_step]
         self._rewrite()
 

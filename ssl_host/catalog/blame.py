@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from ssl_host.catalog.entries import fault_place
 from ssl_host.contracts.component import Component
 from ssl_host.errors import PluginError, SslHostError
+from ssl_host.toolkit.storage import is_storage_fault
 
 
 @contextmanager
@@ -25,6 +26,8 @@ def blamed(component: Component, doing: str) -> Iterator[None]:
     except (SslHostError, KeyboardInterrupt):
         raise
     except Exception as error:
+        if is_storage_fault(error):
+            raise  # a full disk is not the component's fault
         cls = type(component)
         origin = f", from {component.origin}" if component.origin else ""
         raise PluginError(

@@ -19,6 +19,7 @@ from ssl_host.contracts.data import ArrayImages, ImageSet, UnreadableImage
 from ssl_host.data.splits import Subset
 from ssl_host.errors import DataError
 from ssl_host.toolkit.image_files import fit_image
+from ssl_host.toolkit.storage import reserve
 
 Skipped = tuple[str, str]
 """An image's name and what is wrong with it."""
@@ -135,6 +136,7 @@ def _write(
     partial = stem.with_suffix(f".{os.getpid()}.partial")
     shape = (len(images), channels, size, size)
     array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+    _take_room(partial)
     kept: list[int] = []
     skipped: list[Skipped] = []
 
@@ -159,6 +161,15 @@ def _write(
     beside = stem.with_suffix(f".{os.getpid()}.list")
     beside.write_text(json.dumps({"kept": kept, "skipped": skipped}), encoding="utf-8")
     beside.replace(stem.with_suffix(".json"))
+
+
+def _take_room(partial: Path) -> None:
+    with partial.open("r+b") as file:
+        try:
+            reserve(file.fileno(), partial.stat().st_size, partial)
+        except OSError:
+            partial.unlink()
+            raise
 
 
 def _in_order(

@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ssl_host.data.store import Pixels
+from ssl_host.toolkit.storage import reserve
 
 BATCH = 256
 """Images at a time; a figure does not depend on it."""
@@ -50,6 +51,7 @@ def _room(count: int, dim: int, scratch: Path | None) -> Tensor:
     if 4 * count * dim <= IN_MEMORY:
         return torch.empty(count, dim, dtype=torch.float32)
     with tempfile.TemporaryFile(dir=scratch) as file:
+        reserve(file.fileno(), 4 * count * dim, scratch or Path(tempfile.gettempdir()))
         return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(count, dim)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from ssl_host.pipeline.environment import describe
 from ssl_host.pipeline.figures import costs, held_back, number, same_images
 from ssl_host.report.page import write_page
 from ssl_host.report.pictures import draw_pictures
+from ssl_host.toolkit.storage import storage_faults_told
 from ssl_host.toolkit.tensor_files import write_tensors
 from ssl_host.train.fit import Training, fit, is_first_process, num_processes
 from ssl_host.train.folder import RunFolder, move_aside
@@ -71,7 +73,7 @@ def run_config(
         aside = move_aside(path)
         if aside is not None:
             console.print(f"the earlier run was moved to {aside}", highlight=False)
-    with RunFolder(path) as folder:
+    with RunFolder(path) as folder, storage_faults_told(path):
         config = folder.adopt(config)
         results = folder.results()
         if results is not None:
@@ -102,18 +104,24 @@ class _Run:
             self.notes += experiment.method.remarks(num_processes(experiment))
         self._start_from(experiment.method, images)
         self._tell_plan(experiment, images)
-        finished: Mapping[str, Any] | None = None
         try:
             training = self._train(experiment, images)
             if not training.is_first:
                 return Outcome(self.folder.path, {})
             finished = self._conclude(experiment, images, training)
-        finally:
-            for logger in self.started:
-                with blamed(logger, "while finishing"):
-                    logger.finish(finished)
+        except BaseException:
+            # What went wrong first is what is told.
+            with suppress(Exception):
+                self._finish_loggers(None)
+            raise
+        self._finish_loggers(finished)
         self.catalog.hooks.run_finished(run=self.run, results=finished)
         return Outcome(self.folder.path, dict(finished))
+
+    def _finish_loggers(self, results: Mapping[str, Any] | None) -> None:
+        for logger in self.started:
+            with blamed(logger, "while finishing"):
+                logger.finish(results)
 
     def _packing(self, what: str, done: int, total: int) -> None:
         if done == total or done % 1000 == 0:

@@ -62,7 +62,7 @@ def gradient_norm(optimizer: torch.optim.Optimizer) -> float:
     ]
     if not gradients:
         return 0.0
-    return torch.stack(torch._foreach_norm(gradients)).norm().item()
+    return float(torch.stack(torch._foreach_norm(gradients)).norm())
 
 
 def cause(method: Method, batch: Batch) -> str:

@@ -38,6 +38,8 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
     except OSError as error:
         for partial in folder.glob("*.partial"):
             partial.unlink(missing_ok=True)
+        if not path.exists():
+            path.with_suffix(".sha256").unlink(missing_ok=True)
         last = checkpoints(folder)
         kept = f"; the last good one is {last[-1].name}" if last else ""
         raise CheckpointError(

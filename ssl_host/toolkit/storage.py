@@ -1,0 +1,61 @@
+"""A disk that is full, or gone, is nobody's fault and ends a run with a sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ssl_host.errors import RunError
+
+_FULL = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "ESTALE")
+    if hasattr(errno, name)
+}
+
+
+def is_storage_fault(error: BaseException) -> bool:
+    """Whether an error says that a file system took no more, whoever was writing."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def reserve(descriptor: int, size: int, name: Path) -> None:
+    """Take the room of a file before it is mapped: a page that finds none kills the process.
+
+    Args:
+        size: bytes.
+        name: what the error calls the file.
+
+    Raises:
+        OSError: when the disk has not so much.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(name)) from None
+
+
+@contextmanager
+def storage_faults_told(folder: Path) -> Iterator[None]:
+    """Within it a full disk becomes a sentence.
+
+    Args:
+        folder: what is being written, where the error names no file.
+
+    Raises:
+        RunError: instead of the OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not is_storage_fault(error):
+            raise
+        raise RunError(
+            f"{error.filename or folder} could not be written: {error.strerror}. Free some space "
+            "and give the same command again: the run goes on from its last checkpoint"
+        ) from error

@@ -1,0 +1,69 @@
+"""The batch script of the cluster page, with SLURM's environment and stand-ins for its commands."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import as_ini, tiny
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "cluster.md"
+# What SLURM sets for a job of one task; srun hands it on to the command.
+SLURM = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_JOB_NAME": "nnclr",
+    "SLURM_NTASKS": "1",
+    "SLURM_NTASKS_PER_NODE": "1",
+    "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "0",
+    "SLURM_NODELIST": "localhost",
+}
+
+
+def stand_in(folder, name, text):
+    file = folder / name
+    file.write_text(f"#!/bin/bash\n{text}\n", encoding="utf-8")
+    file.chmod(0o755)
+
+
+@pytest.mark.slow
+def test_the_script_is_requeued_when_slurm_asks_it_to_end(tmp_path, request):
+    """Seen to fail with USR1 left to Lightning."""
+    script = re.search(r"```text\n(#!/bin/bash\n.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert script is not None
+    (tmp_path / "job.sh").write_text(script[1], encoding="utf-8")
+    config = tiny(run={"name": "long", "epochs": 4000}, checkpoint={"every_epochs": 4000})
+    (tmp_path / "config.ini").write_text(as_ini(config), encoding="utf-8")
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    stand_in(commands, "srun", 'echo $$ > pid; exec "$@"')
+    stand_in(commands, "scontrol", 'echo "$@" >> requeued')
+    stand_in(commands, "ssl-host", f'exec {sys.executable} -m ssl_host "$@"')
+    path = f"{commands}:{os.environ['PATH']}"
+    job = subprocess.Popen(
+        ["bash", "job.sh"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **SLURM, "PATH": path, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+    request.addfinalizer(lambda: job.poll() is None and os.killpg(job.pid, signal.SIGKILL))
+    rows = tmp_path / "runs" / "long" / "metrics.csv"
+    deadline = time.monotonic() + 120
+    while not (rows.exists() and rows.read_text().count("\n") > 5):
+        assert time.monotonic() < deadline
+        assert job.poll() is None, job.communicate()[1]
+        time.sleep(0.1)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGUSR1)
+    _, told = job.communicate(timeout=60)
+    assert job.returncode == 75, told
+    assert (tmp_path / "requeued").read_text() == "requeue 7\n"
+    assert len(list((tmp_path / "runs" / "long" / "checkpoints").glob("*.ckpt"))) == 1
