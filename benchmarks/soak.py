@@ -28,6 +28,8 @@ METHODS = ("simclr", "simsiam", "barlowtwins", "nnclr", "byol", "mocov2")
 IN_A_ROW = 7
 STARTING = 0.1
 """Part of the kills that hit at any time from the beginning of the process."""
+WRITING = 0.25
+"""Part of them that wait for a checkpoint to be half written."""
 SHARE = 0.25
 """The longest that a process works before it is killed, as a part of an undisturbed run."""
 CONFIG = """
@@ -105,6 +107,7 @@ class Running:
         self.folder = file.parent / "runs" / file.stem
         self.told = file.with_suffix(".log")
         self.rows_before = self.rows()
+        self.torn_before = self.partials()
         with self.told.open("w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ssl_host", "run", str(file)],
@@ -119,9 +122,18 @@ class Running:
         table = self.folder / "metrics.csv"
         return table.read_text("utf-8").count("\n") if table.exists() else 0
 
+    def partials(self) -> set[Path]:
+        """Checkpoints that are half written."""
+        return set((self.folder / "checkpoints").glob("*.partial"))
+
+    def wait_for_checkpoint(self) -> None:
+        """Until one is being written, or there will be none any more."""
+        while self.process.poll() is None and self.place() in ("starting", "training"):
+            pass
+
     def place(self) -> str:
         """What the process is doing, by what it has written."""
-        if list((self.folder / "checkpoints").glob("*.partial")):
+        if self.partials() - self.torn_before:
             return "writing a checkpoint"
         if "measuring" in self.told.read_text("utf-8"):
             return "evaluating"
@@ -180,8 +192,13 @@ def soak(method: str, kills: int, place: Path, chance: random.Random) -> Tally:
         tally.runs += 1
         for _ in range(IN_A_ROW):
             running = Running(file)
-            if chance.random() < STARTING:
+            kind = chance.random()
+            if kind < STARTING:
                 time.sleep(chance.uniform(0, ready))
+            elif kind < STARTING + WRITING:
+                running.wait_for_work()
+                time.sleep(chance.uniform(0, SHARE * work))
+                running.wait_for_checkpoint()
             else:
                 running.wait_for_work()
                 time.sleep(chance.uniform(0, SHARE * work))

@@ -11,12 +11,17 @@ from pydantic import Field
 
 from ssl_host import Logger, Run, Settings, UserError
 
+IN_FOLDER = r"^[^./\\][^/\\]*$"
+"""A name that stays in the folder it is put into."""
+
 
 class CSV(Logger):
     """``metrics.csv``: one row a logged step. A new column rewrites the header, losing nothing."""
 
     class Config(Settings):
-        file: str = Field("metrics.csv", min_length=1, description="name in the run's folder")
+        file: str = Field(
+            "metrics.csv", pattern=IN_FOLDER, description="name in the run's folder, no path"
+        )
 
     def start(self, run: Run) -> None:
         self.path = run.folder / self.config.file
@@ -66,7 +71,9 @@ class TensorBoard(Logger):
     """Event files in ``tensorboard/`` of the run's folder."""
 
     class Config(Settings):
-        folder: str = Field("tensorboard", min_length=1, description="name in the run's folder")
+        folder: str = Field(
+            "tensorboard", pattern=IN_FOLDER, description="name in the run's folder, no path"
+        )
 
     def start(self, run: Run) -> None:
         try:

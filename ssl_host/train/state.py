@@ -46,6 +46,8 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
             f"the checkpoint {path} could not be written: {error.strerror}{kept}. "
             "Free some space and give the same command again: the run goes on from there"
         ) from None
+    for left in folder.glob("*.partial"):
+        left.unlink(missing_ok=True)  # of a process that was killed while it wrote
     for old in checkpoints(folder)[:-keep]:
         old.unlink(missing_ok=True)
         old.with_suffix(".sha256").unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import ssl_host
 from ssl_host import Run
+from ssl_host.errors import ConfigError
 
 
 def run(folder, resumed=0):
@@ -57,3 +58,11 @@ def test_a_logger_can_stop_without_results(name, tmp_path):
     logger = ssl_host.build("logger", name)
     logger.start(run(tmp_path))
     logger.finish(None)
+
+
+@pytest.mark.parametrize(("name", "key"), [("csv", "file"), ("tensorboard", "folder")])
+@pytest.mark.parametrize("path", ["../out", "/tmp/out", "a/../../out", "..", "..\\out"])
+def test_a_record_stays_in_the_runs_folder(name, key, path):
+    """Seen to fail with any text allowed."""
+    with pytest.raises(ConfigError, match=f"{key}: .*pattern"):
+        ssl_host.build("logger", name, **{key: path})

@@ -45,3 +45,13 @@ def test_a_damaged_checksum_is_recognised(text, tmp_path):
     path.with_suffix(".sha256").write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"no readable checksum|is damaged"):
         read_checkpoint(path)
+
+
+def test_what_a_killed_process_left_half_written_goes_with_the_next(tmp_path):
+    """Seen to fail with it left to lie."""
+    (tmp_path / "step-000000002.ckpt.partial").write_bytes(b"half")
+    write_checkpoint(tmp_path, 3, {"step": 3}, keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step-000000003.ckpt",
+        "step-000000003.sha256",
+    ]
