@@ -6,6 +6,8 @@ import tarfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import ssl_host
 from ssl_host import DataError, UnreadableImage
@@ -14,6 +16,7 @@ from ssl_host.data.batches import EpochPlan
 from ssl_host.data.opening import open_images
 from ssl_host.testing import conformance
 from ssl_host.testing.pictures import COLOURS, encoded, is_picture, label_of
+from tests.conftest import tiny
 
 
 def write(path, members, mode="w"):
@@ -126,6 +129,47 @@ def test_order_and_resume_are_those_of_every_source(tmp_path):
     tail = open_images(source, views, settings).make_loader(plan)
     tail.start = 2
     assert [batch.index.tolist() for batch in tail] == batches[2:]
+
+
+class StopError(ssl_host.RunError):
+    """Stands for a power cut at a step."""
+
+
+def run(root, folder, name):
+    """Decoded by two workers in every epoch, never packed."""
+    config = tiny(
+        run={"name": name, "dir": str(folder), "epochs": 3, "batch_size": 4},
+        loader={"store": "files", "num_workers": 2},
+        checkpoint={"every_minutes": 1e-9},
+    )
+    config["data"] = {"name": "webdataset", "root": str(root), "image_size": 16}
+    return ssl_host.run(config, quiet=True)
+
+
+def test_a_run_that_stopped_ends_bit_equal(tmp_path, monkeypatch):
+    root = shards(tmp_path / "x", seeds=range(16))
+    whole = run(root, tmp_path, "whole")
+    count = 0
+    advance = ssl_host.Method.advance
+
+    def stop(self, *args, **kwargs):
+        nonlocal count
+        advance(self, *args, **kwargs)
+        count += 1
+        if count == 4:
+            raise StopError
+
+    monkeypatch.setattr(ssl_host.Method, "advance", stop)
+    with pytest.raises(StopError):
+        run(root, tmp_path, "torn")
+    monkeypatch.undo()
+    again = run(root, tmp_path, "torn")
+    assert count == 4
+    expected, found = (
+        load_file(tmp_path / name / "backbone.safetensors") for name in ("whole", "torn")
+    )
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert again["metrics"]["rankme"] == whole["metrics"]["rankme"]
 
 
 def test_threads_read_side_by_side(tmp_path):

@@ -47,6 +47,26 @@ def test_a_changed_file_is_packed_anew(tmp_path):
     assert after[1].unique().tolist() == [9]
 
 
+class Nameless(ssl_host.ImageSet):
+    """Images that lie in no file, and are all called alike."""
+
+    def __init__(self, colour):
+        self.colour = colour
+
+    def __len__(self):
+        return 3
+
+    def read(self, i):
+        return torch.full((3, 20, 20), self.colour + i, dtype=torch.uint8)
+
+
+def test_sets_without_names_and_files_are_told_apart(tmp_path):
+    """Seen to fail with stores told apart by names alone: one was taken for the other."""
+    for colour in (1, 2):
+        store = pack(Nameless(colour), 3, 16, tmp_path / "cache")
+        assert store.images[2].unique().tolist() == [colour + 2]
+
+
 def test_unreadable_images_are_left_out_with_their_labels(tmp_path):
     files = folder(tmp_path / "x", 4)
     files[1].write_bytes(b"torn")

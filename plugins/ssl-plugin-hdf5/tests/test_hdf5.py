@@ -276,6 +276,24 @@ def test_a_file_that_is_written_anew_is_not_the_old_one(tmp_path):
     assert not torch.equal(build(path).open("train").read(0), first)
 
 
+def test_without_h5py_one_line_says_what_is_missing(tmp_path):
+    """Lists need no h5py."""
+    (tmp_path / "site").mkdir()
+    missing = "raise ModuleNotFoundError(\"No module named 'h5py'\", name='h5py')"
+    (tmp_path / "site/h5py.py").write_text(missing)
+    (tmp_path / "x.ini").write_text("[method]\nname = simclr\n[data]\nname = hdf5\nfile = x\n")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "ssl_host"]
+    how = {"cwd": tmp_path, "env": env, "capture_output": True, "text": True}
+    done = subprocess.run([*command, "config", "check", "x.ini"], check=False, **how)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "No module named 'h5py'" in done.stderr
+    assert "repair or upgrade ssl-plugin-hdf5" in done.stderr
+    done = subprocess.run([*command, "component", "list", "data"], check=False, **how)
+    assert "images in the datasets of HDF5 files" in done.stdout
+
+
 def test_registering_imports_neither_torch_nor_h5py():
     code = "import sys, ssl_plugin_hdf5; sys.exit(bool({'torch', 'h5py'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

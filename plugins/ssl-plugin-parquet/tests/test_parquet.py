@@ -211,7 +211,7 @@ def test_without_labels(tmp_path):
 
 
 def test_threads_forks_and_copies_read_the_same(snapshot):
-    """Handles are a process's own. Seen to fail with the lock dropped from what a fork keeps."""
+    """Seen to fail with a file's schema and an open handle kept in the images."""
     images = build(snapshot).open("train")
     numbers = list(range(10)) * 10
     with ThreadPoolExecutor(8) as pool:
@@ -321,6 +321,12 @@ def test_metadata_of_others_is_left_alone(tmp_path):
         assert found.classes == ("0", "1", "2")
 
 
+def test_hidden_files_are_no_data(snapshot):
+    """What the hub's client keeps beside a download."""
+    write(snapshot / ".cache/huggingface/train-00009-of-00010.parquet", rows([5]))
+    check_ten(build(snapshot).open("train"))
+
+
 def test_a_file_without_the_others_column(snapshot):
     write(snapshot / "data/train-00002-of-00003.parquet", pa.table({"img": [encoded(0)]}))
     with pytest.raises(DataError, match=r"train-00002.*: no column image, which train-00000-of"):
@@ -368,6 +374,24 @@ def test_a_file_that_is_written_anew_is_not_the_old_one(tmp_path):
     write(path, rows(range(5, 15)))
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1_000_000_000))
     assert is_picture(build(path).open("train").read(0), 5)
+
+
+def test_without_pyarrow_one_line_says_what_is_missing(tmp_path):
+    """Lists need no pyarrow."""
+    (tmp_path / "site").mkdir()
+    missing = "raise ModuleNotFoundError(\"No module named 'pyarrow'\", name='pyarrow')"
+    (tmp_path / "site/pyarrow.py").write_text(missing)
+    (tmp_path / "x.ini").write_text("[method]\nname = simclr\n[data]\nname = parquet\nroot = x\n")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "ssl_host"]
+    how = {"cwd": tmp_path, "env": env, "capture_output": True, "text": True}
+    done = subprocess.run([*command, "config", "check", "x.ini"], check=False, **how)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "No module named 'pyarrow'" in done.stderr
+    assert "repair or upgrade ssl-plugin-parquet" in done.stderr
+    done = subprocess.run([*command, "component", "list", "data"], check=False, **how)
+    assert "parquet files, or a Hugging Face dataset on disk" in done.stdout
 
 
 def test_registering_imports_neither_torch_nor_pyarrow():
