@@ -57,7 +57,7 @@ class RecordSource(DataSource):
 
     class Config(Settings):
         image_size: int = Field(96, ge=8, le=2048, description="side of a view in pixels")
-        num_channels: int = Field(3, ge=1, le=3, description="3 for colour, 1 for gray")
+        num_channels: Literal[1, 3] = Field(3, description="3 for colour, 1 for gray")
         labelled: bool | None = Field(
             None, description="whether labels are used; default: if there are any"
         )
@@ -81,6 +81,8 @@ class RecordSource(DataSource):
         raise NotImplementedError(f"{type(self).__qualname__} has no records")
 
     def open(self, split: str) -> ImageSet | None:
+        if split == "probe" and self._classes == ():
+            return None  # the training images are known to have no labels: not looked for again
         if split != "test":
             images = self._numbered(self.records(held_out=False), None)
             self._classes = () if images is None else images.classes

@@ -127,6 +127,15 @@ def test_a_wrong_table_is_told_with_its_line(name, table):
     assert "table.csv" in str(caught.value)
 
 
+def test_a_relative_table_leads_out_as_little(table):
+    """Seen to fail with the root left relative: everything lies within the folder '.'."""
+    table("path\n../b.png\n")
+    with pytest.raises(DataError, match="leads out of"):
+        build("table.csv").open("train")
+    table(rows())
+    assert build("table.csv").open("train").name(0) == "images/00.png"
+
+
 def test_another_encoding_is_told_with_its_line(table):
     file = table("path\na.png\nü.png\n", encoding="latin-1")
     with pytest.raises(DataError, match=r"table\.csv:3: is not UTF-8"):

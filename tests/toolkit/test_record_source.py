@@ -59,6 +59,15 @@ def test_no_label_at_all_is_no_labels(labels):
     assert (found.labels, found.classes) == (None, ())
 
 
+def test_what_has_no_labels_is_not_looked_through_again():
+    made = source([None, None])
+    assert made.open("train").labels is None
+    assert made.open("probe") is None
+    labelled = source(["a", "b"])
+    labelled.open("train")
+    assert labelled.open("probe").labels.tolist() == [0, 1]
+
+
 def test_some_labels_are_refused():
     with pytest.raises(DataError, match="made: 1 of 2 images have no label, the first is image 1"):
         source(["a", None]).open("train")

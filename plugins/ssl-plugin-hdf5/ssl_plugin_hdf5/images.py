@@ -120,7 +120,8 @@ def _axes(place: Place, found: Any) -> Axes:
     """What the axes after the first are, by the type and the number of channels."""
     shape, kind = found.shape, found.dtype
     inner = h5py.check_vlen_dtype(kind)
-    if len(shape) == 1 and (inner in (np.uint8, np.int8) or kind.kind == "V"):
+    opaque = kind.kind == "V" and kind.names is None
+    if len(shape) == 1 and (inner in (np.uint8, np.int8) or opaque):
         return "encoded"
     if kind == np.uint8 and len(shape) == 3:
         return "H W"

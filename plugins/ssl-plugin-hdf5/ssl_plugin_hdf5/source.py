@@ -58,7 +58,7 @@ class HDF5(RecordSource):
         if len(pictures) == 0:
             raise DataError(f"[data] {file}:{found}: has no rows")
         values = None
-        if named or group + labels in names or labels in names:
+        if named or group + labels in names:
             where = _find(file, names, group, labels, "test_labels" if held_out else "labels")
             values = _labels(Place(file, where, written), len(pictures))
         return Records(pictures, values, place=f"{file}:{found}")

@@ -117,6 +117,12 @@ def test_validation_stands_before_test(tmp_path):
     assert same_as(source.open("test"), PIXELS[6:9])
 
 
+def test_labels_are_those_of_the_group(tmp_path):
+    content = {"train__images": PIXELS[:7], "test__images": PIXELS[7:], "labels": NUMBERS}
+    found = build(write(tmp_path / "x.h5", **content)).open("train")
+    assert found.labels is None
+
+
 def test_datasets_by_their_names(tmp_path):
     content = {"x_train": PIXELS[:7], "y_train": NUMBERS[:7], "x_test": PIXELS[7:]}
     path = write(tmp_path / "x.h5", **content, y_test=np.array(NUMBERS[7:])[:, None])
@@ -223,6 +229,7 @@ WRONG = {
     "floats": (of(images=PIXELS / 255), {}, r"images: is float64 of shape \(10, 20, 24, 3\); imag"),
     "two_channels": (of(images=PIXELS[..., :2]), {}, "with 1, 3 or 4 channels"),
     "text_rows": (of(images=["a", "b"]), {}, "holds text, which ends at the first zero byte"),
+    "records": (of(images=np.zeros(3, [("a", "u1"), ("b", "f4")])), {}, "images are uint8 N H W C"),
     "no_rows": (of(images=PIXELS[:0]), {}, "images: has no rows"),
     "few_labels": (
         of(images=PIXELS, labels=NUMBERS[:9]),

@@ -73,7 +73,8 @@ class CSVTable(RecordSource):
         return Records(images, labels, place=str(table.file))
 
     def _root(self, file: Path) -> Path:
-        return Path(os.path.normpath(self.config.root or file.parent))
+        """Absolute, so that ``..`` shows."""
+        return Path(os.path.normpath(Path(self.config.root or file.parent).absolute()))
 
     def _chosen(self, table: _Table, rows: list[_Row], held_out: bool) -> list[_Row]:
         """The rows of a split: of ``val`` before ``test`` for what is held out."""
@@ -90,14 +91,15 @@ class CSVTable(RecordSource):
 
     def _read(self, table: _Table) -> list[_Row]:
         root = self._root(table.file)
-        found: dict[Path, _Row] = {}
+        within = str(root / "x")[:-1]
+        found: dict[str, _Row] = {}
         for line, path, label, split in table.rows():
             if not path or "\0" in path:
                 raise table.fault(line, "has no path" if not path else "has a NUL in its path")
-            whole = Path(os.path.normpath(root / path))
+            whole = os.path.normpath(root / path)
             # A folder of images never leads out of itself; neither does a table, unless it says
             # plainly where to.
-            if not Path(path).is_absolute() and not whole.is_relative_to(root):
+            if not whole.startswith(within) and not Path(path).is_absolute():
                 raise table.fault(
                     line,
                     f"path {path!r} leads out of {root}; set [data] root to the folder that holds "
@@ -105,7 +107,7 @@ class CSVTable(RecordSource):
                 )
             if whole in found:
                 raise table.fault(line, f"{path} is in line {found[whole].line} already")
-            found[whole] = _Row(line, whole, label, split)
+            found[whole] = _Row(line, Path(whole), label, split)
         if not found:
             raise table.fault(1, "has a header and no rows")
         return list(found.values())
@@ -121,7 +123,7 @@ class _Table:
     def __init__(self, file: Path, path: str, label: str | None, split: str | None) -> None:
         self.file = Path(file)
         self.text = self._text()
-        first = next((text for text in self.text.splitlines() if text.strip()), "")
+        first = self.text.lstrip().partition("\n")[0]
         headers = {d: _header(first, d) for d in _DELIMITERS}
         self.delimiter = next((d for d in _DELIMITERS if path in headers[d]), ",")
         self.header = headers[self.delimiter]
