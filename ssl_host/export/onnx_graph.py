@@ -74,9 +74,9 @@ def _trace(backbone: Backbone, images: Tensor, file: Path) -> None:
                 external_data=False,  # one file
             )
     except Exception as error:  # the exporter raises its own and every operator's errors
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise RunError(
-            f"torch cannot write this network as ONNX: {str(error).splitlines()[0]}; "
-            "--traceback shows the rest"
+            f"torch cannot write this network as ONNX: {reason}; --traceback shows the rest"
         ) from error
 
 

@@ -96,3 +96,17 @@ def test_a_graph_with_other_features_is_not_written(run, catalog, tmp_path, monk
     with pytest.raises(RunError, match="onnxruntime gives other features"):
         export_run(run, "onnx", catalog, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("\nno such operator\nmore", "no such operator"), ("", "ValueError")]
+)
+def test_a_network_that_torch_cannot_write(run, catalog, tmp_path, monkeypatch, text, reason):
+    def broken(*_, **__):
+        raise ValueError(text)
+
+    monkeypatch.setattr(onnx_graph.torch.onnx, "export", broken)
+    with pytest.raises(RunError) as caught:
+        export_run(run, "onnx", catalog, tmp_path / "out")
+    assert str(caught.value).startswith(f"torch cannot write this network as ONNX: {reason}; ")
+    assert list(tmp_path.iterdir()) == []
