@@ -7,7 +7,7 @@ METADATA := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 # Two cores: two test processes of one thread each.
 WORKERS ?= 2
 
-.PHONY: run test lint format benchmark bench soak dist docs system clean
+.PHONY: run test lint format benchmark bench soak screenshots dist docs system ffcv clean
 
 run: $(VENV)/.installed
 	$(BIN)/ssl-host run examples/quickstart.ini
@@ -44,6 +44,10 @@ docs: $(VENV)/.installed-test
 	$(BIN)/python docs/generate_reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
+# The pictures in docs/images, of three short runs.
+screenshots: $(VENV)/.installed
+	$(BIN)/python docs/screenshots.py
+
 # What is uploaded to an index: wheels of the host and of every plugin, and the host's source.
 DIST ?= dist
 dist: $(VENV)/.installed-test
@@ -68,15 +72,21 @@ $(VENV)/.installed: $(VENV)/.created $(METADATA)
 PACKAGES := chromium pkg-config libopencv-dev libturbojpeg0-dev
 system:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
-	! dpkg -s $(PACKAGES) > /dev/null 2>&1; \
-	then { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(PACKAGES); } \
-	> /dev/null 2>&1 || echo "$(PACKAGES) could not be installed: their tests will be skipped"; fi
+	! dpkg -s $(PACKAGES) > /dev/null 2>&1; then \
+	apt-get update -qq > /dev/null 2>&1; \
+	for package in $(PACKAGES); do \
+	apt-get install -y -qq --no-install-recommends $$package > /dev/null 2>&1 || \
+	echo "$$package could not be installed: its tests will be skipped"; done; fi
+
+# FFCV is compiled; the README of its plugin says what it needs of the system.
+ffcv: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet -e "./plugins/ssl-plugin-ffcv[ffcv]" > /dev/null 2>&1 || \
+	echo "ffcv could not be compiled: its tests will be skipped"
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(MAKE) system
 	$(BIN)/python -m pip install --quiet --group test
-	@$(BIN)/python -m pip install --quiet -e "./plugins/ssl-plugin-ffcv[ffcv]" > /dev/null 2>&1 || \
-	echo "ffcv could not be compiled: its tests will be skipped"
+	$(MAKE) ffcv
 	touch $@
 
 clean:

@@ -11,11 +11,24 @@ from ssl_host.cli.options import Session, pass_session, session_options
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("comparison.html"),
+    show_default=True,
+    help="the page that compares several runs",
+)
 @session_options
 @pass_session
-def report(session: Session, runs: tuple[Path, ...]) -> None:
-    """Write report.html of each run folder RUN again, from what the folder holds."""
-    from ssl_host.pipeline.again import report_again  # noqa: PLC0415 - torch comes with it
+def report(session: Session, runs: tuple[Path, ...], output: Path) -> None:
+    """Write report.html of a run folder RUN again, or one page that compares several RUNs.
 
-    for run in runs:
-        click.echo(report_again(run, session.catalog()))
+    The page stands alone: figures to sort, curves over each other, what differs between the
+    configurations, and the nearest neighbours of the same images.
+    """
+    from ssl_host.pipeline.again import compare_runs, report_again  # noqa: PLC0415 - brings torch
+
+    if len(runs) == 1:
+        click.echo(report_again(runs[0], session.catalog()))
+    else:
+        click.echo(compare_runs(runs, output, session.catalog()))

@@ -17,6 +17,7 @@ from ssl_host.contracts.logging import Run
 from ssl_host.data.opening import open_images
 from ssl_host.errors import RunFolderError
 from ssl_host.pipeline.run import Outcome, evaluate_network
+from ssl_host.report.compare import ComparedRun, labels, write_comparison
 from ssl_host.report.page import write_page
 from ssl_host.report.pictures import draw_pictures
 from ssl_host.toolkit.tensor_files import read_tensors, write_tensors
@@ -74,11 +75,25 @@ def report_again(path: Path, catalog: Catalog) -> Path:
     Raises:
         RunFolderError: when the folder holds no finished run.
     """
-    config = _config(path, (), catalog)
-    results = RunFolder(path).results()
-    if results is None:
-        raise RunFolderError(f"{path} holds no finished run; `ssl-host run` finishes it")
+    config, results = _finished(path, catalog)
     return _page(path, results, config, catalog)
+
+
+def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> Path:
+    """Write one page that compares finished runs.
+
+    Raises:
+        RunFolderError: when a folder holds no finished run, or the page cannot be written.
+    """
+    runs = []
+    paths = list({path.resolve(): path for path in paths}.values())
+    for label, path in zip(labels(paths), paths, strict=True):
+        config, results = _finished(path, catalog)
+        runs.append(ComparedRun(label, path, results, config))
+    try:
+        return write_comparison(output, runs)
+    except OSError as error:
+        raise RunFolderError(f"{output} cannot be written: {error.strerror}") from None
 
 
 def load_failed_step(path: str | Path) -> FailedStep:
@@ -94,6 +109,14 @@ def load_failed_step(path: str | Path) -> FailedStep:
     file = Path(path)
     config = settle(_config(file.parent, (), Catalog()))
     return read_failed_step(file, lambda channels, size: compose_method(config, channels, size))
+
+
+def _finished(path: Path, catalog: Catalog) -> tuple[Resolved, dict[str, Any]]:
+    config = _config(path, (), catalog)
+    results = RunFolder(path).results()
+    if results is None:
+        raise RunFolderError(f"{path} holds no finished run; `ssl-host run` finishes it")
+    return config, results
 
 
 def _config(path: Path, options: Sequence[str], catalog: Catalog) -> Resolved:

@@ -18,7 +18,7 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
     """Lines over a common x axis; an empty text where there is nothing to draw.
 
     Args:
-        series: points (x, y) by name, in order of x.
+        series: points (x, y) by name, in order of x; the colour goes by the place in it.
         percent: show y, a fraction, as per cent.
     """
     drawn = {name: _thinned(points) for name, points in series.items()}
@@ -59,7 +59,9 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
         f'<text class="tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 10}" text-anchor="end">'
         f"{escape(x_label)}</text>"
     )
-    for number, (name, points) in enumerate(thin.items()):
+    for number, (name, points) in enumerate(drawn.items()):
+        if name not in thin:
+            continue
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
         data = ";".join(f"{x:g},{y:.5g}" for x, y in points)
         parts.append(

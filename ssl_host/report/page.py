@@ -28,8 +28,8 @@ def write_page(
     Args:
         sections: titles and HTML of plugins, put in as they stand.
     """
-    curves = _curves(folder / "metrics.csv")
-    pictures = _json(folder / "report.json")
+    curves = read_curves(folder)
+    pictures = read_json(folder / "report.json")
     page = render(
         "page.html",
         title=results["name"],
@@ -38,16 +38,21 @@ def write_page(
         others=other_figures(results["metrics"]),
         verdict=verdict(results["metrics"]),
         baselines=BASELINES,
-        charts=_charts(curves),
+        charts=draw_charts({results["name"]: curves}),
         pictures=pictures,
         map_json=Markup(_script_safe(pictures.get("map"))),
         config=list(rows(config)),
-        environment=_json(folder / "environment.json"),
+        environment=read_json(folder / "environment.json"),
         sections=[(title, Markup(html)) for title, html in sections],
     )
-    partial = folder / "report.html.partial"
+    return write_html(folder / "report.html", page)
+
+
+def write_html(path: Path, page: str) -> Path:
+    """Write a page beside and rename it."""
+    partial = path.with_name(f"{path.name}.partial")
     partial.write_text(page, encoding="utf-8")
-    return partial.replace(folder / "report.html")
+    return partial.replace(path)
 
 
 def render(template: str, **values: Any) -> str:
@@ -64,23 +69,34 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def _charts(curves: Mapping[str, Points]) -> list[tuple[str, Markup]]:
-    wanted = (
-        ("Loss", ("loss",), False),
-        ("Online accuracy on training batches", ("online_top1",), True),
-        ("Learning rate", ("learning_rate",), False),
-        ("Spread of the features (0 is a collapse)", ("feature_std",), False),
-        ("Momentum", ("momentum",), False),
-    )
-    drawn = [
-        (title, line_chart({name: curves.get(name, ()) for name in names}, "step", percent))
-        for title, names, percent in wanted
-    ]
-    return [(title, chart) for title, chart in drawn if chart]
+CURVES = (
+    ("Loss", "loss", False),
+    ("Online accuracy on training batches", "online_top1", True),
+    ("Learning rate", "learning_rate", False),
+    ("Spread of the features (0 is a collapse)", "feature_std", False),
+    ("Momentum", "momentum", False),
+)
+"""Title, column of ``metrics.csv``, and whether it is a fraction."""
 
 
-def _curves(path: Path) -> dict[str, list[tuple[float, float]]]:
+def draw_charts(curves: Mapping[str, Mapping[str, Points]]) -> list[tuple[str, Markup]]:
+    """Titles and charts of the curves that there are, all runs in one.
+
+    Args:
+        curves: by run and column.
+    """
+    drawn = []
+    for title, name, percent in CURVES:
+        series = {run: found.get(name, ()) for run, found in curves.items()}
+        if chart := line_chart(series, "step", percent):
+            drawn.append((title, chart))
+    return drawn
+
+
+def read_curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
+    """The columns of a run's ``metrics.csv`` over its steps."""
     curves: dict[str, list[tuple[float, float]]] = {}
+    path = folder / "metrics.csv"
     if not path.exists():
         return curves
     with path.open(newline="", encoding="utf-8") as file:
@@ -91,7 +107,8 @@ def _curves(path: Path) -> dict[str, list[tuple[float, float]]]:
     return curves
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing where there is none that can be read."""
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 
 import pytest
 from PIL import Image
@@ -12,6 +11,7 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_values
 from ssl_host.pipeline.run import run_config
 from tests.conftest import tiny
+from tests.report.browser import opened
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -68,23 +68,7 @@ def test_the_page_shows_what_the_design_says(folder):
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 def test_a_real_browser_runs_the_page_without_an_error(folder, tmp_path):
-    """Seen to fail with a reference to a missing element put into page.js."""
-    done = subprocess.run(
-        [
-            "chromium",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--enable-logging=stderr",
-            "--virtual-time-budget=2000",
-            f"--user-data-dir={tmp_path}",
-            "--dump-dom",
-            (folder / "report.html").as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    """Seen to fail with a reference to a missing element put into map.js."""
+    done = opened(folder / "report.html", tmp_path)
     assert "CONSOLE" not in done.stderr, done.stderr
     assert "<h1>evil" in done.stdout

@@ -1,0 +1,106 @@
+"""One page that compares runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+from urllib.parse import quote
+
+from ssl_host.config.resolved import Resolved
+from ssl_host.report.page import draw_charts, read_curves, read_json, render, write_html
+from ssl_host.report.summary import BASELINES, Row, accuracies, other_figures, per_cent
+
+SAME = {("run", "name"), ("run", "dir")}
+"""Settings in which all runs differ, and that say nothing."""
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """A finished run, as the page needs it.
+
+    Attributes:
+        label: how the page calls it, unlike any other.
+        rows: its accuracies, by name.
+    """
+
+    label: str
+    folder: Path
+    results: Mapping[str, Any]
+    config: Resolved
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        return {row.name: row for row in accuracies(self.results["metrics"])}
+
+
+def labels(folders: Sequence[Path]) -> list[str]:
+    """Names of different folders, with as much of their paths as tells them apart."""
+    absolute = [folder.resolve() for folder in folders]
+    found = [path.name for path in absolute]
+    depth = 1
+    while len(set(found)) < len(found):
+        depth += 1
+        found = ["/".join(path.parts[-depth:]) for path in absolute]
+    return found
+
+
+def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
+    """Write the page: figures to sort, curves, what differs, the same queries' neighbours."""
+    page = render(
+        "compare.html",
+        title=" · ".join(run.label for run in runs) if len(runs) < 4 else f"{len(runs)} runs",
+        runs=runs,
+        links=[
+            quote(Path(os.path.relpath(run.folder / "report.html", path.parent)).as_posix())
+            for run in runs
+        ],
+        figures=_union(run.rows for run in runs),
+        others=_union(other_figures(run.results["metrics"]) for run in runs),
+        baselines=list(_baselines(runs)),
+        charts=draw_charts({run.label: read_curves(run.folder) for run in runs}),
+        differences=list(differences(runs)),
+        queries=list(same_queries(runs)),
+        other_figures=other_figures,
+        positions={run.label: number for number, run in enumerate(runs)},
+    )
+    return write_html(path, page)
+
+
+def differences(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, str, list[str]]]:
+    """Section, key and the value in each run, of every setting that is not the same in all."""
+    shown = [run.config.shown for run in runs]
+    for key in dict.fromkeys(key for values in shown for key in values):
+        texts = [values[key].text if key in values else "–" for values in shown]
+        if key not in SAME and len(set(texts)) > 1:
+            yield (*key, texts)
+
+
+def same_queries(runs: Sequence[ComparedRun]) -> Iterator[tuple[dict[str, Any], list[Any]]]:
+    """A query's image, and of each run that was asked it the label and the neighbours."""
+    asked: dict[str, tuple[dict[str, Any], list[Any]]] = {}
+    for run in runs:
+        for row in read_json(run.folder / "report.json").get("neighbours", []):
+            asked.setdefault(row["image"], (row, []))[1].append((run.label, row["neighbours"]))
+    yield from (found for found in asked.values() if len(found[1]) > 1)
+
+
+def _union(mappings: Any) -> list[str]:
+    return list(dict.fromkeys(name for mapping in mappings for name in mapping))
+
+
+def _baselines(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """What needs no training, for each data set: means over the runs, for each figure."""
+    for data in dict.fromkeys(str(run.results["data"]) for run in runs):
+        those = [run.rows for run in runs if run.results["data"] == data]
+        for key, called in BASELINES.items():
+            found: dict[str, list[float]] = {}
+            for rows in those:
+                for name, row in rows.items():
+                    if key in row.baselines:
+                        found.setdefault(name, []).append(row.baselines[key])
+            if found:
+                yield called, data, {name: per_cent(fmean(v)) for name, v in found.items()}

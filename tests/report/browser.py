@@ -1,0 +1,21 @@
+"""Headless Chromium, as the tests of pages use it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+
+def opened(page: Path, profile: Path) -> subprocess.CompletedProcess:
+    """The page's document after its scripts have run, and on stderr what they complained of."""
+    return subprocess.run(
+        [
+            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
+            *("--virtual-time-budget=2000", f"--user-data-dir={profile}", "--dump-dom"),
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )

@@ -1,0 +1,91 @@
+"""The page that compares runs: its figures, its differences, and a real browser."""
+
+import shutil
+
+import pytest
+
+from ssl_host.catalog.catalog import Catalog
+from ssl_host.config.resolve import resolve_values
+from ssl_host.pipeline.again import compare_runs
+from ssl_host.pipeline.run import run_config
+from ssl_host.report.compare import labels
+from tests.conftest import tiny
+from tests.report.browser import opened
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two runs of one name in two folders, and one of another method."""
+    base = tmp_path_factory.mktemp("compared")
+    catalog = Catalog()
+    found = []
+    for place, name, more in (
+        ("a", "first <b>", {}),
+        ("b", "first <b>", {"optimizer": {"name": "sgd", "lr": 0.02}}),
+        ("b", "second", {"method": {"name": "barlowtwins"}}),
+    ):
+        sections = tiny(run={"dir": base / place, "name": name}, **more)
+        sections["evaluator.knn"] = {"name": "knn"}
+        found.append(run_config(resolve_values(sections, catalog), catalog).folder)
+    return found
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    """Seen to fail with the name alone."""
+    folders = [tmp_path / place / name for place, name in (("x", "n"), ("y", "n"), ("y", "m"))]
+    assert labels(folders) == ["x/n", "y/n", "y/m"]
+    assert labels(folders[1:]) == ["n", "m"]
+
+
+@pytest.fixture(scope="module")
+def page(folders):
+    return compare_runs(folders, folders[0].parents[1] / "comparison.html", Catalog())
+
+
+def test_the_page_has_figures_curves_differences_and_neighbours(page, folders):
+    """Seen to fail with the settings that only one run has left out."""
+    text = page.read_text("utf-8")
+    assert "first &lt;b&gt;" in text
+    assert "first <b>" not in text
+    for method in ("simclr", "barlowtwins"):
+        assert f"<td>{method}</td>" in text
+    for title in ("Training", "What differs between", "The same images"):
+        assert f"<h2>{title}" in text
+    loss = text.split("<figcaption>Loss")[1].split("</figure>")[0]
+    assert loss.count("<polyline") == 3
+    differing = text.split("What differs")[1].split("</table>")[0]
+    assert "<code>lr</code></td><td><code>0.05</code></td><td><code>0.02</code>" in differing
+    assert "<code>momentum</code>" not in differing.split("<code>optimizer</code>")[0]
+    assert "<code>temperature</code>" in differing  # of SimCLR's loss alone
+    assert "<code>seed</code>" not in differing
+    asked = text.split("nearest neighbours")[1]
+    assert asked.count('alt="query"') == 8
+    assert asked.count('class="fine near"') == 24
+    assert 'href="a/first%20%3Cb%3E/report.html"' in text
+
+
+def test_a_folder_without_results_is_told(ssl_host):
+    done = ssl_host("report", "here", "there")
+    assert done.returncode == 2
+    assert "here is no run folder: it has no config.ini" in done.stderr
+
+
+SORT = """
+document.querySelectorAll("th")[CELL].click();
+const rows = [...document.querySelectorAll("tbody")[0].rows];
+document.title = rows.map((row) => row.cells[1].textContent).join();
+"""
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_a_real_browser_sorts_the_table_without_an_error(page, tmp_path):
+    """Seen to fail with the script of the map put into this page, which has none."""
+    words = page.read_text("utf-8")
+    headings = words.split("<tr>")[1].split("</tr>")[0].split("</th>")
+    column = next(i for i, text in enumerate(headings) if text.endswith("method"))
+    clicked = tmp_path / "clicked.html"
+    script = f"<script>{SORT.replace('CELL', str(column))}</script></body>"
+    clicked.write_text(words.replace("</body>", script), encoding="utf-8")
+    done = opened(clicked, tmp_path / "profile")
+    assert "CONSOLE" not in done.stderr, done.stderr
+    assert "<title>barlowtwins,simclr,simclr</title>" in done.stdout
