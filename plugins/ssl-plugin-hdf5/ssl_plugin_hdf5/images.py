@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,6 +20,9 @@ from ssl_host import DataError, EncodedImages, ImageSet, UnreadableImage
 Axes = Literal["H W", "H W C", "C H W", "encoded"]
 
 _CHANNELS = (1, 3, 4)
+
+DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""What h5py raises over a file that is damaged."""
 
 
 class Place(NamedTuple):
@@ -47,11 +52,28 @@ def open_images(place: Place, channels: int, called: str) -> ImageSet:
     Raises:
         DataError: when it holds something else.
     """
-    found = dataset_of(place)
-    axes = _axes(place, found)
+    with damage_told(place.file):
+        found = dataset_of(place)
+        count, axes = len(found), _axes(place, found)
     if axes == "encoded":
-        return EncodedRows(place, len(found), channels, called)
-    return ArrayRows(place, len(found), axes, channels, called)
+        return EncodedRows(place, count, channels, called)
+    return ArrayRows(place, count, axes, channels, called)
+
+
+@contextmanager
+def damage_told(file: Path) -> Iterator[None]:
+    """Any of h5py's errors as one of ours, with the file's name.
+
+    Raises:
+        DataError: for a file that is damaged, or is no HDF5 file.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        raise DataError(
+            f"[data] {file}: is damaged or no HDF5 file ({_first_line(error)}); copy or write it "
+            "again"
+        ) from None
 
 
 def dataset_of(place: Place) -> Any:
@@ -78,7 +100,7 @@ class EncodedRows(EncodedImages):
         return f"{self.called}[{i}]"
 
     def encoded(self, i: int) -> bytes:
-        row = dataset_of(self.place)[i]
+        row = _row(self.place, i)
         return bytes(row.tobytes() if isinstance(row, np.ndarray | np.void) else row)
 
 
@@ -102,10 +124,7 @@ class ArrayRows(ImageSet):
         return f"{self.called}[{i}]"
 
     def read(self, i: int) -> Tensor:
-        try:
-            row = np.asarray(dataset_of(self.place)[i])
-        except OSError as error:
-            raise UnreadableImage(f"the file is damaged: {error}") from None
+        row = np.asarray(_row(self.place, i))
         pixels = row.transpose(1, 2, 0) if self.axes == "C H W" else row
         pixels = pixels[..., None] if self.axes == "H W" else pixels
         if pixels.shape[2] != self.channels:
@@ -138,6 +157,17 @@ def _axes(place: Place, found: Any) -> Axes:
         f"[data] {place}: is {kind} of shape {shape}; images are uint8 N H W C or N C H W with 1, "
         "3 or 4 channels, N H W, or N rows of variable-length uint8"
     )
+
+
+def _row(place: Place, i: int) -> Any:
+    try:
+        return dataset_of(place)[i]
+    except DAMAGE as error:
+        raise UnreadableImage(f"the file is damaged: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @lru_cache(maxsize=16)

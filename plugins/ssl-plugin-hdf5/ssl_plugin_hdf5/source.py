@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from ssl_host import DataError, Records, RecordSource
-from ssl_plugin_hdf5.images import Place, dataset_of, open_images
+from ssl_plugin_hdf5.images import Place, damage_told, dataset_of, open_images
 
 
 class HDF5(RecordSource):
@@ -81,13 +81,8 @@ def _datasets(file: Path) -> list[str]:
         if isinstance(item, h5py.Dataset):
             found.append(name)
 
-    try:
-        with h5py.File(file, "r") as opened:
-            opened.visititems(note)
-    except (OSError, RuntimeError) as error:
-        raise DataError(
-            f"[data] {file}: is damaged or no HDF5 file ({error}); copy or write it again"
-        ) from None
+    with damage_told(file), h5py.File(file, "r") as opened:
+        opened.visititems(note)
     return found
 
 
@@ -104,15 +99,17 @@ def _find(file: Path, names: list[str], group: str, name: str, setting: str) -> 
 
 def _labels(place: Place, count: int) -> list[Any]:
     """N labels, as Python's values."""
-    found = dataset_of(place)
-    text = h5py.check_string_dtype(found.dtype) is not None
-    shape = found.shape[:1] if found.shape[1:] == (1,) else found.shape
-    if shape != (count,):
+    with damage_told(place.file):
+        found = dataset_of(place)
+        kind, shape = found.dtype, found.shape
+        text = h5py.check_string_dtype(kind) is not None
+    if (shape[:1] if shape[1:] == (1,) else shape) != (count,):
         raise DataError(
-            f"[data] {place}: is of shape {found.shape}, and there are {count} images; labels are "
-            "one an image"
+            f"[data] {place}: is of shape {shape}, and there are {count} images; labels are one "
+            "an image"
         )
-    if not text and found.dtype.kind not in "iub":
-        raise DataError(f"[data] {place}: is {found.dtype}; labels are whole numbers or text")
-    values: list[Any] = np.ravel(found.asstr()[()] if text else found[()]).tolist()
+    if not text and kind.kind not in "iub":
+        raise DataError(f"[data] {place}: is {kind}; labels are whole numbers or text")
+    with damage_told(place.file):
+        values: list[Any] = np.ravel(found.asstr()[()] if text else found[()]).tolist()
     return values

@@ -50,7 +50,7 @@ class ColumnImages(EncodedImages):
         table, group, row = self._place(i)
         try:
             found = read_value(table, self.column, group, row)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise UnreadableImage(f"the file is damaged: {error}") from None
         content = found.get("bytes") if isinstance(found, dict) else found
         if isinstance(content, bytes):

@@ -12,7 +12,7 @@ from ssl_host import DataError, Records, RecordSource
 from ssl_plugin_parquet.columns import class_names, image_column, label_column
 from ssl_plugin_parquet.images import ColumnImages
 from ssl_plugin_parquet.layout import split_files
-from ssl_plugin_parquet.tables import Table, read_table, read_values
+from ssl_plugin_parquet.tables import Table, check_column, read_table, read_values
 
 
 class Parquet(RecordSource):
@@ -54,7 +54,7 @@ class Parquet(RecordSource):
         tables = [read_table(path) for path in files]
         image = image_column(tables[0], self.config.image_column)
         label = label_column(tables[0], self.config.label_column)
-        _check_same(tables, [image] if label is None else [image, label])
+        _check(tables, [image] if label is None else [image, label])
         images = ColumnImages(
             tables, image, self.channels, place if place.is_dir() else place.parent
         )
@@ -81,10 +81,11 @@ def _labels(table: Table, column: str, names: Sequence[str] | None) -> list[Any]
     return [None if value is None or value < 0 else names[value] for value in values]
 
 
-def _check_same(tables: Sequence[Table], columns: Sequence[str]) -> None:
+def _check(tables: Sequence[Table], columns: Sequence[str]) -> None:
     for table in tables:
         for column in columns:
             if column not in table.schema.names:
                 raise DataError(
                     f"[data] {table.path}: no column {column}, which {tables[0].path.name} has"
                 )
+            check_column(table, column)

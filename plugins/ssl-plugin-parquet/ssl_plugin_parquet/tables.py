@@ -47,12 +47,28 @@ def read_table(path: Path) -> Table:
         written = path.stat().st_mtime_ns
         if path.suffix == ".parquet":
             with pq.ParquetFile(path) as file:
-                about = file.metadata
+                about, schema = file.metadata, file.schema_arrow
                 rows = [about.row_group(k).num_rows for k in range(about.num_row_groups)]
-                return Table(path, written, tuple(rows), file.schema_arrow)
-        mapped = _mapped(path, written, os.getpid())
-        rows = [len(batch) for batch in mapped.to_batches()]
-        return Table(path, written, tuple(rows), mapped.schema)
+        else:
+            batches = _batches(path, written, os.getpid())
+            schema = _mapped(path, written, os.getpid()).schema
+            rows = [len(batch) for batch in batches]
+        str(schema)  # names that are no text are found here
+        return Table(path, written, tuple(rows), schema)
+
+
+def check_column(table: Table, column: str) -> None:
+    """See that a column's values lie within its file; pyarrow would end the process over it.
+
+    Of images only their places are looked at. Parquet files are checked when they are decoded.
+
+    Raises:
+        DataError: when the file is damaged.
+    """
+    if table.path.suffix != ".parquet":
+        with damage_told(table.path):
+            mapped = _mapped(table.path, table.written, os.getpid())
+            mapped.column(column).validate(full=True)
 
 
 def read_values(table: Table, column: str) -> list[Any]:
@@ -77,7 +93,7 @@ def read_value(table: Table, column: str, group: int, row: int) -> Any:
     the whole row group is decompressed, and the last few stay.
 
     Raises:
-        OSError, ValueError: pyarrow's errors, for a file that is damaged.
+        pa.ArrowException, OSError, ValueError: for a file that is damaged.
     """
     process = os.getpid()
     if table.path.suffix != ".parquet":
@@ -93,7 +109,7 @@ def damage_told(path: Path) -> Iterator[None]:
     """Any of pyarrow's errors as one of ours, with the file's name."""
     try:
         yield
-    except (pa.ArrowException, OSError, EOFError) as error:
+    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
             f"[data] {path}: is damaged, or no {path.suffix[1:]} file ({first}); copy or write it "

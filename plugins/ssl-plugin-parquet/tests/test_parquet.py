@@ -1,8 +1,10 @@
 """Parquet and Arrow files: ten images come back, whatever wrote them; and files that are wrong."""
 
+import contextlib
 import json
 import os
 import pickle
+import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -312,6 +314,33 @@ def test_a_wrong_file_is_named(name, tmp_path):
     with pytest.raises(DataError, match=message) as caught:
         build(tmp_path / "x.parquet", **settings).open("train")
     assert "x.parquet" in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_a_file_with_random_damage_is_read_or_told(suffix, tmp_path):
+    """Seen to fail with an Arrow file's places left unchecked: the process was ended."""
+    table = rows(range(4)).set_column(1, "label", pa.array([label_of(i) for i in range(4)]))
+    if suffix == ".parquet":
+        write(tmp_path / "whole", table, row_group_size=2)
+    else:
+        with pa.ipc.new_stream(tmp_path / "whole", table.schema) as writer:
+            writer.write_table(table, max_chunksize=2)
+    content = (tmp_path / "whole").read_bytes()
+    for seed in range(150):
+        chance = random.Random(seed)
+        torn = bytearray(content)
+        for _ in range(chance.randint(1, 8)):
+            torn[chance.randrange(len(torn))] = chance.randrange(256)
+        path = tmp_path / f"{seed}{suffix}"
+        path.write_bytes(torn)
+        try:
+            images = build(path).open("train")
+        except DataError as error:
+            assert str(path) in str(error)
+            continue
+        for i in range(len(images)):
+            with contextlib.suppress(UnreadableImage):
+                images.read(i)
 
 
 def test_metadata_of_others_is_left_alone(tmp_path):
