@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +24,7 @@ from ssl_host.train.module import PretrainModule
 from ssl_host.train.probe import OnlineProbe
 from ssl_host.train.progress import ProgressBar
 from ssl_host.train.state import read_newest
+from ssl_host.train.surroundings import quiet_lightning, stop_requests
 
 MakeLoader = Callable[[EpochPlan], Any]
 """Makes the loader of a plan: iterates batches from its ``epoch`` and ``start``, and says by
@@ -153,7 +149,7 @@ def fit(
             probe.load_state_dict(resumed["probe"])
         return Training(module, probe, is_first)
     _prepare_network(module, config.trainer.accelerator, world_size)
-    with _signals() as requested, _quiet_lightning():
+    with stop_requests() as requested, quiet_lightning():
         keeper = Keeper(
             folder,
             config.checkpoint,
@@ -263,40 +259,3 @@ def _count_from(trainer: pl.Trainer, module: PretrainModule) -> None:
             setattr(counter, stage, module.epoch)
     steps = trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step
     steps.total.ready = steps.total.completed = module.step
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """Turn SIGTERM and SLURM's SIGUSR1 into a flag that is read between steps."""
-    requested = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield requested
-        return
-    before = {}
-    for name in ("SIGTERM", "SIGUSR1"):
-        number = getattr(signal, name, None)
-        if number is not None:
-            before[number] = signal.signal(number, lambda *_: requested.set())
-    try:
-        yield requested
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Lightning's banners and advice on what is meant as it is."""
-    names = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.distributed")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

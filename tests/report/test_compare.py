@@ -42,7 +42,7 @@ def page(folders):
     return compare_runs(folders, folders[0].parents[1] / "comparison.html", Catalog())
 
 
-def test_the_page_has_figures_curves_differences_and_neighbours(page, folders):
+def test_the_page_has_figures_curves_differences_and_neighbours(page):
     """Seen to fail with the settings that only one run has left out."""
     text = page.read_text("utf-8")
     assert "first &lt;b&gt;" in text
