@@ -1,14 +1,17 @@
-"""Image files with random damage: read, or left out with a reason; never fatal."""
+"""Files with random damage: images read, or left out with a reason; containers read, or told."""
 
+import contextlib
 import io
 import os
 import random
+import tarfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_host import FileImages, UnreadableImage
+import ssl_host
+from ssl_host import DataError, FileImages, UnreadableImage
 from ssl_host.data.store import pack
 
 COUNT = int(os.environ.get("SSL_HOST_FUZZ", "200"))
@@ -63,3 +66,39 @@ def test_a_damaged_file_is_read_or_left_out_with_a_reason(form, tmp_path):
     store = pack(images, 3, 16, tmp_path / "cache")
     assert len(store) + len(store.skipped) == len(images)
     assert all(reason for _, reason in store.skipped)
+
+
+def shard(path):
+    with tarfile.open(path, "w") as archive:
+        for i in range(4):
+            for name, content in ((f"{i}.png", encoded("PNG")), (f"{i}.json", b'{"label": 1}')):
+                about = tarfile.TarInfo(name)
+                about.size, about.mtime = len(content), 1.5  # with an extended header
+                archive.addfile(about, io.BytesIO(content))
+
+
+def table(path):
+    path.write_text("path,label,split\n" + "".join(f"{i}.png,{i % 2},train\n" for i in range(9)))
+
+
+@pytest.mark.parametrize(
+    ("source", "setting", "make"), [("webdataset", "root", shard), ("csv", "file", table)]
+)
+def test_a_damaged_container_is_read_or_told_by_name(source, setting, make, tmp_path):
+    """Seen to fail with bytes that are no UTF-8 let through."""
+    whole = tmp_path / "whole"
+    make(whole)
+    told = 0
+    for seed in range(COUNT):
+        path = tmp_path / str(seed)
+        path.write_bytes(damaged(whole.read_bytes(), random.Random(seed)))
+        try:
+            images = ssl_host.build("data", source, **{setting: path}).open("train")
+        except DataError as error:
+            assert str(path) in str(error)
+            told += 1
+            continue
+        for i in range(len(images)):
+            with contextlib.suppress(UnreadableImage):
+                images.read(i)
+    assert told > COUNT / 3

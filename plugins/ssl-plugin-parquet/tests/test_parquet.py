@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -318,7 +319,6 @@ def test_a_wrong_file_is_named(name, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
 def test_a_file_with_random_damage_is_read_or_told(suffix, tmp_path):
-    """Seen to fail with an Arrow file's places left unchecked: the process was ended."""
     table = rows(range(4)).set_column(1, "label", pa.array([label_of(i) for i in range(4)]))
     if suffix == ".parquet":
         write(tmp_path / "whole", table, row_group_size=2)
@@ -341,6 +341,29 @@ def test_a_file_with_random_damage_is_read_or_told(suffix, tmp_path):
         for i in range(len(images)):
             with contextlib.suppress(UnreadableImage):
                 images.read(i)
+
+
+def test_a_label_that_is_no_text(tmp_path):
+    """Seen to fail with the error of decoding it let through."""
+    label = pa.array([b"\xff\xfe"], pa.binary()).view(pa.string())
+    path = write(tmp_path / "x.parquet", pa.table({"image": [encoded(0)], "label": label}))
+    with pytest.raises(DataError, match=r"x\.parquet: is damaged.*can't decode byte 0xff"):
+        build(path).open("train")
+
+
+def test_an_image_that_lies_beyond_its_file(tmp_path):
+    """Seen to fail with places left unchecked: pyarrow ended the process."""
+    path = tmp_path / "x.arrow"
+    table = rows(range(2))
+    with pa.ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table)
+    first, second = len(encoded(0)), len(encoded(1))
+    whole = struct.pack("<3i", 0, first, first + second)
+    content = path.read_bytes()
+    assert content.count(whole) == 1
+    path.write_bytes(content.replace(whole, struct.pack("<3i", 0, first, 2**31 - 1)))
+    with pytest.raises(DataError, match=r"x\.arrow: is damaged"):
+        build(path).open("train")
 
 
 def test_metadata_of_others_is_left_alone(tmp_path):
