@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ def labels(folders: Sequence[Path]) -> list[str]:
 
 def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
     """Write the page: figures to sort, curves, what differs, the same queries' neighbours."""
+    shapes = len({run.results["method"] for run in runs}) > 1
     page = render(
         "compare.html",
         title=" · ".join(run.label for run in runs) if len(runs) < 4 else f"{len(runs)} runs",
@@ -61,7 +63,8 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
         figures=_union(run.rows for run in runs),
         others=_union(other_figures(run.results["metrics"]) for run in runs),
         baselines=list(_baselines(runs)),
-        charts=draw_charts({run.label: read_curves(run.folder) for run in runs}),
+        charts=draw_charts({run.label: _curves(run, shapes) for run in runs}),
+        shapes=shapes,
         differences=list(differences(runs)),
         queries=list(same_queries(runs)),
         other_figures=other_figures,
@@ -86,6 +89,15 @@ def same_queries(runs: Sequence[ComparedRun]) -> Iterator[tuple[dict[str, Any], 
         for row in read_json(run.folder / "report.json").get("neighbours", []):
             asked.setdefault(row["image"], (row, []))[1].append((run.label, row["neighbours"]))
     yield from (found for found in asked.values() if len(found[1]) > 1)
+
+
+def _curves(run: ComparedRun, shapes: bool) -> dict[str, list[tuple[float, float]]]:
+    curves = read_curves(run.folder)
+    if shapes and "loss" in curves:
+        losses = [y for _, y in curves["loss"] if math.isfinite(y)]
+        low, span = min(losses, default=0.0), max(losses, default=1.0) - min(losses, default=0.0)
+        curves["loss"] = [(x, (y - low) / (span or 1.0)) for x, y in curves["loss"]]
+    return curves
 
 
 def _union(mappings: Any) -> list[str]:

@@ -1,5 +1,6 @@
 """The page that compares runs: its figures, its differences, and a real browser."""
 
+import re
 import shutil
 
 import pytest
@@ -43,7 +44,7 @@ def page(folders):
 
 
 def test_the_page_has_figures_curves_differences_and_neighbours(page):
-    """Seen to fail with the settings that only one run has left out."""
+    """Seen to fail with settings that only one run has left out, and with losses as they are."""
     text = page.read_text("utf-8")
     assert "first &lt;b&gt;" in text
     assert "first <b>" not in text
@@ -53,6 +54,10 @@ def test_the_page_has_figures_curves_differences_and_neighbours(page):
         assert f"<h2>{title}" in text
     loss = text.split("<figcaption>Loss")[1].split("</figure>")[0]
     assert loss.count("<polyline") == 3
+    heights = re.findall(r'data-values="([^"]+)"', loss)
+    for values in heights:  # of two methods: shapes alone compare
+        numbers = [float(point.split(",")[1]) for point in values.split(";")]
+        assert (min(numbers), max(numbers)) == (0.0, 1.0)
     differing = text.split("What differs")[1].split("</table>")[0]
     assert "<code>lr</code></td><td><code>0.05</code></td><td><code>0.02</code>" in differing
     assert "<code>momentum</code>" not in differing.split("<code>optimizer</code>")[0]
