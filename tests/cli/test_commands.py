@@ -1,6 +1,8 @@
 """The real command in real processes."""
 
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -169,3 +171,24 @@ def test_plugin_list_is_quick(ssl_host):
     own = best(lambda: ssl_host("plugin", "list")) - bare
     # Twice the goal: other processes share the machine while the tests run.
     assert own < 0.6
+
+
+def test_a_check_loads_what_the_file_names_and_nothing_that_trains(tmp_path):
+    """Seen to fail with timm's LAMB beside SGD, and with Lightning in the linear evaluator."""
+    sections = tiny(**{"evaluator.linear": {"name": "linear"}})
+    (tmp_path / "c.ini").write_text(as_ini(sections), encoding="utf-8")
+    code = """
+import sys
+from ssl_host.cli.app import main
+try:
+    main(["config", "check", "c.ini"])
+except SystemExit as end:
+    assert end.code == 0
+assert "ssl_plugin_simclr.method" in sys.modules
+for name in ("timm", "pytorch_lightning", "torchvision", "ssl_plugin_byol.method", "h5py"):
+    assert name not in sys.modules, name
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import pytorch_lightning as pl
 import torch
 from pydantic import Field
-from timm.optim.lamb import Lamb
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, TensorDataset
-from torchmetrics.classification import MulticlassAccuracy
 
 from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
 from ssl_host.builtin.evaluators.saved import saved_classifier
@@ -48,23 +42,6 @@ class _Heads(nn.Module):
         # One product for all heads: they read the same features.
         logits = functional.linear(x, torch.cat(list(self.weights)), torch.cat(list(self.biases)))
         return logits.view(len(x), len(self.weights), -1).transpose(0, 1)
-
-
-class _Tester(pl.LightningModule):
-    """Reads the test split once, through ``Trainer.test``."""
-
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        super().__init__()
-        self.weight, self.bias = weight, bias
-        classes = len(bias)
-        self.top1 = MulticlassAccuracy(classes, average="micro")
-        self.top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
-
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        x, y = batch
-        logits = x @ self.weight.T + self.bias
-        self.top1.update(logits, y)
-        self.top5.update(logits, y)
 
 
 class LinearProbe(Evaluator):
@@ -111,12 +88,14 @@ class LinearProbe(Evaluator):
         self.has_baselines = self.config.weights is None
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
+        from ssl_host.builtin.evaluators.tested import tested  # noqa: PLC0415 - brings Lightning
+
         assert bank.train.y is not None
         if self.config.weights is not None:
             weight, bias = saved_classifier(
                 self.config.weights, bank.train.x.shape[1], bank.num_classes
             )
-            return Evaluation(_tested(weight, bias, bank), notes=(GIVEN,))
+            return Evaluation(tested(weight, bias, bank), notes=(GIVEN,))
         mean, std = bank.train.x.mean(dim=0), bank.train.x.std(dim=0).clamp(min=1e-6)
         features = self._features(bank, mean, std)
         rates = self.config.learning_rates
@@ -128,7 +107,7 @@ class LinearProbe(Evaluator):
         weight, bias = heads.weights[0].detach(), heads.biases[0].detach()
         weight = weight / std
         bias = bias - weight @ mean
-        metrics = {**_tested(weight, bias, bank), "learning_rate": rate}
+        metrics = {**tested(weight, bias, bank), "learning_rate": rate}
         return Evaluation(metrics, {"linear": {"weight": weight, "bias": bias}})
 
     def _features(self, bank: FeatureBank, mean: Tensor, std: Tensor) -> TakeFeatures:
@@ -208,36 +187,6 @@ class LinearProbe(Evaluator):
             return torch.optim.SGD(groups, lr=1.0, momentum=0.9)
         # timm leaves the trust ratio, which LAMB is named for, off where nothing decays; and
         # max_grad_norm would clip all heads by their common norm.
+        from timm.optim.lamb import Lamb  # noqa: PLC0415 - a check of settings does not wait
+
         return Lamb(groups, max_grad_norm=None)
-
-
-def _tested(weight: Tensor, bias: Tensor, bank: FeatureBank) -> dict[str, float]:
-    """Top-1 and, of more than five classes, top-5 on the held-out images."""
-    assert bank.test is not None
-    assert bank.test.y is not None
-    tester = _Tester(weight, bias)
-    _run_test(tester, DataLoader(TensorDataset(bank.test.x, bank.test.y), 4096))
-    metrics = {"top1": float(tester.top1.compute())}
-    if bank.num_classes > 5:
-        metrics["top5"] = float(tester.top5.compute())
-    return metrics
-
-
-def _run_test(tester: _Tester, loader: DataLoader[Any]) -> None:
-    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            trainer = pl.Trainer(
-                accelerator="cpu",
-                devices=1,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-            )
-            trainer.test(tester, loader, verbose=False)
-    finally:
-        logger.setLevel(level)
