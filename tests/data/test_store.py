@@ -10,7 +10,7 @@ from ssl_host.config.host import LoaderSettings
 from ssl_host.data.batches import EpochPlan
 from ssl_host.data.files import DecodedImages, FilesLoader
 from ssl_host.data.opening import open_images
-from ssl_host.data.splits import open_splits
+from ssl_host.data.splits import Subset, open_splits
 from ssl_host.data.store import pack
 from ssl_host.errors import DataError
 from ssl_host.toolkit.image_files import fit_image
@@ -183,6 +183,13 @@ class Cut(DataSource):
             return None
         images = torch.arange(60, dtype=torch.uint8).view(60, 1, 1, 1).expand(60, 3, 4, 4)
         return ArrayImages(images.contiguous(), torch.arange(60) % 3, ("a", "b", "c"))
+
+
+def test_a_part_of_a_set_knows_its_files(tmp_path):
+    """Seen to fail with a part that lies in no file: its store outlived a change of the file."""
+    files = folder(tmp_path / "x", 3)
+    part = Subset(FileImages(files), torch.tensor([2, 0]))
+    assert [part.location(i) for i in range(2)] == [files[2], files[0]]
 
 
 def test_a_held_out_part_is_cut_by_class_and_the_same_in_every_run():

@@ -155,7 +155,7 @@ def test_bytes_of_one_length(tmp_path):
 
 
 def test_threads_forks_and_copies_read_the_same(tmp_path):
-    """Handles are a process's own. Seen to fail with one handle kept over the fork."""
+    """Handles are a process's own, and are not copied."""
     contents = [encoded(i) for i in range(10)]
     found = build(write_encoded(tmp_path / "x.h5", contents)).open("train")
     numbers = list(range(10)) * 10
