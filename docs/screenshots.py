@@ -14,6 +14,15 @@ import tempfile
 from pathlib import Path
 
 IMAGES = Path(__file__).parent / "images"
+INI = """
+[run]
+extends = {method}/mnist5k
+epochs = 6
+seed = 0
+[evaluator.knn]
+[evaluator.linear]
+[evaluator.rankme]
+"""
 METHODS = ("simclr", "barlowtwins", "byol")
 DARK = "--blink-settings=preferredColorScheme=0"
 SHOTS = {
@@ -54,10 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for method in METHODS:
-            (folder / f"{method}.ini").write_text(
-                f"[run]\nextends = {method}/mnist5k\nepochs = 6\nseed = 0\n[evaluator.linear]\n",
-                encoding="utf-8",
-            )
+            (folder / f"{method}.ini").write_text(INI.format(method=method), encoding="utf-8")
             command("run", f"{method}.ini", cwd=folder)
         command("report", *(f"runs/{method}" for method in METHODS), cwd=folder)
         for name, (page, window, options) in SHOTS.items():
