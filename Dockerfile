@@ -2,7 +2,7 @@
 #
 #   docker build -t ssl-host .                                            GPU and CPU: torch's default wheels
 #   docker build -t ssl-host --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu .    CPU alone, smaller
-#   docker run --gpus all -v "$PWD:/data" ssl-host run config.ini
+#   docker run --gpus all --ipc=host --user "$(id -u)" -v "$PWD:/data" ssl-host run config.ini
 FROM python:3.12-slim
 
 ARG TORCH_INDEX=""

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from ssl_host import Logger, Run, Settings, UserError
 
-IN_FOLDER = r"^[^./\\][^/\\]*$"
-"""A name that stays in the folder it is put into."""
+IN_FOLDER = r"^[^./\\][^/\\]*"
+"""How a name begins that stays in the folder it is put into."""
 
 
 class CSV(Logger):
@@ -20,7 +20,9 @@ class CSV(Logger):
 
     class Config(Settings):
         file: str = Field(
-            "metrics.csv", pattern=IN_FOLDER, description="name in the run's folder, no path"
+            "metrics.csv",
+            pattern=IN_FOLDER + r"\.csv$",
+            description="name in the run's folder: no path, and ends with .csv",
         )
 
     def start(self, run: Run) -> None:
@@ -72,7 +74,7 @@ class TensorBoard(Logger):
 
     class Config(Settings):
         folder: str = Field(
-            "tensorboard", pattern=IN_FOLDER, description="name in the run's folder, no path"
+            "tensorboard", pattern=IN_FOLDER + "$", description="name in the run's folder, no path"
         )
 
     def start(self, run: Run) -> None:

@@ -14,13 +14,11 @@ from ssl_host.cli.options import Session, pass_session, session_options
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("comparison.html"),
-    show_default=True,
-    help="the page that compares several runs",
+    help="the page that compares several runs; default: comparison.html",
 )
 @session_options
 @pass_session
-def report(session: Session, runs: tuple[Path, ...], output: Path) -> None:
+def report(session: Session, runs: tuple[Path, ...], output: Path | None) -> None:
     """Write report.html of a run folder RUN again, or one page that compares several RUNs.
 
     The page stands alone: figures to sort, curves over each other, what differs between the
@@ -28,7 +26,9 @@ def report(session: Session, runs: tuple[Path, ...], output: Path) -> None:
     """
     from ssl_host.pipeline.again import compare_runs, report_again  # noqa: PLC0415 - brings torch
 
+    if len(runs) == 1 and output is not None:
+        raise click.UsageError("--output is of a page that compares several runs; give two or more")
     if len(runs) == 1:
         click.echo(report_again(runs[0], session.catalog()))
     else:
-        click.echo(compare_runs(runs, output, session.catalog()))
+        click.echo(compare_runs(runs, output or Path("comparison.html"), session.catalog()))

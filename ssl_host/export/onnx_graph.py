@@ -73,6 +73,8 @@ def _trace(backbone: Backbone, images: Tensor, file: Path) -> None:
                 opset_version=OPSET,
                 external_data=False,  # one file
             )
+    except OSError:
+        raise  # whoever called knows the folder
     except Exception as error:  # the exporter raises its own and every operator's errors
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise RunError(

@@ -20,6 +20,7 @@ from ssl_host.pipeline.run import Outcome, evaluate_network
 from ssl_host.report.compare import ComparedRun, labels, write_comparison
 from ssl_host.report.page import write_page
 from ssl_host.report.pictures import draw_pictures
+from ssl_host.toolkit.storage import storage_faults_told
 from ssl_host.toolkit.tensor_files import read_tensors, write_tensors
 from ssl_host.train.failure import FailedStep, read_failed_step
 from ssl_host.train.folder import RunFolder
@@ -36,7 +37,7 @@ def evaluate_again(
         RunFolderError: when the folder holds no trained backbone.
     """
     config = settle(_config(path, options, catalog))
-    with RunFolder(path) as folder:
+    with RunFolder(path) as folder, storage_faults_told(path):
         results = folder.results()
         weights = path / "backbone.safetensors"
         if results is None or not weights.exists():
@@ -76,7 +77,8 @@ def report_again(path: Path, catalog: Catalog) -> Path:
         RunFolderError: when the folder holds no finished run.
     """
     config, results = _finished(path, catalog)
-    return _page(path, results, config, catalog)
+    with storage_faults_told(path):
+        return _page(path, results, config, catalog)
 
 
 def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> Path:
@@ -107,7 +109,9 @@ def load_failed_step(path: str | Path) -> FailedStep:
         CheckpointError: when the file is damaged.
     """
     file = Path(path)
-    config = settle(_config(file.parent, (), Catalog()))
+    # Wherever it ran: the step is computed here, on a CPU.
+    options = ("trainer.accelerator=cpu", "trainer.devices=1", "trainer.num_nodes=1")
+    config = settle(_config(file.parent, options, Catalog()))
     return read_failed_step(file, lambda channels, size: compose_method(config, channels, size))
 
 

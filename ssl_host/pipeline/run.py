@@ -31,6 +31,7 @@ from ssl_host.toolkit.tensor_files import write_tensors
 from ssl_host.train.fit import Training, fit, is_first_process, num_processes
 from ssl_host.train.folder import RunFolder, move_aside
 from ssl_host.train.settle import settle
+from ssl_host.train.surroundings import preemptible
 from ssl_host.weights import initialise, save_backbone
 
 
@@ -73,7 +74,7 @@ def run_config(
         aside = move_aside(path)
         if aside is not None:
             console.print(f"the earlier run was moved to {aside}", highlight=False)
-    with RunFolder(path) as folder, storage_faults_told(path):
+    with preemptible(), RunFolder(path) as folder, storage_faults_told(path):
         config = folder.adopt(config)
         results = folder.results()
         if results is not None:

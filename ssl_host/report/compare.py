@@ -105,14 +105,23 @@ def _union(mappings: Any) -> list[str]:
 
 
 def _baselines(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """What needs no training, for each data set: means over the runs, for each figure."""
-    for data in dict.fromkeys(str(run.results["data"]) for run in runs):
-        those = [run.rows for run in runs if run.results["data"] == data]
+    """What needs no training: means over the runs on the same images with the same backbone."""
+    groups: dict[tuple[str, ...], list[ComparedRun]] = {}
+    for run in runs:
+        same = [
+            f"{section}.{key}={value.text}"
+            for (section, key), value in run.config.shown.items()
+            if section in ("data", "backbone", "loader")
+        ]
+        groups.setdefault(tuple(same), []).append(run)
+    for those in groups.values():
+        of = "" if len(groups) == 1 else f", of {', '.join(run.label for run in those)}"
         for key, called in BASELINES.items():
             found: dict[str, list[float]] = {}
-            for rows in those:
-                for name, row in rows.items():
+            for run in those:
+                for name, row in run.rows.items():
                     if key in row.baselines:
                         found.setdefault(name, []).append(row.baselines[key])
             if found:
-                yield called, data, {name: per_cent(fmean(v)) for name, v in found.items()}
+                values = {name: per_cent(fmean(v)) for name, v in found.items()}
+                yield f"{called}{of}", str(those[0].results["data"]), values

@@ -102,7 +102,7 @@ def read_curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             for name, text in row.items():
-                if name != "step" and text:
+                if name not in ("step", None) and isinstance(text, str) and text:
                     curves.setdefault(name, []).append((float(row["step"]), float(text)))
     return curves
 

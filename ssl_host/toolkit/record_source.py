@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -63,6 +63,7 @@ class RecordSource(DataSource):
         )
 
     _classes: tuple[str, ...] | None = None
+    _trained: Records | None = None
 
     def setup(self) -> None:
         self.channels = self.config.num_channels
@@ -84,17 +85,30 @@ class RecordSource(DataSource):
         if split == "probe" and self._classes == ():
             return None  # the training images are known to have no labels: not looked for again
         if split != "test":
-            images = self._numbered(self.records(held_out=False), None)
+            self._trained = self.records(held_out=False)
+            images = self._numbered(self._trained, None)
             self._classes = () if images is None else images.classes
             return images
         found = self.records(held_out=True)
         if found is None:
             return None
-        if self._classes is None:
+        if self._trained is None:
             self.open("train")
+        self._refuse_common(found)
         images = self._numbered(found, self._classes)
         # Images without labels measure nothing: where there are others, the host cuts a part.
         return None if images is None or (self._classes and images.labels is None) else images
+
+    def _refuse_common(self, held_out: Records) -> None:
+        # Images that are trained on and held out would make every figure too high.
+        assert self._trained is not None
+        known = set(_places(self._trained.images))
+        for place in _places(held_out.images):
+            if place[0] is not None and place in known:
+                raise DataError(
+                    f"[data] {held_out.place}: {place[1]} is held out, and is among the training "
+                    f"images in {self._trained.place} too; leave it to one of the two"
+                )
 
     def _numbered(self, found: Records | None, classes: tuple[str, ...] | None) -> ImageSet | None:
         if found is None:
@@ -133,6 +147,11 @@ class RecordSource(DataSource):
             words = [re.split(r"[-_.]", within.name)[0], *reversed(within.parts[:-1])]
             found[next(filter(None, map(cls.split_word, words)), None)].append(path)
         return found["train"] or found[None], found["val"] or found["test"]
+
+
+def _places(images: ImageSet) -> Iterator[tuple[Path | None, str]]:
+    """Of each image the file it lies in, and its name."""
+    return ((images.location(i), images.name(i)) for i in range(len(images)))
 
 
 def _numbers(found: Records, values: Sequence[str | int | None], names: tuple[str, ...]) -> Tensor:

@@ -10,11 +10,7 @@ from pathlib import Path
 
 from ssl_host.errors import RunError
 
-_FULL = {
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "ESTALE")
-    if hasattr(errno, name)
-}
+_FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
 
 
 def is_storage_fault(error: BaseException) -> bool:

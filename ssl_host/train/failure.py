@@ -14,9 +14,14 @@ import torch
 from ssl_host.contracts.batch import Batch, Progress, StepOutput
 from ssl_host.contracts.method import Method
 from ssl_host.errors import CheckpointError
+from ssl_host.toolkit.dead_taps import guard_convolutions
 from ssl_host.train.state import write_beside
 
 FILE = "non_finite.ckpt"
+_UNREADABLE = (
+    *(OSError, EOFError, UnpicklingError, RuntimeError),
+    *(KeyError, TypeError, ValueError),
+)
 
 
 @dataclass
@@ -39,7 +44,10 @@ class FailedStep:
     seed: int
 
     def again(self) -> StepOutput:
-        """Compute the step once more, on the CPU: in the run's numbers and random numbers."""
+        """Compute the step once more, on the CPU.
+
+        In the run's precision, and in its random numbers where that was a CPU's too.
+        """
         torch.default_generator.manual_seed(self.seed)
         self.method.progress = self.progress
         with mixed("cpu", self.precision):
@@ -50,6 +58,12 @@ def mixed(device: str, precision: str) -> torch.autocast:
     """The context in which a step of ``[trainer] precision`` is computed."""
     number = torch.float16 if precision == "16-mixed" else torch.bfloat16
     return torch.autocast(device, number, enabled=precision.endswith("mixed"))
+
+
+def forget_failed_steps(folder: Path) -> None:
+    """Remove what an earlier process wrote: the run goes on, and meets the step again or not."""
+    for file in folder.glob(f"*{FILE}"):
+        file.unlink(missing_ok=True)
 
 
 def gradient_norm(optimizer: torch.optim.Optimizer) -> float:
@@ -121,13 +135,15 @@ def read_failed_step(path: Path, make_method: Callable[[int, int], Method]) -> F
         if state["precision"] == "64-true":
             method.double()
         method.load_state_dict(state["method"])
+        if state["precision"] == "bf16-mixed":
+            guard_convolutions(method)
         step, total_steps, epoch = state["progress"]
         batch = Batch(state["views"], state["index"], state["labels"], state["num_global"])
         progress = Progress(step, total_steps, epoch)
         found = FailedStep(
             method, batch, state["names"], progress, state["precision"], state["seed"]
         )
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, UnpicklingError) as error:
+    except _UNREADABLE as error:
         raise CheckpointError(f"{path} holds no failed step: {error}") from None
     method.train()
     return found

@@ -16,14 +16,16 @@ from rich.console import Console
 from ssl_host.compose import Experiment
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.data.prefetch import ahead
-from ssl_host.errors import RunError
+from ssl_host.errors import CheckpointError, RunError
 from ssl_host.toolkit.batchnorm import synchronise_batchnorm
+from ssl_host.toolkit.dead_taps import guard_convolutions
 from ssl_host.toolkit.distributed import is_lost_process
+from ssl_host.train.failure import forget_failed_steps
 from ssl_host.train.keeper import Keeper
 from ssl_host.train.module import PretrainModule
 from ssl_host.train.probe import OnlineProbe
 from ssl_host.train.progress import ProgressBar
-from ssl_host.train.state import read_newest
+from ssl_host.train.state import last_written, read_newest
 from ssl_host.train.surroundings import quiet_lightning, stop_requests
 
 MakeLoader = Callable[[EpochPlan], Any]
@@ -131,11 +133,13 @@ def fit(
     module = _Module(experiment, plan, probe)
     module.make_loader, module.name_of = make_loader, name_of
     module.folder = folder.parent
+    module.last_written = lambda: last_written(folder)
+    forget_failed_steps(folder.parent)
     resumed, complaints = read_newest(folder)
     for complaint in complaints:
         console.print(f"warning: {complaint}", style="yellow", highlight=False)
     if resumed is not None:
-        module.method.load_state_dict(resumed["method"])
+        _load(module.method, resumed["method"])
         module.step = int(resumed["step"])
         module.epoch = int(resumed["epoch"])
         module.step_in_epoch = int(resumed["step_in_epoch"])
@@ -167,7 +171,7 @@ def fit(
             trainer.fit(module)
         except Exception as error:
             if world_size > 1 and is_lost_process(error):
-                raise _lost(module, keeper, plan.world_size) from error
+                raise _lost(module, plan.world_size) from error
             raise
         spent = time.perf_counter() - begun
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -179,11 +183,22 @@ def fit(
     )
 
 
-def _lost(module: PretrainModule, keeper: Keeper, world_size: int) -> RunError:
+def _load(method: torch.nn.Module, state: dict[str, Any]) -> None:
+    try:
+        method.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the checkpoint is of another network: {str(error).strip().splitlines()[-1].strip()}. "
+            "A plugin or library may have changed since it was written: install the versions that "
+            "environment.json names, or use --fresh to begin anew"
+        ) from None
+
+
+def _lost(module: PretrainModule, world_size: int) -> RunError:
     return RunError(
         f"process {module.plan.rank} of {world_size} lost contact with another one in step "
         f"{module.step}: that one ended, and its own message says why (killed, out of memory, an "
-        f"error). {keeper.last_written()}; give the same command again"
+        f"error). {module.last_written()}; give the same command again"
     )
 
 
@@ -205,6 +220,8 @@ def _prepare_network(module: PretrainModule, accelerator: str, world_size: int) 
         module.method = _synchronised(module.method, accelerator)
     if world_size > 1 and module.probe is not None:
         module.probe.network = _synchronised(module.probe.network, accelerator)
+    if accelerator == "cpu" and module.experiment.config.trainer.precision == "bf16-mixed":
+        guard_convolutions(module.method)
     if module.channels_last:
         module.method.to(memory_format=torch.channels_last)
     if module.experiment.config.trainer.compile == "on":

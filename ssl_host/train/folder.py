@@ -30,6 +30,9 @@ FILES = {
 }
 """What a finished run leaves."""
 
+_RESULTS = {"name", "method", "backbone", "data", "seed", "epochs", "metrics"}
+"""Without these ``results.json`` is no run's."""
+
 PLACE_ONLY = {("run", "dir"), ("run", "name"), ("loader", "num_workers"), ("loader", "cache_dir")}
 """Settings that say where and by how many, and change nothing about the outcome."""
 
@@ -79,7 +82,7 @@ class RunFolder:
             found: dict[str, Any] = json.loads(self.results_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return found
+        return found if isinstance(found, dict) and found.keys() >= _RESULTS else None
 
     def adopt(self, config: Resolved) -> Resolved:
         """Make the folder this configuration's, or check that it is.

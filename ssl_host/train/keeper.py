@@ -19,7 +19,7 @@ from ssl_host.errors import SslHostError
 from ssl_host.toolkit.distributed import world_size
 from ssl_host.train.module import PretrainModule
 from ssl_host.train.progress import ProgressBar
-from ssl_host.train.state import checkpoints, write_checkpoint
+from ssl_host.train.state import write_checkpoint
 
 COLLAPSED = 0.05
 """Standard deviation, relative to that of a uniform sphere, under which features have collapsed."""
@@ -101,8 +101,8 @@ class Keeper(pl.Callback):
         if last_of_epoch:
             return  # on_train_epoch_end writes that one
         due = time.monotonic() - self.last_write > self.settings.every_minutes * 60
-        stop = self._anyone(self.stop_requested())
-        if stop or (world_size() == 1 and due):
+        stop, due = self._anyone(self.stop_requested(), due)
+        if stop or due:
             self._write(trainer, module)
         if stop:
             self._preempt(module)
@@ -116,7 +116,7 @@ class Keeper(pl.Callback):
         if self.bar is not None:
             self.bar.epoch(module, self.row)
         epochs = module.experiment.config.run.epochs
-        stop = self._anyone(self.stop_requested())
+        (stop,) = self._anyone(self.stop_requested())
         if stop or module.epoch % self.settings.every_epochs == 0 or module.epoch == epochs:
             self._write(trainer, module)
         if stop:
@@ -134,20 +134,15 @@ class Keeper(pl.Callback):
         if self.bar is not None:
             self.bar.stop()
 
-    def last_written(self) -> str:
-        """Where a run would go on, for a message."""
-        kept = checkpoints(self.folder)
-        return f"{kept[-1].name} is the last checkpoint" if kept else "No checkpoint was written"
-
-    def _anyone(self, flag: bool) -> bool:
-        """Whether any process has been asked to stop: all must write and end at the same step."""
+    def _anyone(self, *flags: bool) -> tuple[bool, ...]:
+        """Each flag, if any process has it: all must write and end at the same step."""
         if world_size() == 1:
-            return flag
-        shared = torch.tensor(float(flag))
+            return flags
+        shared = torch.tensor(flags, dtype=torch.float32)
         if torch.distributed.get_backend() == "nccl":
             shared = shared.cuda()
         torch.distributed.all_reduce(shared)
-        return bool(shared > 0)
+        return tuple((shared > 0).tolist())
 
     def _preempt(self, module: PretrainModule) -> None:
         raise Preempted(
@@ -192,6 +187,7 @@ class Keeper(pl.Callback):
             )
 
     def _write(self, trainer: pl.Trainer, module: PretrainModule) -> None:
+        module.check_weights()
         if trainer.is_global_zero:
             for logger in self.loggers.values():
                 with blamed(logger, "while bringing its record to the disk"):

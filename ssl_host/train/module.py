@@ -31,10 +31,12 @@ class PretrainModule(pl.LightningModule):
         epoch: the running epoch, from 0.
         step_in_epoch: optimizer steps of it that are done.
         name_of: what messages call a training image.
+        last_written: says which checkpoint is the last.
         folder: of the run; a step that fails by its numbers is written there.
     """
 
     folder: Path | None = None
+    last_written: Callable[[], str] = staticmethod(lambda: "No checkpoint was written")
 
     name_of: Callable[[int], str] = staticmethod("image {}".format)
 
@@ -156,6 +158,17 @@ class PretrainModule(pl.LightningModule):
                 self.stop_non_finite("gradient", norm)
             self.stop_non_finite("loss", loss)
 
+    def check_weights(self) -> None:
+        """Before they are written: a checkpoint of no numbers would be gone on from for ever.
+
+        Raises:
+            NonFiniteError: when a weight is not a number.
+        """
+        weights = [p.detach() for p in self.method.parameters()]
+        norm = torch.stack(torch._foreach_norm(weights)).norm().item() if weights else 0.0
+        if not math.isfinite(norm):
+            self.stop_non_finite("norm of the weights", norm)
+
     def stop_non_finite(self, what: str, value: float) -> None:
         """Write the step down and stop with a diagnosis.
 
@@ -170,7 +183,7 @@ class PretrainModule(pl.LightningModule):
             f"learning rate of {self.rate:.3g}{cause(self.method, batch)}; the batch began with "
             f"{', '.join(names[:4])}. {self._keep_step(batch, names)}. A smaller [optimizer] lr or "
             "base_lr, a longer [scheduler] warmup_epochs, [trainer] gradient_clip = 1.0 or "
-            "precision = 32-true usually helps; the last checkpoint is kept"
+            f"precision = 32-true usually helps. {self.last_written()}"
         )
 
     def _keep_step(self, batch: Batch, names: list[str]) -> str:

@@ -48,7 +48,10 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
         ) from None
     for left in folder.glob("*.partial"):
         left.unlink(missing_ok=True)  # of a process that was killed while it wrote
-    for old in checkpoints(folder)[:-keep]:
+    # What is newer than the step a run stands at was damaged, or it would have gone on from there.
+    there = checkpoints(folder)
+    newer = [old for old in there if old.name > path.name]
+    for old in [*newer, *there[: len(there) - len(newer)][:-keep]]:
         old.unlink(missing_ok=True)
         old.with_suffix(".sha256").unlink(missing_ok=True)
     return path
@@ -69,7 +72,15 @@ def read_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
             return read_checkpoint(path), warnings
         except CheckpointError as error:
             warnings.append(f"{error}; the one before it is taken")
+    if warnings:
+        warnings[-1] = warnings[-1].replace("the one before it is taken", "the run begins anew")
     return None, warnings
+
+
+def last_written(folder: Path) -> str:
+    """Where a run would go on, for a message."""
+    kept = checkpoints(folder)
+    return f"{kept[-1].name} is the last checkpoint" if kept else "No checkpoint was written"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -6,27 +6,56 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from ssl_host.train.keeper import Preempted
+
+
+@contextmanager
+def _handled(handler: Callable[..., object]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {}
+    for name in ("SIGTERM", "SIGUSR1"):
+        number = getattr(signal, name, None)
+        if number is not None:
+            before[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 @contextmanager
 def stop_requests() -> Iterator[threading.Event]:
     """Turn SIGTERM and SLURM's SIGUSR1 into a flag that is read between steps."""
     requested = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    with _handled(lambda *_: requested.set()):
         yield requested
-        return
-    before = {}
-    for name in ("SIGTERM", "SIGUSR1"):
-        number = getattr(signal, name, None)
-        if number is not None:
-            before[number] = signal.signal(number, lambda *_: requested.set())
-    try:
-        yield requested
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+
+@contextmanager
+def preemptible() -> Iterator[None]:
+    """Before and after training, the same signals end the run where it stands.
+
+    Nothing is lost by it: what was trained is in the last checkpoint, and whatever else is being
+    written is written beside and renamed.
+
+    Raises:
+        Preempted: at a signal.
+    """
+
+    def stop(*_: object) -> None:
+        raise Preempted(
+            "asked to stop outside training: what was trained is written; give the same command "
+            "again to go on"
+        )
+
+    with _handled(stop):
+        yield
 
 
 @contextmanager

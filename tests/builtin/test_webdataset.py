@@ -292,3 +292,11 @@ def test_json_of_many_kinds(tmp_path):
     for content in ({"text": "x"}, [1, 2], "label", None):
         members = [("a.png", encoded(0)), ("a.json", json.dumps(content).encode())]
         assert build(write(tmp_path / "x.tar", members)).open("train").labels is None
+
+
+def test_what_is_trained_on_is_not_held_out_too(tmp_path):
+    """Seen to fail with the two never compared."""
+    root = shards(tmp_path / "both")
+    data = build(root, test=root / "train-002.tar")
+    with pytest.raises(DataError, match=r"is held out, and is among the training images in .*both"):
+        data.open("test")

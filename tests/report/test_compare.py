@@ -69,6 +69,16 @@ def test_the_page_has_figures_curves_differences_and_neighbours(page):
     assert 'href="a/first%20%3Cb%3E/report.html"' in text
 
 
+def test_baselines_of_different_images_stand_apart(folders, tmp_path):
+    """Seen to fail with those of one kind of data averaged."""
+    sections = tiny(run={"dir": tmp_path, "name": "other"}, data={"image_size": 24})
+    sections["evaluator.knn"] = {"name": "knn"}
+    other = run_config(resolve_values(sections, Catalog()), Catalog()).folder
+    text = compare_runs([folders[0], other], tmp_path / "two.html", Catalog()).read_text("utf-8")
+    for label in ("first &lt;b&gt;", "other"):
+        assert f">raw pixels, of {label}<" in text
+
+
 def test_a_folder_without_results_is_told(ssl_host):
     done = ssl_host("report", "here", "there")
     assert done.returncode == 2

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ssl_host.errors import CheckpointError
-from ssl_host.train.state import read_checkpoint, read_newest, write_checkpoint
+from ssl_host.train.state import checkpoints, read_checkpoint, read_newest, write_checkpoint
 
 STATE = {"step": 3, "method": {"weight": torch.arange(3000.0), "bias": torch.zeros(7)}}
 
@@ -55,3 +55,26 @@ def test_what_a_killed_process_left_half_written_goes_with_the_next(tmp_path):
         "step-000000003.ckpt",
         "step-000000003.sha256",
     ]
+
+
+def test_what_was_just_written_stays_whatever_newer_ones_are_damaged(tmp_path):
+    """Seen to fail with the newest names kept: a damaged file displaced the sound one."""
+    for step in (1, 10, 20):
+        write_checkpoint(tmp_path, step, {"step": step}, keep=3)
+    for step in (10, 20):
+        (tmp_path / f"step-{step:09d}.ckpt").write_bytes(b"damaged")
+    write_checkpoint(tmp_path, 3, {"step": 3}, keep=2)
+    assert [path.name for path in checkpoints(tmp_path)] == [
+        "step-000000001.ckpt",
+        "step-000000003.ckpt",
+    ]
+    assert read_newest(tmp_path)[0]["step"] == 3
+
+
+def test_it_is_said_when_no_sound_one_is_left(tmp_path):
+    """Seen to fail with the one before announced, which there was not."""
+    write_checkpoint(tmp_path, 1, {"step": 1}, keep=1)
+    (tmp_path / "step-000000001.ckpt").write_bytes(b"damaged")
+    found, told = read_newest(tmp_path)
+    assert found is None
+    assert told[-1].endswith("its checksum does not agree; the run begins anew")

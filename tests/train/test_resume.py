@@ -152,6 +152,30 @@ def test_sigterm_finishes_the_step_writes_and_asks_to_be_started_again(tmp_path)
     assert len(checkpoints(tmp_path / "runs" / "long" / "checkpoints")) == 1
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_signal_outside_training_asks_to_be_started_again_too(name, tmp_path):
+    """Seen to fail with the signals left to Python: the process was killed, and not requeued."""
+    config = tiny(run={"epochs": 1, "name": "long"})
+    config["evaluator.linear"] = {"name": "linear", "epochs": 5000}
+    (tmp_path / "long.ini").write_text(as_ini(config), encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ssl_host", "run", "long.ini"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 90
+    while not (tmp_path / "runs" / "long" / "backbone.safetensors").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(getattr(signal, name))
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == Preempted.exit_status, told
+    assert "asked to stop outside training" in told
+
+
 def test_two_processes_cannot_use_one_folder(tmp_path):
     from ssl_host.errors import RunFolderError
     from ssl_host.train.folder import RunFolder

@@ -15,11 +15,11 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
 from ssl_host.config.resolve import resolve_values
 from ssl_host.data.batches import EpochPlan
-from ssl_host.errors import NonFiniteError, PluginError, UserError
+from ssl_host.errors import CheckpointError, NonFiniteError, PluginError, UserError
 from ssl_host.pipeline.dry_run import dry_run
 from ssl_host.pipeline.run import run_config
 from ssl_host.train.settle import settle
-from tests.conftest import tiny
+from tests.conftest import as_ini, tiny
 
 
 def run(tmp_path, console=None, **sections):
@@ -110,6 +110,29 @@ return StepOutput(zero.sqrt() + z.mean())"""
     assert torch.isfinite(out.loss)
     out.loss.backward()
     assert not all(torch.isfinite(p.grad).all() for p in failed.method.projector.parameters())
+
+
+def test_weights_that_are_no_numbers_are_never_written(install, tmp_path):
+    """As where the loss is not read in each step, on a GPU. Seen to fail with no look at them."""
+    body = """if self.progress.step == 5:
+    with torch.no_grad():
+        self.projector.layers[-1].bias.fill_(float("nan"))
+    return StepOutput(sum(p.sum() for p in self.backbone.parameters()) * 1e-9)
+return StepOutput(z.square().mean())"""
+    with pytest.raises(
+        NonFiniteError, match="the norm of the weights became nan at step 6"
+    ) as told:
+        odd(body, install, tmp_path, trainer={"log_every": 100})
+    assert "step-000000003.ckpt is the last checkpoint" in str(told.value)
+    assert [path.name for path in tmp_path.rglob("*.ckpt")].count("step-000000006.ckpt") == 0
+
+
+def test_a_failed_step_that_is_torn_is_told(tmp_path):
+    """Seen to fail with an EOFError."""
+    (tmp_path / "config.ini").write_text(as_ini(tiny()), encoding="utf-8")
+    (tmp_path / "non_finite.ckpt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="holds no failed step"):
+        ssl_host.load_failed_step(tmp_path / "non_finite.ckpt")
 
 
 def test_a_rate_that_explodes_is_named(install, tmp_path):

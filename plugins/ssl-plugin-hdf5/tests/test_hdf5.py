@@ -327,3 +327,12 @@ def test_without_h5py_one_line_says_what_is_missing(tmp_path):
 def test_registering_imports_neither_torch_nor_h5py():
     code = "import sys, ssl_plugin_hdf5; sys.exit(bool({'torch', 'h5py'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("given", [{"test_images": "images"}, {"test_file": "a.h5"}])
+def test_what_is_trained_on_is_not_held_out_too(given, tmp_path, monkeypatch):
+    """Seen to fail with the two never compared."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.h5", images=PIXELS, labels=NUMBERS)
+    with pytest.raises(DataError, match="is held out, and is among the training images"):
+        build("a.h5", **given).open("test")

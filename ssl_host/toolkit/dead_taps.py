@@ -1,0 +1,58 @@
+"""Convolutions whose kernel is larger than their image, kept out of bfloat16 on a CPU.
+
+torch (seen with 2.14) leaves the weight gradient of a tap that only ever meets padding
+uninitialised in bfloat16 on CPUs: whatever the memory held, sometimes infinite, another number in
+each process. In float32 it is the zero that it should be.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def has_dead_taps(size: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
+    """Whether some tap of a kernel meets nothing but padding, along one side of an image."""
+    places = range((size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
+    return any(
+        all(not 0 <= place * stride - padding + tap * dilation < size for place in places)
+        for tap in range(kernel)
+    )
+
+
+def guard_convolutions(network: nn.Module) -> None:
+    """Let each convolution leave autocast where its image is too small for its kernel."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_pre_hook(_leave)
+            module.register_forward_hook(_return, always_call=True)
+
+
+def _leave(conv: nn.Module, arguments: Any) -> Any:
+    assert isinstance(conv, nn.Conv2d)
+    images = arguments[0]
+    if not torch.is_autocast_enabled("cpu") or not _is_small(conv, images):
+        return None
+    torch.set_autocast_enabled("cpu", False)
+    conv.left_autocast = True  # type: ignore[assignment]
+    return (images.float(), *arguments[1:])
+
+
+def _return(conv: nn.Module, *_: Any) -> None:
+    if conv.__dict__.pop("left_autocast", False):
+        torch.set_autocast_enabled("cpu", True)
+
+
+def _is_small(conv: nn.Conv2d, images: Tensor) -> bool:
+    # "same" and timm's own padding give no numbers: half a kernel is what they mean.
+    halves = [(k - 1) * d // 2 for k, d in zip(conv.kernel_size, conv.dilation, strict=True)]
+    given = halves if isinstance(conv.padding, str) else conv.padding
+    pads = [max(pair) for pair in zip(given, halves, strict=True)]
+    return any(
+        size < (kernel - 1) * dilation + 1 and has_dead_taps(size, kernel, stride, pad, dilation)
+        for size, kernel, stride, pad, dilation in zip(
+            images.shape[-2:], conv.kernel_size, conv.stride, pads, conv.dilation, strict=True
+        )
+    )
