@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from ssl_host.catalog.entries import fault_place
 from ssl_host.contracts.component import Component
@@ -11,8 +10,7 @@ from ssl_host.errors import PluginError, SslHostError
 from ssl_host.toolkit.storage import is_storage_fault
 
 
-@contextmanager
-def blamed(component: Component, doing: str) -> Iterator[None]:
+class blamed:  # noqa: N801 - reads as the context that it is
     """Whatever a component raises in this block is told as its fault.
 
     Args:
@@ -21,16 +19,29 @@ def blamed(component: Component, doing: str) -> Iterator[None]:
     Raises:
         PluginError: with class, distribution, line and cause.
     """
-    try:
-        yield
-    except (SslHostError, KeyboardInterrupt):
-        raise
-    except Exception as error:
+
+    __slots__ = ("component", "doing")  # entered several times a step
+
+    def __init__(self, component: Component, doing: str) -> None:
+        self.component = component
+        self.doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, Exception) or isinstance(error, SslHostError):
+            return
         if is_storage_fault(error):
-            raise  # a full disk is not the component's fault
-        cls = type(component)
-        origin = f", from {component.origin}" if component.origin else ""
+            return  # a full disk is not the component's fault
+        cls = type(self.component)
+        origin = f", from {self.component.origin}" if self.component.origin else ""
         raise PluginError(
-            f"{cls.kind} {cls.__qualname__} ({cls.__module__}{origin}) failed {doing}: "
+            f"{cls.kind} {cls.__qualname__} ({cls.__module__}{origin}) failed {self.doing}: "
             f"{type(error).__name__}: {error} ({fault_place(error, cls.__module__)})"
         ) from error

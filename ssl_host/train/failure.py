@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch import nn
 
 from ssl_host.contracts.batch import Batch, Progress, StepOutput
 from ssl_host.contracts.method import Method
@@ -66,17 +68,11 @@ def forget_failed_steps(folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def gradient_norm(optimizer: torch.optim.Optimizer) -> float:
+def gradient_norm(weights: Iterable[nn.Parameter]) -> float:
     """Of all gradients together; not finite where one of their numbers is not."""
-    gradients = [
-        parameter.grad
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        if parameter.grad is not None
-    ]
-    if not gradients:
-        return 0.0
-    return float(torch.stack(torch._foreach_norm(gradients)).norm())
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    norms = list(torch._foreach_norm(gradients)) if gradients else []
+    return math.hypot(*(torch.stack(norms).tolist() if len(norms) > 1 else map(float, norms)))
 
 
 def cause(method: Method, batch: Batch) -> str:

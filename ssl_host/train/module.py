@@ -58,6 +58,7 @@ class PretrainModule(pl.LightningModule):
         self.last_features: Tensor | None = None
         self.channels_last = config.trainer.channels_last is True
         self._parts: list[StepOutput] = []
+        self._weights: list[nn.Parameter] = []
         self._dropout_seed = _stable_seed(self.seed, plan.rank)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -71,23 +72,26 @@ class PretrainModule(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         config = self.experiment.config
         lr = self.experiment.optimizer.learning_rate(config.run.batch_size)
-        return make_optimizer(self.method, self.experiment.optimizer, lr)
+        optimizer = make_optimizer(self.method, self.experiment.optimizer, lr)
+        self._weights = [p for group in optimizer.param_groups for p in group["params"]]
+        return optimizer
 
     def transfer_batch_to_device(
         self, batch: RawBatch, device: torch.device, dataloader_idx: int
     ) -> RawBatch:
-        return batch.to(device, non_blocking=True)
+        return batch if device.type == "cpu" else batch.to(device, non_blocking=True)
 
     def training_step(self, raw: RawBatch, batch_idx: int) -> Tensor:
         self._raw = raw
+        method = self.method
         self._seed_step(batch_idx)
         with blamed(
             self.experiment.views.augmentation, f"while making the views of step {self.step}"
         ):
             batch = self.make_batch(raw)
-        self.method.progress = Progress(self.step, self.total_steps, self.epoch)
+        method.progress = Progress(self.step, self.total_steps, self.epoch)
         try:
-            out = self.method.step(batch)
+            out = method.step(batch)
         except (SslHostError, KeyboardInterrupt):
             raise
         except Exception as error:
@@ -100,21 +104,29 @@ class PretrainModule(pl.LightningModule):
             self.probe.step(out.features, raw.labels)
         return out.loss
 
+    @torch.no_grad()
     def make_batch(self, raw: RawBatch) -> Batch:
         """Views of raw images, in this run's random numbers."""
-        maker = self.experiment.views
         # Views are made in float32 whatever the network's precision: a crop is a matrix product.
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            if isinstance(raw.images, Tensor):
-                views = maker(raw.images, raw.index, raw.epoch, self.seed)
-            else:
-                views = maker.finish(raw.images, raw.index, raw.epoch, self.seed)
-            if self.channels_last:
-                views = [view.contiguous(memory_format=torch.channels_last) for view in views]
-            if self.dtype == torch.float64:
-                views = [view.double() for view in views]
+        if torch.is_autocast_enabled(self.device.type):
+            with torch.autocast(self.device.type, enabled=False):
+                views = self._views(raw)
+        else:
+            views = self._views(raw)
         labels = raw.labels if self.method.uses_labels else None
-        return Batch(views, raw.index, labels, maker.num_global)
+        return Batch(views, raw.index, labels, self.experiment.views.num_global)
+
+    def _views(self, raw: RawBatch) -> list[Tensor]:
+        maker = self.experiment.views
+        if isinstance(raw.images, Tensor):
+            views = maker(raw.images, raw.index, raw.epoch, self.seed)
+        else:
+            views = maker.finish(raw.images, raw.index, raw.epoch, self.seed)
+        if self.channels_last:
+            views = [view.contiguous(memory_format=torch.channels_last) for view in views]
+        if self.dtype == torch.float64:
+            views = [view.double() for view in views]
+        return views
 
     def _seed_step(self, batch_idx: int) -> None:
         # Dropout and stochastic depth are a function of the step, not of the process's past.
@@ -130,17 +142,19 @@ class PretrainModule(pl.LightningModule):
                 f"{type(self.method).__qualname__}.step returned {type(out).__name__}; "
                 "return StepOutput(loss, features=...)"
             )
-        name = f"{type(self.method).__qualname__}.step"
-        if out.loss.ndim:
-            shape = "x".join(map(str, out.loss.shape))
-            raise PluginError(f"{name} returned a loss of shape {shape}; a scalar: take its mean")
-        if not out.loss.requires_grad:
-            raise PluginError(
-                f"{name} returned a loss without a gradient: it was detached, or made under no_grad"
-            )
+        loss = out.loss
+        if loss.ndim or not loss.requires_grad:
+            raise PluginError(self._wrong_loss(loss))
         # On a GPU reading the loss would wait for it; there it is read where a row is logged.
-        if out.loss.device.type == "cpu" and not math.isfinite(value := out.loss.item()):
+        if loss.is_cpu and not math.isfinite(value := loss.item()):
             self.stop_non_finite("loss", value)
+
+    def _wrong_loss(self, loss: Tensor) -> str:
+        name = f"{type(self.method).__qualname__}.step"
+        if loss.ndim:
+            shape = "x".join(map(str, loss.shape))
+            return f"{name} returned a loss of shape {shape}; a scalar: take its mean"
+        return f"{name} returned a loss without a gradient: it was detached, or made under no_grad"
 
     def on_after_backward(self) -> None:
         settings = self.experiment.config.trainer
@@ -148,9 +162,7 @@ class PretrainModule(pl.LightningModule):
             return  # its scaler meets infinite gradients now and then, and leaves the step out
         if self.device.type != "cpu" and (self.step + 1) % settings.log_every:
             return
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, torch.optim.Optimizer)
-        norm = gradient_norm(optimizer)
+        norm = gradient_norm(self._weights)
         if not math.isfinite(norm):
             assert self.last_loss is not None
             loss = self.last_loss.item()
