@@ -19,6 +19,8 @@ from ssl_host.report.summary import BASELINES, accuracies, other_figures, per_ce
 from ssl_host.train.folder import RunFolder
 
 CARD = "README.md"
+MARK = "<!-- written by ssl-host export -->"
+"""Tells a card from a README of somebody's own."""
 _SETTINGS = {
     "run": ("seed", "epochs", "batch_size"),
     # The other keys of a source are paths and such: a card is for everybody.
@@ -98,6 +100,7 @@ def write_card(
     )
     environment.filters["per_cent"] = per_cent
     text = environment.get_template("card.md.jinja").render(
+        mark=MARK,
         facts=facts,
         results=facts.results,
         backbone=backbone,

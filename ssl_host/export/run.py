@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.errors import UserError
-from ssl_host.export.card import CARD, read_facts, write_card
+from ssl_host.export.card import CARD, MARK, read_facts, write_card
 from ssl_host.export.formats import ONNX, Format, format_of
 from ssl_host.weights import ABOUT, load_backbone
 
@@ -69,11 +69,23 @@ def _check_place(folder: Path, chosen: Format, force: bool) -> None:
         taken = False  # writing tells what is wrong with it
     if taken and not folder.is_dir():
         raise UserError(f"{folder} is a file; choose another folder with --output")
+    if taken and not _may_replace(folder / CARD):
+        raise UserError(
+            f"{folder / CARD} does not say that an export wrote it, and would be lost; choose "
+            "another folder with --output"
+        )
     if taken and not force:
         raise UserError(
             f"{folder} holds files already; --force writes over those of an export, or choose "
             "another folder with --output"
         )
+
+
+def _may_replace(card: Path) -> bool:
+    try:
+        return MARK in card.read_text("utf-8", "replace")
+    except OSError:
+        return True  # there is none, or writing tells what is wrong with it
 
 
 def _card_last(folder: Path) -> list[Path]:

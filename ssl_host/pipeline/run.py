@@ -69,7 +69,8 @@ def run_config(
     path = Path(config.run.dir) / config.run.name
     # Lightning starts this very command again for every further process of a node.
     if not is_first_process():
-        return _Run(config, catalog, Console(quiet=True), RunFolder(path)).go()
+        with preemptible():
+            return _Run(config, catalog, Console(quiet=True), RunFolder(path)).go()
     if fresh:
         aside = move_aside(path)
         if aside is not None:

@@ -34,6 +34,15 @@ class ComparedRun:
     config: Resolved
 
     @property
+    def objective(self) -> tuple[str, ...]:
+        """What its loss is a number of."""
+        return tuple(
+            f"{section}.{key}={value.text}"
+            for (section, key), value in self.config.shown.items()
+            if section in ("method", "loss")
+        )
+
+    @property
     def rows(self) -> dict[str, Row]:
         return {row.name: row for row in accuracies(self.results["metrics"])}
 
@@ -51,7 +60,7 @@ def labels(folders: Sequence[Path]) -> list[str]:
 
 def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
     """Write the page: figures to sort, curves, what differs, the same queries' neighbours."""
-    shapes = len({run.results["method"] for run in runs}) > 1
+    shapes = len({run.objective for run in runs}) > 1
     page = render(
         "compare.html",
         title=" · ".join(run.label for run in runs) if len(runs) < 4 else f"{len(runs)} runs",
@@ -105,13 +114,14 @@ def _union(mappings: Any) -> list[str]:
 
 
 def _baselines(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """What needs no training: means over the runs on the same images with the same backbone."""
+    """What needs no training: means over runs that differ in nothing that decides it."""
     groups: dict[tuple[str, ...], list[ComparedRun]] = {}
     for run in runs:
         same = [
             f"{section}.{key}={value.text}"
             for (section, key), value in run.config.shown.items()
-            if section in ("data", "backbone", "loader")
+            if section.split(".")[0] in ("data", "backbone", "loader", "evaluator")
+            and key not in ("num_workers", "cache_dir")
         ]
         groups.setdefault(tuple(same), []).append(run)
     for those in groups.values():

@@ -7,12 +7,14 @@ each process. In float32 it is the zero that it should be.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
+@lru_cache(maxsize=4096)
 def has_dead_taps(size: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
     """Whether some tap of a kernel meets nothing but padding, along one side of an image."""
     places = range((size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
@@ -46,13 +48,14 @@ def _return(conv: nn.Module, *_: Any) -> None:
 
 
 def _is_small(conv: nn.Conv2d, images: Tensor) -> bool:
-    # "same" and timm's own padding give no numbers: half a kernel is what they mean.
+    # "same" and timm's own padding give no numbers, or smaller ones than are meant.
     halves = [(k - 1) * d // 2 for k, d in zip(conv.kernel_size, conv.dilation, strict=True)]
     given = halves if isinstance(conv.padding, str) else conv.padding
-    pads = [max(pair) for pair in zip(given, halves, strict=True)]
+    sides = zip(conv.kernel_size, conv.stride, conv.dilation, images.shape[-2:], strict=True)
     return any(
-        size < (kernel - 1) * dilation + 1 and has_dead_taps(size, kernel, stride, pad, dilation)
-        for size, kernel, stride, pad, dilation in zip(
-            images.shape[-2:], conv.kernel_size, conv.stride, pads, conv.dilation, strict=True
+        has_dead_taps(size, kernel, stride, padding, dilation)
+        for (kernel, stride, dilation, size), pads in zip(
+            sides, zip(given, halves, strict=True), strict=True
         )
+        for padding in pads
     )

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_host.contracts.data import ImageSet, UnreadableImage
+from ssl_host.errors import SslHostError
 
 LARGEST_SIDE = 20_000
 """Pixels; a larger image is refused before it is decoded, for it would take gigabytes."""
@@ -117,7 +118,7 @@ def read_image(source: Path | bytes, channels: int = 3) -> Tensor:
             # Only sizes beyond LARGEST_SIDE are refused, and by the check below.
             warnings.simplefilter("ignore")
             return _decode(source, channels)
-    except UnreadableImage:
+    except (UnreadableImage, SslHostError):  # the end that a signal asks for among them
         raise
     except FileNotFoundError:
         raise UnreadableImage("the file is gone") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch import Tensor
 from ssl_host.contracts.data import DataSource, ImageSet
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import DataError
+from ssl_host.toolkit.image_files import FileImages
 
 SplitWord = Literal["train", "val", "test"]
 
@@ -100,13 +102,16 @@ class RecordSource(DataSource):
         return None if images is None or (self._classes and images.labels is None) else images
 
     def _refuse_common(self, held_out: Records) -> None:
-        # Images that are trained on and held out would make every figure too high.
+        # Images that are trained on and held out would make every figure too high. Sources of one
+        # file an image tell the two apart by their paths; files of many may be given twice.
         assert self._trained is not None
-        known = set(_places(self._trained.images))
-        for place in _places(held_out.images):
-            if place[0] is not None and place in known:
+        if isinstance(held_out.images, FileImages):
+            return
+        known = {place for _, place in _places(self._trained.images)}
+        for name, place in _places(held_out.images):
+            if place in known:
                 raise DataError(
-                    f"[data] {held_out.place}: {place[1]} is held out, and is among the training "
+                    f"[data] {held_out.place}: {name} is held out, and is among the training "
                     f"images in {self._trained.place} too; leave it to one of the two"
                 )
 
@@ -149,9 +154,15 @@ class RecordSource(DataSource):
         return found["train"] or found[None], found["val"] or found["test"]
 
 
-def _places(images: ImageSet) -> Iterator[tuple[Path | None, str]]:
-    """Of each image the file it lies in, and its name."""
-    return ((images.location(i), images.name(i)) for i in range(len(images)))
+def _places(images: ImageSet) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Of each image its name, the file it lies in and its place there, however they are written."""
+    whole: dict[Path, str] = {}
+    for i in range(len(images)):
+        name, file = images.name(i), images.location(i)
+        if file is not None:
+            if file not in whole:
+                whole[file] = os.path.realpath(file)
+            yield name, (whole[file], name.partition(file.name)[2])
 
 
 def _numbers(found: Records, values: Sequence[str | int | None], names: tuple[str, ...]) -> Tensor:

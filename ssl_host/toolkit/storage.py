@@ -1,4 +1,4 @@
-"""A disk that is full, or gone, is nobody's fault and ends a run with a sentence."""
+"""A disk that is full is nobody's fault and ends a run with a sentence."""
 
 from __future__ import annotations
 

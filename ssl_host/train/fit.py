@@ -238,7 +238,7 @@ def _synchronised(network: Any, accelerator: str) -> Any:
 
 def _trainer(experiment: Experiment, callbacks: list[pl.Callback]) -> pl.Trainer:
     settings = experiment.config.trainer
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator="gpu" if settings.accelerator == "cuda" else settings.accelerator,
         devices=settings.devices,
         num_nodes=settings.num_nodes,
@@ -256,6 +256,10 @@ def _trainer(experiment: Experiment, callbacks: list[pl.Callback]) -> pl.Trainer
         limit_val_batches=0,
         use_distributed_sampler=False,
     )
+    # Lightning's own handler of SIGTERM ends the process between two parts of a step, with status
+    # 0 and no checkpoint, and talks to the other processes from within the handler.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def _strategy(experiment: Experiment) -> str | Strategy:

@@ -160,8 +160,9 @@ class PretrainModule(pl.LightningModule):
         settings = self.experiment.config.trainer
         if settings.precision == "16-mixed":
             return  # its scaler meets infinite gradients now and then, and leaves the step out
-        if self.device.type != "cpu" and (self.step + 1) % settings.log_every:
-            return
+        whole = len(self._parts) == self.plan.parts
+        if self.device.type != "cpu" and not (whole and (self.step + 1) % settings.log_every == 0):
+            return  # reading it would wait for the GPU
         norm = gradient_norm(self._weights)
         if not math.isfinite(norm):
             assert self.last_loss is not None
@@ -174,12 +175,14 @@ class PretrainModule(pl.LightningModule):
         """Before they are written: a checkpoint of no numbers would be gone on from for ever.
 
         Raises:
-            NonFiniteError: when a weight is not a number.
+            NonFiniteError: when a weight is not finite, or a buffer not a number.
         """
-        weights = [p.detach() for p in self.method.parameters()]
-        norm = torch.stack(torch._foreach_norm(weights)).norm().item() if weights else 0.0
-        if not math.isfinite(norm):
-            self.stop_non_finite("norm of the weights", norm)
+        weights = {name for name, _ in self.method.named_parameters()}
+        for name, tensor in self.method.state_dict().items():
+            norm = tensor.norm().item() if tensor.is_floating_point() else 0.0
+            # A buffer may be a mask of infinities; no number is never meant.
+            if math.isnan(norm) or (math.isinf(norm) and name in weights):
+                self.stop_non_finite(f"norm of {name}", norm)
 
     def stop_non_finite(self, what: str, value: float) -> None:
         """Write the step down and stop with a diagnosis.

@@ -48,10 +48,13 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
         ) from None
     for left in folder.glob("*.partial"):
         left.unlink(missing_ok=True)  # of a process that was killed while it wrote
-    # What is newer than the step a run stands at was damaged, or it would have gone on from there.
+    # What is newer than the step a run stands at could not be read, or it would have gone on from
+    # there. It is kept, under a name that displaces no sound one.
     there = checkpoints(folder)
     newer = [old for old in there if old.name > path.name]
-    for old in [*newer, *there[: len(there) - len(newer)][:-keep]]:
+    for old in newer:
+        old.replace(old.with_suffix(".damaged"))
+    for old in there[: len(there) - len(newer)][:-keep]:
         old.unlink(missing_ok=True)
         old.with_suffix(".sha256").unlink(missing_ok=True)
     return path

@@ -11,6 +11,11 @@ from contextlib import contextmanager
 
 from ssl_host.train.keeper import Preempted
 
+OUTSIDE = (
+    "asked to stop outside training: what was trained is written; give the same command again to "
+    "go on"
+)
+
 
 @contextmanager
 def _handled(handler: Callable[..., object]) -> Iterator[None]:
@@ -31,28 +36,31 @@ def _handled(handler: Callable[..., object]) -> Iterator[None]:
 
 @contextmanager
 def stop_requests() -> Iterator[threading.Event]:
-    """Turn SIGTERM and SLURM's SIGUSR1 into a flag that is read between steps."""
+    """Turn SIGTERM and SLURM's SIGUSR1 into a flag that is read between steps.
+
+    Raises:
+        Preempted: at the end, when nobody has read it any more.
+    """
     requested = threading.Event()
     with _handled(lambda *_: requested.set()):
         yield requested
+    if requested.is_set():
+        raise Preempted(OUTSIDE)
 
 
 @contextmanager
 def preemptible() -> Iterator[None]:
     """Before and after training, the same signals end the run where it stands.
 
-    Nothing is lost by it: what was trained is in the last checkpoint, and whatever else is being
-    written is written beside and renamed.
+    Nothing is lost by it: what was trained is in the last checkpoint, files are written beside and
+    renamed, and rows beyond the checkpoint are dropped when the run goes on.
 
     Raises:
         Preempted: at a signal.
     """
 
     def stop(*_: object) -> None:
-        raise Preempted(
-            "asked to stop outside training: what was trained is written; give the same command "
-            "again to go on"
-        )
+        raise Preempted(OUTSIDE)
 
     with _handled(stop):
         yield

@@ -4,6 +4,7 @@ import pytest
 
 from ssl_host.errors import PluginError, RunError, UserError
 from ssl_host.export import onnx_graph
+from ssl_host.export.card import MARK
 from ssl_host.export.run import export_run
 from tests.conftest import as_ini, tiny
 
@@ -58,10 +59,14 @@ def test_an_output_in_the_way(run, ssl_host, tmp_path):
     (out / "README.md").write_text("mine")
     (out / "notes.txt").write_text("mine too")
     again = ("export", run, "--to", "onnx", "--output", out)
-    refused(ssl_host(*again), f"{out} holds files already; --force writes over")
+    lost = f"{out / 'README.md'} does not say that an export wrote it"
+    refused(ssl_host(*again, "--force"), lost)
     assert (out / "README.md").read_text() == "mine"
+    (out / "README.md").write_text(f"{MARK} an earlier one")
+    refused(ssl_host(*again), f"{out} holds files already; --force writes over")
     assert ssl_host(*again, "--force").returncode == 0
-    assert (out / "README.md").read_text() != "mine"
+    assert "an earlier one" not in (out / "README.md").read_text()
+    assert MARK in (out / "README.md").read_text()
     assert (out / "notes.txt").read_text() == "mine too"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
 

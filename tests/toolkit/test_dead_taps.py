@@ -47,6 +47,15 @@ def test_the_gradient_is_that_of_float32(size, kernel, stride):
         assert torch.equal(gradient(conv, images), plain.weight.grad)
 
 
+@pytest.mark.parametrize(("size", "kernel", "stride", "padding"), [(5, 7, 1, 1), (3, 3, 3, 1)])
+def test_any_padding_and_stride_is_seen(size, kernel, stride, padding):
+    """Seen to fail with half a kernel taken for every padding."""
+    conv = nn.Conv2d(3, 4, kernel, stride, padding)
+    guard_convolutions(conv)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert conv(torch.zeros(1, 3, size, size)).dtype == torch.float32
+
+
 def test_larger_images_stay_in_bfloat16_and_a_fault_leaves_autocast_on():
     """Seen to fail with the way back left out where the convolution raised."""
     conv = nn.Conv2d(3, 4, 3, padding=1)

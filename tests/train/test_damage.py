@@ -69,6 +69,8 @@ def test_what_was_just_written_stays_whatever_newer_ones_are_damaged(tmp_path):
         "step-000000003.ckpt",
     ]
     assert read_newest(tmp_path)[0]["step"] == 3
+    # What could not be read may be of use to somebody: it is kept under another name.
+    assert (tmp_path / "step-000000020.damaged").read_bytes() == b"damaged"
 
 
 def test_it_is_said_when_no_sound_one_is_left(tmp_path):

@@ -108,6 +108,8 @@ def test_a_process_that_dies_ends_the_others_with_a_sentence(victim, tmp_path):
     """Seen to fail with the error of the collective let through, which blamed the method."""
     config = sections("torn", devices=2)
     config["run"]["epochs"] = 4000
+    # Checkpoints by minutes are written by several processes too.
+    config["checkpoint"] = {"every_epochs": 4000, "every_minutes": 1e-9}
     (tmp_path / "c.ini").write_text(as_ini(config), encoding="utf-8")
     first = command("ssl_host", "run", "c.ini", cwd=tmp_path)
     rows = tmp_path / "runs" / "torn" / "metrics.csv"

@@ -120,11 +120,26 @@ def test_weights_that_are_no_numbers_are_never_written(install, tmp_path):
     return StepOutput(sum(p.sum() for p in self.backbone.parameters()) * 1e-9)
 return StepOutput(z.square().mean())"""
     with pytest.raises(
-        NonFiniteError, match="the norm of the weights became nan at step 6"
+        NonFiniteError, match=r"norm of projector\..*bias became nan at step 6"
     ) as told:
         odd(body, install, tmp_path, trainer={"log_every": 100})
     assert "step-000000003.ckpt is the last checkpoint" in str(told.value)
     assert [path.name for path in tmp_path.rglob("*.ckpt")].count("step-000000006.ckpt") == 0
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_buffer_may_be_infinite_but_not_no_number(value, install, tmp_path):
+    """Seen to fail with parameters alone looked at, and with every infinity refused."""
+    body = f"""if self.progress.step == 5:
+    self.projector.layers[1].running_mean.fill_(float("{value}"))
+    return StepOutput(sum(p.sum() for p in self.parameters()) * 1e-9)
+return StepOutput(z.square().mean())"""
+    if value == "inf":
+        odd(body, install, tmp_path)
+        return
+    wanted = "norm of projector.layers.1.running_mean became nan at step 6"
+    with pytest.raises(NonFiniteError, match=wanted):
+        odd(body, install, tmp_path)
 
 
 def test_a_failed_step_that_is_torn_is_told(tmp_path):
