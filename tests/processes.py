@@ -1,6 +1,13 @@
-"""What tests of two processes share beside the kit's :func:`ssl_host.testing.together`."""
+"""What tests of several processes share beside the kit's :func:`ssl_host.testing.together`."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 
@@ -10,3 +17,43 @@ from ssl_host.testing.processes import distance
 def close(found: torch.Tensor, expected: torch.Tensor) -> bool:
     """Norm-wise 1e-9."""
     return distance(found, expected) <= 1e-9
+
+
+def command(
+    *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None, group: bool = False
+) -> subprocess.Popen[str]:
+    """A command in the background, one thread; what it tells is read from its stderr.
+
+    Args:
+        group: whether it is the head of a process group, to be killed as one.
+    """
+    return subprocess.Popen(
+        arguments,
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
+        start_new_session=group,
+    )
+
+
+def module(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """A Python module in the background."""
+    return command(sys.executable, "-m", *arguments, cwd=cwd)
+
+
+def wait_until(
+    done: Callable[[], bool], seconds: float = 120, process: subprocess.Popen[str] | None = None
+) -> None:
+    """Until a condition holds; a process that ends before is told with its words."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None, process.communicate()[1]
+        time.sleep(0.1)
+
+
+def has_rows(table: Path, count: int) -> bool:
+    """Whether a ``metrics.csv`` has more than so many lines."""
+    return table.exists() and table.read_text(encoding="utf-8").count("\n") > count

@@ -229,7 +229,9 @@ def as_csv(table: Table) -> str:
 
 def as_html(table: Table) -> str:
     """A page that stands alone; a click on a heading sorts."""
-    return render("table.html", table=table, titles=FIGURES, explanation=explanation(table))
+    return render(
+        "table.html", title=table.name, table=table, titles=FIGURES, explanation=explanation(table)
+    )
 
 
 def as_json(suite: Suite, finished: Sequence[Finished]) -> dict[str, Any]:

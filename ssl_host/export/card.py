@@ -68,14 +68,10 @@ def read_facts(run: Path) -> Facts:
     Raises:
         RunFolderError: when it is no run's, or the run is not finished.
     """
-    config = run / "config.ini"
-    if not config.exists():
-        raise RunFolderError(f"{run} is no run folder: it has no config.ini")
-    results = RunFolder(run).results()
-    if results is None:
-        raise RunFolderError(f"{run} holds no finished run; `ssl-host run` finishes it")
+    folder = RunFolder(run)
+    results = folder.finished()
     settings: dict[str, dict[str, str]] = {}
-    for (section, key), value in read_ini(config, "run folder")[0].items():
+    for (section, key), value in read_ini(folder.config_file, "run folder")[0].items():
         if section.split(".")[0] in _TRAINING or key in _SETTINGS.get(section, ()):
             settings.setdefault(section, {})[key] = str(value.raw)
     return Facts(results, _json(run / "environment.json"), settings)

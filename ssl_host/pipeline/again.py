@@ -116,11 +116,8 @@ def load_failed_step(path: str | Path) -> FailedStep:
 
 
 def _finished(path: Path, catalog: Catalog) -> tuple[Resolved, dict[str, Any]]:
-    config = _config(path, (), catalog)
-    results = RunFolder(path).results()
-    if results is None:
-        raise RunFolderError(f"{path} holds no finished run; `ssl-host run` finishes it")
-    return config, results
+    results = RunFolder(path).finished()
+    return _config(path, (), catalog), results
 
 
 def _config(path: Path, options: Sequence[str], catalog: Catalog) -> Resolved:

@@ -6,14 +6,16 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 from urllib.parse import quote
 
 from ssl_host.config.resolved import Resolved
-from ssl_host.report.page import draw_charts, read_curves, read_json, render, write_html
+from ssl_host.report.page import draw_charts, read_curves, read_json, render
 from ssl_host.report.summary import BASELINES, Row, accuracies, other_figures, per_cent
+from ssl_host.toolkit.storage import write_beside
 
 SAME = {("run", "name"), ("run", "dir")}
 """Settings in which all runs differ, and that say nothing."""
@@ -42,7 +44,7 @@ class ComparedRun:
             if section in ("method", "loss")
         )
 
-    @property
+    @cached_property
     def rows(self) -> dict[str, Row]:
         return {row.name: row for row in accuracies(self.results["metrics"])}
 
@@ -79,7 +81,7 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
         other_figures=other_figures,
         positions={run.label: number for number, run in enumerate(runs)},
     )
-    return write_html(path, page)
+    return write_beside(path, page.encode())
 
 
 def differences(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, str, list[str]]]:

@@ -15,6 +15,7 @@ from ssl_host.config.resolved import Resolved
 from ssl_host.config.show import rows
 from ssl_host.report.charts import Points, line_chart
 from ssl_host.report.summary import BASELINES, accuracies, other_figures, per_cent, verdict
+from ssl_host.toolkit.storage import write_beside
 
 
 def write_page(
@@ -45,14 +46,7 @@ def write_page(
         environment=read_json(folder / "environment.json"),
         sections=[(title, Markup(html)) for title, html in sections],
     )
-    return write_html(folder / "report.html", page)
-
-
-def write_html(path: Path, page: str) -> Path:
-    """Write a page beside and rename it."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(page, encoding="utf-8")
-    return partial.replace(path)
+    return write_beside(folder / "report.html", page.encode())
 
 
 def render(template: str, **values: Any) -> str:

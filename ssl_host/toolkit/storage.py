@@ -36,6 +36,27 @@ def reserve(descriptor: int, size: int, name: Path) -> None:
         raise OSError(error.errno, error.strerror, str(name)) from None
 
 
+def write_beside(path: Path, payload: bytes | memoryview) -> Path:
+    """Write a file beside, bring it to the disk and rename it.
+
+    Raises:
+        OSError: when it cannot be written; a file of that name is then as it was.
+    """
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(payload)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    return path
+
+
 @contextmanager
 def storage_faults_told(folder: Path) -> Iterator[None]:
     """Within it a full disk becomes a sentence.

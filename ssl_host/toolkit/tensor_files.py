@@ -11,15 +11,14 @@ from torch import Tensor
 
 from ssl_host.errors import CheckpointError
 from ssl_host.toolkit.inert import load_inert
+from ssl_host.toolkit.storage import write_beside
 
 Tensors = dict[str, Tensor]
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a safetensors file beside and rename it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(save(dict(tensors)))
-    partial.replace(path)
+    write_beside(path, save(dict(tensors)))
 
 
 def read_tensors(file: Path) -> Tensors:

@@ -17,7 +17,7 @@ from ssl_host.contracts.batch import Batch, Progress, StepOutput
 from ssl_host.contracts.method import Method
 from ssl_host.errors import CheckpointError
 from ssl_host.toolkit.dead_taps import guard_convolutions
-from ssl_host.train.state import write_beside
+from ssl_host.toolkit.storage import write_beside
 
 FILE = "non_finite.ckpt"
 _UNREADABLE = (

@@ -132,8 +132,7 @@ def fit(
         probe = OnlineProbe(config.probe, dim, num_classes, config.run.seed)
     module = _Module(experiment, plan, probe)
     module.make_loader, module.name_of = make_loader, name_of
-    module.folder = folder.parent
-    module.last_written = lambda: last_written(folder)
+    module.checkpoints = folder
     forget_failed_steps(folder.parent)
     resumed, complaints = read_newest(folder)
     for complaint in complaints:
@@ -171,7 +170,7 @@ def fit(
             trainer.fit(module)
         except Exception as error:
             if world_size > 1 and is_lost_process(error):
-                raise _lost(module, plan.world_size) from error
+                raise _lost(module, folder, plan.world_size) from error
             raise
         spent = time.perf_counter() - begun
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -194,11 +193,11 @@ def _load(method: torch.nn.Module, state: dict[str, Any]) -> None:
         ) from None
 
 
-def _lost(module: PretrainModule, world_size: int) -> RunError:
+def _lost(module: PretrainModule, folder: Path, world_size: int) -> RunError:
     return RunError(
         f"process {module.plan.rank} of {world_size} lost contact with another one in step "
         f"{module.step}: that one ended, and its own message says why (killed, out of memory, an "
-        f"error). {module.last_written()}; give the same command again"
+        f"error). {last_written(folder)}; give the same command again"
     )
 
 

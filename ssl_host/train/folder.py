@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from ssl_host.config.ini import parse_ini
 from ssl_host.config.resolved import Resolved
 from ssl_host.errors import ConfigError, RunFolderError
+from ssl_host.toolkit.storage import write_beside
 
 FILES = {
     "config.ini": "the resolved configuration: running it gives the same run",
@@ -84,6 +85,19 @@ class RunFolder:
             return None
         return found if isinstance(found, dict) and found.keys() >= _RESULTS else None
 
+    def finished(self) -> dict[str, Any]:
+        """What ``results.json`` holds.
+
+        Raises:
+            RunFolderError: when the folder holds no finished run.
+        """
+        if not self.config_file.exists():
+            raise RunFolderError(f"{self.path} is no run folder: it has no config.ini")
+        results = self.results()
+        if results is None:
+            raise RunFolderError(f"{self.path} holds no finished run; `ssl-host run` finishes it")
+        return results
+
     def adopt(self, config: Resolved) -> Resolved:
         """Make the folder this configuration's, or check that it is.
 
@@ -128,9 +142,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a file beside and rename it."""
-        partial = self.path / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        return partial.replace(self.path / name)
+        return write_beside(self.path / name, text.encode())
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
         """Write JSON, readable by people too."""

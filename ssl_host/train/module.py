@@ -21,6 +21,7 @@ from ssl_host.errors import NonFiniteError, PluginError, SslHostError
 from ssl_host.train.failure import FailedStep, cause, gradient_norm, write_failed_step
 from ssl_host.train.groups import drop_frozen, make_optimizer, set_rates
 from ssl_host.train.probe import OnlineProbe
+from ssl_host.train.state import last_written
 
 
 class PretrainModule(pl.LightningModule):
@@ -31,13 +32,10 @@ class PretrainModule(pl.LightningModule):
         epoch: the running epoch, from 0.
         step_in_epoch: optimizer steps of it that are done.
         name_of: what messages call a training image.
-        last_written: says which checkpoint is the last.
-        folder: of the run; a step that fails by its numbers is written there.
+        checkpoints: their folder; a step that fails by its numbers is written beside it.
     """
 
-    folder: Path | None = None
-    last_written: Callable[[], str] = staticmethod(lambda: "No checkpoint was written")
-
+    checkpoints: Path | None = None
     name_of: Callable[[int], str] = staticmethod("image {}".format)
 
     def __init__(self, experiment: Experiment, plan: EpochPlan, probe: OnlineProbe | None) -> None:
@@ -190,25 +188,25 @@ class PretrainModule(pl.LightningModule):
         Raises:
             NonFiniteError: always.
         """
+        assert self.checkpoints is not None
         batch = self.make_batch(self._raw)
         names = [self.name_of(i) for i in self._raw.index.tolist()]
+        kept = self._keep_step(batch, names, self.checkpoints.parent)
         when = "at" if self.device.type == "cpu" else "at or before"
         raise NonFiniteError(
             f"the {what} became {value} {when} step {self.step} (epoch {self.epoch}), with a "
             f"learning rate of {self.rate:.3g}{cause(self.method, batch)}; the batch began with "
-            f"{', '.join(names[:4])}. {self._keep_step(batch, names)}. A smaller [optimizer] lr or "
-            "base_lr, a longer [scheduler] warmup_epochs, [trainer] gradient_clip = 1.0 or "
-            f"precision = 32-true usually helps. {self.last_written()}"
+            f"{', '.join(names[:4])}. {kept}. A smaller [optimizer] lr or base_lr, a longer "
+            "[scheduler] warmup_epochs, [trainer] gradient_clip = 1.0 or precision = 32-true "
+            f"usually helps. {last_written(self.checkpoints)}"
         )
 
-    def _keep_step(self, batch: Batch, names: list[str]) -> str:
-        if self.folder is None:
-            return "The step was not kept"
+    def _keep_step(self, batch: Batch, names: list[str], folder: Path) -> str:
         precision = self.experiment.config.trainer.precision
         progress = self.method.progress
         failed = FailedStep(self.method, batch, names, progress, precision, self._seed)
         try:
-            path = write_failed_step(self.folder, failed, self.plan.rank)
+            path = write_failed_step(folder, failed, self.plan.rank)
         except OSError as error:
             return f"The step could not be kept: {error.strerror}"
         return f"Weights and batch are in {path.name}: ssl_host.load_failed_step({str(path)!r})"

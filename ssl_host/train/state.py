@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from ssl_host.errors import CheckpointError
+from ssl_host.toolkit.storage import write_beside
 
 FORMAT = 1
 _NAME = re.compile(r"^step-(\d{9})\.ckpt$")
@@ -69,15 +69,16 @@ def checkpoints(folder: Path) -> list[Path]:
 
 def read_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """The newest sound checkpoint, and a sentence for each damaged one that was passed over."""
-    warnings: list[str] = []
+    faults: list[CheckpointError] = []
     for path in reversed(checkpoints(folder)):
         try:
-            return read_checkpoint(path), warnings
+            found = read_checkpoint(path)
         except CheckpointError as error:
-            warnings.append(f"{error}; the one before it is taken")
-    if warnings:
-        warnings[-1] = warnings[-1].replace("the one before it is taken", "the run begins anew")
-    return None, warnings
+            faults.append(error)
+            continue
+        return found, [f"{fault}; the one before it is taken" for fault in faults]
+    told = [f"{fault}; the one before it is taken" for fault in faults[:-1]]
+    return None, told + [f"{fault}; the run begins anew" for fault in faults[-1:]]
 
 
 def last_written(folder: Path) -> str:
@@ -105,23 +106,3 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path.name} is of format {state.get('format')}, and this version reads {FORMAT}"
         )
     return state
-
-
-def write_beside(path: Path, payload: bytes | memoryview) -> None:
-    """Write a file beside, bring it to the disk and rename it.
-
-    Raises:
-        OSError: when it cannot be written; a file of that name is then as it was.
-    """
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(payload)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    if hasattr(os, "O_DIRECTORY"):
-        handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -61,7 +61,7 @@ def test_a_logger_can_stop_without_results(name, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "key"), [("csv", "file"), ("tensorboard", "folder")])
-@pytest.mark.parametrize("path", ["../out", "/tmp/out", "a/../../out", "..", "..\\out"])
+@pytest.mark.parametrize("path", ["../out", "/elsewhere/out", "a/../../out", "..", "..\\out"])
 def test_a_record_stays_in_the_runs_folder(name, key, path):
     """Seen to fail with any text allowed."""
     with pytest.raises(ConfigError, match=f"{key}: .*pattern"):

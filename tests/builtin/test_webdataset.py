@@ -16,6 +16,7 @@ from ssl_host.data.batches import EpochPlan
 from ssl_host.data.opening import open_images
 from ssl_host.testing import conformance
 from ssl_host.testing.pictures import COLOURS, encoded, is_picture, label_of
+from ssl_host.testing.stopping import stopped_after
 from tests.conftest import tiny
 
 
@@ -131,10 +132,6 @@ def test_order_and_resume_are_those_of_every_source(tmp_path):
     assert [batch.index.tolist() for batch in tail] == batches[2:]
 
 
-class StopError(ssl_host.RunError):
-    """Stands for a power cut at a step."""
-
-
 def run(root, folder, name):
     """Decoded by two workers in every epoch, never packed."""
     config = tiny(
@@ -146,25 +143,12 @@ def run(root, folder, name):
     return ssl_host.run(config, quiet=True)
 
 
-def test_a_run_that_stopped_ends_bit_equal(tmp_path, monkeypatch):
+def test_a_run_that_stopped_ends_bit_equal(tmp_path):
     root = shards(tmp_path / "x", seeds=range(16))
     whole = run(root, tmp_path, "whole")
-    count = 0
-    advance = ssl_host.Method.advance
-
-    def stop(self, *args, **kwargs):
-        nonlocal count
-        advance(self, *args, **kwargs)
-        count += 1
-        if count == 4:
-            raise StopError
-
-    monkeypatch.setattr(ssl_host.Method, "advance", stop)
-    with pytest.raises(StopError):
+    with stopped_after(4):
         run(root, tmp_path, "torn")
-    monkeypatch.undo()
     again = run(root, tmp_path, "torn")
-    assert count == 4
     expected, found = (
         load_file(tmp_path / name / "backbone.safetensors") for name in ("whole", "torn")
     )

@@ -3,14 +3,13 @@
 import os
 import re
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import as_ini, tiny
+from tests.processes import command, has_rows, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "cluster.md"
 # What SLURM sets for a job of one task; srun hands it on to the command.
@@ -46,22 +45,10 @@ def test_the_script_is_requeued_when_slurm_asks_it_to_end(tmp_path, request):
     stand_in(commands, "scontrol", 'echo "$@" >> requeued')
     stand_in(commands, "ssl-host", f'exec {sys.executable} -m ssl_host "$@"')
     path = f"{commands}:{os.environ['PATH']}"
-    job = subprocess.Popen(
-        ["bash", "job.sh"],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **SLURM, "PATH": path, "OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
+    job = command("bash", "job.sh", cwd=tmp_path, environment={**SLURM, "PATH": path}, group=True)
     request.addfinalizer(lambda: job.poll() is None and os.killpg(job.pid, signal.SIGKILL))
     rows = tmp_path / "runs" / "long" / "metrics.csv"
-    deadline = time.monotonic() + 120
-    while not (rows.exists() and rows.read_text().count("\n") > 5):
-        assert time.monotonic() < deadline
-        assert job.poll() is None, job.communicate()[1]
-        time.sleep(0.1)
+    wait_until(lambda: has_rows(rows, 5), process=job)
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGUSR1)
     _, told = job.communicate(timeout=60)
     assert job.returncode == 75, told

@@ -5,16 +5,14 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
 from tests.conftest import as_ini, tiny
-from tests.processes import close
+from tests.processes import close, has_rows, module, wait_until
 
 
 def sections(name, **trainer):
@@ -60,30 +58,17 @@ def test_a_run_on_two_devices_or_two_nodes_is_the_run_on_one(ssl_host, tmp_path)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    launcher = f"--nnodes 2 --nproc-per-node 1 --master-addr 127.0.0.1 --master-port {port}"
-    nodes = [
-        command("torch.distributed.run", *launcher.split(), "--node-rank", str(rank),
-                "-m", "ssl_host", "run", "c.ini", cwd=tmp_path)
-        for rank in (0, 1)
-    ]  # fmt: skip
-    for node in nodes:
+    launcher = (
+        f"torch.distributed.run --nnodes 2 --nproc-per-node 1 --master-addr 127.0.0.1 "
+        f"--master-port {port} --node-rank {{}} -m ssl_host run c.ini"
+    )
+    started = [module(*launcher.format(rank).split(), cwd=tmp_path) for rank in (0, 1)]
+    for node in started:
         _, told = node.communicate(timeout=200)
         assert node.returncode == 0, told
     one, two, nodes = (outcome(tmp_path / "runs" / name) for name in ("on-1", "on-2", "nodes"))
     assert_same(one, two)
     assert_same(one, nodes)
-
-
-def command(*arguments, cwd):
-    """A Python module, in the background."""
-    return subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        cwd=cwd,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
 
 
 def children(pid):
@@ -111,18 +96,12 @@ def test_a_process_that_dies_ends_the_others_with_a_sentence(victim, tmp_path):
     # Checkpoints by minutes are written by several processes too.
     config["checkpoint"] = {"every_epochs": 4000, "every_minutes": 1e-9}
     (tmp_path / "c.ini").write_text(as_ini(config), encoding="utf-8")
-    first = command("ssl_host", "run", "c.ini", cwd=tmp_path)
+    first = module("ssl_host", "run", "c.ini", cwd=tmp_path)
     rows = tmp_path / "runs" / "torn" / "metrics.csv"
-    deadline = time.monotonic() + 120
-    while not (rows.exists() and rows.read_text().count("\n") > 4):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: has_rows(rows, 4), process=first)
     (second,) = children(first.pid)
     os.kill(first.pid if victim == "first" else second, signal.SIGKILL)
-    begun = time.monotonic()
-    while alive(second) or (victim == "second" and first.poll() is None):
-        assert time.monotonic() < begun + 60
-        time.sleep(0.1)
+    wait_until(lambda: not alive(second) and first.poll() is not None, 60)
     told = " ".join(first.communicate(timeout=60)[1].split())
     survivor = 1 if victim == "first" else 0
     assert f"error: process {survivor} of 2 lost contact with another one in step " in told

@@ -1,10 +1,8 @@
 """Going on after a stop cannot be told from never having stopped."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -14,14 +12,11 @@ from safetensors.torch import load_file
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_values
 from ssl_host.pipeline import run as pipeline
+from ssl_host.testing.stopping import StoppedError, stopped_after
 from ssl_host.train.keeper import Preempted
 from ssl_host.train.state import checkpoints
 from tests.conftest import as_ini, tiny
-
-
-class StopError(BaseException):
-    """Stands for a power cut at a step."""
-
+from tests.processes import has_rows, module, wait_until
 
 METHODS = ("simclr", "simsiam", "barlowtwins", "nnclr", "byol", "mocov2")
 
@@ -36,27 +31,11 @@ def sections(tmp_path, method, name):
     return config
 
 
-def run(tmp_path, method, name, monkeypatch=None, stop_after=None, **more):
+def run(tmp_path, method, name, stop_after=None, **more):
     catalog = Catalog()
     config = resolve_values({**sections(tmp_path, method, name), **more}, catalog)
-    if stop_after is not None:
-        cls = config.parts["method"].cls
-        original = cls.advance
-        count = 0
-
-        def advance(self, *args, **kwargs):
-            nonlocal count
-            original(self, *args, **kwargs)
-            count += 1
-            if count == stop_after:
-                raise StopError
-
-        monkeypatch.setattr(cls, "advance", advance)
-    try:
+    with nullcontext() if stop_after is None else stopped_after(stop_after):
         return pipeline.run_config(config, catalog, Console(quiet=True))
-    finally:
-        if stop_after is not None:
-            monkeypatch.undo()
 
 
 def content(folder):
@@ -67,15 +46,14 @@ def content(folder):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("stop_after", [4, 6, 7])
-def test_a_run_that_stopped_ends_bit_equal(method, stop_after, tmp_path, monkeypatch):
+def test_a_run_that_stopped_ends_bit_equal(method, stop_after, tmp_path):
     """Three steps an epoch: stops within the second, at its last step, and early in the third.
 
     Seen to fail with the queue's features left out of the checkpoint (nnclr, mocov2) and with the
     optimizer's state not restored (all).
     """
     whole = run(tmp_path, method, "whole")
-    with pytest.raises(StopError):
-        run(tmp_path, method, "torn", monkeypatch, stop_after)
+    run(tmp_path, method, "torn", stop_after)
     again = run(tmp_path, method, "torn")
     expected, expected_rows = content(whole.folder)
     found, rows = content(again.folder)
@@ -86,7 +64,7 @@ def test_a_run_that_stopped_ends_bit_equal(method, stop_after, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("minutes", [10.0, 1e-9])
-def test_a_chain_of_stops_ends_bit_equal(minutes, tmp_path, monkeypatch):
+def test_a_chain_of_stops_ends_bit_equal(minutes, tmp_path):
     """With checkpoints at the ends of epochs, and after every step.
 
     Seen to fail with a loader that began at the epoch's start, for the second.
@@ -94,8 +72,7 @@ def test_a_chain_of_stops_ends_bit_equal(minutes, tmp_path, monkeypatch):
     often = {"checkpoint": {"every_minutes": minutes}}
     whole = run(tmp_path, "byol", "whole", **often)
     for stop_after in (3, 1, 2, 2):
-        with pytest.raises(StopError):
-            run(tmp_path, "byol", "torn", monkeypatch, stop_after, **often)
+        run(tmp_path, "byol", "torn", stop_after, **often)
     again = run(tmp_path, "byol", "torn", **often)
     expected, found = content(whole.folder)[0], content(again.folder)[0]
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -103,8 +80,8 @@ def test_a_chain_of_stops_ends_bit_equal(minutes, tmp_path, monkeypatch):
 
 def test_a_stop_in_the_evaluation_keeps_the_training(tmp_path, monkeypatch):
     whole = run(tmp_path, "simclr", "whole")
-    monkeypatch.setattr(pipeline, "measure", lambda *a, **k: (_ for _ in ()).throw(StopError()))
-    with pytest.raises(StopError):
+    monkeypatch.setattr(pipeline, "measure", lambda *a, **k: (_ for _ in ()).throw(StoppedError()))
+    with pytest.raises(StoppedError):
         run(tmp_path, "simclr", "torn")
     monkeypatch.undo()
     again = run(tmp_path, "simclr", "torn")
@@ -114,10 +91,9 @@ def test_a_stop_in_the_evaluation_keeps_the_training(tmp_path, monkeypatch):
         assert again.results["metrics"][name] == whole.results["metrics"][name]
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, monkeypatch, capsys):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, capsys):
     whole = run(tmp_path, "simclr", "whole")
-    with pytest.raises(StopError):
-        run(tmp_path, "simclr", "torn", monkeypatch, 7)
+    run(tmp_path, "simclr", "torn", 7)
     newest = checkpoints(tmp_path / "torn" / "checkpoints")[-1]
     payload = bytearray(newest.read_bytes())
     payload[len(payload) // 2] ^= 1
@@ -136,18 +112,9 @@ def test_sigterm_finishes_the_step_writes_and_asks_to_be_started_again(parts, tm
     config = tiny(run={"epochs": 4000, "name": "long"}, checkpoint={"every_epochs": 4000})
     config["trainer"]["accumulate"] = parts
     (tmp_path / "long.ini").write_text(as_ini(config), encoding="utf-8")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ssl_host", "run", "long.ini"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    process = module("ssl_host", "run", "long.ini", cwd=tmp_path)
     table = tmp_path / "runs" / "long" / "metrics.csv"
-    deadline = time.monotonic() + 90
-    while not (table.exists() and table.read_text().count("\n") > 5):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: has_rows(table, 5), 90, process)
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=60)
     assert process.returncode == Preempted.exit_status == 75
@@ -161,17 +128,8 @@ def test_a_signal_outside_training_asks_to_be_started_again_too(name, tmp_path):
     config = tiny(run={"epochs": 1, "name": "long"})
     config["evaluator.linear"] = {"name": "linear", "epochs": 5000}
     (tmp_path / "long.ini").write_text(as_ini(config), encoding="utf-8")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ssl_host", "run", "long.ini"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    deadline = time.monotonic() + 90
-    while not (tmp_path / "runs" / "long" / "backbone.safetensors").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    process = module("ssl_host", "run", "long.ini", cwd=tmp_path)
+    wait_until((tmp_path / "runs" / "long" / "backbone.safetensors").exists, 90, process)
     time.sleep(1)
     process.send_signal(getattr(signal, name))
     _, told = process.communicate(timeout=60)

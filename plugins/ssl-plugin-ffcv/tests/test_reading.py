@@ -10,8 +10,9 @@ from ssl_plugin_ffcv import packing
 from ssl_plugin_ffcv.packing import Wanted
 
 import ssl_host
-from ssl_host import DataError, RunError, UnreadableImage
+from ssl_host import DataError, UnreadableImage
 from ssl_host.testing import conformance
+from ssl_host.testing.stopping import stopped_after
 
 pytest.importorskip("ffcv", reason="ffcv is not installed: its system packages are in the README")
 
@@ -57,29 +58,13 @@ def sections(packed, folder, name):
     }
 
 
-class StopError(RunError):
-    """Stands for a power cut at a step."""
-
-
-def test_a_run_that_stopped_ends_bit_equal(packed, tmp_path, monkeypatch):
+def test_a_run_that_stopped_ends_bit_equal(packed, tmp_path):
     """Three steps an epoch: it stops within the second, with a batch decoded ahead."""
     from safetensors.torch import load_file
 
     whole = ssl_host.run(sections(packed, tmp_path, "whole"), quiet=True)
-    count = 0
-    advance = ssl_host.Method.advance
-
-    def stop(self, *args, **kwargs):
-        nonlocal count
-        advance(self, *args, **kwargs)
-        count += 1
-        if count == 4:
-            raise StopError
-
-    monkeypatch.setattr(ssl_host.Method, "advance", stop)
-    with pytest.raises(StopError):
+    with stopped_after(4):
         ssl_host.run(sections(packed, tmp_path, "torn"), quiet=True)
-    monkeypatch.undo()
     again = ssl_host.run(sections(packed, tmp_path, "torn"), quiet=True)
     expected, found = (
         load_file(tmp_path / name / "backbone.safetensors") for name in ("whole", "torn")

@@ -81,8 +81,8 @@ def dataset_of(place: Place) -> Any:
     return _opened(place.file, place.written, os.getpid())[place.dataset]
 
 
-class EncodedRows(EncodedImages):
-    """Images as the bytes of image files, a row each."""
+class _Rows(ImageSet):
+    """A row an image, called by the dataset and the row."""
 
     def __init__(self, place: Place, count: int, channels: int, called: str) -> None:
         self.place = place
@@ -99,29 +99,21 @@ class EncodedRows(EncodedImages):
     def name(self, i: int) -> str:
         return f"{self.called}[{i}]"
 
+
+class EncodedRows(_Rows, EncodedImages):
+    """Images as the bytes of image files, a row each."""
+
     def encoded(self, i: int) -> bytes:
         row = _row(self.place, i)
         return bytes(row.tobytes() if isinstance(row, np.ndarray | np.void) else row)
 
 
-class ArrayRows(ImageSet):
+class ArrayRows(_Rows):
     """Images as arrays, uint8, a row each."""
 
     def __init__(self, place: Place, count: int, axes: Axes, channels: int, called: str) -> None:
-        self.place = place
-        self.count = count
+        super().__init__(place, count, channels, called)
         self.axes = axes
-        self.channels = channels
-        self.called = called
-
-    def __len__(self) -> int:
-        return self.count
-
-    def location(self, i: int) -> Path:
-        return self.place.file
-
-    def name(self, i: int) -> str:
-        return f"{self.called}[{i}]"
 
     def read(self, i: int) -> Tensor:
         row = np.asarray(_row(self.place, i))

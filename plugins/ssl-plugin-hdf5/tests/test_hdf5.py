@@ -18,6 +18,7 @@ import ssl_host
 from ssl_host import DataError, UnreadableImage
 from ssl_host.testing import conformance
 from ssl_host.testing.pictures import COLOURS, encoded, is_picture, label_of, picture
+from ssl_host.testing.stopping import command_without
 
 LABELS = [label_of(i) for i in range(10)]
 NUMBERS = [COLOURS.index(name) for name in LABELS]
@@ -308,19 +309,13 @@ def test_a_file_that_is_written_anew_is_not_the_old_one(tmp_path):
 
 def test_without_h5py_one_line_says_what_is_missing(tmp_path):
     """Lists need no h5py."""
-    (tmp_path / "site").mkdir()
-    missing = "raise ModuleNotFoundError(\"No module named 'h5py'\", name='h5py')"
-    (tmp_path / "site/h5py.py").write_text(missing)
     (tmp_path / "x.ini").write_text("[method]\nname = simclr\n[data]\nname = hdf5\nfile = x\n")
-    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "ssl_host"]
-    how = {"cwd": tmp_path, "env": env, "capture_output": True, "text": True}
-    done = subprocess.run([*command, "config", "check", "x.ini"], check=False, **how)
+    done = command_without("h5py", "config", "check", "x.ini", folder=tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "No module named 'h5py'" in done.stderr
     assert "repair or upgrade ssl-plugin-hdf5" in done.stderr
-    done = subprocess.run([*command, "component", "list", "data"], check=False, **how)
+    done = command_without("h5py", "component", "list", "data", folder=tmp_path)
     assert "images in the datasets of HDF5 files" in done.stdout
 
 

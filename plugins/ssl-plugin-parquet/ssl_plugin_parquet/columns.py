@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -53,14 +53,8 @@ def image_column(table: Table, named: str | None) -> str:
                 f"bytes; there are {_listed(schema)}"
             )
         return chosen[0]
-    _check_there("image_column", table, named)
-    kind = schema.field(named).type
-    if not _holds_images(kind):
-        raise DataError(
-            f"[data] {table.path}: image_column = {named} is of type {kind}; encoded images are "
-            "bytes, or a struct with bytes"
-        )
-    return named
+    wanted = "encoded images are bytes, or a struct with bytes"
+    return _checked("image_column", table, named, _holds_images, wanted)
 
 
 def label_column(table: Table, named: str | None) -> str | None:
@@ -74,14 +68,7 @@ def label_column(table: Table, named: str | None) -> str | None:
         classes = [n for n in schema.names if features.get(n, {}).get("_type") == "ClassLabel"]
         chosen = [*(name for name in _LABEL_NAMES if name in schema.names), *classes]
         return next((name for name in chosen if _holds_labels(schema.field(name).type)), None)
-    _check_there("label_column", table, named)
-    kind = schema.field(named).type
-    if not _holds_labels(kind):
-        raise DataError(
-            f"[data] {table.path}: label_column = {named} is of type {kind}; labels are text or "
-            "whole numbers"
-        )
-    return named
+    return _checked("label_column", table, named, _holds_labels, "labels are text or whole numbers")
 
 
 def class_names(table: Table, column: str) -> list[str] | None:
@@ -90,12 +77,19 @@ def class_names(table: Table, column: str) -> list[str] | None:
     return [str(name) for name in names] if isinstance(names, list) and names else None
 
 
-def _check_there(setting: str, table: Table, named: str) -> None:
+def _checked(
+    setting: str, table: Table, named: str, holds: Callable[[Any], bool], wanted: str
+) -> str:
+    """The column that a setting names, once it is known to be there and to hold what it should."""
     if table.schema.names.count(named) != 1:
         raise DataError(
             f"[data] {table.path}: {setting} = {named}: no such column; there are "
             f"{_listed(table.schema)}"
         )
+    kind = table.schema.field(named).type
+    if not holds(kind):
+        raise DataError(f"[data] {table.path}: {setting} = {named} is of type {kind}; {wanted}")
+    return named
 
 
 def _listed(schema: Any) -> str:

@@ -18,6 +18,7 @@ import ssl_host
 from ssl_host import DataError, UnreadableImage
 from ssl_host.testing import conformance
 from ssl_host.testing.pictures import encoded, is_picture, label_of, picture
+from ssl_host.testing.stopping import command_without
 
 NAMES = ["red", "green", "blue"]
 """Not in the order of the alphabet: a ClassLabel's order counts."""
@@ -430,19 +431,13 @@ def test_a_file_that_is_written_anew_is_not_the_old_one(tmp_path):
 
 def test_without_pyarrow_one_line_says_what_is_missing(tmp_path):
     """Lists need no pyarrow."""
-    (tmp_path / "site").mkdir()
-    missing = "raise ModuleNotFoundError(\"No module named 'pyarrow'\", name='pyarrow')"
-    (tmp_path / "site/pyarrow.py").write_text(missing)
     (tmp_path / "x.ini").write_text("[method]\nname = simclr\n[data]\nname = parquet\nroot = x\n")
-    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "ssl_host"]
-    how = {"cwd": tmp_path, "env": env, "capture_output": True, "text": True}
-    done = subprocess.run([*command, "config", "check", "x.ini"], check=False, **how)
+    done = command_without("pyarrow", "config", "check", "x.ini", folder=tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "No module named 'pyarrow'" in done.stderr
     assert "repair or upgrade ssl-plugin-parquet" in done.stderr
-    done = subprocess.run([*command, "component", "list", "data"], check=False, **how)
+    done = command_without("pyarrow", "component", "list", "data", folder=tmp_path)
     assert "parquet files, or a Hugging Face dataset on disk" in done.stdout
 
 
