@@ -38,7 +38,7 @@ class blamed:  # noqa: N801 - reads as the context that it is
         if not isinstance(error, Exception) or isinstance(error, SslHostError):
             return
         if is_storage_fault(error):
-            return  # a full disk is not the component's fault
+            return  # a full or failing disk is not the component's fault
         cls = type(self.component)
         origin = f", from {self.component.origin}" if self.component.origin else ""
         raise PluginError(

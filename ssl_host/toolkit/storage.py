@@ -1,4 +1,4 @@
-"""A disk that is full is nobody's fault and ends a run with a sentence."""
+"""A disk that is full or fails is nobody's fault and ends a run with a sentence."""
 
 from __future__ import annotations
 
@@ -10,12 +10,25 @@ from pathlib import Path
 
 from ssl_host.errors import RunError
 
-_FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
+
+def _numbers(*names: str) -> set[int]:
+    return {getattr(errno, name) for name in names if hasattr(errno, name)}
+
+
+_FULL = _numbers("ENOSPC", "EDQUOT", "EFBIG")
+_FAILING = _numbers("EROFS", "EIO", "ESTALE", "ENOTCONN", "EREMOTEIO")
 
 
 def is_storage_fault(error: BaseException) -> bool:
-    """Whether an error says that a file system took no more, whoever was writing."""
-    return isinstance(error, OSError) and error.errno in _FULL
+    """Whether an error says that a file system took no more or is gone, whoever used it."""
+    return isinstance(error, OSError) and error.errno in _FULL | _FAILING
+
+
+def remedy(error: OSError) -> str:
+    """What to do about it."""
+    if error.errno in _FULL:
+        return "Free some space and give the same command again"
+    return "See to that disk and give the same command again"
 
 
 def reserve(descriptor: int, size: int, name: Path) -> None:
@@ -59,7 +72,7 @@ def write_beside(path: Path, payload: bytes | memoryview) -> Path:
 
 @contextmanager
 def storage_faults_told(folder: Path) -> Iterator[None]:
-    """Within it a full disk becomes a sentence.
+    """Within it a disk that is full or fails becomes a sentence.
 
     Args:
         folder: what is being written, where the error names no file.
@@ -72,7 +85,8 @@ def storage_faults_told(folder: Path) -> Iterator[None]:
     except OSError as error:
         if not is_storage_fault(error):
             raise
+        used = "written" if error.errno in _FULL else "used"
         raise RunError(
-            f"{error.filename or folder} could not be written: {error.strerror}. Free some space "
-            "and give the same command again: the run goes on from its last checkpoint"
+            f"{error.filename or folder} could not be {used}: {error.strerror}. {remedy(error)}: "
+            "the run goes on from its last checkpoint"
         ) from error

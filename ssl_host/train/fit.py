@@ -25,7 +25,7 @@ from ssl_host.train.keeper import Keeper
 from ssl_host.train.module import PretrainModule
 from ssl_host.train.probe import OnlineProbe
 from ssl_host.train.progress import ProgressBar
-from ssl_host.train.state import last_written, read_newest
+from ssl_host.train.state import last_written, read_newest, seconds_trained
 from ssl_host.train.surroundings import quiet_lightning, stop_requests
 
 MakeLoader = Callable[[EpochPlan], Any]
@@ -41,6 +41,7 @@ class Training:
         images_per_s: training images over the time that this process trained; None if it
             had nothing left to do.
         data_wait_fraction: part of that time in which the step waited for images.
+        earlier_s: seconds that earlier processes trained for what this one went on from.
     """
 
     module: PretrainModule
@@ -48,6 +49,7 @@ class Training:
     is_first: bool
     images_per_s: float | None = None
     data_wait_fraction: float | None = None
+    earlier_s: float = 0.0
 
 
 class _Positioned:
@@ -150,7 +152,7 @@ def fit(
     if module.epoch >= config.run.epochs:
         if probe is not None and resumed is not None and resumed["probe"] is not None:
             probe.load_state_dict(resumed["probe"])
-        return Training(module, probe, is_first)
+        return Training(module, probe, is_first, earlier_s=seconds_trained(resumed))
     _prepare_network(module, config.trainer.accelerator, world_size)
     with stop_requests() as requested, quiet_lightning():
         keeper = Keeper(
@@ -177,9 +179,8 @@ def fit(
         # The others are done; what follows is computed once, by the first process alone.
         torch.distributed.destroy_process_group()
     images = (module.step - first_step) * config.run.batch_size
-    return Training(
-        module, probe, is_first, images / spent, min(1.0, module.positioned.waited / spent)
-    )
+    waited = min(1.0, module.positioned.waited / spent)
+    return Training(module, probe, is_first, images / spent, waited, keeper.earlier_s)
 
 
 def _load(method: torch.nn.Module, state: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from ssl_host.errors import SslHostError
 from ssl_host.toolkit.distributed import world_size
 from ssl_host.train.module import PretrainModule
 from ssl_host.train.progress import ProgressBar
-from ssl_host.train.state import write_checkpoint
+from ssl_host.train.state import seconds_trained, write_checkpoint
 
 COLLAPSED = 0.05
 """Standard deviation, relative to that of a uniform sphere, under which features have collapsed."""
@@ -65,7 +65,8 @@ class Keeper(pl.Callback):
         self.resumed = resumed
         self.warned = False
         self.row: dict[str, float] = {}
-        self.last_write = self.last_row = time.monotonic()
+        self.earlier_s = seconds_trained(resumed)
+        self.begun = self.last_write = self.last_row = time.monotonic()
         self.steps_at_row = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -200,6 +201,7 @@ class Keeper(pl.Callback):
                 "optimizer": trainer.optimizers[0].state_dict(),
                 "precision": trainer.precision_plugin.state_dict(),
                 "probe": None if module.probe is None else module.probe.state_dict(),
+                "seconds": self.earlier_s + time.monotonic() - self.begun,
             }
             write_checkpoint(self.folder, module.step, state, self.settings.keep)
         self.last_write = time.monotonic()

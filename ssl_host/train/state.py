@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ssl_host.errors import CheckpointError
-from ssl_host.toolkit.storage import write_beside
+from ssl_host.toolkit.storage import remedy, write_beside
 
 FORMAT = 1
 _NAME = re.compile(r"^step-(\d{9})\.ckpt$")
@@ -44,7 +44,7 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
         kept = f"; the last good one is {last[-1].name}" if last else ""
         raise CheckpointError(
             f"the checkpoint {path} could not be written: {error.strerror}{kept}. "
-            "Free some space and give the same command again: the run goes on from there"
+            f"{remedy(error)}: the run goes on from there"
         ) from None
     for left in folder.glob("*.partial"):
         left.unlink(missing_ok=True)  # of a process that was killed while it wrote
@@ -85,6 +85,11 @@ def last_written(folder: Path) -> str:
     """Where a run would go on, for a message."""
     kept = checkpoints(folder)
     return f"{kept[-1].name} is the last checkpoint" if kept else "No checkpoint was written"
+
+
+def seconds_trained(state: dict[str, Any] | None) -> float:
+    """What a checkpoint's training took, over all processes that it went through."""
+    return 0.0 if state is None else float(state.get("seconds", 0.0))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -17,6 +17,10 @@ OUTSIDE = (
 )
 
 
+class _AskedToStop(BaseException):
+    """What the handler raises: not caught where the errors of a file or plugin are."""
+
+
 @contextmanager
 def _handled(handler: Callable[..., object]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
@@ -60,10 +64,13 @@ def preemptible() -> Iterator[None]:
     """
 
     def stop(*_: object) -> None:
-        raise Preempted(OUTSIDE)
+        raise _AskedToStop
 
-    with _handled(stop):
-        yield
+    try:
+        with _handled(stop):
+            yield
+    except _AskedToStop:
+        raise Preempted(OUTSIDE) from None
 
 
 @contextmanager

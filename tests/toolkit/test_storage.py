@@ -65,6 +65,22 @@ def test_a_logger_on_a_full_disk_is_not_blamed(tmp_path):
     assert "Free some space and give the same command again" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["EROFS", "EIO", "ESTALE"])
+def test_a_disk_that_fails_is_named(name, tmp_path):
+    """Seen to fail with full disks alone told: a traceback, or the component's fault."""
+    number = getattr(errno, name)
+
+    class Gone:
+        pass
+
+    with (
+        pytest.raises(RunError, match=r"metrics\.csv could not be used: .*\. See to that disk and"),
+        storage_faults_told(tmp_path),
+        blamed(Gone(), "while logging"),
+    ):
+        raise OSError(number, os.strerror(number), "metrics.csv")
+
+
 def test_other_errors_of_files_are_not_taken_for_it(tmp_path):
     with pytest.raises(FileNotFoundError), storage_faults_told(tmp_path):
         (tmp_path / "nowhere").read_text()

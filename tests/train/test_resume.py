@@ -1,5 +1,6 @@
 """Going on after a stop cannot be told from never having stopped."""
 
+import os
 import signal
 import time
 from contextlib import nullcontext
@@ -14,7 +15,8 @@ from ssl_host.config.resolve import resolve_values
 from ssl_host.pipeline import run as pipeline
 from ssl_host.testing.stopping import StoppedError, stopped_after
 from ssl_host.train.keeper import Preempted
-from ssl_host.train.state import checkpoints
+from ssl_host.train.state import checkpoints, read_newest, write_checkpoint
+from ssl_host.train.surroundings import preemptible
 from tests.conftest import as_ini, tiny
 from tests.processes import has_rows, module, wait_until
 
@@ -91,6 +93,18 @@ def test_a_stop_in_the_evaluation_keeps_the_training(tmp_path, monkeypatch):
         assert again.results["metrics"][name] == whole.results["metrics"][name]
 
 
+def test_the_time_of_a_run_is_that_of_all_its_processes(tmp_path):
+    """Seen to fail with the last process's time alone."""
+    run(tmp_path, "simclr", "torn", 4)
+    folder = tmp_path / "torn" / "checkpoints"
+    state, _ = read_newest(folder)
+    assert state["seconds"] > 0
+    write_checkpoint(folder, state["step"], {**state, "seconds": 1000.0}, keep=2)
+    again = run(tmp_path, "simclr", "torn")
+    assert 1000 < again.results["wall_time_s"] < 1100
+    assert read_newest(folder)[0]["seconds"] > 1000
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, capsys):
     whole = run(tmp_path, "simclr", "whole")
     run(tmp_path, "simclr", "torn", 7)
@@ -135,6 +149,16 @@ def test_a_signal_outside_training_asks_to_be_started_again_too(name, tmp_path):
     _, told = process.communicate(timeout=60)
     assert process.returncode == Preempted.exit_status, told
     assert "asked to stop outside training" in told
+
+
+def test_a_signal_is_not_taken_for_a_fault_of_what_is_being_done():
+    """As while weights are read. Seen to fail with a signal that was an error like others."""
+    with pytest.raises(Preempted, match="asked to stop outside training"), preemptible():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except Exception as error:
+            raise AssertionError("taken for a fault of the file") from error
 
 
 def test_two_processes_cannot_use_one_folder(tmp_path):

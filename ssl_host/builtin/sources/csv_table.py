@@ -141,24 +141,32 @@ class _Table:
     def rows(self) -> Iterator[tuple[int, str, str, str]]:
         """Line, path, label and split of every row; empty text for a column that is not there."""
         reader = csv.reader(
-            io.StringIO(self.text, newline=""), delimiter=self.delimiter, skipinitialspace=True
+            io.StringIO(self.text, newline=""),
+            delimiter=self.delimiter,
+            skipinitialspace=True,
+            strict=True,
         )
         begun = False
-        try:
-            for cells in reader:
-                if not cells:
-                    continue
-                if begun and len(cells) != len(self.header):
-                    raise self.fault(
-                        reader.line_num,
-                        f"has {len(cells)} fields, and the header has {len(self.header)}",
-                    )
-                if begun:
-                    path, label, split = (cells[at] if at >= 0 else "" for at in self.places)
-                    yield reader.line_num, path, label.strip(), split
-                begun = True
-        except csv.Error as error:
-            raise self.fault(reader.line_num, str(error)) from None
+        while True:
+            line = reader.line_num + 1  # where the row begins: quoted cells may span lines
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                closed = "end of data" not in str(error)
+                told = str(error) if closed else "a quotation mark here is never closed"
+                raise self.fault(line, told) from None
+            if cells is None:
+                return
+            if not cells:
+                continue
+            if begun and len(cells) != len(self.header):
+                raise self.fault(
+                    line, f"has {len(cells)} fields, and the header has {len(self.header)}"
+                )
+            if begun:
+                path, label, split = (cells[at] if at >= 0 else "" for at in self.places)
+                yield line, path, label.strip(), split
+            begun = True
 
     def _text(self) -> str:
         try:
