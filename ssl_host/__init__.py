@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ssl_host.hookspecs import RegisterPreset as RegisterPreset
     from ssl_host.hookspecs import hookimpl as hookimpl
     from ssl_host.toolkit.average import MovingAverage as MovingAverage
+    from ssl_host.toolkit.cores import available_cores as available_cores
     from ssl_host.toolkit.distributed import gather as gather
     from ssl_host.toolkit.distributed import gather_offset as gather_offset
     from ssl_host.toolkit.distributed import shuffle_keys as shuffle_keys
@@ -106,6 +107,7 @@ _HOMES = {
     "UnreadableImage": "contracts.data",
     "UserError": "errors",
     "ViewSpec": "contracts.augmentation",
+    "available_cores": "toolkit.cores",
     "build": "api",
     "extract_features": "api",
     "find_files": "toolkit.file_patterns",

@@ -50,6 +50,7 @@ PUBLIC = [
     "UnreadableImage",
     "UserError",
     "ViewSpec",
+    "available_cores",
     "build",
     "extract_features",
     "find_files",

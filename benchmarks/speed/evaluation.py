@@ -13,7 +13,7 @@ import torch
 from sides import ROUNDS, Comparison, compare
 
 import ssl_host
-from ssl_host.evaluate.extract import network_features
+from ssl_host.evaluate.extract import by_network, representations
 
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
@@ -29,7 +29,10 @@ def linear() -> Comparison:
     def prepare(pixels: torch.Tensor) -> torch.Tensor:
         return (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
 
-    found = network_features(backbone, images, prepare)
+    def extracted() -> torch.Tensor:
+        return representations(images, {"": by_network(backbone, prepare)})[""]
+
+    found = extracted()
     y = torch.arange(10_000) % 10
     bank = ssl_host.FeatureBank(
         ssl_host.Features(found, y), ssl_host.Features(found[:1000], y[:1000]), 10
@@ -46,7 +49,7 @@ def linear() -> Comparison:
         "linear evaluation, 90 epochs, 8 rates, 10,000 images, ResNet-18 at 32 px",
         {
             "ssl-host": lambda: seconds(lambda: evaluator.evaluate(bank)),
-            features: lambda: seconds(lambda: network_features(backbone, images, prepare)),
+            features: lambda: seconds(extracted),
         },
         {features: 2},
         unit="a second",

@@ -173,35 +173,48 @@ def whole_step(name: str) -> Comparison:
 def overhead() -> Comparison:
     """Row 7: a step without arithmetic; views, probe and momentum copies are left out.
 
-    The optimizer's own work is arithmetic, so the empty module has the method's parameters.
+    A gradient for each parameter, which the host looks at, and the optimizer's work on it are
+    arithmetic: the empty module has the method's parameters in the method's layout, the same loss
+    of them all and the same optimizer.
     """
     steps, skip = 400, 50
+    least_network = nn.Linear(1, 1, bias=False)
     empty = "an empty pytorch-lightning module, no logging"
     least = "the same with one parameter"
 
     def host() -> float:
         made = experiment(SMALL, steps, batch=2)
-        made.method.step = lambda batch: ssl_host.StepOutput(next(made.method.parameters()).sum())
+        made.method.step = lambda batch: ssl_host.StepOutput(of_all(made.method))
         made = replace(made, views=NoViews(made.views.augmentation))
         return 1 / hosts(made, skip)
 
-    def lightning(network: nn.Module) -> float:
+    def parts() -> tuple[nn.Module, torch.optim.Optimizer]:
+        made = experiment(SMALL, steps, batch=2)
+        network = made.method.to(memory_format=torch.channels_last)
+        return network, make_optimizer(network, made.optimizer, 0.1)
+
+    def lightning(network: nn.Module, optimizer: torch.optim.Optimizer) -> float:
         clock = Clock(skip)
         trainer = quiet_trainer(clock)
         images = DataLoader([torch.zeros(2, 3, 32, 32)] * steps, batch_size=None)
-        trainer.fit(Nothing(network), images)
+        trainer.fit(Nothing(network, optimizer), images)
         return 1 / clock.seconds()
 
     return compare(
         "a step without arithmetic, a row logged every 10",
         {
             "ssl-host": host,
-            empty: lambda: lightning(experiment(SMALL, 2, batch=2).method),
-            least: lambda: lightning(nn.Linear(1, 1, bias=False)),
+            empty: lambda: lightning(*parts()),
+            least: lambda: lightning(least_network, torch.optim.SGD(least_network.parameters())),
         },
         {empty: 1 / 1.3},
         unit="steps/s",
     )
+
+
+def of_all(network: nn.Module) -> torch.Tensor:
+    """The cheapest loss that gives every parameter a gradient."""
+    return torch.stack([weight.sum() for weight in network.parameters()]).sum()
 
 
 class NoViews:
@@ -221,15 +234,16 @@ class NoViews:
 class Nothing(pl.LightningModule):
     """The least that trains."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         super().__init__()
         self.network = network
+        self.optimizer = optimizer
 
     def training_step(self, batch: torch.Tensor, _: int) -> torch.Tensor:
-        return next(self.network.parameters()).sum()
+        return of_all(self.network)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+        return self.optimizer
 
 
 def epoch() -> Comparison:

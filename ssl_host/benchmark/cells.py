@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_host.benchmark.suite import Cell, Suite
-from ssl_host.train.settle import available_cores
+from ssl_host.toolkit.cores import available_cores
 
 
 @dataclass(frozen=True)

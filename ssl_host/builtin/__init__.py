@@ -43,7 +43,6 @@ def register_optimizers(register: Register) -> None:
     at = f"{_HERE}.optimizers"
     register("sgd", f"{at}:SGD", "stochastic gradient descent with momentum, no Nesterov")
     register("adamw", f"{at}:AdamW", "Adam with decoupled weight decay")
-    at = f"{_HERE}.layerwise"
     register("lars", f"{at}:LARS", "layer-wise rates, for large batches")
     register("lamb", f"{at}:LAMB", "Adam with layer-wise rates")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -24,6 +26,16 @@ _PLAIN = {
     "string_type": "should be text",
 }
 """Simpler words for what an INI file's author has no notion of."""
+
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    Path: "a path",
+    list: "a list",
+    tuple: "a list",
+}
 
 
 def explain(
@@ -73,9 +85,19 @@ def _of_union(schema: type[Settings], key: str, fault: Any, message: str) -> str
     """For a field that admits several types, what any of them would be."""
     if isinstance(fault["loc"][1], int):
         return f"item {fault['loc'][1] + 1} {message}"
-    annotation = str(schema.model_fields[key].annotation)
-    named = annotation.replace("typing.", "").replace("NoneType", "None").replace("Literal", "")
-    return f"should be {named.replace('|', 'or').replace('[', '').replace(']', '')}"
+    return f"should be {' or '.join(_kinds(schema.model_fields[key].annotation))}"
+
+
+def _kinds(annotation: Any) -> Iterator[str]:
+    """What a type admits, in the words of :data:`_PLAIN`."""
+    members = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        yield from map(str, members)
+    elif get_origin(annotation) in (Union, UnionType):
+        for member in members:
+            yield from _kinds(member)
+    elif annotation is not type(None):
+        yield _KINDS.get(get_origin(annotation) or annotation, "another value")
 
 
 def _places(

@@ -112,9 +112,10 @@ class TrainerSettings(Settings):
 
     @field_validator("devices", "num_threads")
     @classmethod
-    def _positive(cls, value: Any) -> Any:
-        if isinstance(value, int) and not 1 <= value <= 100_000:
-            raise ValueError("should be auto or at least 1")
+    def _in_bounds(cls, value: Any) -> Any:
+        # Threads are made at once: tens of thousands take the memory of what is read next.
+        if isinstance(value, int) and not 1 <= value <= 1024:
+            raise ValueError("should be auto or from 1 to 1024")
         return value
 
 

@@ -29,11 +29,14 @@ class ImageSet(ABC):
         labels: N, int64, from 0, or None.
         classes: the classes' names, in the order of the labels; empty without labels.
         side: of all images, where :meth:`read_many` gives them in that one size; else None.
+        remedy: half a sentence for who waits for these images: which settings to change. Empty
+            for the host's own.
     """
 
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     side: int | None = None
+    remedy: str = ""
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +13,7 @@ from ssl_host.augment.views import ViewMaker
 from ssl_host.contracts.data import ImageSet, UnreadableImage
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.errors import DataError
+from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.image_files import fit_image
 
 
@@ -39,7 +39,7 @@ class DecodedImages:
             numbers = list(range(*index.indices(len(self))))
         else:
             numbers = index.tolist()
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        with ThreadPoolExecutor(max_workers=available_cores()) as pool:
             return torch.stack(list(pool.map(self._read, numbers)))
 
     def _read(self, i: int) -> Tensor:

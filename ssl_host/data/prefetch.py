@@ -5,35 +5,30 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
+from typing import Any, TypeVar
 
-from ssl_host.data.batches import RawBatch
-
-_Queue = queue.Queue[RawBatch | BaseException | None]
+T = TypeVar("T")
 
 DEPTH = 2
 """Batches that wait at most: one more than is needed evens out what the disk does."""
 
 
-def ahead(batches: Iterator[RawBatch], pin: bool) -> Iterator[RawBatch]:
+def ahead(batches: Iterator[T]) -> Iterator[T]:
     """The same batches in the same order, taken by a thread of their own.
 
     What training has consumed is the only position that counts: batches that were ready when the
     process ended are made again.
 
-    Args:
-        pin: copy them to page-locked memory, from which a GPU takes them without waiting.
-
     Raises:
         Exception: whatever making a batch raised, in its turn.
     """
-    source = (batch.pinned() for batch in batches) if pin else batches
-    ready: _Queue = queue.Queue(DEPTH)
+    ready: queue.Queue[Any] = queue.Queue(DEPTH)
     ended = threading.Event()
 
     def work() -> None:
         last: BaseException | None = None
         try:
-            for batch in source:
+            for batch in batches:
                 if not _handed_over(batch, ready, ended):
                     return
         except BaseException as error:
@@ -52,7 +47,7 @@ def ahead(batches: Iterator[RawBatch], pin: bool) -> Iterator[RawBatch]:
         thread.join()
 
 
-def _handed_over(item: RawBatch | BaseException | None, to: _Queue, ended: threading.Event) -> bool:
+def _handed_over(item: object, to: queue.Queue[Any], ended: threading.Event) -> bool:
     """Whether there was room before nobody waited any more."""
     while not ended.is_set():
         try:

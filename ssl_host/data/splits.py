@@ -25,6 +25,7 @@ class Subset(ImageSet):
         self.labels = None if whole.labels is None else whole.labels[chosen]
         self.classes = whole.classes
         self.side = whole.side
+        self.remedy = whole.remedy
 
     def __len__(self) -> int:
         return len(self.chosen)

@@ -18,6 +18,7 @@ from torch import Tensor
 from ssl_host.contracts.data import ArrayImages, ImageSet, UnreadableImage
 from ssl_host.data.splits import Subset
 from ssl_host.errors import DataError
+from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.image_files import fit_image
 from ssl_host.toolkit.storage import reserve
 
@@ -146,7 +147,7 @@ def _write(
         except UnreadableImage as error:
             return str(error)
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=available_cores()) as pool:
         for i, outcome in _in_order(pool, decode, len(images)):
             if isinstance(outcome, str):
                 skipped.append((images.name(i), outcome))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ssl_host.data.prefetch import ahead
 from ssl_host.data.store import Pixels
 from ssl_host.toolkit.storage import reserve
 
@@ -21,30 +22,37 @@ BATCH = 256
 PIXEL_SIDE = 32
 """Largest side of the raw-pixel baseline: beyond it probes are slow and not better."""
 
-BLOCK = 1024
-"""Images at a time for the baselines that are no network's."""
-
 IN_MEMORY = 2 * 2**30
 """Bytes of features above which they are kept in a file: ImageNet's by a ResNet-50 take 10 GB."""
 
 Prepare = Callable[[Tensor], Tensor]
+Represent = Callable[[Tensor], Tensor]
+"""From uint8 images B C H W to rows B D."""
 
 
-def gathered(blocks: Iterable[Tensor], count: int, scratch: Path | None = None) -> Tensor:
-    """Blocks of rows as one tensor N D, float32; memory-mapped where it is large.
+class Rows:
+    """Blocks of rows on their way to one tensor N D, float32; memory-mapped where it is large.
 
     Args:
         count: N.
         scratch: folder of the file, which has no name and goes when the tensor does.
+
+    Attributes:
+        whole: the tensor.
     """
-    whole: Tensor | None = None
-    done = 0
-    for block in blocks:
-        if whole is None:
-            whole = _room(count, block.shape[1], scratch)
-        whole[done : done + len(block)] = block
-        done += len(block)
-    return torch.empty(0, 0) if whole is None else whole
+
+    def __init__(self, count: int, scratch: Path | None = None) -> None:
+        self.count = count
+        self.scratch = scratch
+        self.whole = torch.empty(0, 0)
+        self.done = 0
+
+    def add(self, block: Tensor) -> None:
+        """Put the next rows, B D, after those that are there."""
+        if self.done == 0:
+            self.whole = _room(self.count, block.shape[1], self.scratch)
+        self.whole[self.done : self.done + len(block)] = block
+        self.done += len(block)
 
 
 def _room(count: int, dim: int, scratch: Path | None) -> Tensor:
@@ -56,23 +64,27 @@ def _room(count: int, dim: int, scratch: Path | None) -> Tensor:
 
 
 @torch.no_grad()
-def network_features(
-    encoder: nn.Module,
-    images: Pixels,
-    prepare: Prepare,
-    device: torch.device | str = "cpu",
-    scratch: Path | None = None,
-) -> Tensor:
-    """Features N D, float32, of uint8 images N C H W, in evaluation mode."""
-    was_training = encoder.training
+def representations(
+    images: Pixels, represents: Mapping[str, Represent], scratch: Path | None = None
+) -> dict[str, Tensor]:
+    """Several representations of the same images, by name, each N D, float32.
+
+    Every image is read once for all of them, and the next block while this one is computed.
+    """
+    rows = {name: Rows(len(images), scratch) for name in represents}
+    blocks = (images[i : i + BATCH] for i in range(0, len(images), BATCH))
+    for block in ahead(blocks):
+        for name, represent in represents.items():
+            rows[name].add(represent(block))
+    return {name: found.whole for name, found in rows.items()}
+
+
+def by_network(
+    encoder: nn.Module, prepare: Prepare, device: torch.device | str = "cpu"
+) -> Represent:
+    """A network's features, in evaluation mode, into which it is put."""
     encoder.eval()
-    blocks = (
-        encoder(prepare(images[i : i + BATCH].to(device))).float().cpu()
-        for i in range(0, len(images), BATCH)
-    )
-    found = gathered(blocks, len(images), scratch)
-    encoder.train(was_training)
-    return found
+    return lambda block: encoder(prepare(block.to(device))).float().cpu()
 
 
 @torch.no_grad()
@@ -101,37 +113,27 @@ def calibrated(
     return twin.eval()
 
 
-def pixel_features(images: Pixels, scratch: Path | None = None) -> Tensor:
-    """Raw pixels, at most 32 a side, N D from 0 to 1."""
-
-    def of(block: Tensor) -> Tensor:
-        if max(block.shape[2:]) > PIXEL_SIDE:
-            block = functional.interpolate(
-                block, size=(PIXEL_SIDE, PIXEL_SIDE), mode="bilinear", antialias=True
-            )
-        return block.flatten(1)
-
-    return gathered(map(of, _blocks(images)), len(images), scratch)
+def pixels(block: Tensor) -> Tensor:
+    """Raw pixels, at most 32 a side, from 0 to 1."""
+    block = block.float() / 255
+    if max(block.shape[2:]) > PIXEL_SIDE:
+        block = functional.interpolate(
+            block, size=(PIXEL_SIDE, PIXEL_SIDE), mode="bilinear", antialias=True
+        )
+    return block.flatten(1)
 
 
-def statistic_features(images: Pixels) -> Tensor:
+def statistics(block: Tensor) -> Tensor:
     """A dozen simple numbers an image: means and deviations, gradient energies, quarters.
 
     For colour: 3 means, 3 deviations, 6 energies; for gray: 1, 1, 6 and the 4 quarters' means.
     """
-
-    def of(block: Tensor) -> Tensor:
-        gray = block.mean(dim=1)
-        dx, dy = gray.diff(dim=2), gray.diff(dim=1)
-        energies = [dx, dy, dx.diff(dim=2), dy.diff(dim=1), dx.diff(dim=1), gray - 0.5]
-        numbers = [block.mean(dim=(2, 3)), block.std(dim=(2, 3))]
-        numbers.append(torch.stack([e.abs().mean(dim=(1, 2)) for e in energies], dim=1))
-        if block.shape[1] == 1:
-            numbers.append(functional.adaptive_avg_pool2d(gray[:, None], 2).flatten(1))
-        return torch.cat(numbers, dim=1)
-
-    return gathered(map(of, _blocks(images)), len(images))
-
-
-def _blocks(images: Pixels) -> Iterable[Tensor]:
-    return (images[i : i + BLOCK].float() / 255 for i in range(0, len(images), BLOCK))
+    block = block.float() / 255
+    gray = block.mean(dim=1)
+    dx, dy = gray.diff(dim=2), gray.diff(dim=1)
+    energies = [dx, dy, dx.diff(dim=2), dy.diff(dim=1), dx.diff(dim=1), gray - 0.5]
+    numbers = [block.mean(dim=(2, 3)), block.std(dim=(2, 3))]
+    numbers.append(torch.stack([e.abs().mean(dim=(1, 2)) for e in energies], dim=1))
+    if block.shape[1] == 1:
+        numbers.append(functional.adaptive_avg_pool2d(gray[:, None], 2).flatten(1))
+    return torch.cat(numbers, dim=1)

@@ -15,14 +15,20 @@ from ssl_host.catalog.blame import blamed
 from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, Features
 from ssl_host.data.store import Pixels, Store
 from ssl_host.evaluate.extract import (
+    Represent,
+    by_network,
     calibrated,
-    network_features,
-    pixel_features,
-    statistic_features,
+    pixels,
+    representations,
+    statistics,
 )
 
 PAIRS = 2048
 """Images whose two views are compared for alignment."""
+TRAINED = ""
+"""How the trained network is called among its baselines, which have names."""
+MOVED = 4096
+"""Rows that are moved at a time."""
 
 
 @dataclass
@@ -65,16 +71,25 @@ def measure(
     found = Measurement()
     device = next(encoder.parameters()).device
     banks = _Banks(views, train, test, num_classes, seed)
-    prepare = banks.prepare
-    tell("features of the trained network")
-    found.bank = banks.of(lambda x: network_features(encoder, x, prepare, device, scratch), encoder)
     usable = {}
     for name, evaluator in evaluators.items():
-        reason = _reason_against(evaluator, found.bank)
+        reason = _reason_against(evaluator, train, test, num_classes)
         if reason:
             found.notes.append(f"{name} was left out: {reason}")
-            continue
-        usable[name] = evaluator
+        else:
+            usable[name] = evaluator
+    compared = {name: e for name, e in usable.items() if e.has_baselines}
+    networks = {TRAINED: encoder}
+    represents = {TRAINED: by_network(encoder, banks.prepare, device)}
+    if compared:
+        twin = calibrated(untrained.to(device), train.images, banks.prepare, device)
+        networks["random_init"] = twin
+        represents["random_init"] = by_network(twin, banks.prepare, device)
+        represents |= {"pixels": pixels, "statistics": statistics}
+    tell("features of the network" + (" and its baselines" if compared else ""))
+    made = banks.of(represents, networks, scratch)
+    found.bank = made.pop(TRAINED)
+    for name, evaluator in usable.items():
         tell(name)
         outcome = _evaluate(name, evaluator, found.bank)
         found.metrics |= {_key(name, metric): value for metric, value in outcome.metrics.items()}
@@ -83,19 +98,10 @@ def measure(
             for stem, tensors in outcome.artifacts.items()
         }
         found.notes += outcome.notes
-    compared = {name: e for name, e in usable.items() if e.has_baselines}
-    if not compared:
-        return found
-    twin = calibrated(untrained.to(device), train.images, prepare, device)
-    baselines: dict[str, tuple[Callable[[Pixels], Tensor], nn.Module | None]] = {
-        "random_init": (lambda x: network_features(twin, x, prepare, device, scratch), twin),
-        "pixels": (lambda x: pixel_features(x, scratch), None),
-        "statistics": (statistic_features, None),
-    }
-    for label, (represent, network) in baselines.items():
-        bank = banks.of(represent, network)
+    for label in list(made):
+        bank = made.pop(label)  # each goes when it has been measured
         for name, evaluator in compared.items():
-            if network is None and evaluator.needs_encoder:
+            if bank.encoder is None and evaluator.needs_encoder:
                 continue
             tell(f"{name} of the baseline {label}")
             outcome = _evaluate(name, evaluator, bank)
@@ -128,11 +134,33 @@ class _Banks:
         """A random crop and flip of them."""
         return self.views.crop_and_flip(images, index, epoch, self.seed)
 
-    def of(self, represent: Callable[[Pixels], Tensor], network: nn.Module | None) -> FeatureBank:
-        """The bank of a network, or of a representation that is no network's."""
+    def of(
+        self,
+        represents: Mapping[str, Represent],
+        networks: Mapping[str, nn.Module],
+        scratch: Path | None,
+    ) -> dict[str, FeatureBank]:
+        """The banks of all representations, by name; every image is read once for all of them.
+
+        Args:
+            networks: of the representations that are a network's.
+        """
+        test = self.test
+        held = {} if test is None else representations(test.images, represents, scratch)
+        known = representations(self.train.images, represents, scratch)
+        return {
+            name: self._bank(
+                _readable(known.pop(name), self.train),
+                None if test is None else _readable(held.pop(name), test),
+                networks.get(name),
+            )
+            for name in represents
+        }
+
+    def _bank(
+        self, known: Features, held: Features | None, network: nn.Module | None
+    ) -> FeatureBank:
         train, test = self.train, self.test
-        held = None if test is None else _readable(represent(test.images), test)
-        known = _readable(represent(train.images), train)
         bank = FeatureBank(known, held, self.num_classes, self.seed)
         if network is None:
             return bank
@@ -159,19 +187,26 @@ def _readable(x: Tensor, store: Store) -> Features:
         return Features(x, store.labels)
     kept = torch.ones(len(x), dtype=torch.bool)
     kept[lost] = False
-    return Features(x[kept], None if store.labels is None else store.labels[kept])
+    # Moved up where they are: a copy of features that lie on the disk would fill the memory.
+    done = 0
+    for rows in kept.nonzero().squeeze(1).split(MOVED):
+        x[done : done + len(rows)] = x[rows]
+        done += len(rows)
+    return Features(x[:done], None if store.labels is None else store.labels[kept])
 
 
 def _key(name: str, metric: str) -> str:
     return f"{name}.{metric}" if metric else name
 
 
-def _reason_against(evaluator: Evaluator, bank: FeatureBank) -> str:
-    if evaluator.needs_labels and bank.train.y is None:
+def _reason_against(
+    evaluator: Evaluator, train: Store, test: Store | None, num_classes: int
+) -> str:
+    if evaluator.needs_labels and train.labels is None:
         return "the images have no labels"
-    if evaluator.needs_labels and bank.num_classes < 2:
-        return f"there is only {bank.num_classes} class"
-    if evaluator.needs_test and bank.test is None:
+    if evaluator.needs_labels and num_classes < 2:
+        return f"there is only {num_classes} class"
+    if evaluator.needs_test and test is None:
         return "there is no held-out split"
     return ""
 

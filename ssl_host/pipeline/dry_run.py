@@ -20,8 +20,9 @@ from ssl_host.data.splits import open_splits
 from ssl_host.data.store import array_of
 from ssl_host.errors import DataError, NonFiniteError
 from ssl_host.pipeline.timed_steps import TIMED_STEPS, TimedSteps
+from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.image_files import fit_image
-from ssl_host.train.settle import available_cores, settle
+from ssl_host.train.settle import settle
 
 SLOW = 3.0
 """Seconds a step from which on the alternatives are not timed: they would take minutes."""

@@ -11,7 +11,7 @@ import torch
 
 from ssl_host.config.ini import parse_ini, read_text_of
 from ssl_host.config.resolved import Resolved
-from ssl_host.data.files import DecodedImages
+from ssl_host.data.files import BatchImages, DecodedImages
 from ssl_host.data.opening import Images
 from ssl_host.train.fit import Training
 
@@ -42,10 +42,13 @@ def held_back(images: Images, wait_fraction: float | None) -> list[str]:
     """A sentence when the data is what held training back, with the setting to change."""
     if wait_fraction is None or wait_fraction < WAITING:
         return []
-    if isinstance(images.train.images, DecodedImages):
+    pixels = images.train.images
+    if isinstance(pixels, DecodedImages | BatchImages) and pixels.images.remedy:
+        remedy = pixels.images.remedy
+    elif isinstance(pixels, DecodedImages):
         remedy = (
-            "decode them once by [loader] store = packed with a larger store_limit_mb, or in more "
-            "processes by [loader] num_workers"
+            "decode them once by [loader] store = packed, or in more processes by [loader] "
+            "num_workers"
         )
     elif images.train.on_disk:
         remedy = "put [loader] cache_dir on a faster disk, or make [loader] store_size smaller"

@@ -110,6 +110,9 @@ class _Run:
             training = self._train(experiment, images)
             if not training.is_first:
                 return Outcome(self.folder.path, {})
+            for hint in held_back(images, training.data_wait_fraction):
+                self.notes.append(hint)
+                self.console.print(f"hint: {hint}", style="yellow", highlight=False, markup=False)
             finished = self._conclude(experiment, images, training)
         except BaseException:
             # What went wrong first is what is told.
@@ -205,7 +208,6 @@ class _Run:
             if held is not None and held.y is not None:
                 right = training.probe.predict(held.x).argmax(dim=1).cpu() == held.y
                 found.metrics = {"online.top1": float(right.double().mean()), **found.metrics}
-        self.notes += held_back(images, training.data_wait_fraction)
         metrics = {**found.metrics, **costs(training)}
         for stem, tensors in found.artifacts.items():
             write_tensors(self.folder.path / f"{stem}.safetensors", tensors)

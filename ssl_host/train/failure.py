@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,11 +67,13 @@ def forget_failed_steps(folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def gradient_norm(weights: Iterable[nn.Parameter]) -> float:
-    """Of all gradients together; not finite where one of their numbers is not."""
-    gradients = [weight.grad for weight in weights if weight.grad is not None]
-    norms = list(torch._foreach_norm(gradients)) if gradients else []
-    return math.hypot(*(torch.stack(norms).tolist() if len(norms) > 1 else map(float, norms)))
+def gradient_sum(weights: Iterable[nn.Parameter]) -> float:
+    """Of all gradients' numbers: not finite where one of them is not.
+
+    It is taken in every step: a sum costs two thirds of a norm.
+    """
+    sums = [weight.grad.sum() for weight in weights if weight.grad is not None]
+    return torch.stack(sums).sum().item() if sums else 0.0
 
 
 def cause(method: Method, batch: Batch) -> str:

@@ -18,7 +18,7 @@ from ssl_host.compose import Experiment
 from ssl_host.contracts.batch import Batch, Progress, StepOutput, joined
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.errors import NonFiniteError, PluginError, SslHostError
-from ssl_host.train.failure import FailedStep, cause, gradient_norm, write_failed_step
+from ssl_host.train.failure import FailedStep, cause, gradient_sum, write_failed_step
 from ssl_host.train.groups import drop_frozen, make_optimizer, set_rates
 from ssl_host.train.probe import OnlineProbe
 from ssl_host.train.state import last_written
@@ -161,12 +161,12 @@ class PretrainModule(pl.LightningModule):
         whole = len(self._parts) == self.plan.parts
         if self.device.type != "cpu" and not (whole and (self.step + 1) % settings.log_every == 0):
             return  # reading it would wait for the GPU
-        norm = gradient_norm(self._weights)
-        if not math.isfinite(norm):
+        total = gradient_sum(self._weights)
+        if not math.isfinite(total):
             assert self.last_loss is not None
             loss = self.last_loss.item()
             if math.isfinite(loss):
-                self.stop_non_finite("gradient", norm)
+                self.stop_non_finite("gradient", total)
             self.stop_non_finite("loss", loss)
 
     def check_weights(self) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from ssl_host.config.resolved import Resolved
 from ssl_host.errors import UserError
+from ssl_host.toolkit.cores import available_cores
 
 AUTO = "auto, settled here"
 """The layer that settled values are shown with."""
@@ -32,13 +33,6 @@ def settle(config: Resolved) -> Resolved:
         if getattr(config.host[section], key) == "auto":
             config = config.with_value(section, key, value, AUTO)
     return config
-
-
-def available_cores() -> int:
-    """Cores that this process may use, which in a container are fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _threads(cores: int) -> int:

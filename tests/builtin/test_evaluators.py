@@ -3,6 +3,7 @@
 import copy
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -103,6 +104,17 @@ def test_nothing_is_chosen_on_the_test_split():
         assert torch.equal(first.artifacts["linear"][name], second.artifacts["linear"][name])
 
 
+def test_the_rate_is_chosen_in_parts_as_at_once(monkeypatch):
+    """Seen to fail with the last part's count alone."""
+    build = partial(ssl_host.build, "evaluator", "linear", epochs=30, validation_fraction=0.5)
+    b = replace(bank(), seed=1)  # of seed 0 the centres are the heads' first weights
+    rates = (1e-6, 0.01, 0.1, 1.0)
+    chosen = build(learning_rates=rates).evaluate(b).metrics["learning_rate"]
+    monkeypatch.setattr(linear, "BLOCK", 7)
+    assert build(learning_rates=rates).evaluate(b).metrics["learning_rate"] == chosen
+    assert chosen > 1e-6
+
+
 def test_heads_of_a_sweep_do_not_know_of_each_other():
     """A head of a sweep equals the same head alone: no shared clipping, no shared norm."""
     b = bank()
@@ -126,6 +138,14 @@ def test_rankme_is_the_exponential_of_the_entropy():
     assert ssl_host.build("evaluator", "rankme").evaluate(b).metrics[""] == pytest.approx(expected)
     collapsed = FeatureBank(Features(torch.ones(50, 8)), None)
     assert ssl_host.build("evaluator", "rankme").evaluate(collapsed).metrics[""] < 1.01
+
+
+def test_rankme_looks_at_images_from_all_over_the_set():
+    """Folders are sorted by class. Seen to fail with the first ones taken."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.cat([torch.ones(50, 8), torch.randn(50, 8, generator=generator)])
+    rankme = ssl_host.build("evaluator", "rankme", max_images=40)
+    assert rankme.evaluate(FeatureBank(Features(x, None), None, 0)).metrics[""] > 4
 
 
 def test_alignment_and_uniformity():

@@ -294,7 +294,7 @@ CASES: dict[str, tuple[str, str]] = {
     "zero_devices": (
         ("[trainer]\ndevices = 0\n\n[method]\nname = simclr\n"),
         (
-            "{file}:2: [trainer] devices = 0: should be auto or at least 1 (number of "
+            "{file}:2: [trainer] devices = 0: should be auto or from 1 to 1024 (number of "
             "devices a node, or their numbers, or auto for all)"
         ),
     ),

@@ -29,15 +29,12 @@ def test_what_does_not_fit_in_memory_is_on_the_disk_and_goes_with_its_user(
 ):
     """Seen to fail with the rows of every block written at the start."""
     monkeypatch.setattr(extract, "BATCH", 16)
-    monkeypatch.setattr(extract, "BLOCK", 16)
     backbone = ssl_host.build("backbone", "small_conv", in_channels=3, image_size=8, num_stages=2)
 
     def made():
-        if kind == "pixels":
-            return extract.pixel_features(images(), tmp_path)
-        return extract.network_features(
-            backbone, images(), lambda x: x.float() / 255, scratch=tmp_path
-        )
+        by = extract.by_network(backbone, lambda x: x.float() / 255)
+        represent = {"network": by, "pixels": extract.pixels}[kind]
+        return extract.representations(images(), {kind: represent}, tmp_path)[kind]
 
     inside = made()
     assert not isinstance(inside.numpy().base, np.memmap)

@@ -100,6 +100,5 @@ def test_room_is_taken_before_a_file_is_mapped(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     monkeypatch.setattr(extract, "IN_MEMORY", 0)
-    rows = [torch.zeros(10, 100)]
     with pytest.raises(OSError, match="No space left on device"):
-        extract.gathered(rows, 10, tmp_path)
+        extract.Rows(10, tmp_path).add(torch.zeros(10, 100))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ssl_host import available_cores
+
 if TYPE_CHECKING:
     from ssl_plugin_ffcv.packing import Tell
     from ssl_plugin_ffcv.sidecar import About
@@ -66,7 +68,6 @@ def pack(
     if len(places) == 2:
         settings.setdefault("root", places[0])
     from ssl_plugin_ffcv import packing  # noqa: PLC0415 - torch comes with it
-    from ssl_plugin_ffcv.source import available_cores  # noqa: PLC0415
 
     wanted = packing.Wanted(
         data or "imagefolder",

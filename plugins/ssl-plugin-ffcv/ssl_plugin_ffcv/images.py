@@ -38,6 +38,10 @@ class PackedImages(ImageSet):
     """
 
     side: int
+    remedy = (
+        "give [data] num_threads more cores and [trainer] num_threads fewer, or pack the images "
+        "smaller by `ssl-host data pack --size`"
+    )
 
     def __init__(self, file: Path, part: Part, channels: int, side: int, threads: int) -> None:
         self.file = file
@@ -107,8 +111,8 @@ class PackedImages(ImageSet):
             raise DataError(
                 f"[data] {self.file}: was not written by this ffcv ({error}); pack the images anew"
             ) from None
-        except Exception as error:  # a damaged header leads anywhere
-            raise DataError(self._damaged(str(error) or type(error).__name__)) from None
+        except Exception:  # a damaged header leads anywhere, and what is met there tells nothing
+            raise DataError(self._damaged("its header cannot be read")) from None
         images, labels = self._columns(reader)
         count = len(self.names)
         table = reader.alloc_table[np.argsort(reader.alloc_table["sample_id"], kind="stable")]

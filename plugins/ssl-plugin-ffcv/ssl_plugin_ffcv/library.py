@@ -56,6 +56,8 @@ def library() -> Library:
         from ffcv.memory_allocator import MemoryAllocator  # noqa: PLC0415
         from ffcv.reader import Reader  # noqa: PLC0415
         from ffcv.writer import DatasetWriter  # noqa: PLC0415
+    except MemoryError:
+        raise
     except Exception as error:  # numba and cv2 raise others than ImportError
         missing = isinstance(error, ModuleNotFoundError) and error.name == "ffcv"
         found = "" if missing else f", which cannot be imported here ({_first_line(error)})"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import Field
 
-from ssl_host import DataSource, ImageSet, Settings
+from ssl_host import DataSource, ImageSet, Settings, available_cores
 from ssl_plugin_ffcv.images import PackedImages
 from ssl_plugin_ffcv.library import library
 from ssl_plugin_ffcv.sidecar import SPLITS, file_of, read_about
@@ -58,10 +57,3 @@ class FFCV(DataSource):
             about.side,
             threads,
         )
-
-
-def available_cores() -> int:
-    """Cores that this process may use, which a scheduler may have made fewer."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

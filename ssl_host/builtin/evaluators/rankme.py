@@ -23,9 +23,15 @@ class RankMe(Evaluator):
     }
 
     class Config(Settings):
-        max_images: int = Field(25_600, ge=2, le=10_000_000, description="images that are used")
+        max_images: int = Field(
+            25_600, ge=2, le=10_000_000, description="images that are used, spread over the set"
+        )
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
-        values = torch.linalg.svdvals(bank.train.x[: self.config.max_images].double())
+        x = bank.train.x
+        if len(x) > self.config.max_images:
+            # Spread over the set, for folders are sorted by class.
+            x = x[torch.linspace(0, len(x) - 1, self.config.max_images).long()]
+        values = torch.linalg.svdvals(x.double())
         share = values / values.sum().clamp(min=1e-300) + 1e-7
         return Evaluation({"": float((-(share * share.log()).sum()).exp())})
