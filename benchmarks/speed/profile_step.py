@@ -2,12 +2,13 @@
 
     python benchmarks/speed/profile_step.py
 
-Writes benchmarks/results/profile.md: medians over the steps of a SimCLR run, small backbone and
-ResNet-18, 32 px, batch 128, float32.
+Writes benchmarks/results/profile.json and profile.md: means over the steps of a SimCLR run, small
+backbone and ResNet-18, 32 px, batch 128, float32.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 import warnings
@@ -18,7 +19,12 @@ from typing import Any
 
 import steps
 import torch
+from sides import machine
 
+from ssl_host.train.module import PretrainModule
+
+SKIP = 4
+"""Steps at the start that are not counted."""
 RESULTS = Path(__file__).parents[1] / "results"
 
 
@@ -45,12 +51,14 @@ def taken_apart(backbone: dict, count: int) -> dict[str, float]:
     timed(made.method, "step", times, "forward")
     timed(made.method, "advance", times, "what moves after the step")
     timed(torch.Tensor, "backward", times, "backward")
+    timed(PretrainModule, "on_after_backward", times, "a look at the gradients")
     timed(torch.optim.SGD, "step", times, "optimizer with forward and backward")
-    whole = steps.hosts(made, 4)
-    found = {name: 1000 * statistics.median(values[4:]) for name, values in times.items()}
-    inside = found.pop("optimizer with forward and backward")
+    whole = steps.hosts(made, SKIP)
+    found = {name: 1000 * statistics.fmean(values[SKIP:]) for name, values in times.items()}
     # The closure that the optimizer is given makes views, forward and backward.
-    found["optimizer"] = inside - found["views"] - found["forward"] - found["backward"]
+    inside = ("views", "forward", "backward", "a look at the gradients")
+    whole_closure = found.pop("optimizer with forward and backward")
+    found["optimizer"] = whole_closure - sum(found[part] for part in inside)
     found["all else: loader, rows, Lightning"] = 1000 * whole - sum(found.values())
     return {"the whole step": 1000 * whole, **found}
 
@@ -60,6 +68,7 @@ def main() -> None:
         (type(steps.experiment(steps.SMALL, 2).views), "__call__"),
         (torch.Tensor, "backward"),
         (torch.optim.SGD, "step"),
+        (PretrainModule, "on_after_backward"),
     ]
     kept = [(owner, name, getattr(owner, name)) for owner, name in originals]
     columns = {}
@@ -73,6 +82,8 @@ def main() -> None:
     lines = [f"| part | {' | '.join(f'{title}, ms' for title in columns)} |", "|---|---:|---:|"]
     for part in next(iter(columns.values())):
         lines.append(f"| {part} | {' | '.join(f'{c[part]:.1f}' for c in columns.values())} |")
+    raw = json.dumps({"machine": machine(), "milliseconds": columns}, indent=1) + "\n"
+    (RESULTS / "profile.json").write_text(raw, encoding="utf-8")
     text = "\n".join(lines) + "\n"
     (RESULTS / "profile.md").write_text(text, encoding="utf-8")
     print(text)

@@ -14,21 +14,23 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import decoding
 import evaluation
 import steps
-import torch
 import views
-from sides import HEADER, Comparison, line
+from sides import HEADER, Comparison, line, machine
 
-from ssl_host.train.settle import cpu_has_bf16
+from ssl_host import UserError
 
 RESULTS = Path(__file__).parents[1] / "results"
 CASES: dict[str, Callable[[], Comparison]] = {
     "views": views.small,
     "photographs": views.photographs,
+    "decoding": decoding.decoding,
     "step-resnet": lambda: steps.whole_step("ResNet-18"),
     "step-small": lambda: steps.whole_step("small backbone"),
     "epoch": steps.epoch,
+    "precision": steps.precision,
     "overhead": steps.overhead,
     "linear": evaluation.linear,
     "memory": evaluation.memory,
@@ -43,13 +45,15 @@ def main() -> None:
     raw = RESULTS / "speed.json"
     found = json.loads(raw.read_text("utf-8")) if raw.exists() else {}
     for name in asked:
-        comparison = CASES[name]()
-        machine = f"{torch.get_num_threads()} threads, bf16 in hardware: {cpu_has_bf16()}"
+        try:
+            comparison = CASES[name]()
+        except UserError as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
+            continue
         found[name] = {
             "rows": comparison.rows(),
             "speeds": dict(comparison.speeds),
-            "machine": machine,
-            "torch": torch.__version__,
+            "machine": machine(),
         }
         for row in comparison.rows():
             print(line(row), flush=True)

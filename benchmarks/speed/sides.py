@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from ssl_host.pipeline.environment import processor
+from ssl_host.train.settle import cpu_has_bf16
 
 ROUNDS = 5
 
@@ -75,6 +85,29 @@ def clocked(work: Callable[[], int]) -> Speed:
         return work() / (time.perf_counter() - begun)
 
     return speed
+
+
+def machine() -> dict[str, str]:
+    """When, where and with what something was measured."""
+    here = Path(__file__).parent
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        check=False,
+        cwd=here,
+        capture_output=True,
+        text=True,
+    )
+    found = {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes"),
+        "commit": commit.stdout.strip(),
+        "processor": processor(),
+        "threads": str(torch.get_num_threads()),
+        "bf16 in hardware": str(cpu_has_bf16()),
+    }
+    for name in ("torch", "torchvision", "pytorch-lightning", "lightly", "kornia", "ffcv"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def line(row: Mapping) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from rich.console import Console
-from sides import Comparison, compare
+from sides import Comparison, clocked, compare
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -61,11 +61,12 @@ class EpochClock(pl.Callback):
         return (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
 
 
-def quiet_trainer(clock: pl.Callback, epochs: int = 1) -> pl.Trainer:
+def quiet_trainer(clock: pl.Callback, epochs: int = 1, precision: str = "32-true") -> pl.Trainer:
     """pytorch-lightning without what may be left out, on the CPU."""
     return pl.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
+        precision=precision,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -246,6 +247,32 @@ class Nothing(pl.LightningModule):
         return self.optimizer
 
 
+def precision(batch: int = 64) -> Comparison:
+    """A ResNet-18's step in both number formats: what `[trainer] precision = auto` is about."""
+    torch.set_num_threads(2)
+    made = experiment(RESNET, 2, batch=batch)
+    method = made.method.train().to(memory_format=torch.channels_last)
+    optimizer = make_optimizer(method, made.optimizer, 0.05)
+    views = [
+        torch.randn(batch, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+        for _ in range(2)
+    ]
+
+    def step(half: bool) -> int:
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            out = method.step(ssl_host.Batch(views, torch.arange(batch)))
+        optimizer.zero_grad()
+        out.loss.backward()
+        optimizer.step()
+        return batch
+
+    return compare(
+        f"SimCLR step in bfloat16, ResNet-18, 32 px, batch {batch}",
+        {"bfloat16": clocked(lambda: step(True)), "float32": clocked(lambda: step(False))},
+        {},
+    )
+
+
 def epoch() -> Comparison:
     """Row 6: SimSiam, whole epochs, against lightly's parts put together as its examples do."""
     steps, epochs = 32, 2
@@ -274,6 +301,7 @@ def epoch() -> Comparison:
         {
             "ssl-host": lambda: host("auto"),
             examples: lambda: images / lightlys(images, epochs),
+            "the same in bfloat16": lambda: images / lightlys(images, epochs, "bf16-mixed"),
             "ssl-host in float32": lambda: host("32-true"),
         },
         {examples: 2.5},
@@ -302,7 +330,7 @@ class LightlySimSiam(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
 
 
-def lightlys(images: int, epochs: int) -> float:
+def lightlys(images: int, epochs: int, precision: str = "32-true") -> float:
     """Seconds an epoch; a data loader of two workers, as many threads for the network as ours."""
     from lightly.transforms import SimSiamTransform
     from views import Pictures
@@ -313,5 +341,5 @@ def lightlys(images: int, epochs: int) -> float:
     # As in its examples: workers are started anew for each epoch.
     loader = DataLoader(pictures, BATCH, shuffle=True, drop_last=True, num_workers=2)
     clock = EpochClock()
-    quiet_trainer(clock, epochs).fit(LightlySimSiam(), loader)
+    quiet_trainer(clock, epochs, precision).fit(LightlySimSiam(), loader)
     return clock.seconds()

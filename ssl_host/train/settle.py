@@ -71,8 +71,8 @@ def _precision(device: str) -> str:
 def cpu_has_bf16() -> bool:
     """Whether the processor multiplies bfloat16 in hardware.
 
-    Where it does, a ResNet-18 trains 1.8 times as fast (`benchmarks/precision.py`); where it does
-    not, bf16 is emulated and an order of magnitude slower than float32.
+    Where it does, a ResNet-18 trains nearly twice as fast (`benchmarks/speed/run.py precision`);
+    where it does not, bf16 is emulated and an order of magnitude slower than float32.
     """
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
