@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,13 @@ class Facts:
         results: ``results.json``.
         environment: ``environment.json``.
         settings: of ``config.ini``, what decided the weights, by section.
+        notes: of ``results.json``, with paths as short as they are of use to others.
     """
 
     results: Mapping[str, Any]
     environment: Mapping[str, Any]
     settings: Mapping[str, Mapping[str, str]]
+    notes: Sequence[str]
 
     def properties(self, backbone: Backbone) -> dict[str, str]:
         """For a format's own metadata: what has to be known to use the file, as text."""
@@ -71,10 +73,14 @@ def read_facts(run: Path) -> Facts:
     folder = RunFolder(run)
     results = folder.finished()
     settings: dict[str, dict[str, str]] = {}
+    notes = [str(note) for note in results.get("notes", ())]
     for (section, key), value in read_ini(folder.config_file, "run folder")[0].items():
         if section.split(".")[0] in _TRAINING or key in _SETTINGS.get(section, ()):
             settings.setdefault(section, {})[key] = str(value.raw)
-    return Facts(results, _json(run / "environment.json"), settings)
+        path = Path(str(value.raw))
+        if path.is_absolute():
+            notes = [note.replace(str(path), path.name) for note in notes]
+    return Facts(results, _json(run / "environment.json"), settings, notes)
 
 
 def write_card(

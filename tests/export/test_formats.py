@@ -10,9 +10,13 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
+from ssl_host.config.resolve import resolve_values
 from ssl_host.export.run import export_run
+from ssl_host.pipeline.run import run_config
 from ssl_host.weights import load_backbone
+from tests.conftest import tiny
 
 CLOSE = 1e-5
 # Runs the code of the card as it stands, in the card's folder, then asks its model for more.
@@ -140,6 +144,20 @@ def test_a_card_has_figures_with_baselines_origins_and_no_paths(run_of, catalog)
         assert said in card, said
     assert str(run.parent) not in card
     assert re.search(r"\n{3,}", card) is None
+
+
+def test_a_card_names_what_a_run_started_from_without_the_folders_above(run_of, catalog, tmp_path):
+    """Seen to fail with the note as it stands in the run's own report."""
+    start = run_of("resnet")
+    config = tiny(
+        run={"dir": tmp_path, "name": "further", "epochs": 0, "init_from": str(start)},
+        data={"num_channels": 4},
+    )
+    config["backbone"] = {"name": "timm", "model": "resnet18"}
+    run = run_config(resolve_values(config, catalog), catalog, Console(quiet=True)).folder
+    card = export_run(run, "timm", catalog)[-1].read_text(encoding="utf-8")
+    assert "the backbone starts from resnet/backbone.safetensors" in card
+    assert str(start.parent) not in card
 
 
 @pytest.mark.parametrize(("name", "to"), [("resnet", "timm"), ("vit", "huggingface")])
