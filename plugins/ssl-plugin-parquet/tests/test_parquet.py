@@ -1,10 +1,8 @@
 """Parquet and Arrow files: ten images come back, whatever wrote them; and files that are wrong."""
 
-import contextlib
 import json
 import os
 import pickle
-import random
 import struct
 import subprocess
 import sys
@@ -17,6 +15,7 @@ import pytest
 import ssl_host
 from ssl_host import DataError, UnreadableImage
 from ssl_host.testing import conformance
+from ssl_host.testing.damage import check_damaged_copies
 from ssl_host.testing.pictures import encoded, is_picture, label_of, picture
 from ssl_host.testing.stopping import command_without
 
@@ -321,27 +320,13 @@ def test_a_wrong_file_is_named(name, tmp_path):
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
 def test_a_file_with_random_damage_is_read_or_told(suffix, tmp_path):
     table = rows(range(4)).set_column(1, "label", pa.array([label_of(i) for i in range(4)]))
+    whole = tmp_path / f"whole{suffix}"
     if suffix == ".parquet":
-        write(tmp_path / "whole", table, row_group_size=2)
+        write(whole, table, row_group_size=2)
     else:
-        with pa.ipc.new_stream(tmp_path / "whole", table.schema) as writer:
+        with pa.ipc.new_stream(whole, table.schema) as writer:
             writer.write_table(table, max_chunksize=2)
-    content = (tmp_path / "whole").read_bytes()
-    for seed in range(150):
-        chance = random.Random(seed)
-        torn = bytearray(content)
-        for _ in range(chance.randint(1, 8)):
-            torn[chance.randrange(len(torn))] = chance.randrange(256)
-        path = tmp_path / f"{seed}{suffix}"
-        path.write_bytes(torn)
-        try:
-            images = build(path).open("train")
-        except DataError as error:
-            assert str(path) in str(error)
-            continue
-        for i in range(len(images)):
-            with contextlib.suppress(UnreadableImage):
-                images.read(i)
+    check_damaged_copies(whole, build)
 
 
 def test_a_label_that_is_no_text(tmp_path):
