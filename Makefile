@@ -64,7 +64,7 @@ $(VENV)/.created:
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.created $(METADATA)
-	$(BIN)/python -m pip install --quiet -e ".[mnist,digits,tensorboard]" $(PLUGINS:%=-e ./%)
+	$(BIN)/python -m pip install --quiet -e ".[mnist,digits,tensorboard,onnx]" $(PLUGINS:%=-e ./%)
 	touch $@
 
 # What some tests need of the system: a browser for the report, libraries that ffcv is compiled

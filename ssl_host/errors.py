@@ -72,6 +72,15 @@ class RunError(SslHostError):
     """The run could not go on. The message says what to do about it."""
 
 
+class Preempted(SslHostError):  # noqa: N818 - nothing has gone wrong
+    """The process was asked to end, and has written a checkpoint.
+
+    The exit status 75 (EX_TEMPFAIL) means: give the same command again.
+    """
+
+    exit_status = 75
+
+
 class NonFiniteError(RunError):
     """A loss or gradient became infinite or not a number."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssl_host.benchmark.children import Children
 from ssl_host.benchmark.suite import Cell, Suite
 from ssl_host.toolkit.cores import available_cores
 
@@ -33,19 +34,21 @@ def run_cells(suite: Suite, fresh: bool, tell: Callable[[str], None]) -> list[Fi
     """Run every cell, or go on with it; one that fails takes no other down.
 
     A process each: memory is given back, a crash stays where it happened, and ``jobs`` of them
-    share the processor's cores.
+    share the processor's cores. They end with this one, after a checkpoint.
     """
+    children = Children()
     (suite.folder / "cells").mkdir(parents=True, exist_ok=True)
     finished: dict[str, Finished] = {}
     with ThreadPoolExecutor(max_workers=suite.jobs) as pool:
-        waiting = [pool.submit(_run, suite, cell, fresh) for cell in suite.cells]
+        waiting = [pool.submit(_run, suite, cell, fresh, children) for cell in suite.cells]
         try:
             for number, future in enumerate(as_completed(waiting), 1):
                 done = future.result()
                 finished[done.cell.name] = done
                 tell(f"[{number}/{len(suite.cells)}] {done.cell.name}: {_in_short(done)}")
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)  # the processes got the signal too
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            children.end()
             raise
     return [finished[cell.name] for cell in suite.cells]
 
@@ -55,20 +58,15 @@ def read_cells(suite: Suite) -> list[Finished]:
     return [Finished(cell, _results(suite.folder / cell.name), "not run") for cell in suite.cells]
 
 
-def _run(suite: Suite, cell: Cell, fresh: bool) -> Finished:
+def _run(suite: Suite, cell: Cell, fresh: bool, children: Children) -> Finished:
     file = suite.folder / "cells" / f"{cell.name}.ini"
     file.write_text(cell.config.to_ini(), encoding="utf-8")
     command = [sys.executable, "-m", "ssl_host", "run", str(file), "--json"]
     command += [word for option in _shares(suite, cell) for word in ("-o", option)]
     log = file.with_suffix(".log")
-    with log.open("w", encoding="utf-8") as written:
-        done = subprocess.run(
-            [*command, *(["--fresh"] if fresh else [])],
-            stdout=subprocess.PIPE,
-            stderr=written,
-            encoding="utf-8",
-            check=False,
-        )
+    # What an earlier process has told stays, and one that still runs writes behind it.
+    with log.open("a", encoding="utf-8") as written:
+        done = children.run([*command, *(["--fresh"] if fresh else [])], written)
     results = _results(suite.folder / cell.name)
     if done.returncode == 0 and results is not None:
         return Finished(cell, results)

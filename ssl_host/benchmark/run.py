@@ -12,6 +12,9 @@ from ssl_host.benchmark.suite import Suite
 from ssl_host.benchmark.table import Table, as_csv, as_html, as_json, make_table, markdown
 from ssl_host.compose import compose
 from ssl_host.train.folder import RunFolder
+from ssl_host.train.surroundings import preemptible
+
+STOPPED = "asked to stop: the cells that ran have ended too; give the same command again to go on"
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ def run_suite(suite: Suite, console: Console, fresh: bool = False) -> Compared:
 
     Raises:
         RunFolderError: when another process is in the suite's folder.
+        Preempted: at a SIGTERM or SIGUSR1, when the cells that ran have written their state.
     """
-    with RunFolder(suite.folder) as folder:
+    with preemptible(STOPPED), RunFolder(suite.folder) as folder:
         finished = run_cells(
             suite, fresh, lambda line: console.print(line, highlight=False, soft_wrap=True)
         )

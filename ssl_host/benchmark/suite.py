@@ -23,6 +23,23 @@ from ssl_host.config.values import Key, LiteralFault, Origin, Value, absolute, r
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 
+FIGURES = {
+    "epochs": "epochs",
+    "online.top1": "online",
+    "linear.top1": "linear top-1",
+    "linear.top5": "linear top-5",
+    "knn.top1": "kNN",
+    "few_label.10.top1": "10 labels",
+    "rankme": "RankMe",
+    "throughput.images_per_s": "images/s",
+    "wall_time_s": "seconds",
+}
+"""The columns of a suite's table, by metric."""
+
+
+PUBLISHED = (*(name for name in FIGURES if ".top" in name), "source")
+"""What a ``[published.METHOD]`` section may give."""
+
 
 class SuiteSettings(Settings):
     """``[suite]``: which runs there are."""
@@ -209,11 +226,15 @@ class _Reader:
                 problems.append(Problem(where, f"[{section}] is no method of the suite{hint}"))
             found[method] = {}
             for key, value in self.whole[0].section(section).items():
-                figure = value.raw if key == "source" else _fraction(value.raw)
-                if figure is None:
-                    text = f"[{section}] {key} = {value.raw}: should be a fraction from 0 to 1"
-                    problems.append(Problem(str(value.origin), text))
-                found[method][key] = figure
+                found[method][key] = value.raw if key == "source" else _fraction(value.raw)
+                if key not in PUBLISHED:
+                    fault = f"unknown figure{suggestion(key, PUBLISHED)}"
+                elif found[method][key] is None:
+                    fault = "should be a fraction from 0 to 1"
+                else:
+                    continue
+                text = f"[{section}] {key} = {value.raw}: {fault}"
+                problems.append(Problem(str(value.origin), text))
         return found, problems
 
     def _component(self, kind: str, instance: str) -> str:

@@ -11,22 +11,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ssl_host.benchmark.cells import Finished
-from ssl_host.benchmark.suite import Suite
+from ssl_host.benchmark.suite import FIGURES, Suite
 from ssl_host.report.page import render
 from ssl_host.report.summary import BASELINES, accuracies
-
-FIGURES = {
-    "epochs": "epochs",
-    "online.top1": "online",
-    "linear.top1": "linear top-1",
-    "linear.top5": "linear top-5",
-    "knn.top1": "kNN",
-    "few_label.10.top1": "10 labels",
-    "rankme": "RankMe",
-    "throughput.images_per_s": "images/s",
-    "wall_time_s": "seconds",
-}
-"""The columns, by metric."""
 
 SETTING = ("epochs",)
 """What was set, not measured: told as it stands."""
@@ -211,11 +198,15 @@ def explanation(table: Table) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """For a spreadsheet: means and spreads in columns of their own."""
+    """For a spreadsheet: means, spreads and files of weights in columns of their own."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        [*table.axes, "kind", *(n for c in table.columns for n in (c, f"{c}_std")), "note"]
+        [
+            *(*table.axes, "kind"),
+            *(n for c in table.columns for n in (c, f"{c}_std")),
+            *("note", "weights"),
+        ]
     )
     for row in table.rows:
         numbers: list[str] = []
@@ -223,7 +214,8 @@ def as_csv(table: Table) -> str:
             figure = row.figures.get(column)
             spread = figure.spread if figure else None
             numbers += [f"{figure.value:.6g}" if figure else "", f"{spread:.6g}" if spread else ""]
-        writer.writerow([*row.label, row.kind, *numbers, row.note])
+        weights = " ".join(target for _, target in row.links)
+        writer.writerow([*row.label, row.kind, *numbers, row.note, weights])
     return out.getvalue()
 
 
@@ -250,4 +242,5 @@ def as_json(suite: Suite, finished: Sequence[Finished]) -> dict[str, Any]:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    escaped = (cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells)
+    return f"| {' | '.join(escaped)} |"

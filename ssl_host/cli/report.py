@@ -26,9 +26,13 @@ def report(session: Session, runs: tuple[Path, ...], output: Path | None) -> Non
     """
     from ssl_host.pipeline.again import compare_runs, report_again  # noqa: PLC0415 - brings torch
 
+    runs = tuple({run.resolve(): run for run in runs}.values())
     if len(runs) == 1 and output is not None:
         raise click.UsageError("--output is of a page that compares several runs; give two or more")
     if len(runs) == 1:
         click.echo(report_again(runs[0], session.catalog()))
     else:
-        click.echo(compare_runs(runs, output or Path("comparison.html"), session.catalog()))
+        page, left_out = compare_runs(runs, output or Path("comparison.html"), session.catalog())
+        for reason in left_out:
+            click.echo(f"warning: left out: {reason}", err=True)
+        click.echo(page)

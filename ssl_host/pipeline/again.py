@@ -81,19 +81,34 @@ def report_again(path: Path, catalog: Catalog) -> Path:
         return _page(path, results, config, catalog)
 
 
-def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> Path:
+def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> tuple[Path, list[str]]:
     """Write one page that compares finished runs.
 
+    Args:
+        paths: of different folders.
+
+    Returns:
+        The page, and why folders were left out that hold no finished run.
+
     Raises:
-        RunFolderError: when a folder holds no finished run, or the page cannot be written.
+        RunFolderError: when fewer than two of them do, or the page cannot be written.
     """
-    runs = []
-    paths = list({path.resolve(): path for path in paths}.values())
-    for label, path in zip(labels(paths), paths, strict=True):
-        config, results = _finished(path, catalog)
-        runs.append(ComparedRun(label, path, results, config))
+    found: dict[Path, tuple[Resolved, dict[str, Any]]] = {}
+    left_out = []
+    for path in paths:
+        try:
+            found[path] = _finished(path, catalog)
+        except RunFolderError as error:
+            left_out.append(str(error))
+    if len(found) < 2:
+        told = "\n".join(left_out)
+        raise RunFolderError(f"there are not two finished runs to compare:\n{told}")
+    runs = [
+        ComparedRun(label, path, results, config)
+        for label, (path, (config, results)) in zip(labels(list(found)), found.items(), strict=True)
+    ]
     try:
-        return write_comparison(output, runs)
+        return write_comparison(output, runs), left_out
     except OSError as error:
         raise RunFolderError(f"{output} cannot be written: {error.strerror}") from None
 

@@ -226,7 +226,7 @@ class _Run:
             },
             "classes": list(images.classes),
             "metrics": {name: number(value) for name, value in metrics.items()},
-            "wall_time_s": round(training.earlier_s + time.monotonic() - self.begun, 2),
+            "wall_time_s": round(training.clock.earlier_s + time.monotonic() - self.begun, 2),
             "notes": list(dict.fromkeys(self.notes)),
             "skipped": [{"image": name, "reason": reason} for name, reason in images.skipped()],
         }

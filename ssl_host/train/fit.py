@@ -20,12 +20,13 @@ from ssl_host.errors import CheckpointError, RunError
 from ssl_host.toolkit.batchnorm import synchronise_batchnorm
 from ssl_host.toolkit.dead_taps import guard_convolutions
 from ssl_host.toolkit.distributed import is_lost_process
+from ssl_host.train.clock import Clock
 from ssl_host.train.failure import forget_failed_steps
 from ssl_host.train.keeper import Keeper
 from ssl_host.train.module import PretrainModule
 from ssl_host.train.probe import OnlineProbe
 from ssl_host.train.progress import ProgressBar
-from ssl_host.train.state import last_written, read_newest, seconds_trained
+from ssl_host.train.state import last_written, read_newest
 from ssl_host.train.surroundings import quiet_lightning, stop_requests
 
 MakeLoader = Callable[[EpochPlan], Any]
@@ -38,31 +39,38 @@ class Training:
     """The outcome of a training.
 
     Attributes:
-        images_per_s: training images over the time that this process trained; None if it
-            had nothing left to do.
-        data_wait_fraction: part of that time in which the step waited for images.
-        earlier_s: seconds that earlier processes trained for what this one went on from.
+        clock: the time that it took.
     """
 
     module: PretrainModule
     probe: OnlineProbe | None
     is_first: bool
-    images_per_s: float | None = None
-    data_wait_fraction: float | None = None
-    earlier_s: float = 0.0
+    clock: Clock
+
+    @property
+    def images_per_s(self) -> float | None:
+        """Training images over the time in which any process trained; None without a step."""
+        images = self.module.step * self.module.plan.batch_size
+        return images / self.clock.trained_s if images and self.clock.trained_s else None
+
+    @property
+    def data_wait_fraction(self) -> float | None:
+        """Part of that time in which a step waited for images."""
+        trained = self.clock.trained_s
+        return min(1.0, self.clock.waited_s / trained) if trained else None
 
 
 class _Positioned:
-    """A loader that begins where training stands, and notes how long its user waited.
+    """A loader that begins where training stands, and tells the clock how long its user waited.
 
     Lightning iterates a loader more often than there are epochs; what training has consumed is
     the only count that can be trusted.
     """
 
-    def __init__(self, loader: Any, module: PretrainModule) -> None:
+    def __init__(self, loader: Any, module: PretrainModule, clock: Clock) -> None:
         self.loader = loader
         self.module = module
-        self.waited = 0.0
+        self.clock = clock
 
     def __iter__(self) -> Iterator[RawBatch]:
         self.loader.epoch, self.loader.start = self.module.epoch, self.module.step_in_epoch
@@ -76,7 +84,7 @@ class _Positioned:
         while True:
             start = time.perf_counter()
             batch = next(source, None)
-            self.waited += time.perf_counter() - start
+            self.clock.waited_s += time.perf_counter() - start
             if batch is None:
                 return
             yield batch
@@ -86,15 +94,14 @@ class _Module(PretrainModule):
     """The module with its loader: made once the processes are there."""
 
     make_loader: MakeLoader
-    positioned: _Positioned
+    clock: Clock
 
     def setup(self, stage: str) -> None:
         trainer = self.trainer
         self.plan = replace(self.plan, rank=trainer.global_rank, world_size=trainer.world_size)
 
     def train_dataloader(self) -> Any:
-        self.positioned = _Positioned(self.make_loader(self.plan), self)
-        return self.positioned
+        return _Positioned(self.make_loader(self.plan), self, self.clock)
 
 
 def fit(
@@ -151,11 +158,12 @@ def fit(
             module.method.progress, step=module.step, total_steps=module.total_steps
         )
     is_first = is_first_process()
+    clock = module.clock = Clock(None if resumed is None else resumed.get("clock"))
     begin(module.step)
     if module.epoch >= config.run.epochs:
         if probe is not None and resumed is not None and resumed["probe"] is not None:
             probe.load_state_dict(resumed["probe"])
-        return Training(module, probe, is_first, earlier_s=seconds_trained(resumed))
+        return Training(module, probe, is_first, clock)
     _prepare_network(module, config.trainer.accelerator, world_size)
     with stop_requests() as requested, quiet_lightning():
         keeper = Keeper(
@@ -167,23 +175,22 @@ def fit(
             lambda text: console.print(text, style="yellow", highlight=False),
             requested.is_set,
             resumed,
+            clock,
         )
         trainer = _trainer(experiment, [keeper, *callbacks])
         _count_from(trainer, module)
-        begun, first_step = time.perf_counter(), module.step
+        clock.start()
         try:
             trainer.fit(module)
         except Exception as error:
             if world_size > 1 and is_lost_process(error):
                 raise _lost(module, folder, plan.world_size) from error
             raise
-        spent = time.perf_counter() - begun
+        clock.stop()
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         # The others are done; what follows is computed once, by the first process alone.
         torch.distributed.destroy_process_group()
-    images = (module.step - first_step) * config.run.batch_size
-    waited = min(1.0, module.positioned.waited / spent)
-    return Training(module, probe, is_first, images / spent, waited, keeper.earlier_s)
+    return Training(module, probe, is_first, clock)
 
 
 def _load(method: torch.nn.Module, state: dict[str, Any]) -> None:

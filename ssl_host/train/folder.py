@@ -91,6 +91,8 @@ class RunFolder:
         Raises:
             RunFolderError: when the folder holds no finished run.
         """
+        if not self.path.exists():
+            raise RunFolderError(f"{self.path}: no such folder")
         if not self.config_file.exists():
             raise RunFolderError(f"{self.path} is no run folder: it has no config.ini")
         results = self.results()

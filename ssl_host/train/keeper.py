@@ -15,23 +15,15 @@ from torch.nn import functional
 from ssl_host.catalog.blame import blamed
 from ssl_host.config.host import CheckpointSettings
 from ssl_host.contracts.logging import Logger
-from ssl_host.errors import SslHostError
+from ssl_host.errors import Preempted
 from ssl_host.toolkit.distributed import world_size
+from ssl_host.train.clock import Clock
 from ssl_host.train.module import PretrainModule
 from ssl_host.train.progress import ProgressBar
-from ssl_host.train.state import seconds_trained, write_checkpoint
+from ssl_host.train.state import write_checkpoint
 
 COLLAPSED = 0.05
 """Standard deviation, relative to that of a uniform sphere, under which features have collapsed."""
-
-
-class Preempted(SslHostError):  # noqa: N818 - nothing has gone wrong
-    """The process was asked to end, and has written a checkpoint.
-
-    The exit status 75 (EX_TEMPFAIL) means: give the same command again.
-    """
-
-    exit_status = 75
 
 
 class Keeper(pl.Callback):
@@ -54,6 +46,7 @@ class Keeper(pl.Callback):
         tell: Callable[[str], None],
         stop_requested: Callable[[], bool],
         resumed: dict[str, Any] | None,
+        clock: Clock,
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -63,10 +56,10 @@ class Keeper(pl.Callback):
         self.tell = tell
         self.stop_requested = stop_requested
         self.resumed = resumed
+        self.clock = clock
         self.warned = False
         self.row: dict[str, float] = {}
-        self.earlier_s = seconds_trained(resumed)
-        self.begun = self.last_write = self.last_row = time.monotonic()
+        self.last_write = self.last_row = time.monotonic()
         self.steps_at_row = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -201,7 +194,7 @@ class Keeper(pl.Callback):
                 "optimizer": trainer.optimizers[0].state_dict(),
                 "precision": trainer.precision_plugin.state_dict(),
                 "probe": None if module.probe is None else module.probe.state_dict(),
-                "seconds": self.earlier_s + time.monotonic() - self.begun,
+                "clock": self.clock.state(),
             }
             write_checkpoint(self.folder, module.step, state, self.settings.keep)
         self.last_write = time.monotonic()

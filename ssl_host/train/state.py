@@ -87,11 +87,6 @@ def last_written(folder: Path) -> str:
     return f"{kept[-1].name} is the last checkpoint" if kept else "No checkpoint was written"
 
 
-def seconds_trained(state: dict[str, Any] | None) -> float:
-    """What a checkpoint's training took, over all processes that it went through."""
-    return 0.0 if state is None else float(state.get("seconds", 0.0))
-
-
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint's state, after its checksum has been found right. No code in it is run.
 

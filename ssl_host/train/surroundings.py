@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ssl_host.train.keeper import Preempted
+from ssl_host.errors import Preempted
 
 OUTSIDE = (
     "asked to stop outside training: what was trained is written; give the same command again to "
@@ -53,11 +53,14 @@ def stop_requests() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def preemptible() -> Iterator[None]:
+def preemptible(told: str = OUTSIDE) -> Iterator[None]:
     """Before and after training, the same signals end the run where it stands.
 
     Nothing is lost by it: what was trained is in the last checkpoint, files are written beside and
     renamed, and rows beyond the checkpoint are dropped when the run goes on.
+
+    Args:
+        told: the message.
 
     Raises:
         Preempted: at a signal.
@@ -70,7 +73,7 @@ def preemptible() -> Iterator[None]:
         with _handled(stop):
             yield
     except _AskedToStop:
-        raise Preempted(OUTSIDE) from None
+        raise Preempted(told) from None
 
 
 @contextmanager

@@ -92,7 +92,8 @@ def test_options_reach_the_suite_and_every_cell(suite):
 
 def test_everything_that_is_wrong_is_told_at_once_and_once(suite, tmp_path):
     text = SUITE.replace("width = 8", "widht = 8").replace("epochs = 7", "epochs = many")
-    text = text.replace("0.665", "66.5").replace("[published.simclr]", "[published.simcrl]")
+    text = text.replace("0.665", "66.5\nlinaer.top1 = 0.7")
+    text = text.replace("[published.simclr]", "[published.simcrl]")
     with pytest.raises(ConfigError) as caught:
         suite(text)
     file = tmp_path / "grid.ini"
@@ -102,6 +103,8 @@ def test_everything_that_is_wrong_is_told_at_once_and_once(suite, tmp_path):
         f"{file}:22: [backbone] widht: unknown key; did you mean 'width'?",
         f"{file}:24: [published.simcrl] is no method of the suite; did you mean 'simclr'?",
         f"{file}:25: [published.simcrl] linear.top1 = 66.5: should be a fraction from 0 to 1",
+        f"{file}:26: [published.simcrl] linaer.top1 = 0.7: unknown figure; did you mean "
+        "'linear.top1'?",
     ]
 
 

@@ -50,7 +50,7 @@ def test_rows_are_means_and_sample_deviations(suite, done):
     text = markdown(make_table(suite, done))
     lines = text.splitlines()
     assert lines[0] == "| method | kNN | RankMe | images/s | seconds |"
-    assert lines[2] == "| a<b> | 65.0 ± 7.1 | 30.5 ± 0.7 | 1234 ± 0 | 60.0 ± 0.0 |"
+    assert lines[2] == "| a&lt;b> | 65.0 ± 7.1 | 30.5 ± 0.7 | 1234 ± 0 | 60.0 ± 0.0 |"
     # 45 is below the pixels' 50, so the mean of 67.5 shows no learning.
     assert lines[3].startswith("| b\\|c | 67.5 ± 31.8 ↓ |")
     assert lines[4].startswith("| lost (without seed 0) | 80.0 |")
@@ -66,6 +66,7 @@ def test_csv_has_the_same_rows_with_columns_for_spreads(suite, done):
     assert [row["method"] for row in rows[:3]] == ["a<b>", "b|c", "lost"]
     assert (rows[0]["knn.top1"], rows[0]["knn.top1_std"]) == ("65", "7.07107")
     assert rows[2]["knn.top1_std"] == ""
+    assert rows[0]["weights"] == "a<b>-seed0/backbone.safetensors"
     assert {row["kind"] for row in rows} == {"run", "baseline", "published"}
 
 

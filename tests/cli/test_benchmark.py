@@ -1,6 +1,10 @@
 """``ssl-host benchmark`` as a process: cells, failures contained, going on, the table."""
 
 import json
+import signal
+
+from ssl_host.train.folder import RunFolder
+from tests.processes import has_rows, module, wait_until
 
 SUITE = """
 [suite]
@@ -55,6 +59,27 @@ def test_a_cell_that_fails_takes_no_other_down(ssl_host, tmp_path):
     assert {(cell["cell"], cell["fault"]) for cell in cells} == {
         (f"{m}-{d}-seed0", "") for m in ("simclr", "simsiam") for d in ("enough", "too_few")
     }
+
+
+def test_the_cells_end_with_the_command_and_go_on_with_it(tmp_path):
+    """Seen to fail: the cells went on without it, and the same command met them."""
+    text = SUITE.replace("epochs = 1", "epochs = 4000")
+    (tmp_path / "s.ini").write_text(text, encoding="utf-8")
+    process = module("ssl_host", "benchmark", "s.ini", cwd=tmp_path)
+    folder = tmp_path / "runs" / "s"
+    tables = [folder / f"simclr-enough-seed{seed}" / "metrics.csv" for seed in (0, 1)]
+    wait_until(lambda: all(has_rows(table, 5) for table in tables), 90, process)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 75, told
+    assert "the cells that ran have ended too; give the same command again" in told
+    for table in tables:
+        assert list((table.parent / "checkpoints").glob("step-*.ckpt"))
+        with RunFolder(table.parent):  # nobody is in it
+            pass
+    log = (folder / "cells" / "simclr-enough-seed0.log").read_text(encoding="utf-8")
+    assert "is written; give the same command again to go on" in log
+    assert not (folder / "cells" / "simclr-too_few-seed0.log").exists()
 
 
 def test_a_finished_cell_of_another_configuration_is_left_alone(ssl_host, tmp_path):

@@ -72,6 +72,8 @@ def test_evaluate_and_report_work_on_a_finished_run(ssl_host, config, tmp_path):
     done = ssl_host("report", folder)
     assert done.stdout.strip() == str(folder / "report.html")
     assert "knn.top1" in (folder / "report.html").read_text(encoding="utf-8")
+    twice = ssl_host("report", folder, f"{folder}/.", "--output", "c.html")
+    assert "--output is of a page that compares several runs" in twice.stderr
     nothing = ssl_host("report", tmp_path)
     assert nothing.returncode == 2
     assert nothing.stderr == f"{tmp_path} is no run folder: it has no config.ini\n"

@@ -7,6 +7,7 @@ import pytest
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_values
+from ssl_host.errors import RunFolderError
 from ssl_host.pipeline.again import compare_runs
 from ssl_host.pipeline.run import run_config
 from ssl_host.report.compare import labels
@@ -40,7 +41,7 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
 
 @pytest.fixture(scope="module")
 def page(folders):
-    return compare_runs(folders, folders[0].parents[1] / "comparison.html", Catalog())
+    return compare_runs(folders, folders[0].parents[1] / "comparison.html", Catalog())[0]
 
 
 def test_the_page_has_figures_curves_differences_and_neighbours(page):
@@ -69,12 +70,29 @@ def test_the_page_has_figures_curves_differences_and_neighbours(page):
     assert 'href="a/first%20%3Cb%3E/report.html"' in text
 
 
+def test_runs_that_are_not_finished_are_left_out_and_told(folders, tmp_path):
+    """Seen to fail with the first of them refusing the page."""
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "config.ini").write_text("", encoding="utf-8")
+    others = [tmp_path / "begun", tmp_path / "nowhere", tmp_path]
+    page, left_out = compare_runs([*folders[:2], *others], tmp_path / "c.html", Catalog())
+    assert "barlowtwins" in page.read_text("utf-8") or "simclr" in page.read_text("utf-8")
+    assert [reason.removeprefix(str(tmp_path)) for reason in left_out] == [
+        "/begun holds no finished run; `ssl-host run` finishes it",
+        "/nowhere: no such folder",
+        " is no run folder: it has no config.ini",
+    ]
+    with pytest.raises(RunFolderError, match=r"not two finished runs to compare:\n.*begun holds"):
+        compare_runs([folders[0], tmp_path / "begun"], tmp_path / "none.html", Catalog())
+    assert not (tmp_path / "none.html").exists()
+
+
 def test_baselines_of_different_images_stand_apart(folders, tmp_path):
     """Seen to fail with those of one kind of data averaged."""
     sections = tiny(run={"dir": tmp_path, "name": "other"}, data={"image_size": 24})
     sections["evaluator.knn"] = {"name": "knn"}
     other = run_config(resolve_values(sections, Catalog()), Catalog()).folder
-    text = compare_runs([folders[0], other], tmp_path / "two.html", Catalog()).read_text("utf-8")
+    text = compare_runs([folders[0], other], tmp_path / "two.html", Catalog())[0].read_text("utf-8")
     for label in ("first &lt;b&gt;", "other"):
         assert f">raw pixels, of {label}<" in text
 
@@ -82,7 +100,7 @@ def test_baselines_of_different_images_stand_apart(folders, tmp_path):
 def test_a_folder_without_results_is_told(ssl_host):
     done = ssl_host("report", "here", "there")
     assert done.returncode == 2
-    assert "here is no run folder: it has no config.ini" in done.stderr
+    assert "here: no such folder\nthere: no such folder" in done.stderr
 
 
 SORT = """

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_values
+from ssl_host.errors import Preempted
 from ssl_host.pipeline import run as pipeline
 from ssl_host.testing.stopping import StoppedError, stopped_after
-from ssl_host.train.keeper import Preempted
 from ssl_host.train.state import checkpoints, read_newest, write_checkpoint
 from ssl_host.train.surroundings import preemptible
 from tests.conftest import as_ini, tiny
@@ -87,7 +87,9 @@ def test_a_stop_in_the_evaluation_keeps_the_training(tmp_path, monkeypatch):
         run(tmp_path, "simclr", "torn")
     monkeypatch.undo()
     again = run(tmp_path, "simclr", "torn")
-    assert "throughput.images_per_s" not in again.results["metrics"]  # nothing was left to train
+    # Nothing was left to train: the speed is that of the process that did.
+    trained = read_newest(tmp_path / "torn" / "checkpoints")[0]["clock"]["trained_s"]
+    assert again.results["metrics"]["throughput.images_per_s"] == pytest.approx(9 * 16 / trained)
     assert content(again.folder)[1] == content(whole.folder)[1]
     for name in ("online.top1", "rankme"):
         assert again.results["metrics"][name] == whole.results["metrics"][name]
@@ -98,11 +100,15 @@ def test_the_time_of_a_run_is_that_of_all_its_processes(tmp_path):
     run(tmp_path, "simclr", "torn", 4)
     folder = tmp_path / "torn" / "checkpoints"
     state, _ = read_newest(folder)
-    assert state["seconds"] > 0
-    write_checkpoint(folder, state["step"], {**state, "seconds": 1000.0}, keep=2)
+    assert state["clock"]["trained_s"] > state["clock"]["waited_s"] > 0
+    slow = {"trained_s": 1000.0, "waited_s": 500.0}
+    write_checkpoint(folder, state["step"], {**state, "clock": slow}, keep=2)
     again = run(tmp_path, "simclr", "torn")
     assert 1000 < again.results["wall_time_s"] < 1100
-    assert read_newest(folder)[0]["seconds"] > 1000
+    assert read_newest(folder)[0]["clock"]["trained_s"] > 1000
+    metrics = again.results["metrics"]
+    assert metrics["throughput.images_per_s"] == pytest.approx(9 * 16 / 1000, rel=0.1)
+    assert metrics["throughput.data_wait_fraction"] == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, capsys):

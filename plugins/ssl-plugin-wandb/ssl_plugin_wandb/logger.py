@@ -26,7 +26,12 @@ class WandB(Logger):
     """
 
     class Config(Settings):
-        project: str = Field("ssl-host", min_length=1, max_length=128, description="its project")
+        project: str = Field(
+            "ssl-host",
+            max_length=128,
+            pattern=r"^[^/\\#?%:]+$",
+            description="its project: none of the signs / \\ # ? % :",
+        )
         entity: str | None = Field(None, description="team or user; default: the account's own")
         run_name: str | None = Field(None, description="name shown there; default: [run] name")
         group: str | None = Field(None, description="what runs are grouped by, such as a study")
@@ -53,9 +58,13 @@ class WandB(Logger):
                 settings=wandb.Settings(silent=True, console="off"),
             )
         except wandb.Error as error:
+            login = (
+                "; `wandb login` once, or set WANDB_API_KEY, or offline = true, which needs no "
+                "account"
+            )
             raise UserError(
-                f"[logger.wandb] Weights & Biases refused to begin: {error}; `wandb login` once, "
-                "or set WANDB_API_KEY, or offline = true, which needs no account"
+                f"[logger.wandb] Weights & Biases refused to begin: {error}"
+                + ("" if config.offline else login)
             ) from None
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:

@@ -111,3 +111,9 @@ def test_without_an_account_the_way_out_is_told(tmp_path):
     logger = ssl_host.build("logger", "wandb")
     with pytest.raises(UserError, match="or offline = true, which needs no account"):
         logger.start(Run("digits", tmp_path, 0, {}, 0))
+
+
+def test_a_project_that_wandb_would_refuse_is_told_by_the_settings():
+    """Seen to fail when the run began, with the advice to log in."""
+    with pytest.raises(UserError, match="project: String should match pattern"):
+        ssl_host.build("logger", "wandb", project="a/b", offline=True)
