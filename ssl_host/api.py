@@ -55,7 +55,7 @@ def run(
         resolved = resolve_values(config, catalog, options)
     else:
         resolved = resolve_file(Path(config), options, catalog)
-    console = Console(quiet=quiet, stderr=True)
+    console = Console(quiet=quiet, stderr=True, markup=False)
     return run_config(resolved, catalog, console, fresh).results
 
 

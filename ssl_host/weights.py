@@ -113,6 +113,11 @@ def initialise(backbone: Backbone, path: Path) -> str:
         CheckpointError: when the file is damaged, or does not hold every tensor of the backbone.
     """
     file = path
+    if path.suffix == ".onnx" or any(path.glob("*.onnx")):
+        raise UserError(
+            f"[run] init_from = {path}: an ONNX graph is for inference, its batch norms are folded "
+            "into its convolutions; start from the run's folder, or from another export of it"
+        )
     if path.is_dir():
         checkpoints = sorted((path / "checkpoints").glob("step-*.ckpt"))
         found = _weights_in(path) or next(reversed(checkpoints), None)

@@ -43,7 +43,9 @@ def run_suite(suite: Suite, console: Console, fresh: bool = False) -> Compared:
     """
     with preemptible(STOPPED), RunFolder(suite.folder) as folder:
         finished = run_cells(
-            suite, fresh, lambda line: console.print(line, highlight=False, soft_wrap=True)
+            suite,
+            fresh,
+            lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
         )
         return _write(suite, finished, folder)
 

@@ -52,7 +52,11 @@ def benchmark(
         for name, parameters in check_cells(suite):
             click.echo(f"{name}: {parameters:,} parameters")
         return
-    done = table_of(suite) if only_table else run_suite(suite, Console(stderr=True), fresh)
+    done = (
+        table_of(suite)
+        if only_table
+        else run_suite(suite, Console(stderr=True, markup=False), fresh)
+    )
     if as_json:
         echo_json(raw_figures(suite, done.finished))
     else:

@@ -32,10 +32,10 @@ def evaluate(session: Session, run: Path, options: tuple[str, ...], as_json: boo
     from ssl_host.pipeline.again import evaluate_again  # noqa: PLC0415
     from ssl_host.report.summary import tables, verdict  # noqa: PLC0415
 
-    outcome = evaluate_again(run, options, session.catalog(), Console(stderr=True))
+    outcome = evaluate_again(run, options, session.catalog(), Console(stderr=True, markup=False))
     if as_json:
         echo_json(outcome.results)
         return
-    screen = Console()
+    screen = Console(markup=False)
     screen.print(tables(outcome.results))
     screen.print(verdict(outcome.results["metrics"]), highlight=False)

@@ -29,6 +29,8 @@ def report(session: Session, runs: tuple[Path, ...], output: Path | None) -> Non
     runs = tuple({run.resolve(): run for run in runs}.values())
     if len(runs) == 1 and output is not None:
         raise click.UsageError("--output is of a page that compares several runs; give two or more")
+    if output is not None and output.suffix.lower() not in (".html", ".htm"):
+        raise click.UsageError(f"--output is a page, and {output} does not end with .html")
     if len(runs) == 1:
         click.echo(report_again(runs[0], session.catalog()))
     else:

@@ -62,15 +62,15 @@ def run(
         if as_json:
             echo_json(estimate.as_dict())
         else:
-            Console().print(estimate.table())
+            Console(markup=False).print(estimate.table())
         return
-    outcome = run_config(config, catalog, Console(stderr=True), fresh)
+    outcome = run_config(config, catalog, Console(stderr=True, markup=False), fresh)
     if not outcome.results:
         return  # a further process of a distributed run
     if as_json:
         echo_json(outcome.results)
         return
-    screen = Console()
+    screen = Console(markup=False)
     if outcome.was_finished:
         screen.print(
             f"{os.path.relpath(outcome.folder)} is finished already; --fresh begins anew",

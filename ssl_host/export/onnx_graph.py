@@ -50,6 +50,8 @@ def write_graph(
     size = (backbone.in_channels, backbone.image_size, backbone.image_size)
     _trace(backbone, torch.zeros(2, *size), file)
     graph = onnx.load(file)
+    for node in (*graph.graph.node, *(n for f in graph.functions for n in f.node)):
+        del node.metadata_props[:]  # where in which file of this machine it was called
     onnx.helper.set_model_props(graph, dict(properties))
     onnx.save(graph, file)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])

@@ -50,7 +50,9 @@ def evaluate_again(
             experiment,
             images,
             encoder,
-            lambda what: console.print(f"measuring: {what}", highlight=False, style="dim"),
+            lambda what: console.print(
+                f"measuring: {what}", highlight=False, markup=False, style="dim"
+            ),
             path,
         )
         for stem, tensors in found.artifacts.items():

@@ -23,6 +23,7 @@ from ssl_host.pipeline.timed_steps import TIMED_STEPS, TimedSteps
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.image_files import fit_image
 from ssl_host.train.settle import settle
+from ssl_host.weights import initialise
 
 SLOW = 3.0
 """Seconds a step from which on the alternatives are not timed: they would take minutes."""
@@ -65,6 +66,7 @@ class Estimate:
     seconds_per_step: float
     images_per_s: float
     training_minutes: float
+    starts_from: str | None
     alternatives: list[Alternative]
 
     def as_dict(self) -> dict[str, Any]:
@@ -83,6 +85,7 @@ class Estimate:
             "parameters": f"{self.parameters:,}, of which backbone {self.backbone_parameters:,}",
             "features": f"{self.feature_dim} numbers an image",
             "steps": f"{self.total_steps:,}, {self.steps_per_epoch:,} an epoch",
+            **({} if self.starts_from is None else {"weights": self.starts_from}),
             "first loss": f"{self.first_loss:.4f}",
             "a step": f"{1000 * self.seconds_per_step:.0f} ms, {self.images_per_s:.0f} images/s "
             f"(median of {TIMED_STEPS}, decoding left out)",
@@ -109,6 +112,9 @@ def dry_run(config: Resolved, catalog: Catalog) -> Estimate:
     catalog.hooks.config_resolved(config=config.values())
     experiment = compose(config)
     method, source = experiment.method, experiment.source
+    started = None
+    if config.run.init_from is not None:
+        started = initialise(method.backbone, config.run.init_from)
     splits = open_splits(source, config.loader.holdout)
     plan = EpochPlan(
         len(splits.train), config.run.batch_size, config.run.seed, config.trainer.accumulate
@@ -142,6 +148,7 @@ def dry_run(config: Resolved, catalog: Catalog) -> Estimate:
         seconds_per_step=per_step,
         images_per_s=config.run.batch_size / per_step,
         training_minutes=per_step * config.run.epochs * plan.steps / 60,
+        starts_from=started,
         alternatives=list(_alternatives(steps, config.trainer, per_step)),
     )
 

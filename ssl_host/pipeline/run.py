@@ -74,7 +74,7 @@ def run_config(
     if fresh:
         aside = move_aside(path)
         if aside is not None:
-            console.print(f"the earlier run was moved to {aside}", highlight=False)
+            console.print(f"the earlier run was moved to {aside}", highlight=False, markup=False)
     with preemptible(), RunFolder(path) as folder, storage_faults_told(path):
         config = folder.adopt(config)
         results = folder.results()
@@ -130,7 +130,7 @@ class _Run:
 
     def _packing(self, what: str, done: int, total: int) -> None:
         if done == total or done % 1000 == 0:
-            self.console.print(f"decoding {what}: {done} of {total}", highlight=False)
+            self.console.print(f"decoding {what}: {done} of {total}", highlight=False, markup=False)
 
     def _start_from(self, method: Method, images: Images) -> None:
         path = self.config.run.init_from
@@ -151,15 +151,16 @@ class _Run:
         held = "none" if images.test is None else str(len(images.test))
         parameters = sum(p.numel() for _, p in experiment.method.trainable_parameters())
         self.console.print(
-            f"[bold]{config.run.name}[/]: {config.parts['method'].name} with "
+            f"{config.run.name}: {config.parts['method'].name} with "
             f"{config.parts['backbone'].name} on {len(images.train)} images of "
             f"{config.parts['data'].name} ({held} held out), {config.run.epochs} epochs of "
             f"{len(images.train) // config.run.batch_size} steps, {parameters:,} parameters, "
             f"{config.trainer.accelerator} {config.trainer.precision}",
             highlight=False,
+            markup=False,
         )
         for note in images.notes:
-            self.console.print(f"note: {note}", highlight=False)
+            self.console.print(f"note: {note}", highlight=False, markup=False)
         skipped = images.skipped()
         if skipped:
             name, reason = skipped[0]
@@ -242,7 +243,7 @@ class _Run:
         return results
 
     def _say(self, what: str) -> None:
-        self.console.print(f"measuring: {what}", highlight=False, style="dim")
+        self.console.print(f"measuring: {what}", highlight=False, markup=False, style="dim")
 
 
 def evaluate_network(

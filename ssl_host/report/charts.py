@@ -22,8 +22,8 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
         percent: show y, a fraction, as per cent.
     """
     drawn = {name: _thinned(points) for name, points in series.items()}
-    thin = {name: points for name, points in drawn.items() if len(points) > 1}
-    if not thin:
+    thin = {name: points for name, points in drawn.items() if points}
+    if not any(len(points) > 1 for points in thin.values()):
         return Markup()
     xs = [x for points in thin.values() for x, _ in points]
     ys = [y for points in thin.values() for _, y in points]
@@ -62,11 +62,13 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
     for number, (name, points) in enumerate(drawn.items()):
         if name not in thin:
             continue
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
+        # With round ends a line from a point to itself is a dot.
+        ends = [*points, *points] if len(points) == 1 else points
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in ends))
         data = ";".join(f"{x:g},{y:.5g}" for x, y in points)
         parts.append(
-            f'<polyline class="line c{number % 10}" points="{path}" data-name="{escape(name)}" '
-            f'data-values="{data}"/>'
+            f'<polyline class="line c{number % 10}" stroke-linecap="round" points="{path}" '
+            f'data-name="{escape(name)}" data-values="{data}"/>'
         )
     parts.append("</svg>")
     return Markup("".join(parts))

@@ -37,10 +37,14 @@ num_stages = 2
 
 
 def test_a_cell_that_fails_takes_no_other_down(ssl_host, tmp_path):
+    """Seen to fail with a fault whose words rich took for its markup."""
     (tmp_path / "s.ini").write_text(SUITE, encoding="utf-8")
-    done = ssl_host("benchmark", "s.ini", "-o", "suite.seeds=0")
+    broken = ("-o", "data.csv.file=[/x].csv", "-o", "data.csv.image_size=16")
+    done = ssl_host("benchmark", "s.ini", "-o", "suite.seeds=0", *broken)
     assert done.returncode == 1
-    assert "2 of 4 cells failed" in done.stderr
+    assert "4 of 6 cells failed" in done.stderr
+    assert done.stderr.count("/[/x].csv: no such file") == 4  # as they failed, and at the end
+    assert "FAILED: [data] " in done.stderr
     assert "simclr-too_few-seed0: " in done.stderr
     assert "Traceback" not in done.stderr
     folder = tmp_path / "runs" / "s"

@@ -74,6 +74,8 @@ def test_evaluate_and_report_work_on_a_finished_run(ssl_host, config, tmp_path):
     assert "knn.top1" in (folder / "report.html").read_text(encoding="utf-8")
     twice = ssl_host("report", folder, f"{folder}/.", "--output", "c.html")
     assert "--output is of a page that compares several runs" in twice.stderr
+    over = ssl_host("report", folder, "runs/other", "--output", folder / "config.ini")
+    assert "tiny/config.ini does not end with .html" in over.stderr
     nothing = ssl_host("report", tmp_path)
     assert nothing.returncode == 2
     assert nothing.stderr == f"{tmp_path} is no run folder: it has no config.ini\n"

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,6 +111,14 @@ assert view["input_size"] == (3, 16, 16) and view["crop_pct"] == 1.0, view
 assert tuple(view["mean"]) == (0.5,) * 3 and tuple(view["std"]) == (0.25,) * 3, view
 """
     elsewhere(code, tmp_path / "hub")
+
+
+def test_a_graph_repeats_no_path_of_this_machine(run_of, catalog, tmp_path):
+    """Seen to fail with the exporter's stack traces in every node."""
+    export_run(run_of("cifar"), "onnx", catalog, tmp_path / "out")
+    content = (tmp_path / "out" / "backbone.onnx").read_bytes()
+    for told in (b"site-packages", b"stack_trace", str(Path(__file__).parents[2]).encode()):
+        assert told not in content
 
 
 def test_the_metadata_of_a_graph_say_what_its_input_is(run_of, catalog, tmp_path):

@@ -33,6 +33,15 @@ def test_one_point_and_no_numbers_are_no_line():
     assert line_chart({"a": [(1, math.nan), (2, math.inf), (3, 1.0)]}, "step") == ""
 
 
+def test_a_curve_of_one_point_beside_others_is_a_dot():
+    """Seen to fail with a line that begins and does not end, which paints nothing."""
+    curves = {"a": [(0, 1.0), (1, 2.0)], "b": [(1, 1.5)]}
+    _, dot = parsed(line_chart(curves, "step")).findall("polyline")
+    first, last = dot.get("points").split()
+    assert first == last
+    assert dot.get("stroke-linecap") == "round"
+
+
 def test_names_are_escaped():
     chart = line_chart({'<script>"x"': [(0, 1.0), (1, 2.0)]}, "<b>")
     assert "<script>" not in chart

@@ -209,6 +209,14 @@ def test_a_missing_gpu_is_told(catalog):
         settle(resolve_values(tiny(trainer={"accelerator": "gpu"}), catalog))
 
 
+def test_a_dry_run_reads_the_weights_it_would_start_from(catalog, tmp_path):
+    """Seen to fail with a run that was sure to end at once."""
+    (tmp_path / "backbone.onnx").write_bytes(b"")
+    for path, told in ((tmp_path / "none", "no such file"), (tmp_path, "ONNX graph is for infer")):
+        with pytest.raises(UserError, match=told):
+            dry_run(resolve_values(tiny(run={"init_from": str(path)}), catalog), catalog)
+
+
 def test_a_dry_run_counts_what_the_run_will_do(catalog):
     estimate = dry_run(resolve_values(tiny(), catalog), catalog)
     method = ssl_host.build(
