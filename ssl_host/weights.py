@@ -113,19 +113,20 @@ def initialise(backbone: Backbone, path: Path) -> str:
         CheckpointError: when the file is damaged, or does not hold every tensor of the backbone.
     """
     file = path
-    if path.suffix == ".onnx" or any(path.glob("*.onnx")):
-        raise UserError(
-            f"[run] init_from = {path}: an ONNX graph is for inference, its batch norms are folded "
-            "into its convolutions; start from the run's folder, or from another export of it"
-        )
     if path.is_dir():
         checkpoints = sorted((path / "checkpoints").glob("step-*.ckpt"))
-        found = _weights_in(path) or next(reversed(checkpoints), None)
+        weights = _weights_in(path) or next(reversed(checkpoints), None)
+        found = weights or next(path.glob("*.onnx"), None)
         if found is None:
             raise UserError(
                 f"[run] init_from = {path}: no {WEIGHTS}, no {HUB_WEIGHTS} and no checkpoint"
             )
         file = found
+    if file.suffix == ".onnx":
+        raise UserError(
+            f"[run] init_from = {path}: an ONNX graph is for inference, its batch norms are folded "
+            "into its convolutions; start from the run's folder, or from another export of it"
+        )
     if not file.exists():
         raise UserError(f"[run] init_from = {path}: no such file or folder")
     return f"the backbone starts from {file}: {fill(backbone, read_tensors(file), file).told()}"

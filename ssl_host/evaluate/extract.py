@@ -30,31 +30,6 @@ Represent = Callable[[Tensor], Tensor]
 """From uint8 images B C H W to rows B D."""
 
 
-class Rows:
-    """Blocks of rows on their way to one tensor N D, float32; memory-mapped where it is large.
-
-    Args:
-        count: N.
-        scratch: folder of the file, which has no name and goes when the tensor does.
-
-    Attributes:
-        whole: the tensor.
-    """
-
-    def __init__(self, count: int, scratch: Path | None = None) -> None:
-        self.count = count
-        self.scratch = scratch
-        self.whole = torch.empty(0, 0)
-        self.done = 0
-
-    def add(self, block: Tensor) -> None:
-        """Put the next rows, B D, after those that are there."""
-        if self.done == 0:
-            self.whole = _room(self.count, block.shape[1], self.scratch)
-        self.whole[self.done : self.done + len(block)] = block
-        self.done += len(block)
-
-
 def _room(count: int, dim: int, scratch: Path | None) -> Tensor:
     if 4 * count * dim <= IN_MEMORY:
         return torch.empty(count, dim, dtype=torch.float32)
@@ -70,13 +45,19 @@ def representations(
     """Several representations of the same images, by name, each N D, float32.
 
     Every image is read once for all of them, and the next block while this one is computed.
+
+    Args:
+        scratch: folder of files for what is large; they have no names and go when the tensor does.
     """
-    rows = {name: Rows(len(images), scratch) for name in represents}
-    blocks = (images[i : i + BATCH] for i in range(0, len(images), BATCH))
-    for block in ahead(blocks):
+    found = {name: torch.empty(0, 0) for name in represents}
+    starts = range(0, len(images), BATCH)
+    for start, block in zip(starts, ahead(images[i : i + BATCH] for i in starts), strict=True):
         for name, represent in represents.items():
-            rows[name].add(represent(block))
-    return {name: found.whole for name, found in rows.items()}
+            rows = represent(block)
+            if start == 0:
+                found[name] = _room(len(images), rows.shape[1], scratch)
+            found[name][start : start + len(rows)] = rows
+    return found
 
 
 def by_network(

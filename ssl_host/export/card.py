@@ -78,7 +78,7 @@ def read_facts(run: Path) -> Facts:
         if section.split(".")[0] in _TRAINING or key in _SETTINGS.get(section, ()):
             settings.setdefault(section, {})[key] = str(value.raw)
         path = Path(str(value.raw))
-        if path.is_absolute():
+        if path.is_absolute() and path.name:
             notes = [note.replace(str(path), path.name) for note in notes]
     return Facts(results, _json(run / "environment.json"), settings, notes)
 

@@ -101,4 +101,4 @@ def test_room_is_taken_before_a_file_is_mapped(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     monkeypatch.setattr(extract, "IN_MEMORY", 0)
     with pytest.raises(OSError, match="No space left on device"):
-        extract.Rows(10, tmp_path).add(torch.zeros(10, 100))
+        extract.representations(torch.zeros(10, 100), {"": lambda block: block}, tmp_path)

@@ -217,6 +217,14 @@ def test_a_dry_run_reads_the_weights_it_would_start_from(catalog, tmp_path):
             dry_run(resolve_values(tiny(run={"init_from": str(path)}), catalog), catalog)
 
 
+def test_a_graph_beside_weights_is_not_in_their_way(catalog, tmp_path):
+    """As in many folders of a hub. Seen to fail with every folder of a graph refused."""
+    folder = run(tmp_path).folder
+    (folder / "model.onnx").write_bytes(b"")
+    found = dry_run(resolve_values(tiny(run={"init_from": str(folder)}), catalog), catalog)
+    assert "backbone.safetensors" in found.starts_from
+
+
 def test_a_dry_run_counts_what_the_run_will_do(catalog):
     estimate = dry_run(resolve_values(tiny(), catalog), catalog)
     method = ssl_host.build(
