@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from rich.console import Console
 
 from ssl_host.augment.views import ViewMaker
 from ssl_host.catalog.catalog import Catalog
@@ -20,6 +19,7 @@ from ssl_host.errors import ConfigError, Problem
 from ssl_host.features import extract_features
 from ssl_host.pipeline.again import load_failed_step
 from ssl_host.pipeline.run import run_config
+from ssl_host.toolkit.screen import plain_console
 from ssl_host.train.groups import make_optimizer, torch_groups
 from ssl_host.weights import load_backbone
 
@@ -55,7 +55,7 @@ def run(
         resolved = resolve_values(config, catalog, options)
     else:
         resolved = resolve_file(Path(config), options, catalog)
-    console = Console(quiet=quiet, stderr=True, markup=False)
+    console = plain_console(quiet=quiet, stderr=True)
     return run_config(resolved, catalog, console, fresh).results
 
 

@@ -45,7 +45,7 @@ def run_suite(suite: Suite, console: Console, fresh: bool = False) -> Compared:
         finished = run_cells(
             suite,
             fresh,
-            lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
+            lambda line: console.print(line, soft_wrap=True),
         )
         return _write(suite, finished, folder)
 

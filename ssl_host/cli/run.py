@@ -48,12 +48,11 @@ def run(
         if OLDER_VARIABLE not in os.environ:
             raise click.UsageError(f"name an INI file, or set {OLDER_VARIABLE} to one")
         config_file = Path(os.environ[OLDER_VARIABLE])
-    from rich.console import Console  # noqa: PLC0415 - torch comes with what follows
-
     from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
     from ssl_host.pipeline.dry_run import dry_run as try_out  # noqa: PLC0415
     from ssl_host.pipeline.run import run_config  # noqa: PLC0415
     from ssl_host.report.summary import tables, verdict  # noqa: PLC0415
+    from ssl_host.toolkit.screen import plain_console  # noqa: PLC0415 - torch comes with what follows
 
     catalog = session.catalog()
     config = resolve_file(config_file, options, catalog)
@@ -62,21 +61,20 @@ def run(
         if as_json:
             echo_json(estimate.as_dict())
         else:
-            Console(markup=False).print(estimate.table())
+            plain_console().print(estimate.table())
         return
-    outcome = run_config(config, catalog, Console(stderr=True, markup=False), fresh)
+    outcome = run_config(config, catalog, plain_console(stderr=True), fresh)
     if not outcome.results:
         return  # a further process of a distributed run
     if as_json:
         echo_json(outcome.results)
         return
-    screen = Console(markup=False)
+    screen = plain_console()
     if outcome.was_finished:
         screen.print(
             f"{os.path.relpath(outcome.folder)} is finished already; --fresh begins anew",
-            highlight=False,
         )
     screen.print(tables(outcome.results))
-    screen.print(verdict(outcome.results["metrics"]), highlight=False)
+    screen.print(verdict(outcome.results["metrics"]))
     page = os.path.relpath(outcome.folder / "report.html")
-    screen.print(f"report: {page}", highlight=False, soft_wrap=True)
+    screen.print(f"report: {page}", soft_wrap=True)

@@ -50,9 +50,7 @@ def evaluate_again(
             experiment,
             images,
             encoder,
-            lambda what: console.print(
-                f"measuring: {what}", highlight=False, markup=False, style="dim"
-            ),
+            lambda what: console.print(f"measuring: {what}", style="dim"),
             path,
         )
         for stem, tensors in found.artifacts.items():

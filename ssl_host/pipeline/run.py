@@ -26,6 +26,7 @@ from ssl_host.pipeline.environment import describe
 from ssl_host.pipeline.figures import costs, held_back, number, same_images
 from ssl_host.report.page import write_page
 from ssl_host.report.pictures import draw_pictures
+from ssl_host.toolkit.screen import plain_console
 from ssl_host.toolkit.storage import storage_faults_told
 from ssl_host.toolkit.tensor_files import write_tensors
 from ssl_host.train.fit import Training, fit, is_first_process, num_processes
@@ -63,18 +64,18 @@ def run_config(
         UserError: when something that was given is wrong.
         RunError: when the run fails.
     """
-    console = console or Console(quiet=True)
+    console = console or plain_console(quiet=True)
     config = settle(config)
     catalog.hooks.config_resolved(config=config.values())
     path = Path(config.run.dir) / config.run.name
     # Lightning starts this very command again for every further process of a node.
     if not is_first_process():
         with preemptible():
-            return _Run(config, catalog, Console(quiet=True), RunFolder(path)).go()
+            return _Run(config, catalog, plain_console(quiet=True), RunFolder(path)).go()
     if fresh:
         aside = move_aside(path)
         if aside is not None:
-            console.print(f"the earlier run was moved to {aside}", highlight=False, markup=False)
+            console.print(f"the earlier run was moved to {aside}")
     with preemptible(), RunFolder(path) as folder, storage_faults_told(path):
         config = folder.adopt(config)
         results = folder.results()
@@ -112,7 +113,7 @@ class _Run:
                 return Outcome(self.folder.path, {})
             for hint in held_back(images, training.data_wait_fraction):
                 self.notes.append(hint)
-                self.console.print(f"hint: {hint}", style="yellow", highlight=False, markup=False)
+                self.console.print(f"hint: {hint}", style="yellow")
             finished = self._conclude(experiment, images, training)
         except BaseException:
             # What went wrong first is what is told.
@@ -130,7 +131,7 @@ class _Run:
 
     def _packing(self, what: str, done: int, total: int) -> None:
         if done == total or done % 1000 == 0:
-            self.console.print(f"decoding {what}: {done} of {total}", highlight=False, markup=False)
+            self.console.print(f"decoding {what}: {done} of {total}")
 
     def _start_from(self, method: Method, images: Images) -> None:
         path = self.config.run.init_from
@@ -156,11 +157,9 @@ class _Run:
             f"{config.parts['data'].name} ({held} held out), {config.run.epochs} epochs of "
             f"{len(images.train) // config.run.batch_size} steps, {parameters:,} parameters, "
             f"{config.trainer.accelerator} {config.trainer.precision}",
-            highlight=False,
-            markup=False,
         )
         for note in images.notes:
-            self.console.print(f"note: {note}", highlight=False, markup=False)
+            self.console.print(f"note: {note}")
         skipped = images.skipped()
         if skipped:
             name, reason = skipped[0]
@@ -168,8 +167,6 @@ class _Run:
                 f"warning: {len(skipped)} images could not be read and are left out, such as "
                 f"{name}: {reason}; results.json lists them",
                 style="yellow",
-                highlight=False,
-                markup=False,
             )
 
     def _train(self, experiment: Experiment, images: Images) -> Training:
@@ -243,7 +240,7 @@ class _Run:
         return results
 
     def _say(self, what: str) -> None:
-        self.console.print(f"measuring: {what}", highlight=False, markup=False, style="dim")
+        self.console.print(f"measuring: {what}", style="dim")
 
 
 def evaluate_network(

@@ -148,7 +148,7 @@ def fit(
     forget_failed_steps(folder.parent)
     resumed, complaints = read_newest(folder)
     for complaint in complaints:
-        console.print(f"warning: {complaint}", style="yellow", highlight=False, markup=False)
+        console.print(f"warning: {complaint}", style="yellow")
     if resumed is not None:
         _load(module.method, resumed["method"])
         module.step = int(resumed["step"])
@@ -172,7 +172,7 @@ def fit(
             experiment.loggers if is_first else {},
             config.trainer.log_every,
             ProgressBar(console) if is_first else None,
-            lambda text: console.print(text, style="yellow", highlight=False, markup=False),
+            lambda text: console.print(text, style="yellow"),
             requested.is_set,
             resumed,
             clock,

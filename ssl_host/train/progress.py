@@ -43,7 +43,7 @@ class ProgressBar:
         """After an epoch, which the module counts already."""
         if self.bar is None:
             epochs = module.experiment.config.run.epochs
-            self.console.print(f"epoch {module.epoch}/{epochs}  {_text(row)}", highlight=False)
+            self.console.print(f"epoch {module.epoch}/{epochs}  {_text(row)}")
 
     def stop(self) -> None:
         """Take the line away; more than once does no harm."""

@@ -14,6 +14,7 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_file, resolve_values
 from ssl_host.errors import RunFolderError
 from ssl_host.pipeline.run import run_config
+from ssl_host.toolkit.screen import plain_console
 from tests.conftest import tiny
 
 LEFT_BEHIND = {
@@ -187,7 +188,7 @@ def test_it_is_said_at_once_that_images_hold_training_back(remedy, install, tmp_
         "loader": {"store": "files", "num_workers": 0},
     }
     catalog = Catalog()
-    console = Console(force_terminal=False, width=400)
+    console = plain_console(force_terminal=False, width=400)
     outcome = run_config(resolve_values(sections, catalog), catalog, console)
     told = capsys.readouterr().out
     hint = next(line for line in told.splitlines() if line.startswith("hint: training waited for"))

@@ -15,6 +15,7 @@ from ssl_host.config.resolve import resolve_values
 from ssl_host.errors import Preempted
 from ssl_host.pipeline import run as pipeline
 from ssl_host.testing.stopping import StoppedError, stopped_after
+from ssl_host.toolkit.screen import plain_console
 from ssl_host.train.state import checkpoints, read_newest, write_checkpoint
 from ssl_host.train.surroundings import preemptible
 from tests.conftest import as_ini, tiny
@@ -120,7 +121,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, cap
     newest.write_bytes(payload)
     catalog = Catalog()
     config = resolve_values(sections(tmp_path, "simclr", "torn"), catalog)
-    again = pipeline.run_config(config, catalog, Console(force_terminal=False, width=200))
+    again = pipeline.run_config(config, catalog, plain_console(force_terminal=False, width=200))
     assert f"{newest.name} is damaged: its checksum does not agree" in capsys.readouterr().out
     expected, found = content(whole.folder)[0], content(again.folder)[0]
     assert all(torch.equal(expected[name], found[name]) for name in expected)

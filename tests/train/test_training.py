@@ -17,6 +17,7 @@ from ssl_host.data.batches import EpochPlan
 from ssl_host.errors import PluginError, UserError
 from ssl_host.pipeline.dry_run import dry_run
 from ssl_host.pipeline.run import run_config
+from ssl_host.toolkit.screen import plain_console
 from ssl_host.train.settle import settle
 from tests.conftest import tiny
 from tests.train.odd_methods import odd, run
@@ -24,7 +25,7 @@ from tests.train.odd_methods import odd, run
 
 def test_a_collapse_is_warned_of_while_the_run_is_young(install, tmp_path, capsys):
     body = "h = h * 0 + 1.0\nreturn StepOutput(z.square().mean(), features=h)"
-    odd(body, install, tmp_path, Console(width=400, force_terminal=False))
+    odd(body, install, tmp_path, plain_console(width=400, force_terminal=False))
     told = capsys.readouterr().out
     assert told.count("the method is collapsing") == 1
     assert "at step 2 the features of all images are nearly the same" in told
