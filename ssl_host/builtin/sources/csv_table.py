@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,33 +141,32 @@ class _Table:
 
     def rows(self) -> Iterator[tuple[int, str, str, str]]:
         """Line, path, label and split of every row; empty text for a column that is not there."""
+        for line, cells in itertools.islice(self._records(), 1, None):  # below the header
+            if len(cells) != len(self.header):
+                raise self.fault(
+                    line, f"has {len(cells)} fields, and the header has {len(self.header)}"
+                )
+            path, label, split = (cells[at] if at >= 0 else "" for at in self.places)
+            yield line, path, label.strip(), split
+
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        """The line where each record begins, for quoted cells may span lines, and its cells."""
         reader = csv.reader(
             io.StringIO(self.text, newline=""),
             delimiter=self.delimiter,
             skipinitialspace=True,
             strict=True,
         )
-        begun = False
-        while True:
-            line = reader.line_num + 1  # where the row begins: quoted cells may span lines
-            try:
-                cells = next(reader, None)
-            except csv.Error as error:
-                closed = "end of data" not in str(error)
-                told = str(error) if closed else "a quotation mark here is never closed"
-                raise self.fault(line, told) from None
-            if cells is None:
-                return
-            if not cells:
-                continue
-            if begun and len(cells) != len(self.header):
-                raise self.fault(
-                    line, f"has {len(cells)} fields, and the header has {len(self.header)}"
-                )
-            if begun:
-                path, label, split = (cells[at] if at >= 0 else "" for at in self.places)
-                yield line, path, label.strip(), split
-            begun = True
+        line = 1
+        try:
+            for cells in reader:
+                if cells:
+                    yield line, cells
+                line = reader.line_num + 1
+        except csv.Error as error:
+            closed = "end of data" not in str(error)
+            told = str(error) if closed else "a quotation mark here is never closed"
+            raise self.fault(line, told) from None
 
     def _text(self) -> str:
         try:
