@@ -9,6 +9,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+# Its functions have the default group for a default. Imported once there is one, they would keep
+# it and its threads until the interpreter ends, where torch aborts now and then (pytorch #190489).
+import torch.distributed.nn.functional
 from torch.multiprocessing.spawn import start_processes
 
 from ssl_host.toolkit.distributed import world_size as processes
