@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from ssl_host.toolkit.schedules import ConstantSchedule as ConstantSchedule
     from ssl_host.toolkit.schedules import CosineSchedule as CosineSchedule
     from ssl_host.toolkit.schedules import LinearSchedule as LinearSchedule
+    from ssl_host.toolkit.spread import spread as spread
     from ssl_host.toolkit.tensor_files import read_tensors as read_tensors
 
 __version__ = "0.1.0"
@@ -121,6 +122,7 @@ _HOMES = {
     "read_tensors": "toolkit.tensor_files",
     "run": "api",
     "shuffle_keys": "toolkit.distributed",
+    "spread": "toolkit.spread",
     "unshuffle_keys": "toolkit.distributed",
 }
 

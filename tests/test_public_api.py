@@ -64,6 +64,7 @@ PUBLIC = [
     "read_tensors",
     "run",
     "shuffle_keys",
+    "spread",
     "unshuffle_keys",
 ]
 

@@ -20,6 +20,7 @@ from ssl_host.data.splits import Subset
 from ssl_host.errors import DataError
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.image_files import fit_image
+from ssl_host.toolkit.spread import spread
 from ssl_host.toolkit.storage import reserve
 
 Skipped = tuple[str, str]
@@ -209,7 +210,7 @@ def _state(path: Path) -> str:
 def _some_pixels(images: ImageSet) -> bytes:
     """What tells sets apart that lie in no file and may call all their images alike."""
     digest = hashlib.sha256()
-    for i in torch.linspace(0, len(images) - 1, min(len(images), 32)).long().tolist():
+    for i in spread(len(images), 32).tolist():
         try:
             digest.update(images.read(i).contiguous().numpy().tobytes())
         except UnreadableImage as error:

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ssl_host.data.prefetch import ahead
 from ssl_host.data.store import Pixels
+from ssl_host.toolkit.spread import spread
 from ssl_host.toolkit.storage import reserve
 
 BATCH = 256
@@ -85,9 +86,8 @@ def calibrated(
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
     twin.train()
-    # In a stride, for folders are sorted by class.
-    count = min(len(images), 16 * BATCH)
-    chosen = torch.linspace(0, len(images) - 1, count).long()
+    chosen = spread(len(images), 16 * BATCH)
+    count = len(chosen)
     chosen = chosen[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
     for i in range(0, count - count % BATCH or count, BATCH):
         twin(prepare(images[chosen[i : i + BATCH]].to(device)))

@@ -22,6 +22,7 @@ from ssl_host.evaluate.extract import (
     representations,
     statistics,
 )
+from ssl_host.toolkit.spread import spread
 
 PAIRS = 2048
 """Images whose two views are compared for alignment."""
@@ -226,7 +227,7 @@ def _pairs(
 ) -> tuple[Tensor, Tensor]:
     """Features of two views of the same images, spread over the set."""
     device = next(network.parameters()).device
-    chosen = torch.linspace(0, len(images) - 1, min(PAIRS, len(images))).long()
+    chosen = spread(len(images), PAIRS)
     network.eval()
     first, second = [], []
     for part in chosen.split(256):

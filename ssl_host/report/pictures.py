@@ -16,6 +16,7 @@ from ssl_host.augment.views import ViewMaker
 from ssl_host.contracts.evaluation import FeatureBank
 from ssl_host.data.opening import Images
 from ssl_host.data.store import Pixels
+from ssl_host.toolkit.spread import spread
 
 GALLERY = 8
 """Images whose views are shown."""
@@ -43,7 +44,7 @@ def draw_pictures(
 
 
 def _gallery(views: ViewMaker, pixels: Pixels, seed: int) -> list[dict[str, Any]]:
-    chosen = _spread(len(pixels), GALLERY)
+    chosen = spread(len(pixels), GALLERY)
     originals = pixels[chosen]
     rounds = [views(originals, chosen, epoch, seed) for epoch in range(2)]
     mean = torch.tensor(views.mean).view(-1, 1, 1)
@@ -61,7 +62,7 @@ def _neighbours(images: Images, bank: FeatureBank, classes: list[str]) -> list[d
     asked_images = (
         images.test.images if images.test is not None and held_out else images.probe.images
     )
-    queries = _spread(len(asked.x), GALLERY)
+    queries = spread(len(asked.x), GALLERY)
     keys = functional.normalize(bank.train.x.float(), dim=1)
     similarity = functional.normalize(asked.x[queries].float(), dim=1) @ keys.T
     if not held_out:  # an image is its own nearest
@@ -95,7 +96,7 @@ def _map(images: Images, bank: FeatureBank, classes: list[str]) -> dict[str, Any
     held_out = bank.test is not None and images.test is not None
     features = bank.test if bank.test is not None and held_out else bank.train
     pixels = images.test.images if images.test is not None and held_out else images.probe.images
-    chosen = _spread(len(features.x), MAP_IMAGES)
+    chosen = spread(len(features.x), MAP_IMAGES)
     x = functional.normalize(features.x[chosen].float(), dim=1)
     places, how = _flat(x)
     low, high = places.min(dim=0).values, places.max(dim=0).values
@@ -134,13 +135,6 @@ def _flat(x: Tensor) -> tuple[Tensor, str]:
     perplexity = min(30.0, len(x) / 4)
     made = TSNE(random_state=0, perplexity=perplexity, init="pca").fit_transform(plane.numpy())
     return torch.from_numpy(np.asarray(made)), "t-SNE"
-
-
-def _spread(count: int, wanted: int) -> Tensor:
-    """Indices spread over a set; folders are sorted by class."""
-    chosen = torch.linspace(0, count - 1, min(count, wanted)).long()
-    distinct: Tensor = torch.unique(chosen)
-    return distinct
 
 
 def _class(classes: list[str], label: int | None) -> str:

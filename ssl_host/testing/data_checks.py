@@ -14,6 +14,7 @@ from ssl_host.errors import DataError
 from ssl_host.testing.component_checks import judge_reading, watched
 from ssl_host.testing.outcome import Fault, NotApplicable
 from ssl_host.testing.subject import Subject
+from ssl_host.toolkit.spread import spread
 
 READ = 32
 """Images of a split that are read."""
@@ -46,9 +47,8 @@ def _opened(subject: Subject, split: str = "train") -> ImageSet | None:
 
 
 def _some(images: ImageSet) -> dict[int, Tensor]:
-    chosen = torch.linspace(0, len(images) - 1, min(READ, len(images))).long().tolist()
     found = {}
-    for i in dict.fromkeys(chosen):
+    for i in spread(len(images), READ).tolist():
         try:
             found[i] = images.read(i)
         except UnreadableImage:

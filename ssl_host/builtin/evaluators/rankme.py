@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
+from ssl_host import Evaluation, Evaluator, FeatureBank, Settings, spread
 
 
 class RankMe(Evaluator):
@@ -30,8 +30,7 @@ class RankMe(Evaluator):
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         x = bank.train.x
         if len(x) > self.config.max_images:
-            # Spread over the set, for folders are sorted by class.
-            x = x[torch.linspace(0, len(x) - 1, self.config.max_images).long()]
+            x = x[spread(len(x), self.config.max_images)]
         values = torch.linalg.svdvals(x.double())
         share = values / values.sum().clamp(min=1e-300) + 1e-7
         return Evaluation({"": float((-(share * share.log()).sum()).exp())})
