@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import steps
 import torch
 from sides import machine
+from training import RESNET, SMALL, experiment, hosts
 
 from ssl_host.train.module import PretrainModule
 
@@ -44,7 +44,7 @@ def timed(owner: Any, name: str, times: dict[str, list[float]], label: str) -> N
 
 def taken_apart(backbone: dict, count: int) -> dict[str, float]:
     """Milliseconds of each part of a step."""
-    made = steps.experiment(backbone, count)
+    made = experiment(backbone, count)
     times: dict[str, list[float]] = defaultdict(list)
     views = made.views
     timed(type(views), "__call__", times, "views")
@@ -53,7 +53,7 @@ def taken_apart(backbone: dict, count: int) -> dict[str, float]:
     timed(torch.Tensor, "backward", times, "backward")
     timed(PretrainModule, "on_after_backward", times, "a look at the gradients")
     timed(torch.optim.SGD, "step", times, "optimizer with forward and backward")
-    whole = steps.hosts(made, SKIP)
+    whole = hosts(made, SKIP)
     found = {name: 1000 * statistics.fmean(values[SKIP:]) for name, values in times.items()}
     # The closure that the optimizer is given makes views, forward and backward.
     inside = ("views", "forward", "backward", "a look at the gradients")
@@ -65,7 +65,7 @@ def taken_apart(backbone: dict, count: int) -> dict[str, float]:
 
 def main() -> None:
     originals = [
-        (type(steps.experiment(steps.SMALL, 2).views), "__call__"),
+        (type(experiment(SMALL, 2).views), "__call__"),
         (torch.Tensor, "backward"),
         (torch.optim.SGD, "step"),
         (PretrainModule, "on_after_backward"),
@@ -73,8 +73,8 @@ def main() -> None:
     kept = [(owner, name, getattr(owner, name)) for owner, name in originals]
     columns = {}
     for title, backbone, count in (
-        ("small backbone", steps.SMALL, 44),
-        ("ResNet-18", steps.RESNET, 12),
+        ("small backbone", SMALL, 44),
+        ("ResNet-18", RESNET, 12),
     ):
         columns[title] = taken_apart(backbone, count)
         for owner, name, function in kept:

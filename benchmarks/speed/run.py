@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import decoding
+import epochs
 import evaluation
 import steps
 import views
@@ -29,7 +30,7 @@ CASES: dict[str, Callable[[], Comparison]] = {
     "decoding": decoding.decoding,
     "step-resnet": lambda: steps.whole_step("ResNet-18"),
     "step-small": lambda: steps.whole_step("small backbone"),
-    "epoch": steps.epoch,
+    "epoch": epochs.simsiam,
     "precision": steps.precision,
     "overhead": steps.overhead,
     "linear": evaluation.linear,

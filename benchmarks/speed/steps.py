@@ -1,124 +1,20 @@
-"""The host's training against bare loops, and against pytorch-lightning alone."""
+"""Steps of the host's training against bare loops, and against pytorch-lightning alone."""
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from rich.console import Console
 from sides import Comparison, clocked, compare
 from torch import nn
 from torch.utils.data import DataLoader
+from training import BATCH, RESNET, SMALL, Clock, experiment, hosts, quiet_trainer
 
 import ssl_host
-from ssl_host.catalog.catalog import Catalog
-from ssl_host.compose import Experiment, compose
-from ssl_host.config.resolve import resolve_values
-from ssl_host.data.opening import open_images
-from ssl_host.train.fit import fit
+from ssl_host.compose import Experiment
 from ssl_host.train.groups import make_optimizer, set_rates
-from ssl_host.train.settle import settle
-
-BATCH = 128
-RESNET = {"name": "timm", "model": "resnet18", "stem": "cifar"}
-SMALL = {"name": "small_conv"}
-
-
-class Clock(pl.Callback):
-    """Times the steps after the first few, which set things up."""
-
-    def __init__(self, skip: int) -> None:
-        self.skip = skip
-        self.seen = 0
-        self.begun = self.ended = 0.0
-
-    def on_train_batch_end(self, *_: object) -> None:
-        self.seen += 1
-        self.ended = time.perf_counter()
-        if self.seen == self.skip:
-            self.begun = self.ended
-
-    def seconds(self) -> float:
-        """Of one step."""
-        return (self.ended - self.begun) / (self.seen - self.skip)
-
-
-class EpochClock(pl.Callback):
-    """Times whole epochs after the first, from the end of one to the end of the next."""
-
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-
-    def on_train_epoch_end(self, *_: object) -> None:
-        self.ends.append(time.perf_counter())
-
-    def seconds(self) -> float:
-        """Of one epoch."""
-        return (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
-
-
-def quiet_trainer(clock: pl.Callback, epochs: int = 1, precision: str = "32-true") -> pl.Trainer:
-    """pytorch-lightning without what may be left out, on the CPU."""
-    return pl.Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        precision=precision,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[clock],
-    )
-
-
-def experiment(
-    backbone: dict, steps: int, method: str = "simclr", batch: int = BATCH, **sections: dict
-) -> Experiment:
-    """A run of one epoch in float32; the online probe is left out on every side."""
-    config = resolve_values(
-        {
-            "run": {"epochs": 1, "batch_size": batch},
-            "data": {"name": "synthetic", "num_images": steps * batch, "image_size": 32},
-            "method": {"name": method},
-            "backbone": backbone,
-            "head.projector": {"hidden_dim": 256, "output_dim": 64},
-            "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
-            "scheduler": {"warmup_epochs": 0},
-            "trainer": {"precision": "32-true", "num_threads": 2},
-            "probe": {"enabled": False},
-            **sections,
-        },
-        Catalog(),
-    )
-    return compose(settle(config))
-
-
-def hosts(made: Experiment, skip: int) -> float:
-    """Seconds a step in the host's own training: loader, views, step, schedule, rows, Lightning."""
-    clock = Clock(skip)
-    train(made, clock)
-    return clock.seconds()
-
-
-def train(made: Experiment, clock: pl.Callback) -> None:
-    """The host's own training, with its checkpoints."""
-    images = open_images(made.source, made.views, made.config.loader)
-    with tempfile.TemporaryDirectory() as folder:
-        for logger in made.loggers.values():
-            logger.start(ssl_host.Run("speed", Path(folder), 0, {}))
-        fit(
-            made,
-            images.make_loader,
-            len(images.train),
-            0,
-            Path(folder) / "checkpoints",
-            Console(quiet=True),
-            [clock],
-        )
 
 
 def bare(made: Experiment, skip: int, ready: bool) -> float:
@@ -271,75 +167,3 @@ def precision(batch: int = 64) -> Comparison:
         {"bfloat16": clocked(lambda: step(True)), "float32": clocked(lambda: step(False))},
         {},
     )
-
-
-def epoch() -> Comparison:
-    """Row 6: SimSiam, whole epochs, against lightly's parts put together as its examples do."""
-    steps, epochs = 32, 2
-    images = steps * BATCH
-    examples = "lightly's modules and transform with pytorch-lightning, 2 workers"
-
-    def host(precision: str) -> float:
-        made = experiment(
-            SMALL,
-            steps,
-            "simsiam",
-            **{
-                "run": {"epochs": epochs, "batch_size": BATCH},
-                "head.projector": {"hidden_dim": 256, "output_dim": 256},
-                "head.predictor": {"hidden_dim": 64},
-                "trainer": {"precision": precision, "num_threads": 2},
-            },
-        )
-        clock = EpochClock()
-        train(made, clock)
-        return images / clock.seconds()
-
-    return compare(
-        f"SimSiam, whole epochs, 32 px, small backbone, batch {BATCH}, as it comes "
-        "(precision = auto)",
-        {
-            "ssl-host": lambda: host("auto"),
-            examples: lambda: images / lightlys(images, epochs),
-            "the same in bfloat16": lambda: images / lightlys(images, epochs, "bf16-mixed"),
-            "ssl-host in float32": lambda: host("32-true"),
-        },
-        {examples: 2.5},
-    )
-
-
-class LightlySimSiam(pl.LightningModule):
-    """As lightly's SimSiam example, with the same widths as ours."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        from lightly.loss import NegativeCosineSimilarity
-        from lightly.models.modules import SimSiamPredictionHead, SimSiamProjectionHead
-
-        self.backbone = ssl_host.build("backbone", "small_conv", in_channels=3, image_size=32)
-        self.projector = SimSiamProjectionHead(self.backbone.feature_dim, 256, 256)
-        self.predictor = SimSiamPredictionHead(256, 64, 256)
-        self.loss = NegativeCosineSimilarity()
-
-    def training_step(self, batch: list, _: int) -> torch.Tensor:
-        z = [self.projector(self.backbone(view)) for view in batch]
-        p = [self.predictor(each) for each in z]
-        return (self.loss(p[0], z[1].detach()) + self.loss(p[1], z[0].detach())) / 2
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
-
-
-def lightlys(images: int, epochs: int, precision: str = "32-true") -> float:
-    """Seconds an epoch; a data loader of two workers, as many threads for the network as ours."""
-    from lightly.transforms import SimSiamTransform
-    from views import Pictures
-
-    torch.set_num_threads(2)
-    made = ssl_host.build("data", "synthetic", num_images=images, image_size=32).open("train")
-    pictures = Pictures(made.images, SimSiamTransform(input_size=32))
-    # As in its examples: workers are started anew for each epoch.
-    loader = DataLoader(pictures, BATCH, shuffle=True, drop_last=True, num_workers=2)
-    clock = EpochClock()
-    quiet_trainer(clock, epochs, precision).fit(LightlySimSiam(), loader)
-    return clock.seconds()
