@@ -14,11 +14,25 @@ from urllib.parse import quote
 
 from ssl_host.config.resolved import Resolved
 from ssl_host.report.page import draw_charts, read_curves, read_json, render
-from ssl_host.report.summary import BASELINES, Row, accuracies, other_figures, per_cent
+from ssl_host.report.summary import (
+    BASELINES,
+    RANDOM_NETWORK,
+    Row,
+    accuracies,
+    other_figures,
+    per_cent,
+)
 from ssl_host.toolkit.storage import write_beside
 
 SAME = {("run", "name"), ("run", "dir")}
 """Settings in which all runs differ, and that say nothing."""
+
+MISSING = "–"
+"""In the place of a setting that a run does not have."""
+
+IMAGES = frozenset({"data", "loader", "evaluator"})
+NETWORK = frozenset({"backbone"})
+"""Sections that decide a baseline: of its images, and of its network where it has one."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,7 @@ def labels(folders: Sequence[Path]) -> list[str]:
 def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
     """Write the page: figures to sort, curves, what differs, the same queries' neighbours."""
     shapes = len({run.objective for run in runs}) > 1
+    differ = list(differences(runs))
     page = render(
         "compare.html",
         title=" · ".join(run.label for run in runs) if len(runs) < 4 else f"{len(runs)} runs",
@@ -76,7 +91,8 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
         baselines=list(_baselines(runs)),
         charts=draw_charts({run.label: _curves(run, shapes) for run in runs}),
         shapes=shapes,
-        differences=list(differences(runs)),
+        differences=differ,
+        backbones=list(_backbones(runs, differ)),
         queries=list(same_queries(runs)),
         other_figures=other_figures,
         positions={run.label: number for number, run in enumerate(runs)},
@@ -88,7 +104,7 @@ def differences(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, str, list[st
     """Section, key and the value in each run, of every setting that is not the same in all."""
     shown = [run.config.shown for run in runs]
     for key in dict.fromkeys(key for values in shown for key in values):
-        texts = [values[key].text if key in values else "–" for values in shown]
+        texts = [values[key].text if key in values else MISSING for values in shown]
         if key not in SAME and len(set(texts)) > 1:
             yield (*key, texts)
 
@@ -100,6 +116,19 @@ def same_queries(runs: Sequence[ComparedRun]) -> Iterator[tuple[dict[str, Any], 
         for row in read_json(run.folder / "report.json").get("neighbours", []):
             asked.setdefault(row["image"], (row, []))[1].append((run.label, row["neighbours"]))
     yield from (found for found in asked.values() if len(found[1]) > 1)
+
+
+def _backbones(
+    runs: Sequence[ComparedRun], differ: Sequence[tuple[str, str, list[str]]]
+) -> Iterator[str]:
+    """A backbone's name with what tells it apart: one plugin has many models."""
+    for number, run in enumerate(runs):
+        settings = [
+            f"{key} {texts[number]}"
+            for section, key, texts in differ
+            if section == "backbone" and key != "name" and texts[number] != MISSING
+        ]
+        yield ", ".join([run.results["backbone"], *settings])
 
 
 def _curves(run: ComparedRun, shapes: bool) -> dict[str, list[tuple[float, float]]]:
@@ -117,18 +146,13 @@ def _union(mappings: Any) -> list[str]:
 
 def _baselines(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, str, dict[str, str]]]:
     """What needs no training: means over runs that differ in nothing that decides it."""
-    groups: dict[tuple[str, ...], list[ComparedRun]] = {}
-    for run in runs:
-        same = [
-            f"{section}.{key}={value.text}"
-            for (section, key), value in run.config.shown.items()
-            if section.split(".")[0] in ("data", "backbone", "loader", "evaluator")
-            and key not in ("num_workers", "cache_dir")
-        ]
-        groups.setdefault(tuple(same), []).append(run)
-    for those in groups.values():
-        of = "" if len(groups) == 1 else f", of {', '.join(run.label for run in those)}"
-        for key, called in BASELINES.items():
+    for key, called in BASELINES.items():
+        deciding = IMAGES | NETWORK if key == RANDOM_NETWORK else IMAGES
+        groups: dict[tuple[str, ...], list[ComparedRun]] = {}
+        for run in runs:
+            groups.setdefault(_settings(run, deciding), []).append(run)
+        for those in groups.values():
+            of = "" if len(groups) == 1 else f", of {', '.join(run.label for run in those)}"
             found: dict[str, list[float]] = {}
             for run in those:
                 for name, row in run.rows.items():
@@ -137,3 +161,11 @@ def _baselines(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, str, dict[str
             if found:
                 values = {name: per_cent(fmean(v)) for name, v in found.items()}
                 yield f"{called}{of}", str(those[0].results["data"]), values
+
+
+def _settings(run: ComparedRun, sections: frozenset[str]) -> tuple[str, ...]:
+    return tuple(
+        f"{section}.{key}={value.text}"
+        for (section, key), value in run.config.shown.items()
+        if section.split(".")[0] in sections and key not in ("num_workers", "cache_dir")
+    )

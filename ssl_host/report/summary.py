@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
+RANDOM_NETWORK = "random_init"
 BASELINES = {
-    "random_init": "random network",
+    RANDOM_NETWORK: "random network",
     "pixels": "raw pixels",
     "statistics": "simple statistics",
 }

@@ -97,6 +97,17 @@ def test_baselines_of_different_images_stand_apart(folders, tmp_path):
         assert f">raw pixels, of {label}<" in text
 
 
+def test_backbones_of_one_name_are_told_apart_and_share_raw_pixels(folders, tmp_path):
+    """Seen to fail with raw pixels told once for each backbone, and with the name alone."""
+    sections = tiny(run={"dir": tmp_path, "name": "wide"}, backbone={"width": 16})
+    sections["evaluator.knn"] = {"name": "knn"}
+    other = run_config(resolve_values(sections, Catalog()), Catalog()).folder
+    text = compare_runs([folders[0], other], tmp_path / "two.html", Catalog())[0].read_text("utf-8")
+    assert "<td>small_conv, width 16</td>" in text
+    assert ">random network, of wide<" in text
+    assert text.count(">raw pixels") == text.count(">raw pixels<") == 1
+
+
 def test_a_folder_without_results_is_told(ssl_host):
     done = ssl_host("report", "here", "there")
     assert done.returncode == 2
