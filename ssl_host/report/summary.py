@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 RANDOM_NETWORK = "random_init"
 BASELINES = {
@@ -94,12 +95,9 @@ def tables(results: Mapping[str, Any]) -> Group:
     for row in accuracies(results["metrics"]):
         style = {True: "bold green", False: "yellow", None: ""}[row.learned]
         spread = f" ±{100 * row.std:.1f}" if row.std is not None else ""
+        value = Text.assemble((per_cent(row.value), style), spread)
         beside = [per_cent(row.baselines.get(key)) for key in BASELINES]
-        view.add_row(
-            row.name,
-            f"[{style}]{per_cent(row.value)}[/]{spread}" if style else per_cent(row.value),
-            *beside,
-        )
+        view.add_row(row.name, value, *beside)
     others = Table("", "", box=None, pad_edge=False, show_header=False)
     others.columns[0].no_wrap = True
     for name, value in other_figures(results["metrics"]).items():

@@ -1,6 +1,9 @@
 """Figures beside their baselines, and what may be said of them."""
 
-from ssl_host.report.summary import accuracies, other_figures, per_cent, verdict
+import io
+
+from ssl_host.report.summary import accuracies, other_figures, per_cent, tables, verdict
+from ssl_host.toolkit.screen import plain_console
 
 METRICS = {
     "online.top1": 0.9,
@@ -41,6 +44,15 @@ def test_the_verdict_names_what_shows_no_learning():
     assert verdict({"rankme": 3.0}) == (
         "No accuracy stands here with baselines beside it: nothing can be said of learning."
     )
+
+
+def test_the_terminal_shows_figures_and_no_markup():
+    """Seen to fail with styles written as markup, which a plain console prints as it stands."""
+    screen = io.StringIO()
+    plain_console(file=screen, width=100).print(tables({"metrics": METRICS}))
+    lines = [line.split() for line in screen.getvalue().splitlines()]
+    assert ["knn.top1", "80.00", "50.00", "85.00", "30.00"] in lines
+    assert ["few_label.10.top1", "70.00", "±2.0", "50.00", "60.00", "40.00"] in lines
 
 
 def test_tables_print_per_cent():
