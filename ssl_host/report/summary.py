@@ -95,9 +95,9 @@ def tables(results: Mapping[str, Any]) -> Group:
     for row in accuracies(results["metrics"]):
         style = {True: "bold green", False: "yellow", None: ""}[row.learned]
         spread = f" ±{100 * row.std:.1f}" if row.std is not None else ""
-        value = Text.assemble((per_cent(row.value), style), spread)
+        shown = Text.assemble((per_cent(row.value), style), spread)
         beside = [per_cent(row.baselines.get(key)) for key in BASELINES]
-        view.add_row(row.name, value, *beside)
+        view.add_row(row.name, shown, *beside)
     others = Table("", "", box=None, pad_edge=False, show_header=False)
     others.columns[0].no_wrap = True
     for name, value in other_figures(results["metrics"]).items():
