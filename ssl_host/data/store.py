@@ -204,7 +204,9 @@ def _state(path: Path) -> str:
         found = path.stat()
     except OSError:
         return f"{path}\0gone"
-    return f"{path}\0{found.st_size}\0{found.st_mtime_ns}"
+    # Giving permission changes neither size nor time.
+    closed = "" if os.access(path, os.R_OK) else "\0closed"
+    return f"{path}\0{found.st_size}\0{found.st_mtime_ns}{closed}"
 
 
 def _some_pixels(images: ImageSet) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import stat
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -18,6 +20,9 @@ from torch.nn import functional
 
 from ssl_host.contracts.data import ImageSet, UnreadableImage
 from ssl_host.errors import SslHostError
+
+LONGEST = 8
+"""Times the short side, that of the long side which is looked at to cut out the centre."""
 
 LARGEST_SIDE = 20_000
 """Pixels; a larger image is refused before it is decoded, for it would take gigabytes."""
@@ -68,13 +73,18 @@ class FileImages(ImageSet):
     def name(self, i: int) -> str:
         path = self.paths[i]
         within = self.root is not None and path.is_relative_to(self.root)
-        return str(path.relative_to(self.root) if self.root and within else path)
+        return readable(str(path.relative_to(self.root) if self.root and within else path))
 
     def location(self, i: int) -> Path:
         return self.paths[i]
 
     def read(self, i: int) -> Tensor:
         return read_image(self.paths[i], self.channels)
+
+
+def readable(name: str) -> str:
+    """A file's name as text: Linux's names are bytes, and those that are no UTF-8 are escaped."""
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 class EncodedImages(ImageSet):
@@ -140,6 +150,8 @@ def _is_empty(source: Path | bytes) -> bool:
 
 
 def _decode(source: Path | bytes, channels: int) -> Tensor:
+    if isinstance(source, Path):
+        _require_file(source)
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
@@ -156,11 +168,22 @@ def _decode(source: Path | bytes, channels: int) -> Tensor:
         Image.MAX_IMAGE_PIXELS = limit
 
 
+def _require_file(path: Path) -> None:
+    """Opening a pipe waits for whoever writes to it, for ever."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):  # a source names a folder as an image where it could not look into it
+        raise UnreadableImage("no permission to list this folder")
+    if not stat.S_ISREG(mode):
+        raise UnreadableImage("is no file but a pipe, a socket or a device")
+
+
 def _to_tensor(image: Image.Image, channels: int) -> Tensor:
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits: Pillow would clip them to 255
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        image = Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        top = 65535.0
+        if image.mode == "F":  # nothing in the file says of which of these it is a part
+            top = next((t for t in (1.0, 255.0) if values.max(initial=0) <= t), top)
+        image = Image.fromarray(np.rint(np.clip(values * (255.0 / top), 0, 255)).astype(np.uint8))
     if image.mode in ("LA", "PA", "RGBA", "P") and "transparency" in image.info:
         image = image.convert("RGBA")
     array = np.array(image.convert("L" if channels == 1 else "RGB"))
@@ -172,8 +195,13 @@ def _to_tensor(image: Image.Image, channels: int) -> Tensor:
 def fit_image(image: Tensor, size: int) -> Tensor:
     """C H W, uint8, to C ``size`` ``size``, as packed images are made.
 
-    The short side is resized, antialiased bicubic, then the centre is cut out.
+    The short side is resized, antialiased bicubic, then the centre is cut out. Of a strip only
+    the middle is resized: its whole length can take gigabytes.
     """
+    for side in (1, 2):
+        longest = LONGEST * min(image.shape[1:])
+        if image.shape[side] > longest:
+            image = image.narrow(side, (image.shape[side] - longest) // 2, longest)
     _, height, width = image.shape
     scale = size / min(height, width)
     high, wide = max(size, round(height * scale)), max(size, round(width * scale))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ from torch import Tensor
 from ssl_host.contracts.data import DataSource, ImageSet
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import DataError
-from ssl_host.toolkit.image_files import FileImages
+from ssl_host.toolkit.image_files import FileImages, readable
 
 SplitWord = Literal["train", "val", "test"]
 
@@ -118,7 +118,7 @@ class RecordSource(DataSource):
     def _numbered(self, found: Records | None, classes: tuple[str, ...] | None) -> ImageSet | None:
         if found is None:
             return None
-        values = None if self.config.labelled is False or classes == () else found.labels
+        values = None if self.config.labelled is False or classes == () else _as_text(found.labels)
         missing = [] if values is None else [i for i, v in enumerate(values) if v in (None, "")]
         if values is None or len(missing) == len(values):
             if self.config.labelled and classes is None:
@@ -130,7 +130,9 @@ class RecordSource(DataSource):
                 f"first is {found.images.name(missing[0])}; label all of them or none, or set "
                 "[data] labelled = false"
             )
-        names = tuple(classes or found.classes or _sorted({str(value) for value in values}))
+        names = tuple(
+            classes or _as_text(found.classes) or _sorted({str(value) for value in values})
+        )
         found.images.labels, found.images.classes = _numbers(found, values, names), names
         return found.images
 
@@ -163,6 +165,11 @@ def _places(images: ImageSet) -> Iterator[tuple[str, tuple[str, str]]]:
             if file not in whole:
                 whole[file] = os.path.realpath(file)
             yield name, (whole[file], name.partition(file.name)[2])
+
+
+def _as_text(values: Sequence[str | int | None] | None) -> Any:
+    """Names of folders that are no UTF-8 as text that can be written and shown."""
+    return values and [readable(v) if isinstance(v, str) else v for v in values]
 
 
 def _numbers(found: Records, values: Sequence[str | int | None], names: tuple[str, ...]) -> Tensor:

@@ -1,5 +1,9 @@
 """Data sources that ship with the host."""
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
@@ -89,6 +93,58 @@ def test_labelled_overrides_what_is_found(tmp_path):
     bare = ssl_host.build("data", "imagefolder", root=tmp_path, labelled=False).open("train")
     assert bare.labels is None
     assert len(bare) == 1
+
+
+@pytest.mark.parametrize("loops", [{"a": ".."}, {"a": "..", "b": ".."}, {"a": "b", "b": "a"}])
+def test_a_link_that_leads_back_is_not_followed(loops, tmp_path):
+    """Seen to fail with every link followed: 40 images became 1,312, some of them held out."""
+    for name in ("a", "b"):
+        picture(tmp_path / "x" / name / "1.png")
+    for name, target in loops.items():
+        (tmp_path / "x" / name / "loop").symlink_to(
+            ".." if target == ".." else tmp_path / "x" / target
+        )
+    found = ssl_host.build("data", "imagefolder", root=tmp_path / "x").open("train")
+    names = [found.name(i) for i in range(len(found))]
+    there = {"a": "a/1.png", "b": "b/1.png"}
+    linked = [f"{name}/loop/1.png" for name, target in loops.items() if target != ".."]
+    assert names == sorted([*there.values(), *linked])
+
+
+def test_links_to_other_folders_are_followed(tmp_path):
+    picture(tmp_path / "elsewhere/1.png")
+    picture(tmp_path / "x/a/1.png")
+    (tmp_path / "x/b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "x/itself").symlink_to(".")
+    found = ssl_host.build("data", "imagefolder", root=tmp_path / "x").open("train")
+    assert found.classes == ("a", "b")
+
+
+def test_a_folder_that_may_not_be_listed_is_told(tmp_path, monkeypatch):
+    """Seen to fail with the folder passed over: a class was gone without a word."""
+    for name in ("a/1.png", "b/1.png", "closed/1.png"):
+        picture(tmp_path / name)
+    listed = os.scandir
+
+    def scandir(path):  # tests may run as root, who may list everything
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = ssl_host.build("data", "imagefolder", root=tmp_path).open("train")
+    assert found.classes == ("a", "b", "closed")
+    assert [found.name(i) for i in range(len(found))] == ["a/1.png", "b/1.png", "closed"]
+    with pytest.raises(ssl_host.UnreadableImage, match="no permission to list this folder"):
+        found.read(2)
+
+
+def test_classes_need_not_be_unicode(tmp_path):
+    """Seen to fail with the name as it is, which no report, JSON or terminal takes."""
+    for name in (b"a", b"\xff"):
+        picture(tmp_path / os.fsdecode(name) / "1.png")
+    found = ssl_host.build("data", "imagefolder", root=tmp_path).open("train")
+    assert found.classes == ("a", "\\xff")
 
 
 def test_gray_is_asked_for_by_channels(tmp_path):

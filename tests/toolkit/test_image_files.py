@@ -2,15 +2,18 @@
 
 import io
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional
+from torch.profiler import ProfilerActivity, profile
 
-from ssl_host import UnreadableImage
+from ssl_host import FileImages, UnreadableImage
 from ssl_host.toolkit import image_files
-from ssl_host.toolkit.image_files import read_image
+from ssl_host.toolkit.image_files import fit_image, read_image
 
 
 def photo(mode="RGB", size=(12, 8)):
@@ -48,6 +51,48 @@ def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path):
     Image.fromarray(values).save(tmp_path / "deep.png")
     found = read_image(tmp_path / "deep.png", 1)[0].numpy().astype(float)
     assert np.abs(found - values / 257).max() <= 1
+
+
+def test_sixteen_bits_keep_their_measure_from_image_to_image(tmp_path):
+    """Seen to fail with a dark image's own greatest value deciding: 255 became white, 256 black."""
+    for top in (255, 256):
+        Image.fromarray(np.full((8, 12), top, np.uint16)).save(tmp_path / f"{top}.png")
+        assert read_image(tmp_path / f"{top}.png", 1).unique().tolist() == [1]
+
+
+@pytest.mark.parametrize("top", [1.0, 255.0, 65535.0])
+def test_floats_are_fractions_bytes_or_sixteen_bits(top, tmp_path):
+    """Seen to fail with values from 0 to 1 taken for bytes: all of the image was black."""
+    values = np.linspace(0, top, 96, dtype=np.float32).reshape(8, 12)
+    Image.fromarray(values).save(tmp_path / "x.tif")
+    found = read_image(tmp_path / "x.tif", 1)[0].numpy().astype(float)
+    assert np.abs(found - np.linspace(0, 255, 96).reshape(8, 12)).max() <= 1
+
+
+def test_a_strip_is_fitted_in_bounded_memory():
+    """Seen to fail with its whole length resized: 118 bytes of file took 8.5 GB."""
+    strip = torch.arange(20_000).remainder(256).to(torch.uint8).expand(3, 1, -1)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        assert fit_image(strip, 64).shape == (3, 64, 64)
+    taken = max(event.cpu_memory_usage for event in found.events())
+    assert taken < 2**22
+
+
+@pytest.mark.parametrize("shape", [(3, 30, 24), (3, 64, 8 * 64), (1, 480, 60)])
+def test_ordinary_shapes_are_fitted_from_the_whole_image(shape):
+    image = torch.randint(0, 256, shape, dtype=torch.uint8)
+    _, height, width = shape
+    scale = 32 / min(height, width)
+    high, wide = max(32, round(height * scale)), max(32, round(width * scale))
+    whole = functional.interpolate(image[None], size=(high, wide), mode="bicubic", antialias=True)
+    top, left = (high - 32) // 2, (wide - 32) // 2
+    assert torch.equal(fit_image(image, 32), whole[0, :, top : top + 32, left : left + 32])
+
+
+def test_names_need_not_be_unicode(tmp_path):
+    """Seen to fail with the name as it is, which no report, JSON or terminal takes."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
+    assert FileImages([path], root=tmp_path).name(0) == "\\xff.png"
 
 
 def test_the_first_frame_of_an_animation(tmp_path):
@@ -92,6 +137,8 @@ def bomb(path):
         (lambda p: None, "the file is gone"),
         (lambda p: p.write_bytes(b"hello"), "cannot be decoded: cannot identify image file it"),
         (truncated, "cannot be decoded: "),
+        (os.mkfifo, "is no file but a pipe, a socket or a device"),
+        (Path.mkdir, "no permission to list this folder"),
         (bomb, f"is 30000 x 2 pixels, and {image_files.LARGEST_SIDE} a side is the limit"),
     ],
 )

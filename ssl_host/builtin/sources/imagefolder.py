@@ -77,7 +77,9 @@ def class_folders(folder: Path) -> list[str]:
     """Names of the subfolders that hold images, sorted."""
     try:
         names = sorted(
-            p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")
+            p.name
+            for p in folder.iterdir()
+            if p.is_dir() and p.name[0] != "." and not _leads_back(p, folder)
         )
     except PermissionError:
         raise DataError(f"[data] {folder}: no permission to list it") from None
@@ -85,15 +87,32 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def _image_files(folder: Path, deep: bool) -> list[Path]:
-    found = []
-    for base, folders, names in os.walk(folder, followlinks=True):
+    """Images, and folders that may not be listed: reading those tells why they are left out."""
+    found: list[Path] = []
+
+    def closed(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # a held-out part may lack a class
+            found.append(Path(error.filename))
+
+    for base, folders, names in os.walk(folder, followlinks=True, onerror=closed):
         found += [
             Path(base, n) for n in names if n.lower().endswith(FileImages.suffixes) and n[0] != "."
         ]
         if not deep:
             break
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [
+            name for name in folders if name[0] != "." and not _leads_back(Path(base, name), folder)
+        ]
     return found
+
+
+def _leads_back(link: Path, top: Path) -> bool:
+    """Whether a link is to a folder on its own way down from ``top``, or above: an endless loop."""
+    if not link.is_symlink():
+        return False
+    target = link.resolve()
+    way = [parent for parent in link.parents if parent.is_relative_to(top)]
+    return any(parent.resolve().is_relative_to(target) for parent in way)
 
 
 def _nothing(folder: Path) -> str:
