@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -45,6 +46,16 @@ class Images:
     classes: tuple[str, ...]
     make_loader: Callable[[EpochPlan], Any]
     notes: list[str] = field(default_factory=list)
+
+    def identity(self) -> dict[str, Any]:
+        """What tells these images from others: how many of each part, and what they are called."""
+        parts = {"train": self.train, "probe": self.probe, "held_out": self.test}
+        digest = hashlib.sha256()
+        for part, store in parts.items():
+            for name in () if store is None else store.names():
+                digest.update(f"{part}\0{name}\n".encode("utf-8", "backslashreplace"))
+        counts = {part: 0 if store is None else len(store) for part, store in parts.items()}
+        return {**counts, "names": digest.hexdigest()}
 
     def skipped(self) -> list[Skipped]:
         """Every image that could not be read, with the reason."""

@@ -62,6 +62,10 @@ class Store:
         """What messages call image ``i`` of the store."""
         return self.name(int(self.kept[i]))
 
+    def names(self) -> Iterator[str]:
+        """What messages call the images, in order."""
+        return map(self.name, self.kept.tolist())
+
     def faults(self) -> list[Skipped]:
         """Everything that could not be read so far, with the reason."""
         found: dict[int, str] = getattr(self.images, "unreadable", {})

@@ -27,6 +27,11 @@ from ssl_host.train.folder import RunFolder
 from ssl_host.train.settle import settle
 from ssl_host.weights import fill
 
+OTHER_IMAGES = (
+    "measured on other images than those of the run: some that are held out now may be among those "
+    "it was trained on, and then the figures are too high"
+)
+
 
 def evaluate_again(
     path: Path, options: Sequence[str], catalog: Catalog, console: Console
@@ -44,6 +49,7 @@ def evaluate_again(
             raise RunFolderError(f"{path} holds no finished run; `ssl-host run` finishes it")
         experiment = compose(config)
         images = open_images(experiment.source, experiment.views, config.loader)
+        notes = [OTHER_IMAGES] if folder.images_changed(images.identity()) else []
         encoder = getattr(experiment.method, experiment.method.encoder)
         fill(encoder, read_tensors(weights), weights)
         found = evaluate_network(
@@ -61,7 +67,7 @@ def evaluate_again(
             if name.split(".")[0] in ("online", "throughput") or name.startswith("peak_")
         }
         results = {**results, "metrics": {**kept, **found.metrics}}
-        results["notes"] = list(dict.fromkeys([*results["notes"], *found.notes]))
+        results["notes"] = list(dict.fromkeys([*results["notes"], *notes, *found.notes]))
         folder.write_json(
             "report.json", draw_pictures(experiment.views, images, found.bank, config.run.seed)
         )

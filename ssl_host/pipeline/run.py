@@ -103,6 +103,8 @@ class _Run:
         experiment = compose(self.config)
         images = open_images(experiment.source, experiment.views, self.config.loader, self._packing)
         self.notes += images.notes
+        if is_first_process():
+            self.folder.adopt_images(images.identity())
         with blamed(experiment.method, "while giving its remarks"):
             self.notes += experiment.method.remarks(num_processes(experiment))
         self._start_from(experiment.method, images)

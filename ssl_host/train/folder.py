@@ -17,6 +17,7 @@ from ssl_host.toolkit.storage import write_beside
 
 FILES = {
     "config.ini": "the resolved configuration: running it gives the same run",
+    "images.json": "how many images are trained on and held out, and a digest of their names",
     "environment.json": "versions, plugins with their origin, the command, the hardware",
     "metrics.csv": "one row a logged step: loss, learning rate, online top-1, feature spread",
     "checkpoints/": "step-N.ckpt with its checksum step-N.sha256, the newest ones",
@@ -34,8 +35,16 @@ FILES = {
 _RESULTS = {"name", "method", "backbone", "data", "seed", "epochs", "metrics"}
 """Without these ``results.json`` is no run's."""
 
-PLACE_ONLY = {("run", "dir"), ("run", "name"), ("loader", "num_workers"), ("loader", "cache_dir")}
-"""Settings that say where and by how many, and change nothing about the outcome."""
+PLACE_ONLY = {
+    ("run", "dir"),
+    ("run", "name"),
+    ("loader", "num_workers"),
+    ("loader", "cache_dir"),
+    ("checkpoint", "every_minutes"),
+    ("checkpoint", "every_epochs"),
+    ("checkpoint", "keep"),
+}
+"""Settings that say where, by how many and what is kept, and change nothing about the outcome."""
 
 
 class RunFolder:
@@ -139,6 +148,42 @@ class RunFolder:
             )
         return config
 
+    def adopt_images(self, identity: Mapping[str, Any]) -> None:
+        """Make these images the run's, or check that they are those it was begun with.
+
+        Args:
+            identity: how many are in each part, and a digest of their names.
+
+        Raises:
+            RunFolderError: when an unfinished run was begun with others. A held-out part that is
+                cut anew would hold images that were trained on.
+        """
+        before = self._images_before()
+        if before is None or not self._has_begun():
+            self.write_json("images.json", identity)
+        elif before != identity:
+            then, now = (
+                f"{found.get('train')} to train on and {found.get('held_out')} held out"
+                for found in (before, identity)
+            )
+            raise RunFolderError(
+                f"{self.path} was begun with other images: {then}; now there are {now}"
+                f"{', of other names' if then == now else ''}. Going on would measure it on images "
+                "that it was trained on. Put back what is missing and take away what is new, or "
+                "use --fresh to begin anew (the old run is moved aside)"
+            )
+
+    def images_changed(self, identity: Mapping[str, Any]) -> bool:
+        """Whether these are known to be other images than the run was begun with."""
+        return self._images_before() not in (None, identity)
+
+    def _images_before(self) -> dict[str, Any] | None:
+        try:
+            found = json.loads((self.path / "images.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
     def _has_begun(self) -> bool:
         return self.results_file.exists() or any(self.checkpoints.glob("*"))
 
@@ -152,11 +197,16 @@ class RunFolder:
 
 
 def move_aside(path: Path) -> Path | None:
-    """Rename an existing run folder to ``NAME.old-N``; nothing is deleted."""
+    """Rename an existing run folder to ``NAME.old-N``; nothing is deleted.
+
+    Raises:
+        RunFolderError: when another process is in it: its files would go elsewhere.
+    """
     if not path.exists():
         return None
     number = 1
     while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
         number += 1
-    path.rename(aside)
+    with RunFolder(path):
+        path.rename(aside)
     return aside

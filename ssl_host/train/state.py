@@ -100,7 +100,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path.name} has no readable checksum beside it") from None
     if hashlib.sha256(payload).hexdigest() != stated:
         raise CheckpointError(f"{path.name} is damaged: its checksum does not agree")
-    state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception:  # what torch refuses, such as objects that would run code
+        state = None
+    if not isinstance(state, dict):
+        raise CheckpointError(
+            f"{path.name} is no checkpoint of tensors and numbers; nothing in it was run"
+        )
     if state.get("format") != FORMAT:
         raise CheckpointError(
             f"{path.name} is of format {state.get('format')}, and this version reads {FORMAT}"

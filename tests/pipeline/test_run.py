@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -13,8 +14,10 @@ import ssl_host
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_file, resolve_values
 from ssl_host.errors import RunFolderError
+from ssl_host.pipeline.again import OTHER_IMAGES, evaluate_again
 from ssl_host.pipeline.run import run_config
 from ssl_host.toolkit.screen import plain_console
+from ssl_host.train.folder import RunFolder
 from tests.conftest import tiny
 
 LEFT_BEHIND = {
@@ -23,6 +26,7 @@ LEFT_BEHIND = {
     "checkpoints",
     "config.ini",
     "environment.json",
+    "images.json",
     "metrics.csv",
     "report.html",
     "report.json",
@@ -128,6 +132,62 @@ def test_fresh_moves_the_old_run_aside(catalog, tmp_path):
     again = go(catalog, tmp_path, fresh=True, run={"epochs": 1})
     assert again.results["steps"] == 3
     assert json.loads((tmp_path / "tiny.old-1" / "results.json").read_text())["steps"] == 6
+
+
+def test_fresh_takes_no_folder_from_a_process_that_is_in_it(catalog, tmp_path):
+    """Seen to fail with the folder renamed first: two runs then wrote into one."""
+    go(catalog, tmp_path)
+    with RunFolder(tmp_path / "tiny"), pytest.raises(RunFolderError, match="in use by another"):
+        go(catalog, tmp_path, fresh=True, run={"epochs": 1})
+    assert json.loads((tmp_path / "tiny" / "results.json").read_text())["steps"] == 6
+
+
+def on_photographs(catalog, tmp_path, fresh=False):
+    """A run on 40 images in two classes; made where they are not there yet."""
+    for name in ("a", "b"):
+        if not (tmp_path / "images" / name).is_dir():
+            (tmp_path / "images" / name).mkdir(parents=True)
+            for i in range(20):
+                Image.effect_noise((20, 20), 40 + i).save(
+                    tmp_path / "images" / name / f"{i:02}.png"
+                )
+    sections = tiny(run={"dir": tmp_path}, loader={"cache_dir": tmp_path / "cache"})
+    sections["data"] = {"name": "imagefolder", "root": tmp_path / "images", "image_size": 16}
+    sections["evaluator.knn"] = {"name": "knn"}
+    return run_config(resolve_values(sections, catalog), catalog, Console(quiet=True), fresh)
+
+
+@pytest.mark.parametrize("change", ["gone", "new", "renamed"])
+def test_other_images_are_noticed_where_a_run_goes_on(change, catalog, tmp_path):
+    """Seen to fail with the images as they are: those held out had been trained on."""
+    results = on_photographs(catalog, tmp_path).folder / "results.json"
+    results.unlink()
+    on_photographs(catalog, tmp_path)  # the same images: it goes on
+    results.unlink()
+    image = tmp_path / "images/a/03.png"
+    if change == "new":
+        shutil.copy(image, image.with_name("99.png"))
+    else:
+        image.rename(image.with_name("x.png") if change == "renamed" else tmp_path / "03.png")
+    told = "of other names" if change == "renamed" else "32 to train on and 8 held out; now there"
+    with pytest.raises(RunFolderError, match=told):
+        on_photographs(catalog, tmp_path)
+    assert on_photographs(catalog, tmp_path, fresh=True).results["steps"] > 0
+
+
+def test_measuring_again_on_other_images_is_noted(catalog, tmp_path):
+    """Seen to fail without a word."""
+    folder, quiet = on_photographs(catalog, tmp_path).folder, Console(quiet=True)
+    assert OTHER_IMAGES not in evaluate_again(folder, (), catalog, quiet).results["notes"]
+    (tmp_path / "images/a/03.png").unlink()
+    assert OTHER_IMAGES in evaluate_again(folder, (), catalog, quiet).results["notes"]
+
+
+def test_what_is_kept_may_be_changed_on_the_way(catalog, tmp_path):
+    """Seen to fail as another configuration: a full disk could not be helped by keeping less."""
+    went = go(catalog, tmp_path)
+    (went.folder / "results.json").unlink()
+    assert go(catalog, tmp_path, checkpoint={"keep": 1}).results["steps"] == 6
 
 
 def test_without_labels_the_label_free_ones_run_and_the_rest_is_explained(catalog, tmp_path):

@@ -1,6 +1,9 @@
 """A damaged checkpoint is recognised, wherever the damage is."""
 
+import hashlib
+import io
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -45,6 +48,28 @@ def test_a_damaged_checksum_is_recognised(text, tmp_path):
     path.with_suffix(".sha256").write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"no readable checksum|is damaged"):
         read_checkpoint(path)
+
+
+class RunsCode:
+    """What a stranger may put into a pickle."""
+
+    def __reduce__(self):
+        return (Path.touch, (Path("was_run"),))
+
+
+@pytest.mark.parametrize("content", [{"format": 1, "step": RunsCode()}, [1, 2], 7])
+def test_what_a_stranger_put_there_is_no_checkpoint(content, tmp_path, monkeypatch):
+    """With its right checksum. Seen to fail with torch's own words, in a traceback."""
+    monkeypatch.chdir(tmp_path)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    path = tmp_path / "step-000000003.ckpt"
+    path.write_bytes(buffer.getvalue())
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    path.with_suffix(".sha256").write_text(f"{digest}  {path.name}\n", encoding="ascii")
+    with pytest.raises(CheckpointError, match="is no checkpoint of tensors and numbers"):
+        read_checkpoint(path)
+    assert not Path("was_run").exists()
 
 
 def test_what_a_killed_process_left_half_written_goes_with_the_next(tmp_path):
