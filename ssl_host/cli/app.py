@@ -20,9 +20,12 @@ from ssl_host.cli.plugin import plugin
 from ssl_host.cli.plugin_check import check
 from ssl_host.cli.report import report
 from ssl_host.cli.run import run
+from ssl_host.cli.signals import EndAtOnce
 from ssl_host.errors import SslHostError
 
 INTERRUPTED = 130
+RESUMED = (["run"], ["evaluate"], ["benchmark"])
+"""Commands that a cluster starts again when they were asked to stop."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     session = Session()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    ending = EndAtOnce() if given[:1] in RESUMED else None
     _let_plugins_add_commands(given)
     try:
         cli.main(given, prog_name="ssl-host", standalone_mode=False, obj=session)
@@ -66,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
+    if ending is not None:
+        ending.status = status
     sys.exit(status)
 
 

@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ssl_host.errors import Preempted
@@ -17,17 +17,21 @@ OUTSIDE = (
 )
 
 
+ASKING = ("SIGTERM", "SIGUSR1")
+"""What clusters send: the second is SLURM's, before the time is over."""
+
+
 class _AskedToStop(BaseException):
     """What the handler raises: not caught where the errors of a file or plugin are."""
 
 
 @contextmanager
-def _handled(handler: Callable[..., object]) -> Iterator[None]:
+def _handled(names: Sequence[str], handler: Callable[..., object]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {}
-    for name in ("SIGTERM", "SIGUSR1"):
+    for name in names:
         number = getattr(signal, name, None)
         if number is not None:
             before[number] = signal.signal(number, handler)
@@ -40,16 +44,32 @@ def _handled(handler: Callable[..., object]) -> Iterator[None]:
 
 @contextmanager
 def stop_requests() -> Iterator[threading.Event]:
-    """Turn SIGTERM and SLURM's SIGUSR1 into a flag that is read between steps.
+    """Turn SIGTERM, SLURM's SIGUSR1 and Ctrl-C into a flag that is read between steps.
 
     Raises:
-        Preempted: at the end, when nobody has read it any more.
+        KeyboardInterrupt: after Ctrl-C, once the state is written; at the second one at once.
+        Preempted: after the others; at the end, too, when nobody has read the flag any more.
     """
-    requested = threading.Event()
-    with _handled(lambda *_: requested.set()):
-        yield requested
-    if requested.is_set():
-        raise Preempted(OUTSIDE)
+    requested, interrupted = threading.Event(), threading.Event()
+
+    def interrupt(*_: object) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+        requested.set()
+
+    try:
+        with (
+            _handled(ASKING, lambda *_: requested.set()),
+            _handled(("SIGINT",), interrupt),
+        ):
+            yield requested
+        if requested.is_set():
+            raise Preempted(OUTSIDE)
+    except (Preempted, SystemExit):  # Lightning turns the second Ctrl-C into the end of the process
+        if interrupted.is_set():
+            raise KeyboardInterrupt from None
+        raise
 
 
 @contextmanager
@@ -70,7 +90,7 @@ def preemptible(told: str = OUTSIDE) -> Iterator[None]:
         raise _AskedToStop
 
     try:
-        with _handled(stop):
+        with _handled(ASKING, stop):
             yield
     except _AskedToStop:
         raise Preempted(told) from None

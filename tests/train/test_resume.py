@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sys
 import time
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +19,7 @@ from ssl_host.pipeline import run as pipeline
 from ssl_host.testing.stopping import StoppedError, stopped_after
 from ssl_host.toolkit.screen import plain_console
 from ssl_host.train.state import checkpoints, read_newest, write_checkpoint
-from ssl_host.train.surroundings import preemptible
+from ssl_host.train.surroundings import preemptible, stop_requests
 from tests.conftest import as_ini, tiny
 from tests.processes import has_rows, module, wait_until
 
@@ -156,6 +158,70 @@ def test_a_signal_outside_training_asks_to_be_started_again_too(name, tmp_path):
     _, told = process.communicate(timeout=60)
     assert process.returncode == Preempted.exit_status, told
     assert "asked to stop outside training" in told
+
+
+def caught(process):
+    """Whether SIGTERM is met by a handler of the process."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    mask = next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1]
+    return bool(int(mask, 16) & 1 << (signal.SIGTERM - 1))
+
+
+def begun(tmp_path, epochs=4000):
+    config = tiny(run={"epochs": epochs, "name": "long"}, checkpoint={"every_epochs": 4000})
+    (tmp_path / "long.ini").write_text(as_ini(config), encoding="utf-8")
+    return module("ssl_host", "run", "long.ini", cwd=tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="handlers are read from /proc")
+def test_a_signal_while_everything_is_imported_asks_to_be_started_again(tmp_path):
+    """Seen to fail with handlers from the run on: status 143 in the first seconds."""
+    process = begun(tmp_path)
+    wait_until(lambda: caught(process), 30, process)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == Preempted.exit_status
+    assert told == "asked to stop: give the same command again to go on\n"
+
+
+def test_a_signal_again_while_the_process_ends_changes_nothing(tmp_path):
+    """Seen to fail with Python's own handlers by then: status 143 in place of 75."""
+    process = begun(tmp_path)
+    table = tmp_path / "runs" / "long" / "metrics.csv"
+    wait_until(lambda: has_rows(table, 5), 90, process)
+    process.send_signal(signal.SIGTERM)
+    while "the state after step" not in process.stderr.readline():
+        pass
+    while process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.01)
+    process.communicate()
+    assert process.returncode == Preempted.exit_status
+
+
+def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path):
+    """Seen to fail with Lightning's way: status 1, not a word, and no checkpoint."""
+    process = begun(tmp_path)
+    table = tmp_path / "runs" / "long" / "metrics.csv"
+    wait_until(lambda: has_rows(table, 5), 90, process)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.endswith("interrupted; give the same command again to go on\n")
+    assert len(checkpoints(tmp_path / "runs" / "long" / "checkpoints")) == 1
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    """Seen to fail with Lightning's SystemExit let through."""
+    with pytest.raises(KeyboardInterrupt), stop_requests() as requested:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert requested.is_set()
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise SystemExit(1) from None  # as Lightning does
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_signal_is_not_taken_for_a_fault_of_what_is_being_done():
