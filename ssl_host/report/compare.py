@@ -34,6 +34,9 @@ IMAGES = frozenset({"data", "loader", "evaluator"})
 NETWORK = frozenset({"backbone"})
 """Sections that decide a baseline: of its images, and of its network where it has one."""
 
+MAIN = frozenset({"rankme", "throughput.images_per_s"})
+"""Figures that stand beside the accuracies; all others have a table of their own."""
+
 
 @dataclass(frozen=True)
 class ComparedRun:
@@ -78,6 +81,7 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
     """Write the page: figures to sort, curves, what differs, the same queries' neighbours."""
     shapes = len({run.objective for run in runs}) > 1
     differ = list(differences(runs))
+    measured = _union(other_figures(run.results["metrics"]) for run in runs)
     page = render(
         "compare.html",
         title=" · ".join(run.label for run in runs) if len(runs) < 4 else f"{len(runs)} runs",
@@ -87,7 +91,8 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
             for run in runs
         ],
         figures=_union(run.rows for run in runs),
-        others=_union(other_figures(run.results["metrics"]) for run in runs),
+        main=[name for name in measured if name in MAIN],
+        others=[name for name in measured if name not in MAIN],
         baselines=list(_baselines(runs)),
         charts=draw_charts({run.label: _curves(run, shapes) for run in runs}),
         shapes=shapes,
@@ -144,15 +149,18 @@ def _union(mappings: Any) -> list[str]:
     return list(dict.fromkeys(name for mapping in mappings for name in mapping))
 
 
-def _baselines(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """What needs no training: means over runs that differ in nothing that decides it."""
+def _baselines(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, list[str], str, dict[str, str]]]:
+    """What needs no training: means over runs that differ in nothing that decides it.
+
+    The labels of these runs are left out where they are those of all.
+    """
     for key, called in BASELINES.items():
         deciding = IMAGES | NETWORK if key == RANDOM_NETWORK else IMAGES
         groups: dict[tuple[str, ...], list[ComparedRun]] = {}
         for run in runs:
             groups.setdefault(_settings(run, deciding), []).append(run)
         for those in groups.values():
-            of = "" if len(groups) == 1 else f", of {', '.join(run.label for run in those)}"
+            of = [run.label for run in those] if len(groups) > 1 else []
             found: dict[str, list[float]] = {}
             for run in those:
                 for name, row in run.rows.items():
@@ -160,7 +168,7 @@ def _baselines(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, str, dict[str
                         found.setdefault(name, []).append(row.baselines[key])
             if found:
                 values = {name: per_cent(fmean(v)) for name, v in found.items()}
-                yield f"{called}{of}", str(those[0].results["data"]), values
+                yield called, of, str(those[0].results["data"]), values
 
 
 def _settings(run: ComparedRun, sections: frozenset[str]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,13 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["per_cent"] = per_cent
+    environment.filters["breakable"] = breakable
     return environment.get_template(template).render(**values)
+
+
+def breakable(name: str) -> Markup:
+    """A name that a narrow column may break between its words, and nowhere in a number."""
+    return Markup("<wbr>").join(re.split(r"(?<=[._/])(?=[^\W\d_])", name))
 
 
 CURVES = (

@@ -6,12 +6,13 @@ import subprocess
 from pathlib import Path
 
 
-def opened(page: Path, profile: Path) -> subprocess.CompletedProcess:
+def opened(page: Path, profile: Path, width: int = 1280) -> subprocess.CompletedProcess:
     """The page's document after its scripts have run, and on stderr what they complained of."""
     return subprocess.run(
         [
             *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
             *("--virtual-time-budget=2000", f"--user-data-dir={profile}", "--dump-dom"),
+            f"--window-size={width},1600",
             page.as_uri(),
         ],
         capture_output=True,

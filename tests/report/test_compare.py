@@ -14,6 +14,10 @@ from ssl_host.report.compare import labels
 from tests.conftest import tiny
 from tests.report.browser import opened
 
+needs_chromium = pytest.mark.skipif(
+    shutil.which("chromium") is None, reason="chromium is not installed"
+)
+
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
@@ -37,6 +41,15 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
     folders = [tmp_path / place / name for place, name in (("x", "n"), ("y", "n"), ("y", "m"))]
     assert labels(folders) == ["x/n", "y/n", "y/m"]
     assert labels(folders[1:]) == ["n", "m"]
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """A run like the first, of a wider backbone."""
+    sections = tiny(run={"dir": tmp_path_factory.mktemp("more"), "name": "wide"})
+    sections["backbone"]["width"] = 16
+    sections["evaluator.knn"] = {"name": "knn"}
+    return run_config(resolve_values(sections, Catalog()), Catalog()).folder
 
 
 @pytest.fixture(scope="module")
@@ -97,15 +110,39 @@ def test_baselines_of_different_images_stand_apart(folders, tmp_path):
         assert f">raw pixels, of {label}<" in text
 
 
-def test_backbones_of_one_name_are_told_apart_and_share_raw_pixels(folders, tmp_path):
+def test_backbones_of_one_name_are_told_apart_and_share_raw_pixels(folders, wide, tmp_path):
     """Seen to fail with raw pixels told once for each backbone, and with the name alone."""
-    sections = tiny(run={"dir": tmp_path, "name": "wide"}, backbone={"width": 16})
-    sections["evaluator.knn"] = {"name": "knn"}
-    other = run_config(resolve_values(sections, Catalog()), Catalog()).folder
-    text = compare_runs([folders[0], other], tmp_path / "two.html", Catalog())[0].read_text("utf-8")
+    text = compare_runs([folders[0], wide], tmp_path / "two.html", Catalog())[0].read_text("utf-8")
     assert "<td>small_conv, width 16</td>" in text
     assert ">random network, of wide<" in text
     assert text.count(">raw pixels") == text.count(">raw pixels<") == 1
+
+
+def test_a_baseline_of_several_runs_counts_them_and_names_them_aside(folders, wide, tmp_path):
+    """Seen to fail with all their names in the label, as wide as a page where there are many."""
+    compared = [*folders[1:], wide]
+    text = compare_runs(compared, tmp_path / "three.html", Catalog())[0].read_text("utf-8")
+    named = text.split('title="first &lt;b&gt;, second"')[1].split("</td>")[0]
+    assert named.startswith(">random network, of 2 runs<")
+    assert re.findall(r"dot (c\d)", named) == ["c0", "c1"]
+    assert ">random network, of wide<" in text
+
+
+def test_accuracies_and_speed_come_first_and_the_rest_has_a_table_of_its_own(page):
+    """Seen to fail with one table of all figures, the accuracies behind what the run is."""
+    tables = [_headings(table) for table in page.read_text("utf-8").split("<thead>")[1:]]
+    assert tables[0] == [
+        *("run", "online.top1, %", "knn.top1, %", "rankme", "throughput.images_per_s"),
+        *("seconds", "method", "backbone", "data", "epochs", "seed"),
+    ]
+    assert tables[1][0] == "run"
+    assert {"throughput.data_wait_fraction", "peak_memory_mb"} <= set(tables[1])
+
+
+def _headings(table):
+    """The words of a table's headings."""
+    cells = re.findall(r"<th.*?>(.*?)</th>", table.split("</thead>")[0])
+    return [re.sub(r"<.*?>", "", cell).replace("&nbsp;", " ") for cell in cells]
 
 
 def test_a_folder_without_results_is_told(ssl_host):
@@ -115,21 +152,56 @@ def test_a_folder_without_results_is_told(ssl_host):
 
 
 SORT = """
-document.querySelectorAll("th")[CELL].click();
-const rows = [...document.querySelectorAll("tbody")[0].rows];
-document.title = rows.map((row) => row.cells[1].textContent).join();
+const table = document.querySelectorAll("table.sortable")[TABLE];
+const heading = [...table.tHead.rows[0].cells].find((cell) => cell.textContent === "HEADING");
+heading.click();
+const rows = [...table.tBodies[0].rows];
+document.title = rows.map((row) => row.cells[heading.cellIndex].textContent).join();
+"""
+WIDTHS = """
+const far = (cell) => Math.round(cell.getBoundingClientRect().right);
+const box = document.querySelector(".scroll");
+const cells = box.querySelector("tbody").rows[0].cells;
+cells[0].append(" whose name goes on for as long as anyone likes");
+const seen = [...cells].filter((cell) => cell.matches(".strong") && far(cell) <= far(box)).length;
+const pieces = [...document.querySelectorAll("td code")].flatMap((code) => [...code.childNodes]);
+const broken = pieces.filter((piece) => {
+  const range = document.createRange();
+  range.selectNodeContents(piece);
+  return piece.nodeType === Node.TEXT_NODE && range.getClientRects().length > 1;
+});
+const page = document.documentElement;
+const before = far(cells[0]);
+box.scrollLeft = 100;
+document.title = [seen, before - far(cells[0]), broken.length, page.scrollWidth - page.clientWidth];
 """
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
-def test_a_real_browser_sorts_the_table_without_an_error(page, tmp_path):
-    """Seen to fail with the script of the map put into this page, which has none."""
-    words = page.read_text("utf-8")
-    headings = words.split("<tr>")[1].split("</tr>")[0].split("</th>")
-    column = next(i for i, text in enumerate(headings) if text.endswith("method"))
-    clicked = tmp_path / "clicked.html"
-    script = f"<script>{SORT.replace('CELL', str(column))}</script></body>"
-    clicked.write_text(words.replace("</body>", script), encoding="utf-8")
-    done = opened(clicked, tmp_path / "profile")
+def _title(page, script, folder, width=1280):
+    """What a script makes of the page's title, in a browser that complains of nothing."""
+    told = folder / "told.html"
+    words = page.read_text("utf-8").replace("</body>", f"<script>{script}</script></body>")
+    told.write_text(words, encoding="utf-8")
+    done = opened(told, folder / "profile", width)
     assert "CONSOLE" not in done.stderr, done.stderr
-    assert "<title>barlowtwins,simclr,simclr</title>" in done.stdout
+    return re.search("<title>(.*?)</title>", done.stdout).group(1).split(",")
+
+
+@needs_chromium
+@pytest.mark.parametrize(("table", "heading"), [(0, "method"), (1, "peak_memory_mb")])
+def test_a_real_browser_sorts_both_tables_without_an_error(page, tmp_path, table, heading):
+    """Seen to fail with the script of the map put into this page, which has none."""
+    script = SORT.replace("TABLE", str(table)).replace("HEADING", heading)
+    found = _title(page, script, tmp_path)
+    if heading == "method":
+        assert found == ["barlowtwins", "simclr", "simclr"]
+    else:
+        assert found == sorted(found, key=float, reverse=True)
+
+
+@needs_chromium
+def test_a_phone_shows_figures_beside_the_names_and_breaks_no_word(page, tmp_path):
+    """Seen to fail with a first column that does not wrap, moves away, or words broken anywhere."""
+    seen, moved, broken, beyond = map(int, _title(page, WIDTHS, tmp_path, width=390))
+    assert seen == 2
+    assert (moved, broken, beyond) == (0, 0, 0)

@@ -10,6 +10,7 @@ from rich.console import Console
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_values
 from ssl_host.pipeline.run import run_config
+from ssl_host.report.page import breakable
 from tests.conftest import tiny
 from tests.report.browser import opened
 
@@ -64,6 +65,13 @@ def test_the_page_shows_what_the_design_says(folder):
     assert page.count("<svg class=") >= 3
     assert "8 of 40" not in page  # the held-out note counts readable images
     assert "were held out, by class" in page
+
+
+def test_a_name_breaks_between_its_words_and_a_number_nowhere():
+    """Seen to fail with a break after every dot, underscore and slash."""
+    assert breakable("few_label.10.top1") == "few_<wbr>label.10.<wbr>top1"
+    assert breakable("[0.003, 1e-06]") == "[0.003, 1e-06]"
+    assert breakable("a/<b>__c") == "a/&lt;b&gt;__<wbr>c"
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
