@@ -45,6 +45,8 @@ def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None
         return
     resolved = resolve_file(config_file, options, session.catalog())
     compose(resolved)
+    for note in resolved.notes:
+        click.echo(f"note: {note}")
     click.echo(f"{config_file}: valid, run '{resolved.run.name}'")
 
 

@@ -35,8 +35,8 @@ class RunSettings(Settings):
     @field_validator("name")
     @classmethod
     def _name_is_a_folder_name(cls, name: str) -> str:
-        if name in (".", "..") or any(sign in name for sign in "/\\\0"):
-            raise ValueError("is the name of a folder: no slashes, not '..'")
+        if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
+            raise ValueError("is the name of a folder: not empty, no slashes, not '..'")
         return name
 
 

@@ -104,8 +104,8 @@ def merge_section(
     section: str,
     alternatives: Iterable[tuple[str, ...]],
     is_component: bool,
-) -> tuple[dict[str, Value], list[Problem]]:
-    """One section's values from all layers, highest winning.
+) -> tuple[dict[str, Value], list[Problem], list[str]]:
+    """One section's values from all layers, highest winning; what is wrong; what is to be noted.
 
     A layer that names another component drops what lower layers gave the first one, and a
     layer that gives one of several alternatives drops the lower layers' choice.
@@ -114,11 +114,19 @@ def merge_section(
         is_component: whether ``name`` names a component; a run's name does not.
     """
     merged: dict[str, Value] = {}
-    problems = []
+    problems, notes = [], []
     for layer in layers:
         given = layer.section(section)
         both = "name" in given and "name" in merged
         if is_component and both and given["name"].raw != merged["name"].raw:
+            lost = [k for k, v in merged.items() if v.origin.layer.startswith("preset")]
+            name = given["name"]
+            if lost and not name.origin.layer.startswith("preset"):
+                notes.append(
+                    f"{name.origin}: [{section}] name = {name.raw}: {', '.join(lost)} of "
+                    f"{merged[lost[0]].origin.layer} went with {merged['name'].raw} and "
+                    f"{'is' if len(lost) == 1 else 'are'} left out"
+                )
             merged = {}
         for group in alternatives:
             chosen = [key for key in group if key in given]
@@ -130,4 +138,4 @@ def merge_section(
                 for key in group:
                     merged.pop(key, None)
         merged.update(given)
-    return merged, problems
+    return merged, problems, notes

@@ -82,7 +82,7 @@ class _Resolver:
         self, user: list[Layer], catalog: Catalog, name: str, notes: tuple[str, ...]
     ) -> None:
         self.catalog = catalog
-        self.notes = notes
+        self.notes = list(notes)
         given = self._with_presets(user)
         self.selection = Selection(given, catalog, name)
         self.classes = self.selection.classes
@@ -104,7 +104,7 @@ class _Resolver:
         host, parts = self._validate(final, merged)
         if self.problems:
             raise ConfigError(sorted(set(self.problems), key=_by_place))
-        return Resolved(host, parts, self._shown(merged, host, parts), self.notes)
+        return Resolved(host, parts, self._shown(merged, host, parts), tuple(self.notes))
 
     # -- sections and keys ------------------------------------------------------------------
 
@@ -145,10 +145,11 @@ class _Resolver:
             schema = self._schema(section)
             if schema is None:
                 continue
-            values, problems = merge_section(
+            values, problems, notes = merge_section(
                 self.layers, section, schema.alternatives, section in self.classes
             )
             self.problems += problems
+            self.notes += notes
             taken = set(values)
             displaced = {
                 key for group in schema.alternatives if taken & set(group) for key in group

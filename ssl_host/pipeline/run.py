@@ -160,7 +160,7 @@ class _Run:
             f"{len(images.train) // config.run.batch_size} steps, {parameters:,} parameters, "
             f"{config.trainer.accelerator} {config.trainer.precision}",
         )
-        for note in images.notes:
+        for note in (*config.notes, *images.notes):
             self.console.print(f"note: {note}")
         skipped = images.skipped()
         if skipped:

@@ -53,13 +53,17 @@ def write_beside(path: Path, payload: bytes | memoryview) -> Path:
     """Write a file beside, bring it to the disk and rename it.
 
     Raises:
-        OSError: when it cannot be written; a file of that name is then as it was.
+        OSError: when it cannot be written, by its name; a file of that name is then as it was.
     """
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(payload)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with partial.open("wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        partial.unlink(missing_ok=True)  # on a full disk it would be in the way of the next try
+        raise OSError(error.errno, error.strerror, str(path)) from None
     partial.replace(path)
     if hasattr(os, "O_DIRECTORY"):
         handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

@@ -36,8 +36,6 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
         write_beside(path.with_suffix(".sha256"), f"{digest}  {path.name}\n".encode())
         write_beside(path, payload)
     except OSError as error:
-        for partial in folder.glob("*.partial"):
-            partial.unlink(missing_ok=True)
         if not path.exists():
             path.with_suffix(".sha256").unlink(missing_ok=True)
         last = checkpoints(folder)

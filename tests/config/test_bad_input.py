@@ -276,7 +276,14 @@ CASES: dict[str, tuple[str, str]] = {
     "slash_in_name": (
         ("[run]\nname = ../other\n\n[method]\nname = simclr\n"),
         (
-            "{file}:2: [run] name = ../other: is the name of a folder: no slashes, not "
+            "{file}:2: [run] name = ../other: is the name of a folder: not empty, no slashes, not "
+            "'..' (name of the run and of its folder; default: the file's)"
+        ),
+    ),
+    "no_name": (
+        ("[run]\nname = @str\n\n[method]\nname = simclr\n"),
+        (
+            "{file}:2: [run] name = @str: is the name of a folder: not empty, no slashes, not "
             "'..' (name of the run and of its folder; default: the file's)"
         ),
     ),

@@ -51,6 +51,18 @@ def test_naming_another_component_drops_the_first_ones_settings(catalog, tmp_pat
     assert layer(resolved(same, catalog, tmp_path), "optimizer", "weight_decay") == "method simclr"
 
 
+def test_what_a_preset_set_for_another_component_is_noted(catalog, tmp_path):
+    """Seen to fail without a word: views and rates were others than the preset's."""
+    text = "[run]\nextends = simclr/mnist5k\n\n[augmentation]\nname = simclr\n"
+    (note,) = resolved(text, catalog, tmp_path).notes
+    assert note.endswith(
+        "run.ini:5: [augmentation] name = simclr: crop_min, blur of preset simclr/mnist5k went "
+        "with digits and are left out"
+    )
+    same = text.replace("name = simclr", "name = digits")
+    assert resolved(same, catalog, tmp_path).notes == ()
+
+
 def test_a_runs_name_is_no_component_and_drops_nothing(catalog, tmp_path):
     """Seen to fail: `-o run.name=x` took the file's epochs along."""
     text = "[run]\nname = a\nepochs = 7\nseed = 3\n\n[method]\nname = simclr\n"

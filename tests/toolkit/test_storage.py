@@ -13,7 +13,7 @@ import torch
 from ssl_host.catalog.blame import blamed
 from ssl_host.errors import RunError
 from ssl_host.evaluate import extract
-from ssl_host.toolkit.storage import reserve, storage_faults_told
+from ssl_host.toolkit.storage import reserve, storage_faults_told, write_beside
 from tests.conftest import as_ini, tiny
 
 
@@ -48,6 +48,23 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_the_run_goes_on(tmp_path):
     whole = limited_run(tmp_path)
     assert whole.returncode == 0, whole.stderr
     assert json.loads((tmp_path / "runs/full/results.json").read_text())["steps"] == 9
+
+
+def test_half_a_file_is_not_left_on_a_full_disk_and_the_error_names_it(tmp_path, monkeypatch):
+    """Seen to fail with `report.html.partial` left, and the folder named alone."""
+    write_beside(tmp_path / "report.html", b"before")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with (
+        pytest.raises(RunError, match=r"report\.html could not be written: No space"),
+        storage_faults_told(tmp_path),
+    ):
+        write_beside(tmp_path / "report.html", b"after")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert (tmp_path / "report.html").read_bytes() == b"before"
 
 
 def test_a_logger_on_a_full_disk_is_not_blamed(tmp_path):
