@@ -13,7 +13,7 @@ from ssl_host.config.resolved import Resolved
 from ssl_host.contracts.parts import Backbone
 from ssl_host.errors import CheckpointError, UserError
 from ssl_host.toolkit.layouts import Fit, fit
-from ssl_host.toolkit.storage import write_beside
+from ssl_host.toolkit.storage import write_text_beside
 from ssl_host.toolkit.tensor_files import Tensors, read_tensors, write_tensors
 
 FORMAT = 1
@@ -51,7 +51,7 @@ def save_backbone(
         "method": config.parts["method"].name,
     }
     text = json.dumps(about, indent=2) + "\n"
-    write_beside(folder / ABOUT, text.encode())
+    write_text_beside(folder / ABOUT, text)
 
 
 def plain_tensors(module: nn.Module) -> Tensors:

@@ -63,7 +63,11 @@ def run(
         else:
             plain_console().print(estimate.table())
         return
-    outcome = run_config(config, catalog, plain_console(stderr=True), fresh)
+    progress = plain_console(stderr=True)
+    moved = _moved(config_file, options, Path(config.run.dir) / config.run.name)
+    if moved:
+        progress.print(moved, style="yellow", soft_wrap=True)
+    outcome = run_config(config, catalog, progress, fresh)
     if not outcome.results:
         return  # a further process of a distributed run
     if as_json:
@@ -78,3 +82,16 @@ def run(
     screen.print(verdict(outcome.results["metrics"]))
     page = os.path.relpath(outcome.folder / "report.html")
     screen.print(f"report: {page}", soft_wrap=True)
+
+
+def _moved(config_file: Path, options: tuple[str, ...], folder: Path) -> str | None:
+    """What is to be said where a run folder's own configuration names another folder."""
+    here = config_file.resolve().parent
+    told = any(option.startswith(("run.dir", "run.name")) for option in options)
+    in_a_run = config_file.name == "config.ini" and (here / "checkpoints").is_dir()
+    if told or not in_a_run or here == folder.resolve():
+        return None
+    return (
+        f"note: {config_file} lies in a run folder, and names another one, {folder}; to go on with "
+        f"what is beside it: -o run.dir={config_file.parent.parent} -o run.name={here.name}"
+    )

@@ -22,7 +22,7 @@ from ssl_host.report.summary import (
     other_figures,
     per_cent,
 )
-from ssl_host.toolkit.storage import write_beside
+from ssl_host.toolkit.storage import write_text_beside
 
 SAME = {("run", "name"), ("run", "dir")}
 """Settings in which all runs differ, and that say nothing."""
@@ -102,7 +102,7 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
         other_figures=other_figures,
         positions={run.label: number for number, run in enumerate(runs)},
     )
-    return write_beside(path, page.encode())
+    return write_text_beside(path, page)
 
 
 def differences(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, str, list[str]]]:

@@ -16,7 +16,7 @@ from ssl_host.config.resolved import Resolved
 from ssl_host.config.show import rows
 from ssl_host.report.charts import Points, line_chart
 from ssl_host.report.summary import BASELINES, accuracies, other_figures, per_cent, verdict
-from ssl_host.toolkit.storage import write_beside
+from ssl_host.toolkit.storage import write_text_beside
 
 
 def write_page(
@@ -47,7 +47,7 @@ def write_page(
         environment=read_json(folder / "environment.json"),
         sections=[(title, Markup(html)) for title, html in sections],
     )
-    return write_beside(folder / "report.html", page.encode())
+    return write_text_beside(folder / "report.html", page)
 
 
 def render(template: str, **values: Any) -> str:

@@ -74,6 +74,11 @@ def write_beside(path: Path, payload: bytes | memoryview) -> Path:
     return path
 
 
+def write_text_beside(path: Path, text: str) -> Path:
+    """The same for text. What is no Unicode in it, as names of files may be, is escaped."""
+    return write_beside(path, text.encode("utf-8", "backslashreplace"))
+
+
 @contextmanager
 def storage_faults_told(folder: Path) -> Iterator[None]:
     """Within it a disk that is full or fails becomes a sentence.

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from ssl_host.config.ini import parse_ini
 from ssl_host.config.resolved import Resolved
 from ssl_host.errors import ConfigError, RunFolderError
-from ssl_host.toolkit.storage import write_beside
+from ssl_host.toolkit.storage import write_text_beside
 
 FILES = {
     "config.ini": "the resolved configuration: running it gives the same run",
@@ -189,7 +189,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a file beside and rename it."""
-        return write_beside(self.path / name, text.encode())
+        return write_text_beside(self.path / name, text)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
         """Write JSON, readable by people too."""

@@ -49,6 +49,19 @@ def test_run_trains_reports_and_goes_on(ssl_host, config):
     assert told["error"] == changed.stderr.strip()
 
 
+def test_a_run_folder_that_was_moved_is_noticed(ssl_host, config, tmp_path):
+    """Seen to fail with a run begun anew where the folder had been, without a word."""
+    assert ssl_host("run", config).returncode == 0
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "runs/tiny").rename(tmp_path / "moved/tiny")
+    told = "to go on with what is beside it: -o run.dir=moved -o run.name=tiny"
+    anew = ssl_host("run", "moved/tiny/config.ini")
+    assert told in anew.stderr
+    there = ssl_host("run", "moved/tiny/config.ini", "-o", "run.dir=moved", "-o", "run.name=tiny")
+    assert "is finished already" in there.stdout
+    assert told not in there.stderr
+
+
 def test_dry_run_tells_the_cost_and_writes_nothing(ssl_host, config, tmp_path):
     done = ssl_host("run", config, "--dry-run")
     assert done.returncode == 0, done.stderr

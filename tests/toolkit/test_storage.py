@@ -13,7 +13,7 @@ import torch
 from ssl_host.catalog.blame import blamed
 from ssl_host.errors import RunError
 from ssl_host.evaluate import extract
-from ssl_host.toolkit.storage import reserve, storage_faults_told, write_beside
+from ssl_host.toolkit.storage import reserve, storage_faults_told, write_beside, write_text_beside
 from tests.conftest import as_ini, tiny
 
 
@@ -65,6 +65,13 @@ def test_half_a_file_is_not_left_on_a_full_disk_and_the_error_names_it(tmp_path,
         write_beside(tmp_path / "report.html", b"after")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert (tmp_path / "report.html").read_bytes() == b"before"
+
+
+def test_names_of_bytes_can_be_written(tmp_path):
+    """Seen to fail with strict UTF-8: no results after all of the training."""
+    content = {"image": os.fsdecode(b"\xff.png")}
+    write_text_beside(tmp_path / "x.json", json.dumps(content, ensure_ascii=False))
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == content
 
 
 def test_a_logger_on_a_full_disk_is_not_blamed(tmp_path):
