@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ssl_host.benchmark.children import Children
 from ssl_host.benchmark.suite import Cell, Suite
+from ssl_host.errors import RunFolderError
 from ssl_host.toolkit.cores import available_cores
+from ssl_host.train.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,15 @@ class Finished:
     """What has become of a cell.
 
     Attributes:
-        results: what its ``results.json`` holds; None where it failed.
-        fault: why it failed, as the run has told it.
+        results: what its ``results.json`` holds; None where it failed or is left out.
+        fault: why; of one that failed, as the run has told it.
+        changed: whether its folder holds a run of another configuration.
     """
 
     cell: Cell
     results: dict[str, Any] | None
     fault: str = ""
+    changed: bool = False
 
 
 def run_cells(suite: Suite, fresh: bool, tell: Callable[[str], None]) -> list[Finished]:
@@ -36,7 +39,7 @@ def run_cells(suite: Suite, fresh: bool, tell: Callable[[str], None]) -> list[Fi
     A process each: memory is given back, a crash stays where it happened, and ``jobs`` of them
     share the processor's cores. They end with this one, after a checkpoint.
     """
-    children = Children()
+    children = Children(_shares(suite))
     (suite.folder / "cells").mkdir(parents=True, exist_ok=True)
     finished: dict[str, Finished] = {}
     with ThreadPoolExecutor(max_workers=suite.jobs) as pool:
@@ -55,36 +58,40 @@ def run_cells(suite: Suite, fresh: bool, tell: Callable[[str], None]) -> list[Fi
 
 def read_cells(suite: Suite) -> list[Finished]:
     """What the folders of the cells hold, without running anything."""
-    return [Finished(cell, _results(suite.folder / cell.name), "not run") for cell in suite.cells]
+    return [_read(RunFolder(suite.folder / cell.name), cell) for cell in suite.cells]
+
+
+def _read(folder: RunFolder, cell: Cell) -> Finished:
+    try:
+        changes = folder.changes(cell.config)
+    except RunFolderError as error:
+        return Finished(cell, None, str(error))
+    if changes:
+        return Finished(cell, None, f"of another configuration: {'; '.join(changes)}", changed=True)
+    return Finished(cell, folder.results(), "not run")
 
 
 def _run(suite: Suite, cell: Cell, fresh: bool, children: Children) -> Finished:
     file = suite.folder / "cells" / f"{cell.name}.ini"
     file.write_text(cell.config.to_ini(), encoding="utf-8")
     command = [sys.executable, "-m", "ssl_host", "run", str(file), "--json"]
-    command += [word for option in _shares(suite, cell) for word in ("-o", option)]
     log = file.with_suffix(".log")
     # What an earlier process has told stays, and one that still runs writes behind it.
     with log.open("a", encoding="utf-8") as written:
         done = children.run([*command, *(["--fresh"] if fresh else [])], written)
-    results = _results(suite.folder / cell.name)
+    results = RunFolder(suite.folder / cell.name).results()
     if done.returncode == 0 and results is not None:
         return Finished(cell, results)
     return Finished(cell, None, f"{_reason(done)}\nall of it is in {log}")
 
 
-def _shares(suite: Suite, cell: Cell) -> Iterator[str]:
-    """Several runs at once share the cores, unless the suite says otherwise."""
-    if suite.jobs > 1 and cell.config.trainer.num_threads == "auto":
-        yield f"trainer.num_threads={max(1, available_cores() // suite.jobs)}"
+def _shares(suite: Suite) -> dict[str, str]:
+    """Several runs at once share the cores, unless the suite says otherwise.
 
-
-def _results(folder: Path) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found
+    Their configurations stay ``auto``, so that ``jobs`` changes none.
+    """
+    threads = max(1, available_cores() // suite.jobs)
+    return {"OMP_NUM_THREADS": str(threads)} if suite.jobs > 1 else {}
 
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO
 
 GRACE = 120.0
@@ -12,9 +13,14 @@ GRACE = 120.0
 
 
 class Children:
-    """Runs commands from several threads, and ends all that run."""
+    """Runs commands from several threads, and ends all that run.
 
-    def __init__(self) -> None:
+    Args:
+        environment: variables that they have beside those of this process.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = {**os.environ, **environment}
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
         self._ended = False
@@ -25,7 +31,11 @@ class Children:
             if self._ended:
                 return subprocess.CompletedProcess(list(command), 75, "")
             process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=stderr, encoding="utf-8"
+                command,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                encoding="utf-8",
+                env=self._environment,
             )
             self._running.add(process)
         told, _ = process.communicate()

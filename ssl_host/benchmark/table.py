@@ -53,7 +53,7 @@ class TableRow:
         label: the choice on each axis; or the baseline, or ``method (published)``.
         kind: ``run``, ``baseline`` or ``published``.
         figures: by metric.
-        note: seeds that failed, or where published figures are from.
+        note: seeds that are left out, or where published figures are from.
         links: a seed and a file of weights, relative to the suite's folder.
     """
 
@@ -109,15 +109,19 @@ def _run_row(suite: Suite, label: tuple[str, ...], cells: Sequence[Finished]) ->
         values = [v for done in found if (v := _value(done, name)) is not None]
         if values:
             figures[name] = _figure(name, values, _learned(found, name))
-    lost = [str(done.cell.seed) for done in cells if done.results is None]
     links = tuple(
         (str(done.cell.seed), f"{done.cell.name}/{file}")
         for done in found
         for file in WEIGHTS
         if (suite.folder / done.cell.name / file).exists()
     )
-    note = f"without seed {', '.join(lost)}" if lost else ""
-    return TableRow(label, "run", figures, note, links)
+    lost = [done for done in cells if done.results is None]
+    notes = [
+        f"without seed {', '.join(seeds)}{why}"
+        for changed, why in ((False, ""), (True, ": of another configuration"))
+        if (seeds := [str(done.cell.seed) for done in lost if done.changed == changed])
+    ]
+    return TableRow(label, "run", figures, "; ".join(notes), links)
 
 
 def _baseline_rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,8 +12,10 @@ from filelock import FileLock, Timeout
 
 from ssl_host.config.ini import parse_ini
 from ssl_host.config.resolved import Resolved
+from ssl_host.config.values import Key
 from ssl_host.errors import ConfigError, RunFolderError
 from ssl_host.toolkit.storage import write_text_beside
+from ssl_host.train.settle import machines_choice
 
 FILES = {
     "config.ini": "the resolved configuration: running it gives the same run",
@@ -119,34 +121,52 @@ class RunFolder:
                 changed keys.
         """
         # A run that has come to nothing yet has nothing to lose: its faults may be mended.
-        if not self.config_file.exists() or not self._has_begun():
+        if not self._has_begun():
             self.write_text("config.ini", config.to_ini())
             return config
+        changed = self.changes(config)
+        if changed:
+            listing = "\n".join(f"  {change}" for change in changed)
+            raise RunFolderError(
+                f"{self.path} holds a run with another configuration:\n{listing}\n"
+                "give this run another name with -o run.name=..., or use --fresh to begin anew "
+                "(the old run is moved aside)"
+            )
+        for (section, key), old, _ in self._differences(config):
+            value = type(config.shown[section, key].value)(old) if old.isdigit() else old
+            value = {"True": True, "False": False}.get(old, value)
+            config = config.with_value(section, key, value, "run folder")
+        return config
+
+    def changes(self, config: Resolved) -> list[str]:
+        """What a configuration sets otherwise than the run that the folder holds, if it holds one.
+
+        What a machine chooses for an ``auto`` is no change.
+
+        Raises:
+            RunFolderError: when the configuration of that run cannot be read.
+        """
+        if not self._has_begun():
+            return []
+        free = machines_choice(config)
+        return [
+            f"[{key[0]}] {key[1]}: was {old}, is {new}"
+            for key, old, new in self._differences(config)
+            if key not in free
+        ]
+
+    def _differences(self, config: Resolved) -> Iterator[tuple[Key, str, str]]:
+        """Settings that decide the outcome and differ, with what the folder and what ours say."""
         try:
             text = self.config_file.read_text(encoding="utf-8")
             stored, _ = parse_ini(text, str(self.config_file), "run folder")
         except (ConfigError, UnicodeDecodeError) as error:
             raise RunFolderError(f"{error}\nuse --fresh to begin anew") from None
         fresh, _ = parse_ini(config.to_ini(), "config.ini", "file")
-        changed = []
         for key in dict.fromkeys([*stored, *fresh]):
             old, new = (str(t[key].raw) if key in t else "(unset)" for t in (stored, fresh))
             if old != new and key not in PLACE_ONLY:
-                settled = key in config.shown and config.shown[key].origin.layer.startswith("auto")
-                if settled:
-                    value = type(config.shown[key].value)(old) if old.isdigit() else old
-                    value = {"True": True, "False": False}.get(old, value)
-                    config = config.with_value(*key, value, "run folder")
-                else:
-                    changed.append(f"  [{key[0]}] {key[1]}: was {old}, is {new}")
-        if changed:
-            listing = "\n".join(changed)
-            raise RunFolderError(
-                f"{self.path} holds a run with another configuration:\n{listing}\n"
-                "give this run another name with -o run.name=..., or use --fresh to begin anew "
-                "(the old run is moved aside)"
-            )
-        return config
+                yield key, old, new
 
     def adopt_images(self, identity: Mapping[str, Any]) -> None:
         """Make these images the run's, or check that they are those it was begun with.
@@ -185,7 +205,8 @@ class RunFolder:
         return found if isinstance(found, dict) else None
 
     def _has_begun(self) -> bool:
-        return self.results_file.exists() or any(self.checkpoints.glob("*"))
+        left = self.results_file.exists() or any(self.checkpoints.glob("*"))
+        return left and self.config_file.exists()
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a file beside and rename it."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ssl_host.config.resolved import Resolved
+from ssl_host.config.values import Key
 from ssl_host.errors import UserError
 from ssl_host.toolkit.cores import available_cores
 
@@ -15,24 +18,34 @@ AUTO = "auto, settled here"
 """The layer that settled values are shown with."""
 
 
+_CHOICES: Mapping[Key, Callable[[str, int], Any]] = {
+    ("trainer", "accelerator"): lambda device, _: device,
+    ("trainer", "devices"): lambda device, _: _device_count(device),
+    ("trainer", "precision"): lambda device, _: _precision(device),
+    ("trainer", "channels_last"): lambda device, _: device != "mps",
+    ("trainer", "compile"): lambda *_: "off",
+    ("trainer", "num_threads"): lambda _, cores: _threads(cores),
+    ("loader", "num_workers"): lambda device, cores: (
+        max(1, cores - 1) if device == "cpu" else min(8, cores)
+    ),
+}
+"""What each ``auto`` becomes on a kind of device and a number of cores."""
+
+
 def settle(config: Resolved) -> Resolved:
     """Replace every ``auto`` of ``[trainer]`` and ``[loader]`` by what was chosen."""
-    trainer = config.trainer
-    device = _device(trainer.accelerator)
+    device = _device(config.trainer.accelerator)
     cores = available_cores()
-    chosen = {
-        ("trainer", "accelerator"): device,
-        ("trainer", "devices"): 1 if device == "cpu" else max(1, _device_count(device)),
-        ("trainer", "precision"): _precision(device),
-        ("trainer", "channels_last"): device != "mps",
-        ("trainer", "compile"): "off",
-        ("trainer", "num_threads"): _threads(cores),
-        ("loader", "num_workers"): max(1, cores - 1) if device == "cpu" else min(8, cores),
-    }
-    for (section, key), value in chosen.items():
-        if getattr(config.host[section], key) == "auto":
-            config = config.with_value(section, key, value, AUTO)
+    for (section, key), choose in _CHOICES.items():
+        if config.shown[section, key].value == "auto":
+            config = config.with_value(section, key, choose(device, cores), AUTO)
     return config
+
+
+def machines_choice(config: Resolved) -> set[Key]:
+    """Settings that a machine chooses, whether :func:`settle` has been here already or not."""
+    shown = config.shown
+    return {k for k in _CHOICES if shown[k].value == "auto" or shown[k].origin.layer == AUTO}
 
 
 def _threads(cores: int) -> int:
@@ -59,7 +72,7 @@ def _device(wanted: str) -> str:
 
 
 def _device_count(device: str) -> int:
-    return torch.cuda.device_count() if device == "cuda" else 1
+    return max(1, torch.cuda.device_count()) if device == "cuda" else 1
 
 
 def _precision(device: str) -> str:
