@@ -61,6 +61,26 @@ def read_cells(suite: Suite) -> list[Finished]:
     return [_read(RunFolder(suite.folder / cell.name), cell) for cell in suite.cells]
 
 
+def refuse_changed(suite: Suite) -> None:
+    """Look before anything is started whether the cells that have run are still the suite's.
+
+    Raises:
+        RunFolderError: when some are not; it lists their changed keys.
+    """
+    found: dict[str, list[str]] = {}
+    for done in read_cells(suite):
+        if done.changed:
+            found.setdefault(done.fault, []).append(done.cell.name)
+    if found:
+        listing = "\n".join(f"  {', '.join(names)}: {fault}" for fault, names in found.items())
+        raise RunFolderError(
+            f"{suite.folder} holds runs that are not those of the suite as it is now:\n{listing}\n"
+            "give the suite another name with -o suite.name=..., or another folder with "
+            "-o suite.dir=..., or use --fresh to begin every cell anew (the old runs are moved "
+            "aside)"
+        )
+
+
 def _read(folder: RunFolder, cell: Cell) -> Finished:
     try:
         changes = folder.changes(cell.config)

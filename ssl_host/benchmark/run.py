@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from ssl_host.benchmark.cells import Finished, read_cells, run_cells
+from ssl_host.benchmark.cells import Finished, read_cells, refuse_changed, run_cells
 from ssl_host.benchmark.suite import Suite
 from ssl_host.benchmark.table import Table, as_csv, as_html, as_json, make_table, markdown
 from ssl_host.compose import compose
@@ -38,10 +38,13 @@ def run_suite(suite: Suite, console: Console, fresh: bool = False) -> Compared:
     """Run what is left to run, and write the table in every form.
 
     Raises:
-        RunFolderError: when another process is in the suite's folder.
+        RunFolderError: when another process is in the suite's folder, or, unless ``fresh``, it
+            holds runs of another configuration.
         Preempted: at a SIGTERM or SIGUSR1, when the cells that ran have written their state.
     """
-    with preemptible(STOPPED), RunFolder(suite.folder) as folder:
+    with preemptible(STOPPED), RunFolder(suite.folder, "suite") as folder:
+        if not fresh:
+            refuse_changed(suite)
         finished = run_cells(
             suite,
             fresh,
@@ -52,7 +55,7 @@ def run_suite(suite: Suite, console: Console, fresh: bool = False) -> Compared:
 
 def table_of(suite: Suite) -> Compared:
     """Write the table of what there is, without running anything."""
-    with RunFolder(suite.folder) as folder:
+    with RunFolder(suite.folder, "suite") as folder:
         return _write(suite, read_cells(suite), folder)
 
 

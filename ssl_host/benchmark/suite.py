@@ -41,6 +41,10 @@ PUBLISHED = (*(name for name in FIGURES if ".top" in name), "source")
 """What a ``[published.METHOD]`` section may give."""
 
 
+OF_EACH_CELL = {("run", "seed"): "seeds", ("run", "name"): "name", ("run", "dir"): "dir"}
+"""Settings that every cell has of its own, with the suite's that decide them."""
+
+
 class SuiteSettings(Settings):
     """``[suite]``: which runs there are."""
 
@@ -132,7 +136,7 @@ def read_suite(path: Path, options: Sequence[str], catalog: Catalog) -> Suite:
             continue
         cells.append(Cell(name, choice, seed, config))
     published, wrong = reader.published()
-    problems += wrong
+    problems += [*wrong, *reader.without_effect()]
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     return Suite(folder.name, folder, tuple(cells), settings.jobs, published)
@@ -208,9 +212,22 @@ class _Reader:
                     lines[target] = layer.lines.get(section, 0)
                     values |= {(target, k): v for k, v in layer.section(section).items()}
             found.append(replace(layer, values=values, lines=lines))
-        place = {("run", "seed"): seed, ("run", "name"): name, ("run", "dir"): folder}
+        place = dict(zip(OF_EACH_CELL, (seed, name, folder), strict=True))
         cell = Origin("cell", name)
         return [*found, Layer("cell", {key: Value(value, cell) for key, value in place.items()})]
+
+    def without_effect(self) -> list[Problem]:
+        """What the suite says of all cells, and every cell has of its own."""
+        return [
+            Problem(
+                str(layer.values[key].origin),
+                f"[run] {key[1]} has no effect in a suite, whose cells have their own; "
+                f"give [suite] {instead}",
+            )
+            for layer in self.whole
+            for key, instead in OF_EACH_CELL.items()
+            if key in layer.values
+        ]
 
     def published(self) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
         """``[published.METHOD]`` sections, and what is wrong with them."""

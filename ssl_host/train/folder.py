@@ -54,10 +54,12 @@ class RunFolder:
 
     Args:
         path: ``runs/NAME``.
+        section: the one whose ``name`` and ``dir`` say where it is, for messages.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, section: str = "run") -> None:
         self.path = path
+        self.section = section
         self.config_file = path / "config.ini"
         self.results_file = path / "results.json"
         self.checkpoints = path / "checkpoints"
@@ -71,12 +73,12 @@ class RunFolder:
         except Timeout:
             raise RunFolderError(
                 f"{self.path} is in use by another process; wait for it, stop it, or give this "
-                "run another name with -o run.name=..."
+                f"{self.section} another name with -o {self.section}.name=..."
             ) from None
         except OSError as error:
             raise RunFolderError(
                 f"{self.path} cannot be written: {error.strerror}; choose another "
-                "folder with -o run.dir=..."
+                f"folder with -o {self.section}.dir=..."
             ) from None
         return self
 

@@ -4,8 +4,11 @@ import json
 
 import pytest
 
-from ssl_host.benchmark.run import table_of
+from ssl_host.benchmark.cells import refuse_changed
+from ssl_host.benchmark.run import run_suite, table_of
 from ssl_host.benchmark.suite import Suite, read_suite
+from ssl_host.errors import RunFolderError
+from ssl_host.toolkit.screen import plain_console
 from ssl_host.train.folder import RunFolder
 from ssl_host.train.settle import settle
 
@@ -83,3 +86,32 @@ def test_a_cell_whose_configuration_is_damaged_is_left_out_and_told(suite):
     assert first_line(suite()).startswith("| simclr (without seed 0) | 1 | 60.0 |")
     cells = json.loads((suite().folder / "benchmark.json").read_text(encoding="utf-8"))["cells"]
     assert "simclr-seed0/config.ini:1: " in cells[0]["fault"]
+
+
+def test_a_changed_suite_names_cells_and_keys_and_what_helps(suite):
+    """Seen to fail with cells that were started, and remedies for a single run."""
+    finish(suite(), 1, 0.2)
+    changed = suite("suite.seeds=0, 1, 2", "run.epochs=2", "evaluator.knn.k=5")
+    with pytest.raises(RunFolderError) as caught:
+        run_suite(changed, plain_console(quiet=True))
+    head, listed, remedy = str(caught.value).splitlines()
+    assert head.startswith(f"{changed.folder} holds runs ")
+    assert listed.strip() == (
+        "simclr-seed1: of another configuration: [run] epochs: was 1, is 2; "
+        "[evaluator.knn] k: was (unset), is 5"
+    )
+    assert "-o suite.name=..." in remedy
+    assert "--fresh" in remedy
+    assert "run.name" not in remedy
+    assert not (changed.folder / "cells").exists()
+    for helps in ("suite.name=other", "suite.dir=elsewhere"):
+        refuse_changed(suite("run.epochs=2", helps))
+
+
+def test_a_suite_in_use_is_told_by_the_suites_own_settings(suite):
+    """Seen to fail with ``-o run.name``, which a suite refuses."""
+    with (
+        RunFolder(suite().folder),
+        pytest.raises(RunFolderError, match=r"give this suite another name with -o suite\.name"),
+    ):
+        table_of(suite())

@@ -127,3 +127,18 @@ def test_a_fault_of_the_suite_is_named(suite, old, new, said):
     with pytest.raises(ConfigError) as caught:
         suite(SUITE.replace(old, new))
     assert said in str(caught.value)
+
+
+def test_what_the_cells_have_of_their_own_is_refused(suite, tmp_path):
+    """Seen to fail with names, folders and seeds that had no effect, without a word."""
+    text = SUITE.replace("epochs = 7", "seed = 5")
+    with pytest.raises(ConfigError) as caught:
+        suite(text, "run.name=mine", "run.dir=there")
+    assert str(caught.value).splitlines() == [
+        f"{tmp_path / 'grid.ini'}:11: [run] seed has no effect in a suite, whose cells have their "
+        "own; give [suite] seeds",
+        "-o run.name=mine: [run] name has no effect in a suite, whose cells have their own; "
+        "give [suite] name",
+        "-o run.dir=there: [run] dir has no effect in a suite, whose cells have their own; "
+        "give [suite] dir",
+    ]

@@ -86,14 +86,27 @@ def test_the_cells_end_with_the_command_and_go_on_with_it(tmp_path):
     assert not (folder / "cells" / "simclr-too_few-seed0.log").exists()
 
 
-def test_a_finished_cell_of_another_configuration_is_left_alone(ssl_host, tmp_path):
+def test_a_changed_suite_is_refused_before_anything_runs(ssl_host, tmp_path):
+    """Seen to fail with every cell FAILED and a table of nothing in the place of the full one."""
     (tmp_path / "s.ini").write_text(SUITE, encoding="utf-8")
     words = ("benchmark", "s.ini", "-o", "suite.seeds=0", "-o", "suite.methods=simclr")
-    ssl_host(*words)
+    words = (*words, "-o", "data.too_few.num_images=24")
+    alone = ssl_host(*words, "-o", "suite.jobs=1", env={"OMP_NUM_THREADS": "2"})
+    assert alone.returncode == 0, alone.stderr
+    folder = tmp_path / "runs" / "s"
+    files = ("table.md", "table.csv", "table.html", "benchmark.json")
+    before = [(folder / name).read_bytes() for name in files]
+    assert ssl_host(*words).returncode == 0  # by its jobs it is the same
+    assert (folder / "table.md").read_bytes() == before[0]
     done = ssl_host(*words, "-o", "backbone.width=8")
-    assert done.returncode == 1
-    assert "simclr-enough-seed0 holds a run with another configuration" in done.stderr
+    assert done.returncode == 2
+    assert "simclr-enough-seed0, simclr-too_few-seed0: " in done.stderr
     assert "[backbone] width: was 4, is 8" in done.stderr
+    assert "FAILED" not in done.stderr
+    assert before == [(folder / name).read_bytes() for name in files]
+    anew = ssl_host(*words, "-o", "backbone.width=8", "--fresh")
+    assert anew.returncode == 0, anew.stderr
+    assert (folder / "simclr-enough-seed0.old-1" / "results.json").exists()
 
 
 def test_a_dry_run_builds_every_network_and_needs_no_data(ssl_host, tmp_path):
