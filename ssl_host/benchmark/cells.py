@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ssl_host.benchmark.children import Children
@@ -61,6 +62,11 @@ def read_cells(suite: Suite) -> list[Finished]:
     return [_read(RunFolder(suite.folder / cell.name), cell) for cell in suite.cells]
 
 
+def log_of(suite: Suite, cell: Cell) -> Path:
+    """The file that keeps what a cell's processes have told."""
+    return suite.folder / "cells" / f"{cell.name}.log"
+
+
 def refuse_changed(suite: Suite) -> None:
     """Look before anything is started whether the cells that have run are still the suite's.
 
@@ -95,7 +101,7 @@ def _run(suite: Suite, cell: Cell, fresh: bool, children: Children) -> Finished:
     file = suite.folder / "cells" / f"{cell.name}.ini"
     file.write_text(cell.config.to_ini(), encoding="utf-8")
     command = [sys.executable, "-m", "ssl_host", "run", str(file), "--json"]
-    log = file.with_suffix(".log")
+    log = log_of(suite, cell)
     # What an earlier process has told stays, and one that still runs writes behind it.
     with log.open("a", encoding="utf-8") as written:
         done = children.run([*command, *(["--fresh"] if fresh else [])], written)

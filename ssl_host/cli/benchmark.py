@@ -40,6 +40,7 @@ def benchmark(
     The same command again goes on where it stopped. A cell that fails is named at the end, and
     takes no other down.
     """
+    from ssl_host.benchmark.cells import log_of  # noqa: PLC0415
     from ssl_host.benchmark.run import check_cells, run_suite, table_of  # noqa: PLC0415
     from ssl_host.benchmark.suite import read_suite  # noqa: PLC0415
     from ssl_host.benchmark.table import as_json as raw_figures  # noqa: PLC0415
@@ -54,11 +55,14 @@ def benchmark(
     done = table_of(suite) if only_table else run_suite(suite, plain_console(stderr=True), fresh)
     if as_json:
         echo_json(raw_figures(suite, done.finished))
+        session.json = False  # the faults are in it: a second document would make it no JSON
     else:
         click.echo(markdown(done.table), nl=False)
         click.echo(f"\nwritten: {suite.folder / 'table.html'}, table.md, table.csv, benchmark.json")
     if done.failed and not only_table:
-        listing = "\n".join(f"  {cell.cell.name}: {cell.fault}" for cell in done.failed)
+        # Why has been told as each of them failed.
+        cells = [failed.cell for failed in done.failed]
+        listing = "\n".join(f"  {cell.name}: {log_of(suite, cell)}" for cell in cells)
         raise RunError(
             f"{len(done.failed)} of {len(suite.cells)} cells failed; "
             f"the same command tries them again:\n{listing}"

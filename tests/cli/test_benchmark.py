@@ -37,15 +37,17 @@ num_stages = 2
 
 
 def test_a_cell_that_fails_takes_no_other_down(ssl_host, tmp_path):
-    """Seen to fail with a fault whose words rich took for its markup."""
+    """Seen to fail with a fault whose words rich took for its markup, and told twice in full."""
     (tmp_path / "s.ini").write_text(SUITE, encoding="utf-8")
     broken = ("-o", "data.csv.file=[/x].csv", "-o", "data.csv.image_size=16")
     done = ssl_host("benchmark", "s.ini", "-o", "suite.seeds=0", *broken)
     assert done.returncode == 1
     assert "4 of 6 cells failed" in done.stderr
-    assert done.stderr.count("/[/x].csv: no such file") == 4  # as they failed, and at the end
+    assert done.stderr.count("/[/x].csv: no such file") == 2  # as they failed, not at the end too
     assert "FAILED: [data] " in done.stderr
-    assert "simclr-too_few-seed0: " in done.stderr
+    assert "  simclr-too_few-seed0: runs/s/cells/simclr-too_few-seed0.log\n" in (
+        done.stderr.replace(f"{tmp_path}/", "")
+    )
     assert "Traceback" not in done.stderr
     folder = tmp_path / "runs" / "s"
     assert (folder / "simclr-enough-seed0" / "results.json").exists()
@@ -63,6 +65,18 @@ def test_a_cell_that_fails_takes_no_other_down(ssl_host, tmp_path):
     assert {(cell["cell"], cell["fault"]) for cell in cells} == {
         (f"{m}-{d}-seed0", "") for m in ("simclr", "simsiam") for d in ("enough", "too_few")
     }
+
+
+def test_a_failed_cell_leaves_one_json_document(ssl_host, tmp_path):
+    """Seen to fail with the reason as a second document behind the summary."""
+    (tmp_path / "s.ini").write_text(
+        "[suite]\nmethods = simclr\n[data]\nname = csv\nfile = x.csv\nimage_size = 8\n", "utf-8"
+    )
+    done = ssl_host("benchmark", "s.ini", "--json")
+    assert done.returncode == 1
+    (cell,) = json.loads(done.stdout)["cells"]
+    assert "x.csv: no such file" in cell["fault"]
+    assert "error: 1 of 1 cells failed" in done.stderr
 
 
 def test_the_cells_end_with_the_command_and_go_on_with_it(tmp_path):
