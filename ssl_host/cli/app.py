@@ -66,13 +66,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(_told(error), err=True)
         status = error.exit_status
         if session.json:
-            echo_json({"error": str(error), "exit_status": status})
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+            _as_json(error)
     if ending is not None:
         ending.status = status
     sys.exit(status)
+
+
+def _as_json(error: SslHostError) -> None:
+    try:
+        echo_json({"error": str(error), "exit_status": error.exit_status})
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _told(error: SslHostError) -> str:

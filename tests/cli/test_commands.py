@@ -1,6 +1,7 @@
 """The real command in real processes."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -60,6 +61,18 @@ def test_a_run_folder_that_was_moved_is_noticed(ssl_host, config, tmp_path):
     there = ssl_host("run", "moved/tiny/config.ini", "-o", "run.dir=moved", "-o", "run.name=tiny")
     assert "is finished already" in there.stdout
     assert told not in there.stderr
+
+
+def test_a_failure_whose_reader_has_gone_ends_without_a_traceback(tmp_path):
+    """Seen to fail with two tracebacks, as ``--json | head`` leaves them."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "ssl_host", "run", "missing.ini", "--json"]
+    done = subprocess.run(
+        command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (2, "missing.ini: no such file\n")
 
 
 def test_dry_run_tells_the_cost_and_writes_nothing(ssl_host, config, tmp_path):
