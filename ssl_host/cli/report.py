@@ -26,7 +26,12 @@ def report(session: Session, runs: tuple[Path, ...], output: Path | None) -> Non
     """
     from ssl_host.pipeline.again import compare_runs, report_again  # noqa: PLC0415 - brings torch
 
-    runs = tuple({run.resolve(): run for run in runs}.values())
+    different = tuple({run.resolve(): run for run in runs}.values())
+    if len(different) == 1 < len(runs):
+        raise click.UsageError(
+            f"{runs[0]} and {runs[-1]} are the same run; give different ones to compare, or it once"
+        )
+    runs = different
     if len(runs) == 1 and output is not None:
         raise click.UsageError("--output is of a page that compares several runs; give two or more")
     if output is not None and output.suffix.lower() not in (".html", ".htm"):

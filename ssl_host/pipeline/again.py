@@ -142,10 +142,7 @@ def _finished(path: Path, catalog: Catalog) -> tuple[Resolved, dict[str, Any]]:
 
 
 def _config(path: Path, options: Sequence[str], catalog: Catalog) -> Resolved:
-    file = path / "config.ini"
-    if not file.exists():
-        raise RunFolderError(f"{path} is no run folder: it has no config.ini")
-    config = resolve_file(file, options, catalog)
+    config = resolve_file(RunFolder(path).stored_config(), options, catalog)
     return replace(config, notes=())
 
 

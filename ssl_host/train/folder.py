@@ -104,14 +104,27 @@ class RunFolder:
         Raises:
             RunFolderError: when the folder holds no finished run.
         """
-        if not self.path.exists():
-            raise RunFolderError(f"{self.path}: no such folder")
-        if not self.config_file.exists():
-            raise RunFolderError(f"{self.path} is no run folder: it has no config.ini")
+        self.stored_config()
         results = self.results()
         if results is None:
             raise RunFolderError(f"{self.path} holds no finished run; `ssl-host run` finishes it")
         return results
+
+    def stored_config(self) -> Path:
+        """The ``config.ini`` of the run that the folder holds.
+
+        Raises:
+            RunFolderError: when it is no run's folder.
+        """
+        if self.path.is_file():
+            beside = self.path.parent
+            whose = f"folder {beside}" if (beside / "config.ini").exists() else "run's folder"
+            raise RunFolderError(f"{self.path} is a file; give the {whose}")
+        if not self.path.exists():
+            raise RunFolderError(f"{self.path}: no such folder")
+        if not self.config_file.exists():
+            raise RunFolderError(f"{self.path} is no run folder: it has no config.ini")
+        return self.config_file
 
     def adopt(self, config: Resolved) -> Resolved:
         """Make the folder this configuration's, or check that it is.

@@ -87,6 +87,7 @@ def test_dry_run_tells_the_cost_and_writes_nothing(ssl_host, config, tmp_path):
 
 
 def test_evaluate_and_report_work_on_a_finished_run(ssl_host, config, tmp_path):
+    """Seen to fail with a run twice that was taken for one, and a file for a folder."""
     assert ssl_host("run", config).returncode == 0
     folder = tmp_path / "runs" / "tiny"
     done = ssl_host("evaluate", folder, "-o", "evaluator.knn.k=3", "--json")
@@ -98,8 +99,19 @@ def test_evaluate_and_report_work_on_a_finished_run(ssl_host, config, tmp_path):
     done = ssl_host("report", folder)
     assert done.stdout.strip() == str(folder / "report.html")
     assert "knn.top1" in (folder / "report.html").read_text(encoding="utf-8")
-    twice = ssl_host("report", folder, f"{folder}/.", "--output", "c.html")
-    assert "--output is of a page that compares several runs" in twice.stderr
+    page = (folder / "report.html").stat().st_mtime_ns
+    for more in ((), ("--output", "c.html")):
+        twice = ssl_host("report", folder, f"{folder}/../tiny", *more)
+        assert twice.returncode == 2
+        assert f"{folder} and {folder}/../tiny are the same run" in twice.stderr
+        assert "give two or more" not in twice.stderr
+    assert (folder / "report.html").stat().st_mtime_ns == page
+    one = ssl_host("report", folder, "--output", "c.html")
+    assert "--output is of a page that compares several runs; give two or more" in one.stderr
+    for command in ("report", "evaluate"):
+        of_file = ssl_host(command, folder / "config.ini")
+        assert of_file.returncode == 2
+        assert of_file.stderr == f"{folder}/config.ini is a file; give the folder {folder}\n"
     over = ssl_host("report", folder, "runs/other", "--output", folder / "config.ini")
     assert "tiny/config.ini does not end with .html" in over.stderr
     nothing = ssl_host("report", tmp_path)
