@@ -68,9 +68,14 @@ $(VENV)/.installed: $(VENV)/.created $(METADATA)
 	touch $@
 
 # What some tests need of the system: a browser for the report, libraries that ffcv is compiled
-# against. Without root and apt those tests are left out.
+# against. Without root and apt those tests are left out. Google Chrome, which the workflows' machines
+# have, does for chromium.
 PACKAGES := chromium pkg-config libopencv-dev libturbojpeg0-dev
+CHROMIUM := /usr/local/bin/chromium
 system:
+	@if [ "$$(id -u)" = 0 ] && ! command -v chromium > /dev/null && \
+	command -v google-chrome > /dev/null; then \
+	ln -sf "$$(command -v google-chrome)" $(CHROMIUM); fi
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 	! dpkg -s $(PACKAGES) > /dev/null 2>&1; then \
 	apt-get update -qq > /dev/null 2>&1; \

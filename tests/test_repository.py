@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import yaml
@@ -33,6 +35,26 @@ def test_workflows_test_every_python_from_the_oldest():
     versions = matrix["strategy"]["matrix"]["python"]
     assert versions == ["3.10", "3.11", "3.12", "3.13"]
     assert f'requires-python = ">={versions[0]}"' in PYPROJECT
+
+
+def test_every_workflow_that_tests_has_a_browser(tmp_path):
+    """Seen to fail with a link to Google Chrome that one workflow of two made."""
+    for file in WORKFLOWS.iterdir():
+        for job in yaml.safe_load(file.read_text("utf-8"))["jobs"].values():
+            steps = [step["run"].split(" #")[0] for step in job["steps"] if "run" in step]
+            if "make test" in steps:
+                assert "sudo make system" in steps[: steps.index("make test")], file.name
+    programs = tmp_path / "bin"  # of a machine that has Chrome, and no apt
+    programs.mkdir()
+    for name in ("sh", "ln"):
+        (programs / name).symlink_to(shutil.which(name))
+    for name, says in (("id", "echo 0"), ("google-chrome", "echo chrome")):
+        (programs / name).write_text(f"#!/bin/sh\n{says}\n", "utf-8")
+        (programs / name).chmod(0o755)
+    link = tmp_path / "chromium"
+    make = [shutil.which("make"), "system", f"CHROMIUM={link}"]
+    subprocess.run(make, cwd=ROOT, env={"PATH": str(programs)}, check=True)
+    assert link.resolve() == programs / "google-chrome"
 
 
 def test_a_tag_publishes_by_trusted_publishing():
