@@ -100,7 +100,7 @@ def test_a_corrupt_image_is_skipped_counted_and_listed(ssl_host, tmp_path):
     assert [item["image"] for item in results["skipped"]] == ["torn.jpg", "zero.png"]
     assert results["skipped"][1]["reason"] == "the file is empty"
     assert results["images"] == {"train": 9, "probe": 9, "test": None}
-    assert "<code>torn.jpg</code>" in (tmp_path / "runs/tiny/report.html").read_text("utf-8")
+    assert "<code>torn.<wbr>jpg</code>" in (tmp_path / "runs/tiny/report.html").read_text("utf-8")
 
 
 def test_a_labelled_folder_without_a_test_part_gets_one_and_says_so(ssl_host, tmp_path):
