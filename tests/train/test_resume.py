@@ -213,6 +213,7 @@ def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path):
 
 def test_a_second_ctrl_c_ends_at_once():
     """Seen to fail with Lightning's SystemExit let through."""
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), stop_requests() as requested:
         os.kill(os.getpid(), signal.SIGINT)
         assert requested.is_set()
@@ -221,7 +222,7 @@ def test_a_second_ctrl_c_ends_at_once():
             time.sleep(5)
         except KeyboardInterrupt:
             raise SystemExit(1) from None  # as Lightning does
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_signal_is_not_taken_for_a_fault_of_what_is_being_done():
