@@ -8,8 +8,9 @@ import signal
 from types import FrameType
 
 from ssl_host.errors import Preempted
+from ssl_host.train.surroundings import ASKING
 
-ASKED = b"asked to stop: give the same command again to go on\n"
+TOLD = b"asked to stop: give the same command again to go on\n"
 
 
 class EndAtOnce:
@@ -24,9 +25,7 @@ class EndAtOnce:
 
     def __init__(self) -> None:
         self.status: int | None = None
-        self.numbers = [
-            getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)
-        ]
+        self.numbers = [getattr(signal, name) for name in ASKING if hasattr(signal, name)]
         for number in self.numbers:
             signal.signal(number, self._end)
         # Registered before all others it is called after them, when Python drops its handlers.
@@ -34,7 +33,7 @@ class EndAtOnce:
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         if self.status is None:
-            os.write(2, ASKED)
+            os.write(2, TOLD)
         os._exit(Preempted.exit_status if self.status is None else self.status)
 
     def _ignore(self) -> None:
