@@ -30,7 +30,7 @@ benchmark: $(VENV)/.installed
 	$(BIN)/ssl-host benchmark benchmarks/mnist5k.ini
 	$(BIN)/python benchmarks/publish.py runs/benchmark/mnist5k
 
-# Speed against what would be used instead, side by side, about 16 minutes on two cores.
+# Speed against what would be used instead, side by side, under 15 minutes on two cores.
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benchmarks/speed/run.py

@@ -28,11 +28,7 @@ DARK = "--blink-settings=preferredColorScheme=0"
 SHOTS = {
     "report": ("runs/simclr/report.html", "1180,1500", ()),
     "comparison": ("comparison.html", "1180,1500", ()),
-    "comparison-dark": (
-        "comparison.html",
-        "1180,1500",
-        ("--blink-settings=preferredColorScheme=0",),
-    ),
+    "comparison-dark": ("comparison.html", "1180,1500", (DARK,)),
     "comparison-phone": ("comparison.html", "500,1500", ()),
 }
 """Page, window in pixels, and further options of Chromium, by picture."""

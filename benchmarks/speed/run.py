@@ -2,7 +2,7 @@
 
     python benchmarks/speed/run.py [CASE ...]
 
-Without a case all of them, about 16 minutes on two cores. Writes benchmarks/results/speed.json and
+Without a case all of them, under 15 minutes on two cores. Writes benchmarks/results/speed.json and
 speed.md; cases that were not asked for keep the figures they had.
 """
 

@@ -64,13 +64,13 @@ def compare(
     sides: Mapping[str, Speed],
     at_least: Mapping[str, float],
     unit: str = "images/s",
-    rounds: int = ROUNDS,
+    warm: bool = False,
 ) -> Comparison:
-    """Every side once to warm up, then all in turns."""
-    for side in sides.values():
+    """Every side once to warm up, unless it has been, then all in turns."""
+    for side in () if warm else sides.values():
         side()
     speeds: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(rounds):
+    for number in range(ROUNDS):
         # Every other round in the opposite order: whoever comes second finds a warmer machine.
         for name in list(sides)[:: 1 if number % 2 == 0 else -1]:
             speeds[name].append(sides[name]())

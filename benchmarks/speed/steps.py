@@ -10,7 +10,7 @@ import torch
 from sides import Comparison, clocked, compare
 from torch import nn
 from torch.utils.data import DataLoader
-from training import BATCH, RESNET, SMALL, Clock, experiment, hosts, quiet_trainer
+from training import RESNET, SMALL, Clock, experiment, hosts, quiet_trainer
 
 import ssl_host
 from ssl_host.compose import Experiment
@@ -25,14 +25,15 @@ def bare(made: Experiment, skip: int, ready: bool) -> float:
     """
     torch.set_num_threads(2)
     method = made.method
+    batch = made.config.run.batch_size
     images = made.source.open("train").images
     optimizer = make_optimizer(method, made.optimizer, 0.05)
     method.to(memory_format=torch.channels_last)
     order = torch.randperm(len(images))
-    total = len(images) // BATCH
-    laid = [v.contiguous(memory_format=torch.channels_last) for v in made.views(images[:BATCH])]
+    total = len(images) // batch
+    laid = [v.contiguous(memory_format=torch.channels_last) for v in made.views(images[:batch])]
     begun = 0.0
-    for step, index in enumerate(order.split(BATCH)):
+    for step, index in enumerate(order.split(batch)):
         if step == skip:
             begun = time.perf_counter()
         views = laid
@@ -50,18 +51,21 @@ def bare(made: Experiment, skip: int, ready: bool) -> float:
 
 def whole_step(name: str) -> Comparison:
     """Rows 4 and 5, for one backbone."""
-    backbone, steps, wanted = {
-        "ResNet-18": (RESNET, 7, (0.97, 0.95)),
-        "small backbone": (SMALL, 44, (0.95, 0.80)),
+    backbone, batch, steps, skip, wanted = {
+        "ResNet-18": (RESNET, 64, 9, 2, (0.97, 0.95)),
+        "small backbone": (SMALL, 128, 44, 4, (0.95, 0.80)),
     }[name]
-    skip = 4 if name == "small backbone" else 2
     loop, limit = "a bare loop with the same views", "that loop on views in memory"
+
+    def made() -> Experiment:
+        return experiment(backbone, steps, batch=batch)
+
     return compare(
-        f"whole SimCLR step, {name}, 32 px, batch {BATCH}",
+        f"whole SimCLR step, {name}, 32 px, batch {batch}",
         {
-            "ssl-host": lambda: BATCH / hosts(experiment(backbone, steps), skip),
-            loop: lambda: BATCH / bare(experiment(backbone, steps), skip, ready=False),
-            limit: lambda: BATCH / bare(experiment(backbone, steps), skip, ready=True),
+            "ssl-host": lambda: batch / hosts(made(), skip),
+            loop: lambda: batch / bare(made(), skip, ready=False),
+            limit: lambda: batch / bare(made(), skip, ready=True),
         },
         {loop: wanted[0], limit: wanted[1]},
     )
