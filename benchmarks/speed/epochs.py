@@ -13,7 +13,7 @@ import ssl_host
 
 def simsiam() -> Comparison:
     """Row 6: as it comes, and both sides in either number format."""
-    steps, epochs = 32, 2
+    steps, epochs = 24, 2
     images = steps * BATCH
     examples = "lightly's modules and transform with pytorch-lightning, 2 workers"
 

@@ -70,8 +70,6 @@ def measure(
         scratch: folder for features that do not fit in memory.
     """
     found = Measurement()
-    device = next(encoder.parameters()).device
-    banks = _Banks(views, train, test, num_classes, seed)
     usable = {}
     for name, evaluator in evaluators.items():
         reason = _reason_against(evaluator, train, test, num_classes)
@@ -80,6 +78,8 @@ def measure(
         else:
             usable[name] = evaluator
     compared = {name: e for name, e in usable.items() if e.has_baselines}
+    device = next(encoder.parameters()).device
+    banks = _Banks(views, train, test, num_classes, seed)
     networks = {TRAINED: encoder}
     represents = {TRAINED: by_network(encoder, banks.prepare, device)}
     if compared:
@@ -92,25 +92,38 @@ def measure(
     found.bank = made.pop(TRAINED)
     for name, evaluator in usable.items():
         tell(name)
-        outcome = _evaluate(name, evaluator, found.bank)
-        found.metrics |= {_key(name, metric): value for metric, value in outcome.metrics.items()}
-        found.artifacts |= {
-            (stem if stem == name or name == "linear" else f"{name}_{stem}"): tensors
-            for stem, tensors in outcome.artifacts.items()
-        }
-        found.notes += outcome.notes
+        _add(found, name, _evaluate(name, evaluator, found.bank))
     for label in list(made):
-        bank = made.pop(label)  # each goes when it has been measured
-        for name, evaluator in compared.items():
-            if bank.encoder is None and evaluator.needs_encoder:
-                continue
-            tell(f"{name} of the baseline {label}")
-            outcome = _evaluate(name, evaluator, bank)
-            found.metrics |= {
-                f"{label}.{_key(name, metric)}": value
-                for metric, value in outcome.metrics.items()
-                if "top" in metric
-            }
+        # Each bank goes when it has been measured.
+        found.metrics |= _baseline(label, compared, made.pop(label), tell)
+    return found
+
+
+def _add(found: Measurement, name: str, outcome: Evaluation) -> None:
+    """What an evaluator found of the trained network."""
+    found.metrics |= {_key(name, metric): value for metric, value in outcome.metrics.items()}
+    found.artifacts |= {
+        (stem if stem == name or name == "linear" else f"{name}_{stem}"): tensors
+        for stem, tensors in outcome.artifacts.items()
+    }
+    found.notes += outcome.notes
+
+
+def _baseline(
+    label: str,
+    evaluators: Mapping[str, Evaluator],
+    bank: FeatureBank,
+    tell: Callable[[str], None],
+) -> dict[str, float]:
+    """A baseline's accuracies, by key."""
+    found = {}
+    for name, evaluator in evaluators.items():
+        if bank.encoder is None and evaluator.needs_encoder:
+            continue
+        tell(f"{name} of the baseline {label}")
+        for metric, value in _evaluate(name, evaluator, bank).metrics.items():
+            if "top" in metric:
+                found[f"{label}.{_key(name, metric)}"] = value
     return found
 
 

@@ -29,8 +29,9 @@ from ssl_host.report.pictures import draw_pictures
 from ssl_host.toolkit.screen import plain_console
 from ssl_host.toolkit.storage import storage_faults_told
 from ssl_host.toolkit.tensor_files import write_tensors
-from ssl_host.train.fit import Training, fit, is_first_process, num_processes
+from ssl_host.train.fit import Training, fit
 from ssl_host.train.folder import RunFolder, move_aside
+from ssl_host.train.preparation import is_first_process, num_processes
 from ssl_host.train.settle import settle
 from ssl_host.train.surroundings import preemptible
 from ssl_host.weights import initialise, save_backbone

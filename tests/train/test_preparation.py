@@ -13,8 +13,8 @@ from ssl_host.compose import compose
 from ssl_host.config.resolve import resolve_values
 from ssl_host.pipeline.run import run_config
 from ssl_host.toolkit.batchnorm import SyncBatchNorm
-from ssl_host.train import fit
 from ssl_host.train.groups import make_optimizer
+from ssl_host.train.preparation import prepare_network
 from ssl_host.train.probe import OnlineProbe
 from tests.conftest import tiny
 
@@ -44,7 +44,7 @@ def test_batch_norm_is_shared_by_processes_unless_the_method_says_no(name, share
     experiment = compose(resolve_values(tiny(method={"name": name}), catalog))
     for world_size in (1, 2):
         module = _Module(experiment)
-        fit._prepare_network(module, "cpu", world_size)
+        prepare_network(module, "cpu", world_size)
         kinds = {
             type(m)
             for m in module.method.modules()
