@@ -32,7 +32,7 @@ from ssl_host.toolkit.tensor_files import write_tensors
 from ssl_host.train.fit import Training, fit
 from ssl_host.train.folder import RunFolder, move_aside
 from ssl_host.train.preparation import is_first_process, num_processes
-from ssl_host.train.settle import settle
+from ssl_host.train.settle import require_device, settle
 from ssl_host.train.surroundings import preemptible
 from ssl_host.weights import initialise, save_backbone
 
@@ -71,8 +71,10 @@ def run_config(
     path = Path(config.run.dir) / config.run.name
     # Lightning starts this very command again for every further process of a node.
     if not is_first_process():
+        folder = RunFolder(path)
         with preemptible():
-            return _Run(config, catalog, plain_console(quiet=True), RunFolder(path)).go()
+            config = config if fresh else folder.settled(config)
+            return _Run(config, catalog, plain_console(quiet=True), folder).go()
     if fresh:
         aside = move_aside(path)
         if aside is not None:
@@ -82,6 +84,7 @@ def run_config(
         results = folder.results()
         if results is not None:
             return Outcome(path, results, was_finished=True)
+        require_device(config, path)
         return _Run(config, catalog, console, folder).go()
 
 

@@ -27,6 +27,7 @@ from ssl_host.train.preparation import (
     make_trainer,
     num_processes,
     prepare_network,
+    refuse_unlike_processes,
 )
 from ssl_host.train.probe import OnlineProbe
 from ssl_host.train.progress import ProgressBar
@@ -103,6 +104,7 @@ class _Module(PretrainModule):
     def setup(self, stage: str) -> None:
         trainer = self.trainer
         self.plan = replace(self.plan, rank=trainer.global_rank, world_size=trainer.world_size)
+        refuse_unlike_processes(self.experiment.config.trainer)
 
     def train_dataloader(self) -> Any:
         return _Positioned(self.make_loader(self.plan), self, self.clock)

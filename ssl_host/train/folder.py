@@ -129,7 +129,17 @@ class RunFolder:
     def adopt(self, config: Resolved) -> Resolved:
         """Make the folder this configuration's, or check that it is.
 
-        What an earlier process settled for an ``auto`` stays as it was.
+        Raises:
+            RunFolderError: as :meth:`settled`.
+        """
+        config = self.settled(config)
+        if self.results() is None:
+            # What is free to change, such as the evaluators, is what will have been measured by.
+            self.write_text("config.ini", config.to_ini())
+        return config
+
+    def settled(self, config: Resolved) -> Resolved:
+        """This configuration with what an earlier process of the run settled for an ``auto``.
 
         Raises:
             RunFolderError: when the folder holds a run of another configuration; it lists the
@@ -137,7 +147,6 @@ class RunFolder:
         """
         # A run that has come to nothing yet has nothing to lose: its faults may be mended.
         if not self._has_begun():
-            self.write_text("config.ini", config.to_ini())
             return config
         changed = self.changes(config)
         if changed:
@@ -180,8 +189,13 @@ class RunFolder:
         fresh, _ = parse_ini(config.to_ini(), "config.ini", "file")
         for key in dict.fromkeys([*stored, *fresh]):
             old, new = (str(t[key].raw) if key in t else "(unset)" for t in (stored, fresh))
-            if old != new and key not in PLACE_ONLY:
+            if old != new and not self._is_free(key):
                 yield key, old, new
+
+    def _is_free(self, key: Key) -> bool:
+        """Whether a setting may change on the way: what measures does not touch the training."""
+        measures = key[0].partition(".")[0] == "evaluator"
+        return key in PLACE_ONLY or (measures and self.results() is None)
 
     def adopt_images(self, identity: Mapping[str, Any]) -> None:
         """Make these images the run's, or check that they are those it was begun with.

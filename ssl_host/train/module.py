@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Callable
@@ -57,7 +58,6 @@ class PretrainModule(pl.LightningModule):
         self.channels_last = config.trainer.channels_last is True
         self._parts: list[StepOutput] = []
         self._weights: list[nn.Parameter] = []
-        self._dropout_seed = _stable_seed(self.seed, plan.rank)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the hook that runs on the module forty times a step. What is there
@@ -128,7 +128,9 @@ class PretrainModule(pl.LightningModule):
 
     def _seed_step(self, batch_idx: int) -> None:
         # Dropout and stochastic depth are a function of the step, not of the process's past.
-        seed = self._dropout_seed + self.step * self.plan.parts + batch_idx % self.plan.parts
+        # Each process has its own: which one it is, is known when all of them are there.
+        own = _stable_seed(self.seed, self.plan.rank)
+        seed = own + self.step * self.plan.parts + batch_idx % self.plan.parts
         self._seed = seed
         if self.device.type == "cuda":
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
@@ -250,6 +252,7 @@ class PretrainModule(pl.LightningModule):
         optimizer.zero_grad(set_to_none=True)
 
 
+@functools.cache
 def _stable_seed(seed: int, rank: int) -> int:
     digest = hashlib.blake2b(f"{seed} {rank}".encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big")

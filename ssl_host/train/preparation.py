@@ -9,8 +9,11 @@ import torch
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from ssl_host.compose import Experiment
+from ssl_host.config.host import TrainerSettings
+from ssl_host.errors import UserError
 from ssl_host.toolkit.batchnorm import synchronise_batchnorm
 from ssl_host.toolkit.dead_taps import guard_convolutions
+from ssl_host.toolkit.distributed import world_size
 from ssl_host.train.module import PretrainModule
 
 
@@ -27,11 +30,33 @@ def num_processes(experiment: Experiment) -> int:
     return local * trainer.num_nodes
 
 
-def prepare_network(module: PretrainModule, accelerator: str, world_size: int) -> None:
+def refuse_unlike_processes(settings: TrainerSettings) -> None:
+    """Called by every process: unlike machines may have settled an ``auto`` in different ways.
+
+    Raises:
+        UserError: in all of them, when they would not train alike.
+    """
+    processes = world_size()
+    if processes == 1:
+        return
+    mine = {key: getattr(settings, key) for key in ("precision", "channels_last", "compile")}
+    found: list[Any] = [None] * processes
+    torch.distributed.all_gather_object(found, mine)
+    for key, value in found[0].items():
+        for rank, other in enumerate(found):
+            if other[key] != value:
+                raise UserError(
+                    f"[trainer] {key} is {value} in process 0 and {other[key]} in process {rank}: "
+                    "the machines are unlike. Write the value that suits all of them into the "
+                    "configuration instead of auto"
+                )
+
+
+def prepare_network(module: PretrainModule, accelerator: str, processes: int) -> None:
     """Everything that is done to a network before Lightning has it."""
-    if world_size > 1 and module.method.sync_batchnorm:
+    if processes > 1 and module.method.sync_batchnorm:
         module.method = _synchronised(module.method, accelerator)
-    if world_size > 1 and module.probe is not None:
+    if processes > 1 and module.probe is not None:
         module.probe.network = _synchronised(module.probe.network, accelerator)
     if accelerator == "cpu" and module.experiment.config.trainer.precision == "bf16-mixed":
         guard_convolutions(module.method)

@@ -11,7 +11,7 @@ import torch
 
 from ssl_host.config.resolved import Resolved
 from ssl_host.config.values import Key
-from ssl_host.errors import UserError
+from ssl_host.errors import RunFolderError, UserError
 from ssl_host.toolkit.cores import available_cores
 
 AUTO = "auto, settled here"
@@ -40,6 +40,22 @@ def settle(config: Resolved) -> Resolved:
         if config.shown[section, key].value == "auto":
             config = config.with_value(section, key, choose(device, cores), AUTO)
     return config
+
+
+def require_device(config: Resolved, folder: Path) -> None:
+    """Check that this machine has the kind of device that a run was begun on.
+
+    Raises:
+        RunFolderError: when it has not.
+    """
+    try:
+        _device(config.trainer.accelerator)
+    except UserError:
+        raise RunFolderError(
+            f"{folder} holds a run that was begun with [trainer] accelerator = "
+            f"{config.trainer.accelerator}, which this machine has not: go on with it where there "
+            "is one, or use --fresh to begin anew (the old run is moved aside)"
+        ) from None
 
 
 def machines_choice(config: Resolved) -> set[Key]:

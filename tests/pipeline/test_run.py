@@ -190,6 +190,29 @@ def test_what_is_kept_may_be_changed_on_the_way(catalog, tmp_path):
     assert go(catalog, tmp_path, checkpoint={"keep": 1}).results["steps"] == 6
 
 
+def test_evaluators_may_be_changed_until_they_have_measured(catalog, tmp_path):
+    """Seen to fail as another configuration: an evaluator that failed shut out of the training."""
+    went = go(catalog, tmp_path)
+    (went.folder / "results.json").unlink()
+    added = {"evaluator.knn": {"name": "knn"}}
+    assert "knn.top1" in go(catalog, tmp_path, **added).results["metrics"]
+    assert "[evaluator.knn]" in (went.folder / "config.ini").read_text(encoding="utf-8")
+    with pytest.raises(RunFolderError, match="another configuration"):
+        go(catalog, tmp_path, **{"evaluator.knn": {"name": "knn", "k": 3}})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_run_begun_on_a_gpu_is_not_gone_on_with_without_one(catalog, tmp_path):
+    """Seen to fail with a traceback of pytorch-lightning."""
+    went = go(catalog, tmp_path, trainer={"accelerator": "auto"})
+    (went.folder / "results.json").unlink()
+    file = went.folder / "config.ini"
+    text = file.read_text(encoding="utf-8").replace("accelerator = cpu", "accelerator = cuda")
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(RunFolderError, match="= cuda, which this machine has not"):
+        go(catalog, tmp_path, trainer={"accelerator": "auto"})
+
+
 def test_without_labels_the_label_free_ones_run_and_the_rest_is_explained(catalog, tmp_path):
     """Seen to fail with every evaluator run: labels were demanded."""
     sections = {"data": {"labelled": "false"}, "evaluator.knn": {"name": "knn"}}

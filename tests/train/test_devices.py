@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -44,6 +45,24 @@ def assert_same(one, two):
     assert two[2]["images"] == one[2]["images"]
 
 
+def on_two_nodes(folder, *options):
+    """Exit status and standard error of ``run c.ini`` on each node, with the node's options."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launcher = (
+        f"torch.distributed.run --nnodes 2 --nproc-per-node 1 --master-addr 127.0.0.1 "
+        f"--master-port {port} --node-rank {{}} -m ssl_host run c.ini {{}}"
+    )
+    started = [
+        module(*launcher.format(rank, option).split(), cwd=folder)
+        for rank, option in enumerate(options)
+    ]
+    for node in started:
+        _, told = node.communicate(timeout=200)
+        yield node.returncode, told
+
+
 @pytest.mark.slow
 def test_a_run_on_two_devices_or_two_nodes_is_the_run_on_one(ssl_host, tmp_path):
     """Seen to fail with batch norm left to each process, and with the probe's gradients not
@@ -55,17 +74,8 @@ def test_a_run_on_two_devices_or_two_nodes_is_the_run_on_one(ssl_host, tmp_path)
         done = ssl_host("run", "c.ini")
         assert done.returncode == 0, done.stderr
     (tmp_path / "c.ini").write_text(as_ini(sections("nodes", num_nodes=2)), encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launcher = (
-        f"torch.distributed.run --nnodes 2 --nproc-per-node 1 --master-addr 127.0.0.1 "
-        f"--master-port {port} --node-rank {{}} -m ssl_host run c.ini"
-    )
-    started = [module(*launcher.format(rank).split(), cwd=tmp_path) for rank in (0, 1)]
-    for node in started:
-        _, told = node.communicate(timeout=200)
-        assert node.returncode == 0, told
+    for status, told in on_two_nodes(tmp_path, "", ""):
+        assert status == 0, told
     one, two, nodes = (outcome(tmp_path / "runs" / name) for name in ("on-1", "on-2", "nodes"))
     assert_same(one, two)
     assert_same(one, nodes)
@@ -109,3 +119,31 @@ def test_a_process_that_dies_ends_the_others_with_a_sentence(victim, tmp_path):
     assert "Traceback" not in told
     if victim == "second":
         assert first.returncode == 1
+
+
+@pytest.mark.slow
+def test_every_process_keeps_what_the_run_was_begun_with(ssl_host, tmp_path):
+    """Seen to fail: the first process alone read the folder, and the others trained in what their
+    own machine would have chosen."""
+    text = as_ini(sections("kept", devices=2, precision="auto"))
+    (tmp_path / "c.ini").write_text(text, encoding="utf-8")
+    assert ssl_host("run", "c.ini").returncode == 0
+    folder = tmp_path / "runs" / "kept"
+    (folder / "results.json").unlink()
+    max(folder.glob("checkpoints/*.ckpt")).unlink()
+    config = (folder / "config.ini").read_text(encoding="utf-8")
+    chosen = re.sub(r"(?m)^precision = .*$", "precision = 64-true", config)
+    (folder / "config.ini").write_text(chosen, encoding="utf-8")
+    done = ssl_host("run", "c.ini")
+    assert done.returncode == 0, done.stderr
+    assert "cpu 64-true" in done.stderr
+
+
+@pytest.mark.slow
+def test_processes_that_would_train_in_different_ways_are_refused(tmp_path):
+    """Seen to fail: they trained, each in its own precision, without a word."""
+    (tmp_path / "c.ini").write_text(as_ini(sections("unlike", num_nodes=2)), encoding="utf-8")
+    options = [f"-o trainer.precision={precision}" for precision in ("64-true", "32-true")]
+    for status, told in on_two_nodes(tmp_path, *options):
+        assert status != 0
+        assert "[trainer] precision is 64-true in process 0 and 32-true in process 1" in told

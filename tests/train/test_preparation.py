@@ -4,6 +4,8 @@ Seen to fail with a group's own rate or decay ignored, with batch norm left as i
 processes, and with momentum copies of the untrained network after `init_from`.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,9 +13,11 @@ import ssl_host
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
 from ssl_host.config.resolve import resolve_values
+from ssl_host.data.batches import EpochPlan
 from ssl_host.pipeline.run import run_config
 from ssl_host.toolkit.batchnorm import SyncBatchNorm
 from ssl_host.train.groups import make_optimizer
+from ssl_host.train.module import PretrainModule
 from ssl_host.train.preparation import prepare_network
 from ssl_host.train.probe import OnlineProbe
 from tests.conftest import tiny
@@ -52,6 +56,18 @@ def test_batch_norm_is_shared_by_processes_unless_the_method_says_no(name, share
         }
         assert (kinds == {SyncBatchNorm}) == (shared and world_size == 2), (kinds, world_size)
         assert (type(module.probe.norm) is SyncBatchNorm) == (world_size == 2)
+
+
+def test_every_process_draws_dropout_of_its_own(catalog):
+    """Seen to fail: the seed was made before a process knew which one it was."""
+    experiment = compose(resolve_values(tiny(), catalog))
+    seeds = set()
+    for rank in (0, 1):
+        module = PretrainModule(experiment, EpochPlan(40, 8, 0, world_size=2), None)
+        module.plan = replace(module.plan, rank=rank)
+        module._seed_step(0)
+        seeds.add(torch.default_generator.initial_seed())
+    assert len(seeds) == 2
 
 
 BYOL_THAT_LOOKS = """
