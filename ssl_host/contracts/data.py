@@ -19,7 +19,17 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class UnreadableImage(Exception):  # noqa: N818 - the image is skipped, nothing fails
-    """Raised by :meth:`ImageSet.read`. The image is skipped, counted and listed."""
+    """Raised by :meth:`ImageSet.read`. The image is skipped, counted and listed.
+
+    Args:
+        reason: in a few words.
+        passing: whether it may be readable another time, as after a fault of the disk: later runs
+            try again.
+    """
+
+    def __init__(self, reason: str, passing: bool = False) -> None:
+        super().__init__(reason)
+        self.passing = passing
 
 
 class ImageSet(ABC):

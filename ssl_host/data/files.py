@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ssl_host.augment.views import ViewMaker
 from ssl_host.contracts.data import ImageSet, UnreadableImage
 from ssl_host.data.batches import EpochPlan, RawBatch
+from ssl_host.data.store import nothing_readable
 from ssl_host.errors import DataError
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.image_files import fit_image
@@ -64,7 +65,11 @@ class BatchImages:
         return self.images.read_many(numbers)
 
 
-class _CroppedViews(Dataset[tuple[list[Tensor], int, list[tuple[int, str]]]]):
+_Item = tuple[list[Tensor], int, list[tuple[int, str]]]
+"""Crops, the number of the image, and those before it that could not be read."""
+
+
+class _CroppedViews(Dataset[_Item | Exception]):
     """An image's crops, cut in the worker that decodes it, by the numbers of (epoch, index)."""
 
     def __init__(self, images: ImageSet, views: ViewMaker, size: int, seed: int) -> None:
@@ -73,10 +78,13 @@ class _CroppedViews(Dataset[tuple[list[Tensor], int, list[tuple[int, str]]]]):
         self.size = size
         self.seed = seed
 
-    def __getitem__(
-        self, place: tuple[int, int]
-    ) -> tuple[list[Tensor], int, list[tuple[int, str]]]:
-        epoch, index = place
+    def __getitem__(self, place: tuple[int, int]) -> _Item | Exception:
+        try:
+            return self._read(*place)
+        except (DataError, OSError) as error:
+            return error  # raised in a worker, it would arrive with a traceback for a message
+
+    def _read(self, epoch: int, index: int) -> _Item:
         failed: list[tuple[int, str]] = []
         for i in range(index, index + len(self.images)):
             number = i % len(self.images)
@@ -89,7 +97,7 @@ class _CroppedViews(Dataset[tuple[list[Tensor], int, list[tuple[int, str]]]]):
                 at = torch.tensor([number])
                 return self.views.crops(image[None], at, epoch, self.seed), number, failed
             return [fit_image(image, self.size)[None]], number, failed
-        raise DataError(f"[data] none of {len(self.images)} images could be read")
+        raise DataError(nothing_readable([(self.images.name(i), why) for i, why in failed]))
 
 
 class _Order(Sampler[list[tuple[int, int]]]):
@@ -146,7 +154,10 @@ class FilesLoader:
     def __iter__(self) -> Iterator[RawBatch]:
         epoch = self.epoch
         self.order.epoch, self.order.start = epoch, self.start
-        for crops, index, failed in self.loader:
+        for batch in self.loader:
+            if isinstance(batch, Exception):
+                raise batch
+            crops, index, failed = batch
             self.unreadable.update(failed)
             labels = None if self.images.labels is None else self.images.labels[index]
             whole = crops if self.views.form == "view_specs" else crops[0]
@@ -154,8 +165,13 @@ class FilesLoader:
 
 
 def _collate(
-    items: list[tuple[list[Tensor], int, list[tuple[int, str]]]],
-) -> tuple[list[Tensor], Tensor, list[tuple[int, str]]]:
+    found: list[_Item | Exception],
+) -> tuple[list[Tensor], Tensor, list[tuple[int, str]]] | Exception:
+    items: list[_Item] = []
+    for item in found:
+        if isinstance(item, Exception):
+            return item
+        items.append(item)
     crops = [torch.cat(views) for views in zip(*(item[0] for item in items), strict=True)]
     index = torch.tensor([item[1] for item in items])
     return crops, index, [fault for item in items for fault in item[2]]

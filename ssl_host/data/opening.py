@@ -16,9 +16,10 @@ from ssl_host.augment.views import ViewMaker
 from ssl_host.config.host import LoaderSettings
 from ssl_host.contracts.data import DataSource, ImageSet
 from ssl_host.data.batches import EpochPlan, StoreLoader
+from ssl_host.data.cache import Skipped
 from ssl_host.data.files import BatchImages, DecodedImages, FilesLoader
 from ssl_host.data.splits import Splits, open_splits
-from ssl_host.data.store import Skipped, Store, array_of, pack, packed_bytes
+from ssl_host.data.store import Store, array_of, pack, packed_bytes
 from ssl_host.errors import DataError
 
 PHOTO_MARGIN = 8 / 7

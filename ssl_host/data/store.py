@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_host.contracts.data import ArrayImages, ImageSet, UnreadableImage
+from ssl_host.contracts.data import ArrayImages, ImageSet
+from ssl_host.data.cache import Skipped, find_or_pack
 from ssl_host.data.splits import Subset
 from ssl_host.errors import DataError
-from ssl_host.toolkit.cores import available_cores
-from ssl_host.toolkit.image_files import fit_image
-from ssl_host.toolkit.spread import spread
-from ssl_host.toolkit.storage import reserve
-
-Skipped = tuple[str, str]
-"""An image's name and what is wrong with it."""
 
 
 class Pixels(Protocol):
@@ -108,117 +97,17 @@ def pack(
     found = array_of(images)
     if found is not None:
         return Store(found, images.labels, torch.arange(len(found)), (), images.name)
-    cache.mkdir(parents=True, exist_ok=True)
-    stem = cache / _fingerprint(images, channels, size)
-    listing = stem.with_suffix(".json")
-    if not listing.exists():
-        _write(images, channels, size, stem, progress)
-    about = json.loads(listing.read_text(encoding="utf-8"))
-    kept = torch.tensor(about["kept"], dtype=torch.int64)
-    skipped = tuple((name, reason) for name, reason in about["skipped"])
-    if len(kept) == 0:
-        raise DataError(nothing_readable(skipped))
-    # Opened for copying on write: torch wants a writable array, and nothing is written.
-    array = np.load(stem.with_suffix(".npy"), mmap_mode="c")
+    packed, listing = find_or_pack(images, (channels, size, size), cache, progress)
+    if not listing.kept:
+        raise DataError(nothing_readable(listing.skipped))
+    kept = torch.tensor(listing.kept, dtype=torch.int64)
     labels = None if images.labels is None else images.labels[kept]
-    packed = torch.from_numpy(array)[: len(kept)]
-    return Store(packed, labels, kept, skipped, images.name, on_disk=True)
+    rows, skipped = packed[: len(kept)], tuple(listing.skipped)
+    return Store(rows, labels, kept, skipped, images.name, on_disk=True)
 
 
-def nothing_readable(skipped: tuple[Skipped, ...]) -> str:
+def nothing_readable(skipped: Sequence[Skipped]) -> str:
     """The message for a set of which no image could be read."""
     first = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return f"[data] none of {len(skipped)} images could be read: {first}{more}"
-
-
-def _write(
-    images: ImageSet,
-    channels: int,
-    size: int,
-    stem: Path,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    partial = stem.with_suffix(f".{os.getpid()}.partial")
-    shape = (len(images), channels, size, size)
-    array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-    _take_room(partial)
-    kept: list[int] = []
-    skipped: list[Skipped] = []
-
-    def decode(i: int) -> Tensor | str:
-        try:
-            return fit_image(images.read(i), size)
-        except UnreadableImage as error:
-            return str(error)
-
-    with ThreadPoolExecutor(max_workers=available_cores()) as pool:
-        for i, outcome in _in_order(pool, decode, len(images)):
-            if isinstance(outcome, str):
-                skipped.append((images.name(i), outcome))
-            else:
-                array[len(kept)] = outcome.numpy()
-                kept.append(i)
-            if progress is not None:
-                progress(i + 1, len(images))
-    array.flush()
-    del array
-    partial.replace(stem.with_suffix(".npy"))
-    beside = stem.with_suffix(f".{os.getpid()}.list")
-    beside.write_text(json.dumps({"kept": kept, "skipped": skipped}), encoding="utf-8")
-    beside.replace(stem.with_suffix(".json"))
-
-
-def _take_room(partial: Path) -> None:
-    with partial.open("r+b") as file:
-        try:
-            reserve(file.fileno(), partial.stat().st_size, partial)
-        except OSError:
-            partial.unlink()
-            raise
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, decode: Callable[[int], Tensor | str], count: int
-) -> Iterator[tuple[int, Tensor | str]]:
-    """Outcomes in order, a bounded number of images in flight: Executor.map submits them all."""
-    for start in range(0, count, 512):
-        block = range(start, min(start + 512, count))
-        yield from zip(block, pool.map(decode, block), strict=True)
-
-
-def _fingerprint(images: ImageSet, channels: int, size: int) -> str:
-    """Changes when an image is added or removed, when a file that images lie in is written, or
-    when the store's form changes."""
-    digest = hashlib.sha256(f"2 {channels} {size}".encode())
-    states: dict[Path, str] = {}
-    for i in range(len(images)):
-        path = images.location(i)
-        if path is not None and path not in states:
-            states[path] = _state(path)
-        called = f"{'' if path is None else states[path]}\0{images.name(i)}\n"
-        digest.update(called.encode("utf-8", "backslashreplace"))  # names need not be Unicode
-    if not states:
-        digest.update(_some_pixels(images))
-    return digest.hexdigest()[:32]
-
-
-def _state(path: Path) -> str:
-    try:
-        found = path.stat()
-    except OSError:
-        return f"{path}\0gone"
-    # Giving permission changes neither size nor time.
-    closed = "" if os.access(path, os.R_OK) else "\0closed"
-    return f"{path}\0{found.st_size}\0{found.st_mtime_ns}{closed}"
-
-
-def _some_pixels(images: ImageSet) -> bytes:
-    """What tells sets apart that lie in no file and may call all their images alike."""
-    digest = hashlib.sha256()
-    for i in spread(len(images), 32).tolist():
-        try:
-            digest.update(images.read(i).contiguous().numpy().tobytes())
-        except UnreadableImage as error:
-            digest.update(str(error).encode())
-    return digest.digest()

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from ssl_host.contracts.data import ImageSet, UnreadableImage
 from ssl_host.errors import SslHostError
+from ssl_host.toolkit.storage import is_storage_fault, spares_no_file
 
 LONGEST = 8
 """Times the short side, that of the long side which is looked at to cut out the centre."""
@@ -112,7 +113,10 @@ class EncodedImages(ImageSet):
         try:
             content = self.encoded(i)
         except OSError as error:
-            raise UnreadableImage(f"cannot be read: {error.strerror or error}") from None
+            if spares_no_file(error):
+                raise
+            reason = f"cannot be read: {error.strerror or error}"
+            raise UnreadableImage(reason, is_storage_fault(error)) from None
         return read_image(content, self.channels)
 
 
@@ -122,6 +126,7 @@ def read_image(source: Path | bytes, channels: int = 3) -> Tensor:
 
     Raises:
         UnreadableImage: for whatever is wrong with it, in a few words.
+        OSError: when nothing can be read there any more, whatever the file.
     """
     try:
         with warnings.catch_warnings():
@@ -134,13 +139,18 @@ def read_image(source: Path | bytes, channels: int = 3) -> Tensor:
         raise UnreadableImage("the file is gone") from None
     except PermissionError:
         raise UnreadableImage("no permission to read it") from None
+    except MemoryError:
+        raise UnreadableImage("there is not enough memory to decode it", passing=True) from None
     except Exception as error:  # Pillow's decoders raise a dozen types, SyntaxError among them
+        if isinstance(error, OSError) and spares_no_file(error):
+            raise
         if _is_empty(source):
             raise UnreadableImage("the file is empty") from None
         text = re.sub(r"<_io\.BytesIO object at 0x[0-9a-f]+>", "it", str(error))
         if isinstance(source, Path):
             text = text.replace(f"'{source}'", "it").replace(str(source), "it")
-        raise UnreadableImage(f"cannot be decoded: {text or type(error).__name__}") from None
+        reason = f"cannot be decoded: {text or type(error).__name__}"
+        raise UnreadableImage(reason, is_storage_fault(error)) from None
 
 
 def _is_empty(source: Path | bytes) -> bool:
@@ -152,20 +162,18 @@ def _is_empty(source: Path | bytes) -> bool:
 def _decode(source: Path | bytes, channels: int) -> Tensor:
     if isinstance(source, Path):
         _require_file(source)
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
-            if max(image.size) > LARGEST_SIDE:
-                width, height = image.size
-                raise UnreadableImage(
-                    f"is {width} x {height} pixels, and {LARGEST_SIDE} a side is the limit"
-                )
-            image.seek(0)
-            image.load()
-            upright = ImageOps.exif_transpose(image) or image
-            return _to_tensor(upright, channels)
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+    # For good: threads decode at once, and one would put back what another has taken away.
+    Image.MAX_IMAGE_PIXELS = None
+    with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
+        if max(image.size) > LARGEST_SIDE:
+            width, height = image.size
+            raise UnreadableImage(
+                f"is {width} x {height} pixels, and {LARGEST_SIDE} a side is the limit"
+            )
+        image.seek(0)
+        image.load()
+        upright = ImageOps.exif_transpose(image) or image
+        return _to_tensor(upright, channels)
 
 
 def _require_file(path: Path) -> None:
@@ -179,7 +187,7 @@ def _require_file(path: Path) -> None:
 
 def _to_tensor(image: Image.Image, channels: int) -> Tensor:
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits: Pillow would clip them to 255
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        values = np.nan_to_num(np.asarray(image, dtype=np.float32))
         top = 65535.0
         if image.mode == "F":  # nothing in the file says of which of these it is a part
             top = next((t for t in (1.0, 255.0) if values.max(initial=0) <= t), top)

@@ -16,18 +16,27 @@ def _numbers(*names: str) -> set[int]:
 
 
 _FULL = _numbers("ENOSPC", "EDQUOT", "EFBIG")
-_FAILING = _numbers("EROFS", "EIO", "ESTALE", "ENOTCONN", "EREMOTEIO")
+_GONE = _numbers("ESTALE", "ENOTCONN", "EREMOTEIO", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH")
+_FAILING = _numbers("EROFS", "EIO") | _GONE
+_TOO_MANY = _numbers("EMFILE", "ENFILE")
 
 
 def is_storage_fault(error: BaseException) -> bool:
     """Whether an error says that a file system took no more or is gone, whoever used it."""
-    return isinstance(error, OSError) and error.errno in _FULL | _FAILING
+    return isinstance(error, OSError) and error.errno in _FULL | _FAILING | _TOO_MANY
+
+
+def spares_no_file(error: OSError) -> bool:
+    """Whether it says nothing of the file that was read: every other one meets the same."""
+    return error.errno in _GONE | _TOO_MANY
 
 
 def remedy(error: OSError) -> str:
     """What to do about it."""
     if error.errno in _FULL:
         return "Free some space and give the same command again"
+    if error.errno in _TOO_MANY:
+        return "Raise the limit of open files (ulimit -n) and give the same command again"
     return "See to that disk and give the same command again"
 
 
