@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ssl_host.contracts.batch import Batch as Batch
     from ssl_host.contracts.batch import Progress as Progress
     from ssl_host.contracts.batch import StepOutput as StepOutput
+    from ssl_host.contracts.data import AbsentImage as AbsentImage
     from ssl_host.contracts.data import ArrayImages as ArrayImages
     from ssl_host.contracts.data import DataSource as DataSource
     from ssl_host.contracts.data import ImageSet as ImageSet
@@ -68,6 +69,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "API_VERSION": "hookspecs",
+    "AbsentImage": "contracts.data",
     "ArrayImages": "contracts.data",
     "Augmentation": "contracts.augmentation",
     "Backbone": "contracts.parts",

@@ -10,6 +10,7 @@ import ssl_host
 
 PUBLIC = [
     "API_VERSION",
+    "AbsentImage",
     "ArrayImages",
     "Augmentation",
     "Backbone",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +32,21 @@ class UnreadableImage(Exception):  # noqa: N818 - the image is skipped, nothing 
         self.passing = passing
 
 
+class AbsentImage(NamedTuple):
+    """An image of the set that a packed one was made of, which could not be read then.
+
+    Attributes:
+        place: its number in that set.
+        label: its class, or None.
+        reason: what was wrong with it, in a few words.
+    """
+
+    place: int
+    label: int | None
+    name: str
+    reason: str
+
+
 class ImageSet(ABC):
     """A sequence of images with, perhaps, labels.
 
@@ -39,6 +54,8 @@ class ImageSet(ABC):
         labels: N, int64, from 0, or None.
         classes: the classes' names, in the order of the labels; empty without labels.
         side: of all images, where :meth:`read_many` gives them in that one size; else None.
+        absent: images that are missing among these since they were packed. They are listed with
+            those that cannot be read, and a part that is held out is cut as if they were there.
         remedy: half a sentence for who waits for these images: which settings to change. Empty
             for the host's own.
     """
@@ -46,6 +63,7 @@ class ImageSet(ABC):
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     side: int | None = None
+    absent: Sequence[AbsentImage] = ()
     remedy: str = ""
 
     @abstractmethod

@@ -117,7 +117,8 @@ class _Opener:
         if images.side is not None:
             every = torch.arange(len(images))
             whole = BatchImages(images)
-            return Store(whole, images.labels, every, (), images.name, on_disk=True)
+            skipped = tuple((absent.name, absent.reason) for absent in images.absent)
+            return Store(whole, images.labels, every, skipped, images.name, on_disk=True)
         channels, settings = self.source.channels, self.settings
         size = settings.store_size or round(self.source.image_size * PHOTO_MARGIN)
         in_memory = array_of(images) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ssl_host.catalog.blame import blamed
-from ssl_host.contracts.data import DataSource, ImageSet
+from ssl_host.contracts.data import AbsentImage, DataSource, ImageSet
 from ssl_host.errors import DataError
 
 HOLDOUT_SEED = 20_240_601
@@ -19,7 +20,8 @@ HOLDOUT_SEED = 20_240_601
 class Subset(ImageSet):
     """Some images of a set."""
 
-    def __init__(self, whole: ImageSet, chosen: Tensor) -> None:
+    def __init__(self, whole: ImageSet, chosen: Tensor, absent: Sequence[AbsentImage] = ()) -> None:
+        self.absent = absent
         self.whole = whole
         self.chosen = chosen
         self.labels = None if whole.labels is None else whole.labels[chosen]
@@ -88,7 +90,7 @@ def _open(source: DataSource, holdout: float) -> Splits:
             probe = labelled
     if test is not None or probe.labels is None:
         return Splits(train, probe, test)
-    kept, held = _cut(probe.labels, holdout)
+    kept, held = (_part(probe, places) for places in _cut(_labels(probe), holdout))
     if len(held) == 0:
         note = "too few images to hold any out: evaluators that need a test split are left out"
         return Splits(train, probe, None, (note,))
@@ -96,8 +98,28 @@ def _open(source: DataSource, holdout: float) -> Splits:
         f"the data have no test split: {len(held)} of {len(probe)} images were held out, by class, "
         "and neither the pretraining nor any probe of this run sees them"
     )
-    part = Subset(probe, kept)
-    return Splits(part if probe is train else train, part, Subset(probe, held), (note,))
+    return Splits(kept if probe is train else train, kept, held, (note,))
+
+
+def _labels(images: ImageSet) -> Tensor:
+    """Of all images in the order of the original set, those that are absent now included."""
+    assert images.labels is not None
+    found: list[int] = images.labels.tolist()
+    for absent in sorted(images.absent):
+        found.insert(absent.place, -1 if absent.label is None else absent.label)
+    return torch.tensor(found)
+
+
+def _part(images: ImageSet, places: Tensor) -> Subset:
+    """The images at some places of the original set."""
+    if not images.absent:
+        return Subset(images, places)
+    gone = torch.tensor(sorted(absent.place for absent in images.absent))
+    here = places[~torch.isin(places, gone)]
+    wanted = set(places.tolist())
+    absent = [each for each in images.absent if each.place in wanted]
+    # A row's number is its place less the absent ones before it.
+    return Subset(images, here - torch.searchsorted(gone, here), absent)
 
 
 def _cut(labels: Tensor, holdout: float) -> tuple[Tensor, Tensor]:

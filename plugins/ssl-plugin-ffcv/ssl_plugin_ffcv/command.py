@@ -144,9 +144,9 @@ def _summary(out: Path, about: About) -> None:
         name = os.path.relpath(file_of(out, split))
         size = f"{part.bytes / 2**20:.1f} MB"
         click.echo(f"{name}: {len(part.names)} images of {about.side} pixels, {kept}, {size}")
-    skipped = [fault for part in about.splits.values() for fault in part.skipped]
+    skipped = [absent for part in about.splits.values() for absent in part.skipped]
     if skipped:
-        first = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
+        first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
         more = "; ..." if len(skipped) > 3 else ""
         listing = os.path.relpath(sidecar_of(out))
         click.echo(f"{len(skipped)} could not be read and are left out ({first}{more}): {listing}")

@@ -46,6 +46,7 @@ class PackedImages(ImageSet):
     def __init__(self, file: Path, part: Part, channels: int, side: int, threads: int) -> None:
         self.file = file
         self.names = part.names
+        self.absent = part.skipped
         self.channels = channels
         self.side = side
         self.threads = threads

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ssl_host import DataError
+from ssl_host import AbsentImage, DataError
 
 SUFFIX = ".beton"
-VERSION = 1
+VERSION = 2
 PACK = "`ssl-host data pack`"
 
 SplitName = Literal["train", "test", "probe"]
@@ -30,14 +30,19 @@ class Part(_Closed):
         labelled: whether the labels in the file are any.
         classes: names in the order of the labels.
         names: what the source called each image, in the file's order.
-        skipped: name and fault of each image that could not be read.
+        skipped: each image that could not be read, with its place in the source and its label.
     """
 
     bytes: int = Field(ge=1)
     labelled: bool
     classes: tuple[str, ...]
     names: tuple[str, ...] = Field(min_length=1)
-    skipped: tuple[tuple[str, str], ...]
+    skipped: tuple[AbsentImage, ...]
+
+    @property
+    def total(self) -> int:
+        """Images of the source."""
+        return len(self.names) + len(self.skipped)
 
 
 class About(_Closed):
@@ -54,7 +59,7 @@ class About(_Closed):
         ffcv, plugin: versions that wrote them.
     """
 
-    version: Literal[1]
+    version: Literal[2]
     side: int = Field(ge=1)
     channels: Literal[1, 3]
     image_size: int = Field(ge=1)
@@ -127,6 +132,13 @@ def _parse(listing: Path) -> About:
             f"{damaged}: {about.channels} channels have {len(about.mean)} means and "
             f"{len(about.std)} deviations; pack the images anew"
         )
+    for split, part in about.splits.items():
+        places = {absent.place for absent in part.skipped}
+        if len(places) < len(part.skipped) or not places <= set(range(part.total)):
+            raise DataError(
+                f"{damaged}: the {split} images that were left out have no places; pack the "
+                "images anew"
+            )
     if "train" not in about.splits:
         raise DataError(f"{damaged}: it lists no training images; pack the images anew")
     return about

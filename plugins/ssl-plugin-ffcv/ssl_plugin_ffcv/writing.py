@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_host import DataError, ImageSet, RunError, UnreadableImage, fit_image
+from ssl_host import AbsentImage, DataError, ImageSet, RunError, UnreadableImage, fit_image
 from ssl_plugin_ffcv.images import FIELDS
 from ssl_plugin_ffcv.library import library
 
@@ -31,11 +31,11 @@ class Written:
 
     Attributes:
         kept: each written image's number in its set, in the file's order, which is the set's.
-        skipped: name and fault of what could not be read.
+        skipped: what could not be read.
     """
 
     kept: list[int] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[AbsentImage] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ def _fill(
 
     for i, outcome in enumerate(_in_order(work, len(images), form.workers)):
         if isinstance(outcome, str):
-            written.skipped.append((images.name(i), outcome))
+            label = None if labels is None else labels[i]
+            written.skipped.append(AbsentImage(i, label, images.name(i), outcome))
         else:
             row = len(written.kept)
             entry, data = outcome
@@ -187,7 +188,7 @@ def _check_shared_memory(needed: int) -> None:
         )
 
 
-def _nothing(skipped: list[tuple[str, str]]) -> str:
-    first = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
+def _nothing(skipped: list[AbsentImage]) -> str:
+    first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return f"[data] none of {len(skipped)} images could be read: {first}{more}"

@@ -209,6 +209,13 @@ def fewer_classes(path):
     listing.write_text(json.dumps(about))
 
 
+def left_out_nowhere(path):
+    listing = path.with_suffix(".json")
+    about = json.loads(listing.read_text())
+    about["splits"]["train"]["skipped"] = [[49, 0, "49.png", "torn"]]
+    listing.write_text(json.dumps(about))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -217,7 +224,7 @@ def fewer_classes(path):
         (lambda p: p.with_suffix(".test.beton").unlink(), "own.test.beton: no such file; copy"),
         (lambda p: p.with_suffix(".json").write_text("{"), "own.json: is damaged.*it is no JSON"),
         (lambda p: p.with_suffix(".json").write_text("[]"), "own.json: is damaged, or was not wri"),
-        (change(version=2), "is of version 2, and this ssl-plugin-ffcv reads 1"),
+        (change(version=1), "is of version 1, and this ssl-plugin-ffcv reads 2"),
         (change(side="wide"), "own.json: is damaged.*: side: "),
         (change(mean=[0.5]), "3 channels have 1 means and 3 deviations"),
         (change(splits={}), "it lists no training images"),
@@ -232,6 +239,7 @@ def fewer_classes(path):
         (change(side=20), "is damaged: not all images are of 20 pixels"),
         (other_fields, "is damaged: its fields are number, not image, label"),
         (fewer_names, "is damaged: it has 48 images, and 47 were packed"),
+        (left_out_nowhere, "is damaged.*: the train images that were left out have no places"),
         (fewer_classes, "is damaged: a label is not among the classes"),
     ],
 )
