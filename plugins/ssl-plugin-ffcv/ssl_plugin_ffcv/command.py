@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -78,7 +78,7 @@ def pack(
         force,
     )
     out = Path(places[-1])
-    with _stopped_by_sigterm(), _progress() as tell:
+    with _progress() as shown, _stopped_by_sigterm(shown) as tell:
         about = packing.pack(out, wanted, tell)
     _summary(out, about)
 
@@ -92,15 +92,21 @@ def _setting(option: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """As Ctrl-C does, so that a scheduler's stop leaves nothing half-written behind."""
+def _stopped_by_sigterm(tell: Tell) -> Iterator[Tell]:
+    """As Ctrl-C does, so that a scheduler's stop leaves nothing half-written behind.
 
-    def stop(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    Between two images: raised within what others compile or call back, it would be lost there.
+    """
+    asked = threading.Event()
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def told(split: str, done: int, total: int) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        tell(split, done, total)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
     try:
-        yield
+        yield told
     finally:
         signal.signal(signal.SIGTERM, before)
 
