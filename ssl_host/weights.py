@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pydantic import ValidationError
 from torch import nn
 
 from ssl_host.catalog.catalog import Catalog
@@ -88,9 +89,17 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
         ) from None
     catalog = catalog or Catalog()
     cls = catalog.load("backbone", name)
-    backbone: Backbone = build_component(
-        cls, cls.Config.model_validate(settings), catalog.find("backbone", name), sizes
-    )
+    try:
+        config = cls.Config.model_validate(settings)
+    except ValidationError as error:
+        fault, plugin = error.errors()[0], about.get("plugin", {})
+        at = ".".join(map(str, fault["loc"]))
+        raise UserError(
+            f"{listing}: the backbone {name} of now does not take the setting {at} = "
+            f"{settings.get(at)!r}: {fault['msg']}. Install what wrote it: "
+            f"{plugin.get('distribution')} {plugin.get('version')}"
+        ) from None
+    backbone: Backbone = build_component(cls, config, catalog.find("backbone", name), sizes)
     fill(backbone, read_tensors(file), file)
     backbone.mean, backbone.std = statistics["mean"], statistics["std"]
     return backbone.eval()

@@ -32,7 +32,7 @@ def same(a, b):
 
 @pytest.mark.parametrize(
     "prefix",
-    ["backbone.", "", "encoder.", "online_network.", "model.", "feature_extractor."],
+    ["backbone.", "", "encoder.", "online_network.", "model.", "module.", "feature_extractor."],
 )
 def test_a_lightning_checkpoint_of_another_project(prefix, tmp_path):
     """Weights only, under the names that project keeps them; heads beside them are left alone."""
@@ -138,4 +138,17 @@ def test_a_description_that_is_broken_is_told(tmp_path):
     save_file({"a": torch.zeros(4)}, tmp_path / "backbone.safetensors")
     (tmp_path / "backbone.json").write_text(json.dumps({"backbone": {}}))
     with pytest.raises(UserError, match="cannot be read as the description"):
+        ssl_host.load_backbone(tmp_path)
+
+
+def test_settings_that_the_plugin_of_now_does_not_take_are_told(tmp_path):
+    """Seen to fail with pydantic's traceback."""
+    save_file({"a": torch.zeros(4)}, tmp_path / "backbone.safetensors")
+    about = {
+        "backbone": {"name": "small_conv", "settings": {"width": "x"}},
+        "plugin": {"distribution": "ssl-host", "version": "0.0.9"},
+        **{"in_channels": 1, "image_size": 16, "mean": [0.5], "std": [0.5]},
+    }
+    (tmp_path / "backbone.json").write_text(json.dumps(about))
+    with pytest.raises(UserError, match=r"does not take the setting width = 'x'.*ssl-host 0\.0\.9"):
         ssl_host.load_backbone(tmp_path)

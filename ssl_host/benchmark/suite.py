@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import suggestion
 from ssl_host.config.explain import explain
-from ssl_host.config.host import SINGLE_KINDS
+from ssl_host.config.host import SINGLE_KINDS, folder_name
 from ssl_host.config.ini import read_text_of
 from ssl_host.config.layers import Layer, file_layer, option_layer
 from ssl_host.config.resolve import resolve
@@ -66,12 +66,17 @@ class SuiteSettings(Settings):
             return tuple(part for part in re.split(r"[\s,]+", given) if part)
         return (given,) if isinstance(given, int) else given
 
-    @field_validator("seeds")
+    @field_validator("name")
     @classmethod
-    def _seeds_are_different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) < len(seeds):
-            raise ValueError("each seed once")
-        return seeds
+    def _name_is_a_folder_name(cls, name: str) -> str:
+        return folder_name(name) if name else name
+
+    @field_validator("methods", "seeds")
+    @classmethod
+    def _each_is_another(cls, given: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+        if len(set(given)) < len(given):
+            raise ValueError(f"each {str(info.field_name).removesuffix('s')} once")
+        return given
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,14 @@ def read_suite(path: Path, options: Sequence[str], catalog: Catalog) -> Suite:
     folder = settings.dir / (settings.name or path.stem)
     cells: list[Cell] = []
     problems: list[Problem] = []
+    taken: dict[str, Mapping[str, str]] = {}
     for choice, seed in itertools.product(reader.choices(), settings.seeds):
         name = "-".join([*choice.values(), f"seed{seed}"])
+        if name in taken:
+            text = f"{_told(taken[name])} and {_told(choice)} would share the folder {name}"
+            problems.append(Problem(str(path), f"{text}; give one of them another name"))
+            continue
+        taken[name] = choice
         try:
             config = resolve(reader.layers(choice, seed, name, folder), catalog, name)
         except ConfigError as error:
@@ -140,6 +151,10 @@ def read_suite(path: Path, options: Sequence[str], catalog: Catalog) -> Suite:
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     return Suite(folder.name, folder, tuple(cells), settings.jobs, published)
+
+
+def _told(choice: Mapping[str, str]) -> str:
+    return " with ".join(f"[{kind}.{instance}]" for kind, instance in choice.items())
 
 
 def _settings(layers: Sequence[Layer], path: Path) -> SuiteSettings:
@@ -233,13 +248,14 @@ class _Reader:
         """``[published.METHOD]`` sections, and what is wrong with them."""
         found: dict[str, dict[str, Any]] = {}
         problems = []
+        methods = {choice["method"] for choice in self.choices()}
         for section in self.whole[0].sections():
             kind, _, method = section.partition(".")
             if kind != "published":
                 continue
-            if method not in self.settings.methods:
+            if method not in methods:
                 where = f"{self.path}:{self.whole[0].lines[section]}"
-                hint = suggestion(method, self.settings.methods)
+                hint = suggestion(method, methods)
                 problems.append(Problem(where, f"[{section}] is no method of the suite{hint}"))
             found[method] = {}
             for key, value in self.whole[0].section(section).items():

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
+from urllib.parse import quote
 
 from ssl_host.benchmark.cells import Finished
 from ssl_host.benchmark.suite import FIGURES, Suite
@@ -186,7 +187,9 @@ def markdown(table: Table) -> str:
     if weights:
         lines += ["", "Weights, by seed:", ""]
     for row in weights:
-        links = ", ".join(f"[{Path(target).stem} {seed}]({target})" for seed, target in row.links)
+        links = ", ".join(
+            f"[{Path(target).stem} {seed}]({quote(target)})" for seed, target in row.links
+        )
         lines.append(f"- {' '.join(row.label)}: {links}")
     return "\n".join(lines) + "\n"
 
@@ -217,7 +220,7 @@ def as_csv(table: Table) -> str:
         for column in table.columns:
             figure = row.figures.get(column)
             spread = figure.spread if figure else None
-            numbers += [f"{figure.value:.6g}" if figure else "", f"{spread:.6g}" if spread else ""]
+            numbers += ["" if n is None else f"{n:.6g}" for n in (figure and figure.value, spread)]
         weights = " ".join(target for _, target in row.links)
         writer.writerow([*row.label, row.kind, *numbers, row.note, weights])
     return out.getvalue()

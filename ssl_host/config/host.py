@@ -10,6 +10,17 @@ from pydantic import Field, field_validator
 from ssl_host.contracts.settings import Settings
 
 
+def folder_name(name: str) -> str:
+    """A name that stays in the folder it is put into.
+
+    Raises:
+        ValueError: when it does not.
+    """
+    if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
+        raise ValueError("is the name of a folder: not empty, no slashes, not '..'")
+    return name
+
+
 class RunSettings(Settings):
     """``[run]``: what is run and for how long."""
 
@@ -35,9 +46,7 @@ class RunSettings(Settings):
     @field_validator("name")
     @classmethod
     def _name_is_a_folder_name(cls, name: str) -> str:
-        if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
-            raise ValueError("is the name of a folder: not empty, no slashes, not '..'")
-        return name
+        return folder_name(name)
 
 
 class LoaderSettings(Settings):

@@ -57,7 +57,9 @@ def parse_ini(
         parsed = IniConfig(path, data=text if top is None else f"[{top}]\n{text}")
     except ParseError as error:
         line = error.lineno - above
-        given = [*text.splitlines(), ""]
+        given = [*(_COMMENT.sub("", part).rstrip() for part in text.splitlines()), ""]
+        # What follows such a line belongs to the section before it, and fails there.
+        line = next((n for n in range(line) if _LOOKS_LIKE_SECTION.match(given[n])), line)
         problem = Problem(f"{path}:{line + 1}", _explain(error.msg, given[line]))
         raise ConfigError([problem]) from None
     values: dict[Key, Value] = {}
@@ -80,7 +82,7 @@ def parse_ini(
                 continue
             unclosed = next((part for part in others if _LOOKS_LIKE_SECTION.match(part)), None)
             if unclosed is not None:
-                below = [part.strip() for part in text.splitlines()[line:]]
+                below = [_COMMENT.sub("", part).strip() for part in text.splitlines()[line:]]
                 where = f"{path}:{line + 1 + below.index(unclosed)}"
                 problems.append(Problem(where, _explain("", unclosed)))
                 continue

@@ -38,6 +38,10 @@ MAIN = frozenset({"rankme", "throughput.images_per_s"})
 """Figures that stand beside the accuracies; all others have a table of their own."""
 
 
+PARTS_OF_BATCH = (("run", "batch_size"), ("trainer", "accumulate"))
+"""What many a loss takes its other images from: at chance nt_xent of 2N views is log(2N - 1)."""
+
+
 @dataclass(frozen=True)
 class ComparedRun:
     """A finished run, as the page needs it.
@@ -58,7 +62,9 @@ class ComparedRun:
         return tuple(
             f"{section}.{key}={value.text}"
             for (section, key), value in self.config.shown.items()
-            if section in ("method", "loss")
+            if (section, key) in PARTS_OF_BATCH
+            or section in ("method", "loss")
+            or section.startswith("head.")
         )
 
     @cached_property

@@ -66,7 +66,11 @@ def expand_braces(pattern: str) -> list[str]:
 
 
 def _matching(path: Path) -> list[Path]:
-    return sorted(path.parent.glob(path.name)) if re.search(r"[*?\[]", path.name) else [path]
+    """What a name with ``*``, ``?`` or ``[`` in any part stands for; itself where it is there."""
+    if path.is_file() or not re.search(r"[*?\[]", str(path)):
+        return [path]
+    root = Path(path.anchor)
+    return sorted(root.glob(str(path.relative_to(root))))
 
 
 def _hidden(path: Path) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 PREFIXES = (
-    *("", "backbone.", "online_network.", "encoder.", "module.backbone.", "model."),
+    *("", "backbone.", "online_network.", "encoder.", "module.backbone.", "module.", "model."),
     *("feature_extractor.", "feature_extractor.backbone.", "student_backbone."),
 )
 """What may stand in front of every name; ``backbone.`` is ours, solo-learn's and lightly's."""

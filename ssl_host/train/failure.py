@@ -63,7 +63,7 @@ def mixed(device: str, precision: str) -> torch.autocast:
 
 def forget_failed_steps(folder: Path) -> None:
     """Remove what an earlier process wrote: the run goes on, and meets the step again or not."""
-    for file in folder.glob(f"*{FILE}"):
+    for file in (folder / FILE, *folder.glob(f"rank-*-{FILE}")):
         file.unlink(missing_ok=True)
 
 

@@ -117,6 +117,8 @@ def test_a_suite_without_methods_says_so(suite):
     ("old", "new", "said"),
     [
         ("seeds = 3, 4", "seeds = 3, 3", "each seed once"),
+        ("methods = simclr, cold", "methods = simclr, simclr", "each method once"),
+        ("dir = there", "name = ../there", "is the name of a folder"),
         ("seeds = 3, 4", "seeds = a, b", "[suite] seeds = a, b: item 1 should be a whole number"),
         ("seeds = 3, 4", "sedes = 3", "[suite] sedes: unknown key; did you mean 'seeds'?"),
         ("methods = simclr, cold", "methods = simclr, warm", "warm"),
@@ -127,6 +129,27 @@ def test_a_fault_of_the_suite_is_named(suite, old, new, said):
     with pytest.raises(ConfigError) as caught:
         suite(SUITE.replace(old, new))
     assert said in str(caught.value)
+
+
+def test_two_cells_of_one_folder_are_refused(suite):
+    """Seen to fail: one run stood in the table for both, as ± 0.0, and the other's row was lost."""
+    text = SUITE.replace("cold", "simclr-x").replace("[backbone.narrow]", "[backbone.x-small_conv]")
+    with pytest.raises(ConfigError) as caught:
+        suite(text)
+    told = str(caught.value).splitlines()
+    assert len(told) == 2  # of each seed
+    assert told[0].endswith(
+        "[method.simclr] with [backbone.x-small_conv] and [method.simclr-x] with "
+        "[backbone.small_conv] would share the folder simclr-x-small_conv-seed3; give one of them "
+        "another name"
+    )
+
+
+def test_figures_may_be_published_for_a_section_of_its_own(suite):
+    """Seen to fail: a method that only its section names ran, and had no published row."""
+    text = SUITE.replace("methods = simclr, cold", "methods = simclr")
+    text = text.replace("[published.simclr]", "[published.cold]")
+    assert suite(text).published.keys() == {"cold"}
 
 
 def test_what_the_cells_have_of_their_own_is_refused(suite, tmp_path):

@@ -55,6 +55,11 @@ def test_ten_images_come_back(table):
     assert build(table(backwards)).open("test") is None
 
 
+def test_lines_may_end_as_on_old_macs(table):
+    """Seen to fail with the component blamed."""
+    assert len(build(table(rows().replace("\n", "\r"))).open("train")) == 10
+
+
 def test_columns_delimiters_and_roots_of_ones_own(table, tmp_path):
     text = rows("{i:02}.png;{i};{label}", "\ufefffile ; number;kind")
     source = build(table(text), root=tmp_path / "images", path_column="file", label_column="number")
@@ -114,6 +119,7 @@ BAD = {
     "over_lines": ('path,kind\na.png,x\n"b\n.png",y,z\n', "3: has 3 fields"),
     "quoted_within": ('path,kind\n"a".png,x\n', "2: ',' expected after '\"'"),
     "no_rows": ("path,kind\n", "1: has a header and no rows"),
+    "long_header": ("x" * 140_000, "1: is no header of a table: field larger than field limit"),
     "empty": ("\n", r"table\.csv: is empty"),
     "nul": ("path,kind\na\0.png,x\n", "2: "),
     "split": ("path,kind,split\na.png,x,trian\n", "2: split 'trian' is none of train, val, test"),

@@ -273,6 +273,14 @@ CASES: dict[str, tuple[str, str]] = {
         ("[run]\nepochs = 3\n\n# next\n[method\nname = simclr\n"),
         ("{file}:5: '[method' lacks its closing ]"),
     ),
+    "comment_in_an_unclosed_section": (
+        ("[run]\nepochs = 3\n[trainer  # speed\nnum_threads = 1\n"),
+        ("{file}:3: '[trainer' lacks its closing ]"),
+    ),
+    "what_an_unclosed_section_leads_to": (
+        ("[data]\nname = digits\n[evaluator.knn #my]\nname = knn\n"),
+        ("{file}:3: '[evaluator.knn' lacks its closing ]"),
+    ),
     "slash_in_name": (
         ("[run]\nname = ../other\n\n[method]\nname = simclr\n"),
         (

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from ssl_host.config.resolve import resolve_values
 from ssl_host.errors import RunFolderError
 from ssl_host.pipeline.again import compare_runs
 from ssl_host.pipeline.run import run_config
-from ssl_host.report.compare import labels
+from ssl_host.report.compare import ComparedRun, labels
 from tests.conftest import tiny
 from tests.report.browser import opened
 
@@ -81,6 +82,21 @@ def test_the_page_has_figures_curves_differences_and_neighbours(page):
     assert asked.count('alt="query"') == 8
     assert asked.count('class="fine near"') == 24
     assert 'href="a/first%20%3Cb%3E/report.html"' in text
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "comparable"),
+    [("run", {"batch_size": 8}, False), ("optimizer", {"lr": 0.1}, True)],
+)
+def test_losses_of_other_batches_do_not_compare(section, value, comparable):
+    """Seen to fail: at chance the loss of a larger batch is higher, and it looked worse."""
+    found = []
+    for more in ({}, value):
+        sections = tiny()
+        sections[section] = {**sections.get(section, {}), **more}
+        config = resolve_values(sections, Catalog())
+        found.append(ComparedRun("x", Path("x"), {}, config).objective)
+    assert (found[0] == found[1]) == comparable
 
 
 def test_runs_that_are_not_finished_are_left_out_and_told(folders, tmp_path):

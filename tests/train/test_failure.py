@@ -7,6 +7,7 @@ import torch
 
 import ssl_host
 from ssl_host.errors import CheckpointError, NonFiniteError
+from ssl_host.train.failure import forget_failed_steps
 from tests.conftest import as_ini, tiny
 from tests.train.odd_methods import odd
 
@@ -124,3 +125,11 @@ def test_views_that_are_no_numbers_are_the_augmentations(install, tmp_path):
     install("ssl-plugin-holes", HOLES)
     with pytest.raises(NonFiniteError, match="the views themselves are not finite: look at the"):
         odd(body, install, tmp_path, augmentation={"name": "holes"})
+
+
+def test_only_what_the_host_wrote_is_forgotten(tmp_path):
+    """Seen to fail: a copy that was kept for a bug report was removed by the next run."""
+    for name in ("non_finite.ckpt", "rank-1-non_finite.ckpt", "mine-non_finite.ckpt"):
+        (tmp_path / name).touch()
+    forget_failed_steps(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["mine-non_finite.ckpt"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import secrets
@@ -39,7 +40,7 @@ class WandB(Logger):
 
     def start(self, run: Run) -> None:
         self.folder = run.folder
-        identity = run.folder / "wandb" / "id"
+        identity = run.folder / "wandb" / self._id_file()
         if not identity.exists():
             identity.parent.mkdir(parents=True, exist_ok=True)
             identity.write_text(secrets.token_hex(4), encoding="utf-8")
@@ -55,6 +56,7 @@ class WandB(Logger):
                 dir=run.folder,
                 config={section: _plain(values) for section, values in run.config.items()},
                 mode="offline" if config.offline else "online",
+                reinit="create_new",
                 settings=wandb.Settings(silent=True, console="off"),
             )
         except wandb.Error as error:
@@ -66,6 +68,12 @@ class WandB(Logger):
                 f"[logger.wandb] Weights & Biases refused to begin: {error}"
                 + ("" if config.offline else login)
             ) from None
+
+    def _id_file(self) -> str:
+        """One for each place that a run is sent to: it may be sent to several at once."""
+        settings = self.config
+        place = "\0".join(map(str, (settings.entity, settings.project, settings.offline)))
+        return f"id-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         # Steps that are there already are dropped by the server: no row is doubled on resume.

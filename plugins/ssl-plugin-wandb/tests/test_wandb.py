@@ -95,16 +95,30 @@ def test_a_resumed_run_is_the_same_run_and_another_folder_is_not(tmp_path):
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
     log(tmp_path / "one", (1, 2))
-    identity = (tmp_path / "one/wandb/id").read_text()
+    (identity,) = (f.read_text() for f in (tmp_path / "one").glob("wandb/id-*"))
     log(tmp_path / "one", (2, 3), resumed=1)
     log(tmp_path / "other", (1,))
-    other = (tmp_path / "other/wandb/id").read_text()
+    (other,) = (f.read_text() for f in (tmp_path / "other").glob("wandb/id-*"))
     assert other != identity
     runs = [
         f.name.removesuffix(".wandb")
         for f in sorted(tmp_path.glob("*/wandb/offline-run-*/*.wandb"))
     ]
     assert sorted(runs) == sorted([*[f"run-{identity}"] * 2, f"run-{other}"])
+
+
+def test_a_run_may_be_sent_to_two_projects_at_once(tmp_path):
+    """Seen to fail at the end of the run: the second began by finishing the first."""
+    loggers = [
+        ssl_host.build("logger", "wandb", offline=True, project=project) for project in ("a", "b")
+    ]
+    for logger in loggers:
+        logger.start(Run("r", tmp_path, 0, {}))
+    for logger in loggers:
+        logger.log(1, {"loss": 0.5})
+    for logger in loggers:
+        logger.finish({"metrics": {"knn.top1": 0.5}})
+    assert len(list(tmp_path.glob("wandb/offline-run-*/*.wandb"))) == 2
 
 
 def test_without_an_account_the_way_out_is_told(tmp_path):

@@ -124,8 +124,7 @@ class _Table:
     def __init__(self, file: Path, path: str, label: str | None, split: str | None) -> None:
         self.file = Path(file)
         self.text = self._text()
-        first = self.text.lstrip().partition("\n")[0]
-        headers = {d: _header(first, d) for d in _DELIMITERS}
+        headers = {delimiter: self._header(delimiter) for delimiter in _DELIMITERS}
         self.delimiter = next((d for d in _DELIMITERS if path in headers[d]), ",")
         self.header = headers[self.delimiter]
         self.places = [
@@ -184,6 +183,13 @@ class _Table:
             raise DataError(f"[data] {self.file}: is empty")
         return text
 
+    def _header(self, delimiter: str) -> list[str]:
+        first = self.text.lstrip().splitlines()[0]
+        try:
+            return [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
+        except csv.Error as error:
+            raise self.fault(1, f"is no header of a table: {error}") from None
+
     def _column(self, usual: str, named: str | None) -> int:
         """A column's place, or -1 for one that nobody has named and that is not there."""
         name = named or usual
@@ -196,7 +202,3 @@ class _Table:
             f"no column is called {name!r}, only {', '.join(map(repr, self.header))}; set [data] "
             f"{usual}_column",
         )
-
-
-def _header(line: str, delimiter: str) -> list[str]:
-    return [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
