@@ -30,13 +30,23 @@ class CSV(Logger):
         self.columns = ["step"]
         self.rows: list[dict[str, str]] = []
         if self.path.exists() and run.resumed_step:
+            self._read(run.resumed_step)
+        self._rewrite()
+
+    def _read(self, steps: int) -> None:
+        """Take over the rows up to a step."""
+        try:
             text = self.path.read_text(encoding="utf-8")
             # A last row without its end was torn, perhaps within the number of its step.
             reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
             self.columns = list(reader.fieldnames or ["step"])
             kept = [row for row in reader if (row["step"] or "").isdigit()]
-            self.rows = [row for row in kept if int(row["step"]) <= run.resumed_step]
-        self._rewrite()
+        except (UnicodeDecodeError, csv.Error, KeyError):
+            raise UserError(
+                f"{self.path} is no table with a column 'step' any more; rename it and give the "
+                f"same command again: the rows up to step {steps} will be missing"
+            ) from None
+        self.rows = [row for row in kept if int(row["step"]) <= steps]
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         row = {"step": str(step), **{name: f"{value:.8g}" for name, value in metrics.items()}}

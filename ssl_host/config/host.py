@@ -95,7 +95,7 @@ class TrainerSettings(Settings):
     )
     num_nodes: int = Field(1, ge=1, le=100_000, description="machines that train together")
     strategy: Literal["auto", "ddp"] = Field(
-        "auto", description="how devices share the work: each has the whole network"
+        "auto", description="how devices share the work: each has the whole network, by both names"
     )
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "64-true"] = Field(
         "auto", description="number format; auto takes what the device has in hardware"

@@ -22,6 +22,7 @@ from ssl_host.errors import DataError, NonFiniteError
 from ssl_host.pipeline.timed_steps import TIMED_STEPS, TimedSteps
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.image_files import fit_image
+from ssl_host.train.preparation import num_processes
 from ssl_host.train.settle import settle
 from ssl_host.weights import initialise
 
@@ -116,10 +117,10 @@ def dry_run(config: Resolved, catalog: Catalog) -> Estimate:
     if config.run.init_from is not None:
         started = initialise(method.backbone, config.run.init_from)
     splits = open_splits(source, config.loader.holdout)
-    plan = EpochPlan(
-        len(splits.train), config.run.batch_size, config.run.seed, config.trainer.accumulate
-    )
-    share = config.run.batch_size // config.trainer.accumulate
+    batch, parts = config.run.batch_size, config.trainer.accumulate
+    processes = num_processes(experiment)
+    plan = EpochPlan(len(splits.train), batch, config.run.seed, parts, world_size=processes)
+    share = batch // parts // processes  # of one device; the others work at the same time
     labels = splits.train.labels
     raw = RawBatch(
         _first_images(splits.train, share, source.image_size),

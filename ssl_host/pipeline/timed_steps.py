@@ -48,6 +48,7 @@ class TimedSteps:
         torch.set_num_threads(int(settings.num_threads))
         layout = torch.channels_last if settings.channels_last is True else torch.contiguous_format
         self.method.to(memory_format=layout)
+        self._take_numbers(torch.float64 if settings.precision == "64-true" else torch.float32)
         if settings.compile == "on":
             self.method.compile()
         times = []
@@ -59,11 +60,17 @@ class TimedSteps:
             times.append((time.perf_counter() - begun) * settings.accumulate)
         return sorted(times[1:])[TIMED_STEPS // 2]
 
+    def _take_numbers(self, dtype: torch.dtype) -> None:
+        if next(self.method.parameters()).dtype != dtype:
+            self.method.to(dtype)
+            self.optimizer.state.clear()  # it is of the other ones
+
     def _step(self, precision: str, layout: torch.memory_format) -> None:
         raw, views, step = self.raw, self.experiment.views, self.step
         assert isinstance(raw.images, torch.Tensor)
         made = views(raw.images, raw.index, 0, self.experiment.config.run.seed)
-        made = [view.contiguous(memory_format=layout) for view in made]
+        dtype = next(self.method.parameters()).dtype
+        made = [view.to(dtype).contiguous(memory_format=layout) for view in made]
         self.shapes = [list(view.shape) for view in made]
         with blamed(self.method, f"in step {step}"), mixed(self.device.type, precision):
             out = self.method.step(Batch(made, raw.index, raw.labels, views.num_global))

@@ -151,14 +151,12 @@ def fit(
 
 def _make_module(experiment: Experiment, num_images: int, num_classes: int) -> _Module:
     config = experiment.config
-    plan = EpochPlan(
-        num_images,
-        # Nothing is trained in 0 epochs: a set smaller than the batch is then no error.
-        config.run.batch_size if config.run.epochs else min(config.run.batch_size, num_images),
-        config.run.seed,
-        config.trainer.accumulate,
-        world_size=num_processes(experiment),
-    )
+    batch, seed = config.run.batch_size, config.run.seed
+    if config.run.epochs:
+        processes = num_processes(experiment)
+        plan = EpochPlan(num_images, batch, seed, config.trainer.accumulate, world_size=processes)
+    else:  # nothing is trained: a batch that is larger than the set or cannot be shared is no error
+        plan = EpochPlan(num_images, min(batch, num_images), seed)
     probe = None
     if config.probe.enabled and num_classes:
         dim = experiment.method.backbone.feature_dim

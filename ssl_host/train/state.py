@@ -40,9 +40,10 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
             path.with_suffix(".sha256").unlink(missing_ok=True)
         last = checkpoints(folder)
         kept = f"; the last good one is {last[-1].name}" if last else ""
+        onwards = "the run goes on from there" if last else "the run begins anew"
         raise CheckpointError(
             f"the checkpoint {path} could not be written: {error.strerror}{kept}. "
-            f"{remedy(error)}: the run goes on from there"
+            f"{remedy(error)}: {onwards}"
         ) from None
     for left in folder.glob("*.partial"):
         left.unlink(missing_ok=True)  # of a process that was killed while it wrote

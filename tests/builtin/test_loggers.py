@@ -5,7 +5,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import ssl_host
 from ssl_host import Run
-from ssl_host.errors import ConfigError
+from ssl_host.errors import ConfigError, UserError
 
 
 def run(folder, resumed=0):
@@ -37,6 +37,14 @@ def test_csv_drops_rows_after_the_step_it_resumes_from(tmp_path):
     again.start(run(tmp_path, resumed=3))
     again.log(4, {"loss": 40.0})
     assert (tmp_path / "metrics.csv").read_text() == "step,loss\n1,1\n2,2\n3,3\n4,40\n"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\n", b"loss\n1\n"])
+def test_a_csv_that_is_no_table_any_more_is_told(content, tmp_path):
+    """Seen to fail with the component blamed, at every try."""
+    (tmp_path / "metrics.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"metrics\.csv is no table .* up to step 3 will be miss"):
+        ssl_host.build("logger", "csv").start(run(tmp_path, resumed=3))
 
 
 def test_tensorboard_writes_scalars_that_can_be_read_back(tmp_path):

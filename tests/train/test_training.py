@@ -7,6 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
+from ssl_plugin_simclr.method import SimCLR
 
 import ssl_host
 from ssl_host import read_tensors
@@ -246,3 +247,34 @@ def test_a_dry_run_counts_what_the_run_will_do(catalog):
     assert {setting for setting, _ in others} >= {"precision", "channels_last"}
     assert not others & {(s, getattr(chosen, s)) for s in ("precision", "channels_last")}
     assert all(other.seconds_per_step > 0 for other in estimate.alternatives)
+
+
+def test_a_dry_run_refuses_a_batch_that_the_devices_cannot_share(catalog):
+    """Seen to fail: the run was the first to say so."""
+    sections = tiny(trainer={"accelerator": "cpu", "devices": 3})
+    with pytest.raises(UserError, match="cannot be shared"):
+        dry_run(resolve_values(sections, catalog), catalog)
+
+
+def test_a_dry_run_is_of_the_numbers_that_the_run_will_have(catalog, monkeypatch):
+    """Seen to fail: 64-true was timed in float32."""
+    seen = []
+    step = SimCLR.step
+    monkeypatch.setattr(
+        SimCLR, "step", lambda self, batch: seen.append(batch.views[0].dtype) or step(self, batch)
+    )
+    sections = tiny(trainer={"accelerator": "cpu", "precision": "64-true"})
+    dry_run(resolve_values(sections, catalog), catalog)
+    assert seen[0] == torch.float64
+    assert seen[-1] == torch.float64  # and again, after the alternatives
+    assert torch.float32 in seen
+
+
+def test_what_is_only_measured_may_have_any_batch_size(catalog, tmp_path):
+    """Seen to fail: the batch was made as small as the set, which could not be shared then."""
+    sections = tiny(
+        run={"epochs": 0, "batch_size": 64, "dir": tmp_path},
+        data={"name": "synthetic", "num_images": 33, "image_size": 16},
+        trainer={"accumulate": 2},
+    )
+    assert run_config(resolve_values(sections, catalog), catalog).results["steps"] == 0
