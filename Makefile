@@ -44,7 +44,7 @@ docs: $(VENV)/.installed-test
 	$(BIN)/python docs/generate_reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-# The pictures in docs/images, of three short runs.
+# The pictures in docs/images, of the quickstart and three short runs.
 screenshots: $(VENV)/.installed
 	$(BIN)/python docs/screenshots.py
 
