@@ -104,6 +104,8 @@ def _open(source: DataSource, holdout: float) -> Splits:
 def _labels(images: ImageSet) -> Tensor:
     """Of all images in the order of the original set, those that are absent now included."""
     assert images.labels is not None
+    if not images.absent:
+        return images.labels
     found: list[int] = images.labels.tolist()
     for absent in sorted(images.absent):
         found.insert(absent.place, -1 if absent.label is None else absent.label)
