@@ -19,12 +19,12 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import hook_names
 from ssl_host.cli.app import cli
 from ssl_host.config.describe import describe_settings
-from ssl_host.config.host import HOST_SECTIONS
+from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.config.values import write_value
 from ssl_host.contracts.component import KINDS
 from ssl_host.report.summary import BASELINES
+from ssl_host.run_folder.folder import FILES
 from ssl_host.testing.suite import checks_of
-from ssl_host.train.folder import FILES
 
 HERE = Path(__file__).parent / "reference"
 MADE = "<!-- made by docs/generate_reference.py; do not edit -->\n\n"
@@ -65,7 +65,7 @@ def _kind(catalog: Catalog, kind: str) -> str:
         parts.append(f"## {entry.name}\n\nFrom `{entry.origin.distribution}`: {entry.summary}.\n")
         parts.append(_prose(inspect.getdoc(cls) or "") + "\n")
         parts.append(_table(cls.Config))
-        parts.append(_recipe(getattr(cls, "defaults", {})))
+        parts.append(_recipe(getattr(cls, "recipe", {})))
     return "\n".join(parts)
 
 

@@ -16,6 +16,6 @@ for epoch in range(2):
         optimizer.zero_grad()
         out.loss.backward()
         optimizer.step()
-        method.advance(out, step, steps, epoch)
+        method.finish_step(out, step, steps, epoch)
         step += 1
     print(f"epoch {epoch}: loss {float(out.loss):.3f}")

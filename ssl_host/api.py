@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ssl_host.augment.views import ViewMaker
+from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import build_component, compose_method
 from ssl_host.config.resolve import resolve_file, resolve_values
@@ -17,10 +17,10 @@ from ssl_host.contracts.method import ParamGroup
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 from ssl_host.features import extract_features
-from ssl_host.pipeline.again import load_failed_step
+from ssl_host.pipeline.finished_runs import load_failed_step
 from ssl_host.pipeline.run import run_config
-from ssl_host.toolkit.screen import plain_console
-from ssl_host.train.groups import make_optimizer, torch_groups
+from ssl_host.toolkit.console import make_console
+from ssl_host.train.param_groups import make_optimizer, torch_groups
 from ssl_host.weights import load_backbone
 
 __all__ = ["build", "extract_features", "load_backbone", "load_failed_step", "run"]
@@ -55,7 +55,7 @@ def run(
         resolved = resolve_values(config, catalog, options)
     else:
         resolved = resolve_file(Path(config), options, catalog)
-    console = plain_console(quiet=quiet, stderr=True)
+    console = make_console(quiet=quiet, stderr=True)
     return run_config(resolved, catalog, console, fresh).results
 
 
@@ -81,8 +81,8 @@ def build(kind: str, name: str, **settings: Any) -> Any:
     catalog = Catalog()
     cls = catalog.load(kind, name)
     entry = catalog.find(kind, name)
-    own = {"augmentation": {*cls.context, "mean", "std"}, "method": {"backbone"}}
-    names = own.get(kind, set(cls.context))
+    own = {"augmentation": {*cls.build_args, "mean", "std"}, "method": {"backbone"}}
+    names = own.get(kind, set(cls.build_args))
     context = {key: settings.pop(key) for key in list(settings) if key in names}
     if kind == "method":
         return _build_method(catalog, name, context, settings)

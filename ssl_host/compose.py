@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
-from ssl_host.augment.views import ViewMaker
-from ssl_host.catalog.entries import Entry, fault_place
-from ssl_host.config.resolved import Part, Resolved
+from ssl_host.augment.executor import ViewMaker
+from ssl_host.catalog.registry import Entry, error_location
+from ssl_host.config.run_config import ComponentConfig, RunConfig
 from ssl_host.contracts.augmentation import Augmentation
 from ssl_host.contracts.component import Component
 from ssl_host.contracts.data import DataSource
 from ssl_host.contracts.evaluation import Evaluator
 from ssl_host.contracts.logging import Logger
 from ssl_host.contracts.method import Method
+from ssl_host.contracts.networks import Backbone, Head, Loss
 from ssl_host.contracts.optimization import Optimizer, Scheduler
-from ssl_host.contracts.parts import Backbone, Head, Loss
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, PluginError, Problem, SslHostError
 
@@ -31,7 +31,7 @@ class Experiment:
         evaluators, loggers: by instance name.
     """
 
-    config: Resolved
+    config: RunConfig
     source: DataSource
     views: ViewMaker
     method: Method
@@ -41,15 +41,15 @@ class Experiment:
     loggers: Mapping[str, Logger]
 
 
-def compose(config: Resolved) -> Experiment:
+def compose(config: RunConfig) -> Experiment:
     """Build every part of a configuration. The weights are a function of ``[run] seed``.
 
     Raises:
         PluginError: when a component cannot be built; it names distribution, file and cause.
     """
-    source: DataSource = make(config.parts["data"])
+    source: DataSource = make(config.components["data"])
     method = compose_method(config, source.channels, source.image_size)
-    part = config.parts["augmentation"]
+    part = config.components["augmentation"]
     augmentation = make(part, image_size=source.image_size, channels=source.channels)
     views = view_maker(augmentation, source)
     _check_views(config, method, views)
@@ -58,33 +58,35 @@ def compose(config: Resolved) -> Experiment:
         source=source,
         views=views,
         method=method,
-        optimizer=make(config.parts["optimizer"]),
-        scheduler=make(config.parts["scheduler"]),
+        optimizer=make(config.components["optimizer"]),
+        scheduler=make(config.components["scheduler"]),
         evaluators={part.instance: make(part) for part in config.of_kind("evaluator")},
         loggers={part.instance: make(part) for part in config.of_kind("logger")},
     )
 
 
 def compose_method(
-    config: Resolved, in_channels: int, image_size: int, backbone: Backbone | None = None
+    config: RunConfig, in_channels: int, image_size: int, backbone: Backbone | None = None
 ) -> Method:
     """The method with its backbone, heads and loss."""
     torch.manual_seed(config.run.seed)
     if backbone is None:
-        backbone = make(config.parts["backbone"], in_channels=in_channels, image_size=image_size)
-    part = config.parts["method"]
+        backbone = make(
+            config.components["backbone"], in_channels=in_channels, image_size=image_size
+        )
+    part = config.components["method"]
     cls: Any = part.cls
     widths = {"backbone": backbone.feature_dim}
     heads: dict[str, Head] = {}
     for name, feeder in cls.heads.items():
         if feeder not in widths:
             raise PluginError(
-                f"{part.entry.described()}: heads['{name}'] is fed by '{feeder}', which is not "
+                f"{part.entry.describe()}: heads['{name}'] is fed by '{feeder}', which is not "
                 f"among {', '.join(widths)}; list a head after the one that feeds it"
             )
-        heads[name] = make(config.parts[f"head.{name}"], in_dim=widths[feeder])
+        heads[name] = make(config.components[f"head.{name}"], in_dim=widths[feeder])
         widths[name] = heads[name].output_dim
-    loss: Loss | None = make(config.parts["loss"]) if "loss" in config.parts else None
+    loss: Loss | None = make(config.components["loss"]) if "loss" in config.components else None
     method: Method = make(part, backbone=backbone, heads=heads, loss=loss)
     return method
 
@@ -94,7 +96,7 @@ def view_maker(augmentation: Augmentation, source: DataSource) -> ViewMaker:
     return ViewMaker(augmentation, image_size=source.image_size, mean=source.mean, std=source.std)
 
 
-def make(part: Part, **context: Any) -> Any:
+def make(part: ComponentConfig, **context: Any) -> Any:
     """Build one component, its faults contained."""
     return build_component(part.cls, part.settings, part.entry, context)
 
@@ -114,26 +116,27 @@ def build_component(
         raise
     except Exception as error:
         raise PluginError(
-            f"{entry.described()} could not be built: {type(error).__name__}: {error} "
-            f"({fault_place(error)}); its settings: "
+            f"{entry.describe()} could not be built: {type(error).__name__}: {error} "
+            f"({error_location(error)}); its settings: "
             f"{', '.join(f'{k}={v!r}' for k, v in settings.model_dump().items()) or 'none'}"
         ) from error
     made.origin = str(entry.origin)
     return made
 
 
-def _check_views(config: Resolved, method: Method, views: ViewMaker) -> None:
-    part = config.parts["augmentation"]
-    where = str(config.shown["augmentation", "name"].origin)
+def _check_views(config: RunConfig, method: Method, views: ViewMaker) -> None:
+    part = config.components["augmentation"]
+    where = str(config.entries["augmentation", "name"].origin)
     if views.num_views < method.min_views:
         text = (
             f"[augmentation] {part.name} makes {views.num_views} views, and "
-            f"{config.parts['method'].name} needs at least {method.min_views}"
+            f"{config.components['method'].name} needs at least {method.min_views}"
         )
         raise ConfigError([Problem(where, text)])
     if views.num_views > method.min_views and not method.supports_multicrop:
         text = (
             f"[augmentation] {part.name} makes {views.num_views} views, and method "
-            f"{config.parts['method'].name} takes {method.min_views}: it has no multi-crop form"
+            f"{config.components['method'].name} takes {method.min_views}: it has no "
+            "multi-crop form"
         )
         raise ConfigError([Problem(where, text)])

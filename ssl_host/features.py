@@ -8,18 +8,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ssl_host.augment.views import evaluation_view
-from ssl_host.contracts.data import ImageSet, UnreadableImage
-from ssl_host.contracts.parts import Backbone
-from ssl_host.data.opening import PHOTO_MARGIN
-from ssl_host.data.store import array_of, nothing_readable
+from ssl_host.augment.executor import evaluation_view
+from ssl_host.contracts.data import ImageDataset, UnreadableImage
+from ssl_host.contracts.networks import Backbone
+from ssl_host.data.datasets import PHOTO_MARGIN
+from ssl_host.data.store import array_of, no_readable_images_message
 from ssl_host.errors import DataError, UserError
-from ssl_host.toolkit.image_files import FileImages, fit_image
+from ssl_host.toolkit.image_files import FileImages, resize_and_crop
 
 
 @torch.no_grad()
 def extract_features(
-    backbone: Backbone, images: str | Path | ImageSet, *, batch_size: int = 256
+    backbone: Backbone, images: str | Path | ImageDataset, *, batch_size: int = 256
 ) -> tuple[list[str], Tensor]:
     """What a backbone makes of images: of a folder with its subfolders, or of any image set.
 
@@ -40,7 +40,9 @@ def extract_features(
         raise UserError(
             "the backbone has no mean and std: set them, or load it by ssl_host.load_backbone"
         )
-    found = images if isinstance(images, ImageSet) else _folder(Path(images), backbone.in_channels)
+    found = (
+        images if isinstance(images, ImageDataset) else _folder(Path(images), backbone.in_channels)
+    )
     backbone.eval()
     device = next(backbone.parameters()).device
     names: list[str] = []
@@ -53,7 +55,7 @@ def extract_features(
             view = evaluation_view(batch, backbone.image_size, backbone.mean, backbone.std)
             rows.append(backbone(view).float().cpu())
     if not rows:
-        raise DataError(nothing_readable(tuple(skipped)))
+        raise DataError(no_readable_images_message(tuple(skipped)))
     if skipped:
         name, reason = skipped[0]
         warnings.warn(
@@ -73,14 +75,18 @@ def _folder(folder: Path, channels: int) -> FileImages:
 
 
 def _read(
-    images: ImageSet, chosen: list[int], size: int, names: list[str], skipped: list[tuple[str, str]]
+    images: ImageDataset,
+    chosen: list[int],
+    size: int,
+    names: list[str],
+    skipped: list[tuple[str, str]],
 ) -> list[Tensor]:
     # A photograph keeps a margin around the view, as in the packed store of a run.
     side = size if array_of(images) is not None else round(size * PHOTO_MARGIN)
     pixels = []
     for i in chosen:
         try:
-            pixels.append(fit_image(images.read(i), side))
+            pixels.append(resize_and_crop(images.read(i), side))
         except UnreadableImage as error:
             skipped.append((images.name(i), str(error)))
         else:

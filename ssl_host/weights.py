@@ -10,12 +10,12 @@ from torch import nn
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import build_component
-from ssl_host.config.resolved import Resolved
-from ssl_host.contracts.parts import Backbone
+from ssl_host.config.run_config import RunConfig
+from ssl_host.contracts.networks import Backbone
 from ssl_host.errors import CheckpointError, UserError
-from ssl_host.toolkit.layouts import Fit, fit
-from ssl_host.toolkit.storage import write_text_beside
-from ssl_host.toolkit.tensor_files import Tensors, read_tensors, write_tensors
+from ssl_host.toolkit.atomic_io import atomic_write_text
+from ssl_host.toolkit.checkpoint_keys import KeyMatch, match_keys
+from ssl_host.toolkit.weights_io import Tensors, read_tensors, write_tensors
 
 FORMAT = 1
 WEIGHTS = "backbone.safetensors"
@@ -26,13 +26,13 @@ ABOUT = "backbone.json"
 
 def save_backbone(
     encoder: nn.Module,
-    config: Resolved,
+    config: RunConfig,
     mean: tuple[float, ...],
     std: tuple[float, ...],
     folder: Path,
 ) -> None:
     """Write ``backbone.safetensors`` and ``backbone.json``."""
-    part = config.parts["backbone"]
+    part = config.components["backbone"]
     assert isinstance(encoder, Backbone)
     module, maker = encoder.export()
     write_tensors(folder / WEIGHTS, plain_tensors(module))
@@ -49,10 +49,10 @@ def save_backbone(
         "feature_dim": encoder.feature_dim,
         "mean": list(mean),
         "std": list(std),
-        "method": config.parts["method"].name,
+        "method": config.components["method"].name,
     }
     text = json.dumps(about, indent=2) + "\n"
-    write_text_beside(folder / ABOUT, text)
+    atomic_write_text(folder / ABOUT, text)
 
 
 def plain_tensors(module: nn.Module) -> Tensors:
@@ -100,7 +100,7 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
             f"{plugin.get('distribution')} {plugin.get('version')}"
         ) from None
     backbone: Backbone = build_component(cls, config, catalog.find("backbone", name), sizes)
-    fill(backbone, read_tensors(file), file)
+    load_weights(backbone, read_tensors(file), file)
     backbone.mean, backbone.std = statistics["mean"], statistics["std"]
     return backbone.eval()
 
@@ -109,7 +109,7 @@ def _weights_in(folder: Path) -> Path | None:
     return next((folder / n for n in (WEIGHTS, HUB_WEIGHTS) if (folder / n).exists()), None)
 
 
-def initialise(backbone: Backbone, path: Path) -> str:
+def load_initial_weights(backbone: Backbone, path: Path) -> str:
     """Load weights to start from into a backbone; returns a sentence about what was loaded.
 
     Args:
@@ -138,10 +138,11 @@ def initialise(backbone: Backbone, path: Path) -> str:
         )
     if not file.exists():
         raise UserError(f"[run] init_from = {path}: no such file or folder")
-    return f"the backbone starts from {file}: {fill(backbone, read_tensors(file), file).told()}"
+    loaded = load_weights(backbone, read_tensors(file), file)
+    return f"the backbone starts from {file}: {loaded.told()}"
 
 
-def fill(backbone: Backbone, tensors: Tensors, file: Path) -> Fit:
+def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> KeyMatch:
     """Copy tensors into a backbone, whatever names they are kept under.
 
     Returns:
@@ -154,7 +155,7 @@ def fill(backbone: Backbone, tensors: Tensors, file: Path) -> Fit:
     module = backbone.export()[0]
     # Our checkpoints have the wrapper's names, everything else those of the network in it.
     networks = [module] if module is backbone else [module, backbone]
-    tried = [(network, fit(network, tensors)) for network in networks]
+    tried = [(network, match_keys(network, tensors)) for network in networks]
     network, best = next(
         (pair for pair in tried if not pair[1].faults),
         max(tried, key=lambda pair: len(pair[1].found)),
@@ -165,7 +166,7 @@ def fill(backbone: Backbone, tensors: Tensors, file: Path) -> Fit:
     return best
 
 
-def _misfit(module: nn.Module, best: Fit, tensors: Tensors, file: Path) -> CheckpointError:
+def _misfit(module: nn.Module, best: KeyMatch, tensors: Tensors, file: Path) -> CheckpointError:
     if not best.found:
         wanted = list(module.state_dict())
         return CheckpointError(

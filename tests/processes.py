@@ -1,4 +1,4 @@
-"""What tests of several processes share beside the kit's :func:`ssl_host.testing.together`."""
+"""Helpers for tests with several processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ssl_host.testing.processes import distance
+from ssl_host.testing.distributed import distance
 
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> bool:

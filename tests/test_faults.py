@@ -12,11 +12,11 @@ import torch
 
 import ssl_host
 from ssl_host import ArrayImages
-from ssl_host.augment.views import evaluation_view
+from ssl_host.augment.executor import evaluation_view
 from ssl_host.contracts.data import IMAGENET_MEAN, IMAGENET_STD
 from ssl_host.data.batches import EpochPlan
 from ssl_host.errors import ConfigError, DataError
-from ssl_host.evaluate.extract import calibrated
+from ssl_host.evaluate.extract import recalibrate_batchnorm
 
 HERE = Path(__file__).parent
 ELSEWHERE = {
@@ -28,7 +28,7 @@ ELSEWHERE = {
         "toolkit/test_queue.py",
         "test_all_of_it_is_in_the_state_dict",
     ),
-    "tau not checkpointed": (
+    "ema_decay not checkpointed": (
         "toolkit/test_schedules.py",
         "test_the_value_is_state_and_keeps_its_digits",
     ),
@@ -129,7 +129,7 @@ def test_the_random_baselines_batch_norm_is_calibrated():
     torch.manual_seed(0)
     backbone = ssl_host.build("backbone", "small_conv", in_channels=1, image_size=8, num_stages=2)
     images = torch.randint(0, 256, (600, 1, 8, 8), dtype=torch.uint8)
-    twin = calibrated(backbone, images, lambda x: x.float() / 255)
+    twin = recalibrate_batchnorm(backbone, images, lambda x: x.float() / 255)
     norm = twin.layers[1]
     expected = twin.layers[0](images.float() / 255)
     assert torch.allclose(norm.running_mean, expected.mean(dim=(0, 2, 3)), atol=5e-3)

@@ -7,7 +7,7 @@ from PIL import Image
 
 import ssl_host
 from ssl_host import ArrayImages
-from ssl_host.augment.views import evaluation_view
+from ssl_host.augment.executor import evaluation_view
 from ssl_host.errors import DataError, UserError
 
 

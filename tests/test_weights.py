@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 import ssl_host
 from ssl_host.errors import CheckpointError, UserError
-from ssl_host.weights import fill, initialise, read_tensors
+from ssl_host.weights import load_initial_weights, load_weights, read_tensors
 
 
 def resnet(seed, **settings):
@@ -40,7 +40,7 @@ def test_a_lightning_checkpoint_of_another_project(prefix, tmp_path):
     state = {prefix + name: value for name, value in source.model.state_dict().items()}
     state["projector.0.weight"] = torch.zeros(3)
     torch.save({"state_dict": state, "epoch": 3, "global_step": 70}, tmp_path / "old.ckpt")
-    told = initialise(target, tmp_path / "old.ckpt")
+    told = load_initial_weights(target, tmp_path / "old.ckpt")
     assert same(source, target)
     assert "the backbone starts from" in told
 
@@ -51,7 +51,7 @@ def test_a_run_folder_that_never_finished_gives_its_newest_checkpoint(tmp_path):
     for step in (3, 12):
         state = {f"backbone.{n}": v + step for n, v in source.state_dict().items()}
         torch.save({"method": state}, tmp_path / "checkpoints" / f"step-{step:09d}.ckpt")
-    initialise(target, tmp_path)
+    load_initial_weights(target, tmp_path)
     name, value = next(iter(source.state_dict().items()))
     assert torch.equal(target.state_dict()[name], value + 12)
 
@@ -75,7 +75,7 @@ def test_objects_beside_the_weights_are_passed_over(tmp_path):
         "numbers": [np.float64(1.5), np.zeros(3), torch.float32, torch.Size([2])],
     }
     torch.save({"state_dict": state, "hyper_parameters": beside}, tmp_path / "old.ckpt")
-    initialise(target, tmp_path / "old.ckpt")
+    load_initial_weights(target, tmp_path / "old.ckpt")
     assert same(source, target)
 
 
@@ -90,7 +90,7 @@ def test_a_pickle_with_code_is_refused_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": {}, "extra": Evil()}, "evil.ckpt")
     with pytest.raises(CheckpointError) as caught:
-        initialise(resnet(0), tmp_path / "evil.ckpt")
+        load_initial_weights(resnet(0), tmp_path / "evil.ckpt")
     assert "calls posix.mkdir); a pickle that holds more than tensors could run any code" in str(
         caught.value
     )
@@ -121,15 +121,15 @@ def test_what_does_not_fit_is_named(change, message, tmp_path):
     state = dict(backbone.model.state_dict())
     change(state)
     with pytest.raises(CheckpointError) as caught:
-        fill(backbone, state, tmp_path / "x.ckpt")
+        load_weights(backbone, state, tmp_path / "x.ckpt")
     assert message in str(caught.value)
 
 
 def test_nothing_there_is_told(tmp_path):
     with pytest.raises(UserError, match="no such file or folder"):
-        initialise(resnet(0), tmp_path / "nothing")
+        load_initial_weights(resnet(0), tmp_path / "nothing")
     with pytest.raises(UserError, match=r"no backbone\.safetensors, no model\.safetensors"):
-        initialise(resnet(0), tmp_path)
+        load_initial_weights(resnet(0), tmp_path)
     with pytest.raises(UserError, match="no such file; a finished run leaves it"):
         ssl_host.load_backbone(tmp_path)
 

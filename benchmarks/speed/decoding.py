@@ -13,7 +13,7 @@ from sides import Comparison, Speed, clocked, compare
 from views import draw_photographs
 
 import ssl_host
-from ssl_host import fit_image
+from ssl_host import resize_and_crop
 
 COUNT, BATCH, SIDE, THREADS = 512, 64, 256, 2
 
@@ -29,7 +29,7 @@ def decoding() -> Comparison:
         files = ssl_host.build("data", "imagefolder", root=root).open("train")
 
         def fitted(batch: torch.Tensor) -> torch.Tensor:
-            read = pool.map(lambda i: fit_image(files.read(i), SIDE), batch.tolist())
+            read = pool.map(lambda i: resize_and_crop(files.read(i), SIDE), batch.tolist())
             return torch.stack(list(read))
 
         def packed(name: str, quality: int | None) -> Speed:

@@ -13,7 +13,7 @@ import torch
 from sides import ROUNDS, Comparison, compare
 
 import ssl_host
-from ssl_host.evaluate.extract import by_network, representations
+from ssl_host.evaluate.extract import network_features, representations
 
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
@@ -30,7 +30,7 @@ def linear() -> Comparison:
         return (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
 
     def extracted() -> torch.Tensor:
-        return representations(images, {"": by_network(backbone, prepare)})[""]
+        return representations(images, {"": network_features(backbone, prepare)})[""]
 
     found = extracted()
     y = torch.arange(10_000) % 10

@@ -49,7 +49,7 @@ def taken_apart(backbone: dict, count: int) -> dict[str, float]:
     views = made.views
     timed(type(views), "__call__", times, "views")
     timed(made.method, "step", times, "forward")
-    timed(made.method, "advance", times, "what moves after the step")
+    timed(made.method, "finish_step", times, "what moves after the step")
     timed(torch.Tensor, "backward", times, "backward")
     timed(PretrainModule, "on_after_backward", times, "a look at the gradients")
     timed(torch.optim.SGD, "step", times, "optimizer with forward and backward")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
+from ssl_host.config.auto_settings import cpu_has_bf16
 from ssl_host.pipeline.environment import processor
-from ssl_host.train.settle import cpu_has_bf16
 
 ROUNDS = 5
 

@@ -10,11 +10,11 @@ import torch
 from sides import Comparison, clocked, compare
 from torch import nn
 from torch.utils.data import DataLoader
-from training import RESNET, SMALL, Clock, experiment, hosts, quiet_trainer
+from training import RESNET, SMALL, TrainingTimer, experiment, hosts, quiet_trainer
 
 import ssl_host
 from ssl_host.compose import Experiment
-from ssl_host.train.groups import make_optimizer, set_rates
+from ssl_host.train.param_groups import make_optimizer, set_rates
 
 
 def bare(made: Experiment, skip: int, ready: bool) -> float:
@@ -45,7 +45,7 @@ def bare(made: Experiment, skip: int, ready: bool) -> float:
         out.loss.backward()
         set_rates(optimizer, made.scheduler, step, total, total)
         optimizer.step()
-        method.advance(out, step, total)
+        method.finish_step(out, step, total)
     return (time.perf_counter() - begun) / (total - skip)
 
 
@@ -95,7 +95,7 @@ def overhead() -> Comparison:
         return network, make_optimizer(network, made.optimizer, 0.1)
 
     def lightning(network: nn.Module, optimizer: torch.optim.Optimizer) -> float:
-        clock = Clock(skip)
+        clock = TrainingTimer(skip)
         trainer = quiet_trainer(clock)
         images = DataLoader([torch.zeros(2, 3, 32, 32)] * steps, batch_size=None)
         trainer.fit(Nothing(network, optimizer), images)

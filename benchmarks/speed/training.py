@@ -12,17 +12,17 @@ from rich.console import Console
 import ssl_host
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import Experiment, compose
+from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.config.resolve import resolve_values
-from ssl_host.data.opening import open_images
-from ssl_host.train.fit import fit
-from ssl_host.train.settle import settle
+from ssl_host.data.datasets import open_datasets
+from ssl_host.train.loop import fit
 
 BATCH = 128
 RESNET = {"name": "timm", "model": "resnet18", "stem": "cifar"}
 SMALL = {"name": "small_conv"}
 
 
-class Clock(pl.Callback):
+class TrainingTimer(pl.Callback):
     """Times the steps after the first few, which set things up."""
 
     def __init__(self, skip: int) -> None:
@@ -88,19 +88,19 @@ def experiment(
         },
         Catalog(),
     )
-    return compose(settle(config))
+    return compose(resolve_auto(config))
 
 
 def hosts(made: Experiment, skip: int) -> float:
     """Seconds a step in the host's own training: loader, views, step, schedule, rows, Lightning."""
-    clock = Clock(skip)
+    clock = TrainingTimer(skip)
     train(made, clock)
     return clock.seconds()
 
 
 def train(made: Experiment, clock: pl.Callback) -> None:
     """The host's own training, with its checkpoints."""
-    images = open_images(made.source, made.views, made.config.loader)
+    images = open_datasets(made.source, made.views, made.config.loader)
     with tempfile.TemporaryDirectory() as folder:
         for logger in made.loggers.values():
             logger.start(ssl_host.Run("speed", Path(folder), 0, {}))

@@ -13,9 +13,9 @@ from sides import Comparison, clocked, compare
 from torch.utils.data import DataLoader, Dataset
 
 import ssl_host
-from ssl_host.augment.views import ViewMaker
+from ssl_host.augment.executor import ViewMaker
 from ssl_host.data.batches import EpochPlan, StoreLoader
-from ssl_host.data.files import FilesLoader
+from ssl_host.data.decoding import FilesLoader
 from ssl_host.data.store import pack
 
 BATCH = 256

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_host.contracts.augmentation import Draws, ViewSpec
+from ssl_host.contracts.augmentation import SampleRNG, ViewSpec
 
 TRIES = 10
 """Boxes that torchvision's RandomResizedCrop tries before it falls back to the centre."""
 
 
-def crop_boxes(spec: ViewSpec, draws: Draws, view: int, height: int, width: int) -> Tensor:
+def crop_boxes(spec: ViewSpec, rng: SampleRNG, view: int, height: int, width: int) -> Tensor:
     """Random crops as torchvision's RandomResizedCrop draws them.
 
     Area uniform in ``crop_scale`` of the image, aspect log-uniform in ``crop_ratio``; the first
@@ -25,15 +25,15 @@ def crop_boxes(spec: ViewSpec, draws: Draws, view: int, height: int, width: int)
     """
     area = float(height * width)
     low, high = (math.log(r) for r in spec.crop_ratio)
-    scale = torch.stack([draws.uniform(view, f"scale{i}", *spec.crop_scale) for i in range(TRIES)])
-    ratio = torch.stack([draws.uniform(view, f"ratio{i}", low, high) for i in range(TRIES)]).exp()
+    scale = torch.stack([rng.uniform(view, f"scale{i}", *spec.crop_scale) for i in range(TRIES)])
+    ratio = torch.stack([rng.uniform(view, f"ratio{i}", low, high) for i in range(TRIES)]).exp()
     wide = (area * scale * ratio).sqrt().round()
     high_ = (area * scale / ratio).sqrt().round()
     fits = (wide > 0) & (wide <= width) & (high_ > 0) & (high_ <= height)
     first = fits.to(torch.uint8).argmax(dim=0, keepdim=True)
     wide, high_ = wide.gather(0, first)[0], high_.gather(0, first)[0]
-    top = (draws.uniform(view, "top") * (height - high_ + 1)).floor()
-    left = (draws.uniform(view, "left") * (width - wide + 1)).floor()
+    top = (rng.uniform(view, "top") * (height - high_ + 1)).floor()
+    left = (rng.uniform(view, "left") * (width - wide + 1)).floor()
     boxes = torch.stack([top, left, high_, wide], dim=1)
     fallback = torch.tensor(central_box(spec, height, width), dtype=boxes.dtype)
     chosen = torch.where(fits.any(dim=0)[:, None], boxes, fallback.to(boxes.device))

@@ -1,9 +1,9 @@
-"""A view of one image, in one pass over memory that stays in a core's cache: compiled by numba.
+"""The compiled (numba) kernel: one view of one image in a single pass.
 
-The same operations as in :mod:`ssl_host.augment.apply`, which is the reference; see there and in
-the modules it uses for what each one is. One image's view fits in the first-level cache, where a
-batch's does not: on a CPU that is several times as fast as an operation after the other over the
-whole batch. Everything is float32 but the positions of a resize.
+It computes the same operations as the reference implementation in
+:mod:`ssl_host.augment.torch_backend`. One image's view fits in the first-level cache, a batch does
+not, so on a CPU this is several times faster than applying each operation to the whole batch.
+Everything is float32 except the positions of a resize.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OPTIONS: Any = {"nogil": True, "cache": True, "fastmath": {"contract", "reassoc
 
 @njit(**_OPTIONS)
 def _uniform(sample, salt):
-    """splitmix64's finaliser, as :class:`~ssl_host.augment.draws.CounterDraws` has it."""
+    """splitmix64's finaliser, as :class:`~ssl_host.augment.rng.CounterRNG` has it."""
     x = sample ^ salt
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -318,12 +318,12 @@ def _view(image, sample, salts, spec, mean, scale, out, room):
     size = out.shape[1]
     channels, height, width = image.shape
     flip = spec.flip > _f(0.0) and _uniform(sample, salts[_FLIP]) < spec.flip
-    view = room if spec.moves else out
+    view = room if spec.has_affine else out
     if not spec.crops and height == size and width == size:
         _copy(image, flip, view)
     else:
         _crop(image, _box(sample, salts, spec, height, width), size, spec.cubic, flip, view)
-    if spec.moves:
+    if spec.has_affine:
         _affine(view, sample, salts, spec, out)
     flat = out.reshape(channels, size * size)
     if spec.jitter > _f(0.0) and _uniform(sample, salts[_JITTER]) < spec.jitter:

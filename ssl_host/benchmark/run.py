@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from ssl_host.benchmark.cells import Finished, read_cells, refuse_changed, run_cells
+from ssl_host.benchmark.runs import Finished, read_cells, refuse_changed, run_cells
 from ssl_host.benchmark.suite import Suite
 from ssl_host.benchmark.table import Table, as_csv, as_html, as_json, make_table, markdown
 from ssl_host.compose import compose
-from ssl_host.train.folder import RunFolder
-from ssl_host.train.surroundings import preemptible
+from ssl_host.run_folder.folder import RunFolder
+from ssl_host.train.signals import preemptible
 
 STOPPED = "asked to stop: the cells that ran have ended too; give the same command again to go on"
 

@@ -12,14 +12,14 @@ from typing import Any
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.catalog.discovery import suggestion
-from ssl_host.config.explain import explain
-from ssl_host.config.host import SINGLE_KINDS, folder_name
+from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.config.ini import read_text_of
 from ssl_host.config.layers import Layer, file_layer, option_layer
+from ssl_host.config.messages import explain
 from ssl_host.config.resolve import resolve
-from ssl_host.config.resolved import Resolved
-from ssl_host.config.values import Key, LiteralFault, Origin, Value, absolute, read_text
+from ssl_host.config.run_config import RunConfig
+from ssl_host.config.schema import SINGLE_KINDS, folder_name
+from ssl_host.config.values import Key, LiteralError, Origin, Value, absolute, read_text
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 
@@ -91,7 +91,7 @@ class Cell:
     name: str
     choice: Mapping[str, str]
     seed: int
-    config: Resolved
+    config: RunConfig
 
 
 @dataclass(frozen=True)
@@ -167,9 +167,9 @@ def _settings(layers: Sequence[Layer], path: Path) -> SuiteSettings:
         field = SuiteSettings.model_fields.get(key)
         try:
             if field is None:
-                raise LiteralFault(f"unknown key{suggestion(key, SuiteSettings.model_fields)}")
+                raise LiteralError(f"unknown key{did_you_mean(key, SuiteSettings.model_fields)}")
             raw[key] = read_text(value.raw, field.annotation)
-        except LiteralFault as error:
+        except LiteralError as error:
             problems.append(Problem(str(value.origin), f"[suite] {key}: {error}"))
     try:
         settings = SuiteSettings.model_validate(raw)
@@ -255,13 +255,13 @@ class _Reader:
                 continue
             if method not in methods:
                 where = f"{self.path}:{self.whole[0].lines[section]}"
-                hint = suggestion(method, methods)
+                hint = did_you_mean(method, methods)
                 problems.append(Problem(where, f"[{section}] is no method of the suite{hint}"))
             found[method] = {}
             for key, value in self.whole[0].section(section).items():
                 found[method][key] = value.raw if key == "source" else _fraction(value.raw)
                 if key not in PUBLISHED:
-                    fault = f"unknown figure{suggestion(key, PUBLISHED)}"
+                    fault = f"unknown figure{did_you_mean(key, PUBLISHED)}"
                 elif found[method][key] is None:
                     fault = "should be a fraction from 0 to 1"
                 else:

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 from urllib.parse import quote
 
-from ssl_host.benchmark.cells import Finished
+from ssl_host.benchmark.runs import Finished
 from ssl_host.benchmark.suite import FIGURES, Suite
 from ssl_host.report.page import render
 from ssl_host.report.summary import BASELINES, accuracies

@@ -60,11 +60,11 @@ class CSV(Logger):
             self.writer.writerow(row)
             self.open.flush()
 
-    def sync(self) -> None:
+    def flush(self) -> None:
         os.fsync(self.open.fileno())
 
     def finish(self, results: Mapping[str, Any] | None) -> None:
-        self.sync()
+        self.flush()
         self.open.close()
 
     def _rewrite(self) -> None:
@@ -102,7 +102,7 @@ class TensorBoard(Logger):
         for name, value in metrics.items():
             self.writer.add_scalar(name, value, step)
 
-    def sync(self) -> None:
+    def flush(self) -> None:
         self.writer.flush()
 
     def finish(self, results: Mapping[str, Any] | None) -> None:

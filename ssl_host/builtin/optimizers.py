@@ -75,4 +75,4 @@ class LAMB(Optimizer):
 
 def _layerwise(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     # timm leaves the trust ratio off where the decay is 0, of whatever parameters.
-    return [{**group, "always_adapt": bool(group.get("adapts"))} for group in groups]
+    return [{**group, "always_adapt": bool(group.get("trust_ratio"))} for group in groups]

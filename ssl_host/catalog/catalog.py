@@ -10,8 +10,8 @@ from typing import Any
 import pluggy
 
 from ssl_host import hookspecs
-from ssl_host.catalog.discovery import discover, registrations, suggestion
-from ssl_host.catalog.entries import Entry, Plugin, place_of
+from ssl_host.catalog.discovery import did_you_mean, discover, registrations
+from ssl_host.catalog.registry import Entry, Plugin, source_file
 from ssl_host.errors import PluginError
 from ssl_host.hookspecs import PROJECT
 
@@ -85,7 +85,7 @@ class Catalog:
 
     def _remedy(self, kind: str, name: str) -> str:
         known = self.names(kind)
-        hint = suggestion(name, known)
+        hint = did_you_mean(name, known)
         for plugin in self.plugins:
             if plugin.state != "ready" and plugin.origin.plugin == name.split("/", 1)[0]:
                 return f"; plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
@@ -107,9 +107,9 @@ class Catalog:
         found = entry.load()
         base = base_of(kind)
         if not (isinstance(found, type) and issubclass(found, base)):
-            what = place_of(found) if isinstance(found, type) else type(found).__name__
+            what = source_file(found) if isinstance(found, type) else type(found).__name__
             raise PluginError(
-                f"{entry.described()} is not a subclass of ssl_host.{base.__name__} ({what}); "
+                f"{entry.describe()} is not a subclass of ssl_host.{base.__name__} ({what}); "
                 f"a {kind} must inherit from it"
             )
         return found

@@ -13,7 +13,7 @@ import importlib_metadata
 import pluggy
 
 from ssl_host import hookspecs
-from ssl_host.catalog.entries import Entry, Origin, Plugin, fault_place
+from ssl_host.catalog.registry import Entry, Origin, Plugin, error_location
 from ssl_host.hookspecs import API_VERSION, PROJECT, REGISTRATION
 
 BUILTIN = "builtin"
@@ -50,7 +50,7 @@ def _load(plugin: Plugin, load: Callable[[], Any]) -> ModuleType | None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # contained: one plugin takes nothing else down
-        _break(plugin, f"import failed: {type(error).__name__}: {error} ({fault_place(error)})")
+        _break(plugin, f"import failed: {type(error).__name__}: {error} ({error_location(error)})")
         return None
     if not isinstance(module, ModuleType):
         kind = type(module).__name__
@@ -100,7 +100,7 @@ def _hook_fault(module: ModuleType) -> str:
         place = f"{inspect.getsourcefile(function)}:{function.__code__.co_firstlineno}"
         if name not in known:
             return (
-                f"unknown hook {name} ({place}){suggestion(name, known)}; "
+                f"unknown hook {name} ({place}){did_you_mean(name, known)}; "
                 f"hooks are {', '.join(sorted(known))}"
             )
         expected = list(inspect.signature(known[name]).parameters)
@@ -113,7 +113,7 @@ def _hook_fault(module: ModuleType) -> str:
     return ""
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?``, or nothing where nothing is near."""
     import difflib  # noqa: PLC0415 - only messages need it, and start-up is counted
 
@@ -147,7 +147,7 @@ def registrations(plugin: Plugin, module: ModuleType) -> tuple[list[Entry], list
         raise
     except BaseException as error:  # contained, as above
         _break(
-            plugin, f"registering failed: {type(error).__name__}: {error} ({fault_place(error)})"
+            plugin, f"registering failed: {type(error).__name__}: {error} ({error_location(error)})"
         )
         return [], []
     return components, presets

@@ -20,7 +20,7 @@ from ssl_host.cli.plugin import plugin
 from ssl_host.cli.plugin_check import check
 from ssl_host.cli.report import report
 from ssl_host.cli.run import run
-from ssl_host.cli.signals import EndAtOnce
+from ssl_host.cli.signals import ExitOnSignal
 from ssl_host.errors import SslHostError
 
 INTERRUPTED = 130
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     session = Session()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    ending = EndAtOnce() if given[:1] in RESUMED else None
+    ending = ExitOnSignal() if given[:1] in RESUMED else None
     _let_plugins_add_commands(given)
     try:
         cli.main(given, prog_name="ssl-host", standalone_mode=False, obj=session)

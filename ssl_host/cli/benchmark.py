@@ -40,19 +40,19 @@ def benchmark(
     The same command again goes on where it stopped. A cell that fails is named at the end, and
     takes no other down.
     """
-    from ssl_host.benchmark.cells import log_of  # noqa: PLC0415
     from ssl_host.benchmark.run import check_cells, run_suite, table_of  # noqa: PLC0415
+    from ssl_host.benchmark.runs import log_of  # noqa: PLC0415
     from ssl_host.benchmark.suite import read_suite  # noqa: PLC0415
     from ssl_host.benchmark.table import as_json as raw_figures  # noqa: PLC0415
     from ssl_host.benchmark.table import markdown  # noqa: PLC0415
-    from ssl_host.toolkit.screen import plain_console  # noqa: PLC0415 - torch comes with what follows
+    from ssl_host.toolkit.console import make_console  # noqa: PLC0415 - torch comes with what follows
 
     suite = read_suite(suite_file, options, session.catalog())
     if dry_run:
         for name, parameters in check_cells(suite):
             click.echo(f"{name}: {parameters:,} parameters")
         return
-    done = table_of(suite) if only_table else run_suite(suite, plain_console(stderr=True), fresh)
+    done = table_of(suite) if only_table else run_suite(suite, make_console(stderr=True), fresh)
     if as_json:
         echo_json(raw_figures(suite, done.finished))
         session.json = False  # the faults are in it: a second document would make it no JSON

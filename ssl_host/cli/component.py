@@ -8,7 +8,7 @@ import click
 
 from ssl_host.cli.options import Session, echo_json, json_option, pass_session, session_options
 
-DECLARED = ("heads", "momentum", "encoder", "supports_multicrop", "uses_labels")
+DECLARED = ("heads", "ema", "encoder", "supports_multicrop", "uses_labels")
 """What a method says of itself, where it says anything."""
 
 
@@ -24,12 +24,12 @@ def component() -> None:
 @pass_session
 def list_(session: Session, kind: str | None, as_json: bool) -> None:
     """All components and presets, or those of one KIND."""
-    from ssl_host.catalog.discovery import suggestion  # noqa: PLC0415 - start-up is counted
+    from ssl_host.catalog.discovery import did_you_mean  # noqa: PLC0415 - start-up is counted
     from ssl_host.contracts.component import KINDS  # noqa: PLC0415
 
     kinds = [*KINDS, "preset"]
     if kind is not None and kind not in kinds:
-        hint = suggestion(kind, kinds) or f"; kinds are {', '.join(kinds)}"
+        hint = did_you_mean(kind, kinds) or f"; kinds are {', '.join(kinds)}"
         raise click.UsageError(f"unknown kind {kind!r}{hint}")
     entries = session.catalog().entries(kind)
     if as_json:
@@ -72,7 +72,7 @@ def show(session: Session, kind: str, name: str, as_json: bool) -> None:
     cls = session.catalog().load(kind, name)
     entry = session.catalog().find(kind, name)
     settings = describe_settings(cls.Config)
-    recipe = getattr(cls, "defaults", {})
+    recipe = getattr(cls, "recipe", {})
     declared = {n: getattr(cls, n) for n in DECLARED if getattr(cls, n, None)}
     if as_json:
         about = {"kind": kind, "name": name, "origin": str(entry.origin), "settings": settings}

@@ -13,7 +13,7 @@ from ssl_host.cli.options import Session, echo_json, json_option, pass_session, 
 from ssl_host.errors import ConfigError, PluginError, Problem, RunError, UserError
 
 if TYPE_CHECKING:
-    from ssl_host.catalog.entries import Plugin
+    from ssl_host.catalog.registry import Plugin
     from ssl_host.testing.outcome import Outcome
 
 _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
@@ -67,7 +67,7 @@ def check(
 
 
 def _plugin(session: Session, name: str) -> Plugin:
-    from ssl_host.catalog.discovery import suggestion  # noqa: PLC0415 - start-up is counted
+    from ssl_host.catalog.discovery import did_you_mean  # noqa: PLC0415 - start-up is counted
 
     plugins = session.catalog().plugins
     known = [n for p in plugins for n in (p.origin.plugin, p.origin.distribution)]
@@ -76,7 +76,9 @@ def _plugin(session: Session, name: str) -> Plugin:
             if plugin.state != "ready":
                 raise PluginError(f"{plugin.origin} is {plugin.state}: {plugin.reason}")
             return plugin
-    hint = suggestion(name, known) or f"; plugins are {', '.join(p.origin.plugin for p in plugins)}"
+    hint = (
+        did_you_mean(name, known) or f"; plugins are {', '.join(p.origin.plugin for p in plugins)}"
+    )
     raise PluginError(f"no plugin or distribution is called {name!r}{hint}")
 
 
@@ -121,8 +123,8 @@ def _outcomes(
 ) -> Iterator[Outcome]:
     import torch  # noqa: PLC0415 - as below
 
-    from ssl_host.testing.subject import Subject  # noqa: PLC0415 - torch comes with it
     from ssl_host.testing.suite import checks_of, run_checks  # noqa: PLC0415
+    from ssl_host.testing.target import CheckTarget  # noqa: PLC0415 - torch comes with it
 
     torch.set_num_threads(1)  # the networks are tiny, and some checks use two processes
     for kind, component in plugin.components:
@@ -131,7 +133,7 @@ def _outcomes(
                 [name for name in names if name in checks_of(kind)] for names in (only, skip)
             )
             if not only or wanted:
-                subject = Subject(kind, component, settings.get(kind, {}))
+                subject = CheckTarget(kind, component, settings.get(kind, {}))
                 yield from run_checks(subject, spared, wanted)
 
 

@@ -24,7 +24,7 @@ def report(session: Session, runs: tuple[Path, ...], output: Path | None) -> Non
     The page stands alone: figures to sort, curves over each other, what differs between the
     configurations, and the nearest neighbours of the same images.
     """
-    from ssl_host.pipeline.again import compare_runs, report_again  # noqa: PLC0415 - brings torch
+    from ssl_host.pipeline.finished_runs import compare_runs, write_run_report  # noqa: PLC0415 - brings torch
 
     different = tuple({run.resolve(): run for run in runs}.values())
     if len(different) == 1 < len(runs):
@@ -37,7 +37,7 @@ def report(session: Session, runs: tuple[Path, ...], output: Path | None) -> Non
     if output is not None and output.suffix.lower() not in (".html", ".htm"):
         raise click.UsageError(f"--output is a page, and {output} does not end with .html")
     if len(runs) == 1:
-        click.echo(report_again(runs[0], session.catalog()))
+        click.echo(write_run_report(runs[0], session.catalog()))
     else:
         page, left_out = compare_runs(runs, output or Path("comparison.html"), session.catalog())
         for reason in left_out:

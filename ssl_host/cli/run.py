@@ -52,7 +52,7 @@ def run(
     from ssl_host.pipeline.dry_run import dry_run as try_out  # noqa: PLC0415
     from ssl_host.pipeline.run import run_config  # noqa: PLC0415
     from ssl_host.report.summary import tables, verdict  # noqa: PLC0415
-    from ssl_host.toolkit.screen import plain_console  # noqa: PLC0415 - torch comes with what follows
+    from ssl_host.toolkit.console import make_console  # noqa: PLC0415 - torch comes with what follows
 
     catalog = session.catalog()
     config = resolve_file(config_file, options, catalog)
@@ -61,9 +61,9 @@ def run(
         if as_json:
             echo_json(estimate.as_dict())
         else:
-            plain_console().print(estimate.table())
+            make_console().print(estimate.table())
         return
-    progress = plain_console(stderr=True)
+    progress = make_console(stderr=True)
     moved = _moved(config_file, options, Path(config.run.dir) / config.run.name)
     if moved:
         progress.print(moved, style="yellow", soft_wrap=True)
@@ -73,7 +73,7 @@ def run(
     if as_json:
         echo_json(outcome.results)
         return
-    screen = plain_console()
+    screen = make_console()
     if outcome.was_finished:
         screen.print(
             f"{os.path.relpath(outcome.folder)} is finished already; --fresh begins anew",

@@ -8,12 +8,12 @@ import signal
 from types import FrameType
 
 from ssl_host.errors import Preempted
-from ssl_host.train.surroundings import ASKING
+from ssl_host.train.signals import ASKING
 
 TOLD = b"asked to stop: give the same command again to go on\n"
 
 
-class EndAtOnce:
+class ExitOnSignal:
     """Handlers of SIGTERM and SIGUSR1 for the seconds in which Python imports and tidies up.
 
     Nothing is done yet in the first of them and nothing left to do in the last, so that the process

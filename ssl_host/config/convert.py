@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.host import HOST_SECTIONS, SINGLE_KINDS
 from ssl_host.config.ini import read_text_of
 from ssl_host.config.older import is_older, older_layer
+from ssl_host.config.schema import HOST_SECTIONS, SINGLE_KINDS
 from ssl_host.config.values import write_value
 from ssl_host.errors import ConfigError, Problem
 

@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ssl_host.catalog.discovery import suggestion
+from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.config.values import Key, Value, write_value
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 
-class ReferenceFault(Exception):  # noqa: N818 - becomes a Problem, is no error of its own
+class InterpolationError(Exception):
     """A reference that leads nowhere."""
 
 
@@ -31,7 +31,7 @@ def substitute(value: Value, table: Mapping[Key, Value], seen: tuple[Key, ...] =
     """The value's raw content with all references replaced.
 
     Raises:
-        ReferenceFault: for an unknown section, key or variable, or a circle.
+        InterpolationError: for an unknown section, key or variable, or a circle.
     """
     if not has_reference(value):
         return value.raw
@@ -40,7 +40,7 @@ def substitute(value: Value, table: Mapping[Key, Value], seen: tuple[Key, ...] =
         return _look_up(whole[1], table, seen)
     text = _REFERENCE.sub(lambda m: _as_text(_look_up(m[1], table, seen)), value.raw)
     if "${" in text:
-        raise ReferenceFault(f"{value.raw!r} has a '${{' without its '}}'")
+        raise InterpolationError(f"{value.raw!r} has a '${{' without its '}}'")
     return text
 
 
@@ -52,14 +52,16 @@ def _look_up(reference: str, table: Mapping[Key, Value], seen: tuple[Key, ...]) 
     if reference.startswith("env:"):
         name = reference[4:]
         if name not in os.environ:
-            raise ReferenceFault(f"the environment variable {name} is not set; export {name}=...")
+            raise InterpolationError(
+                f"the environment variable {name} is not set; export {name}=..."
+            )
         return os.environ[name]
     section, _, key = reference.strip().rpartition(".")
     if (section, key) in seen:
         chain = " -> ".join(".".join(k) for k in (*seen, (section, key)))
-        raise ReferenceFault(f"references go round in a circle: {chain}")
+        raise InterpolationError(f"references go round in a circle: {chain}")
     if (section, key) not in table:
         known = [".".join(k) for k in table]
-        hint = suggestion(reference, known)
-        raise ReferenceFault(f"${{{reference}}} refers to nothing{hint}")
+        hint = did_you_mean(reference, known)
+        raise InterpolationError(f"${{{reference}}} refers to nothing{hint}")
     return substitute(table[section, key], table, (*seen, (section, key)))

@@ -15,7 +15,7 @@ from ssl_host.config.ini import parse_ini
 from ssl_host.config.layers import Layer
 from ssl_host.config.older_keys import FLAT
 from ssl_host.config.older_translation import Translation
-from ssl_host.config.values import Key, LiteralFault, Value, read_text
+from ssl_host.config.values import Key, LiteralError, Value, read_text
 from ssl_host.errors import ConfigError, Problem
 
 
@@ -37,7 +37,7 @@ def older_layer(path: Path, text: str, catalog: Catalog) -> tuple[Layer, list[st
     for key, value in values.items():
         try:
             typed[key] = Value(_read(value.raw), value.origin)
-        except LiteralFault as error:
+        except LiteralError as error:
             problems.append(Problem(str(value.origin), f"{key[1]}: {error}"))
     translation = Translation(path, typed, catalog)
     translation.translate()

@@ -52,7 +52,7 @@ def takes(catalog: Catalog, method: str, section: str, setting: str) -> bool:
     if kind == "method":
         return setting in cls.Config.model_fields
     if kind == "loss":
-        named = cls.defaults.get("loss", {}).get("name")
+        named = cls.recipe.get("loss", {}).get("name")
         fields = catalog.load("loss", named).Config.model_fields if named else {}
         return setting in fields
     return True

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.catalog.discovery import suggestion
+from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.config.older_keys import ALIASES, FLAT, GONE, MOVED, WANDB, takes
 from ssl_host.config.values import Key, Value
 from ssl_host.errors import Problem
@@ -105,7 +105,7 @@ class Translation:
         names = [k for s, k in known if s == section]
         place = "" if section == FLAT else f"[{section}] "
         self._wrong(
-            value, f"{place}{name}: unknown key of the older dialect{suggestion(name, names)}"
+            value, f"{place}{name}: unknown key of the older dialect{did_you_mean(name, names)}"
         )
 
     def _wrong(self, value: Value, text: str) -> None:
@@ -208,7 +208,7 @@ class Translation:
     def _log_type(self, value: Value) -> None:
         kind = str(value.raw).lower()
         if kind not in ("wandb", "csv", "", "none"):
-            hint = suggestion(kind, ("wandb", "csv"))
+            hint = did_you_mean(kind, ("wandb", "csv"))
             self._wrong(value, f"log_type: {value.raw!r} is neither wandb nor csv{hint}")
         if kind != "wandb":
             return

@@ -1,4 +1,4 @@
-"""Layers and catalog to a :class:`Resolved` configuration, or to all its problems at once."""
+"""Layers and catalog to a :class:`RunConfig` configuration, or to all its problems at once."""
 
 from __future__ import annotations
 
@@ -9,15 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.catalog.discovery import suggestion
-from ssl_host.config.explain import explain
-from ssl_host.config.host import (
-    HOST_SECTIONS,
-    INSTANCE_KINDS,
-    SINGLE_KINDS,
-)
+from ssl_host.catalog.discovery import did_you_mean
+from ssl_host.config.component_lookup import ComponentLookup
 from ssl_host.config.ini import read_text_of
-from ssl_host.config.interpolation import ReferenceFault, refers_to_environment, substitute
+from ssl_host.config.interpolation import InterpolationError, refers_to_environment, substitute
 from ssl_host.config.layers import (
     Layer,
     file_layer,
@@ -26,12 +21,17 @@ from ssl_host.config.layers import (
     preset_layers,
     python_layer,
 )
+from ssl_host.config.messages import explain
 from ssl_host.config.older import is_older, older_layer
-from ssl_host.config.resolved import Part, Resolved, Shown
-from ssl_host.config.selection import Selection
+from ssl_host.config.run_config import ComponentConfig, ConfigEntry, RunConfig
+from ssl_host.config.schema import (
+    HOST_SECTIONS,
+    INSTANCE_KINDS,
+    SINGLE_KINDS,
+)
 from ssl_host.config.values import (
     Key,
-    LiteralFault,
+    LiteralError,
     Origin,
     Value,
     absolute,
@@ -43,7 +43,7 @@ from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 
 
-def resolve_file(path: Path, options: Sequence[str], catalog: Catalog) -> Resolved:
+def resolve_file(path: Path, options: Sequence[str], catalog: Catalog) -> RunConfig:
     """An INI file, of today's form or the older project's, with options on top.
 
     Raises:
@@ -58,7 +58,7 @@ def resolve_file(path: Path, options: Sequence[str], catalog: Catalog) -> Resolv
 
 def resolve_values(
     sections: Mapping[str, Mapping[str, Any]], catalog: Catalog, options: Sequence[str] = ()
-) -> Resolved:
+) -> RunConfig:
     """A configuration given in Python, as ``{"run": {"epochs": 10}, ...}``."""
     layers = [python_layer("python", sections), option_layer(options)]
     return resolve(layers, catalog, "run")
@@ -66,7 +66,7 @@ def resolve_values(
 
 def resolve(
     user: Sequence[Layer], catalog: Catalog, name: str, notes: Sequence[str] = ()
-) -> Resolved:
+) -> RunConfig:
     """Merge, check and freeze.
 
     Args:
@@ -84,7 +84,7 @@ class _Resolver:
         self.catalog = catalog
         self.notes = list(notes)
         given = self._with_presets(user)
-        self.selection = Selection(given, catalog, name)
+        self.selection = ComponentLookup(given, catalog, name)
         self.classes = self.selection.classes
         self.layers = self.selection.layers
         self.problems = self.selection.problems
@@ -97,14 +97,14 @@ class _Resolver:
             return user
         return [*preset_layers(str(found[-1].raw), found[-1].origin, self.catalog), *user]
 
-    def resolve(self) -> Resolved:
+    def resolve(self) -> RunConfig:
         self._check_sections()
         merged = self._merge()
         final = self._read(merged)
         host, parts = self._validate(final, merged)
         if self.problems:
             raise ConfigError(sorted(set(self.problems), key=_by_place))
-        return Resolved(host, parts, self._shown(merged, host, parts), tuple(self.notes))
+        return RunConfig(host, parts, self._shown(merged, host, parts), tuple(self.notes))
 
     # -- sections and keys ------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ class _Resolver:
 
     def _section_problem(self, section: str, reason: str, known: list[str]) -> None:
         self.broken.add(section)
-        hint = suggestion(section, known)
+        hint = did_you_mean(section, known)
         text = f"[{section}] unknown section" + (f": {reason}" if reason else "") + hint
         self.problems.append(Problem(self.selection.where(section), text))
 
@@ -146,13 +146,13 @@ class _Resolver:
             if schema is None:
                 continue
             values, problems, notes = merge_section(
-                self.layers, section, schema.alternatives, section in self.classes
+                self.layers, section, schema.mutually_exclusive, section in self.classes
             )
             self.problems += problems
             self.notes += notes
             taken = set(values)
             displaced = {
-                key for group in schema.alternatives if taken & set(group) for key in group
+                key for group in schema.mutually_exclusive if taken & set(group) for key in group
             }
             if section in self.classes:
                 instance = section.partition(".")[2] or section
@@ -167,7 +167,7 @@ class _Resolver:
                     merged[section, key] = Value(default, Origin("default"))
             for key, value in values.items():
                 if key not in schema.model_fields:
-                    hint = suggestion(key, schema.model_fields)
+                    hint = did_you_mean(key, schema.model_fields)
                     known = ", ".join(schema.model_fields) or "none"
                     text = f"[{section}] {key}: unknown key{hint or f'; known keys: {known}'}"
                     self.problems.append(Problem(str(value.origin), text))
@@ -198,7 +198,7 @@ class _Resolver:
                 if takes_path(annotation) and isinstance(raw, str | Path) and str(raw):
                     raw = absolute(str(raw), value.origin)
                 final[section, key] = raw
-            except (ReferenceFault, LiteralFault) as error:
+            except (InterpolationError, LiteralError) as error:
                 self.unread.add((section, key))
                 text = f"[{section}] {key}: {error}"
                 self.problems.append(Problem(str(value.origin), text))
@@ -206,9 +206,9 @@ class _Resolver:
 
     def _validate(
         self, final: Mapping[Key, Any], merged: Mapping[Key, Value]
-    ) -> tuple[dict[str, Settings], dict[str, Part]]:
+    ) -> tuple[dict[str, Settings], dict[str, ComponentConfig]]:
         host: dict[str, Settings] = {}
-        parts: dict[str, Part] = {}
+        parts: dict[str, ComponentConfig] = {}
         for section in dict.fromkeys([*HOST_SECTIONS, *self.classes]):
             schema = self._schema(section)
             if schema is None:
@@ -230,7 +230,7 @@ class _Resolver:
                 continue
             kind, _, instance = section.partition(".")
             entry = self.catalog.find(kind, name)
-            parts[section] = Part(
+            parts[section] = ComponentConfig(
                 section, kind, instance or kind, name, self.classes[section], settings, entry
             )
         return host, parts
@@ -239,9 +239,9 @@ class _Resolver:
         self,
         merged: Mapping[Key, Value],
         host: Mapping[str, Settings],
-        parts: Mapping[str, Part],
-    ) -> dict[Key, Shown]:
-        shown: dict[Key, Shown] = {}
+        parts: Mapping[str, ComponentConfig],
+    ) -> dict[Key, ConfigEntry]:
+        shown: dict[Key, ConfigEntry] = {}
         for (section, key), value in merged.items():
             if key == "name" and section in parts:
                 found: Any = parts[section].name
@@ -252,7 +252,7 @@ class _Resolver:
                 about = type(settings).model_fields[key].description or ""
             environment = refers_to_environment(value)
             text = str(value.raw) if environment else write_value(found)
-            shown[section, key] = Shown(found, text, value.origin, about)
+            shown[section, key] = ConfigEntry(found, text, value.origin, about)
         return shown
 
 

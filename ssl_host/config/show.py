@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssl_host.config.resolved import Resolved
+from ssl_host.config.run_config import RunConfig
 
 
-def rows(config: Resolved) -> Iterator[dict[str, str]]:
+def rows(config: RunConfig) -> Iterator[dict[str, str]]:
     """Every value with its section, key, origin (layer and place) and description."""
-    for (section, key), shown in config.shown.items():
+    for (section, key), shown in config.entries.items():
         place = _near(str(shown.origin))
         layer = shown.origin.layer
         yield {
@@ -29,7 +29,7 @@ def _near(place: str) -> str:
     return place.removeprefix(here)
 
 
-def lines(config: Resolved, describe: bool = False) -> Iterator[str]:
+def lines(config: RunConfig, describe: bool = False) -> Iterator[str]:
     """The same as INI text, each value followed by where it came from.
 
     Args:

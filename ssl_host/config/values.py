@@ -47,7 +47,7 @@ class Value:
     is_text: bool = False
 
 
-class LiteralFault(Exception):  # noqa: N818 - becomes a Problem, is no error of its own
+class LiteralError(Exception):
     """A text that is not what it says it is."""
 
 
@@ -64,7 +64,7 @@ def read_text(text: str, annotation: Any) -> Any:
     it stands, and all others a Python literal where the text is one.
 
     Raises:
-        LiteralFault: when a ``@type`` suffix does not fit its value.
+        LiteralError: when a ``@type`` suffix does not fit its value.
     """
     suffixed = _SUFFIX.match(text)
     if suffixed:
@@ -101,17 +101,17 @@ def _typed(text: str, name: str) -> Any:
         return text
     if name == "bool":
         if text.lower() not in _TRUE | _FALSE:
-            raise LiteralFault(f"{text!r} is no bool; write True@bool or False@bool")
+            raise LiteralError(f"{text!r} is no bool; write True@bool or False@bool")
         return text.lower() in _TRUE
     try:
         found = _literal(text)
     except ValueError:
-        raise LiteralFault(f"{text!r} is no {name}, as @{name} says") from None
+        raise LiteralError(f"{text!r} is no {name}, as @{name} says") from None
     wanted = _TYPES[name]
     if name == "float" and isinstance(found, int) and not isinstance(found, bool):
         return float(found)
     if not isinstance(found, wanted) or isinstance(found, bool):
-        raise LiteralFault(f"{text!r} is of type {type(found).__name__}, but @{name} says {name}")
+        raise LiteralError(f"{text!r} is of type {type(found).__name__}, but @{name} says {name}")
     return found
 
 

@@ -66,12 +66,12 @@ class ViewSpec:
     solarize: float = 0.0
 
     @property
-    def moves(self) -> bool:
+    def has_affine(self) -> bool:
         """Whether there is a small affine map to make."""
         return bool(self.rotate or self.translate or self.shear or self.zoom != (1.0, 1.0))
 
 
-class Draws(Protocol):
+class SampleRNG(Protocol):
     """Random numbers that are a function of (seed, epoch, sample, view, parameter).
 
     They depend neither on the batch a sample is in nor on the number of processes.
@@ -90,7 +90,7 @@ class Augmentation(Component):
     """
 
     kind: ClassVar[str] = "augmentation"
-    context: ClassVar[tuple[str, ...]] = ("image_size", "channels")
+    build_args: ClassVar[tuple[str, ...]] = ("image_size", "channels")
 
     def __init__(self, config: Settings, *, image_size: int, channels: int = 3) -> None:
         self.config: Any = config
@@ -102,7 +102,7 @@ class Augmentation(Component):
         """The views, full-size ones first."""
         raise NotImplementedError
 
-    def apply_batch(self, images: Tensor, draws: Draws) -> list[Tensor]:
+    def apply_batch(self, images: Tensor, rng: SampleRNG) -> list[Tensor]:
         """Views of a batch.
 
         Args:
@@ -114,7 +114,7 @@ class Augmentation(Component):
         """
         raise NotImplementedError
 
-    def apply_image(self, image: Tensor, draws: Draws) -> list[Tensor]:
+    def apply_image(self, image: Tensor, rng: SampleRNG) -> list[Tensor]:
         """Views of one image C H W, float from 0 to 1, for transforms that take no batches.
 
         ``draws`` gives tensors of one number. Global random numbers (torch's, numpy's,

@@ -53,7 +53,7 @@ class StepOutput:
         self.enqueue = {name: rows.detach() for name, rows in self.enqueue.items()}
 
 
-def joined(parts: Sequence[StepOutput]) -> StepOutput:
+def merge_outputs(parts: Sequence[StepOutput]) -> StepOutput:
     """The outputs of a step's accumulated parts: the last one, with what all of them enqueue."""
     if len(parts) == 1:
         return parts[0]

@@ -33,7 +33,7 @@ class Component:
     """
 
     kind: ClassVar[str]
-    context: ClassVar[tuple[str, ...]] = ()
+    build_args: ClassVar[tuple[str, ...]] = ()
     """Names of what the host hands over besides the settings."""
 
     class Config(Settings):

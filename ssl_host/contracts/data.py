@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -19,52 +20,53 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class UnreadableImage(Exception):  # noqa: N818 - the image is skipped, nothing fails
-    """Raised by :meth:`ImageSet.read`. The image is skipped, counted and listed.
+    """Raised by :meth:`ImageDataset.read`. The image is skipped, counted and listed.
 
     Args:
         reason: in a few words.
-        passing: whether it may be readable another time, as after a fault of the disk: later runs
+        transient: whether it may be readable another time, as after a fault of the disk: later runs
             try again.
     """
 
-    def __init__(self, reason: str, passing: bool = False) -> None:
+    def __init__(self, reason: str, transient: bool = False) -> None:
         super().__init__(reason)
-        self.passing = passing
+        self.transient = transient
 
 
-class AbsentImage(NamedTuple):
+@dataclass(frozen=True, order=True)
+class MissingImage:
     """An image of the set that a packed one was made of, which could not be read then.
 
     Attributes:
-        place: its number in that set.
+        index: its number in that set.
         label: its class, or None.
         reason: what was wrong with it, in a few words.
     """
 
-    place: int
+    index: int
     label: int | None
     name: str
     reason: str
 
 
-class ImageSet(ABC):
+class ImageDataset(ABC):
     """A sequence of images with, perhaps, labels.
 
     Attributes:
         labels: N, int64, from 0, or None.
         classes: the classes' names, in the order of the labels; empty without labels.
-        side: of all images, where :meth:`read_many` gives them in that one size; else None.
-        absent: images that are missing among these since they were packed. They are listed with
+        image_size: of all images, where :meth:`read_many` gives them in that one size; else None.
+        missing: images that are missing among these since they were packed. They are listed with
             those that cannot be read, and a part that is held out is cut as if they were there.
-        remedy: half a sentence for who waits for these images: which settings to change. Empty
+        slow_hint: half a sentence for who waits for these images: which settings to change. Empty
             for the host's own.
     """
 
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
-    side: int | None = None
-    absent: Sequence[AbsentImage] = ()
-    remedy: str = ""
+    image_size: int | None = None
+    missing: Sequence[MissingImage] = ()
+    slow_hint: str = ""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -78,7 +80,7 @@ class ImageSet(ABC):
         """
 
     def read_many(self, indices: Tensor) -> Tensor:
-        """Images by their numbers, uint8 B C S S with S = :attr:`side`.
+        """Images by their numbers, uint8 B C S S with S = :attr:`image_size`.
 
         For sets that decode a batch faster than the host would image by image. It is called from
         a thread of its own, while the step before is computed.
@@ -86,13 +88,13 @@ class ImageSet(ABC):
         Raises:
             DataError: when one cannot be read; such sets are packed from readable images.
         """
-        raise NotImplementedError(f"{type(self).__qualname__} has a side, but no read_many")
+        raise NotImplementedError(f"{type(self).__qualname__} has an image_size, but no read_many")
 
     def name(self, i: int) -> str:
         """How messages call image ``i``: a path, a shard and a key, or a number."""
         return f"image {i}"
 
-    def location(self, i: int) -> Path | None:
+    def path(self, i: int) -> Path | None:
         """The file that image ``i`` is read from, or None.
 
         Together with :meth:`name` it tells images apart: what the host has packed is packed anew
@@ -101,7 +103,7 @@ class ImageSet(ABC):
         return None
 
 
-class ArrayImages(ImageSet):
+class ArrayImages(ImageDataset):
     """Images that are in memory (or memory-mapped) already, all of one size.
 
     Args:
@@ -140,7 +142,7 @@ class DataSource(Component):
     """
 
     kind: ClassVar[str] = "data"
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """What suits these images, by INI section, such as an augmentation without flips. It stands
     over the method's recipe."""
 
@@ -157,7 +159,7 @@ class DataSource(Component):
         """Side of a full-size view in pixels. By default the setting ``image_size``."""
         return int(self.config.image_size)
 
-    def open(self, split: Split) -> ImageSet | None:
+    def open(self, split: Split) -> ImageDataset | None:
         """The images of a split, or None where the source has no such split.
 
         Raises:

@@ -34,26 +34,27 @@ class FeatureBank:
         test: held out; neither pretraining nor a probe has seen them. None where there are none.
         num_classes: 0 without labels.
         seed: the run's, for draws.
-        pairs: makes the features of two views of the same images, N D each; None for
+        view_pairs: makes the features of two views of the same images, N D each; None for
             representations that are no network's (pixels).
         encoder: makes a fresh copy of the network (images to features B D); None likewise.
         train_images, test_images: uint8 N C H W, indexed by slices and tensors, for evaluators
             that train with augmentation; decoded when indexed where they do not fit in memory.
             None for representations that are no network's.
-        prepare: uint8 B C H W (any size) to the network's input, normalised, without randomness.
-        augment: the same with a random crop and flip; takes (images, index, epoch).
+        eval_transform: uint8 B C H W (any size) to the network's normalised input, without
+            randomness.
+        train_transform: the same with a random crop and flip; takes (images, index, epoch).
     """
 
     train: Features
     test: Features | None
     num_classes: int = 0
     seed: int = 0
-    pairs: Callable[[], tuple[Tensor, Tensor]] | None = None
+    view_pairs: Callable[[], tuple[Tensor, Tensor]] | None = None
     encoder: Callable[[], nn.Module] | None = None
     train_images: Any = None
     test_images: Any = None
-    prepare: Callable[[Tensor], Tensor] | None = None
-    augment: Callable[[Tensor, Tensor, int], Tensor] | None = None
+    eval_transform: Callable[[Tensor], Tensor] | None = None
+    train_transform: Callable[[Tensor, Tensor, int], Tensor] | None = None
 
 
 @dataclass(frozen=True)

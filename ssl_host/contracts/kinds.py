@@ -8,8 +8,8 @@ from ssl_host.contracts.data import DataSource
 from ssl_host.contracts.evaluation import Evaluator
 from ssl_host.contracts.logging import Logger
 from ssl_host.contracts.method import Method
+from ssl_host.contracts.networks import Backbone, Head, Loss
 from ssl_host.contracts.optimization import Optimizer, Scheduler
-from ssl_host.contracts.parts import Backbone, Head, Loss
 
 _BASES: tuple[type[Component], ...] = (
     Augmentation,

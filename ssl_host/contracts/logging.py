@@ -46,7 +46,7 @@ class Logger(Component):
         """Write scalars that belong to ``step`` finished optimizer steps."""
         raise NotImplementedError(f"{type(self).__qualname__} has no log")
 
-    def sync(self) -> None:
+    def flush(self) -> None:
         """Bring everything to the disk; called before a checkpoint is written."""
 
     def finish(self, results: Mapping[str, Any] | None) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ssl_host.contracts.batch import Batch, Progress, StepOutput
 from ssl_host.contracts.component import Component
-from ssl_host.contracts.parts import Backbone, Head, Loss
+from ssl_host.contracts.networks import Backbone, Head, Loss
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ContractError
 
@@ -44,7 +44,7 @@ class ParamGroup:
 class Schedule(nn.Module):
     """A number that the host moves once a step and keeps in the checkpoint.
 
-    A method assigns one to an attribute in :meth:`Method.setup`; ``float(self.tau)`` reads it.
+    Assign one to an attribute in :meth:`Method.setup`; ``float(self.ema_decay)`` reads it.
     """
 
     value: Tensor
@@ -53,13 +53,13 @@ class Schedule(nn.Module):
         super().__init__()
         self.register_buffer("value", torch.tensor(float(start), dtype=torch.float64))
 
-    def at(self, step: int, total_steps: int) -> float:
+    def value_at(self, step: int, total_steps: int) -> float:
         """The value before optimizer step ``step`` (from 0) of ``total_steps``."""
-        raise NotImplementedError(f"{type(self).__qualname__} has no at()")
+        raise NotImplementedError(f"{type(self).__qualname__} has no value_at()")
 
-    def move(self, step: int, total_steps: int) -> None:
+    def set_step(self, step: int, total_steps: int) -> None:
         """Set the value for step ``step``."""
-        self.value.fill_(self.at(step, total_steps))
+        self.value.fill_(self.value_at(step, total_steps))
 
     def _apply(self, fn: Any, recurse: bool = True) -> Schedule:
         # A schedule is a float64 scalar whatever the precision and device of the network:
@@ -78,19 +78,19 @@ class Method(Component, nn.Module):
     """
 
     kind: ClassVar[str] = "method"
-    context: ClassVar[tuple[str, ...]] = ("backbone", "heads", "loss")
+    build_args: ClassVar[tuple[str, ...]] = ("backbone", "heads", "loss")
 
     heads: ClassVar[Mapping[str, str]] = {}
     """Each head and what feeds it: ``{"projector": "backbone", "predictor": "projector"}``. The
     host builds it for the width of its feeder and sets the attribute; :meth:`step` calls it. A head
     that is fed by a head is a predictor to the conformance kit: all gradient comes through it."""
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """The recipe, by INI section. Any of it can be overridden."""
-    momentum: ClassVar[Sequence[str]] = ()
-    """Parts with a momentum copy, reachable as ``self.momentum_<part>``: the backbone, heads, and
-    modules made in :meth:`setup`, after which the copies are made. They take no gradient, are in
-    training mode with batch-norm statistics of their own, and follow once a step by ``self.tau``,
-    a :class:`Schedule` that a method with copies sets in :meth:`setup`."""
+    ema: ClassVar[Sequence[str]] = ()
+    """Modules that have an EMA copy, ``self.ema_<module>``: the backbone, heads, or modules made in
+    :meth:`setup`. Copies receive no gradient, stay in training mode with separate batch-norm
+    statistics, and are updated once a step with ``self.ema_decay``, a :class:`Schedule` that
+    :meth:`setup` has to set."""
     uses_labels: ClassVar[bool] = False
     """Whether :meth:`step` sees labels. Without it ``batch.labels`` is None."""
     supports_multicrop: ClassVar[bool] = False
@@ -100,13 +100,13 @@ class Method(Component, nn.Module):
     sync_batchnorm: ClassVar[bool] = True
     """Whether batch statistics are shared between processes (MoCo relies on their not being)."""
     encoder: ClassVar[str] = "backbone"
-    """The part that is evaluated and exported (``momentum_backbone`` for a teacher method)."""
+    """The part that is evaluated and exported (``ema_backbone`` for a teacher method)."""
 
     backbone: Backbone
     """The network that is trained."""
     loss: Loss
     """The loss component, called in float32 whatever the precision of the run."""
-    tau: Schedule
+    ema_decay: Schedule
     """The momentum of the copies, where there are any."""
     progress: Progress
     """Steps done and planned and the running epoch, as they are when :meth:`step` is called."""
@@ -128,15 +128,15 @@ class Method(Component, nn.Module):
         for name, head in heads.items():
             setattr(self, name, head)
         self.setup()
-        for name in self.momentum:
+        for name in self.ema:
             target = copy.deepcopy(self._part(name, "momentum")).requires_grad_(False)
-            setattr(self, f"momentum_{name}", target)
+            setattr(self, f"ema_{name}", target)
         self._part(self.encoder, "encoder")
-        if self.momentum and not isinstance(getattr(self, "tau", None), Schedule):
+        if self.ema and not isinstance(getattr(self, "ema_decay", None), Schedule):
             raise ContractError(
-                f"{type(self).__qualname__} has momentum copies of {', '.join(self.momentum)} but "
-                "setup() does not set self.tau, the momentum; write for example "
-                "`self.tau = CosineSchedule(0.99, 1.0)`"
+                f"{type(self).__qualname__} has momentum copies of {', '.join(self.ema)} but "
+                "setup() does not set self.ema_decay, the momentum; write for example "
+                "`self.ema_decay = CosineSchedule(0.99, 1.0)`"
             )
 
     def _part(self, name: str, attribute: str) -> nn.Module:
@@ -157,13 +157,13 @@ class Method(Component, nn.Module):
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no step")
 
-    def after_step(self) -> None:
+    def after_optimizer_step(self) -> None:
         """Runs once after every optimizer step, after momentum copies and queues have moved.
 
         Without gradients; parameters may be changed in place, such as prototypes normalised.
         """
 
-    def remarks(self, num_processes: int) -> Iterable[str]:
+    def config_warnings(self, num_processes: int) -> Iterable[str]:
         """Sentences for log and report on what this configuration does to the method."""
         return ()
 
@@ -178,7 +178,7 @@ class Method(Component, nn.Module):
                 yield name, parameter
 
     @torch.no_grad()
-    def advance(self, out: StepOutput, step: int, total_steps: int, epoch: int = 0) -> None:
+    def finish_step(self, out: StepOutput, step: int, total_steps: int, epoch: int = 0) -> None:
         """Move everything that moves once per optimizer step; the host's trainer calls this.
 
         A plain training loop calls it too, right after ``optimizer.step()``.
@@ -189,14 +189,14 @@ class Method(Component, nn.Module):
             total_steps: optimizer steps of the whole run.
             epoch: the running epoch, from 0.
         """
-        for name in self.momentum:
-            _follow(getattr(self, f"momentum_{name}"), getattr(self, name), float(self.tau))
+        for name in self.ema:
+            _follow(getattr(self, f"ema_{name}"), getattr(self, name), float(self.ema_decay))
         for name, rows in out.enqueue.items():
             getattr(self, name).push(rows)
         self.progress = Progress(step + 1, total_steps, epoch)
         for schedule in self._schedules:
-            schedule.move(step + 1, total_steps)
-        self.after_step()
+            schedule.set_step(step + 1, total_steps)
+        self.after_optimizer_step()
 
     @cached_property
     def _schedules(self) -> list[Schedule]:
@@ -204,8 +204,8 @@ class Method(Component, nn.Module):
         return [module for module in self.modules() if isinstance(module, Schedule)]
 
 
-def _follow(copy_: nn.Module, online: nn.Module, tau: float) -> None:
-    """copy ← tau · copy + (1 − tau) · online, on parameters only.
+def _follow(copy_: nn.Module, online: nn.Module, ema_decay: float) -> None:
+    """copy ← ema_decay · copy + (1 − ema_decay) · online, on parameters only.
 
     Buffers are left alone: a momentum network keeps batch-norm statistics of its own
     (BYOL, arXiv:2006.07733, Appendix J; MoCo's key encoder likewise).
@@ -213,4 +213,4 @@ def _follow(copy_: nn.Module, online: nn.Module, tau: float) -> None:
     targets: list[Tensor] = [*copy_.parameters()]
     sources: list[Tensor] = [*online.parameters()]
     if targets:
-        torch._foreach_lerp_(targets, sources, 1.0 - tau)
+        torch._foreach_lerp_(targets, sources, 1.0 - ema_decay)

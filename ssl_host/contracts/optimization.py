@@ -18,14 +18,14 @@ REFERENCE_BATCH = 256
 class OptimizerConfig(Settings):
     """Settings that every optimizer has. Inherit from it for a ``Config``."""
 
-    alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (("lr", "base_lr"),)
+    mutually_exclusive: ClassVar[tuple[tuple[str, ...], ...]] = (("lr", "base_lr"),)
 
     lr: float | None = Field(None, gt=0, description="learning rate, used as it stands")
     base_lr: float | None = Field(
         None, gt=0, description="learning rate for 256 images a step, scaled linearly by batch_size"
     )
     weight_decay: float = Field(0.0, ge=0, description="weight decay")
-    decay: Literal["all", "weights"] = Field(
+    decay_params: Literal["all", "weights"] = Field(
         "weights",
         description="which parameters decay: all, or weights only (neither biases nor norm layers)",
     )
@@ -35,7 +35,7 @@ class Optimizer(Component):
     """Makes a torch optimizer. The host sets each group's ``lr`` before every step."""
 
     kind: ClassVar[str] = "optimizer"
-    context: ClassVar[tuple[str, ...]] = ("params",)
+    build_args: ClassVar[tuple[str, ...]] = ("params",)
 
     class Config(OptimizerConfig):
         """Learning rate and weight decay."""
@@ -49,7 +49,7 @@ class Optimizer(Component):
 
         Args:
             groups: as torch takes them, each with ``params``, ``lr`` and ``weight_decay``, and
-                ``adapts``: whether a layer-wise optimizer gives them a trust ratio. What is
+                ``trust_ratio``: whether a layer-wise optimizer gives them a trust ratio. What is
                 excluded from decay (biases, norm layers) has none, whatever the decay is.
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no create")

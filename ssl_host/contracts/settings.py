@@ -23,7 +23,7 @@ class Settings(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
 
-    alternatives: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    mutually_exclusive: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of settings of which one layer may give only one, and a higher layer's choice
     displaces the lower layers' (``(("lr", "base_lr"),)``)."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ssl_host.data.store import Store
+from ssl_host.data.store import ImageStore
 from ssl_host.errors import DataError
 
 
@@ -101,7 +101,7 @@ class StoreLoader:
         reads_disk: whether making a batch waits for the disk.
     """
 
-    def __init__(self, store: Store, plan: EpochPlan) -> None:
+    def __init__(self, store: ImageStore, plan: EpochPlan) -> None:
         self.store = store
         self.plan = plan
         self.epoch = 0

@@ -13,7 +13,7 @@ DEPTH = 2
 """Batches that wait at most: one more than is needed evens out what the disk does."""
 
 
-def ahead(batches: Iterator[T]) -> Iterator[T]:
+def prefetch(batches: Iterator[T]) -> Iterator[T]:
     """The same batches in the same order, taken by a thread of their own.
 
     What training has consumed is the only position that counts: batches that were ready when the

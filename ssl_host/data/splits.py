@@ -9,25 +9,27 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ssl_host.catalog.blame import blamed
-from ssl_host.contracts.data import AbsentImage, DataSource, ImageSet
+from ssl_host.catalog.plugin_errors import attribute_errors
+from ssl_host.contracts.data import DataSource, ImageDataset, MissingImage
 from ssl_host.errors import DataError
 
 HOLDOUT_SEED = 20_240_601
 """The cut is the same in every run, so that runs with different seeds share their test images."""
 
 
-class Subset(ImageSet):
+class Subset(ImageDataset):
     """Some images of a set."""
 
-    def __init__(self, whole: ImageSet, chosen: Tensor, absent: Sequence[AbsentImage] = ()) -> None:
-        self.absent = absent
+    def __init__(
+        self, whole: ImageDataset, chosen: Tensor, missing: Sequence[MissingImage] = ()
+    ) -> None:
+        self.missing = missing
         self.whole = whole
         self.chosen = chosen
         self.labels = None if whole.labels is None else whole.labels[chosen]
         self.classes = whole.classes
-        self.side = whole.side
-        self.remedy = whole.remedy
+        self.image_size = whole.image_size
+        self.slow_hint = whole.slow_hint
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -41,8 +43,8 @@ class Subset(ImageSet):
     def name(self, i: int) -> str:
         return self.whole.name(int(self.chosen[i]))
 
-    def location(self, i: int) -> Path | None:
-        return self.whole.location(int(self.chosen[i]))
+    def path(self, i: int) -> Path | None:
+        return self.whole.path(int(self.chosen[i]))
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ class Splits:
         notes: what was cut and why, for log and report.
     """
 
-    train: ImageSet
-    probe: ImageSet
-    test: ImageSet | None
+    train: ImageDataset
+    probe: ImageDataset
+    test: ImageDataset | None
     notes: tuple[str, ...] = ()
 
     @property
@@ -74,7 +76,7 @@ def open_splits(source: DataSource, holdout: float) -> Splits:
         DataError: when there is nothing to train on.
         PluginError: when the source fails in another way than it should.
     """
-    with blamed(source, "while opening its images"):
+    with attribute_errors(source, "while opening its images"):
         return _open(source, holdout)
 
 
@@ -101,27 +103,27 @@ def _open(source: DataSource, holdout: float) -> Splits:
     return Splits(kept if probe is train else train, kept, held, (note,))
 
 
-def _labels(images: ImageSet) -> Tensor:
-    """Of all images in the order of the original set, those that are absent now included."""
+def _labels(images: ImageDataset) -> Tensor:
+    """Of all images in the order of the original set, those that are missing now included."""
     assert images.labels is not None
-    if not images.absent:
+    if not images.missing:
         return images.labels
     found: list[int] = images.labels.tolist()
-    for absent in sorted(images.absent):
-        found.insert(absent.place, -1 if absent.label is None else absent.label)
+    for missing in sorted(images.missing):
+        found.insert(missing.index, -1 if missing.label is None else missing.label)
     return torch.tensor(found)
 
 
-def _part(images: ImageSet, places: Tensor) -> Subset:
+def _part(images: ImageDataset, places: Tensor) -> Subset:
     """The images at some places of the original set."""
-    if not images.absent:
+    if not images.missing:
         return Subset(images, places)
-    gone = torch.tensor(sorted(absent.place for absent in images.absent))
+    gone = torch.tensor(sorted(missing.index for missing in images.missing))
     here = places[~torch.isin(places, gone)]
     wanted = set(places.tolist())
-    absent = [each for each in images.absent if each.place in wanted]
-    # A row's number is its place less the absent ones before it.
-    return Subset(images, here - torch.searchsorted(gone, here), absent)
+    missing = [each for each in images.missing if each.index in wanted]
+    # A row's number is its place less the missing ones before it.
+    return Subset(images, here - torch.searchsorted(gone, here), missing)
 
 
 def _cut(labels: Tensor, holdout: float) -> tuple[Tensor, Tensor]:

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ssl_host.contracts.data import ArrayImages, ImageSet
-from ssl_host.data.cache import Skipped, find_or_pack
+from ssl_host.contracts.data import ArrayImages, ImageDataset
+from ssl_host.data.packed_cache import Skipped, find_or_pack
 from ssl_host.data.splits import Subset
 from ssl_host.errors import DataError
 
 
-class Pixels(Protocol):
+class PixelArray(Protocol):
     """Images N C S S, uint8: a tensor, or something that decodes what is indexed."""
 
     def __len__(self) -> int: ...
@@ -25,7 +25,7 @@ class Pixels(Protocol):
 
 
 @dataclass(frozen=True)
-class Store:
+class ImageStore:
     """Images of one size, ready to index.
 
     Attributes:
@@ -37,7 +37,7 @@ class Store:
         on_disk: whether indexing reads a file.
     """
 
-    images: Pixels
+    images: PixelArray
     labels: Tensor | None
     kept: Tensor
     skipped: tuple[Skipped, ...] = ()
@@ -47,7 +47,7 @@ class Store:
     def __len__(self) -> int:
         return len(self.images)
 
-    def called(self, i: int) -> str:
+    def image_name(self, i: int) -> str:
         """What messages call image ``i`` of the store."""
         return self.name(int(self.kept[i]))
 
@@ -61,7 +61,7 @@ class Store:
         return [*self.skipped, *((self.name(i), reason) for i, reason in sorted(found.items()))]
 
 
-def array_of(images: ImageSet) -> Tensor | None:
+def array_of(images: ImageDataset) -> Tensor | None:
     """The array behind a set that has one, N C H W, or None."""
     if isinstance(images, ArrayImages):
         return images.images
@@ -71,18 +71,18 @@ def array_of(images: ImageSet) -> Tensor | None:
     return None
 
 
-def packed_bytes(images: ImageSet, channels: int, size: int) -> int:
+def packed_bytes(images: ImageDataset, channels: int, size: int) -> int:
     """What a store of these images takes."""
     return len(images) * channels * size * size
 
 
 def pack(
-    images: ImageSet,
+    images: ImageDataset,
     channels: int,
     size: int,
     cache: Path,
     progress: Callable[[int, int], None] | None = None,
-) -> Store:
+) -> ImageStore:
     """Decode a set once, the short side to ``size``, centre-cropped; later runs find it again.
 
     Args:
@@ -96,17 +96,17 @@ def pack(
     """
     found = array_of(images)
     if found is not None:
-        return Store(found, images.labels, torch.arange(len(found)), (), images.name)
+        return ImageStore(found, images.labels, torch.arange(len(found)), (), images.name)
     packed, listing = find_or_pack(images, (channels, size, size), cache, progress)
     if not listing.kept:
-        raise DataError(nothing_readable(listing.skipped))
+        raise DataError(no_readable_images_message(listing.skipped))
     kept = torch.tensor(listing.kept, dtype=torch.int64)
     labels = None if images.labels is None else images.labels[kept]
     rows, skipped = packed[: len(kept)], tuple(listing.skipped)
-    return Store(rows, labels, kept, skipped, images.name, on_disk=True)
+    return ImageStore(rows, labels, kept, skipped, images.name, on_disk=True)
 
 
-def nothing_readable(skipped: Sequence[Skipped]) -> str:
+def no_readable_images_message(skipped: Sequence[Skipped]) -> str:
     """The message for a set of which no image could be read."""
     first = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""

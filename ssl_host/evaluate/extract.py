@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ssl_host.data.prefetch import ahead
-from ssl_host.data.store import Pixels
-from ssl_host.toolkit.spread import spread
-from ssl_host.toolkit.storage import reserve
+from ssl_host.data.prefetch import prefetch
+from ssl_host.data.store import PixelArray
+from ssl_host.toolkit.atomic_io import reserve
+from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 BATCH = 256
 """Images at a time; a figure does not depend on it."""
@@ -41,7 +41,7 @@ def _room(count: int, dim: int, scratch: Path | None) -> Tensor:
 
 @torch.no_grad()
 def representations(
-    images: Pixels, represents: Mapping[str, Represent], scratch: Path | None = None
+    images: PixelArray, represents: Mapping[str, Represent], scratch: Path | None = None
 ) -> dict[str, Tensor]:
     """Several representations of the same images, by name, each N D, float32.
 
@@ -52,7 +52,7 @@ def representations(
     """
     found = {name: torch.empty(0, 0) for name in represents}
     starts = range(0, len(images), BATCH)
-    for start, block in zip(starts, ahead(images[i : i + BATCH] for i in starts), strict=True):
+    for start, block in zip(starts, prefetch(images[i : i + BATCH] for i in starts), strict=True):
         for name, represent in represents.items():
             rows = represent(block)
             if start == 0:
@@ -61,7 +61,7 @@ def representations(
     return found
 
 
-def by_network(
+def network_features(
     encoder: nn.Module, prepare: Prepare, device: torch.device | str = "cpu"
 ) -> Represent:
     """A network's features, in evaluation mode, into which it is put."""
@@ -70,8 +70,8 @@ def by_network(
 
 
 @torch.no_grad()
-def calibrated(
-    encoder: nn.Module, images: Pixels, prepare: Prepare, device: torch.device | str = "cpu"
+def recalibrate_batchnorm(
+    encoder: nn.Module, images: PixelArray, prepare: Prepare, device: torch.device | str = "cpu"
 ) -> nn.Module:
     """A copy whose batch-norm statistics are those of the images.
 
@@ -86,7 +86,7 @@ def calibrated(
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
     twin.train()
-    chosen = spread(len(images), 16 * BATCH)
+    chosen = evenly_spaced_indices(len(images), 16 * BATCH)
     count = len(chosen)
     chosen = chosen[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
     for i in range(0, count - count % BATCH or count, BATCH):

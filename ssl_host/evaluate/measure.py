@@ -10,19 +10,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ssl_host.augment.views import ViewMaker, evaluation_view
-from ssl_host.catalog.blame import blamed
+from ssl_host.augment.executor import ViewMaker, evaluation_view
+from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, Features
-from ssl_host.data.store import Pixels, Store
+from ssl_host.data.store import ImageStore, PixelArray
 from ssl_host.evaluate.extract import (
     Represent,
-    by_network,
-    calibrated,
+    network_features,
     pixels,
+    recalibrate_batchnorm,
     representations,
     statistics,
 )
-from ssl_host.toolkit.spread import spread
+from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 PAIRS = 2048
 """Images whose two views are compared for alignment."""
@@ -54,8 +54,8 @@ def measure(
     encoder: nn.Module,
     untrained: nn.Module,
     views: ViewMaker,
-    train: Store,
-    test: Store | None,
+    train: ImageStore,
+    test: ImageStore | None,
     num_classes: int,
     seed: int,
     tell: Callable[[str], None] = lambda _: None,
@@ -81,11 +81,11 @@ def measure(
     device = next(encoder.parameters()).device
     banks = _Banks(views, train, test, num_classes, seed)
     networks = {TRAINED: encoder}
-    represents = {TRAINED: by_network(encoder, banks.prepare, device)}
+    represents = {TRAINED: network_features(encoder, banks.prepare, device)}
     if compared:
-        twin = calibrated(untrained.to(device), train.images, banks.prepare, device)
+        twin = recalibrate_batchnorm(untrained.to(device), train.images, banks.prepare, device)
         networks["random_init"] = twin
-        represents["random_init"] = by_network(twin, banks.prepare, device)
+        represents["random_init"] = network_features(twin, banks.prepare, device)
         represents |= {"pixels": pixels, "statistics": statistics}
     tell("features of the network" + (" and its baselines" if compared else ""))
     made = banks.of(represents, networks, scratch)
@@ -131,7 +131,12 @@ class _Banks:
     """Makes the feature banks of one data set for any representation."""
 
     def __init__(
-        self, views: ViewMaker, train: Store, test: Store | None, num_classes: int, seed: int
+        self,
+        views: ViewMaker,
+        train: ImageStore,
+        test: ImageStore | None,
+        num_classes: int,
+        seed: int,
     ) -> None:
         self.views = views
         self.train = train
@@ -181,7 +186,7 @@ class _Banks:
         bank = replace(
             bank,
             encoder=lambda: copy.deepcopy(network),
-            pairs=lambda: _pairs(network, self.views, train.images, self.seed),
+            view_pairs=lambda: _pairs(network, self.views, train.images, self.seed),
         )
         if len(known.x) < len(train) or (test is not None and held and len(held.x) < len(test)):
             return bank  # some turned out unreadable: images and rows are not numbered alike
@@ -189,12 +194,12 @@ class _Banks:
             bank,
             train_images=train.images,
             test_images=None if test is None else test.images,
-            prepare=self.prepare,
-            augment=self.augment,
+            eval_transform=self.prepare,
+            train_transform=self.augment,
         )
 
 
-def _readable(x: Tensor, store: Store) -> Features:
+def _readable(x: Tensor, store: ImageStore) -> Features:
     """Without the rows of images that turned out to be unreadable."""
     lost = list(getattr(store.images, "unreadable", ()))
     if not lost:
@@ -214,7 +219,7 @@ def _key(name: str, metric: str) -> str:
 
 
 def _reason_against(
-    evaluator: Evaluator, train: Store, test: Store | None, num_classes: int
+    evaluator: Evaluator, train: ImageStore, test: ImageStore | None, num_classes: int
 ) -> str:
     if evaluator.needs_labels and train.labels is None:
         return "the images have no labels"
@@ -227,7 +232,7 @@ def _reason_against(
 
 def _evaluate(name: str, evaluator: Evaluator, bank: FeatureBank) -> Evaluation:
     with (
-        blamed(evaluator, f"while measuring '{name}'"),
+        attribute_errors(evaluator, f"while measuring '{name}'"),
         torch.random.fork_rng(devices=[]),
     ):
         torch.manual_seed(bank.seed)
@@ -236,11 +241,11 @@ def _evaluate(name: str, evaluator: Evaluator, bank: FeatureBank) -> Evaluation:
 
 @torch.no_grad()
 def _pairs(
-    network: nn.Module, views: ViewMaker, images: Pixels, seed: int
+    network: nn.Module, views: ViewMaker, images: PixelArray, seed: int
 ) -> tuple[Tensor, Tensor]:
     """Features of two views of the same images, spread over the set."""
     device = next(network.parameters()).device
-    chosen = spread(len(images), PAIRS)
+    chosen = evenly_spaced_indices(len(images), PAIRS)
     network.eval()
     first, second = [], []
     for part in chosen.split(256):

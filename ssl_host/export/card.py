@@ -12,11 +12,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ssl_host import __version__
 from ssl_host.config.ini import read_ini
-from ssl_host.contracts.parts import Backbone
+from ssl_host.contracts.networks import Backbone
 from ssl_host.errors import RunFolderError
 from ssl_host.export.formats import Format, called
 from ssl_host.report.summary import BASELINES, accuracies, other_figures, per_cent, verdict
-from ssl_host.train.folder import RunFolder
+from ssl_host.run_folder.folder import RunFolder
 
 CARD = "README.md"
 MARK = "<!-- written by ssl-host export -->"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl_host.contracts.parts import Backbone
+from ssl_host.contracts.networks import Backbone
 from ssl_host.errors import UserError
 from ssl_host.export.onnx_graph import GRAPH, write_graph
-from ssl_host.toolkit.tensor_files import write_tensors
+from ssl_host.toolkit.weights_io import write_tensors
 from ssl_host.weights import HUB_WEIGHTS, WEIGHTS, plain_tensors
 
 HUB = "huggingface"

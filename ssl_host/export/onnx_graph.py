@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl_host.contracts.parts import Backbone
+from ssl_host.contracts.networks import Backbone
 from ssl_host.errors import PluginError, RunError
 
 GRAPH = "backbone.onnx"

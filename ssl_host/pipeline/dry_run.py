@@ -12,19 +12,19 @@ from rich.table import Table
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
-from ssl_host.config.host import TrainerSettings
-from ssl_host.config.resolved import Resolved
-from ssl_host.contracts.data import ImageSet, UnreadableImage
+from ssl_host.config.auto_settings import resolve_auto
+from ssl_host.config.run_config import RunConfig
+from ssl_host.config.schema import TrainerSettings
+from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.data.splits import open_splits
 from ssl_host.data.store import array_of
 from ssl_host.errors import DataError, NonFiniteError
-from ssl_host.pipeline.timed_steps import TIMED_STEPS, TimedSteps
+from ssl_host.pipeline.step_timing import TIMED_STEPS, StepTimer
 from ssl_host.toolkit.cores import available_cores
-from ssl_host.toolkit.image_files import fit_image
-from ssl_host.train.preparation import num_processes
-from ssl_host.train.settle import settle
-from ssl_host.weights import initialise
+from ssl_host.toolkit.image_files import resize_and_crop
+from ssl_host.train.trainer_setup import num_processes
+from ssl_host.weights import load_initial_weights
 
 SLOW = 3.0
 """Seconds a step from which on the alternatives are not timed: they would take minutes."""
@@ -102,20 +102,20 @@ class Estimate:
         return view
 
 
-def dry_run(config: Resolved, catalog: Catalog) -> Estimate:
+def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
     """Compose, read one batch, make a few steps on it.
 
     Raises:
         UserError: for anything that would keep the run from starting.
         NonFiniteError: when the very first loss is not a number.
     """
-    config = settle(config)
+    config = resolve_auto(config)
     catalog.hooks.config_resolved(config=config.values())
     experiment = compose(config)
     method, source = experiment.method, experiment.source
     started = None
     if config.run.init_from is not None:
-        started = initialise(method.backbone, config.run.init_from)
+        started = load_initial_weights(method.backbone, config.run.init_from)
     splits = open_splits(source, config.loader.holdout)
     batch, parts = config.run.batch_size, config.trainer.accumulate
     processes = num_processes(experiment)
@@ -128,15 +128,15 @@ def dry_run(config: Resolved, catalog: Catalog) -> Estimate:
         None if labels is None or not method.uses_labels else labels[:share],
         0,
     )
-    steps = TimedSteps(experiment, raw, plan)
+    steps = StepTimer(experiment, raw, plan)
     per_step = steps.seconds(config.trainer)
     if math.isnan(steps.losses[0]):
         raise NonFiniteError("the loss of the very first batch is not a number")
     return Estimate(
         name=config.run.name,
-        method=config.parts["method"].name,
-        backbone=config.parts["backbone"].name,
-        data=config.parts["data"].name,
+        method=config.components["method"].name,
+        backbone=config.components["backbone"].name,
+        data=config.components["data"].name,
         train_images=len(splits.train),
         test_images=None if splits.test is None else len(splits.test),
         parameters=sum(p.numel() for _, p in method.trainable_parameters()),
@@ -155,7 +155,7 @@ def dry_run(config: Resolved, catalog: Catalog) -> Estimate:
 
 
 def _alternatives(
-    steps: TimedSteps, settings: TrainerSettings, per_step: float
+    steps: StepTimer, settings: TrainerSettings, per_step: float
 ) -> Iterator[Alternative]:
     """The other values that matter on this hardware, one changed at a time.
 
@@ -177,14 +177,14 @@ def _alternatives(
                 yield Alternative(setting, value, steps.seconds(changed))
 
 
-def _first_images(images: ImageSet, wanted: int, size: int) -> torch.Tensor:
+def _first_images(images: ImageDataset, wanted: int, size: int) -> torch.Tensor:
     found = array_of(images)
     if found is not None:
         return found[:wanted]
     rows = []
     for i in range(len(images)):
         try:
-            rows.append(fit_image(images.read(i), size))
+            rows.append(resize_and_crop(images.read(i), size))
         except UnreadableImage:
             continue
         if len(rows) == wanted:

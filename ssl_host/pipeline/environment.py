@@ -11,7 +11,7 @@ import importlib_metadata
 import torch
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.resolved import Resolved
+from ssl_host.config.run_config import RunConfig
 
 _PACKAGES = (
     "ssl-host",
@@ -26,7 +26,7 @@ _PACKAGES = (
 )
 
 
-def describe(config: Resolved, catalog: Catalog) -> dict[str, Any]:
+def describe(config: RunConfig, catalog: Catalog) -> dict[str, Any]:
     """``environment.json``."""
     return {
         "python": platform.python_version(),
@@ -48,7 +48,7 @@ def describe(config: Resolved, catalog: Catalog) -> dict[str, Any]:
                 "distribution": part.entry.origin.distribution,
                 "version": part.entry.origin.version,
             }
-            for section, part in config.parts.items()
+            for section, part in config.components.items()
         },
         "hardware": {
             "processor": processor(),

@@ -14,27 +14,32 @@ import pytorch_lightning as pl
 import torch
 from rich.console import Console
 
-from ssl_host.catalog.blame import blamed
 from ssl_host.catalog.catalog import Catalog
+from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.compose import Experiment, compose, compose_method
-from ssl_host.config.resolved import Resolved
+from ssl_host.config.auto_settings import require_device, resolve_auto
+from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.logging import Logger, Run
 from ssl_host.contracts.method import Method
-from ssl_host.data.opening import Images, open_images
+from ssl_host.data.datasets import OpenedDatasets, open_datasets
 from ssl_host.evaluate.measure import Measurement, measure
 from ssl_host.pipeline.environment import describe
-from ssl_host.pipeline.figures import costs, held_back, number, same_images
+from ssl_host.pipeline.run_metrics import (
+    data_bottleneck_hint,
+    number,
+    resource_metrics,
+    same_dataset,
+)
+from ssl_host.report.images import draw_pictures
 from ssl_host.report.page import write_page
-from ssl_host.report.pictures import draw_pictures
-from ssl_host.toolkit.screen import plain_console
-from ssl_host.toolkit.storage import storage_faults_told
-from ssl_host.toolkit.tensor_files import write_tensors
-from ssl_host.train.fit import Training, fit
-from ssl_host.train.folder import RunFolder, move_aside
-from ssl_host.train.preparation import is_first_process, num_processes
-from ssl_host.train.settle import require_device, settle
-from ssl_host.train.surroundings import preemptible
-from ssl_host.weights import initialise, save_backbone
+from ssl_host.run_folder.folder import RunFolder, move_aside
+from ssl_host.toolkit.atomic_io import report_disk_errors
+from ssl_host.toolkit.console import make_console
+from ssl_host.toolkit.weights_io import write_tensors
+from ssl_host.train.loop import Training, fit
+from ssl_host.train.signals import preemptible
+from ssl_host.train.trainer_setup import is_first_process, num_processes
+from ssl_host.weights import load_initial_weights, save_backbone
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Outcome:
 
 
 def run_config(
-    config: Resolved, catalog: Catalog, console: Console | None = None, fresh: bool = False
+    config: RunConfig, catalog: Catalog, console: Console | None = None, fresh: bool = False
 ) -> Outcome:
     """Run a configuration in its folder, going on where an earlier process stopped.
 
@@ -65,8 +70,8 @@ def run_config(
         UserError: when something that was given is wrong.
         RunError: when the run fails.
     """
-    console = console or plain_console(quiet=True)
-    config = settle(config)
+    console = console or make_console(quiet=True)
+    config = resolve_auto(config)
     catalog.hooks.config_resolved(config=config.values())
     path = Path(config.run.dir) / config.run.name
     # Lightning starts this very command again for every further process of a node.
@@ -74,13 +79,13 @@ def run_config(
         folder = RunFolder(path)
         with preemptible():
             config = config if fresh else folder.settled(config)
-            return _Run(config, catalog, plain_console(quiet=True), folder).go()
+            return _Run(config, catalog, make_console(quiet=True), folder).go()
     if fresh:
         aside = move_aside(path)
         if aside is not None:
             console.print(f"the earlier run was moved to {aside}")
-    with preemptible(), RunFolder(path) as folder, storage_faults_told(path):
-        config = folder.adopt(config)
+    with preemptible(), RunFolder(path) as folder, report_disk_errors(path):
+        config = folder.claim(config)
         results = folder.results()
         if results is not None:
             return Outcome(path, results, was_finished=True)
@@ -90,7 +95,7 @@ def run_config(
 
 class _Run:
     def __init__(
-        self, config: Resolved, catalog: Catalog, console: Console, folder: RunFolder
+        self, config: RunConfig, catalog: Catalog, console: Console, folder: RunFolder
     ) -> None:
         self.config = config
         self.catalog = catalog
@@ -105,19 +110,21 @@ class _Run:
         # One count of threads from the first number on: it decides the order of float sums.
         torch.set_num_threads(int(self.config.trainer.num_threads))
         experiment = compose(self.config)
-        images = open_images(experiment.source, experiment.views, self.config.loader, self._packing)
+        images = open_datasets(
+            experiment.source, experiment.views, self.config.loader, self._packing
+        )
         self.notes += images.notes
         if is_first_process():
-            self.folder.adopt_images(images.identity())
-        with blamed(experiment.method, "while giving its remarks"):
-            self.notes += experiment.method.remarks(num_processes(experiment))
+            self.folder.claim_images(images.fingerprint())
+        with attribute_errors(experiment.method, "while giving its remarks"):
+            self.notes += experiment.method.config_warnings(num_processes(experiment))
         self._start_from(experiment.method, images)
         self._tell_plan(experiment, images)
         try:
             training = self._train(experiment, images)
             if not training.is_first:
                 return Outcome(self.folder.path, {})
-            for hint in held_back(images, training.data_wait_fraction):
+            for hint in data_bottleneck_hint(images, training.data_wait_fraction):
                 self.notes.append(hint)
                 self.console.print(f"hint: {hint}", style="yellow")
             finished = self._conclude(experiment, images, training)
@@ -132,35 +139,35 @@ class _Run:
 
     def _finish_loggers(self, results: Mapping[str, Any] | None) -> None:
         for logger in self.started:
-            with blamed(logger, "while finishing"):
+            with attribute_errors(logger, "while finishing"):
                 logger.finish(results)
 
     def _packing(self, what: str, done: int, total: int) -> None:
         if done == total or done % 1000 == 0:
             self.console.print(f"decoding {what}: {done} of {total}")
 
-    def _start_from(self, method: Method, images: Images) -> None:
+    def _start_from(self, method: Method, images: OpenedDatasets) -> None:
         path = self.config.run.init_from
         if path is None:
             return
-        self.notes.append(initialise(method.backbone, path))
-        if images.test is not None and not same_images(path, self.config):
+        self.notes.append(load_initial_weights(method.backbone, path))
+        if images.test is not None and not same_dataset(path, self.config):
             self.notes.append(
                 "the weights it starts from were trained elsewhere: whether on the held-out "
                 "images too is not known, and then the figures would be too high"
             )
-        for name in method.momentum:
-            source, target = getattr(method, name), getattr(method, f"momentum_{name}")
+        for name in method.ema:
+            source, target = getattr(method, name), getattr(method, f"ema_{name}")
             target.load_state_dict(source.state_dict())
 
-    def _tell_plan(self, experiment: Experiment, images: Images) -> None:
+    def _tell_plan(self, experiment: Experiment, images: OpenedDatasets) -> None:
         config = self.config
         held = "none" if images.test is None else str(len(images.test))
         parameters = sum(p.numel() for _, p in experiment.method.trainable_parameters())
         self.console.print(
-            f"{config.run.name}: {config.parts['method'].name} with "
-            f"{config.parts['backbone'].name} on {len(images.train)} images of "
-            f"{config.parts['data'].name} ({held} held out), {config.run.epochs} epochs of "
+            f"{config.run.name}: {config.components['method'].name} with "
+            f"{config.components['backbone'].name} on {len(images.train)} images of "
+            f"{config.components['data'].name} ({held} held out), {config.run.epochs} epochs of "
             f"{len(images.train) // config.run.batch_size} steps, {parameters:,} parameters, "
             f"{config.trainer.accelerator} {config.trainer.precision}",
         )
@@ -175,11 +182,11 @@ class _Run:
                 style="yellow",
             )
 
-    def _train(self, experiment: Experiment, images: Images) -> Training:
+    def _train(self, experiment: Experiment, images: OpenedDatasets) -> Training:
         def begin(step: int) -> None:
             if is_first_process():
                 for logger in experiment.loggers.values():
-                    with blamed(logger, "while starting"):
+                    with attribute_errors(logger, "while starting"):
                         logger.start(replace(self.run, resumed_step=step))
                     self.started.append(logger)
 
@@ -194,12 +201,12 @@ class _Run:
             self.folder.checkpoints,
             self.console,
             extra,
-            images.train.called,
+            images.train.image_name,
             begin,
         )
 
     def _conclude(
-        self, experiment: Experiment, images: Images, training: Training
+        self, experiment: Experiment, images: OpenedDatasets, training: Training
     ) -> dict[str, Any]:
         method = training.module.method
         encoder = getattr(method, method.encoder)
@@ -212,14 +219,14 @@ class _Run:
             if held is not None and held.y is not None:
                 right = training.probe.predict(held.x).argmax(dim=1).cpu() == held.y
                 found.metrics = {"online.top1": float(right.double().mean()), **found.metrics}
-        metrics = {**found.metrics, **costs(training)}
+        metrics = {**found.metrics, **resource_metrics(training)}
         for stem, tensors in found.artifacts.items():
             write_tensors(self.folder.path / f"{stem}.safetensors", tensors)
         results = {
             "name": self.config.run.name,
-            "method": self.config.parts["method"].name,
-            "backbone": self.config.parts["backbone"].name,
-            "data": self.config.parts["data"].name,
+            "method": self.config.components["method"].name,
+            "backbone": self.config.components["backbone"].name,
+            "data": self.config.components["data"].name,
             "seed": self.config.run.seed,
             "epochs": self.config.run.epochs,
             "steps": training.module.step,
@@ -251,7 +258,7 @@ class _Run:
 
 def evaluate_network(
     experiment: Experiment,
-    images: Images,
+    images: OpenedDatasets,
     encoder: torch.nn.Module,
     tell: Callable[[str], None],
     scratch: Path,

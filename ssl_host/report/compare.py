@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 from urllib.parse import quote
 
-from ssl_host.config.resolved import Resolved
+from ssl_host.config.run_config import RunConfig
 from ssl_host.report.page import draw_charts, read_curves, read_json, render
 from ssl_host.report.summary import (
     BASELINES,
@@ -22,7 +22,7 @@ from ssl_host.report.summary import (
     other_figures,
     per_cent,
 )
-from ssl_host.toolkit.storage import write_text_beside
+from ssl_host.toolkit.atomic_io import atomic_write_text
 
 SAME = {("run", "name"), ("run", "dir")}
 """Settings in which all runs differ, and that say nothing."""
@@ -54,14 +54,14 @@ class ComparedRun:
     label: str
     folder: Path
     results: Mapping[str, Any]
-    config: Resolved
+    config: RunConfig
 
     @property
     def objective(self) -> tuple[str, ...]:
         """What its loss is a number of."""
         return tuple(
             f"{section}.{key}={value.text}"
-            for (section, key), value in self.config.shown.items()
+            for (section, key), value in self.config.entries.items()
             if (section, key) in PARTS_OF_BATCH
             or section in ("method", "loss")
             or section.startswith("head.")
@@ -108,12 +108,12 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
         other_figures=other_figures,
         positions={run.label: number for number, run in enumerate(runs)},
     )
-    return write_text_beside(path, page)
+    return atomic_write_text(path, page)
 
 
 def differences(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, str, list[str]]]:
     """Section, key and the value in each run, of every setting that is not the same in all."""
-    shown = [run.config.shown for run in runs]
+    shown = [run.config.entries for run in runs]
     for key in dict.fromkeys(key for values in shown for key in values):
         texts = [values[key].text if key in values else MISSING for values in shown]
         if key not in SAME and len(set(texts)) > 1:
@@ -180,6 +180,6 @@ def _baselines(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, list[str], st
 def _settings(run: ComparedRun, sections: frozenset[str]) -> tuple[str, ...]:
     return tuple(
         f"{section}.{key}={value.text}"
-        for (section, key), value in run.config.shown.items()
+        for (section, key), value in run.config.entries.items()
         if section.split(".")[0] in sections and key not in ("num_workers", "cache_dir")
     )

@@ -12,17 +12,17 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ssl_host.config.resolved import Resolved
+from ssl_host.config.run_config import RunConfig
 from ssl_host.config.show import rows
 from ssl_host.report.charts import Points, line_chart
 from ssl_host.report.summary import BASELINES, accuracies, other_figures, per_cent, verdict
-from ssl_host.toolkit.storage import write_text_beside
+from ssl_host.toolkit.atomic_io import atomic_write_text
 
 
 def write_page(
     folder: Path,
     results: Mapping[str, Any],
-    config: Resolved,
+    config: RunConfig,
     sections: Sequence[tuple[str, str]] = (),
 ) -> Path:
     """Write ``report.html`` from what a run's folder holds.
@@ -47,7 +47,7 @@ def write_page(
         environment=read_json(folder / "environment.json"),
         sections=[(title, Markup(html)) for title, html in sections],
     )
-    return write_text_beside(folder / "report.html", page)
+    return atomic_write_text(folder / "report.html", page)
 
 
 def render(template: str, **values: Any) -> str:
@@ -75,7 +75,7 @@ CURVES = (
     ("Online accuracy on training batches", "online_top1", True),
     ("Learning rate", "learning_rate", False),
     ("Spread of the features (0 is a collapse)", "feature_std", False),
-    ("Momentum", "momentum", False),
+    ("EMA decay", "ema_decay", False),
 )
 """Title, column of ``metrics.csv``, and whether it is a fraction."""
 

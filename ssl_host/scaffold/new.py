@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ssl_host import __version__
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.catalog.discovery import suggestion
+from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.errors import PluginError, UserError
 from ssl_host.hookspecs import API_VERSION, REGISTRATION
 
@@ -82,7 +82,7 @@ def plan(name: str, kind: str, catalog: Catalog) -> NewPlugin:
         PluginError: when an installed plugin has the name already.
     """
     if kind not in REGISTRATION:
-        hint = suggestion(kind, REGISTRATION)
+        hint = did_you_mean(kind, REGISTRATION)
         raise UserError(f"unknown kind '{kind}'{hint}; kinds are {', '.join(REGISTRATION)}")
     full = name if name.startswith(PREFIX) else PREFIX + name
     if not re.fullmatch(rf"{PREFIX}[a-z0-9]+(-[a-z0-9]+)*", full):

@@ -18,24 +18,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from ssl_host.testing.case import MethodCase as MethodCase
+    from ssl_host.testing.distributed import run_distributed as run_distributed
+    from ssl_host.testing.harness import MethodCase as MethodCase
     from ssl_host.testing.outcome import ConformanceError as ConformanceError
     from ssl_host.testing.outcome import Outcome as Outcome
-    from ssl_host.testing.processes import together as together
-    from ssl_host.testing.subject import Subject as Subject
     from ssl_host.testing.suite import check_component as check_component
     from ssl_host.testing.suite import checks_of as checks_of
     from ssl_host.testing.suite import conformance as conformance
+    from ssl_host.testing.target import CheckTarget as CheckTarget
 
 _HOMES = {
     "ConformanceError": "outcome",
-    "MethodCase": "case",
+    "MethodCase": "harness",
     "Outcome": "outcome",
-    "Subject": "subject",
+    "CheckTarget": "target",
     "check_component": "suite",
     "checks_of": "suite",
     "conformance": "suite",
-    "together": "processes",
+    "run_distributed": "distributed",
 }
 
 __all__ = [  # noqa: PLE0604 - the table's keys, kept in one place

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ssl_host.augment.views import ViewMaker
+from ssl_host.augment.executor import ViewMaker
 from ssl_host.errors import ContractError
 from ssl_host.testing.component_checks import judge_reading, watched
-from ssl_host.testing.outcome import Fault
-from ssl_host.testing.processes import distance
-from ssl_host.testing.subject import Subject
+from ssl_host.testing.distributed import distance
+from ssl_host.testing.outcome import CheckFailure
+from ssl_host.testing.target import CheckTarget
 
 SIZE = 32
 COUNT = 6
@@ -18,7 +18,7 @@ SAME = 2e-6
 """Float32 sums in another order."""
 
 
-def _maker(subject: Subject, channels: int = 3, settings: object = None) -> ViewMaker:
+def _maker(subject: CheckTarget, channels: int = 3, settings: object = None) -> ViewMaker:
     augmentation = subject.make(settings, image_size=SIZE, channels=channels)  # type: ignore[arg-type]
     try:
         # No normalisation: values are then those of the views themselves.
@@ -26,7 +26,7 @@ def _maker(subject: Subject, channels: int = 3, settings: object = None) -> View
             augmentation, image_size=SIZE, mean=(0.0,) * channels, std=(1.0,) * channels
         )
     except ContractError as error:
-        raise Fault(
+        raise CheckFailure(
             str(error),
             "the host would not know which of the forms to call",
             "override view_specs where the engine's operations are enough, else apply_batch, or "
@@ -41,7 +41,7 @@ def _images(count: int = COUNT, channels: int = 3) -> Tensor:
     return (smooth * 255).to(torch.uint8)
 
 
-def view_shapes(subject: Subject) -> str:
+def view_shapes(subject: CheckTarget) -> str:
     """Views are B C H W, finite, from 0 to 1, full-size ones first, of colour and gray images."""
     for channels in (3, 1):
         maker = _maker(subject, channels)
@@ -50,20 +50,20 @@ def view_shapes(subject: Subject) -> str:
             side = view.shape[-1]
             good = view.ndim == 4 and view.shape[:2] == (COUNT, channels)
             if not good or not torch.isfinite(view).all():
-                raise Fault(
+                raise CheckFailure(
                     f"view {number} of images with {channels} channels is {tuple(view.shape)}"
                     + ("" if torch.isfinite(view).all() else ", not all of it finite"),
                     "the backbone takes B C H W",
                     "return one tensor B C H W a view, with the images' channels",
                 )
             if float(view.min()) < -0.3 or float(view.max()) > 1.3:
-                raise Fault(
+                raise CheckFailure(
                     f"view {number} goes from {float(view.min()):.2f} to {float(view.max()):.2f}",
                     "the host normalises views that go from 0 to 1",
                     "leave normalisation to the host, and work on images from 0 to 1",
                 )
             if number < maker.num_global and side != SIZE:
-                raise Fault(
+                raise CheckFailure(
                     f"view {number} has a side of {side}, before views of {SIZE}",
                     "methods take the first batch.num_global views for the full-size ones",
                     "return full-size views first",
@@ -71,7 +71,7 @@ def view_shapes(subject: Subject) -> str:
     return f"{maker.num_views} views, {maker.num_global} of full size"
 
 
-def repeatable(subject: Subject) -> str:
+def repeatable(subject: CheckTarget) -> str:
     """The same seed, epoch and image give the same views, whatever the global generators do."""
     maker = _maker(subject)
     torch.manual_seed(1)
@@ -79,15 +79,15 @@ def repeatable(subject: Subject) -> str:
     torch.manual_seed(2)
     second = maker(_images(), seed=5, epoch=2)
     if any(not torch.equal(a, b) for a, b in zip(first, second, strict=True)):
-        raise Fault(
+        raise CheckFailure(
             "the same seed, epoch and images give other views",
             "no step could be made again, and no resume would be exact",
-            "take every random number from draws.uniform(view, 'name'), none from torch.rand",
+            "take every random number from rng.uniform(view, 'name'), none from torch.rand",
         )
     return ""
 
 
-def alone_or_in_a_batch(subject: Subject) -> str:
+def alone_or_in_a_batch(subject: CheckTarget) -> str:
     """An image's views do not depend on the batch it is in."""
     maker = _maker(subject)
     images, index = _images(), torch.arange(COUNT)
@@ -96,23 +96,23 @@ def alone_or_in_a_batch(subject: Subject) -> str:
         one = maker(images[i : i + 1], index[i : i + 1])
         gap = max(distance(a[0], b[i]) for a, b in zip(one, whole, strict=True))
         if gap > SAME:
-            raise Fault(
+            raise CheckFailure(
                 f"image {i} alone has views that differ by {gap:.1e} from those in a batch",
                 "views would depend on the number of processes and on accumulation",
-                "use one random number an image (draws.uniform gives B of them), and no "
+                "use one random number an image (rng.uniform gives B of them), and no "
                 "statistic over the batch",
             )
     return ""
 
 
-def fresh_each_epoch(subject: Subject) -> str:
+def fresh_each_epoch(subject: CheckTarget) -> str:
     """Where there is chance, epochs and images draw anew."""
     maker = _maker(subject)
     same = _images()[:1].expand(COUNT, -1, -1, -1)
     one, two = maker(same, epoch=0), maker(same, epoch=1)
     random = any(not torch.equal(a[0], a[1]) for a in one)
     if random and all(torch.equal(a, b) for a, b in zip(one, two, strict=True)):
-        raise Fault(
+        raise CheckFailure(
             "two epochs have the same views",
             "the method would see one pair of views an image, for ever",
             "take random numbers from draws, which knows the epoch",
@@ -120,14 +120,14 @@ def fresh_each_epoch(subject: Subject) -> str:
     return "random" if random else "no chance in it"
 
 
-def input_untouched(subject: Subject) -> str:
+def input_untouched(subject: CheckTarget) -> str:
     """The images that are handed over stay as they are."""
     maker = _maker(subject)
     images = _images()
     before = images.clone()
     maker(images)
     if not torch.equal(images, before):
-        raise Fault(
+        raise CheckFailure(
             "the images have been changed in place",
             "the next epoch would start from augmented images",
             "write into new tensors",
@@ -135,7 +135,7 @@ def input_untouched(subject: Subject) -> str:
     return ""
 
 
-def settings_read(subject: Subject) -> str:
+def settings_read(subject: CheckTarget) -> str:
     """Nothing is read that Config does not declare."""
     settings, read, unknown = watched(subject.make_settings())
     _maker(subject, settings=settings)(_images())

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from ssl_host.config.describe import describe_settings
 from ssl_host.contracts.settings import Settings
-from ssl_host.testing.outcome import Fault, NotApplicable
-from ssl_host.testing.subject import Subject
+from ssl_host.testing.outcome import CheckFailure, NotApplicable
+from ssl_host.testing.target import CheckTarget
 
 SOURCE = re.compile(
     r"arXiv:|\d{4}\.\d{4,5}|doi|https?://|no paper|et al\.|\((19|20)\d\d\)", re.IGNORECASE
@@ -21,19 +21,19 @@ SOURCE = re.compile(
 """What counts as naming a source. A thing of one's own says so: "No paper"."""
 
 
-def documented(subject: Subject) -> str:
+def documented(subject: CheckTarget) -> str:
     """A docstring that says what it is, and for a method or loss where it comes from."""
     cls = subject.cls
     text = (cls.__doc__ or "").strip()
     if not text:
-        raise Fault(
+        raise CheckFailure(
             f"{cls.__qualname__} has no docstring",
             "`ssl-host component show` and the reference pages print it: nobody else knows "
             "what this is",
             "write one sentence that says what it does, and the paper it comes from",
         )
     if subject.kind in ("method", "loss") and not SOURCE.search(text):
-        raise Fault(
+        raise CheckFailure(
             f"the docstring of {cls.__qualname__} names no source",
             "whoever compares with the paper must know which paper and which equation",
             "add the source, such as 'Chen & He, CVPR 2021, arXiv:2011.10566, algorithm 1', "
@@ -42,18 +42,18 @@ def documented(subject: Subject) -> str:
     return text.splitlines()[0]
 
 
-def settings_described(subject: Subject) -> str:
+def settings_described(subject: CheckTarget) -> str:
     """Every setting has a description; every number has bounds, and a default keeps them."""
     schema: type[Settings] = subject.cls.Config
     for row in describe_settings(schema):
         if not row["description"].strip():
-            raise Fault(
+            raise CheckFailure(
                 f"the setting {row['name']} has no description",
                 "it is what `component show` and every error message about it print",
                 "write Field(default, description='what it does')",
             )
         if not _is_bounded(schema, row["name"]):
-            raise Fault(
+            raise CheckFailure(
                 f"the setting {row['name']} is a number without bounds",
                 "a typo such as 1e3 for 1e-3 would be found after hours instead of at once",
                 f"write {row['name']}: {row['type']} = Field({row['default'] or '...'}, ge=..., "
@@ -86,7 +86,7 @@ def _members(annotation: Any) -> set[Any]:
     return {get_origin(annotation) or annotation, *inner}
 
 
-def import_is_light(subject: Subject) -> str:
+def import_is_light(subject: CheckTarget) -> str:
     """Importing the plugin's module, as every list does, imports no torch."""
     plugin = subject.entry.origin.plugin
     module = next((p.module for p in subject.catalog.plugins if p.origin.plugin == plugin), "")
@@ -95,7 +95,7 @@ def import_is_light(subject: Subject) -> str:
     code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Fault(
+        raise CheckFailure(
             f"import {module} imports torch",
             "`ssl-host --help` and `component list` import every plugin: each would wait seconds",
             f"let {module} hold the hooks alone, and refer to classes in another module as text: "
@@ -136,7 +136,7 @@ def watched(settings: Settings) -> tuple[Settings, set[str], set[str]]:
     return twin.model_construct(**dict(settings)), read, unknown
 
 
-def judge_reading(subject: Subject, read: set[str], unknown: set[str], used: set[str]) -> str:
+def judge_reading(subject: CheckTarget, read: set[str], unknown: set[str], used: set[str]) -> str:
     """The verdict on what :func:`watched` has noted.
 
     Args:
@@ -144,7 +144,7 @@ def judge_reading(subject: Subject, read: set[str], unknown: set[str], used: set
     """
     if unknown:
         names = ", ".join(sorted(unknown))
-        raise Fault(
+        raise CheckFailure(
             f"reads config.{names}, which Config does not declare",
             "nobody can set it from an INI file, and a getattr with a default hides that",
             f"declare it in {subject.cls.__qualname__}.Config: {sorted(unknown)[0]}: float = "

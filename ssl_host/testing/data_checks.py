@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ssl_host.contracts.data import ImageSet, UnreadableImage
+from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.errors import DataError
 from ssl_host.testing.component_checks import judge_reading, watched
-from ssl_host.testing.outcome import Fault, NotApplicable
-from ssl_host.testing.subject import Subject
-from ssl_host.toolkit.spread import spread
+from ssl_host.testing.outcome import CheckFailure, NotApplicable
+from ssl_host.testing.target import CheckTarget
+from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 READ = 32
 """Images of a split that are read."""
 
 
-def settings_read(subject: Subject) -> str:
+def settings_read(subject: CheckTarget) -> str:
     """Nothing is read that Config does not declare."""
     settings, read, unknown = watched(subject.make_settings())
     source = subject.make(settings)
@@ -31,24 +31,24 @@ def settings_read(subject: Subject) -> str:
     return judge_reading(subject, read | {"image_size"}, unknown, set())
 
 
-def _opened(subject: Subject, split: str = "train") -> ImageSet | None:
+def _opened(subject: CheckTarget, split: str = "train") -> ImageDataset | None:
     source = subject.make()
     try:
-        found: ImageSet | None = source.open(split)
+        found: ImageDataset | None = source.open(split)
     except DataError as error:
         raise NotApplicable(f"the data is not here: {error}") from None
     if found is None and split == "train":
-        raise Fault(
+        raise CheckFailure(
             "open('train') returned None",
             "pretraining has nothing to look at",
-            "return an ImageSet; raise DataError with what to do where the data is missing",
+            "return an ImageDataset; raise DataError with what to do where the data is missing",
         )
     return found
 
 
-def _some(images: ImageSet) -> dict[int, Tensor]:
+def _some(images: ImageDataset) -> dict[int, Tensor]:
     found = {}
-    for i in spread(len(images), READ).tolist():
+    for i in evenly_spaced_indices(len(images), READ).tolist():
         try:
             found[i] = images.read(i)
         except UnreadableImage:
@@ -56,27 +56,27 @@ def _some(images: ImageSet) -> dict[int, Tensor]:
     return found
 
 
-def images_are_bytes(subject: Subject) -> str:
+def images_are_bytes(subject: CheckTarget) -> str:
     """Images are uint8 C H W with the source's channels, the same when read again."""
     images = _opened(subject)
     assert images is not None
     channels = subject.make().channels
     found = _some(images)
     if not len(images) or not found:
-        raise Fault(
+        raise CheckFailure(
             "there is no image",
             "a run would end before its first step",
             "raise DataError that says where images were looked for",
         )
     for i, image in found.items():
         if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != channels:
-            raise Fault(
+            raise CheckFailure(
                 f"{images.name(i)} is {image.dtype} of shape {tuple(image.shape)}",
                 "stores keep bytes, and the engine takes them",
                 f"return uint8 of shape {channels} x H x W",
             )
         if not torch.equal(image, images.read(i)):
-            raise Fault(
+            raise CheckFailure(
                 f"{images.name(i)} is another image when read again",
                 "views would not be a function of the image's number",
                 "leave chance to augmentations",
@@ -84,13 +84,13 @@ def images_are_bytes(subject: Subject) -> str:
     return f"{len(images)} images, {channels} channels"
 
 
-def labels_fit(subject: Subject) -> str:
+def labels_fit(subject: CheckTarget) -> str:
     """Labels are int64 from 0, one an image, each with its class's name."""
     images = _opened(subject)
     assert images is not None
     if images.labels is None:
         if images.classes:
-            raise Fault(
+            raise CheckFailure(
                 "there are classes without labels",
                 "probes would be made for nothing",
                 "leave classes empty where there are no labels",
@@ -100,7 +100,7 @@ def labels_fit(subject: Subject) -> str:
     top = int(labels.max()) if len(labels) else -1
     fits = len(labels) == len(images) and labels.dtype == torch.int64 and int(labels.min()) >= 0
     if not fits or top >= len(images.classes):
-        raise Fault(
+        raise CheckFailure(
             f"{len(labels)} labels of {labels.dtype} up to {top} for {len(images)} images and "
             f"{len(images.classes)} classes",
             "probes are sized by the classes' names and indexed by labels",
@@ -109,7 +109,7 @@ def labels_fit(subject: Subject) -> str:
     return f"{len(images.classes)} classes"
 
 
-def splits_are_apart(subject: Subject) -> str:
+def splits_are_apart(subject: CheckTarget) -> str:
     """No image of the test split is one of the training images."""
     train, test = _opened(subject), _opened(subject, "test")
     assert train is not None
@@ -118,7 +118,7 @@ def splits_are_apart(subject: Subject) -> str:
     seen = {train.read(i).numpy().tobytes() for i in _some_more(train)}
     again = [test.name(i) for i, image in _some(test).items() if image.numpy().tobytes() in seen]
     if again:
-        raise Fault(
+        raise CheckFailure(
             f"{again[0]} of the test split is among the training images",
             "figures would be measured on what was trained on",
             "keep the splits apart",
@@ -126,11 +126,11 @@ def splits_are_apart(subject: Subject) -> str:
     return f"{len(test)} held out"
 
 
-def read_side_by_side(subject: Subject) -> str:
+def read_side_by_side(subject: CheckTarget) -> str:
     """Images are the same read by several threads at once, and in worker processes."""
     images = _opened(subject)
     assert images is not None
-    if images.side is not None:
+    if images.image_size is not None:
         raise NotApplicable("it decodes whole batches, which the host asks one thread for")
     found = _some(images)
     numbers = list(found) * 4
@@ -145,7 +145,7 @@ def read_side_by_side(subject: Subject) -> str:
 class _Readings(Dataset[Tensor]):
     """Images as the loader's workers read them."""
 
-    def __init__(self, images: ImageSet, numbers: list[int]) -> None:
+    def __init__(self, images: ImageDataset, numbers: list[int]) -> None:
         self.images = images
         self.numbers = numbers
 
@@ -157,7 +157,7 @@ class _Readings(Dataset[Tensor]):
 
 
 def _judge_side_by_side(
-    images: ImageSet,
+    images: ImageDataset,
     expected: dict[int, Tensor],
     numbers: list[int],
     found: Iterable[Tensor],
@@ -172,17 +172,17 @@ def _judge_side_by_side(
     except Exception as error:
         last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         why = "stores are packed by threads, and larger sets are decoded by processes"
-        raise Fault(f"reading fails in {readers}: {last}", why, remedy) from None
+        raise CheckFailure(f"reading fails in {readers}: {last}", why, remedy) from None
     for number, image in pairs:
         if not torch.equal(image, expected[number]):
-            raise Fault(
+            raise CheckFailure(
                 f"{images.name(number)} is another image when {readers} read",
                 "they share what was opened, and move each other's place in it",
                 remedy,
             )
 
 
-def _some_more(images: ImageSet) -> list[int]:
+def _some_more(images: ImageDataset) -> list[int]:
     found = []
     for i in range(min(len(images), 2000)):
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from ssl_host.testing.case import MethodCase
+    from ssl_host.testing.harness import MethodCase
 
 
 @pytest.fixture
@@ -19,18 +19,18 @@ def method_case() -> Callable[..., MethodCase]:
     ``case = method_case("nnclr", queue_size=8)``, then ``case.fresh()``, ``case.batch(8)``,
     ``case.train(method, 3)``: see :class:`ssl_host.testing.MethodCase`.
     """
-    from ssl_host.testing.case import MethodCase  # noqa: PLC0415 - torch comes with it
-    from ssl_host.testing.subject import Subject  # noqa: PLC0415
+    from ssl_host.testing.harness import MethodCase  # noqa: PLC0415 - torch comes with it
+    from ssl_host.testing.target import CheckTarget  # noqa: PLC0415
 
-    return lambda target, **settings: MethodCase(Subject("method", target, settings))
+    return lambda target, **settings: MethodCase(CheckTarget("method", target, settings))
 
 
 @pytest.fixture
 def two_processes() -> Callable[..., list[Any]]:
     """Calls a module's function in two gloo processes: ``two_processes(work, *arguments)``."""
-    from ssl_host.testing.processes import together  # noqa: PLC0415 - torch comes with it
+    from ssl_host.testing.distributed import run_distributed  # noqa: PLC0415 - imports torch
 
-    return together
+    return run_distributed
 
 
 @pytest.fixture

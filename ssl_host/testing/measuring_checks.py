@@ -14,8 +14,8 @@ from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, Fe
 from ssl_host.contracts.logging import Logger, Run
 from ssl_host.errors import UserError
 from ssl_host.testing.component_checks import judge_reading, watched
-from ssl_host.testing.outcome import Fault, NotApplicable
-from ssl_host.testing.subject import Subject
+from ssl_host.testing.outcome import CheckFailure, NotApplicable
+from ssl_host.testing.target import CheckTarget
 
 CLASSES = 4
 
@@ -35,21 +35,21 @@ def _bank(informative: bool = True, labels: bool = True) -> FeatureBank:
     train, test = _features(240, 0, informative), _features(120, 1, informative)
     if not labels:
         train, test = Features(train.x), Features(test.x)
-    return FeatureBank(train, test, CLASSES if labels else 0, pairs=lambda: (train.x, train.x))
+    return FeatureBank(train, test, CLASSES if labels else 0, view_pairs=lambda: (train.x, train.x))
 
 
-def _evaluator(subject: Subject) -> Evaluator:
+def _evaluator(subject: CheckTarget) -> Evaluator:
     made: Evaluator = subject.make()
     if made.needs_encoder:
         raise NotApplicable("it trains the network itself; run it by an INI file")
     return made
 
 
-def _evaluate(subject: Subject, bank: FeatureBank) -> Evaluation:
+def _evaluate(subject: CheckTarget, bank: FeatureBank) -> Evaluation:
     torch.manual_seed(0)
     found = _evaluator(subject).evaluate(bank)
     if not isinstance(found, Evaluation):
-        raise Fault(
+        raise CheckFailure(
             f"evaluate returned {type(found).__name__}",
             "the host reads metrics, artifacts and notes from an Evaluation",
             "return Evaluation({'top1': ...})",
@@ -57,20 +57,20 @@ def _evaluate(subject: Subject, bank: FeatureBank) -> Evaluation:
     return found
 
 
-def metrics_are_numbers(subject: Subject) -> str:
+def metrics_are_numbers(subject: CheckTarget) -> str:
     """Metrics are finite numbers, accuracies fractions from 0 to 1."""
     metrics = _evaluate(subject, _bank()).metrics
     declared = subject.cls.metrics
     for name, value in metrics.items():
         if declared and not any(re.fullmatch(_pattern(known), name) for known in declared):
-            raise Fault(
+            raise CheckFailure(
                 f"the metric '{name}' is not among the declared {', '.join(declared)}",
                 "reference pages and tables are made of what is declared",
                 f"add it to {subject.cls.__qualname__}.metrics with what it means",
             )
         accuracy = name.rpartition(".")[2].startswith("top")
         if not math.isfinite(value) or (accuracy and not 0 <= value <= 1):
-            raise Fault(
+            raise CheckFailure(
                 f"{name} is {value}",
                 "results.json holds finite numbers, and tables print fractions as per cent",
                 "return float(hits / count)",
@@ -83,7 +83,7 @@ def _pattern(declared: str) -> str:
     return r"\.".join(r"\d+" if part == "N" else re.escape(part) for part in declared.split("."))
 
 
-def finds_what_is_there(subject: Subject) -> str:
+def finds_what_is_there(subject: CheckTarget) -> str:
     """Separate classes are found, and noise is not."""
     good = _evaluate(subject, _bank()).metrics
     bad = _evaluate(subject, _bank(informative=False)).metrics
@@ -93,7 +93,7 @@ def finds_what_is_there(subject: Subject) -> str:
     chance = 1 / CLASSES
     for name in names:
         if good[name] < 0.8 or bad[name] > chance + 0.25:
-            raise Fault(
+            raise CheckFailure(
                 f"{name} is {good[name]:.2f} on separate classes and {bad[name]:.2f} on noise, "
                 f"where chance is {chance:.2f}",
                 "a figure that noise reaches is no figure: test labels leak, perhaps",
@@ -102,19 +102,19 @@ def finds_what_is_there(subject: Subject) -> str:
     return f"{good[names[0]]:.2f} against {bad[names[0]]:.2f} on noise"
 
 
-def test_split_is_only_read(subject: Subject) -> str:
+def test_split_is_only_read(subject: CheckTarget) -> str:
     """Other test labels change figures, but nothing that was fitted or chosen."""
     bank = _bank()
     assert bank.test is not None
     assert bank.test.y is not None
     other = FeatureBank(
-        bank.train, Features(bank.test.x, bank.test.y.flip(0)), CLASSES, pairs=bank.pairs
+        bank.train, Features(bank.test.x, bank.test.y.flip(0)), CLASSES, view_pairs=bank.view_pairs
     )
     first, second = _evaluate(subject, bank), _evaluate(subject, other)
     for stem, tensors in first.artifacts.items():
         for name, tensor in tensors.items():
             if not torch.equal(tensor, second.artifacts[stem][name]):
-                raise Fault(
+                raise CheckFailure(
                     f"{name} of {stem} depends on the test labels",
                     "a rate or an epoch that is picked on the test split flatters every figure",
                     "choose on a part of bank.train that is held out for it",
@@ -122,19 +122,19 @@ def test_split_is_only_read(subject: Subject) -> str:
     return f"{len(first.artifacts)} artifacts"
 
 
-def leaves_the_bank_alone(subject: Subject) -> str:
+def leaves_the_bank_alone(subject: CheckTarget) -> str:
     """Features are as they were, and a second evaluation gives the same."""
     bank = _bank()
     before = bank.train.x.clone()
     first, second = _evaluate(subject, bank), _evaluate(subject, bank)
     if not torch.equal(bank.train.x, before):
-        raise Fault(
+        raise CheckFailure(
             "the features have been changed in place",
             "all evaluators share them",
             "work on a copy: x = bank.train.x.clone()",
         )
     if dict(first.metrics) != dict(second.metrics):
-        raise Fault(
+        raise CheckFailure(
             f"a second evaluation gives {dict(second.metrics)} after {dict(first.metrics)}",
             "`ssl-host evaluate` would contradict the run",
             "seed draws with bank.seed",
@@ -142,7 +142,7 @@ def leaves_the_bank_alone(subject: Subject) -> str:
     return ""
 
 
-def without_labels(subject: Subject) -> str:
+def without_labels(subject: CheckTarget) -> str:
     """An evaluator that says it needs no labels needs none."""
     if _evaluator(subject).needs_labels:
         raise NotApplicable("needs_labels = True: the host leaves it out where there are none")
@@ -152,7 +152,7 @@ def without_labels(subject: Subject) -> str:
 # -- loggers --------------------------------------------------------------------------------
 
 
-def keeps_a_record(subject: Subject) -> str:
+def keeps_a_record(subject: CheckTarget) -> str:
     """It starts, takes rows with new names and odd values, goes on after a resume, and ends."""
     rows: list[Mapping[str, float]] = [
         {"loss": 1.0, "learning_rate": 0.1},
@@ -166,7 +166,7 @@ def keeps_a_record(subject: Subject) -> str:
             _start(logger, Run(run.name, run.folder, run.seed, run.config, resumed))
             for step, row in enumerate(rows, resumed + 1):
                 logger.log(step, row)
-            logger.sync()
+            logger.flush()
             logger.finish({"metrics": {"knn.top1": 0.5}} if resumed else None)
         left = sorted(p.name for p in Path(folder).rglob("*") if p.is_file())
     return f"wrote {', '.join(left[:3])}" if left else "wrote nothing into the run's folder"
@@ -180,7 +180,7 @@ def _start(logger: Logger, run: Run) -> None:
         raise NotApplicable(f"{error}; its settings: -o logger.KEY=VALUE") from None
 
 
-def settings_read(subject: Subject) -> str:
+def settings_read(subject: CheckTarget) -> str:
     """Nothing is read that Config does not declare."""
     settings, read, unknown = watched(subject.make_settings())
     made = subject.make(settings)

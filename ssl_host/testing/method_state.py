@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ssl_host.contracts.batch import joined
+from ssl_host.contracts.batch import merge_outputs
 from ssl_host.contracts.method import Method
-from ssl_host.testing.case import TOTAL_STEPS, MethodCase
+from ssl_host.testing.distributed import distance, run_distributed
+from ssl_host.testing.harness import TOTAL_STEPS, MethodCase
 from ssl_host.testing.method_checks import EXACT
-from ssl_host.testing.outcome import Fault
-from ssl_host.testing.processes import distance, together
-from ssl_host.testing.subject import Subject
+from ssl_host.testing.outcome import CheckFailure
+from ssl_host.testing.target import CheckTarget
 from ssl_host.toolkit.batchnorm import synchronise_batchnorm
 from ssl_host.toolkit.distributed import rank, world_size
 
@@ -24,13 +24,13 @@ COUNT = 8
 STEPS = 3
 
 
-def same_seed(subject: Subject) -> str:
+def same_seed(subject: CheckTarget) -> str:
     """The same seed gives the same losses, to the last bit."""
     case = MethodCase(subject)
     first, second = (case.train(case.fresh(seed=3), STEPS) for _ in range(2))
     for step, ((a, _), (b, _)) in enumerate(zip(first, second, strict=True)):
         if a != b:
-            raise Fault(
+            raise CheckFailure(
                 f"the same seed gives the loss {a:.17g} and then {b:.17g} in step {step}",
                 "no run could be repeated, and no resume could be exact",
                 "draw random numbers by torch alone, which the host seeds before every step; "
@@ -39,7 +39,7 @@ def same_seed(subject: Subject) -> str:
     return ""
 
 
-def resume(subject: Subject) -> str:
+def resume(subject: CheckTarget) -> str:
     """A copy that loads the checkpoint goes on bit by bit as the original does."""
     case = MethodCase(subject)
     original = case.fresh(seed=0)
@@ -62,10 +62,10 @@ def resume(subject: Subject) -> str:
     return f"{len(state)} tensors"
 
 
-def _lost(case: MethodCase, what: str) -> Fault:
+def _lost(case: MethodCase, what: str) -> CheckFailure:
     outside = _unregistered(case.fresh())
     where = f"; not in state_dict(): {', '.join(outside)}" if outside else ""
-    return Fault(
+    return CheckFailure(
         what + where,
         "a preempted run would go on as another one, silently, such as with an empty queue",
         "keep everything that changes in FeatureQueue, Schedule or register_buffer(), as "
@@ -73,17 +73,17 @@ def _lost(case: MethodCase, what: str) -> Fault:
     )
 
 
-def one_process_equals_two(subject: Subject) -> str:
+def one_process_equals_two(subject: CheckTarget) -> str:
     """Two processes on half batches equal one on the whole: losses, gradients, state."""
     gradients, state = _steps(subject)
     worst = 0.0
-    for number, (found_gradients, found) in enumerate(together(_steps, subject)):
+    for number, (found_gradients, found) in enumerate(run_distributed(_steps, subject)):
         for step, (a, b) in enumerate(zip(found_gradients, gradients, strict=True)):
             gap = distance(a, b)
             worst = max(worst, gap)
             if gap > EXACT:
                 ratio = float(a.norm() / b.norm())
-                raise Fault(
+                raise CheckFailure(
                     f"on two processes the gradient of step {step} is off by {gap:.1e} "
                     f"(process {number}, its norm is {ratio:.3g} times the right one)",
                     "with every further GPU another method would be trained",
@@ -99,7 +99,7 @@ def _compare_state(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tenso
     worst = 0.0
     for name, value in wanted.items():
         ours = found[name]
-        if name.endswith(".features") and value.ndim == 2:
+        if name.endswith(".rows") and value.ndim == 2:
             # A queue's rows come in order of rank: the same ones, elsewhere.
             gaps = torch.cdist(ours, value)
             gap = float(torch.maximum(gaps.amin(dim=0).max(), gaps.amin(dim=1).max()))
@@ -107,7 +107,7 @@ def _compare_state(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tenso
             gap = distance(ours, value)
         worst = max(worst, gap)
         if gap > EXACT:
-            raise Fault(
+            raise CheckFailure(
                 f"after {STEPS} steps on two processes {name} is off by {gap:.1e}",
                 "state that differs between processes drifts apart for good",
                 "push by FeatureQueue, which gathers, and compute statistics over gather(z)",
@@ -115,7 +115,7 @@ def _compare_state(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tenso
     return worst
 
 
-def _steps(subject: Subject) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+def _steps(subject: CheckTarget) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
     case = MethodCase(subject)
     method = case.fresh()
     if method.sync_batchnorm:
@@ -137,7 +137,7 @@ def _fix_statistics(method: Method) -> None:
             module.eval()
 
 
-def accumulation(subject: Subject) -> str:
+def accumulation(subject: CheckTarget) -> str:
     """What is kept from a step is the same when it is computed in two parts."""
     case = MethodCase(subject)
     kept = []
@@ -148,22 +148,22 @@ def accumulation(subject: Subject) -> str:
             case.step(method, case.batch(COUNT, chosen=part))
             for part in torch.arange(COUNT).chunk(number)
         ]
-        method.advance(joined(outs), 0, TOTAL_STEPS)
+        method.finish_step(merge_outputs(outs), 0, TOTAL_STEPS)
         kept.append({name: b for name, b in method.named_buffers() if b.is_floating_point()})
     whole, halves = kept
     for name, value in whole.items():
         gap = distance(halves[name], value)
         if gap > EXACT:
-            raise Fault(
+            raise CheckFailure(
                 f"computed in two parts, a step leaves another {name}, off by {gap:.1e}",
                 "with [trainer] accumulate only the last part of each batch would count",
                 "keep nothing of a step on self: return rows, StepOutput(..., enqueue={...}), for "
-                "a FeatureQueue or a MovingAverage, which receive those of all parts together",
+                "a FeatureQueue or a MovingAverage, which receive those of all micro-batches",
             )
     return f"{len(whole)} buffers"
 
 
-def autocast(subject: Subject) -> str:
+def autocast(subject: CheckTarget) -> str:
     """In bfloat16 loss and gradients stay finite, and the loss near that of float32."""
     case = MethodCase(subject)
     batch = case.batch(16, dtype=torch.float32)
@@ -182,7 +182,7 @@ def autocast(subject: Subject) -> str:
         found = f"the loss is {mixed:.4g}, and {plain:.4g} in float32"
     else:
         return f"{mixed:.4g}, in float32 {plain:.4g}"
-    raise Fault(
+    raise CheckFailure(
         f"in bfloat16 {found}",
         "it is what GPUs and newer CPUs choose by themselves",
         "compute losses in a Loss component, which the host calls in float32, or put "

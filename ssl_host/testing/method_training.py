@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ssl_host.contracts.method import Method
-from ssl_host.testing.case import MethodCase
-from ssl_host.testing.outcome import Fault
-from ssl_host.testing.subject import Subject
+from ssl_host.testing.harness import MethodCase
+from ssl_host.testing.outcome import CheckFailure
+from ssl_host.testing.target import CheckTarget
 
 STEPS = 100
 COLLAPSED = 0.1
@@ -25,7 +25,7 @@ SLOW = 5.0
 REPEATS = 7
 
 
-def no_collapse(subject: Subject) -> str:
+def no_collapse(subject: CheckTarget) -> str:
     """After 100 steps on made images the embeddings of different images still differ."""
     case = MethodCase(subject)
     method = case.fresh(dtype=torch.float32)
@@ -40,14 +40,14 @@ def no_collapse(subject: Subject) -> str:
         loss for loss, _ in case.train(method, STEPS - 1, start=1, count=32, optimizer=_adam)
     ]
     if not math.isfinite(losses[-1]):
-        raise Fault(
+        raise CheckFailure(
             f"within {STEPS} steps of Adam at a rate of 0.01 the loss became {losses[-1]}",
             "the method diverges where others learn",
             "normalise embeddings, and guard divisions, roots and logarithms by an epsilon",
         )
     name, spread = min(spreads.items(), key=lambda pair: pair[1])
     if spread < COLLAPSED:
-        raise Fault(
+        raise CheckFailure(
             f"after {STEPS} steps the {name}'s outputs of all images are nearly the same "
             f"(spread {spread:.3f} of 1; {begun[name]:.3f} before the first step)",
             "the loss goes down while nothing is learned",
@@ -71,7 +71,7 @@ def _note(spreads: dict[str, float], name: str) -> Callable[..., None]:
     return hook
 
 
-def overhead(subject: Subject) -> str:
+def overhead(subject: CheckTarget) -> str:
     """A step takes about as long as its networks alone."""
     case = MethodCase(subject)
     method = case.fresh(dtype=torch.float32)
@@ -97,7 +97,7 @@ def overhead(subject: Subject) -> str:
             taken.append(time.perf_counter() - begun)
     ratio = statistics.median(times[whole]) / statistics.median(times[networks])
     if ratio > SLOW:
-        raise Fault(
+        raise CheckFailure(
             f"a step takes {ratio:.1f} times what its networks take",
             "the rest is loops and copies, which grow with the batch",
             "replace Python loops over images by one operation on the whole batch",
@@ -108,7 +108,7 @@ def overhead(subject: Subject) -> str:
 def _calls(case: MethodCase, method: Method, batch: Any) -> list[tuple[nn.Module, Tensor, bool]]:
     """What a step asks of the networks: module, input, and whether a gradient is wanted."""
     found: list[tuple[nn.Module, Tensor, bool]] = []
-    parts = ["backbone", *method.heads, *(f"momentum_{part}" for part in method.momentum)]
+    parts = ["backbone", *method.heads, *(f"ema_{part}" for part in method.ema)]
     handles = [
         getattr(method, name).register_forward_pre_hook(
             lambda module, given: found.append((module, given[0].detach(), torch.is_grad_enabled()))

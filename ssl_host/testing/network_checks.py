@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ssl_host.testing.component_checks import judge_reading, watched
+from ssl_host.testing.distributed import average_gradients, distance, run_distributed
 from ssl_host.testing.method_checks import EXACT
-from ssl_host.testing.outcome import Fault
-from ssl_host.testing.processes import average_gradients, distance, together
-from ssl_host.testing.subject import Subject
+from ssl_host.testing.outcome import CheckFailure
+from ssl_host.testing.target import CheckTarget
 from ssl_host.toolkit.distributed import rank, world_size
 
 COUNT = 8
@@ -22,7 +22,7 @@ IN_DIM = 12
 SIZE = 32
 
 
-def _network(subject: Subject, seed: int = 0, settings: Any = None) -> nn.Module:
+def _network(subject: CheckTarget, seed: int = 0, settings: Any = None) -> nn.Module:
     torch.manual_seed(seed)
     context: dict[str, int] = {"in_dim": IN_DIM}
     if subject.kind == "backbone":
@@ -31,13 +31,13 @@ def _network(subject: Subject, seed: int = 0, settings: Any = None) -> nn.Module
     return network
 
 
-def _inputs(subject: Subject, count: int, channels: int = 3) -> Tensor:
+def _inputs(subject: CheckTarget, count: int, channels: int = 3) -> Tensor:
     generator = torch.Generator().manual_seed(count)
     shape = (count, channels, SIZE, SIZE) if subject.kind == "backbone" else (count, IN_DIM)
     return torch.randn(*shape, generator=generator)
 
 
-def output_shape(subject: Subject) -> str:
+def output_shape(subject: CheckTarget) -> str:
     """B rows of the promised width, finite, for a batch of 2, an odd and a large one."""
     network = _network(subject).train()
     promise = "feature_dim" if subject.kind == "backbone" else "output_dim"
@@ -46,7 +46,7 @@ def output_shape(subject: Subject) -> str:
         out = network(_inputs(subject, count))
         if tuple(out.shape) != (count, wanted) or not torch.isfinite(out).all():
             finite = "" if torch.isfinite(out).all() else ", not all of it finite"
-            raise Fault(
+            raise CheckFailure(
                 f"for {count} inputs the output is {tuple(out.shape)}{finite}",
                 f"what follows is sized by self.{promise}, which is {wanted}",
                 f"return B x {wanted}, or set self.{promise} to what is returned; pool over space",
@@ -54,7 +54,7 @@ def output_shape(subject: Subject) -> str:
     return f"{wanted} wide"
 
 
-def learns(subject: Subject) -> str:
+def learns(subject: CheckTarget) -> str:
     """Every trainable parameter gets a gradient."""
     network = _network(subject).train()
     out = network(_inputs(subject, 8))
@@ -63,7 +63,7 @@ def learns(subject: Subject) -> str:
     (out * weights).sum().backward()
     lost = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
     if lost:
-        raise Fault(
+        raise CheckFailure(
             f"{lost[0]} gets no gradient",
             "it stays as it was initialised; data-parallel training stops with an error",
             "use it in forward(), or remove the layer (a classifier that is not needed?)",
@@ -72,7 +72,7 @@ def learns(subject: Subject) -> str:
 
 
 @torch.no_grad()
-def evaluation_is_repeatable(subject: Subject) -> str:
+def evaluation_is_repeatable(subject: CheckTarget) -> str:
     """In evaluation mode an input's output depends on no other input, and on no chance."""
     network = _network(subject).eval()
     inputs = _inputs(subject, 6)
@@ -80,7 +80,7 @@ def evaluation_is_repeatable(subject: Subject) -> str:
     one = torch.cat([network(inputs[i : i + 1]) for i in range(6)])
     gap = max(distance(one, whole), distance(network(inputs), whole))
     if gap > 1e-4:
-        raise Fault(
+        raise CheckFailure(
             f"in evaluation mode the same input gives outputs that differ by {gap:.1e}",
             "features and figures would depend on the batch",
             "let dropout and batch statistics be off when self.training is False",
@@ -89,7 +89,7 @@ def evaluation_is_repeatable(subject: Subject) -> str:
 
 
 @torch.no_grad()
-def state_round_trip(subject: Subject) -> str:
+def state_round_trip(subject: CheckTarget) -> str:
     """Another instance that loads the state gives the same outputs; so does a deep copy."""
     network = _network(subject, seed=0).eval()
     twin = _network(subject, seed=1).eval()
@@ -100,7 +100,7 @@ def state_round_trip(subject: Subject) -> str:
     inputs = _inputs(subject, 4)
     for other in (twin, copy.deepcopy(network)):
         if not torch.equal(other(inputs), network(inputs)):
-            raise Fault(
+            raise CheckFailure(
                 "an instance that has loaded the state gives another output",
                 "a checkpoint or an exported file would be another network",
                 "keep all weights and tables in parameters, modules or register_buffer()",
@@ -108,14 +108,14 @@ def state_round_trip(subject: Subject) -> str:
     return f"{len(network.state_dict())} tensors"
 
 
-def exported(subject: Subject) -> str:
+def exported(subject: CheckTarget) -> str:
     """``export`` gives a module with the weights and a description that JSON can hold."""
     network: Any = _network(subject)
     module, about = network.export()
     try:
         json.dumps(about)
     except (TypeError, ValueError) as error:
-        raise Fault(
+        raise CheckFailure(
             f"export() describes its maker by what JSON cannot hold: {error}",
             "backbone.json says how another program makes the network again",
             'return plain values, such as {"library": "timm", "model": "resnet18"}',
@@ -123,7 +123,7 @@ def exported(subject: Subject) -> str:
     inside = {p.data_ptr() for p in module.parameters()}
     lost = [n for n, p in network.named_parameters() if p.data_ptr() not in inside]
     if lost:
-        raise Fault(
+        raise CheckFailure(
             f"export() leaves out {lost[0]}",
             "backbone.safetensors would be a part of the network",
             "return the module that holds all weights",
@@ -140,20 +140,20 @@ def _check_code(module: nn.Module, code: list[str]) -> None:
         exec("\n".join(code), names)
         names["model"].load_state_dict(module.state_dict())
     except Exception as error:  # whatever the lines raise
-        raise Fault(
+        raise CheckFailure(
             f"the code that export() gives makes another module: {error}",
             "the card of an exported backbone shows it, and it would not load there",
             "give every line that makes the module, as `model`, and changes its layers",
         ) from None
 
 
-def half_precision(subject: Subject) -> str:
+def half_precision(subject: CheckTarget) -> str:
     """Under bfloat16 autocast the output is finite."""
     network = _network(subject).train()
     with torch.autocast("cpu", torch.bfloat16):
         out = network(_inputs(subject, 8))
     if not torch.isfinite(out).all():
-        raise Fault(
+        raise CheckFailure(
             "under bfloat16 autocast the output is not finite",
             "it is what GPUs and newer CPUs choose by themselves",
             "compute sensitive sums in float32",
@@ -161,7 +161,7 @@ def half_precision(subject: Subject) -> str:
     return ""
 
 
-def settings_read(subject: Subject) -> str:
+def settings_read(subject: CheckTarget) -> str:
     """Nothing is read that Config does not declare."""
     settings, read, unknown = watched(subject.make_settings())
     if subject.kind == "loss":
@@ -180,21 +180,21 @@ def _embeddings(count: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:
     return [z.to(dtype).requires_grad_() for z in made]
 
 
-def scalar(subject: Subject) -> str:
+def scalar(subject: CheckTarget) -> str:
     """``loss(a, b)`` of two embeddings B D is a finite scalar with a gradient to one of them."""
     loss = subject.make()
     for count in (2, 5, 33):
         given = _embeddings(count)
         value = loss(*given)
         if value.ndim or not torch.isfinite(value):
-            raise Fault(
+            raise CheckFailure(
                 f"for {count} embeddings the loss is {value.detach().tolist()}",
                 "the host takes a finite scalar",
                 "take the mean over images",
             )
         gradients = torch.autograd.grad(value, given, allow_unused=True)
         if all(g is None or not g.any() for g in gradients):
-            raise Fault(
+            raise CheckFailure(
                 "no gradient reaches the embeddings",
                 "nothing would be learned",
                 "detach no more than one of them, and compute nothing under no_grad()",
@@ -202,7 +202,7 @@ def scalar(subject: Subject) -> str:
     return ""
 
 
-def degenerate(subject: Subject) -> str:
+def degenerate(subject: CheckTarget) -> str:
     """Embeddings that are zero or all alike give no nan, in the loss or its gradient."""
     loss = subject.make()
     same = torch.ones(6, IN_DIM, dtype=torch.float64)
@@ -212,7 +212,7 @@ def degenerate(subject: Subject) -> str:
         gradients = torch.autograd.grad(value, given, allow_unused=True)
         bad = [g for g in gradients if g is not None and not torch.isfinite(g).all()]
         if not torch.isfinite(value) or bad:
-            raise Fault(
+            raise CheckFailure(
                 f"embeddings that are {what} give {'a gradient' if bad else 'a loss'} that is "
                 "not finite",
                 "dead units and collapses would end in nan instead of a warning",
@@ -221,14 +221,14 @@ def degenerate(subject: Subject) -> str:
     return ""
 
 
-def image_order(subject: Subject) -> str:
+def image_order(subject: CheckTarget) -> str:
     """The loss does not depend on the order of the images."""
     loss = subject.make()
     given = _embeddings(9)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
     gap = distance(loss(*(z[order] for z in given)).detach(), loss(*given).detach())
     if gap > EXACT:
-        raise Fault(
+        raise CheckFailure(
             f"in another order of the images the loss differs by {gap:.1e}",
             "what is learned would depend on how a folder is sorted",
             "pair row i of one view with row i of the other, and compare with all others alike",
@@ -236,13 +236,13 @@ def image_order(subject: Subject) -> str:
     return f"to {gap:.0e}"
 
 
-def two_processes(subject: Subject) -> str:
+def two_processes(subject: CheckTarget) -> str:
     """On two processes the gradient is that of one process with the whole batch."""
     wanted = _gradient(subject)
-    for found in together(_gradient, subject):
+    for found in run_distributed(_gradient, subject):
         gap = distance(found, wanted)
         if gap > EXACT:
-            raise Fault(
+            raise CheckFailure(
                 f"on two processes the gradient is off by {gap:.1e}",
                 "with every further GPU another loss would be minimised",
                 "compare images over all processes by ssl_host.gather(z), offset labels by "
@@ -251,7 +251,7 @@ def two_processes(subject: Subject) -> str:
     return ""
 
 
-def _gradient(subject: Subject) -> Tensor:
+def _gradient(subject: CheckTarget) -> Tensor:
     """Of a shared linear layer, averaged as data-parallel training does."""
     loss = subject.make()
     generator = torch.Generator().manual_seed(0)

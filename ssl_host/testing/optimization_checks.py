@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from ssl_host.testing.component_checks import judge_reading, watched
-from ssl_host.testing.outcome import Fault
-from ssl_host.testing.subject import Subject
+from ssl_host.testing.outcome import CheckFailure
+from ssl_host.testing.target import CheckTarget
 
 RATE = 0.05
 LENGTHS = ((1, 1), (10, 5), (1000, 40))
@@ -19,12 +19,12 @@ LENGTHS = ((1, 1), (10, 5), (1000, 40))
 
 
 def _created(
-    subject: Subject, parameters: list[nn.Parameter], lr: float, decay: float = 0.0
+    subject: CheckTarget, parameters: list[nn.Parameter], lr: float, decay: float = 0.0
 ) -> torch.optim.Optimizer:
     groups = [{"params": [p], "lr": lr, "weight_decay": decay} for p in parameters]
     optimizer: Any = subject.make().create(groups)
     if not isinstance(optimizer, torch.optim.Optimizer):
-        raise Fault(
+        raise CheckFailure(
             f"create returned {type(optimizer).__name__}",
             "the host steps, saves and restores a torch optimizer",
             "return a torch.optim.Optimizer over the groups",
@@ -46,13 +46,13 @@ def _step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> f
     return float(loss.detach())
 
 
-def descends(subject: Subject) -> str:
+def minimizes(subject: CheckTarget) -> str:
     """Fifty steps on a bowl bring the loss down."""
     parameters = _weights()
     optimizer = _created(subject, parameters, RATE)
     losses = [_step(optimizer, parameters) for _ in range(50)]
     if not losses[-1] < losses[0]:
-        raise Fault(
+        raise CheckFailure(
             f"the loss of a bowl went from {losses[0]:.3g} to {losses[-1]:.3g}",
             "it does not minimise",
             "check the sign of the step and the use of group['lr']",
@@ -60,7 +60,7 @@ def descends(subject: Subject) -> str:
     return f"{losses[0]:.3g} to {losses[-1]:.2g}"
 
 
-def obeys_the_rate(subject: Subject) -> str:
+def respects_lr(subject: CheckTarget) -> str:
     """The rate of a group is read at every step: at 0 its weights stay."""
     parameters = _weights()
     optimizer = _created(subject, parameters, RATE)
@@ -69,7 +69,7 @@ def obeys_the_rate(subject: Subject) -> str:
     before = [p.detach().clone() for p in parameters]
     _step(optimizer, parameters)
     if not torch.equal(parameters[0], before[0]) or torch.equal(parameters[1], before[1]):
-        raise Fault(
+        raise CheckFailure(
             "weights of a group with rate 0 move, or those of another group do not",
             "the host sets every group's lr before each step: warm-up and schedules",
             "read group['lr'] in step(), and keep no copy of it",
@@ -77,7 +77,7 @@ def obeys_the_rate(subject: Subject) -> str:
     return ""
 
 
-def keeps_groups(subject: Subject) -> str:
+def keeps_groups(subject: CheckTarget) -> str:
     """What the host notes in the groups, names and peak rates, stays there."""
     parameters = _weights()
     groups = [
@@ -87,7 +87,7 @@ def keeps_groups(subject: Subject) -> str:
     found = subject.make().create(groups).param_groups
     names = [group.get("name") for group in found]
     if names != ["g0", "g1"] or any("peak_lr" not in group for group in found):
-        raise Fault(
+        raise CheckFailure(
             f"the groups come back as {names}",
             "the host finds each group's peak rate in the group itself",
             "hand the groups to torch.optim.Optimizer as they are",
@@ -95,7 +95,7 @@ def keeps_groups(subject: Subject) -> str:
     return ""
 
 
-def resumes(subject: Subject) -> str:
+def resumes(subject: CheckTarget) -> str:
     """After load_state_dict the steps are those of the original, to the last bit."""
     parameters = _weights()
     optimizer = _created(subject, parameters, RATE, 0.01)
@@ -108,7 +108,7 @@ def resumes(subject: Subject) -> str:
         _step(optimizer, parameters)
         _step(other, twins)
     if any(not torch.equal(a, b) for a, b in zip(parameters, twins, strict=True)):
-        raise Fault(
+        raise CheckFailure(
             "after a resume the weights are others",
             "a preempted run would end elsewhere",
             "keep moments and counts in self.state, which state_dict() saves",
@@ -116,7 +116,7 @@ def resumes(subject: Subject) -> str:
     return ""
 
 
-def factors(subject: Subject) -> str:
+def factors(subject: CheckTarget) -> str:
     """Factors are finite, never negative, and the same when asked again, however long the run."""
     scheduler = subject.make()
     top = 0.0
@@ -124,32 +124,34 @@ def factors(subject: Subject) -> str:
         for step in [*range(min(total, 200)), total - 1, total]:
             factor = scheduler.factor(step, total, per_epoch)
             if not (isinstance(factor, int | float) and math.isfinite(factor) and factor >= 0):
-                raise Fault(
+                raise CheckFailure(
                     f"factor({step}, {total}, {per_epoch}) is {factor!r}",
                     "it multiplies every learning rate",
                     "return a finite float that is not negative, also for runs of one step and "
                     "for warm-ups that are longer than the run",
                 )
             if scheduler.factor(step, total, per_epoch) != factor:
-                raise Fault(
+                raise CheckFailure(
                     f"factor({step}, {total}, {per_epoch}) changes from call to call",
                     "it has to be a pure function of the step: a resume asks in another order",
                     "compute it from the arguments, and keep no count of calls",
                 )
             top = max(top, float(factor))
     if not top:
-        raise Fault("all factors are 0", "nothing would be learned", "rise above 0 somewhere")
+        raise CheckFailure(
+            "all factors are 0", "nothing would be learned", "rise above 0 somewhere"
+        )
     return f"at most {top:.3g}"
 
 
-def settings_read(subject: Subject) -> str:
+def settings_read(subject: CheckTarget) -> str:
     """Nothing is read that Config does not declare."""
     settings, read, unknown = watched(subject.make_settings())
     made = subject.make(settings)
     used: set[str] = set()
     if subject.kind == "optimizer":
         # The host reads these for every optimizer.
-        used = {"lr", "base_lr", "weight_decay", "decay"}
+        used = {"lr", "base_lr", "weight_decay", "decay_params"}
         parameters = _weights()
         groups = [{"params": parameters, "lr": RATE, "weight_decay": 0.0}]
         _step(made.create(groups), parameters)

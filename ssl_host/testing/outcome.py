@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 
-class Fault(Exception):  # noqa: N818 - becomes an Outcome, and is raised by checks alone
+class CheckFailure(Exception):  # noqa: N818 - becomes an Outcome, and is raised by checks alone
     """A component breaks a promise.
 
     Args:

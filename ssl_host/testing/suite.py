@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from ssl_host.catalog.entries import fault_place
+from ssl_host.catalog.registry import error_location
 from ssl_host.contracts.component import KINDS
 from ssl_host.errors import SslHostError, UserError
 from ssl_host.testing import (
@@ -22,10 +22,10 @@ from ssl_host.testing import (
     network_checks,
     optimization_checks,
 )
-from ssl_host.testing.outcome import ConformanceError, Fault, NotApplicable, Outcome
-from ssl_host.testing.subject import Subject
+from ssl_host.testing.outcome import CheckFailure, ConformanceError, NotApplicable, Outcome
+from ssl_host.testing.target import CheckTarget
 
-Check = Callable[[Subject], str]
+Check = Callable[[CheckTarget], str]
 
 _EVERY: tuple[Check, ...] = (
     component_checks.documented,
@@ -78,8 +78,8 @@ _OF_KIND: dict[str, tuple[Check, ...]] = {
     ),
     "optimizer": (
         optimization_checks.settings_read,
-        optimization_checks.descends,
-        optimization_checks.obeys_the_rate,
+        optimization_checks.minimizes,
+        optimization_checks.respects_lr,
         optimization_checks.keeps_groups,
         optimization_checks.resumes,
     ),
@@ -114,13 +114,13 @@ def checks_of(kind: str) -> dict[str, Check]:
     return {check.__name__: check for check in (*_EVERY, *_OF_KIND[kind])}
 
 
-def run_check(subject: Subject, name: str) -> Outcome:
+def run_check(subject: CheckTarget, name: str) -> Outcome:
     """One check, its failure contained. Whatever a component raises is a failure with a place."""
     try:
         return Outcome(name, str(subject), "passed", checks_of(subject.kind)[name](subject))
     except NotApplicable as reason:
         return Outcome(name, str(subject), "skipped", str(reason))
-    except Fault as fault:
+    except CheckFailure as fault:
         return Outcome(name, str(subject), "failed", fault.what, fault.why, fault.remedy)
     except KeyboardInterrupt:
         raise
@@ -137,7 +137,7 @@ def run_check(subject: Subject, name: str) -> Outcome:
         )
 
 
-def _raised(subject: Subject, error: Exception) -> str:
+def _raised(subject: CheckTarget, error: Exception) -> str:
     if isinstance(error, SslHostError):
         return str(error)
     if type(error).__name__ == "ProcessRaisedException":  # the text is the process's traceback
@@ -146,13 +146,13 @@ def _raised(subject: Subject, error: Exception) -> str:
         module = subject.cls.__module__
     except SslHostError:
         module = ""
-    place = fault_place(error, module)
+    place = error_location(error, module)
     last = traceback.format_exception_only(error)[-1].strip()
     return f"{last} ({place})"
 
 
 def run_checks(
-    subject: Subject, skip: Collection[str] = (), only: Collection[str] = ()
+    subject: CheckTarget, skip: Collection[str] = (), only: Collection[str] = ()
 ) -> Iterator[Outcome]:
     """All checks of a subject, one by one.
 
@@ -191,7 +191,7 @@ def check_component(
     Raises:
         ConformanceError: when one fails; the text has all failures, with remedies.
     """
-    outcomes = tuple(run_checks(Subject(kind, target, settings), skip))
+    outcomes = tuple(run_checks(CheckTarget(kind, target, settings), skip))
     if any(outcome.state == "failed" for outcome in outcomes):
         raise ConformanceError(outcomes)
     return outcomes
@@ -208,8 +208,8 @@ def conformance(
     import pytest  # noqa: PLC0415 - only tests need it
 
     @cache
-    def subject() -> Subject:
-        return Subject(kind, target, settings)
+    def subject() -> CheckTarget:
+        return CheckTarget(kind, target, settings)
 
     @pytest.mark.parametrize("check", [name for name in checks_of(kind) if name not in skip])
     def test_conforms(check: str) -> None:

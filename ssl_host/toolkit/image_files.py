@@ -18,9 +18,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_host.contracts.data import ImageSet, UnreadableImage
+from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.errors import SslHostError
-from ssl_host.toolkit.storage import is_storage_fault, spares_no_file
+from ssl_host.toolkit.atomic_io import affects_all_files, is_disk_error
 
 LONGEST = 8
 """Times the short side, that of the long side which is looked at to cut out the centre."""
@@ -29,7 +29,7 @@ LARGEST_SIDE = 20_000
 """Pixels; a larger image is refused before it is decoded, for it would take gigabytes."""
 
 
-class FileImages(ImageSet):
+class FileImages(ImageDataset):
     """Image files, decoded when read.
 
     Args:
@@ -76,7 +76,7 @@ class FileImages(ImageSet):
         within = self.root is not None and path.is_relative_to(self.root)
         return readable(str(path.relative_to(self.root) if self.root and within else path))
 
-    def location(self, i: int) -> Path:
+    def path(self, i: int) -> Path:
         return self.paths[i]
 
     def read(self, i: int) -> Tensor:
@@ -88,11 +88,11 @@ def readable(name: str) -> str:
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-class EncodedImages(ImageSet):
+class EncodedImages(ImageDataset):
     """Images that lie encoded in larger files, such as shards, and are decoded when read.
 
     A subclass says how many there are, what they are called, which file each is in
-    (:meth:`~ssl_host.ImageSet.location`), and gives their bytes. It is read by several threads at
+    (:meth:`~ssl_host.ImageDataset.path`), and gives their bytes. It is read by several threads at
     once, and copied into worker processes: open files belong to one process and are no attribute.
 
     Attributes:
@@ -113,10 +113,10 @@ class EncodedImages(ImageSet):
         try:
             content = self.encoded(i)
         except OSError as error:
-            if spares_no_file(error):
+            if affects_all_files(error):
                 raise
             reason = f"cannot be read: {error.strerror or error}"
-            raise UnreadableImage(reason, is_storage_fault(error)) from None
+            raise UnreadableImage(reason, is_disk_error(error)) from None
         return read_image(content, self.channels)
 
 
@@ -140,9 +140,9 @@ def read_image(source: Path | bytes, channels: int = 3) -> Tensor:
     except PermissionError:
         raise UnreadableImage("no permission to read it") from None
     except MemoryError:
-        raise UnreadableImage("there is not enough memory to decode it", passing=True) from None
+        raise UnreadableImage("there is not enough memory to decode it", transient=True) from None
     except Exception as error:  # Pillow's decoders raise a dozen types, SyntaxError among them
-        if isinstance(error, OSError) and spares_no_file(error):
+        if isinstance(error, OSError) and affects_all_files(error):
             raise
         if _is_empty(source):
             raise UnreadableImage("the file is empty") from None
@@ -150,7 +150,7 @@ def read_image(source: Path | bytes, channels: int = 3) -> Tensor:
         if isinstance(source, Path):
             text = text.replace(f"'{source}'", "it").replace(str(source), "it")
         reason = f"cannot be decoded: {text or type(error).__name__}"
-        raise UnreadableImage(reason, is_storage_fault(error)) from None
+        raise UnreadableImage(reason, is_disk_error(error)) from None
 
 
 def _is_empty(source: Path | bytes) -> bool:
@@ -200,7 +200,7 @@ def _to_tensor(image: Image.Image, channels: int) -> Tensor:
     return torch.from_numpy(array.reshape(*array.shape[:2], channels)).permute(2, 0, 1)
 
 
-def fit_image(image: Tensor, size: int) -> Tensor:
+def resize_and_crop(image: Tensor, size: int) -> Tensor:
     """C H W, uint8, to C ``size`` ``size``, as packed images are made.
 
     The short side is resized, antialiased bicubic, then the centre is cut out. Of a strip only

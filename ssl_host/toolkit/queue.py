@@ -22,7 +22,7 @@ class FeatureQueue(nn.Module):
         seed: of the random start.
     """
 
-    features: Tensor
+    rows: Tensor
     cursor: Tensor
     pushed: Tensor
 
@@ -32,12 +32,12 @@ class FeatureQueue(nn.Module):
             raise ValueError(f"a queue of {size} rows holds nothing; size must be at least 1")
         generator = torch.Generator().manual_seed(seed)
         start = functional.normalize(torch.randn(size, dim, generator=generator), dim=1)
-        self.register_buffer("features", start)
+        self.register_buffer("rows", start)
         self.register_buffer("cursor", torch.zeros((), dtype=torch.int64))
         self.register_buffer("pushed", torch.zeros((), dtype=torch.int64))
 
     def __len__(self) -> int:
-        return len(self.features)
+        return len(self.rows)
 
     @torch.no_grad()
     def push(self, rows: Tensor) -> None:
@@ -47,7 +47,7 @@ class FeatureQueue(nn.Module):
         skipped = max(0, len(rows) - size)
         places = torch.arange(skipped, len(rows), device=rows.device)
         places = (places + self.cursor) % size
-        self.features[places] = rows[skipped:].to(self.features.dtype)
+        self.rows[places] = rows[skipped:].to(self.rows.dtype)
         self.cursor.copy_((self.cursor + len(rows)) % size)
         self.pushed.add_(len(rows))
 
@@ -55,5 +55,5 @@ class FeatureQueue(nn.Module):
     def nearest(self, rows: Tensor) -> Tensor:
         """Of each row B D, the most similar one of the queue by cosine: B D, unit vectors."""
         with torch.autocast(rows.device.type, enabled=False):  # bfloat16 has many ties
-            similarity = functional.normalize(rows.to(self.features.dtype), dim=1) @ self.features.T
-            return self.features[similarity.argmax(dim=1)]
+            similarity = functional.normalize(rows.to(self.rows.dtype), dim=1) @ self.rows.T
+            return self.rows[similarity.argmax(dim=1)]

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ssl_host.contracts.data import DataSource, ImageSet
+from ssl_host.contracts.data import DataSource, ImageDataset
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import DataError
 from ssl_host.toolkit.image_files import FileImages, readable
@@ -44,7 +44,7 @@ class Records:
         place: what messages call where all of this lies.
     """
 
-    images: ImageSet
+    images: ImageDataset
     labels: Sequence[str | int | None] | None = None
     classes: Sequence[str] | None = None
     place: str = "the data"
@@ -83,7 +83,7 @@ class RecordSource(DataSource):
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no records")
 
-    def open(self, split: str) -> ImageSet | None:
+    def open(self, split: str) -> ImageDataset | None:
         if split == "probe" and self._classes == ():
             return None  # the training images are known to have no labels: not looked for again
         if split != "test":
@@ -115,7 +115,9 @@ class RecordSource(DataSource):
                     f"images in {self._trained.place} too; leave it to one of the two"
                 )
 
-    def _numbered(self, found: Records | None, classes: tuple[str, ...] | None) -> ImageSet | None:
+    def _numbered(
+        self, found: Records | None, classes: tuple[str, ...] | None
+    ) -> ImageDataset | None:
         if found is None:
             return None
         values = None if self.config.labelled is False or classes == () else _as_text(found.labels)
@@ -156,11 +158,11 @@ class RecordSource(DataSource):
         return found["train"] or found[None], found["val"] or found["test"]
 
 
-def _places(images: ImageSet) -> Iterator[tuple[str, tuple[str, str]]]:
+def _places(images: ImageDataset) -> Iterator[tuple[str, tuple[str, str]]]:
     """Of each image its name, the file it lies in and its place there, however they are written."""
     whole: dict[Path, str] = {}
     for i in range(len(images)):
-        name, file = images.name(i), images.location(i)
+        name, file = images.name(i), images.path(i)
         if file is not None:
             if file not in whole:
                 whole[file] = os.path.realpath(file)

@@ -10,7 +10,7 @@ from ssl_host.contracts.method import Schedule
 class ConstantSchedule(Schedule):
     """The same value throughout."""
 
-    def at(self, step: int, total_steps: int) -> float:
+    def value_at(self, step: int, total_steps: int) -> float:
         return float(self.value)
 
 
@@ -26,7 +26,7 @@ class CosineSchedule(Schedule):
         self.start = start
         self.end = end
 
-    def at(self, step: int, total_steps: int) -> float:
+    def value_at(self, step: int, total_steps: int) -> float:
         fraction = min(1.0, step / max(1, total_steps))
         return self.end - (self.end - self.start) * (math.cos(math.pi * fraction) + 1) / 2
 
@@ -49,6 +49,6 @@ class LinearSchedule(Schedule):
         self.end = end
         self.until = until
 
-    def at(self, step: int, total_steps: int) -> float:
+    def value_at(self, step: int, total_steps: int) -> float:
         fraction = min(1.0, step / max(1.0, self.until * total_steps))
         return self.start + (self.end - self.start) * fraction

@@ -13,16 +13,16 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from ssl_host.catalog.blame import blamed
-from ssl_host.catalog.entries import fault_place
+from ssl_host.catalog.plugin_errors import attribute_errors
+from ssl_host.catalog.registry import error_location
 from ssl_host.compose import Experiment
-from ssl_host.contracts.batch import Batch, Progress, StepOutput, joined
+from ssl_host.contracts.batch import Batch, Progress, StepOutput, merge_outputs
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.errors import NonFiniteError, PluginError, SslHostError
-from ssl_host.train.failure import FailedStep, cause, gradient_sum, write_failed_step
-from ssl_host.train.groups import drop_frozen, make_optimizer, set_rates
+from ssl_host.train.checkpoint import last_written
+from ssl_host.train.nonfinite import FailedStep, cause, gradient_sum, write_failed_step
+from ssl_host.train.param_groups import drop_frozen, make_optimizer, set_rates
 from ssl_host.train.probe import OnlineProbe
-from ssl_host.train.state import last_written
 
 
 class PretrainModule(pl.LightningModule):
@@ -83,7 +83,7 @@ class PretrainModule(pl.LightningModule):
         self._raw = raw
         method = self.method
         self._seed_step(batch_idx)
-        with blamed(
+        with attribute_errors(
             self.experiment.views.augmentation, f"while making the views of step {self.step}"
         ):
             batch = self.make_batch(raw)
@@ -147,7 +147,7 @@ class PretrainModule(pl.LightningModule):
             raise PluginError(self._wrong_loss(loss))
         # On a GPU reading the loss would wait for it; there it is read where a row is logged.
         if loss.is_cpu and not math.isfinite(value := loss.item()):
-            self.stop_non_finite("loss", value)
+            self.raise_non_finite("loss", value)
 
     def _wrong_loss(self, loss: Tensor) -> str:
         name = f"{type(self.method).__qualname__}.step"
@@ -168,8 +168,8 @@ class PretrainModule(pl.LightningModule):
             assert self.last_loss is not None
             loss = self.last_loss.item()
             if math.isfinite(loss):
-                self.stop_non_finite("gradient", total)
-            self.stop_non_finite("loss", loss)
+                self.raise_non_finite("gradient", total)
+            self.raise_non_finite("loss", loss)
 
     def check_weights(self) -> None:
         """Before they are written: a checkpoint of no numbers would be gone on from for ever.
@@ -182,9 +182,9 @@ class PretrainModule(pl.LightningModule):
             norm = tensor.norm().item() if tensor.is_floating_point() else 0.0
             # A buffer may be a mask of infinities; no number is never meant.
             if math.isnan(norm) or (math.isinf(norm) and name in weights):
-                self.stop_non_finite(f"norm of {name}", norm)
+                self.raise_non_finite(f"norm of {name}", norm)
 
-    def stop_non_finite(self, what: str, value: float) -> None:
+    def raise_non_finite(self, what: str, value: float) -> None:
         """Write the step down and stop with a diagnosis.
 
         Raises:
@@ -214,11 +214,11 @@ class PretrainModule(pl.LightningModule):
         return f"Weights and batch are in {path.name}: ssl_host.load_failed_step({str(path)!r})"
 
     def _fault(self, batch: Batch, error: Exception) -> str:
-        part = self.experiment.config.parts["method"]
+        part = self.experiment.config.components["method"]
         shapes = ", ".join("x".join(map(str, view.shape)) for view in batch.views)
         return (
-            f"{part.entry.described()} failed in step {self.step}: {type(error).__name__}: {error} "
-            f"({fault_place(error, type(self.method).__module__)}); the views were {shapes}"
+            f"{part.entry.describe()} failed in step {self.step}: {type(error).__name__}: {error} "
+            f"({error_location(error, type(self.method).__module__)}); the views were {shapes}"
         )
 
     def optimizer_step(
@@ -237,8 +237,10 @@ class PretrainModule(pl.LightningModule):
             self.plan.steps,
         )
         optimizer.step(closure=optimizer_closure)
-        with blamed(self.method, f"while moving on after step {self.step}"):
-            self.method.advance(joined(self._parts), self.step, self.total_steps, self.epoch)
+        with attribute_errors(self.method, f"while moving on after step {self.step}"):
+            self.method.finish_step(
+                merge_outputs(self._parts), self.step, self.total_steps, self.epoch
+            )
         self._parts = []
         self.step += 1
         self.step_in_epoch += 1

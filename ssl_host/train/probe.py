@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ssl_host.config.host import ProbeSettings
+from ssl_host.config.schema import ProbeSettings
 from ssl_host.toolkit.distributed import world_size
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 import ssl_host
-from ssl_host.augment.apply import cropped, resized
-from ssl_host.augment.compiled import views_of
-from ssl_host.augment.draws import CounterDraws
+from ssl_host.augment.numba_backend import views_of
+from ssl_host.augment.rng import CounterRNG
 from ssl_host.augment.specs import expand
+from ssl_host.augment.torch_backend import cropped, resized
 from ssl_host.contracts.augmentation import ViewSpec
 
 CROP = {"crop_scale": (0.08, 1.0)}
@@ -53,19 +53,19 @@ def test_the_kernel_is_the_batched_operations(case, shape):
     channels, height, width, size = shape
     (spec,) = expand([ViewSpec(**CASES[case], size=size)], size, "Trial")
     images = photographs(60, channels, height, width)
-    draws = CounterDraws(3, 2, torch.arange(60) + 11)
+    rng = CounterRNG(3, 2, torch.arange(60) + 11)
     mean, std = MEAN[:channels], STD[:channels]
-    found = views_of(images, draws, 1, spec, mean, std, crops=True)
+    found = views_of(images, rng, 1, spec, mean, std, crops=True)
     maker = ssl_host.build("augmentation", "simclr", image_size=size, channels=channels)
     maker.mean, maker.std = mean, std
-    expected = maker._in_chunks(images, draws, 1, spec, cropped)
+    expected = maker._in_chunks(images, rng, 1, spec, cropped)
     # A pixel at the threshold of solarizing may fall to either side of it.
     wrong = ((found - expected).abs() > 2e-4).flatten(1).sum(dim=1)
     assert int((wrong > 3).sum()) == 0
     assert int(wrong.sum()) <= 6
     if height == width == size:
-        placed = views_of(images, draws, 1, spec, mean, std, crops=False)
-        again = maker._in_chunks(images, draws, 1, spec, resized)
+        placed = views_of(images, rng, 1, spec, mean, std, crops=False)
+        again = maker._in_chunks(images, rng, 1, spec, resized)
         assert int(((placed - again).abs() > 2e-4).sum()) <= 6
 
 

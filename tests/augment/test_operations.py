@@ -8,9 +8,9 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as reference
 
 from ssl_host.augment import blur, colour
-from ssl_host.augment.apply import crop_bytes
-from ssl_host.augment.draws import CounterDraws
 from ssl_host.augment.geometry import affine, crop_boxes, crop_resize
+from ssl_host.augment.rng import CounterRNG
+from ssl_host.augment.torch_backend import crop_bytes
 from ssl_host.contracts.augmentation import ViewSpec
 
 MODES = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
@@ -127,10 +127,10 @@ def test_a_workers_crop_is_the_engines_crop_rounded_to_bytes():
     spec = ViewSpec(size=24, crop_scale=(0.2, 1.0), interpolation="bilinear")
     batch = images(8)
     index = torch.arange(8)
-    boxes = crop_boxes(spec, CounterDraws(3, 1, index), 0, 40, 36)
+    boxes = crop_boxes(spec, CounterRNG(3, 1, index), 0, 40, 36)
     whole = crop_resize(batch, boxes, 24, "bilinear")
     for i in range(8):
-        alone = crop_bytes(batch[i : i + 1], CounterDraws(3, 1, index[i : i + 1]), 0, spec)
+        alone = crop_bytes(batch[i : i + 1], CounterRNG(3, 1, index[i : i + 1]), 0, spec)
         assert (alone[0].float() / 255 - whole[i]).abs().max() < 1.51 / 255
 
 
@@ -138,7 +138,7 @@ def test_crop_areas_and_aspects_have_their_distributions():
     """Kolmogorov-Smirnov at 1e-3: area uniform, aspect log-uniform, where every box fits."""
     spec = ViewSpec(size=8, crop_scale=(0.1, 0.5), crop_ratio=(3 / 4, 4 / 3))
     side, count = 4000, 20_000
-    boxes = crop_boxes(spec, CounterDraws(0, 0, torch.arange(count)), 0, side, side).double()
+    boxes = crop_boxes(spec, CounterRNG(0, 0, torch.arange(count)), 0, side, side).double()
     area = (boxes[:, 2] * boxes[:, 3]) / side**2
     aspect = (boxes[:, 3] / boxes[:, 2]).log()
     for values, low, high in (
@@ -153,12 +153,12 @@ def test_crop_areas_and_aspects_have_their_distributions():
 
 
 def test_boxes_lie_inside_and_the_fallback_is_central():
-    tall = crop_boxes(ViewSpec(size=8, crop_scale=(0.08, 1)), CounterDraws(1, 0, torch.arange(999)),
+    tall = crop_boxes(ViewSpec(size=8, crop_scale=(0.08, 1)), CounterRNG(1, 0, torch.arange(999)),
                       0, 100, 7)  # fmt: skip
     assert (tall[:, :2] >= 0).all()
     assert (tall[:, 2:] >= 1).all()
     assert (tall[:, 0] + tall[:, 2] <= 100).all()
     assert (tall[:, 1] + tall[:, 3] <= 7).all()
     never = ViewSpec(size=8, crop_scale=(0.9, 1.0))
-    boxes = crop_boxes(never, CounterDraws(1, 0, torch.arange(5)), 0, 100, 7)
+    boxes = crop_boxes(never, CounterRNG(1, 0, torch.arange(5)), 0, 100, 7)
     assert boxes.tolist() == [[45, 0, 9, 7]] * 5

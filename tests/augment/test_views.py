@@ -8,9 +8,9 @@ import torch
 
 import ssl_host
 from ssl_host import Augmentation, Settings, UserError, ViewSpec
-from ssl_host.augment import views as module
-from ssl_host.augment.draws import CounterDraws
-from ssl_host.augment.views import ViewMaker, evaluation_view
+from ssl_host.augment import executor as module
+from ssl_host.augment.executor import ViewMaker, evaluation_view
+from ssl_host.augment.rng import CounterRNG
 from ssl_host.errors import ContractError
 
 NAMES = ("simclr", "symmetric_weak", "byol", "digits", "multicrop", "plain")
@@ -73,14 +73,14 @@ def test_views_change_with_seed_epoch_sample_and_view(name):
 def test_numbers_of_different_coordinates_are_uncorrelated():
     """|r| below 4.5 standard errors for 20,000 numbers each."""
     index = torch.arange(20_000)
-    base = CounterDraws(0, 0, index)
+    base = CounterRNG(0, 0, index)
     columns = [
         base.uniform(0, "top"),
         base.uniform(1, "top"),
         base.uniform(0, "left"),
-        CounterDraws(1, 0, index).uniform(0, "top"),
-        CounterDraws(0, 1, index).uniform(0, "top"),
-        CounterDraws(0, 0, index + 1).uniform(0, "top"),
+        CounterRNG(1, 0, index).uniform(0, "top"),
+        CounterRNG(0, 1, index).uniform(0, "top"),
+        CounterRNG(0, 0, index + 1).uniform(0, "top"),
     ]
     table = torch.stack(columns).double()
     assert table.min() >= 0
@@ -129,16 +129,16 @@ def test_byols_views_are_unlike():
 class PerBatch(Augmentation):
     """Noise on a batch."""
 
-    def apply_batch(self, images, draws):
-        amount = draws.uniform(0, "amount")[:, None, None, None]
+    def apply_batch(self, images, rng):
+        amount = rng.uniform(0, "amount")[:, None, None, None]
         return [images * amount, images * (1 - amount), images[:, :, ::2, ::2]]
 
 
 class PerImage(Augmentation):
     """Three other libraries' global random numbers."""
 
-    def apply_image(self, image, draws):
-        factor = torch.rand(()) + np.random.rand() + random.random() + float(draws.uniform(0, "x"))
+    def apply_image(self, image, rng):
+        factor = torch.rand(()) + np.random.rand() + random.random() + float(rng.uniform(0, "x"))
         return [image * float(factor), image]
 
 

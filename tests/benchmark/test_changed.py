@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from ssl_host.benchmark.cells import refuse_changed
 from ssl_host.benchmark.run import run_suite, table_of
+from ssl_host.benchmark.runs import refuse_changed
 from ssl_host.benchmark.suite import Suite, read_suite
+from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.errors import RunFolderError
-from ssl_host.toolkit.screen import plain_console
-from ssl_host.train.folder import RunFolder
-from ssl_host.train.settle import settle
+from ssl_host.run_folder.folder import RunFolder
+from ssl_host.toolkit.console import make_console
 
 SUITE = """[suite]
 methods = simclr
@@ -40,7 +40,7 @@ def finish(suite: Suite, seed: int, knn: float) -> None:
     words = dict.fromkeys(("name", "method", "backbone", "data"), "")
     figures = {"seed": seed, "epochs": 1, "metrics": {"knn.top1": knn}, "wall_time_s": 1.0}
     with RunFolder(suite.folder / cell.name) as folder:
-        folder.adopt(settle(cell.config))
+        folder.claim(resolve_auto(cell.config))
         folder.write_json("results.json", {**words, **figures})
 
 
@@ -93,7 +93,7 @@ def test_a_changed_suite_names_cells_and_keys_and_what_helps(suite):
     finish(suite(), 1, 0.2)
     changed = suite("suite.seeds=0, 1, 2", "run.epochs=2", "evaluator.knn.k=5")
     with pytest.raises(RunFolderError) as caught:
-        run_suite(changed, plain_console(quiet=True))
+        run_suite(changed, make_console(quiet=True))
     head, listed, remedy = str(caught.value).splitlines()
     assert head.startswith(f"{changed.folder} holds runs ")
     assert listed.strip() == (

@@ -68,7 +68,7 @@ def test_every_combination_is_a_cell_and_a_folder_of_its_own(suite, tmp_path):
 
 
 def test_values_keep_the_line_they_came_from(suite, tmp_path):
-    shown = suite().cells[0].config.shown
+    shown = suite().cells[0].config.entries
     assert str(shown["backbone", "width"].origin) == f"{tmp_path / 'grid.ini'}:19"
     assert str(shown["run", "epochs"].origin) == f"{tmp_path / 'grid.ini'}:11"
 
@@ -79,7 +79,7 @@ def test_a_preset_is_each_methods_own(suite):
     byol, simsiam = (cell.config.values() for cell in found.cells)
     assert byol["method"]["name"] == "byol"
     assert byol["data"]["name"] == simsiam["data"]["name"] == "mnist5k"
-    origin = found.cells[0].config.shown["head.predictor", "hidden_dim"].origin
+    origin = found.cells[0].config.entries["head.predictor", "hidden_dim"].origin
     assert origin.layer == "preset byol/mnist5k"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ssl_host.benchmark.cells import Finished
+from ssl_host.benchmark.runs import Finished
 from ssl_host.benchmark.suite import Cell, Suite
 from ssl_host.benchmark.table import as_csv, as_html, as_json, make_table, markdown
 

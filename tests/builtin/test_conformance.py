@@ -2,7 +2,7 @@
 
 import pytest
 
-from ssl_host.testing import Subject
+from ssl_host.testing import CheckTarget
 from ssl_host.testing.suite import checks_of, run_check
 
 DOWNLOADED = {"stl10", "imagenet", "cifar10", "cifar100"}
@@ -18,5 +18,5 @@ def test_every_built_in_component_conforms(kind, catalog):
     assert names
     for name in sorted(names - LEFT_OUT.get(kind, set())):
         for check in checks_of(kind):
-            outcome = run_check(Subject(kind, name), check)
+            outcome = run_check(CheckTarget(kind, name), check)
             assert outcome.state != "failed", str(outcome)

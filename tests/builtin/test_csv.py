@@ -8,7 +8,7 @@ import torch
 import ssl_host
 from ssl_host import DataError, UnreadableImage
 from ssl_host.testing import conformance
-from ssl_host.testing.pictures import COLOURS, is_picture, label_of, write_pictures
+from ssl_host.testing.images import COLOURS, is_picture, label_of, write_pictures
 from tests.conftest import as_ini, tiny
 
 
@@ -56,7 +56,7 @@ def test_ten_images_come_back(table):
 
 
 def test_lines_may_end_as_on_old_macs(table):
-    """Seen to fail with the component blamed."""
+    """Seen to fail with the component attribute_errors."""
     assert len(build(table(rows().replace("\n", "\r"))).open("train")) == 10
 
 

@@ -153,7 +153,7 @@ def test_alignment_and_uniformity():
     alignment = sum(float((x - y).norm() ** 2) for x, y in zip(a, c, strict=True)) / 9
     pairs = [float((a[i] - a[j]).norm() ** 2) for i in range(9) for j in range(i)]
     uniformity = math.log(sum(math.exp(-2 * d) for d in pairs) / len(pairs))
-    b = FeatureBank(Features(a), None, pairs=lambda: (3 * a, c))
+    b = FeatureBank(Features(a), None, view_pairs=lambda: (3 * a, c))
     found = ssl_host.build("evaluator", "alignment_uniformity").evaluate(b).metrics
     assert found["alignment"] == pytest.approx(alignment)
     assert found["uniformity"] == pytest.approx(uniformity)
@@ -178,7 +178,7 @@ def test_the_augmented_form_sees_new_crops_in_every_epoch_and_tests_on_none():
         3,
         encoder=lambda: network,
         train_images=images,
-        augment=augment,
+        train_transform=augment,
     )
     probe = ssl_host.build(
         "evaluator", "linear", mode="augmented", epochs=4, learning_rates=(0.5,), batch_size=30
@@ -214,8 +214,8 @@ def image_bank(count=80):
         encoder=lambda: copy.deepcopy(network),
         train_images=images,
         test_images=images[:30],
-        prepare=lambda batch: batch.float() / 255,
-        augment=lambda batch, index, epoch: batch.float() / 255,
+        eval_transform=lambda batch: batch.float() / 255,
+        train_transform=lambda batch, index, epoch: batch.float() / 255,
     )
 
 

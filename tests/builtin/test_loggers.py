@@ -41,7 +41,7 @@ def test_csv_drops_rows_after_the_step_it_resumes_from(tmp_path):
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\n", b"loss\n1\n"])
 def test_a_csv_that_is_no_table_any_more_is_told(content, tmp_path):
-    """Seen to fail with the component blamed, at every try."""
+    """Seen to fail with the component attribute_errors, at every try."""
     (tmp_path / "metrics.csv").write_bytes(content)
     with pytest.raises(UserError, match=r"metrics\.csv is no table .* up to step 3 will be miss"):
         ssl_host.build("logger", "csv").start(run(tmp_path, resumed=3))
@@ -53,7 +53,7 @@ def test_tensorboard_writes_scalars_that_can_be_read_back(tmp_path):
         logger.start(run(tmp_path, resumed))
         for step in steps:
             logger.log(step, {"loss": step * (1.0 if resumed == 0 else 10.0)})
-        logger.sync()
+        logger.flush()
         logger.finish({})
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import ssl_host
-from ssl_host.train.groups import make_optimizer, set_rates
+from ssl_host.train.param_groups import make_optimizer, set_rates
 
 
 def two_steps(optimizer_of, gradients):

@@ -144,8 +144,8 @@ def image_bank(flipped=()):
         encoder=encoder,
         train_images=images.to(torch.uint8),
         test_images=images.to(torch.uint8),
-        prepare=lambda x: x.float() / 128 - 1,
-        augment=lambda x, index, epoch: x.float() / 128 - 1,
+        eval_transform=lambda x: x.float() / 128 - 1,
+        train_transform=lambda x, index, epoch: x.float() / 128 - 1,
     )
     return b, made
 
@@ -158,7 +158,7 @@ def test_fine_tuning_trains_the_backbone_too():
     assert float(moved) > 0.01
 
 
-def test_fine_tuning_trains_a_momentum_encoder_too():
+def test_fine_tuning_trains_a_ema_encoder_too():
     """Seen to fail with the copy's parameters left frozen, as a momentum network's are."""
     b, made = image_bank()
     encoder = b.encoder

@@ -11,12 +11,12 @@ from safetensors.torch import load_file
 
 import ssl_host
 from ssl_host import DataError, UnreadableImage
-from ssl_host.config.host import LoaderSettings
+from ssl_host.config.schema import LoaderSettings
 from ssl_host.data.batches import EpochPlan
-from ssl_host.data.opening import open_images
+from ssl_host.data.datasets import open_datasets
 from ssl_host.testing import conformance
-from ssl_host.testing.pictures import COLOURS, encoded, is_picture, label_of
-from ssl_host.testing.stopping import stopped_after
+from ssl_host.testing.images import COLOURS, encoded, is_picture, label_of
+from ssl_host.testing.interruption import stopped_after
 from tests.conftest import tiny
 
 
@@ -128,10 +128,10 @@ def test_order_and_resume_are_those_of_every_source(tmp_path):
     views = ssl_host.build("augmentation", "simclr", image_size=16)
     settings = LoaderSettings(store="files", num_workers=2, holdout=0.01)
     plan = EpochPlan(10, 2, seed=3)
-    whole = open_images(source, views, settings).make_loader(plan)
+    whole = open_datasets(source, views, settings).make_loader(plan)
     batches = [batch.index.tolist() for batch in whole]
     assert batches == [index.tolist() for index in plan.indices(0)]
-    tail = open_images(source, views, settings).make_loader(plan)
+    tail = open_datasets(source, views, settings).make_loader(plan)
     tail.start = 2
     assert [batch.index.tolist() for batch in tail] == batches[2:]
 
@@ -179,7 +179,7 @@ def test_bad_images_are_listed_by_shard_and_key(tmp_path):
     write(tmp_path / "x" / "train-000.tar", members)
     views = ssl_host.build("augmentation", "simclr", image_size=16)
     settings = LoaderSettings(cache_dir=tmp_path / "cache", holdout=0.01)
-    opened = open_images(build(tmp_path / "x"), views, settings)
+    opened = open_datasets(build(tmp_path / "x"), views, settings)
     skipped = dict(opened.skipped())
     assert sorted(skipped) == [f"train-000.tar:{key}" for key in ("text", "torn", "zero")]
     assert skipped["train-000.tar:zero"] == "the file is empty"
@@ -193,9 +193,9 @@ def test_a_shard_that_is_written_anew_is_packed_anew(tmp_path):
     settings = LoaderSettings(cache_dir=tmp_path / "cache", store_size=20)
     members = [(f"{i}.png", encoded(i)) for i in range(64)]
     path = write(tmp_path / "x.tar", members)
-    before = open_images(build(path), views, settings).train.images.clone()
+    before = open_datasets(build(path), views, settings).train.images.clone()
     write(path, [members[0], ("1.png", encoded(99)), *members[2:]])
-    after = open_images(build(path), views, settings).train.images
+    after = open_datasets(build(path), views, settings).train.images
     assert torch.equal(before[0], after[0])
     assert not torch.equal(before[1], after[1])
 

@@ -3,7 +3,7 @@
 import json
 import signal
 
-from ssl_host.train.folder import RunFolder
+from ssl_host.run_folder.folder import RunFolder
 from tests.processes import has_rows, module, wait_until
 
 SUITE = """

@@ -13,11 +13,11 @@ def resolved(text, catalog, tmp_path, options=()):
 
 
 def value(config, section, key):
-    return config.shown[section, key].value
+    return config.entries[section, key].value
 
 
 def layer(config, section, key):
-    return config.shown[section, key].origin.layer
+    return config.entries[section, key].origin.layer
 
 
 def test_layers_lie_in_their_order(catalog, tmp_path):
@@ -28,7 +28,7 @@ def test_layers_lie_in_their_order(catalog, tmp_path):
         "option",
     )
     assert layer(config, "run", "epochs") == "file"
-    assert config.shown["run", "epochs"].origin.line == 3
+    assert config.entries["run", "epochs"].origin.line == 3
     assert layer(config, "backbone", "stem") == "preset simclr/cifar10"
     assert layer(config, "head.projector", "last_norm") == "method simclr"
     assert layer(config, "optimizer", "momentum") == "preset simclr/cifar10"
@@ -37,7 +37,7 @@ def test_layers_lie_in_their_order(catalog, tmp_path):
 
 def test_a_data_source_brings_its_views_over_the_methods(catalog, tmp_path):
     config = resolved("[method]\nname = simclr\n", catalog, tmp_path)
-    assert config.parts["augmentation"].name == "digits"
+    assert config.components["augmentation"].name == "digits"
     assert layer(config, "augmentation", "name") == "data mnist5k"
     chosen = "[method]\nname = simclr\n\n[augmentation]\nname = byol\n"
     assert resolved(chosen, catalog, tmp_path).parts["augmentation"].name == "byol"
@@ -73,8 +73,8 @@ def test_a_runs_name_is_no_component_and_drops_nothing(catalog, tmp_path):
 def test_lr_displaces_a_lower_layers_base_lr(catalog, tmp_path):
     text = "[method]\nname = simclr\n\n[optimizer]\nlr = 0.5\n"
     config = resolved(text, catalog, tmp_path)
-    assert config.parts["optimizer"].settings.lr == 0.5
-    assert config.parts["optimizer"].settings.base_lr is None
+    assert config.components["optimizer"].settings.lr == 0.5
+    assert config.components["optimizer"].settings.base_lr is None
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_relative_paths_are_relative_to_the_file(catalog, tmp_path):
     text = "[run]\ndir = out\n[method]\nname = simclr\n[data]\nname = imagefolder\nroot = ./x\n"
     config = resolved(text, catalog, tmp_path)
     assert config.run.dir == tmp_path / "out"
-    assert config.parts["data"].settings.root == tmp_path / "x"
+    assert config.components["data"].settings.root == tmp_path / "x"
 
 
 def test_one_kind_may_have_several_instances(catalog, tmp_path):
@@ -140,7 +140,7 @@ def test_the_resolved_file_resolves_to_itself(catalog, tmp_path):
         again = resolved(config.to_ini(), catalog, tmp_path)
         assert again.to_ini() == config.to_ini()
         assert {s: p.settings for s, p in again.parts.items()} == {
-            s: p.settings for s, p in config.parts.items()
+            s: p.settings for s, p in config.components.items()
         }
 
 

@@ -56,14 +56,14 @@ def test_a_pretraining_file_means_what_it_meant(catalog, tmp_path):
     assert config.run.batch_size == 4 * 64
     assert (config.trainer.devices, config.trainer.strategy) == (4, "ddp")
     assert config.loader.num_workers == 3
-    assert config.parts["method"].name == "simclr"
-    assert config.parts["backbone"].settings.model == "resnet18"
-    assert config.parts["data"].settings.root == tmp_path / "data"
-    optimizer = config.parts["optimizer"].settings
+    assert config.components["method"].name == "simclr"
+    assert config.components["backbone"].settings.model == "resnet18"
+    assert config.components["data"].settings.root == tmp_path / "data"
+    optimizer = config.components["optimizer"].settings
     assert (optimizer.lr, optimizer.momentum, optimizer.weight_decay) == (0.06, 0.8, 5e-4)
-    assert config.parts["head.projector"].settings.hidden_dim == 512
+    assert config.components["head.projector"].settings.hidden_dim == 512
     assert (config.checkpoint.every_epochs, config.checkpoint.keep) == (5, 3)
-    assert config.shown["run", "epochs"].origin.line == 3
+    assert config.entries["run", "epochs"].origin.line == 3
     assert any("for each of 4 devices: 256 images a step" in note for note in config.notes)
     assert any("avg_pool_dim has no effect" in note for note in config.notes)
 
@@ -86,8 +86,8 @@ def test_all_six_methods_and_their_arguments(
     older, today, extra, section, key, value, catalog, tmp_path
 ):
     config = resolve_file(write(tmp_path, older, extra), (), catalog)
-    assert config.parts["method"].name == today
-    assert config.shown[section, key].value == value
+    assert config.components["method"].name == today
+    assert config.entries[section, key].value == value
 
 
 LINEAR = """\
@@ -110,7 +110,7 @@ def test_the_folder_says_the_phase(catalog, tmp_path):
     config = resolve_file(write(tmp_path, phase="linear_eval", text=LINEAR), (), catalog)
     assert config.run.epochs == 0
     assert str(config.run.init_from) == "/somewhere/simclr.ckpt"
-    linear = config.parts["evaluator.linear"].settings
+    linear = config.components["evaluator.linear"].settings
     assert (linear.epochs, linear.batch_size, linear.learning_rates) == (30, 128, (0.02,))
     assert [part.name for part in config.of_kind("evaluator")] == ["linear"]
 
@@ -179,7 +179,7 @@ def test_what_a_value_stood_for_is_kept_and_said(change, key, value, note, catal
     file = write(tmp_path)
     file.write_text(file.read_text().replace(*change))
     config = resolve_file(file, (), catalog)
-    assert config.shown[key].value == value
+    assert config.entries[key].value == value
     assert any(note in line for line in config.notes)
 
 
@@ -222,7 +222,7 @@ def test_pretraining_and_its_linear_evaluation_have_folders_of_their_own(catalog
 def test_the_linear_batch_is_for_each_device_too(catalog, tmp_path):
     text = LINEAR.replace("batch_size", "compute_cfg = {{'devices': 2}}@dict\nbatch_size")
     config = resolve_file(write(tmp_path, phase="linear_eval", text=text), (), catalog)
-    assert config.parts["evaluator.linear"].settings.batch_size == 256
+    assert config.components["evaluator.linear"].settings.batch_size == 256
 
 
 def test_a_checkpoint_is_found_from_the_working_folder_and_converted_so(
@@ -272,7 +272,7 @@ def test_weights_and_biases(catalog, tmp_path):
     file = write(tmp_path)
     file.write_text(file.read_text().replace("log_type = csv", "log_type = wandb") + WANDB)
     config = resolve_file(file, (), catalog)
-    found = config.parts["logger.wandb"].settings
+    found = config.components["logger.wandb"].settings
     assert (found.project, found.entity, found.run_name, found.offline) == (
         *("ssl", "lab", "first", True),
     )

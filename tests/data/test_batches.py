@@ -5,7 +5,7 @@ import torch
 
 from ssl_host import ArrayImages
 from ssl_host.data.batches import EpochPlan, StoreLoader
-from ssl_host.data.store import Store
+from ssl_host.data.store import ImageStore
 from ssl_host.errors import DataError
 
 
@@ -56,7 +56,7 @@ def test_a_batch_that_cannot_be_shared_is_an_error_and_not_rounded():
 def test_batches_carry_images_labels_numbers_and_the_epoch():
     images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1).expand(10, 1, 2, 2)
     labels = torch.arange(10) * 2
-    store = Store(ArrayImages(images.contiguous()).images, labels, torch.arange(10))
+    store = ImageStore(ArrayImages(images.contiguous()).images, labels, torch.arange(10))
     loader = StoreLoader(store, EpochPlan(10, 4, seed=0))
     loader.epoch, loader.start = 5, 1
     (batch,) = list(loader)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ssl_host.data.batches import RawBatch
-from ssl_host.data.prefetch import ahead
+from ssl_host.data.prefetch import prefetch
 
 
 def batches(count, fails_at=None):
@@ -21,7 +21,7 @@ def threads():
 
 
 def test_they_come_in_order_and_the_thread_ends():
-    assert [int(b.index) for b in ahead(batches(7))] == list(range(7))
+    assert [int(b.index) for b in prefetch(batches(7))] == list(range(7))
     assert not threads()
 
 
@@ -29,7 +29,7 @@ def test_a_fault_is_raised_where_the_batch_was_awaited():
     """Seen to fail with faults kept in the thread: the epoch ended early, as if it were done."""
     taken = []
     with pytest.raises(OSError, match="the disk is gone"):
-        for batch in ahead(batches(5, fails_at=3)):
+        for batch in prefetch(batches(5, fails_at=3)):
             taken.append(int(batch.index))
     assert taken == [0, 1, 2]
     assert not threads()
@@ -37,7 +37,7 @@ def test_a_fault_is_raised_where_the_batch_was_awaited():
 
 def test_whoever_stops_early_leaves_no_thread():
     """Seen to fail without the event: the thread waited for room for ever."""
-    source = ahead(batches(1000))
+    source = prefetch(batches(1000))
     next(source)
     source.close()
     assert not threads()
@@ -51,7 +51,7 @@ def test_the_next_batch_is_made_while_this_one_is_computed():
         made.set()
         yield from batches(1)
 
-    taken = ahead(source())
+    taken = prefetch(source())
     next(taken)
     assert made.wait(timeout=30)  # without being asked for
     assert len(list(taken)) == 1

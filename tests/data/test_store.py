@@ -12,16 +12,16 @@ from PIL import Image
 
 import ssl_host
 from ssl_host import ArrayImages, DataSource, FileImages, Settings
-from ssl_host.config.host import LoaderSettings
+from ssl_host.config.schema import LoaderSettings
 from ssl_host.data.batches import EpochPlan
-from ssl_host.data.files import DecodedImages, FilesLoader
-from ssl_host.data.opening import open_images
+from ssl_host.data.datasets import open_datasets
+from ssl_host.data.decoding import DecodedImages, FilesLoader
 from ssl_host.data.splits import Subset, open_splits
 from ssl_host.data.store import pack
 from ssl_host.errors import DataError, RunError
 from ssl_host.toolkit import image_files
-from ssl_host.toolkit.image_files import fit_image
-from ssl_host.toolkit.storage import storage_faults_told
+from ssl_host.toolkit.atomic_io import report_disk_errors
+from ssl_host.toolkit.image_files import resize_and_crop
 
 
 def folder(path, count=20, size=(30, 24)):
@@ -39,7 +39,7 @@ def test_a_store_is_packed_once_and_found_again(tmp_path):
     store = pack(images, 3, 16, tmp_path / "cache", lambda *t: told.append(t))
     assert told == [(i, 5) for i in range(1, 6)]
     assert store.images.shape == (5, 3, 16, 16)
-    assert torch.equal(store.images[3], fit_image(images.read(3), 16))
+    assert torch.equal(store.images[3], resize_and_crop(images.read(3), 16))
     again = pack(images, 3, 16, tmp_path / "cache", lambda *t: told.append(t))
     assert len(told) == 5
     assert torch.equal(again.images, store.images)
@@ -77,7 +77,7 @@ def refusing(path):
     return read
 
 
-class Nameless(ssl_host.ImageSet):
+class Nameless(ssl_host.ImageDataset):
     """Images that lie in no file, and are all called alike."""
 
     def __init__(self, colour):
@@ -104,7 +104,7 @@ def test_unreadable_images_are_left_out_with_their_labels(tmp_path):
     store = pack(images, 3, 16, tmp_path / "cache")
     assert store.labels.tolist() == [0, 2, 3]
     assert store.kept.tolist() == [0, 2, 3]
-    assert store.called(1) == "02.png"
+    assert store.image_name(1) == "02.png"
     assert [name for name, _ in store.faults()] == ["01.png"]
 
 
@@ -195,7 +195,7 @@ def test_what_every_file_meets_is_no_images_fault(name, tmp_path, monkeypatch):
     failing(files[1], getattr(errno, name), monkeypatch)
     with (
         pytest.raises(RunError, match="give the same command again"),
-        storage_faults_told(tmp_path),
+        report_disk_errors(tmp_path),
     ):
         pack(FileImages(files), 3, 16, tmp_path / "cache")
 
@@ -259,7 +259,7 @@ def test_an_augmentation_on_batches_gets_whole_images(tmp_path):
     images = FileImages(folder(tmp_path / "x", 8))
 
     class Own(ssl_host.Augmentation):
-        def apply_batch(self, images, draws):
+        def apply_batch(self, images, rng):
             return [images, images]
 
     own = type(views())(Own(Settings(), image_size=20), image_size=20, mean=(0,) * 3, std=(1,) * 3)
@@ -297,7 +297,7 @@ def test_a_part_of_a_set_knows_its_files(tmp_path):
     """Seen to fail with a part that lies in no file: its store outlived a change of the file."""
     files = folder(tmp_path / "x", 3)
     part = Subset(FileImages(files), torch.tensor([2, 0]))
-    assert [part.location(i) for i in range(2)] == [files[2], files[0]]
+    assert [part.path(i) for i in range(2)] == [files[2], files[0]]
 
 
 def test_a_held_out_part_is_cut_by_class_and_the_same_in_every_run():
@@ -326,14 +326,14 @@ def test_both_kinds_of_stores_serve_a_folder(mode, tmp_path):
         folder(root / name, 10)
     source = ssl_host.build("data", "imagefolder", root=root, image_size=16)
     settings = LoaderSettings(store=mode, cache_dir=tmp_path / "cache", num_workers=0)
-    images = open_images(source, views(), settings)
+    images = open_datasets(source, views(), settings)
     assert (len(images.train), len(images.test)) == (16, 4)
     assert images.classes == ("cat", "dog")
     batch = next(iter(images.make_loader(EpochPlan(16, 4, seed=0))))
     assert torch.equal(batch.labels, images.train.labels[batch.index])
 
 
-class InBatches(ssl_host.ImageSet):
+class InBatches(ssl_host.ImageDataset):
     """Counts how often it is asked."""
 
     side = 20
@@ -364,7 +364,7 @@ def test_a_set_that_decodes_in_batches_is_asked_for_batches():
         def open(self, split):
             return whole if split == "train" else None
 
-    opened = open_images(Source(Settings()), views(), LoaderSettings())
+    opened = open_datasets(Source(Settings()), views(), LoaderSettings())
     raw = next(iter(opened.make_loader(EpochPlan(len(opened.train), 4, seed=0))))
     assert raw.images.shape == (4, 3, 20, 20)
     assert len(whole.asked) == 1

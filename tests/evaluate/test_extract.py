@@ -32,7 +32,7 @@ def test_what_does_not_fit_in_memory_is_on_the_disk_and_goes_with_its_user(
     backbone = ssl_host.build("backbone", "small_conv", in_channels=3, image_size=8, num_stages=2)
 
     def made():
-        by = extract.by_network(backbone, lambda x: x.float() / 255)
+        by = extract.network_features(backbone, lambda x: x.float() / 255)
         represent = {"network": by, "pixels": extract.pixels}[kind]
         return extract.representations(images(), {kind: represent}, tmp_path)[kind]
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 import ssl_host
-from ssl_host.augment.views import ViewMaker
+from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
 from ssl_host.config.resolve import resolve_values
-from ssl_host.data.opening import open_images
+from ssl_host.data.datasets import open_datasets
 from ssl_host.evaluate import measure as room
 from ssl_host.evaluate.measure import measure
 from tests.conftest import tiny
@@ -36,7 +36,7 @@ class Counted:
 def experiment():
     config = resolve_values(tiny(), Catalog())
     made = compose(config)
-    images = open_images(made.source, made.views, config.loader)
+    images = open_datasets(made.source, made.views, config.loader)
     counted = [replace(part, images=Counted(part.images)) for part in (images.probe, images.test)]
     return made, counted, len(images.classes)
 

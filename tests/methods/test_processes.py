@@ -5,8 +5,8 @@ import torch
 import torch.distributed as dist
 
 from ssl_host import Batch
-from ssl_host.testing import together
-from ssl_host.testing.processes import average_gradients
+from ssl_host.testing import run_distributed
+from ssl_host.testing.distributed import average_gradients
 from ssl_host.toolkit.batchnorm import synchronise_batchnorm
 from tests.methods.cases import METHODS, small, views
 from tests.processes import close
@@ -31,7 +31,7 @@ def steps(name, rank, world_size, **settings):
         average_gradients(parameters)
         kept.append(torch.cat([p.grad.flatten() for p in parameters]))
         optimizer.step()
-        method.advance(out, step, STEPS)
+        method.finish_step(out, step, STEPS)
     return kept, {k: v.clone() for k, v in method.state_dict().items()}
 
 
@@ -47,15 +47,15 @@ def test_two_processes_equal_one(name):
     queue that took the own process's rows only.
     """
     expected_gradients, expected = steps(name, 0, 1)
-    for found_gradients, found in together(work, name):
+    for found_gradients, found in run_distributed(work, name):
         for a, b in zip(found_gradients, expected_gradients, strict=True):
             assert close(a, b)
         for key, value in expected.items():
-            if key == "queue.features":
+            if key == "queue.rows":
                 continue
             assert close(found[key].double(), value.double()), key
-        if "queue.features" in expected:
-            rows = torch.cdist(found["queue.features"], expected["queue.features"])
+        if "queue.rows" in expected:
+            rows = torch.cdist(found["queue.rows"], expected["queue.rows"])
             assert rows.min(dim=1).values.max() < 1e-9
             assert rows.min(dim=0).values.max() < 1e-9
 
@@ -87,7 +87,7 @@ def test_moco_on_two_processes_equals_one_with_split_batch_norm(monkeypatch):
     monkeypatch.setattr(module, "shuffle_keys", noted)
     expected_gradients, expected = steps("mocov2", 0, 1, bn_splits=2)
     assert shuffled == list(seeds)
-    for found_gradients, found in together(moco, seeds):
+    for found_gradients, found in run_distributed(moco, seeds):
         for a, b in zip(found_gradients, expected_gradients, strict=True):
             assert close(a, b)
         for key, value in expected.items():

@@ -19,7 +19,12 @@ RECIPES = {
         "head.projector": {**HEAD, "hidden_dim": 2048, "output_dim": 128, "num_layers": 2}
         | {"last_norm": True},
         "loss": {"temperature": 0.1},
-        "optimizer": {"base_lr": 0.3, "weight_decay": 1e-6, "decay": "weights", "momentum": 0.9},
+        "optimizer": {
+            "base_lr": 0.3,
+            "weight_decay": 1e-6,
+            "decay_params": "weights",
+            "momentum": 0.9,
+        },
         "scheduler": WARM_UP,
         "method": {},
     },
@@ -28,7 +33,12 @@ RECIPES = {
         "head.projector": {**HEAD, "hidden_dim": 2048, "output_dim": 2048, "num_layers": 3}
         | {"last_norm": True, "last_affine": False},
         "head.predictor": {**HEAD, "hidden_dim": 512, "output_dim": 2048, "num_layers": 2},
-        "optimizer": {"base_lr": 0.05, "weight_decay": 1e-4, "decay": "all", "momentum": 0.9},
+        "optimizer": {
+            "base_lr": 0.05,
+            "weight_decay": 1e-4,
+            "decay_params": "all",
+            "momentum": 0.9,
+        },
         "scheduler": {"warmup_epochs": 0.0, "min_factor": 0.0},
         "method": {"fix_predictor_lr": True},
     },
@@ -37,7 +47,12 @@ RECIPES = {
         "head.projector": {**HEAD, "hidden_dim": 8192, "output_dim": 8192, "num_layers": 3}
         | {"bias": False},
         "loss": {"lambda_": 0.0051, "scale": 1.0},
-        "optimizer": {"base_lr": 0.2, "weight_decay": 1e-6, "decay": "weights", "momentum": 0.9},
+        "optimizer": {
+            "base_lr": 0.2,
+            "weight_decay": 1e-6,
+            "decay_params": "weights",
+            "momentum": 0.9,
+        },
         "scheduler": {"warmup_epochs": 10.0, "min_factor": 0.001},
         "method": {"bias_lr_scale": 0.024},
     },
@@ -47,7 +62,12 @@ RECIPES = {
         | {"last_norm": True},
         "head.predictor": {**HEAD, "hidden_dim": 4096, "output_dim": 256, "num_layers": 2},
         "loss": {"temperature": 0.1},
-        "optimizer": {"base_lr": 0.3, "weight_decay": 1e-6, "decay": "weights", "momentum": 0.9},
+        "optimizer": {
+            "base_lr": 0.3,
+            "weight_decay": 1e-6,
+            "decay_params": "weights",
+            "momentum": 0.9,
+        },
         "scheduler": WARM_UP,
         "method": {"queue_size": 98_304, "temperature": 0.1},
     },
@@ -57,18 +77,28 @@ RECIPES = {
         | {"bias": False},
         "head.predictor": {**HEAD, "hidden_dim": 4096, "output_dim": 256, "num_layers": 2}
         | {"bias": False},
-        "optimizer": {"base_lr": 0.45, "weight_decay": 1e-6, "decay": "weights", "momentum": 0.9},
+        "optimizer": {
+            "base_lr": 0.45,
+            "weight_decay": 1e-6,
+            "decay_params": "weights",
+            "momentum": 0.9,
+        },
         "scheduler": WARM_UP,
-        "method": {"tau": 0.99},
+        "method": {"ema_decay": 0.99},
     },
     "mocov2": {
         "augmentation": "symmetric_weak",
         "head.projector": {**HEAD, "hidden_dim": 2048, "output_dim": 128, "num_layers": 2}
         | {"hidden_norm": False},
         "loss": {"temperature": 0.2},
-        "optimizer": {"base_lr": 0.03, "weight_decay": 1e-4, "decay": "all", "momentum": 0.9},
+        "optimizer": {
+            "base_lr": 0.03,
+            "weight_decay": 1e-4,
+            "decay_params": "all",
+            "momentum": 0.9,
+        },
         "scheduler": {"warmup_epochs": 0.0, "min_factor": 0.0},
-        "method": {"queue_size": 65_536, "temperature": 0.2, "tau": 0.999, "bn_splits": 1},
+        "method": {"queue_size": 65_536, "temperature": 0.2, "ema_decay": 0.999, "bn_splits": 1},
     },
 }
 IMAGENET_BATCH = {
@@ -88,18 +118,18 @@ CIFAR = {
     "simsiam": {
         "augmentation": {"blur": 0.0, "crop_min": 0.2},
         "head.projector": {"num_layers": 2, "hidden_dim": 2048, "output_dim": 2048},
-        "optimizer": {"base_lr": 0.03, "weight_decay": 5e-4, "decay": "all"},
+        "optimizer": {"base_lr": 0.03, "weight_decay": 5e-4, "decay_params": "all"},
     },
     "barlowtwins": {"augmentation": {"blur": 0.0, "blur2": 0.0, "solarize2": 0.2}},
     "nnclr": {"augmentation": {"blur": 0.0, **WEAK}, "method": {"queue_size": 12_500}},
-    "byol": {"augmentation": {"blur": 0.0, "blur2": 0.0}, "method": {"tau": 0.99}},
-    "mocov2": {"augmentation": {"blur": 0.0}, "method": {"queue_size": 4096, "tau": 0.99}},
+    "byol": {"augmentation": {"blur": 0.0, "blur2": 0.0}, "method": {"ema_decay": 0.99}},
+    "mocov2": {"augmentation": {"blur": 0.0}, "method": {"queue_size": 4096, "ema_decay": 0.99}},
 }
 EVERY = pytest.mark.parametrize("name", RECIPES)
 
 
 def settings_of(config, section):
-    return config.parts[section].settings.model_dump()
+    return config.components[section].settings.model_dump()
 
 
 @EVERY
@@ -107,12 +137,12 @@ def test_the_recipe_is_the_papers(name, catalog):
     config = resolve_values({"run": {"extends": f"{name}/imagenet-100ep"}}, catalog)
     for section, wanted in RECIPES[name].items():
         if section == "augmentation":
-            assert config.parts[section].name == wanted
+            assert config.components[section].name == wanted
         else:
             found = settings_of(config, section)
             assert {key: found[key] for key in wanted} == wanted, section
     assert config.run.batch_size == IMAGENET_BATCH[name]
-    assert set(config.parts["method"].cls.heads) == {
+    assert set(config.components["method"].cls.heads) == {
         section.split(".")[1] for section in RECIPES[name] if section.startswith("head.")
     }
 

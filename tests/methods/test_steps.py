@@ -21,7 +21,7 @@ def train(method, steps, start=0, total=10):
         optimizer.zero_grad()
         out.loss.backward()
         optimizer.step()
-        method.advance(out, step, total)
+        method.finish_step(out, step, total)
         losses.append(float(out.loss.detach()))
     return losses
 
@@ -32,7 +32,7 @@ def test_every_trainable_parameter_learns_and_no_momentum_copy_does(name):
     method = small(name)
     method.step(batch(6)).loss.backward()
     for key, parameter in method.named_parameters():
-        if key.startswith("momentum_"):
+        if key.startswith("ema_"):
             assert parameter.grad is None, key
         else:
             assert parameter.grad is not None, key
@@ -62,14 +62,16 @@ def test_a_copy_of_the_state_goes_on_alike(name):
 @EVERY
 def test_momentum_copies_follow_after_the_step_by_tau(name):
     method = small(name)
-    for part in method.momentum:
-        before = [p.clone() for p in getattr(method, f"momentum_{part}").parameters()]
-        tau = float(method.tau)
+    for part in method.ema:
+        before = [p.clone() for p in getattr(method, f"ema_{part}").parameters()]
+        ema_decay = float(method.ema_decay)
         train(method, 1)
         online = getattr(method, part).parameters()
-        copies = getattr(method, f"momentum_{part}").parameters()
+        copies = getattr(method, f"ema_{part}").parameters()
         for old, new, target in zip(before, online, copies, strict=True):
-            assert torch.allclose(target, tau * old + (1 - tau) * new, rtol=0, atol=1e-12)
+            assert torch.allclose(
+                target, ema_decay * old + (1 - ema_decay) * new, rtol=0, atol=1e-12
+            )
         break
 
 
@@ -79,8 +81,8 @@ def test_momentum_networks_keep_statistics_of_their_own(name):
     method = small(name)
     train(method, 2)
     online = dict(method.backbone.named_buffers())
-    target = dict(method.momentum_backbone.named_buffers())
-    assert method.momentum_backbone.training
+    target = dict(method.ema_backbone.named_buffers())
+    assert method.ema_backbone.training
     assert not torch.allclose(online["layers.1.running_mean"], target["layers.1.running_mean"])
     assert target["layers.1.running_mean"].abs().sum() > 0
 
@@ -88,13 +90,13 @@ def test_momentum_networks_keep_statistics_of_their_own(name):
 @pytest.mark.parametrize("name", ["nnclr", "mocov2"])
 def test_the_queue_is_looked_up_before_it_receives(name):
     method = small(name)
-    before = method.queue.features.clone()
+    before = method.queue.rows.clone()
     out = method.step(batch(5))
-    assert torch.equal(method.queue.features, before)
-    method.advance(out, 0, 10)
+    assert torch.equal(method.queue.rows, before)
+    method.finish_step(out, 0, 10)
     pushed = torch.nn.functional.normalize(out.enqueue["queue"], dim=1)
-    assert torch.allclose(method.queue.features[:5], pushed)
-    assert torch.equal(method.queue.features[5:], before[5:])
+    assert torch.allclose(method.queue.rows[:5], pushed)
+    assert torch.equal(method.queue.rows[5:], before[5:])
 
 
 @EVERY
@@ -135,7 +137,7 @@ PRESETS = [entry.name for entry in Catalog().entries("preset")]
 def test_every_preset_is_valid(name, catalog, tmp_path):
     data = {"root": tmp_path} if name.endswith("imagefolder") else {}
     config = resolve_values({"run": {"extends": name}, "data": data}, catalog)
-    assert config.parts["method"].name == name.split("/")[0]
+    assert config.components["method"].name == name.split("/")[0]
 
 
 @EVERY
@@ -157,25 +159,25 @@ PAPERS = {
 @EVERY
 def test_the_imagenet_presets_are_the_papers(name, catalog):
     config = resolve_values({"run": {"extends": f"{name}/imagenet-100ep"}}, catalog)
-    optimizer = config.parts["optimizer"].settings
+    optimizer = config.components["optimizer"].settings
     found = (
-        config.parts["optimizer"].name,
+        config.components["optimizer"].name,
         optimizer.base_lr,
         optimizer.weight_decay,
         optimizer.decay,
-        config.parts["scheduler"].settings.warmup_epochs,
+        config.components["scheduler"].settings.warmup_epochs,
     )
     assert found == PAPERS[name]
     assert config.run.epochs == 100
-    assert config.parts["backbone"].settings.model == "resnet50"
+    assert config.components["backbone"].settings.model == "resnet50"
     views = {"simclr": "simclr", "nnclr": "simclr", "byol": "byol", "barlowtwins": "byol"}
-    assert config.parts["augmentation"].name == views.get(name, "symmetric_weak")
+    assert config.components["augmentation"].name == views.get(name, "symmetric_weak")
 
 
 @EVERY
 def test_small_presets_keep_their_queues_to_a_quarter_of_the_set(name, catalog):
     for preset, images in (("mnist5k", 4000), ("cifar10", 50_000)):
         config = resolve_values({"run": {"extends": f"{name}/{preset}"}}, catalog)
-        settings = config.parts["method"].settings
+        settings = config.components["method"].settings
         assert getattr(settings, "queue_size", 0) <= images / 4
-        assert getattr(settings, "tau", 0) <= 0.99
+        assert getattr(settings, "ema_decay", 0) <= 0.99

@@ -25,7 +25,7 @@ CASES = {
     "augmentation": (
         "augmentation",
         "augmentations",
-        "class Odd(Augmentation):\n    def apply_batch(self, images, draws):\n"
+        "class Odd(Augmentation):\n    def apply_batch(self, images, rng):\n"
         "        if len(images) > 1:\n            1 / 0\n        return [images, images]\n",
         "augmentation Odd (ssl_plugin_odd, from ssl-plugin-odd 1.0) failed while making the views "
         "of step 0: ZeroDivisionError: division by zero ({file}:9)",
@@ -92,7 +92,7 @@ class Odd(Method):
         h = self.backbone(batch.views[0])
         return StepOutput(self.projector(h).square().mean(), features=h)
 
-    def after_step(self):
+    def after_optimizer_step(self):
         1 / 0
 """
 

@@ -14,10 +14,10 @@ import ssl_host
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_file, resolve_values
 from ssl_host.errors import RunFolderError
-from ssl_host.pipeline.again import OTHER_IMAGES, evaluate_again
+from ssl_host.pipeline.finished_runs import OTHER_IMAGES, evaluate_run
 from ssl_host.pipeline.run import run_config
-from ssl_host.toolkit.screen import plain_console
-from ssl_host.train.folder import RunFolder
+from ssl_host.run_folder.folder import RunFolder
+from ssl_host.toolkit.console import make_console
 from tests.conftest import tiny
 
 LEFT_BEHIND = {
@@ -178,9 +178,9 @@ def test_other_images_are_noticed_where_a_run_goes_on(change, catalog, tmp_path)
 def test_measuring_again_on_other_images_is_noted(catalog, tmp_path):
     """Seen to fail without a word."""
     folder, quiet = on_photographs(catalog, tmp_path).folder, Console(quiet=True)
-    assert OTHER_IMAGES not in evaluate_again(folder, (), catalog, quiet).results["notes"]
+    assert OTHER_IMAGES not in evaluate_run(folder, (), catalog, quiet).results["notes"]
     (tmp_path / "images/a/03.png").unlink()
-    assert OTHER_IMAGES in evaluate_again(folder, (), catalog, quiet).results["notes"]
+    assert OTHER_IMAGES in evaluate_run(folder, (), catalog, quiet).results["notes"]
 
 
 def test_what_is_kept_may_be_changed_on_the_way(catalog, tmp_path):
@@ -235,13 +235,13 @@ SLOW = """
 import time
 import torch
 from pydantic import Field
-from ssl_host import DataSource, ImageSet, Settings, hookimpl
+from ssl_host import DataSource, ImageDataset, Settings, hookimpl
 
 @hookimpl
 def register_data(register):
     register("slow", "ssl_plugin_slow:Slow")
 
-class Pictures(ImageSet):
+class Pictures(ImageDataset):
     remedy = {remedy!r}
 
     def __len__(self):
@@ -271,7 +271,7 @@ def test_it_is_said_at_once_that_images_hold_training_back(remedy, install, tmp_
         "loader": {"store": "files", "num_workers": 0},
     }
     catalog = Catalog()
-    console = plain_console(force_terminal=False, width=400)
+    console = make_console(force_terminal=False, width=400)
     outcome = run_config(resolve_values(sections, catalog), catalog, console)
     told = capsys.readouterr().out
     hint = next(line for line in told.splitlines() if line.startswith("hint: training waited for"))

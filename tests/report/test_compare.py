@@ -9,7 +9,7 @@ import pytest
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_values
 from ssl_host.errors import RunFolderError
-from ssl_host.pipeline.again import compare_runs
+from ssl_host.pipeline.finished_runs import compare_runs
 from ssl_host.pipeline.run import run_config
 from ssl_host.report.compare import ComparedRun, labels
 from tests.conftest import tiny

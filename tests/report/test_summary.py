@@ -3,7 +3,7 @@
 import io
 
 from ssl_host.report.summary import accuracies, other_figures, per_cent, tables, verdict
-from ssl_host.toolkit.screen import plain_console
+from ssl_host.toolkit.console import make_console
 
 METRICS = {
     "online.top1": 0.9,
@@ -49,7 +49,7 @@ def test_the_verdict_names_what_shows_no_learning():
 def test_the_terminal_shows_figures_and_no_markup():
     """Seen to fail with styles written as markup, which a plain console prints as it stands."""
     screen = io.StringIO()
-    plain_console(file=screen, width=100).print(tables({"metrics": METRICS}))
+    make_console(file=screen, width=100).print(tables({"metrics": METRICS}))
     lines = [line.split() for line in screen.getvalue().splitlines()]
     assert ["knn.top1", "80.00", "50.00", "85.00", "30.00"] in lines
     assert ["few_label.10.top1", "70.00", "±2.0", "50.00", "60.00", "40.00"] in lines

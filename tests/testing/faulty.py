@@ -29,7 +29,7 @@ class Predicting(Method):
         weight: float = Field(1.0, ge=0, le=10, description="factor on the loss")
 
     heads = {"projector": "backbone", "predictor": "projector"}
-    defaults = {
+    recipe = {
         "head.projector": {**MLP, "last_norm": True},
         "head.predictor": MLP,
         "loss": {"name": "negative_cosine"},
@@ -140,7 +140,7 @@ class Collapsing(Predicting):
     """Alignment without anything that keeps images apart. No paper."""
 
     heads = {"projector": "backbone"}
-    defaults = {"head.projector": MLP, "loss": {"name": "negative_cosine"}}
+    recipe = {"head.projector": MLP, "loss": {"name": "negative_cosine"}}
 
     def step(self, batch):
         h1, h2 = map(self.backbone, batch.views)
@@ -151,15 +151,15 @@ class Collapsing(Predicting):
 class Following(Predicting):
     """Nothing is wrong: BYOL, arXiv:2006.07733."""
 
-    momentum = ("backbone", "projector")
+    ema = ("backbone", "projector")
 
     def setup(self):
-        self.tau = CosineSchedule(0.9, 1.0)
+        self.ema_decay = CosineSchedule(0.9, 1.0)
 
     def step(self, batch):
         h1, h2 = map(self.backbone, batch.views)
         with torch.no_grad():
-            t1, t2 = (self.momentum_projector(self.momentum_backbone(v)) for v in batch.views)
+            t1, t2 = (self.ema_projector(self.ema_backbone(v)) for v in batch.views)
         p1, p2 = self.predictor(self.projector(h1)), self.predictor(self.projector(h2))
         loss = self.config.weight * (self.loss(p1, t2) + self.loss(p2, t1))
         return StepOutput(loss, features=h1)
@@ -169,9 +169,9 @@ class MomentumCopyTrained(Following):
     """BYOL, arXiv:2006.07733."""
 
     def step(self, batch):
-        self.momentum_projector.requires_grad_(True)
+        self.ema_projector.requires_grad_(True)
         out = super().step(batch)
-        t = self.momentum_projector(out.features)
+        t = self.ema_projector(out.features)
         return StepOutput(out.loss + self.loss(t, t.detach().flip(1)), out.features)
 
 
@@ -185,17 +185,15 @@ class MovesItsCopies(Following):
     """BYOL, arXiv:2006.07733."""
 
     @torch.no_grad()
-    def after_step(self):
-        for a, b in zip(
-            self.momentum_backbone.parameters(), self.backbone.parameters(), strict=True
-        ):
+    def after_optimizer_step(self):
+        for a, b in zip(self.ema_backbone.parameters(), self.backbone.parameters(), strict=True):
             a.lerp_(b, 0.1)
 
 
 class Neighbours(Predicting):
     """Nothing is wrong: NNCLR, arXiv:2104.14548."""
 
-    defaults = {**Predicting.defaults, "loss": {"name": "info_nce"}}
+    recipe = {**Predicting.recipe, "loss": {"name": "info_nce"}}
 
     def setup(self):
         self.queue = FeatureQueue(24, self.projector.output_dim)
@@ -239,7 +237,7 @@ class QueueNotInTheCheckpoint(Neighbours):
         self.waiting = gather(z1.detach())
         return StepOutput(self.loss(near, self.predictor(self.projector(h2))), features=h1)
 
-    def after_step(self):
+    def after_optimizer_step(self):
         self.rows = torch.cat([self.waiting, self.rows])[:24]
 
 
@@ -286,7 +284,7 @@ class Contrasting(Predicting):
     """A method whose loss gathers without a gradient, arXiv:2002.05709."""
 
     heads = {"projector": "backbone"}
-    defaults = {"head.projector": MLP}
+    recipe = {"head.projector": MLP}
     inner = GatherWithoutGradient
 
     def setup(self):

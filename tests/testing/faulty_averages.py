@@ -16,7 +16,7 @@ class Centring(Following):
     def step(self, batch):
         out = super().step(batch)
         with torch.no_grad():
-            t = self.momentum_projector(self.momentum_backbone(batch.views[0]))
+            t = self.ema_projector(self.ema_backbone(batch.views[0]))
         p = self.predictor(self.projector(self.backbone(batch.views[1])))
         loss = out.loss + self.loss(p, t - self.centre.mean)
         return StepOutput(loss, out.features, **self.keep(t))
@@ -32,7 +32,7 @@ class Stashing(Centring):
         self.rows = rows
         return {}
 
-    def after_step(self):
+    def after_optimizer_step(self):
         self.centre.push(self.rows)
 
 
@@ -47,7 +47,7 @@ class CentringInTheStep(Centring):
 class FloatExpected(Stashing):
     """BYOL with DINO's centre, arXiv:2104.14294."""
 
-    def after_step(self):
+    def after_optimizer_step(self):
         self.centre.mean.lerp_(self.rows.mean(dim=0), 0.5)
 
 
@@ -60,7 +60,7 @@ class EncoderMisspelt(Following):
 class MomentumOfNothing(Following):
     """BYOL, arXiv:2006.07733."""
 
-    momentum = ("backbone", "prototypes")
+    ema = ("backbone", "prototypes")
 
 
 class FrozenByHand(Following):

@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from ssl_host import Backbone
-from ssl_host.testing import Subject
+from ssl_host.testing import CheckTarget
 from ssl_host.testing.suite import run_check
 
 
@@ -31,12 +31,12 @@ class Misspelt(Coded):
 
 
 def test_code_that_makes_the_module_passes():
-    assert run_check(Subject("backbone", Coded), "exported").state == "passed"
+    assert run_check(CheckTarget("backbone", Coded), "exported").state == "passed"
 
 
 @pytest.mark.parametrize(("cls", "reason"), [(Wider, "size mismatch"), (Misspelt, "'model'")])
 def test_code_that_makes_another_is_caught(cls, reason):
-    outcome = run_check(Subject("backbone", cls), "exported")
+    outcome = run_check(CheckTarget("backbone", cls), "exported")
     assert outcome.state == "failed"
     assert "the code that export() gives makes another module" in outcome.what
     assert reason in outcome.what

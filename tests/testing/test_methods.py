@@ -2,14 +2,14 @@
 
 import pytest
 
-from ssl_host.testing import ConformanceError, Subject, check_method
+from ssl_host.testing import CheckTarget, ConformanceError, check_method
 from ssl_host.testing.suite import checks_of, run_check
 from tests.testing import faulty, faulty_averages
 
 FAULTS = {
     "StopGradientForgotten": ("stop_gradient", "gets a gradient around the predictor"),
-    "MomentumCopyTrained": ("gradients", "the momentum copy's momentum_projector"),
-    "MomentumCopyUnused": ("momentum_follows", "does not use momentum_backbone"),
+    "MomentumCopyTrained": ("gradients", "the momentum copy's ema_projector"),
+    "MomentumCopyUnused": ("momentum_follows", "does not use ema_backbone"),
     "MovesItsCopies": ("momentum_follows", "off τ"),
     "QueueNotInTheCheckpoint": ("resume", "not in state_dict(): rows"),
     "OfTheFirstImage": ("batch_order", "in another order"),
@@ -45,7 +45,7 @@ def of(name):
 @pytest.mark.parametrize("name", FAULTS)
 def test_the_fault_is_caught_with_what_why_and_how(name):
     check, words = FAULTS[name]
-    outcome = run_check(Subject("method", of(name)), check)
+    outcome = run_check(CheckTarget("method", of(name)), check)
     assert outcome.state == "failed"
     assert words in outcome.what
     assert outcome.why
@@ -81,5 +81,5 @@ def test_one_cause_is_told_once():
 
 
 def test_a_fault_outside_the_contract_points_at_the_authors_line():
-    outcome = run_check(Subject("method", faulty.Crashing), "gradients")
+    outcome = run_check(CheckTarget("method", faulty.Crashing), "gradients")
     assert "faulty.py:" in outcome.what

@@ -21,29 +21,29 @@ from ssl_host import (
     Evaluation,
     Evaluator,
     Head,
-    ImageSet,
+    ImageDataset,
     Logger,
     Optimizer,
     Scheduler,
     Settings,
 )
-from ssl_host.testing import Subject
+from ssl_host.testing import CheckTarget
 from ssl_host.testing.suite import run_check
 from tests.testing import faulty
 
 
 class GlobalDice(Augmentation):
-    def apply_batch(self, images, draws):
+    def apply_batch(self, images, rng):
         return [images * torch.rand(()), images]
 
 
 class BatchMean(Augmentation):
-    def apply_batch(self, images, draws):
+    def apply_batch(self, images, rng):
         return [images - images.mean(dim=0) * 0.1, images]
 
 
 class OncePerImage(Augmentation):
-    def apply_batch(self, images, draws):
+    def apply_batch(self, images, rng):
         generator = torch.Generator().manual_seed(0)
         return [images * torch.rand(len(images), 1, 1, 1, generator=generator), images]
 
@@ -52,12 +52,12 @@ class InPlace(Augmentation):
     def view_specs(self):
         return []
 
-    def apply_batch(self, images, draws):
+    def apply_batch(self, images, rng):
         return [images]
 
 
 class Bytes(Augmentation):
-    def apply_batch(self, images, draws):
+    def apply_batch(self, images, rng):
         return [images * 255, images]
 
 
@@ -146,7 +146,7 @@ class Strange(Leaky):
         return found
 
 
-class OneHandle(ImageSet):
+class OneHandle(ImageDataset):
     """Images in one file, opened once, with nothing to keep readers apart."""
 
     def __init__(self):
@@ -197,7 +197,7 @@ CASES = [
     ("head", ForeverNoisy, "state_round_trip", "has loaded the state gives another output"),
     ("loss", faulty.NoGuard, "degenerate", "embeddings that are zero give"),
     ("loss", faulty.GatherWithoutGradient, "two_processes", "the gradient is off by"),
-    ("optimizer", FixedRate, "obeys_the_rate", "rate 0 move"),
+    ("optimizer", FixedRate, "respects_lr", "rate 0 move"),
     ("optimizer", FixedRate, "keeps_groups", "the groups come back as [None]"),
     ("scheduler", Counting, "factors", "changes from call to call"),
     ("scheduler", DividesByWarmUp, "factors", "ZeroDivisionError"),
@@ -218,7 +218,7 @@ CASES = [
     ("kind", "cls", "check", "words"), CASES, ids=[f"{c[1].__name__}-{c[2]}" for c in CASES]
 )
 def test_the_fault_is_caught(kind, cls, check, words):
-    outcome = run_check(Subject(kind, cls), check)
+    outcome = run_check(CheckTarget(kind, cls), check)
     assert outcome.state == "failed", outcome
     assert words in outcome.what
     assert outcome.why
@@ -239,20 +239,20 @@ def test_a_torch_import_is_caught(install):
 
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     try:
-        outcome = run_check(Subject("scheduler", "heavy"), "import_is_light")
+        outcome = run_check(CheckTarget("scheduler", "heavy"), "import_is_light")
     finally:
         del os.environ["PYTHONPATH"]
     assert outcome.what == "import ssl_plugin_heavy imports torch"
 
 
 def test_a_setting_that_is_missing_is_asked_for():
-    outcome = run_check(Subject("data", "imagefolder"), "images_are_bytes")
+    outcome = run_check(CheckTarget("data", "imagefolder"), "images_are_bytes")
     assert outcome.state == "skipped"
     assert "-o data.root=" in outcome.what
 
 
 def test_a_setting_that_is_refused_is_told():
-    outcome = run_check(Subject("head", "mlp", {"num_layers": 99}), "learns")
+    outcome = run_check(CheckTarget("head", "mlp", {"num_layers": 99}), "learns")
     assert outcome.state == "failed"
     assert "num_layers = 99 is refused" in outcome.what
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ssl_host.testing import together
+from ssl_host.testing import run_distributed
 
 
 def note_threads(folder):
@@ -25,6 +25,6 @@ def note_threads(folder):
 @pytest.mark.skipif(sys.platform != "linux", reason="names of threads are read from /proc")
 def test_no_gloo_thread_outlives_the_group(tmp_path):
     """Seen to fail where the group was made before torch's functions that keep it as a default."""
-    together(note_threads, tmp_path)
+    run_distributed(note_threads, tmp_path)
     for rank in range(2):
         assert "gloo" not in (tmp_path / f"{rank}.txt").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ssl_host import gather, gather_offset, shuffle_keys, unshuffle_keys
-from ssl_host.testing import together
+from ssl_host.testing import run_distributed
 from ssl_host.toolkit.batchnorm import SyncBatchNorm, synchronise_batchnorm
 from ssl_host.toolkit.distributed import rank
 from tests.processes import close
@@ -25,7 +25,7 @@ def gathering():
 
 def test_gather_is_in_order_of_rank_and_its_gradient_is_the_sum_of_all():
     """Seen to fail without the all_reduce in the backward pass (lightly #1977)."""
-    found = together(gathering)
+    found = run_distributed(gathering)
     whole = rows().requires_grad_()
     sum((whole * rows(seed=r + 1)).square().sum() for r in range(2)).backward()
     for number, (everything, offset, gradient) in enumerate(found):
@@ -42,7 +42,7 @@ def shuffling():
 
 
 def test_shuffled_keys_come_back_to_their_images():
-    found = together(shuffling)
+    found = run_distributed(shuffling)
     assert torch.equal(torch.cat([f[0] for f in found]).sort().values, torch.arange(8.0))
     assert not torch.equal(found[0][0], torch.arange(4.0))
     for number, (_, keys, order) in enumerate(found):
@@ -73,7 +73,7 @@ def normalising():
 
 
 def test_two_processes_normalise_as_one():
-    found = together(normalising)
+    found = run_distributed(normalising)
     model = network()
     out = model(images())
     (out * rows(seed=3, count=6, dim=5)).sum().backward()
@@ -104,6 +104,6 @@ def gathering_twice():
 def test_two_gathers_may_share_a_gradient():
     """Seen to fail with the reduction done in place: the sum of two gathers hands both backward
     passes one tensor, and the second reduced what the first had reduced, 16 for 8."""
-    for grads in together(gathering_twice):
+    for grads in run_distributed(gathering_twice):
         for grad in grads:
             assert grad.tolist() == [8.0, 8.0]

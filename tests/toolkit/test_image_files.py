@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from ssl_host import FileImages, UnreadableImage
 from ssl_host.toolkit import image_files
-from ssl_host.toolkit.image_files import fit_image, read_image
+from ssl_host.toolkit.image_files import read_image, resize_and_crop
 
 
 def photo(mode="RGB", size=(12, 8)):
@@ -73,7 +73,7 @@ def test_a_strip_is_fitted_in_bounded_memory():
     """Seen to fail with its whole length resized: 118 bytes of file took 8.5 GB."""
     strip = torch.arange(20_000).remainder(256).to(torch.uint8).expand(3, 1, -1)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
-        assert fit_image(strip, 64).shape == (3, 64, 64)
+        assert resize_and_crop(strip, 64).shape == (3, 64, 64)
     taken = max(event.cpu_memory_usage for event in found.events())
     assert taken < 2**22
 
@@ -86,7 +86,7 @@ def test_ordinary_shapes_are_fitted_from_the_whole_image(shape):
     high, wide = max(32, round(height * scale)), max(32, round(width * scale))
     whole = functional.interpolate(image[None], size=(high, wide), mode="bicubic", antialias=True)
     top, left = (high - 32) // 2, (wide - 32) // 2
-    assert torch.equal(fit_image(image, 32), whole[0, :, top : top + 32, left : left + 32])
+    assert torch.equal(resize_and_crop(image, 32), whole[0, :, top : top + 32, left : left + 32])
 
 
 def test_names_need_not_be_unicode(tmp_path):

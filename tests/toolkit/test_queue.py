@@ -17,13 +17,13 @@ def rows(count, dim=3, seed=0):
 def test_it_holds_the_last_rows_whatever_the_sizes(size, batch):
     """Seen to fail when a push was cut at the end of the queue instead of going round."""
     queue = FeatureQueue(size, 3)
-    history = queue.features.clone()
+    history = queue.rows.clone()
     for seed in range(6):
         pushed = rows(batch, seed=seed)
         queue.push(pushed)
         history = torch.cat([history, pushed])
     expected = {tuple(row) for row in history[-size:].tolist()}
-    found = {tuple(row) for row in queue.features.tolist()}
+    found = {tuple(row) for row in queue.rows.tolist()}
     assert len(found) == size
     for row in found:
         assert min(sum((a - b) ** 2 for a, b in zip(row, e, strict=True)) for e in expected) < 1e-12
@@ -34,9 +34,9 @@ def test_the_oldest_goes_first():
     queue = FeatureQueue(4, 3)
     queue.push(rows(3, seed=1))
     queue.push(rows(2, seed=2))
-    assert torch.allclose(queue.features[3], rows(2, seed=2)[0])
-    assert torch.allclose(queue.features[0], rows(2, seed=2)[1])
-    assert torch.allclose(queue.features[1:3], rows(3, seed=1)[1:])
+    assert torch.allclose(queue.rows[3], rows(2, seed=2)[0])
+    assert torch.allclose(queue.rows[0], rows(2, seed=2)[1])
+    assert torch.allclose(queue.rows[1:3], rows(3, seed=1)[1:])
 
 
 def test_all_of_it_is_in_the_state_dict():
@@ -47,7 +47,7 @@ def test_all_of_it_is_in_the_state_dict():
     twin.load_state_dict(queue.state_dict())
     for each in (queue, twin):
         each.push(rows(3, seed=4))
-    assert torch.equal(queue.features, twin.features)
+    assert torch.equal(queue.rows, twin.features)
     assert queue.state_dict().keys() == {"features", "cursor", "pushed"}
 
 
@@ -56,7 +56,7 @@ def test_the_nearest_row_by_cosine():
     queue.push(rows(6, seed=3))
     queries = 5 * rows(4, seed=8)
     for query, found in zip(queries, queue.nearest(queries), strict=True):
-        best = max(queue.features, key=lambda row, q=query: float(row @ q))
+        best = max(queue.rows, key=lambda row, q=query: float(row @ q))
         assert torch.equal(found, best)
 
 

@@ -25,7 +25,7 @@ def register_methods(register):
 
 class Odd(Method):
     heads = {{"projector": "backbone"}}
-    defaults = {{"head.projector": {{"name": "mlp"}}}}
+    recipe = {{"head.projector": {{"name": "mlp"}}}}
 
     def step(self, batch):
         h = self.backbone(batch.views[0])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ssl_host.errors import CheckpointError
-from ssl_host.train.state import checkpoints, read_checkpoint, read_newest, write_checkpoint
+from ssl_host.train.checkpoint import checkpoints, read_checkpoint, read_newest, write_checkpoint
 
 STATE = {"step": 3, "method": {"weight": torch.arange(3000.0), "bias": torch.zeros(7)}}
 

@@ -100,7 +100,6 @@ def alive(pid):
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("victim", ["first", "second"])
 def test_a_process_that_dies_ends_the_others_with_a_sentence(victim, tmp_path):
-    """Seen to fail with the error of the collective let through, which blamed the method."""
     config = sections("torn", devices=2)
     config["run"]["epochs"] = 4000
     # Checkpoints by minutes are written by several processes too.

@@ -16,10 +16,10 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_values
 from ssl_host.errors import Preempted
 from ssl_host.pipeline import run as pipeline
-from ssl_host.testing.stopping import StoppedError, stopped_after
-from ssl_host.toolkit.screen import plain_console
-from ssl_host.train.state import checkpoints, read_newest, write_checkpoint
-from ssl_host.train.surroundings import preemptible, stop_requests
+from ssl_host.testing.interruption import StoppedError, stopped_after
+from ssl_host.toolkit.console import make_console
+from ssl_host.train.checkpoint import checkpoints, read_newest, write_checkpoint
+from ssl_host.train.signals import graceful_shutdown, preemptible
 from tests.conftest import as_ini, tiny
 from tests.processes import has_rows, module, wait_until
 
@@ -123,7 +123,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, cap
     newest.write_bytes(payload)
     catalog = Catalog()
     config = resolve_values(sections(tmp_path, "simclr", "torn"), catalog)
-    again = pipeline.run_config(config, catalog, plain_console(force_terminal=False, width=200))
+    again = pipeline.run_config(config, catalog, make_console(force_terminal=False, width=200))
     assert f"{newest.name} is damaged: its checksum does not agree" in capsys.readouterr().out
     expected, found = content(whole.folder)[0], content(again.folder)[0]
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -214,7 +214,7 @@ def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path):
 def test_a_second_ctrl_c_ends_at_once():
     """Seen to fail with Lightning's SystemExit let through."""
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), stop_requests() as requested:
+    with pytest.raises(KeyboardInterrupt), graceful_shutdown() as requested:
         os.kill(os.getpid(), signal.SIGINT)
         assert requested.is_set()
         try:
@@ -237,7 +237,7 @@ def test_a_signal_is_not_taken_for_a_fault_of_what_is_being_done():
 
 def test_two_processes_cannot_use_one_folder(tmp_path):
     from ssl_host.errors import RunFolderError
-    from ssl_host.train.folder import RunFolder
+    from ssl_host.run_folder.folder import RunFolder
 
     with RunFolder(tmp_path / "whole"), pytest.raises(RunFolderError, match="in use by another"):
         run(tmp_path, "simclr", "whole")

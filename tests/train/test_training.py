@@ -13,20 +13,20 @@ import ssl_host
 from ssl_host import read_tensors
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
+from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.config.resolve import resolve_values
 from ssl_host.data.batches import EpochPlan
 from ssl_host.errors import PluginError, UserError
 from ssl_host.pipeline.dry_run import dry_run
 from ssl_host.pipeline.run import run_config
-from ssl_host.toolkit.screen import plain_console
-from ssl_host.train.settle import settle
+from ssl_host.toolkit.console import make_console
 from tests.conftest import tiny
 from tests.train.odd_methods import odd, run
 
 
 def test_a_collapse_is_warned_of_while_the_run_is_young(install, tmp_path, capsys):
     body = "h = h * 0 + 1.0\nreturn StepOutput(z.square().mean(), features=h)"
-    odd(body, install, tmp_path, plain_console(width=400, force_terminal=False))
+    odd(body, install, tmp_path, make_console(width=400, force_terminal=False))
     told = capsys.readouterr().out
     assert told.count("the method is collapsing") == 1
     assert "at step 2 the features of all images are nearly the same" in told
@@ -86,7 +86,7 @@ def test_the_views_are_the_same_in_any_precision(precision, install, tmp_path):
     config = resolve_values(tiny(), Catalog())
     views = compose(config).views
     index = list(EpochPlan(48, 16, seed=1).indices(1))[-1]
-    images = ssl_host.build("data", "synthetic", **config.parts["data"].settings.model_dump())
+    images = ssl_host.build("data", "synthetic", **config.components["data"].settings.model_dump())
     expected = views(images.open("train").images[index], index, epoch=1, seed=1)
     found = sys.modules["ssl_plugin_odd"].Odd.views
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
@@ -192,14 +192,14 @@ def test_the_schedule_moves_every_step_and_reaches_its_end(tmp_path):
 
 
 def test_auto_is_settled_from_the_hardware_and_kept(catalog, tmp_path):
-    config = settle(resolve_values(tiny(), catalog))
+    config = resolve_auto(resolve_values(tiny(), catalog))
     for section, key in (
         ("trainer", "precision"),
         ("trainer", "compile"),
         ("loader", "num_workers"),
     ):
-        assert config.shown[section, key].origin.layer == "auto, settled here"
-        assert "auto" not in config.shown[section, key].text
+        assert config.entries[section, key].origin.layer == "auto, settled here"
+        assert "auto" not in config.entries[section, key].text
     assert config.trainer.num_threads == 1  # what the file says stays
     text = (run(tmp_path).folder / "config.ini").read_text(encoding="utf-8")
     assert "= auto" not in text.replace("strategy = auto", "").replace("store = auto", "")
@@ -208,7 +208,7 @@ def test_auto_is_settled_from_the_hardware_and_kept(catalog, tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_told(catalog):
     with pytest.raises(UserError, match="no GPU that torch can use; set accelerator = cpu"):
-        settle(resolve_values(tiny(trainer={"accelerator": "gpu"}), catalog))
+        resolve_auto(resolve_values(tiny(trainer={"accelerator": "gpu"}), catalog))
 
 
 def test_a_dry_run_reads_the_weights_it_would_start_from(catalog, tmp_path):
@@ -242,7 +242,7 @@ def test_a_dry_run_counts_what_the_run_will_do(catalog):
     assert estimate.views == [[16, 3, 16, 16]] * 2
     expected = estimate.seconds_per_step * 6 / 60
     assert estimate.training_minutes == pytest.approx(expected)
-    chosen = settle(resolve_values(tiny(), catalog)).trainer
+    chosen = resolve_auto(resolve_values(tiny(), catalog)).trainer
     others = {(other.setting, other.value) for other in estimate.alternatives}
     assert {setting for setting, _ in others} >= {"precision", "channels_last"}
     assert not others & {(s, getattr(chosen, s)) for s in ("precision", "channels_last")}

@@ -27,7 +27,7 @@ class VICReg(Method):
     """VICReg. Bardes et al., ICLR 2022, arXiv:2105.04906, with the recipe of the authors' code."""
 
     heads = {"projector": "backbone"}
-    defaults = {
+    recipe = {
         "augmentation": {"name": "byol"},
         "head.projector": {"hidden_dim": 8192, "output_dim": 8192, "num_layers": 3},
         "loss": {"name": "vicreg"},

@@ -24,7 +24,7 @@ class BarlowTwins(Method):
         )
 
     heads = {"projector": "backbone"}
-    defaults = {
+    recipe = {
         "augmentation": {"name": "byol"},
         "head.projector": {
             "hidden_dim": 8192,

@@ -19,11 +19,13 @@ class BYOL(Method):
     """
 
     class Config(Settings):
-        tau: float = Field(0.99, ge=0, le=1, description="momentum at the start; 1 at the end")
+        ema_decay: float = Field(
+            0.99, ge=0, le=1, description="momentum at the start; 1 at the end"
+        )
 
     heads = {"projector": "backbone", "predictor": "projector"}
-    momentum = ("backbone", "projector")
-    defaults = {
+    ema = ("backbone", "projector")
+    recipe = {
         "augmentation": {"name": "byol"},
         "head.projector": {**MLP, "output_dim": 256},
         "head.predictor": {**MLP, "output_dim": "${head.projector.output_dim}"},
@@ -34,17 +36,17 @@ class BYOL(Method):
 
     projector: Head
     predictor: Head
-    momentum_backbone: Backbone
-    momentum_projector: Head
+    ema_backbone: Backbone
+    ema_projector: Head
 
     def setup(self) -> None:
-        self.tau = CosineSchedule(self.config.tau, 1.0)
+        self.ema_decay = CosineSchedule(self.config.ema_decay, 1.0)
 
     def step(self, batch: Batch) -> StepOutput:
         h1, h2 = map(self.backbone, batch.views)
         p1, p2 = self.predictor(self.projector(h1)), self.predictor(self.projector(h2))
         with torch.no_grad():
-            t1, t2 = (self.momentum_projector(self.momentum_backbone(v)) for v in batch.views)
+            t1, t2 = (self.ema_projector(self.ema_backbone(v)) for v in batch.views)
         # The loss gives minus the cosine: 2 − 2 cos each way, equations 2 and 3.
         loss = 4 + 2 * self.loss(p1, t2) + 2 * self.loss(p2, t1)
         return StepOutput(loss, features=h1)

@@ -10,7 +10,7 @@ import ssl_host
 from ssl_host import Batch
 
 
-def method(tau=0.99):
+def method(ema_decay=0.99):
     torch.manual_seed(0)
     backbone = ssl_host.build(
         "backbone", "small_conv", in_channels=1, image_size=8, width=4, num_stages=2
@@ -19,7 +19,9 @@ def method(tau=0.99):
         "head.projector": {"hidden_dim": 12, "output_dim": 6},
         "head.predictor": {"hidden_dim": 9},
     }
-    return ssl_host.build("method", "byol", backbone=backbone, tau=tau, **heads).double()
+    return ssl_host.build(
+        "method", "byol", backbone=backbone, ema_decay=ema_decay, **heads
+    ).double()
 
 
 def views(count, seed=0):
@@ -61,20 +63,20 @@ def test_three_steps_are_the_papers(count):
         for parameter, gradient in zip(parameters, mine, strict=True):
             parameter.grad = gradient
         optimizer.step()
-        byol.advance(out, step, 3)
-        tau = 1 - (1 - 0.99) * (math.cos(math.pi * step / 3) + 1) / 2
+        byol.finish_step(out, step, 3)
+        ema_decay = 1 - (1 - 0.99) * (math.cos(math.pi * step / 3) + 1) / 2
         for target, online in ((backbone, byol.backbone), (projector, byol.projector)):
             for t, o in zip(target.parameters(), online.parameters(), strict=True):
-                t.data = tau * t.data + (1 - tau) * o.data
-        for own, kept in ((byol.momentum_backbone, backbone), (byol.momentum_projector, projector)):
+                t.data = ema_decay * t.data + (1 - ema_decay) * o.data
+        for own, kept in ((byol.ema_backbone, backbone), (byol.ema_projector, projector)):
             for a, b in zip(own.parameters(), kept.parameters(), strict=True):
                 assert (a - b).norm() <= 1e-9 * max(1, float(b.norm()))
 
 
 def test_the_momentum_ends_at_one():
-    byol = method(tau=0.9)
-    byol.tau.move(100, 100)
-    assert float(byol.tau) == 1.0
+    byol = method(ema_decay=0.9)
+    byol.ema_decay.set_step(100, 100)
+    assert float(byol.ema_decay) == 1.0
 
 
 def test_the_heads_are_the_papers():

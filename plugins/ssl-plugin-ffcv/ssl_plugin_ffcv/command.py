@@ -157,5 +157,5 @@ def _summary(out: Path, about: About) -> None:
         listing = os.path.relpath(sidecar_of(out))
         click.echo(f"{len(skipped)} could not be read and are left out ({first}{more}): {listing}")
     click.echo(f"\n[data]\nname = ffcv\npath = {os.path.relpath(out)}")
-    for section, values in about.defaults.items():
+    for section, values in about.recipe.items():
         click.echo("\n".join([f"\n[{section}]", *(f"{k} = {v}" for k, v in values.items())]))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_host import DataError, ImageSet, UnreadableImage
+from ssl_host import DataError, ImageDataset, UnreadableImage
 from ssl_plugin_ffcv.library import library
 from ssl_plugin_ffcv.sidecar import Part
 
@@ -23,32 +23,34 @@ _AT_ONCE = 8
 """Images that a thread takes at a time: handing out single ones costs a twentieth of decoding."""
 
 
-class PackedImages(ImageSet):
+class PackedImages(ImageDataset):
     """A packed split. Its file is memory-mapped: what is not read takes no memory.
 
     Args:
         file: the ``.beton``.
         part: what the sidecar says of it.
         channels: 1 or 3, of what is given back.
-        side: of all images, in pixels.
+        image_size: of all images, in pixels.
         threads: that decode.
 
     Raises:
         DataError: when the file is damaged or not what the sidecar says.
     """
 
-    side: int
-    remedy = (
+    image_size: int
+    slow_hint = (
         "give [data] num_threads more cores and [trainer] num_threads fewer, or pack the images "
         "smaller by `ssl-host data pack --size`"
     )
 
-    def __init__(self, file: Path, part: Part, channels: int, side: int, threads: int) -> None:
+    def __init__(
+        self, file: Path, part: Part, channels: int, image_size: int, threads: int
+    ) -> None:
         self.file = file
         self.names = part.names
-        self.absent = part.skipped
+        self.missing = part.skipped
         self.channels = channels
-        self.side = side
+        self.image_size = image_size
         self.threads = threads
         self._library = library()
         labels, self._records = self._index()
@@ -66,7 +68,7 @@ class PackedImages(ImageSet):
         return self.names[i]
 
     def read(self, i: int) -> Tensor:
-        out = np.empty((1, self.channels, self.side, self.side), np.uint8)
+        out = np.empty((1, self.channels, self.image_size, self.image_size), np.uint8)
         try:
             self._decode([i], out)
         except DataError as error:
@@ -75,7 +77,7 @@ class PackedImages(ImageSet):
 
     def read_many(self, indices: Tensor) -> Tensor:
         numbers = indices.tolist()
-        out = np.empty((len(numbers), self.channels, self.side, self.side), np.uint8)
+        out = np.empty((len(numbers), self.channels, self.image_size, self.image_size), np.uint8)
         starts = range(0, len(numbers), _AT_ONCE)
 
         def work(start: int) -> None:
@@ -88,13 +90,15 @@ class PackedImages(ImageSet):
 
     def _decode(self, numbers: list[int], out: np.ndarray) -> None:
         """Images into B C S S, uint8."""
-        side = self.side
-        decoded = np.empty((side, side, 3), np.uint8)
+        image_size = self.image_size
+        decoded = np.empty((image_size, image_size, 3), np.uint8)
         for row, i in enumerate(numbers):
             record = self._records[i]
             data = self._bytes[record["start"] : record["start"] + record["size"]]
-            pixels = data.reshape(side, side, 3) if record["raw"] else decoded
-            if not record["raw"] and self._library.imdecode(data, decoded, side, side, side, side):
+            pixels = data.reshape(image_size, image_size, 3) if record["raw"] else decoded
+            if not record["raw"] and self._library.imdecode(
+                data, decoded, image_size, image_size, image_size, image_size
+            ):
                 raise DataError(
                     f"[data] {self.file}: image {i} ({self.names[i]}) cannot be decoded: the file "
                     "is damaged; copy it again, or pack the images anew"
@@ -122,7 +126,7 @@ class PackedImages(ImageSet):
         records = np.empty(count, [("start", np.int64), ("size", np.int64), ("raw", bool)])
         records["start"], records["size"] = table["ptr"], table["size"]
         records["raw"] = images["mode"] == self._library.raw_mode
-        whole = records["size"] == 3 * self.side**2
+        whole = records["size"] == 3 * self.image_size**2
         end = records["start"] + records["size"]
         if (records["raw"] & ~whole).any() or (end > self.file.stat().st_size).any():
             raise DataError(self._damaged("an image lies beyond its end"))
@@ -138,8 +142,10 @@ class PackedImages(ImageSet):
                 self._damaged(f"it has {len(found)} images, and {len(self.names)} were packed")
             )
         images, labels = found["f0"], found["f1"]
-        if (images["width"] != self.side).any() or (images["height"] != self.side).any():
-            raise DataError(self._damaged(f"not all images are of {self.side} pixels"))
+        if (images["width"] != self.image_size).any() or (
+            images["height"] != self.image_size
+        ).any():
+            raise DataError(self._damaged(f"not all images are of {self.image_size} pixels"))
         return images, labels.astype(np.int64)
 
     def _damaged(self, why: str) -> str:

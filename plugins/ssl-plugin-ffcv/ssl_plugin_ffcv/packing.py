@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import ssl_host
-from ssl_host import ArrayImages, DataError, DataSource, ImageSet, RunError, UserError
+from ssl_host import ArrayImages, DataError, DataSource, ImageDataset, RunError, UserError
 from ssl_plugin_ffcv.library import library
 from ssl_plugin_ffcv.sidecar import (
     SPLITS,
@@ -95,7 +95,7 @@ def pack(out: Path, wanted: Wanted, tell: Tell | None = None) -> About:
             std=tuple(source.std),
             quality=wanted.quality,
             source=wanted.data,
-            defaults={k: dict(v) for k, v in source.defaults.items()},
+            recipe={k: dict(v) for k, v in source.recipe.items()},
             ffcv=ffcv.version,
             plugin=version("ssl-plugin-ffcv"),
             splits=parts,
@@ -126,12 +126,12 @@ def _all_files(out: Path) -> list[Path]:
     return [*(file_of(out, split) for split in SPLITS), sidecar_of(out)]
 
 
-def _open(source: DataSource, wanted: Wanted) -> dict[SplitName, ImageSet]:
+def _open(source: DataSource, wanted: Wanted) -> dict[SplitName, ImageDataset]:
     """The splits that the source has; a probe split only where it is not the training images."""
     train = _images(source, "train", wanted)
     if train is None:
         raise DataError(f"[data] {wanted.data} has no training images")
-    found: dict[SplitName, ImageSet] = {"train": train}
+    found: dict[SplitName, ImageDataset] = {"train": train}
     test = _images(source, "test", wanted)
     if test is not None:
         found["test"] = test
@@ -142,7 +142,7 @@ def _open(source: DataSource, wanted: Wanted) -> dict[SplitName, ImageSet]:
     return found
 
 
-def _images(source: DataSource, split: SplitName, wanted: Wanted) -> ImageSet | None:
+def _images(source: DataSource, split: SplitName, wanted: Wanted) -> ImageDataset | None:
     try:
         images = source.open(split)
         return images if images is not None and len(images) else None
@@ -155,7 +155,7 @@ def _images(source: DataSource, split: SplitName, wanted: Wanted) -> ImageSet | 
         ) from error
 
 
-def _sizes(source: DataSource, images: ImageSet, wanted: Wanted) -> tuple[int, int]:
+def _sizes(source: DataSource, images: ImageDataset, wanted: Wanted) -> tuple[int, int]:
     """Sides in pixels of the packed images and of a view.
 
     Arrays are packed as they are. Files get the margin that the host's own store gives them;
@@ -163,8 +163,8 @@ def _sizes(source: DataSource, images: ImageSet, wanted: Wanted) -> tuple[int, i
     """
     if isinstance(images, ArrayImages):
         return wanted.size or min(images.images.shape[-2:]), source.image_size
-    if images.side is not None:
-        return wanted.size or images.side, source.image_size
+    if images.image_size is not None:
+        return wanted.size or images.image_size, source.image_size
     if wanted.size is None:
         return round(source.image_size * PHOTO_MARGIN), source.image_size
     if "image_size" in wanted.settings:
@@ -172,7 +172,9 @@ def _sizes(source: DataSource, images: ImageSet, wanted: Wanted) -> tuple[int, i
     return wanted.size, round(wanted.size / PHOTO_MARGIN)
 
 
-def _write(file: Path, images: ImageSet, form: Form, split: SplitName, tell: Tell | None) -> Part:
+def _write(
+    file: Path, images: ImageDataset, form: Form, split: SplitName, tell: Tell | None
+) -> Part:
     count = len(images)
     report = None if tell is None else (lambda done: tell(split, done, count))
     try:

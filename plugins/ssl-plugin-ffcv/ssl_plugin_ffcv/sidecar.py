@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ssl_host import AbsentImage, DataError
+from ssl_host import DataError, MissingImage
 
 SUFFIX = ".beton"
 VERSION = 2
@@ -37,7 +37,7 @@ class Part(_Closed):
     labelled: bool
     classes: tuple[str, ...]
     names: tuple[str, ...] = Field(min_length=1)
-    skipped: tuple[AbsentImage, ...]
+    skipped: tuple[MissingImage, ...]
 
     @property
     def total(self) -> int:
@@ -55,11 +55,11 @@ class About(_Closed):
         mean, std: of each channel, on images from 0 to 1.
         quality: of the JPEGs, from 1 to 100; None where every pixel is kept.
         source: the data source they came from.
-        defaults: what that source would set in other sections of a configuration.
+        recipe: what that source would set in other sections of a configuration.
         ffcv, plugin: versions that wrote them.
     """
 
-    version: Literal[2]
+    version: Literal[3]
     side: int = Field(ge=1)
     channels: Literal[1, 3]
     image_size: int = Field(ge=1)
@@ -67,7 +67,7 @@ class About(_Closed):
     std: tuple[float, ...]
     quality: int | None
     source: str
-    defaults: dict[str, dict[str, Any]]
+    recipe: dict[str, dict[str, Any]]
     ffcv: str
     plugin: str
     splits: dict[SplitName, Part]
@@ -133,7 +133,7 @@ def _parse(listing: Path) -> About:
             f"{len(about.std)} deviations; pack the images anew"
         )
     for split, part in about.splits.items():
-        places = {absent.place for absent in part.skipped}
+        places = {missing.index for missing in part.skipped}
         if len(places) < len(part.skipped) or not places <= set(range(part.total)):
             raise DataError(
                 f"{damaged}: the {split} images that were left out have no places; pack the "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ssl_host import DataSource, ImageSet, Settings, available_cores
+from ssl_host import DataSource, ImageDataset, Settings, available_cores
 from ssl_plugin_ffcv.images import PackedImages
 from ssl_plugin_ffcv.library import library
 from ssl_plugin_ffcv.sidecar import SPLITS, file_of, read_about
@@ -44,7 +44,7 @@ class FFCV(DataSource):
     def image_size(self) -> int:
         return int(self.config.image_size or self.about.image_size)
 
-    def open(self, split: str) -> ImageSet | None:
+    def open(self, split: str) -> ImageDataset | None:
         name = next((s for s in SPLITS if s == split and s in self.about.splits), None)
         if name is None:
             return self.open("train") if split == "probe" else None

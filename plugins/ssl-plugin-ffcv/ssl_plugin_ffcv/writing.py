@@ -14,7 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_host import AbsentImage, DataError, ImageSet, RunError, UnreadableImage, fit_image
+from ssl_host import (
+    DataError,
+    ImageDataset,
+    MissingImage,
+    RunError,
+    UnreadableImage,
+    resize_and_crop,
+)
 from ssl_plugin_ffcv.images import FIELDS
 from ssl_plugin_ffcv.library import library
 
@@ -35,7 +42,7 @@ class Written:
     """
 
     kept: list[int] = field(default_factory=list)
-    skipped: list[AbsentImage] = field(default_factory=list)
+    skipped: list[MissingImage] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Form:
 
 
 def write_beton(
-    file: Path, images: ImageSet, form: Form, tell: Callable[[int], None] | None = None
+    file: Path, images: ImageDataset, form: Form, tell: Callable[[int], None] | None = None
 ) -> Written:
     """Write every image that can be read, in order, with its label (-1 without labels).
 
@@ -101,7 +108,7 @@ def _fill(
     table: np.ndarray,
     allocator: Any,
     image_field: Any,
-    images: ImageSet,
+    images: ImageDataset,
     form: Form,
     tell: Callable[[int], None] | None,
 ) -> Written:
@@ -118,12 +125,12 @@ def _fill(
                 f"[data] {images.name(i)} is {image.dtype} of shape {tuple(image.shape)}, and its "
                 f"source says uint8 of {form.channels} channels"
             )
-        return _encode(image_field, fit_image(image, form.side))
+        return _encode(image_field, resize_and_crop(image, form.side))
 
     for i, outcome in enumerate(_in_order(work, len(images), form.workers)):
         if isinstance(outcome, str):
             label = None if labels is None else labels[i]
-            written.skipped.append(AbsentImage(i, label, images.name(i), outcome))
+            written.skipped.append(MissingImage(i, label, images.name(i), outcome))
         else:
             row = len(written.kept)
             entry, data = outcome
@@ -188,7 +195,7 @@ def _check_shared_memory(needed: int) -> None:
         )
 
 
-def _nothing(skipped: list[AbsentImage]) -> str:
+def _nothing(skipped: list[MissingImage]) -> str:
     first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return f"[data] none of {len(skipped)} images could be read: {first}{more}"

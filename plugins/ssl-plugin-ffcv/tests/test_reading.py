@@ -12,7 +12,7 @@ from ssl_plugin_ffcv.packing import Wanted
 import ssl_host
 from ssl_host import DataError, UnreadableImage
 from ssl_host.testing import conformance
-from ssl_host.testing.stopping import stopped_after
+from ssl_host.testing.interruption import stopped_after
 
 pytest.importorskip("ffcv", reason="ffcv is not installed: its system packages are in the README")
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ssl_host import DataError, EncodedImages, ImageSet, UnreadableImage
+from ssl_host import DataError, EncodedImages, ImageDataset, UnreadableImage
 
 Axes = Literal["H W", "H W C", "C H W", "encoded"]
 
@@ -42,7 +42,7 @@ class Place(NamedTuple):
         return f"{self.file}:{self.dataset}"
 
 
-def open_images(place: Place, channels: int, called: str) -> ImageSet:
+def open_datasets(place: Place, channels: int, called: str) -> ImageDataset:
     """The images of a dataset, read one by one when they are needed.
 
     Args:
@@ -81,7 +81,7 @@ def dataset_of(place: Place) -> Any:
     return _opened(place.file, place.written, os.getpid())[place.dataset]
 
 
-class _Rows(ImageSet):
+class _Rows(ImageDataset):
     """A row an image, called by the dataset and the row."""
 
     def __init__(self, place: Place, count: int, channels: int, called: str) -> None:
@@ -93,7 +93,7 @@ class _Rows(ImageSet):
     def __len__(self) -> int:
         return self.count
 
-    def location(self, i: int) -> Path:
+    def path(self, i: int) -> Path:
         return self.place.file
 
     def name(self, i: int) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from ssl_host import DataError, Records, RecordSource
-from ssl_plugin_hdf5.images import Place, damage_told, dataset_of, open_images
+from ssl_plugin_hdf5.images import Place, damage_told, dataset_of, open_datasets
 
 
 class HDF5(RecordSource):
@@ -54,7 +54,7 @@ class HDF5(RecordSource):
             return None
         written = file.stat().st_mtime_ns
         found = _find(file, names, group, images, "test_images" if held_out else "images")
-        pictures = open_images(Place(file, found, written), self.channels, f"{file.name}:{found}")
+        pictures = open_datasets(Place(file, found, written), self.channels, f"{file.name}:{found}")
         if len(pictures) == 0:
             raise DataError(f"[data] {file}:{found}: has no rows")
         values = None

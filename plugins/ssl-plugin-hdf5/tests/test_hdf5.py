@@ -15,9 +15,9 @@ import torch
 import ssl_host
 from ssl_host import DataError, UnreadableImage
 from ssl_host.testing import conformance
-from ssl_host.testing.damage import check_damaged_copies
-from ssl_host.testing.pictures import COLOURS, encoded, is_picture, label_of, picture
-from ssl_host.testing.stopping import command_without
+from ssl_host.testing.corruption import check_damaged_copies
+from ssl_host.testing.images import COLOURS, encoded, is_picture, label_of, picture
+from ssl_host.testing.interruption import command_without
 
 LABELS = [label_of(i) for i in range(10)]
 NUMBERS = [COLOURS.index(name) for name in LABELS]

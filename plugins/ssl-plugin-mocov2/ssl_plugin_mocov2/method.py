@@ -33,15 +33,15 @@ class MoCoV2(Method):
     class Config(Settings):
         queue_size: int = Field(65_536, ge=1, le=10_000_000, description="rows of the queue")
         temperature: float = Field(0.2, gt=0, le=100, description="temperature of the loss")
-        tau: float = Field(0.999, ge=0, le=1, description="momentum of the key encoder")
+        ema_decay: float = Field(0.999, ge=0, le=1, description="momentum of the key encoder")
         bn_splits: int = Field(
             1, ge=1, le=1024, description="parts of a batch with batch-norm statistics of their own"
         )
 
     heads = {"projector": "backbone"}
-    momentum = ("backbone", "projector")
+    ema = ("backbone", "projector")
     sync_batchnorm = False
-    defaults = {
+    recipe = {
         "augmentation": {"name": "symmetric_weak"},
         "head.projector": {
             "hidden_dim": 2048,
@@ -50,18 +50,18 @@ class MoCoV2(Method):
             "hidden_norm": False,
         },
         "loss": {"name": "info_nce", "temperature": "${method.temperature}"},
-        "optimizer": {"name": "sgd", "base_lr": 0.03, "weight_decay": 1e-4, "decay": "all"},
+        "optimizer": {"name": "sgd", "base_lr": 0.03, "weight_decay": 1e-4, "decay_params": "all"},
     }
 
     projector: Head
-    momentum_backbone: Backbone
-    momentum_projector: Head
+    ema_backbone: Backbone
+    ema_projector: Head
 
     def setup(self) -> None:
-        self.tau = ConstantSchedule(self.config.tau)
+        self.ema_decay = ConstantSchedule(self.config.ema_decay)
         self.queue = FeatureQueue(self.config.queue_size, self.projector.output_dim)
 
-    def remarks(self, num_processes: int) -> Iterable[str]:
+    def config_warnings(self, num_processes: int) -> Iterable[str]:
         if num_processes == 1 and self.config.bn_splits == 1:
             yield (
                 "on one process with [method] bn_splits = 1 batch norm sees all keys together and "
@@ -75,9 +75,9 @@ class MoCoV2(Method):
             # The momentum encoder has followed at the end of the step before: the same as
             # the paper's update at the beginning of this one.
             images, order = shuffle_keys(batch.views[1], seed=self.progress.step)
-            keys = self.momentum_projector(self._in_splits(self.momentum_backbone, images))
+            keys = self.ema_projector(self._in_splits(self.ema_backbone, images))
             keys = unshuffle_keys(keys, order)
-        loss = self.loss(self.projector(features), keys, self.queue.features)
+        loss = self.loss(self.projector(features), keys, self.queue.rows)
         return StepOutput(loss, features=features, enqueue={"queue": keys})
 
     def _in_splits(self, network: nn.Module, images: Tensor) -> Tensor:

@@ -42,9 +42,9 @@ def test_three_steps_are_the_papers(count, queue_size):
 
     Seen to fail with the push before the look-up, and with keys that were not brought back.
     """
-    moco = method(queue_size=queue_size, tau=0.9, temperature=0.2)
+    moco = method(queue_size=queue_size, ema_decay=0.9, temperature=0.2)
     backbone, projector = copy.deepcopy(moco.backbone), copy.deepcopy(moco.projector)
-    queue = list(moco.queue.features.clone())
+    queue = list(moco.queue.rows.clone())
     parameters = [p for _, p in moco.trainable_parameters()]
     optimizer = torch.optim.SGD(parameters, lr=0.1)
     cursor = 0
@@ -65,11 +65,11 @@ def test_three_steps_are_the_papers(count, queue_size):
         for parameter, gradient in zip(parameters, mine, strict=True):
             parameter.grad = gradient
         optimizer.step()
-        moco.advance(out, step, 3)
+        moco.finish_step(out, step, 3)
         for key in keys:
             queue[cursor % queue_size] = key / key.norm()
             cursor += 1
-        assert torch.allclose(moco.queue.features, torch.stack(queue), rtol=0, atol=1e-9)
+        assert torch.allclose(moco.queue.rows, torch.stack(queue), rtol=0, atol=1e-9)
 
 
 def test_the_loss_is_not_symmetrised():
@@ -94,7 +94,11 @@ def test_head_queue_and_momentum_are_the_papers():
     moco = ssl_host.build("method", "mocov2", backbone=backbone)
     kinds = [type(layer).__name__ for layer in moco.projector.layers]
     assert kinds == ["Linear", "ReLU", "Linear"]
-    assert (len(moco.queue), float(moco.tau), moco.loss.config.temperature) == (65_536, 0.999, 0.2)
+    assert (len(moco.queue), float(moco.ema_decay), moco.loss.config.temperature) == (
+        65_536,
+        0.999,
+        0.2,
+    )
     assert not moco.sync_batchnorm
 
 
@@ -102,4 +106,4 @@ def test_head_queue_and_momentum_are_the_papers():
 def test_batch_norm_that_sees_all_keys_is_remarked_upon(processes, splits, said):
     backbone = ssl_host.build("backbone", "small_conv", in_channels=3, image_size=16, num_stages=2)
     method = ssl_host.build("method", "mocov2", backbone=backbone, queue_size=8, bn_splits=splits)
-    assert len(list(method.remarks(processes))) == said
+    assert len(list(method.config_warnings(processes))) == said

@@ -20,7 +20,7 @@ class NNCLR(Method):
         temperature: float = Field(0.1, gt=0, le=100, description="temperature of the loss")
 
     heads = {"projector": "backbone", "predictor": "projector"}
-    defaults = {
+    recipe = {
         "augmentation": {"name": "simclr"},
         "head.projector": {
             "hidden_dim": 2048,

@@ -51,7 +51,7 @@ def test_the_step_is_the_papers(count, queue_size, temperature):
     out = nnclr.step(Batch(views, torch.arange(count)))
     z = [nnclr.projector(nnclr.backbone(view)) for view in views]
     p = [nnclr.predictor(each) for each in z]
-    queue = nnclr.queue.features
+    queue = nnclr.queue.rows
     reference = (
         one_way(z[0], p[1], queue, temperature) + one_way(z[1], p[0], queue, temperature)
     ) / 2

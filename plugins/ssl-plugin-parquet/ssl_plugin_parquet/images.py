@@ -36,7 +36,7 @@ class ColumnImages(EncodedImages):
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    def location(self, i: int) -> Path:
+    def path(self, i: int) -> Path:
         return self._place(i)[0].path
 
     def name(self, i: int) -> str:

@@ -15,9 +15,9 @@ import pytest
 import ssl_host
 from ssl_host import DataError, UnreadableImage
 from ssl_host.testing import conformance
-from ssl_host.testing.damage import check_damaged_copies
-from ssl_host.testing.pictures import encoded, is_picture, label_of, picture
-from ssl_host.testing.stopping import command_without
+from ssl_host.testing.corruption import check_damaged_copies
+from ssl_host.testing.images import encoded, is_picture, label_of, picture
+from ssl_host.testing.interruption import command_without
 
 NAMES = ["red", "green", "blue"]
 """Not in the order of the alphabet: a ClassLabel's order counts."""

@@ -13,7 +13,7 @@ class SimCLR(Method):
     """
 
     heads = {"projector": "backbone"}
-    defaults = {
+    recipe = {
         "augmentation": {"name": "simclr"},
         "head.projector": {
             "hidden_dim": 2048,

@@ -21,7 +21,7 @@ class SimSiam(Method):
         )
 
     heads = {"projector": "backbone", "predictor": "projector"}
-    defaults = {
+    recipe = {
         "augmentation": {"name": "symmetric_weak"},
         "head.projector": {
             "hidden_dim": 2048,
@@ -36,7 +36,7 @@ class SimSiam(Method):
             "num_layers": 2,
         },
         "loss": {"name": "negative_cosine"},
-        "optimizer": {"name": "sgd", "base_lr": 0.05, "weight_decay": 1e-4, "decay": "all"},
+        "optimizer": {"name": "sgd", "base_lr": 0.05, "weight_decay": 1e-4, "decay_params": "all"},
     }
 
     projector: Head

@@ -63,7 +63,7 @@ def log(folder, steps, results=None, resumed=0, **settings):
     logger.start(Run("digits", folder, 0, config, resumed))
     for step in steps:
         logger.log(step, {"loss": step / 8})
-    logger.sync()
+    logger.flush()
     logger.finish(results)
 
 

@@ -25,8 +25,8 @@ class AlignmentUniformity(Evaluator):
     has_baselines = False
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
-        assert bank.pairs is not None
-        first, second = (functional.normalize(x.double(), dim=1) for x in bank.pairs())
+        assert bank.view_pairs is not None
+        first, second = (functional.normalize(x.double(), dim=1) for x in bank.view_pairs())
         alignment = (first - second).square().sum(dim=1).mean()
         uniformity = torch.pdist(first).square().mul(-2).exp().mean().log()
         return Evaluation({"alignment": float(alignment), "uniformity": float(uniformity)})

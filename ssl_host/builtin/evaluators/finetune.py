@@ -43,7 +43,12 @@ class FineTune(Evaluator):
         assert bank.test is not None
         assert bank.test.y is not None
         images, encoder = bank.train_images, bank.encoder
-        if images is None or encoder is None or bank.augment is None or bank.prepare is None:
+        if (
+            images is None
+            or encoder is None
+            or bank.train_transform is None
+            or bank.eval_transform is None
+        ):
             note = "finetune: some images turned out to be unreadable, so it was left out"
             return Evaluation({}, notes=(note,))
         backbone = encoder().requires_grad_(True)  # a momentum encoder comes frozen
@@ -56,7 +61,9 @@ class FineTune(Evaluator):
         backbone.eval()
         with torch.no_grad():
             for rows in torch.arange(len(bank.test.y)).split(256):
-                logits = head(backbone(bank.prepare(bank.test_images[rows].to(device)))).cpu()
+                logits = head(
+                    backbone(bank.eval_transform(bank.test_images[rows].to(device)))
+                ).cpu()
                 ranked = logits.topk(top, dim=1).indices
                 hits1 += int((ranked[:, 0] == bank.test.y[rows]).sum())
                 hits5 += int((ranked == bank.test.y[rows, None]).any(dim=1).sum())
@@ -69,7 +76,7 @@ class FineTune(Evaluator):
         self, backbone: nn.Module, head: nn.Linear, bank: FeatureBank, device: torch.device
     ) -> None:
         assert bank.train.y is not None
-        assert bank.augment is not None
+        assert bank.train_transform is not None
         config = self.config
         groups = [
             {"params": list(backbone.parameters()), "peak": config.lr},
@@ -101,5 +108,5 @@ class FineTune(Evaluator):
                 step += 1
 
     def _views(self, bank: FeatureBank, part: Tensor, epoch: int, device: torch.device) -> Tensor:
-        assert bank.augment is not None
-        return bank.augment(bank.train_images[part].to(device), part.to(device), epoch)
+        assert bank.train_transform is not None
+        return bank.train_transform(bank.train_images[part].to(device), part.to(device), epoch)

@@ -116,7 +116,7 @@ class LinearProbe(Evaluator):
     def _features(self, bank: FeatureBank, mean: Tensor, std: Tensor) -> TakeFeatures:
         """Standardised features of training images by number, in an epoch."""
         if self.config.mode == "augmented" and bank.encoder is not None:
-            images, augment = bank.train_images, bank.augment
+            images, augment = bank.train_images, bank.train_transform
             if images is not None and augment is not None:
                 encoder = bank.encoder().eval()
                 device = next(encoder.parameters()).device

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from ssl_host import Evaluation, Evaluator, FeatureBank, Settings, spread
+from ssl_host import Evaluation, Evaluator, FeatureBank, Settings, evenly_spaced_indices
 
 
 class RankMe(Evaluator):
@@ -30,7 +30,7 @@ class RankMe(Evaluator):
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         x = bank.train.x
         if len(x) > self.config.max_images:
-            x = x[spread(len(x), self.config.max_images)]
+            x = x[evenly_spaced_indices(len(x), self.config.max_images)]
         values = torch.linalg.svdvals(x.double())
         share = values / values.sum().clamp(min=1e-300) + 1e-7
         return Evaluation({"": float((-(share * share.log()).sum()).exp())})

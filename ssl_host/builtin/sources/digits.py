@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ssl_host import ArrayImages, DataError, DataSource, ImageSet, Settings
+from ssl_host import ArrayImages, DataError, DataSource, ImageDataset, Settings
 
 
 class Digits(DataSource):
@@ -15,7 +15,7 @@ class Digits(DataSource):
     Every fifth is held out.
     """
 
-    defaults = {"augmentation": {"name": "digits"}}
+    recipe = {"augmentation": {"name": "digits"}}
 
     class Config(Settings):
         image_size: int = Field(16, ge=8, le=512, description="side of a view in pixels")
@@ -24,7 +24,7 @@ class Digits(DataSource):
     mean = (0.3053,)
     std = (0.3770,)
 
-    def open(self, split: str) -> ImageSet | None:
+    def open(self, split: str) -> ImageDataset | None:
         try:
             from sklearn.datasets import load_digits  # noqa: PLC0415 - optional
         except ImportError:

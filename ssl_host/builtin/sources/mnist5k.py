@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ssl_host import ArrayImages, DataError, DataSource, ImageSet, Settings
+from ssl_host import ArrayImages, DataError, DataSource, ImageDataset, Settings
 
 
 @lru_cache(maxsize=1)
@@ -31,7 +31,7 @@ class MNIST5k(DataSource):
     is held out. No download: the wheel carries them.
     """
 
-    defaults = {"augmentation": {"name": "digits"}}
+    recipe = {"augmentation": {"name": "digits"}}
 
     class Config(Settings):
         image_size: int = Field(28, ge=8, le=512, description="side of a view in pixels")
@@ -40,7 +40,7 @@ class MNIST5k(DataSource):
     mean = (0.1307,)
     std = (0.3081,)
 
-    def open(self, split: str) -> ImageSet | None:
+    def open(self, split: str) -> ImageDataset | None:
         pixels, labels = _read()
         held_out = np.arange(len(labels)) % 5 == 4
         chosen = held_out if split == "test" else ~held_out

@@ -53,11 +53,11 @@ class ShardImages(EncodedImages):
     def __len__(self) -> int:
         return len(self.keys)
 
-    def location(self, i: int) -> Path:
+    def path(self, i: int) -> Path:
         return self.shards[int(self._places[i, 0])]
 
     def name(self, i: int) -> str:
-        shard = self.location(i)
+        shard = self.path(i)
         within = shard.relative_to(self.root) if shard.is_relative_to(self.root) else shard
         return f"{within}:{self.keys[i]}"
 
@@ -65,7 +65,7 @@ class ShardImages(EncodedImages):
         _, start, size = self._places[i].tolist()
         # Opened for every image: that costs nothing beside decoding, and there is no handle that
         # threads or forked workers could share.
-        with self.location(i).open("rb") as file:
+        with self.path(i).open("rb") as file:
             file.seek(start)
             content = file.read(size)
         if len(content) < size:

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ssl_host import ArrayImages, DataSource, ImageSet, Settings
+from ssl_host import ArrayImages, DataSource, ImageDataset, Settings
 
 
 class Synthetic(DataSource):
@@ -29,7 +29,7 @@ class Synthetic(DataSource):
         self.mean = (0.5,) * self.channels
         self.std = (0.25,) * self.channels
 
-    def open(self, split: str) -> ImageSet | None:
+    def open(self, split: str) -> ImageDataset | None:
         if split == "test" and not self.config.labelled:
             return None
         count = self.config.num_test if split == "test" else self.config.num_images

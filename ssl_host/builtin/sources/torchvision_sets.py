@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ssl_host import ArrayImages, DataError, DataSource, ImageSet, Settings
+from ssl_host import ArrayImages, DataError, DataSource, ImageDataset, Settings
 
 
 class _Downloaded(DataSource):
@@ -38,7 +38,7 @@ class CIFAR10(_Downloaded):
     mean = (0.4914, 0.4822, 0.4465)
     std = (0.2470, 0.2435, 0.2616)
 
-    def open(self, split: str) -> ImageSet | None:
+    def open(self, split: str) -> ImageDataset | None:
         from torchvision import datasets  # noqa: PLC0415 - heavy
 
         found = self._make(getattr(datasets, type(self).__name__), train=split != "test")
@@ -65,7 +65,7 @@ class STL10(_Downloaded):
     mean = (0.4467, 0.4398, 0.4066)
     std = (0.2603, 0.2566, 0.2713)
 
-    def open(self, split: str) -> ImageSet | None:
+    def open(self, split: str) -> ImageDataset | None:
         from torchvision import datasets  # noqa: PLC0415 - heavy
 
         name = {"train": "train+unlabeled", "probe": "train", "test": "test"}[split]
