@@ -20,7 +20,7 @@ from ssl_host.catalog.discovery import hook_names
 from ssl_host.cli.app import cli
 from ssl_host.config.describe import describe_settings
 from ssl_host.config.schema import HOST_SECTIONS
-from ssl_host.config.values import write_value
+from ssl_host.config.values import format_value
 from ssl_host.contracts.component import KINDS
 from ssl_host.report.summary import BASELINES
 from ssl_host.run_folder.folder import FILES
@@ -75,7 +75,7 @@ def _recipe(recipe: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     lines = []
     for section, values in recipe.items():
-        lines += [f"[{section}]", *(f"{k} = {write_value(v)}" for k, v in values.items()), ""]
+        lines += [f"[{section}]", *(f"{k} = {format_value(v)}" for k, v in values.items()), ""]
     return "Its recipe:\n\n```text\n" + "\n".join(lines).rstrip() + "\n```\n"
 
 

@@ -11,6 +11,25 @@ if TYPE_CHECKING:
     from ssl_host.api import load_backbone as load_backbone
     from ssl_host.api import load_failed_step as load_failed_step
     from ssl_host.api import run as run
+    from ssl_host.catalog.catalog import Catalog as Catalog
+    from ssl_host.catalog.discovery import did_you_mean as did_you_mean
+    from ssl_host.cli.options import Session as Session
+    from ssl_host.cli.options import echo_json as echo_json
+    from ssl_host.cli.options import json_option as json_option
+    from ssl_host.cli.options import override_option as override_option
+    from ssl_host.cli.options import pass_session as pass_session
+    from ssl_host.cli.options import session_options as session_options
+    from ssl_host.config.layers import ConfigLayer as ConfigLayer
+    from ssl_host.config.layers import option_layer as option_layer
+    from ssl_host.config.layers import read_ini_layer as read_ini_layer
+    from ssl_host.config.resolve import resolve_file as resolve_file
+    from ssl_host.config.resolve import resolve_layers as resolve_layers
+    from ssl_host.config.run_config import RunConfig as RunConfig
+    from ssl_host.config.values import ConfigOrigin as ConfigOrigin
+    from ssl_host.config.values import ConfigValue as ConfigValue
+    from ssl_host.config.values import LiteralError as LiteralError
+    from ssl_host.config.values import format_value as format_value
+    from ssl_host.config.values import parse_value as parse_value
     from ssl_host.contracts.augmentation import Augmentation as Augmentation
     from ssl_host.contracts.augmentation import SampleRNG as SampleRNG
     from ssl_host.contracts.augmentation import ViewSpec as ViewSpec
@@ -26,6 +45,7 @@ if TYPE_CHECKING:
     from ssl_host.contracts.evaluation import Evaluator as Evaluator
     from ssl_host.contracts.evaluation import FeatureBank as FeatureBank
     from ssl_host.contracts.evaluation import Features as Features
+    from ssl_host.contracts.export import Exporter as Exporter
     from ssl_host.contracts.logging import Logger as Logger
     from ssl_host.contracts.logging import Run as Run
     from ssl_host.contracts.method import Method as Method
@@ -39,13 +59,22 @@ if TYPE_CHECKING:
     from ssl_host.contracts.optimization import Scheduler as Scheduler
     from ssl_host.contracts.precision import full_precision as full_precision
     from ssl_host.contracts.settings import Settings as Settings
+    from ssl_host.errors import CheckpointError as CheckpointError
+    from ssl_host.errors import ConfigError as ConfigError
     from ssl_host.errors import DataError as DataError
+    from ssl_host.errors import PluginError as PluginError
+    from ssl_host.errors import Preempted as Preempted
+    from ssl_host.errors import Problem as Problem
     from ssl_host.errors import RunError as RunError
+    from ssl_host.errors import RunFolderError as RunFolderError
     from ssl_host.errors import UserError as UserError
     from ssl_host.hookspecs import API_VERSION as API_VERSION
     from ssl_host.hookspecs import Register as Register
     from ssl_host.hookspecs import RegisterPreset as RegisterPreset
     from ssl_host.hookspecs import hookimpl as hookimpl
+    from ssl_host.run_folder.folder import RunFolder as RunFolder
+    from ssl_host.toolkit.checkpoint_keys import KeyMapping as KeyMapping
+    from ssl_host.toolkit.checkpoint_keys import StoredWeights as StoredWeights
     from ssl_host.toolkit.cores import available_cores as available_cores
     from ssl_host.toolkit.distributed import gather as gather
     from ssl_host.toolkit.distributed import gather_offset as gather_offset
@@ -64,6 +93,7 @@ if TYPE_CHECKING:
     from ssl_host.toolkit.schedules import CosineSchedule as CosineSchedule
     from ssl_host.toolkit.schedules import LinearSchedule as LinearSchedule
     from ssl_host.toolkit.weights_io import read_tensors as read_tensors
+    from ssl_host.toolkit.weights_io import write_tensors as write_tensors
 
 __version__ = "0.1.0"
 
@@ -73,6 +103,12 @@ _HOMES = {
     "Augmentation": "contracts.augmentation",
     "Backbone": "contracts.networks",
     "Batch": "contracts.batch",
+    "Catalog": "catalog.catalog",
+    "CheckpointError": "errors",
+    "ConfigError": "errors",
+    "ConfigLayer": "config.layers",
+    "ConfigOrigin": "config.values",
+    "ConfigValue": "config.values",
     "ConstantSchedule": "toolkit.schedules",
     "CosineSchedule": "toolkit.schedules",
     "DataError": "errors",
@@ -80,13 +116,16 @@ _HOMES = {
     "EncodedImages": "toolkit.image_files",
     "Evaluation": "contracts.evaluation",
     "Evaluator": "contracts.evaluation",
+    "Exporter": "contracts.export",
     "FeatureBank": "contracts.evaluation",
     "FeatureQueue": "toolkit.queue",
     "Features": "contracts.evaluation",
     "FileImages": "toolkit.image_files",
     "Head": "contracts.networks",
     "ImageDataset": "contracts.data",
+    "KeyMapping": "toolkit.checkpoint_keys",
     "LinearSchedule": "toolkit.schedules",
+    "LiteralError": "config.values",
     "Logger": "contracts.logging",
     "Loss": "contracts.networks",
     "Method": "contracts.method",
@@ -95,37 +134,58 @@ _HOMES = {
     "Optimizer": "contracts.optimization",
     "OptimizerConfig": "contracts.optimization",
     "ParamGroup": "contracts.method",
+    "PluginError": "errors",
+    "Preempted": "errors",
+    "Problem": "errors",
     "Progress": "contracts.batch",
     "RecordSource": "toolkit.record_source",
     "Records": "toolkit.record_source",
     "Register": "hookspecs",
     "RegisterPreset": "hookspecs",
     "Run": "contracts.logging",
+    "RunConfig": "config.run_config",
     "RunError": "errors",
+    "RunFolder": "run_folder.folder",
+    "RunFolderError": "errors",
     "SampleRNG": "contracts.augmentation",
     "Schedule": "contracts.method",
     "Scheduler": "contracts.optimization",
+    "Session": "cli.options",
     "Settings": "contracts.settings",
     "StepOutput": "contracts.batch",
+    "StoredWeights": "toolkit.checkpoint_keys",
     "UnreadableImage": "contracts.data",
     "UserError": "errors",
     "ViewSpec": "contracts.augmentation",
     "available_cores": "toolkit.cores",
     "build": "api",
+    "did_you_mean": "catalog.discovery",
+    "echo_json": "cli.options",
     "evenly_spaced_indices": "toolkit.sampling",
     "extract_features": "api",
     "find_files": "toolkit.file_patterns",
+    "format_value": "config.values",
     "full_precision": "contracts.precision",
     "gather": "toolkit.distributed",
     "gather_offset": "toolkit.distributed",
     "hookimpl": "hookspecs",
+    "json_option": "cli.options",
     "load_backbone": "api",
     "load_failed_step": "api",
+    "option_layer": "config.layers",
+    "override_option": "cli.options",
+    "parse_value": "config.values",
+    "pass_session": "cli.options",
+    "read_ini_layer": "config.layers",
     "read_tensors": "toolkit.weights_io",
     "resize_and_crop": "toolkit.image_files",
+    "resolve_file": "config.resolve",
+    "resolve_layers": "config.resolve",
     "run": "api",
+    "session_options": "cli.options",
     "shuffle_keys": "toolkit.distributed",
     "unshuffle_keys": "toolkit.distributed",
+    "write_tensors": "toolkit.weights_io",
 }
 
 __all__ = [  # noqa: PLE0604 - the names are the table's keys, kept in one place

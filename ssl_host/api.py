@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import build_component, compose_method
-from ssl_host.config.resolve import resolve_file, resolve_values
+from ssl_host.config.resolve import resolve_file, resolve_sections
 from ssl_host.contracts.data import IMAGENET_MEAN, IMAGENET_STD
 from ssl_host.contracts.method import ParamGroup
 from ssl_host.contracts.settings import Settings
@@ -52,7 +52,7 @@ def run(
     """
     catalog = Catalog()
     if isinstance(config, Mapping):
-        resolved = resolve_values(config, catalog, options)
+        resolved = resolve_sections(config, catalog, options)
     else:
         resolved = resolve_file(Path(config), options, catalog)
     console = make_console(quiet=quiet, stderr=True)
@@ -127,7 +127,7 @@ def _build_method(
         given = {key: value} if section == "method" else dict(value)
         sections.setdefault(section, {}).update(given)
     sections.setdefault("data", {"name": "synthetic"})
-    config = resolve_values(sections, catalog)
+    config = resolve_sections(sections, catalog)
     if backbone is None:
         raise ConfigError([Problem(f"method {name}", "needs backbone=..., a Backbone")])
     return compose_method(config, backbone.in_channels, backbone.image_size, backbone)

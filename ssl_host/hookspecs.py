@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pluggy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import click
 
+    from ssl_host.catalog.catalog import Catalog
+    from ssl_host.config.layers import ConfigLayer
     from ssl_host.contracts.logging import Run
+    from ssl_host.toolkit.checkpoint_keys import StoredWeights
 
 PROJECT = "ssl_host"
 """Name of the pluggy project and of the entry-point group."""
@@ -144,6 +149,15 @@ def register_loggers(register: Register) -> None:
 
 
 @hookspec
+def register_exporters(register: Register) -> None:
+    """Called once, when the catalog is filled; registers subclasses of ``ssl_host.Exporter``.
+
+    Args:
+        register: called as ``register(name, "module:Object", summary="one line")``.
+    """
+
+
+@hookspec
 def register_presets(register: RegisterPreset) -> None:
     """Called once, when the catalog is filled; registers INI files for ``[run] extends``.
 
@@ -158,6 +172,63 @@ def register_commands(cli: click.Group) -> None:
 
     Args:
         cli: the click group; use ``@cli.command()`` and import heavy modules inside it.
+    """
+
+
+@hookspec(firstresult=True)
+def find_config() -> Path | None:
+    """Called when ``ssl-host run`` is given no CONFIG argument.
+
+    Returns:
+        The configuration to run, for example from an environment variable, or None. The first
+        answer is used.
+    """
+
+
+@hookspec(firstresult=True)
+def read_config(path: Path, text: str, catalog: Catalog) -> ConfigLayer | None:
+    """Called when a configuration file is read, before it is parsed as an INI file.
+
+    Args:
+        path: the file.
+        text: its content.
+        catalog: the installed components.
+
+    Returns:
+        The file's values translated from another dialect, or None if it is not in that dialect.
+        The first answer is used. Raise ``ssl_host.ConfigError`` for a file that is in the dialect
+        and wrong.
+    """
+
+
+@hookspec(firstresult=True)
+def check_config(
+    path: Path, text: str, options: Sequence[str], catalog: Catalog
+) -> Sequence[str] | None:
+    """Called by ``ssl-host config check`` before the file is checked as the configuration of a run.
+
+    Args:
+        path: the file.
+        text: its content.
+        options: ``section.key=value``, as given with ``-o``.
+        catalog: the installed components.
+
+    Returns:
+        Lines to print if the file is of another kind and valid, or None if it is the configuration
+        of a run. The first answer is used. Raise ``ssl_host.ConfigError`` with every problem.
+    """
+
+
+@hookspec(firstresult=True)
+def read_weights(path: Path) -> StoredWeights | None:
+    """Called when ``[run] init_from`` names a file, before it is read as weights of this project.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its tensors and the ways to map their names to those of a network, or None if it is not a
+        checkpoint of the projects that the plugin knows. The first answer is used.
     """
 
 
@@ -214,6 +285,7 @@ REGISTRATION: Mapping[str, Callable[..., Any]] = {
     "backbone": register_backbones,
     "data": register_data,
     "evaluator": register_evaluators,
+    "exporter": register_exporters,
     "head": register_heads,
     "logger": register_loggers,
     "loss": register_losses,

@@ -107,10 +107,10 @@ def test_an_unlabelled_folders_images_are_no_classes(tmp_path):
 
 def test_an_unknown_key_is_never_ignored(catalog):
     """Seen to fail with unknown keys passed over."""
-    from ssl_host.config.resolve import resolve_values
+    from ssl_host.config.resolve import resolve_sections
 
     with pytest.raises(ConfigError, match="unknown key"):
-        resolve_values({"method": {"name": "simclr"}, "trainer": {"max_epoch": 3}}, catalog)
+        resolve_sections({"method": {"name": "simclr"}, "trainer": {"max_epoch": 3}}, catalog)
 
 
 @pytest.mark.parametrize("name", ["timm", "torchvision"])

@@ -13,7 +13,7 @@ import ssl_host
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import Experiment, compose
 from ssl_host.config.auto_settings import resolve_auto
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.data.datasets import open_datasets
 from ssl_host.train.loop import fit
 
@@ -73,7 +73,7 @@ def experiment(
     backbone: dict, steps: int, method: str = "simclr", batch: int = BATCH, **sections: dict
 ) -> Experiment:
     """A run of one epoch in float32; the online probe is left out on every side."""
-    config = resolve_values(
+    config = resolve_sections(
         {
             "run": {"epochs": 1, "batch_size": batch},
             "data": {"name": "synthetic", "num_images": steps * batch, "image_size": 32},

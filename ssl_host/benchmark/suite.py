@@ -13,13 +13,20 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import did_you_mean
-from ssl_host.config.ini import read_text_of
-from ssl_host.config.layers import Layer, file_layer, option_layer
+from ssl_host.config.ini import read_config_text
+from ssl_host.config.layers import ConfigLayer, option_layer, read_ini_layer
 from ssl_host.config.messages import explain
-from ssl_host.config.resolve import resolve
+from ssl_host.config.resolve import resolve_layers
 from ssl_host.config.run_config import RunConfig
 from ssl_host.config.schema import SINGLE_KINDS, folder_name
-from ssl_host.config.values import Key, LiteralError, Origin, Value, absolute, read_text
+from ssl_host.config.values import (
+    ConfigOrigin,
+    ConfigValue,
+    Key,
+    LiteralError,
+    absolute,
+    parse_value,
+)
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 
@@ -112,7 +119,7 @@ class Suite:
 
 def is_suite(path: Path) -> bool:
     """Whether a file stands for many runs: it has a section ``[suite]``."""
-    return bool(re.search(r"(?m)^\[suite\]", read_text_of(path)))
+    return bool(re.search(r"(?m)^\[suite\]", read_config_text(path)))
 
 
 def read_suite(path: Path, options: Sequence[str], catalog: Catalog) -> Suite:
@@ -126,7 +133,7 @@ def read_suite(path: Path, options: Sequence[str], catalog: Catalog) -> Suite:
     Raises:
         ConfigError: with the problems of all cells, each told once.
     """
-    whole = [file_layer(path, "suite"), option_layer(options)]
+    whole = [read_ini_layer(path, "suite"), option_layer(options)]
     settings = _settings(whole, path)
     reader = _Reader(whole, settings, path, catalog)
     folder = settings.dir / (settings.name or path.stem)
@@ -141,7 +148,7 @@ def read_suite(path: Path, options: Sequence[str], catalog: Catalog) -> Suite:
             continue
         taken[name] = choice
         try:
-            config = resolve(reader.layers(choice, seed, name, folder), catalog, name)
+            config = resolve_layers(reader.layers(choice, seed, name, folder), catalog, name)
         except ConfigError as error:
             problems += error.problems
             continue
@@ -157,8 +164,8 @@ def _told(choice: Mapping[str, str]) -> str:
     return " with ".join(f"[{kind}.{instance}]" for kind, instance in choice.items())
 
 
-def _settings(layers: Sequence[Layer], path: Path) -> SuiteSettings:
-    given: dict[Key, Value] = {}
+def _settings(layers: Sequence[ConfigLayer], path: Path) -> SuiteSettings:
+    given: dict[Key, ConfigValue] = {}
     for layer in layers:
         given |= {("suite", key): value for key, value in layer.section("suite").items()}
     raw: dict[str, Any] = {}
@@ -168,7 +175,7 @@ def _settings(layers: Sequence[Layer], path: Path) -> SuiteSettings:
         try:
             if field is None:
                 raise LiteralError(f"unknown key{did_you_mean(key, SuiteSettings.model_fields)}")
-            raw[key] = read_text(value.raw, field.annotation)
+            raw[key] = parse_value(value.raw, field.annotation)
         except LiteralError as error:
             problems.append(Problem(str(value.origin), f"[suite] {key}: {error}"))
     try:
@@ -178,7 +185,7 @@ def _settings(layers: Sequence[Layer], path: Path) -> SuiteSettings:
     if problems:
         raise ConfigError(problems)
     beside = given["suite", "dir"].origin if ("suite", "dir") in given else None
-    folder = Path(absolute(str(settings.dir), beside or Origin("default")))
+    folder = Path(absolute(str(settings.dir), beside or ConfigOrigin("default")))
     return settings.model_copy(update={"dir": folder})
 
 
@@ -186,7 +193,7 @@ class _Reader:
     """What a suite's layers hold for one cell."""
 
     def __init__(
-        self, layers: Sequence[Layer], settings: SuiteSettings, path: Path, catalog: Catalog
+        self, layers: Sequence[ConfigLayer], settings: SuiteSettings, path: Path, catalog: Catalog
     ) -> None:
         self.whole = layers
         self.settings = settings
@@ -210,16 +217,20 @@ class _Reader:
         combined = itertools.product(*axes.values())
         return [dict(zip(axes, values, strict=True)) for values in combined]
 
-    def layers(self, choice: Mapping[str, str], seed: int, name: str, folder: Path) -> list[Layer]:
+    def layers(
+        self, choice: Mapping[str, str], seed: int, name: str, folder: Path
+    ) -> list[ConfigLayer]:
         """The layers of one cell: the suite's method and preset, the axes, all other sections."""
-        suite = Origin("suite", str(self.path))
+        suite = ConfigOrigin("suite", str(self.path))
         names = {kind: self._component(kind, instance) for kind, instance in choice.items()}
         chosen: dict[Key, Any] = {(kind, "name"): name for kind, name in names.items()}
         if self.settings.preset is not None:
             chosen["run", "extends"] = f"{names['method']}/{self.settings.preset}"
-        found = [Layer("suite", {key: Value(text, suite) for key, text in chosen.items()})]
+        found = [
+            ConfigLayer("suite", {key: ConfigValue(text, suite) for key, text in chosen.items()})
+        ]
         for layer in self.whole:
-            values: dict[Key, Value] = {}
+            values: dict[Key, ConfigValue] = {}
             lines: dict[str, int] = {}
             for section in layer.sections():
                 target = self._target(section, choice)
@@ -228,8 +239,11 @@ class _Reader:
                     values |= {(target, k): v for k, v in layer.section(section).items()}
             found.append(replace(layer, values=values, lines=lines))
         place = dict(zip(OF_EACH_CELL, (seed, name, folder), strict=True))
-        cell = Origin("cell", name)
-        return [*found, Layer("cell", {key: Value(value, cell) for key, value in place.items()})]
+        cell = ConfigOrigin("cell", name)
+        return [
+            *found,
+            ConfigLayer("cell", {key: ConfigValue(value, cell) for key, value in place.items()}),
+        ]
 
     def without_effect(self) -> list[Problem]:
         """What the suite says of all cells, and every cell has of its own."""

@@ -13,7 +13,7 @@ import importlib_metadata
 import pluggy
 
 from ssl_host import hookspecs
-from ssl_host.catalog.registry import Entry, Origin, Plugin, error_location
+from ssl_host.catalog.registry import Entry, Plugin, PluginOrigin, error_location
 from ssl_host.hookspecs import API_VERSION, PROJECT, REGISTRATION
 
 BUILTIN = "builtin"
@@ -31,7 +31,7 @@ def discover(blocked: Iterable[str] = ()) -> Iterator[tuple[Plugin, ModuleType |
     refused |= {_normal(n) for n in os.environ.get(DISABLE_VARIABLE, "").split(",") if n.strip()}
     points = importlib_metadata.entry_points(group=PROJECT)
     for point in sorted(points, key=lambda p: (p.name != BUILTIN, p.name)):
-        origin = Origin(
+        origin = PluginOrigin(
             point.name,
             point.dist.metadata["Name"] if point.dist else "unknown",
             point.dist.version if point.dist else "unknown",

@@ -13,7 +13,7 @@ State = Literal["ready", "broken", "blocked"]
 
 
 @dataclass(frozen=True)
-class Origin:
+class PluginOrigin:
     """Where a plugin comes from.
 
     Attributes:
@@ -39,7 +39,7 @@ class Plugin:
         components: ``(kind, name)`` of what it has registered.
     """
 
-    origin: Origin
+    origin: PluginOrigin
     module: str
     state: State = "ready"
     reason: str = ""
@@ -54,7 +54,7 @@ class Entry:
     name: str
     reference: str
     summary: str
-    origin: Origin
+    origin: PluginOrigin
 
     def load(self) -> Any:
         """Import the object.

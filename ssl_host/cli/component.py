@@ -67,7 +67,7 @@ def show(session: Session, kind: str, name: str, as_json: bool) -> None:
     For a method, also what it declares: heads and what feeds them, momentum copies, multi-crop.
     """
     from ssl_host.config.describe import describe_settings  # noqa: PLC0415 - start-up is counted
-    from ssl_host.config.values import write_value  # noqa: PLC0415
+    from ssl_host.config.values import format_value  # noqa: PLC0415
 
     cls = session.catalog().load(kind, name)
     entry = session.catalog().find(kind, name)
@@ -94,4 +94,4 @@ def show(session: Session, kind: str, name: str, as_json: bool) -> None:
     for section, values in recipe.items():
         click.echo(f"\n[{section}]")
         for key, value in values.items():
-            click.echo(f"{key} = {write_value(value)}")
+            click.echo(f"{key} = {format_value(value)}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.layers import Layer, python_layer
+from ssl_host.config.layers import ConfigLayer, python_layer
 from ssl_host.config.schema import (
     DEFAULT_COMPONENTS,
     DEFAULT_EVALUATORS,
@@ -15,7 +15,7 @@ from ssl_host.config.schema import (
     INSTANCE_KINDS,
     SINGLE_KINDS,
 )
-from ssl_host.config.values import Origin, Value
+from ssl_host.config.values import ConfigOrigin, ConfigValue
 from ssl_host.errors import ContractError, PluginError, Problem
 
 
@@ -33,7 +33,7 @@ class ComponentLookup:
         broken: sections whose faults have been told already.
     """
 
-    def __init__(self, given: Sequence[Layer], catalog: Catalog, name: str) -> None:
+    def __init__(self, given: Sequence[ConfigLayer], catalog: Catalog, name: str) -> None:
         self.given = list(given)
         self.catalog = catalog
         self.problems: list[Problem] = []
@@ -84,7 +84,7 @@ class ComponentLookup:
                 return str(next(iter(given.values())).origin)
         return section
 
-    def _host_layer(self, name: str) -> Layer:
+    def _host_layer(self, name: str) -> ConfigLayer:
         defaults = {section: dict(values) for section, values in DEFAULT_COMPONENTS.items()}
         defaults["run"] = {"name": name}
         named = {s.split(".")[0] for layer in self.given for s in layer.sections()}
@@ -92,7 +92,7 @@ class ComponentLookup:
             defaults |= {f"evaluator.{e}": {"name": e} for e in DEFAULT_EVALUATORS}
         return python_layer("host default", defaults)
 
-    def _named(self, section: str) -> Value | None:
+    def _named(self, section: str) -> ConfigValue | None:
         found = [v for layer in self.layers if (v := layer.values.get((section, "name")))]
         return found[-1] if found else None
 
@@ -122,8 +122,8 @@ class ComponentLookup:
                 if kind not in ("method", "loss"):
                     self.problems.append(Problem(self.where(section), f"[{section}] needs a name"))
                 return None
-            place = Origin("instance name", self.where(section))
-            value = Value(section.partition(".")[2], place)
+            place = ConfigOrigin("instance name", self.where(section))
+            value = ConfigValue(section.partition(".")[2], place)
         try:
             return self.catalog.load(kind, str(value.raw))
         except (PluginError, ContractError) as error:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.ini import read_text_of
+from ssl_host.config.ini import read_config_text
 from ssl_host.config.older import is_older, older_layer
 from ssl_host.config.schema import HOST_SECTIONS, SINGLE_KINDS
-from ssl_host.config.values import write_value
+from ssl_host.config.values import format_value
 from ssl_host.errors import ConfigError, Problem
 
 _KEY = re.compile(r"^[\w.]+\s*=")
@@ -31,7 +31,7 @@ def convert(path: Path, catalog: Catalog) -> str:
     Raises:
         ConfigError: when the file is not of the older dialect, or wrong.
     """
-    text = read_text_of(path)
+    text = read_config_text(path)
     if not is_older(text):
         message = "is not in the older dialect (no ssl_method before the first section)"
         raise ConfigError([Problem(str(path), message)])
@@ -47,7 +47,7 @@ def convert(path: Path, catalog: Catalog) -> str:
             # A line that became two keys keeps its comments once.
             own = comments.pop(value.origin.line, _Comments())
             behind = f"  {own.inline}" if own.inline else ""
-            lines += [*own.above, f"{key} = {write_value(value.raw)}{behind}"]
+            lines += [*own.above, f"{key} = {format_value(value.raw)}{behind}"]
     left = [
         *rest,
         *(text for own in comments.values() for text in (*own.above, own.inline) if text),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ssl_host.config.values import write_value
+from ssl_host.config.values import format_value
 from ssl_host.contracts.settings import Settings
 
 _SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -35,7 +35,7 @@ def describe_settings(schema: type[Settings]) -> list[dict[str, Any]]:
 
 
 def _default(value: Any) -> str:
-    return "" if value is None else write_value(value)
+    return "" if value is None else format_value(value)
 
 
 def _type_name(annotation: Any) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from iniconfig import IniConfig, ParseError
 
-from ssl_host.config.values import Key, Origin, Value
+from ssl_host.config.values import ConfigOrigin, ConfigValue, Key
 from ssl_host.errors import ConfigError, Problem
 
 _COMMENT = re.compile(r"(^|\s)[#;].*$")
@@ -15,17 +15,17 @@ _LOOKS_LIKE_SECTION = re.compile(r"^\[[A-Za-z_][\w.]*$")
 _LOOKS_LIKE_KEY = re.compile(r"^[A-Za-z_][\w.]*\s*=")
 
 
-def read_ini(path: Path, layer: str) -> tuple[dict[Key, Value], dict[str, int]]:
+def read_ini(path: Path, layer: str) -> tuple[dict[Key, ConfigValue], dict[str, int]]:
     """Values and section lines of a file.
 
     Raises:
         ConfigError: when the file cannot be read; a syntax error hides what follows it, so it
             stands alone.
     """
-    return parse_ini(read_text_of(path), str(path), layer)
+    return parse_ini(read_config_text(path), str(path), layer)
 
 
-def read_text_of(path: Path) -> str:
+def read_config_text(path: Path) -> str:
     """The text of a configuration file.
 
     Raises:
@@ -46,7 +46,7 @@ def read_text_of(path: Path) -> str:
 
 def parse_ini(
     text: str, path: str, layer: str, top: str | None = None
-) -> tuple[dict[Key, Value], dict[str, int]]:
+) -> tuple[dict[Key, ConfigValue], dict[str, int]]:
     """As :func:`read_ini`, of a text; ``path`` is for messages.
 
     Args:
@@ -62,7 +62,7 @@ def parse_ini(
         line = next((n for n in range(line) if _LOOKS_LIKE_SECTION.match(given[n])), line)
         problem = Problem(f"{path}:{line + 1}", _explain(error.msg, given[line]))
         raise ConfigError([problem]) from None
-    values: dict[Key, Value] = {}
+    values: dict[Key, ConfigValue] = {}
     lines: dict[str, int] = {}
     problems = []
     for name, section in parsed.sections.items():
@@ -87,7 +87,7 @@ def parse_ini(
                 problems.append(Problem(where, _explain("", unclosed)))
                 continue
             joined = " ".join([first, *others]).strip()
-            values[name, key] = Value(joined, Origin(layer, path, line), is_text=True)
+            values[name, key] = ConfigValue(joined, ConfigOrigin(layer, path, line), is_text=True)
     if problems:
         raise ConfigError(problems)
     return values, lines

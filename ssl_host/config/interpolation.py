@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ssl_host.catalog.discovery import did_you_mean
-from ssl_host.config.values import Key, Value, write_value
+from ssl_host.config.values import ConfigValue, Key, format_value
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
@@ -17,17 +17,19 @@ class InterpolationError(Exception):
     """A reference that leads nowhere."""
 
 
-def has_reference(value: Value) -> bool:
+def has_reference(value: ConfigValue) -> bool:
     """Whether a value is text with a ``${...}`` in it."""
     return value.is_text and isinstance(value.raw, str) and "${" in value.raw
 
 
-def refers_to_environment(value: Value) -> bool:
+def refers_to_environment(value: ConfigValue) -> bool:
     """Whether a value takes something from the environment."""
     return has_reference(value) and "${env:" in value.raw
 
 
-def substitute(value: Value, table: Mapping[Key, Value], seen: tuple[Key, ...] = ()) -> Any:
+def substitute(
+    value: ConfigValue, table: Mapping[Key, ConfigValue], seen: tuple[Key, ...] = ()
+) -> Any:
     """The value's raw content with all references replaced.
 
     Raises:
@@ -45,10 +47,10 @@ def substitute(value: Value, table: Mapping[Key, Value], seen: tuple[Key, ...] =
 
 
 def _as_text(found: Any) -> str:
-    return found if isinstance(found, str) else write_value(found)
+    return found if isinstance(found, str) else format_value(found)
 
 
-def _look_up(reference: str, table: Mapping[Key, Value], seen: tuple[Key, ...]) -> Any:
+def _look_up(reference: str, table: Mapping[Key, ConfigValue], seen: tuple[Key, ...]) -> Any:
     if reference.startswith("env:"):
         name = reference[4:]
         if name not in os.environ:

@@ -10,25 +10,27 @@ from typing import Any
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.ini import read_ini
-from ssl_host.config.values import Key, Origin, Value
+from ssl_host.config.values import ConfigOrigin, ConfigValue, Key
 from ssl_host.errors import ConfigError, PluginError, Problem
 
 
 @dataclass
-class Layer:
+class ConfigLayer:
     """Values of one place.
 
     Attributes:
         lines: where the sections begin, for files.
         file: the path, for files.
+        notes: remarks about the file for log and report, such as keys without effect.
     """
 
     name: str
-    values: dict[Key, Value]
+    values: dict[Key, ConfigValue]
     lines: dict[str, int] = field(default_factory=dict)
     file: str = ""
+    notes: list[str] = field(default_factory=list)
 
-    def section(self, name: str) -> dict[str, Value]:
+    def section(self, name: str) -> dict[str, ConfigValue]:
         """Keys and values of a section."""
         return {key: value for (section, key), value in self.values.items() if section == name}
 
@@ -37,29 +39,29 @@ class Layer:
         return list(dict.fromkeys([*self.lines, *(section for section, _ in self.values)]))
 
 
-def python_layer(name: str, sections: Mapping[str, Mapping[str, Any]]) -> Layer:
+def python_layer(name: str, sections: Mapping[str, Mapping[str, Any]]) -> ConfigLayer:
     """A layer of Python values: strings with ``${...}`` are text, the rest is taken as it is."""
     values = {
-        (section, key): Value(raw, Origin(name), is_text=isinstance(raw, str))
+        (section, key): ConfigValue(raw, ConfigOrigin(name), is_text=isinstance(raw, str))
         for section, settings in sections.items()
         for key, raw in settings.items()
     }
-    return Layer(name, values, dict.fromkeys(sections, 0))
+    return ConfigLayer(name, values, dict.fromkeys(sections, 0))
 
 
-def file_layer(path: Path, name: str = "file") -> Layer:
+def read_ini_layer(path: Path, name: str = "file") -> ConfigLayer:
     """A layer of an INI file."""
     values, lines = read_ini(path, name)
-    return Layer(name, values, lines, str(path))
+    return ConfigLayer(name, values, lines, str(path))
 
 
-def option_layer(options: Sequence[str]) -> Layer:
+def option_layer(options: Sequence[str]) -> ConfigLayer:
     """A layer of ``-o section.key=value`` options.
 
     Raises:
         ConfigError: for options of another form, all at once.
     """
-    values: dict[Key, Value] = {}
+    values: dict[Key, ConfigValue] = {}
     problems = []
     for option in options:
         target, equals, text = option.partition("=")
@@ -69,16 +71,16 @@ def option_layer(options: Sequence[str]) -> Layer:
                 Problem(f"-o {option}", "expected section.key=value, such as -o run.epochs=20")
             )
             continue
-        origin = Origin("option", f"-o {option}", 0)
-        values[section, key] = Value(text.strip(), origin, is_text=True)
+        origin = ConfigOrigin("option", f"-o {option}", 0)
+        values[section, key] = ConfigValue(text.strip(), origin, is_text=True)
     if problems:
         raise ConfigError(problems)
-    return Layer("option", values)
+    return ConfigLayer("option", values)
 
 
 def preset_layers(
-    name: str, origin: Origin, catalog: Catalog, seen: tuple[str, ...] = ()
-) -> list[Layer]:
+    name: str, origin: ConfigOrigin, catalog: Catalog, seen: tuple[str, ...] = ()
+) -> list[ConfigLayer]:
     """The layers of a preset and of those it extends, lowest first.
 
     Raises:
@@ -93,18 +95,18 @@ def preset_layers(
         raise ConfigError([Problem(str(origin), f"[run] extends: {error}")]) from None
     package, _, resource = entry.reference.partition(":")
     with resources.as_file(resources.files(package).joinpath(resource)) as path:
-        layer = file_layer(path, f"preset {name}")
+        layer = read_ini_layer(path, f"preset {name}")
     below = layer.values.pop(("run", "extends"), None)
     lower = preset_layers(str(below.raw), below.origin, catalog, (*seen, name)) if below else []
     return [*lower, layer]
 
 
 def merge_section(
-    layers: Iterable[Layer],
+    layers: Iterable[ConfigLayer],
     section: str,
     alternatives: Iterable[tuple[str, ...]],
     is_component: bool,
-) -> tuple[dict[str, Value], list[Problem], list[str]]:
+) -> tuple[dict[str, ConfigValue], list[Problem], list[str]]:
     """One section's values from all layers, highest winning; what is wrong; what is to be noted.
 
     A layer that names another component drops what lower layers gave the first one, and a
@@ -113,7 +115,7 @@ def merge_section(
     Args:
         is_component: whether ``name`` names a component; a run's name does not.
     """
-    merged: dict[str, Value] = {}
+    merged: dict[str, ConfigValue] = {}
     problems, notes = [], []
     for layer in layers:
         given = layer.section(section)

@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from ssl_host.config.values import Key, Value
+from ssl_host.config.values import ConfigValue, Key
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import Problem
 
@@ -43,7 +43,7 @@ def explain(
     where: str,
     schema: type[Settings],
     error: ValidationError,
-    merged: Mapping[Key, Value],
+    merged: Mapping[Key, ConfigValue],
 ) -> Iterator[tuple[str, Problem]]:
     """Each fault of a section: the key, empty for the section as a whole, and the problem.
 
@@ -78,7 +78,7 @@ def explain(
 
 
 def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ").removeprefix("Input ")
+    return message.removeprefix("ConfigValue error, ").removeprefix("Input ")
 
 
 def _of_union(schema: type[Settings], key: str, fault: Any, message: str) -> str:
@@ -101,7 +101,11 @@ def _kinds(annotation: Any) -> Iterator[str]:
 
 
 def _places(
-    section: str, where: str, schema: type[Settings], message: str, merged: Mapping[Key, Value]
+    section: str,
+    where: str,
+    schema: type[Settings],
+    message: str,
+    merged: Mapping[Key, ConfigValue],
 ) -> str:
     """The lines of all keys that a whole-section fault speaks of."""
     involved = [key for key in schema.model_fields if key in message] or list(schema.model_fields)

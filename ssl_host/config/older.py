@@ -12,10 +12,10 @@ from typing import Any
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.ini import parse_ini
-from ssl_host.config.layers import Layer
+from ssl_host.config.layers import ConfigLayer
 from ssl_host.config.older_keys import FLAT
 from ssl_host.config.older_translation import Translation
-from ssl_host.config.values import Key, LiteralError, Value, read_text
+from ssl_host.config.values import ConfigValue, Key, LiteralError, parse_value
 from ssl_host.errors import ConfigError, Problem
 
 
@@ -25,18 +25,18 @@ def is_older(text: str) -> bool:
     return bool(re.search(r"(?m)^ssl_method\s*=", before_sections))
 
 
-def older_layer(path: Path, text: str, catalog: Catalog) -> tuple[Layer, list[str]]:
+def older_layer(path: Path, text: str, catalog: Catalog) -> tuple[ConfigLayer, list[str]]:
     """A file of the older dialect as a layer of today's, and what there is to say about it.
 
     Raises:
         ConfigError: with every fault found.
     """
     values, _ = parse_ini(text, str(path), "file", top=FLAT)
-    typed: dict[Key, Value] = {}
+    typed: dict[Key, ConfigValue] = {}
     problems = []
     for key, value in values.items():
         try:
-            typed[key] = Value(_read(value.raw), value.origin)
+            typed[key] = ConfigValue(_read(value.raw), value.origin)
         except LiteralError as error:
             problems.append(Problem(str(value.origin), f"{key[1]}: {error}"))
     translation = Translation(path, typed, catalog)
@@ -44,9 +44,9 @@ def older_layer(path: Path, text: str, catalog: Catalog) -> tuple[Layer, list[st
     problems += translation.problems
     if problems:
         raise ConfigError(sorted(problems))
-    return Layer("file", translation.values, {}, str(path)), translation.notes
+    return ConfigLayer("file", translation.values, {}, str(path)), translation.notes
 
 
 def _read(text: str) -> Any:
     """A typed value; one without a type is text, or a literal where it is one."""
-    return read_text(text, Any) if "@" in text else read_text(text, int | float)
+    return parse_value(text, Any) if "@" in text else parse_value(text, int | float)

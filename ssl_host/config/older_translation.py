@@ -9,7 +9,7 @@ from typing import Any
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.config.older_keys import ALIASES, FLAT, GONE, MOVED, WANDB, takes
-from ssl_host.config.values import Key, Value
+from ssl_host.config.values import ConfigValue, Key
 from ssl_host.errors import Problem
 
 LINEAR = "linear_eval"
@@ -24,18 +24,18 @@ class Translation:
         problems: what is wrong with it.
     """
 
-    def __init__(self, path: Path, older: dict[Key, Value], catalog: Catalog) -> None:
+    def __init__(self, path: Path, older: dict[Key, ConfigValue], catalog: Catalog) -> None:
         self.path = path
         self.older = older
         self.catalog = catalog
         self.linear = path.resolve().parent.name == LINEAR
-        self.values: dict[Key, Value] = {}
+        self.values: dict[Key, ConfigValue] = {}
         self.notes: list[str] = []
         self.problems: list[Problem] = []
 
     def translate(self) -> None:
         """Fill :attr:`values`, :attr:`notes` and :attr:`problems`."""
-        special: dict[Key, Callable[[Value], None]] = {
+        special: dict[Key, Callable[[ConfigValue], None]] = {
             (FLAT, "ssl_method"): self._method,
             (FLAT, "seed"): self._seed,
             (FLAT, "epochs"): self._epochs,
@@ -77,13 +77,13 @@ class Translation:
         if (FLAT, "dataset") not in self.older:
             self._wrong(method, "dataset is missing; name one, such as dataset = cifar10@str")
 
-    def _moved(self, key: Key, value: Value) -> None:
+    def _moved(self, key: Key, value: ConfigValue) -> None:
         section, setting = MOVED[key]
         if key[0] == "ssl_args" and not self._used(key[1], value, section, setting):
             return
         self._put(section, setting, value.raw, value)
 
-    def _used(self, older: str, value: Value, section: str, setting: str) -> bool:
+    def _used(self, older: str, value: ConfigValue, section: str, setting: str) -> bool:
         """Whether an argument of the older project's methods means something here; else a note."""
         where = ""
         if self.linear:
@@ -97,10 +97,10 @@ class Translation:
     def _takes(self, section: str, setting: str) -> bool:
         return takes(self.catalog, self._method_name(), section, setting)
 
-    def _put(self, section: str, key: str, raw: Any, source: Value) -> None:
-        self.values[section, key] = Value(raw, source.origin, is_text=isinstance(raw, str))
+    def _put(self, section: str, key: str, raw: Any, source: ConfigValue) -> None:
+        self.values[section, key] = ConfigValue(raw, source.origin, is_text=isinstance(raw, str))
 
-    def _unknown(self, key: Key, value: Value, known: list[Key]) -> None:
+    def _unknown(self, key: Key, value: ConfigValue, known: list[Key]) -> None:
         section, name = key
         names = [k for s, k in known if s == section]
         place = "" if section == FLAT else f"[{section}] "
@@ -108,7 +108,7 @@ class Translation:
             value, f"{place}{name}: unknown key of the older dialect{did_you_mean(name, names)}"
         )
 
-    def _wrong(self, value: Value, text: str) -> None:
+    def _wrong(self, value: ConfigValue, text: str) -> None:
         self.problems.append(Problem(str(value.origin), text))
 
     def _method_name(self) -> str:
@@ -119,21 +119,21 @@ class Translation:
         """Else the missing plugin is what is told, not that its settings are unknown."""
         return self._method_name() in self.catalog.names("method")
 
-    def _method(self, value: Value) -> None:
+    def _method(self, value: ConfigValue) -> None:
         self._put("method", "name", self._method_name(), value)
 
-    def _seed(self, value: Value) -> None:
+    def _seed(self, value: ConfigValue) -> None:
         seed = value.raw
         if isinstance(seed, int) and not 0 <= seed < 2**31:
             self.notes.append(f"{value.origin}: seed = {seed} stood for none; 0 is taken")
             seed = 0
         self._put("run", "seed", seed, value)
 
-    def _epochs(self, value: Value) -> None:
+    def _epochs(self, value: ConfigValue) -> None:
         section = "evaluator.linear" if self.linear else "run"
         self._put(section, "epochs", value.raw, value)
 
-    def _compute(self, value: Value) -> None:
+    def _compute(self, value: ConfigValue) -> None:
         if not isinstance(value.raw, dict):
             self._wrong(
                 value, f"compute_cfg: {value.raw!r} is no dict, such as {{'devices': 1}}@dict"
@@ -155,11 +155,11 @@ class Translation:
         given = compute.raw if compute is not None and isinstance(compute.raw, dict) else {}
         return given.get("devices", given.get("device", 1))
 
-    def _backbone(self, value: Value) -> None:
+    def _backbone(self, value: ConfigValue) -> None:
         self._put("backbone", "name", "timm", value)
         self._put("backbone", "model", str(value.raw), value)
 
-    def _dataset(self, value: Value) -> None:
+    def _dataset(self, value: ConfigValue) -> None:
         name = str(value.raw).lower()
         self._put("data", "name", name, value)
         given = self.older.get((FLAT, "data_dir"))
@@ -174,7 +174,7 @@ class Translation:
             )
         self._put("data", "root", str(root.absolute()), given or value)
 
-    def _batch_size(self, value: Value) -> None:
+    def _batch_size(self, value: ConfigValue) -> None:
         devices = self._devices()
         count = len(devices) if isinstance(devices, list) else devices
         if not isinstance(count, int) or not isinstance(value.raw, int):
@@ -188,7 +188,7 @@ class Translation:
                 f"{value.raw * count} images a step"
             )
 
-    def _crops(self, value: Value) -> None:
+    def _crops(self, value: ConfigValue) -> None:
         """Its elements are views of each kind: two full-size ones, then small crops."""
         crops = value.raw
         if not (
@@ -205,7 +205,7 @@ class Translation:
                 "small crops, such as [2, 6]",
             )
 
-    def _log_type(self, value: Value) -> None:
+    def _log_type(self, value: ConfigValue) -> None:
         kind = str(value.raw).lower()
         if kind not in ("wandb", "csv", "", "none"):
             hint = did_you_mean(kind, ("wandb", "csv"))
@@ -218,40 +218,40 @@ class Translation:
             if given is not None and given.raw not in ("", None):
                 self._put("logger.wandb", name, given.raw, given)
 
-    def _checkpoint(self, value: Value) -> None:
+    def _checkpoint(self, value: ConfigValue) -> None:
         if value.raw not in (None, "", "None"):
             self._put("run", "init_from", self._file(value), value)
 
-    def _file(self, value: Value) -> str:
+    def _file(self, value: ConfigValue) -> str:
         """The older project took a path from the working folder; today's is the INI file's."""
         path = Path(str(value.raw)).expanduser()
         here = path if path.exists() else self.path.parent / path
         return str(here.absolute())
 
-    def _lr(self, value: Value) -> None:
+    def _lr(self, value: ConfigValue) -> None:
         if self.linear:
             self._put("evaluator.linear", "learning_rates", (value.raw,), value)
         else:
             self._put("optimizer", "lr", value.raw, value)
 
-    def _weight_decay(self, value: Value) -> None:
+    def _weight_decay(self, value: ConfigValue) -> None:
         section = "evaluator.linear" if self.linear else "optimizer"
         self._put(section, "weight_decay", value.raw, value)
 
-    def _temperature(self, value: Value) -> None:
+    def _temperature(self, value: ConfigValue) -> None:
         """A temperature is the method's where it has one to forward, else the loss's."""
         section = "method" if self._takes("method", "temperature") else "loss"
         if self._used("temperature", value, section, "temperature"):
             self._put(section, "temperature", value.raw, value)
 
-    def _scale_loss(self, value: Value) -> None:
+    def _scale_loss(self, value: ConfigValue) -> None:
         """The older project scaled the loss, and let biases learn at the rate of weights."""
         if self._used("scale_loss", value, "loss", "scale"):
             self._put("loss", "scale", value.raw, value)
             if self._takes("method", "bias_lr_scale"):
                 self._put("method", "bias_lr_scale", 1.0, value)
 
-    def _keep(self, value: Value) -> None:
+    def _keep(self, value: ConfigValue) -> None:
         if not isinstance(value.raw, int):
             self._wrong(value, f"save_top_k: {value.raw!r} is no number of checkpoints")
         elif value.raw > 0:
@@ -262,7 +262,7 @@ class Translation:
                 "checkpoints are kept, for the same command to go on from"
             )
 
-    def _only_eval(self, value: Value) -> None:
+    def _only_eval(self, value: ConfigValue) -> None:
         if not value.raw:
             return
         given = self.older.get(("ckpt_args", "ckpt_path"))
@@ -275,7 +275,7 @@ class Translation:
         if self.linear:
             self._put("evaluator.linear", "weights", file, given)
 
-    def _resume(self, value: Value) -> None:
+    def _resume(self, value: ConfigValue) -> None:
         asked = self.older.get(("ckpt_args", "only_eval"))
         if value.raw not in (None, "", "None") and not (asked is not None and asked.raw):
             self.notes.append(
@@ -284,5 +284,5 @@ class Translation:
             )
 
 
-def _read_with_another_key(value: Value) -> None:
+def _read_with_another_key(value: ConfigValue) -> None:
     """A key that has no meaning alone."""

@@ -11,15 +11,15 @@ from pydantic import ValidationError
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.config.component_lookup import ComponentLookup
-from ssl_host.config.ini import read_text_of
+from ssl_host.config.ini import read_config_text
 from ssl_host.config.interpolation import InterpolationError, refers_to_environment, substitute
 from ssl_host.config.layers import (
-    Layer,
-    file_layer,
+    ConfigLayer,
     merge_section,
     option_layer,
     preset_layers,
     python_layer,
+    read_ini_layer,
 )
 from ssl_host.config.messages import explain
 from ssl_host.config.older import is_older, older_layer
@@ -30,14 +30,14 @@ from ssl_host.config.schema import (
     SINGLE_KINDS,
 )
 from ssl_host.config.values import (
+    ConfigOrigin,
+    ConfigValue,
     Key,
     LiteralError,
-    Origin,
-    Value,
     absolute,
-    read_text,
+    format_value,
+    parse_value,
     takes_path,
-    write_value,
 )
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
@@ -49,23 +49,23 @@ def resolve_file(path: Path, options: Sequence[str], catalog: Catalog) -> RunCon
     Raises:
         ConfigError: with every problem found.
     """
-    text = read_text_of(path)
+    text = read_config_text(path)
     if is_older(text):
         layer, notes = older_layer(path, text, catalog)
-        return resolve([layer, option_layer(options)], catalog, path.stem, notes)
-    return resolve([file_layer(path), option_layer(options)], catalog, path.stem)
+        return resolve_layers([layer, option_layer(options)], catalog, path.stem, notes)
+    return resolve_layers([read_ini_layer(path), option_layer(options)], catalog, path.stem)
 
 
-def resolve_values(
+def resolve_sections(
     sections: Mapping[str, Mapping[str, Any]], catalog: Catalog, options: Sequence[str] = ()
 ) -> RunConfig:
     """A configuration given in Python, as ``{"run": {"epochs": 10}, ...}``."""
     layers = [python_layer("python", sections), option_layer(options)]
-    return resolve(layers, catalog, "run")
+    return resolve_layers(layers, catalog, "run")
 
 
-def resolve(
-    user: Sequence[Layer], catalog: Catalog, name: str, notes: Sequence[str] = ()
+def resolve_layers(
+    user: Sequence[ConfigLayer], catalog: Catalog, name: str, notes: Sequence[str] = ()
 ) -> RunConfig:
     """Merge, check and freeze.
 
@@ -79,7 +79,7 @@ def resolve(
 
 class _Resolver:
     def __init__(
-        self, user: list[Layer], catalog: Catalog, name: str, notes: tuple[str, ...]
+        self, user: list[ConfigLayer], catalog: Catalog, name: str, notes: tuple[str, ...]
     ) -> None:
         self.catalog = catalog
         self.notes = list(notes)
@@ -91,7 +91,7 @@ class _Resolver:
         self.broken = self.selection.broken
         self.unread: set[Key] = set()
 
-    def _with_presets(self, user: list[Layer]) -> list[Layer]:
+    def _with_presets(self, user: list[ConfigLayer]) -> list[ConfigLayer]:
         found = [layer.values[key] for layer in user if (key := ("run", "extends")) in layer.values]
         if not found or str(found[-1].raw).lower() in ("", "none"):
             return user
@@ -138,9 +138,9 @@ class _Resolver:
         text = f"[{section}] unknown section" + (f": {reason}" if reason else "") + hint
         self.problems.append(Problem(self.selection.where(section), text))
 
-    def _merge(self) -> dict[Key, Value]:
+    def _merge(self) -> dict[Key, ConfigValue]:
         """Every key of every known section, schema defaults included."""
-        merged: dict[Key, Value] = {}
+        merged: dict[Key, ConfigValue] = {}
         for section in dict.fromkeys([*HOST_SECTIONS, *self.selection.sections()]):
             schema = self._schema(section)
             if schema is None:
@@ -157,14 +157,14 @@ class _Resolver:
             if section in self.classes:
                 instance = section.partition(".")[2] or section
                 merged[section, "name"] = values.pop(
-                    "name", Value(instance, Origin("instance name"), is_text=True)
+                    "name", ConfigValue(instance, ConfigOrigin("instance name"), is_text=True)
                 )
             for key, field in schema.model_fields.items():
                 if key in values:
                     merged[section, key] = values[key]
                 elif not field.is_required() and key not in displaced:
                     default = field.get_default(call_default_factory=True)
-                    merged[section, key] = Value(default, Origin("default"))
+                    merged[section, key] = ConfigValue(default, ConfigOrigin("default"))
             for key, value in values.items():
                 if key not in schema.model_fields:
                     hint = did_you_mean(key, schema.model_fields)
@@ -181,7 +181,7 @@ class _Resolver:
 
     # -- values -----------------------------------------------------------------------------
 
-    def _read(self, merged: Mapping[Key, Value]) -> dict[Key, Any]:
+    def _read(self, merged: Mapping[Key, ConfigValue]) -> dict[Key, Any]:
         """Text to objects, references replaced."""
         final: dict[Key, Any] = {}
         for (section, key), value in merged.items():
@@ -194,7 +194,7 @@ class _Resolver:
                 assert schema is not None
                 annotation = schema.model_fields[key].annotation
                 if value.is_text and isinstance(raw, str):
-                    raw = read_text(raw, annotation)
+                    raw = parse_value(raw, annotation)
                 if takes_path(annotation) and isinstance(raw, str | Path) and str(raw):
                     raw = absolute(str(raw), value.origin)
                 final[section, key] = raw
@@ -205,7 +205,7 @@ class _Resolver:
         return final
 
     def _validate(
-        self, final: Mapping[Key, Any], merged: Mapping[Key, Value]
+        self, final: Mapping[Key, Any], merged: Mapping[Key, ConfigValue]
     ) -> tuple[dict[str, Settings], dict[str, ComponentConfig]]:
         host: dict[str, Settings] = {}
         parts: dict[str, ComponentConfig] = {}
@@ -237,7 +237,7 @@ class _Resolver:
 
     def _shown(
         self,
-        merged: Mapping[Key, Value],
+        merged: Mapping[Key, ConfigValue],
         host: Mapping[str, Settings],
         parts: Mapping[str, ComponentConfig],
     ) -> dict[Key, ConfigEntry]:
@@ -251,7 +251,7 @@ class _Resolver:
                 found = getattr(settings, key)
                 about = type(settings).model_fields[key].description or ""
             environment = refers_to_environment(value)
-            text = str(value.raw) if environment else write_value(found)
+            text = str(value.raw) if environment else format_value(found)
             shown[section, key] = ConfigEntry(found, text, value.origin, about)
         return shown
 

@@ -14,7 +14,7 @@ from ssl_host.config.schema import (
     RunSettings,
     TrainerSettings,
 )
-from ssl_host.config.values import Key, Origin, write_value
+from ssl_host.config.values import ConfigOrigin, Key, format_value
 from ssl_host.contracts.component import Component
 from ssl_host.contracts.settings import Settings
 
@@ -49,7 +49,7 @@ class ConfigEntry:
 
     value: Any
     text: str
-    origin: Origin
+    origin: ConfigOrigin
     description: str
 
 
@@ -123,7 +123,7 @@ class RunConfig:
         """The same with one of the host's values settled, such as a precision that was auto."""
         settings = self.host[section].model_copy(update={key: value})
         old = self.entries[section, key]
-        new = replace(old, value=value, text=write_value(value), origin=Origin(layer))
+        new = replace(old, value=value, text=format_value(value), origin=ConfigOrigin(layer))
         return replace(
             self,
             host={**self.host, section: settings},

@@ -16,7 +16,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Origin:
+class ConfigOrigin:
     """Which layer gave a value, and where it stands.
 
     Attributes:
@@ -34,7 +34,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Value:
+class ConfigValue:
     """A value as a layer gives it.
 
     Attributes:
@@ -43,7 +43,7 @@ class Value:
     """
 
     raw: Any
-    origin: Origin
+    origin: ConfigOrigin
     is_text: bool = False
 
 
@@ -57,7 +57,7 @@ _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0", ""}
 
 
-def read_text(text: str, annotation: Any) -> Any:
+def parse_value(text: str, annotation: Any) -> Any:
     """A text as an object for a field of the given annotation. Nothing is ever evaluated.
 
     ``value@type`` is read as a literal of that type. Otherwise fields that take text get it as
@@ -133,7 +133,7 @@ def takes_path(annotation: Any) -> bool:
     return Path in _members(annotation)
 
 
-def absolute(text: str, origin: Origin) -> str:
+def absolute(text: str, origin: ConfigOrigin) -> str:
     """Relative paths are relative to the INI file's folder; options' to the working folder."""
     path = Path(text).expanduser()
     if path.is_absolute():
@@ -142,7 +142,7 @@ def absolute(text: str, origin: Origin) -> str:
     return str((folder / path).resolve())
 
 
-def write_value(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as INI text that :func:`read_text` reads back."""
     if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
         return f"{value:.1f}"

@@ -13,6 +13,7 @@ KINDS = (
     "backbone",
     "data",
     "evaluator",
+    "exporter",
     "head",
     "logger",
     "loss",

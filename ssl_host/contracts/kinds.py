@@ -6,6 +6,7 @@ from ssl_host.contracts.augmentation import Augmentation
 from ssl_host.contracts.component import Component
 from ssl_host.contracts.data import DataSource
 from ssl_host.contracts.evaluation import Evaluator
+from ssl_host.contracts.export import Exporter
 from ssl_host.contracts.logging import Logger
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone, Head, Loss
@@ -16,6 +17,7 @@ _BASES: tuple[type[Component], ...] = (
     Backbone,
     DataSource,
     Evaluator,
+    Exporter,
     Head,
     Logger,
     Loss,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ssl_host.config.ini import parse_ini, read_text_of
+from ssl_host.config.ini import parse_ini, read_config_text
 from ssl_host.config.run_config import RunConfig
 from ssl_host.data.datasets import OpenedDatasets
 from ssl_host.data.decoding import BatchImages, DecodedImages
@@ -62,7 +62,7 @@ def same_dataset(path: Path, config: RunConfig) -> bool:
     stored = (path if path.is_dir() else path.parent) / "config.ini"
     if not stored.exists():
         return False
-    texts = ((read_text_of(stored), str(stored)), (config.to_ini(), "config.ini"))
+    texts = ((read_config_text(stored), str(stored)), (config.to_ini(), "config.ini"))
     theirs, ours = (parse_ini(text, name, "file")[0] for text, name in texts)
     return all(
         theirs[key].raw == ours[key].raw

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ssl_host.compose import Experiment, compose
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.config.run_config import RunConfig
 from ssl_host.config.schema import DEFAULT_HEAD
 from ssl_host.contracts.batch import Batch, StepOutput
@@ -57,7 +57,7 @@ class MethodCase:
             CheckFailure: when the recipe is refused.
         """
         try:
-            return resolve_values(self._sections(), self.subject.catalog)
+            return resolve_sections(self._sections(), self.subject.catalog)
         except ConfigError as error:
             raise CheckFailure(
                 f"the recipe is refused: {error}",

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.catalog.registry import Entry, Origin
+from ssl_host.catalog.registry import Entry, PluginOrigin
 from ssl_host.compose import build_component
 from ssl_host.contracts.settings import Settings
 from ssl_host.testing.outcome import CheckFailure, NotApplicable
@@ -100,7 +100,7 @@ class CheckTarget:
 
 def _entry(kind: str, name: str, target: type) -> Entry:
     reference = f"{target.__module__}:{target.__qualname__}"
-    return Entry(kind, name, reference, "", Origin("none", "no distribution yet", "0"))
+    return Entry(kind, name, reference, "", PluginOrigin("none", "no distribution yet", "0"))
 
 
 def _again(kind: str, place: tuple[str, str, str | None], settings: dict[str, Any]) -> CheckTarget:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -53,6 +53,19 @@ class KeyMapping:
         own = {theirs: ours for ours, theirs in self.children.items()}.get(child, child)
         renamed = rest.replace("shortcut.", "downsample.") if self.shortcut else rest
         return f"{own}{dot}{renamed}"
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """The tensors of a checkpoint and the naming schemes under which they may fit a network.
+
+    Attributes:
+        tensors: by the names in the file.
+        mappings: naming schemes to try for a network, in order.
+    """
+
+    tensors: Mapping[str, Tensor]
+    mappings: Callable[[nn.Module], Iterator[KeyMapping]]
 
 
 @dataclass(frozen=True)

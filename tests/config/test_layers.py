@@ -2,7 +2,7 @@
 
 import pytest
 
-from ssl_host.config.resolve import resolve_file, resolve_values
+from ssl_host.config.resolve import resolve_file, resolve_sections
 from ssl_host.errors import ConfigError
 
 
@@ -136,7 +136,7 @@ def test_one_kind_may_have_several_instances(catalog, tmp_path):
 
 def test_the_resolved_file_resolves_to_itself(catalog, tmp_path):
     for preset in ("simclr/cifar10", "byol/mnist5k", "barlowtwins/imagenet-100ep"):
-        config = resolve_values({"run": {"extends": preset}}, catalog)
+        config = resolve_sections({"run": {"extends": preset}}, catalog)
         again = resolved(config.to_ini(), catalog, tmp_path)
         assert again.to_ini() == config.to_ini()
         assert {s: p.settings for s, p in again.parts.items()} == {
@@ -146,4 +146,4 @@ def test_the_resolved_file_resolves_to_itself(catalog, tmp_path):
 
 def test_python_values_are_checked_alike(catalog):
     with pytest.raises(ConfigError, match=r"python: \[run\] epoch: unknown key"):
-        resolve_values({"run": {"epoch": 3}, "method": {"name": "simclr"}}, catalog)
+        resolve_sections({"run": {"epoch": 3}, "method": {"name": "simclr"}}, catalog)

@@ -6,7 +6,7 @@ from typing import Union, get_origin
 
 import pytest
 
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.errors import ConfigError
 from tests.conftest import tiny
@@ -21,7 +21,7 @@ UNIONS = [
 
 def told(catalog, section, key, value):
     with pytest.raises(ConfigError) as caught:
-        resolve_values(tiny(**{section: {key: value}}), catalog)
+        resolve_sections(tiny(**{section: {key: value}}), catalog)
     return str(caught.value)
 
 

@@ -9,7 +9,7 @@ import ssl_host
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.data.datasets import open_datasets
 from ssl_host.evaluate import measure as room
 from ssl_host.evaluate.measure import measure
@@ -34,7 +34,7 @@ class Counted:
 
 @pytest.fixture
 def experiment():
-    config = resolve_values(tiny(), Catalog())
+    config = resolve_sections(tiny(), Catalog())
     made = compose(config)
     images = open_datasets(made.source, made.views, config.loader)
     counted = [replace(part, images=Counted(part.images)) for part in (images.probe, images.test)]

@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.pipeline.run import run_config
 from tests.conftest import tiny
 
@@ -34,7 +34,7 @@ def run_of(tmp_path_factory, catalog):
             )
             config["backbone"] = BACKBONES[name]
             config["evaluator.knn"] = {"name": "knn", "k": 3}
-            run_config(resolve_values(config, catalog), catalog, Console(quiet=True))
+            run_config(resolve_sections(config, catalog), catalog, Console(quiet=True))
         return root / name
 
     return make

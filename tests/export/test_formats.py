@@ -13,7 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.export.run import export_run
 from ssl_host.pipeline.run import run_config
 from ssl_host.weights import load_backbone
@@ -163,7 +163,7 @@ def test_a_card_names_what_a_run_started_from_without_the_folders_above(run_of, 
         data={"num_channels": 4},
     )
     config["backbone"] = {"name": "timm", "model": "resnet18"}
-    run = run_config(resolve_values(config, catalog), catalog, Console(quiet=True)).folder
+    run = run_config(resolve_sections(config, catalog), catalog, Console(quiet=True)).folder
     card = export_run(run, "timm", catalog)[-1].read_text(encoding="utf-8")
     assert "the backbone starts from resnet/backbone.safetensors" in card
     assert str(start.parent) not in card

@@ -9,7 +9,7 @@ the CIFAR presets, ImageNet's batch, CIFAR's deviations.
 import pytest
 
 import ssl_host
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 
 HEAD = {"hidden_norm": True, "last_norm": False, "last_affine": True, "bias": True}
 WARM_UP = {"warmup_epochs": 10.0, "min_factor": 0.0}
@@ -134,7 +134,7 @@ def settings_of(config, section):
 
 @EVERY
 def test_the_recipe_is_the_papers(name, catalog):
-    config = resolve_values({"run": {"extends": f"{name}/imagenet-100ep"}}, catalog)
+    config = resolve_sections({"run": {"extends": f"{name}/imagenet-100ep"}}, catalog)
     for section, wanted in RECIPES[name].items():
         if section == "augmentation":
             assert config.components[section].name == wanted
@@ -150,7 +150,7 @@ def test_the_recipe_is_the_papers(name, catalog):
 @EVERY
 @pytest.mark.parametrize("data", ["cifar10", "cifar100"])
 def test_the_cifar_presets_are_what_is_known_to_work(name, data, catalog):
-    config = resolve_values({"run": {"extends": f"{name}/{data}"}}, catalog)
+    config = resolve_sections({"run": {"extends": f"{name}/{data}"}}, catalog)
     for section, wanted in CIFAR[name].items():
         found = settings_of(config, section)
         assert {key: found[key] for key in wanted} == wanted, section
@@ -200,7 +200,7 @@ def test_the_small_sets_are_normalised_by_their_own_statistics(name):
 
 
 def test_the_linear_protocol_is_the_stated_one(catalog):
-    config = resolve_values(
+    config = resolve_sections(
         {"method": {"name": "simclr"}, "evaluator.linear": {"name": "linear"}}, catalog
     )
     found = settings_of(config, "evaluator.linear")

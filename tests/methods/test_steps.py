@@ -6,7 +6,7 @@ import torch
 import ssl_host
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.errors import ConfigError
 from tests.methods.cases import METHODS, batch, small
 
@@ -115,7 +115,7 @@ def test_vision_transformers_work(name, model):
 
 @EVERY
 def test_multicrop_is_refused_in_words(name, catalog):
-    config = resolve_values(
+    config = resolve_sections(
         {
             "method": {"name": name},
             "augmentation": {"name": "multicrop"},
@@ -136,7 +136,7 @@ PRESETS = [entry.name for entry in Catalog().entries("preset")]
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_valid(name, catalog, tmp_path):
     data = {"root": tmp_path} if name.endswith("imagefolder") else {}
-    config = resolve_values({"run": {"extends": name}, "data": data}, catalog)
+    config = resolve_sections({"run": {"extends": name}, "data": data}, catalog)
     assert config.components["method"].name == name.split("/")[0]
 
 
@@ -158,7 +158,7 @@ PAPERS = {
 
 @EVERY
 def test_the_imagenet_presets_are_the_papers(name, catalog):
-    config = resolve_values({"run": {"extends": f"{name}/imagenet-100ep"}}, catalog)
+    config = resolve_sections({"run": {"extends": f"{name}/imagenet-100ep"}}, catalog)
     optimizer = config.components["optimizer"].settings
     found = (
         config.components["optimizer"].name,
@@ -177,7 +177,7 @@ def test_the_imagenet_presets_are_the_papers(name, catalog):
 @EVERY
 def test_small_presets_keep_their_queues_to_a_quarter_of_the_set(name, catalog):
     for preset, images in (("mnist5k", 4000), ("cifar10", 50_000)):
-        config = resolve_values({"run": {"extends": f"{name}/{preset}"}}, catalog)
+        config = resolve_sections({"run": {"extends": f"{name}/{preset}"}}, catalog)
         settings = config.components["method"].settings
         assert getattr(settings, "queue_size", 0) <= images / 4
         assert getattr(settings, "ema_decay", 0) <= 0.99

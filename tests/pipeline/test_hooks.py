@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.errors import UserError
 from ssl_host.pipeline.run import run_config
 from tests.conftest import tiny
@@ -46,7 +46,7 @@ def report_sections(run, results):
 def test_run_hooks_are_called_in_their_order(install, tmp_path):
     install("ssl-plugin-watch", WATCHES)
     catalog = Catalog()
-    config = resolve_values(tiny(run={"dir": tmp_path}), catalog)
+    config = resolve_sections(tiny(run={"dir": tmp_path}), catalog)
     outcome = run_config(config, catalog, Console(quiet=True))
     calls = sys.modules["ssl_plugin_watch"].calls
     assert [call[0] for call in calls] == ["config", "callbacks", *["batch"] * 6, "finished"]
@@ -59,7 +59,7 @@ def test_run_hooks_are_called_in_their_order(install, tmp_path):
 def test_a_plugin_can_refuse_a_configuration(install, tmp_path):
     install("ssl-plugin-watch", WATCHES)
     catalog = Catalog()
-    config = resolve_values(tiny(run={"dir": tmp_path, "seed": 13}), catalog)
+    config = resolve_sections(tiny(run={"dir": tmp_path, "seed": 13}), catalog)
     with pytest.raises(UserError, match="refuses the seed 13"):
         run_config(config, catalog, Console(quiet=True))
     assert not (tmp_path / "tiny").exists()

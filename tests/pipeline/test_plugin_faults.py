@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.errors import PluginError
 from ssl_host.pipeline.dry_run import dry_run
 from ssl_host.pipeline.run import run_config
@@ -78,7 +78,7 @@ def test_the_message_names_distribution_line_and_moment(case, install, tmp_path)
     if section in ("data", "optimizer", "scheduler", "head.projector"):
         sections.pop(section, None)
     sections.setdefault(section, {})["name"] = "odd"
-    config = resolve_values(sections, catalog)
+    config = resolve_sections(sections, catalog)
     with pytest.raises(PluginError) as caught:
         run_config(config, catalog, Console(quiet=True))
     assert str(caught.value) == message.format(file=file)
@@ -102,7 +102,7 @@ def test_what_a_method_does_after_its_step_is_told_too(dry, install, tmp_path):
     """Seen to fail: it came as a traceback through Lightning, without the plugin's name."""
     file = install("ssl-plugin-odd", HEAD + AFTER + REGISTER.format(hook="methods"))
     catalog = Catalog()
-    config = resolve_values(tiny(run={"dir": tmp_path}, method={"name": "odd"}), catalog)
+    config = resolve_sections(tiny(run={"dir": tmp_path}, method={"name": "odd"}), catalog)
     with pytest.raises(PluginError) as caught:
         dry_run(config, catalog) if dry else run_config(config, catalog, Console(quiet=True))
     line = file.read_text().splitlines().index("        1 / 0") + 1
@@ -115,5 +115,5 @@ def test_what_a_method_does_after_its_step_is_told_too(dry, install, tmp_path):
 def test_other_runs_are_untouched_by_a_broken_plugin(install, tmp_path):
     install("ssl-plugin-odd", "raise SystemExit(3)")
     catalog = Catalog()
-    outcome = run_config(resolve_values(tiny(run={"dir": tmp_path}), catalog), catalog)
+    outcome = run_config(resolve_sections(tiny(run={"dir": tmp_path}), catalog), catalog)
     assert outcome.results["steps"] == 6

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 import ssl_host
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.resolve import resolve_file, resolve_values
+from ssl_host.config.resolve import resolve_file, resolve_sections
 from ssl_host.errors import RunFolderError
 from ssl_host.pipeline.finished_runs import OTHER_IMAGES, evaluate_run
 from ssl_host.pipeline.run import run_config
@@ -37,7 +37,7 @@ LEFT_BEHIND = {
 def go(catalog, tmp_path, fresh=False, **sections):
     sections["run"] = {"dir": tmp_path, **sections.get("run", {})}
     return run_config(
-        resolve_values(tiny(**sections), catalog), catalog, Console(quiet=True), fresh
+        resolve_sections(tiny(**sections), catalog), catalog, Console(quiet=True), fresh
     )
 
 
@@ -154,7 +154,7 @@ def on_photographs(catalog, tmp_path, fresh=False):
     sections = tiny(run={"dir": tmp_path}, loader={"cache_dir": tmp_path / "cache"})
     sections["data"] = {"name": "imagefolder", "root": tmp_path / "images", "image_size": 16}
     sections["evaluator.knn"] = {"name": "knn"}
-    return run_config(resolve_values(sections, catalog), catalog, Console(quiet=True), fresh)
+    return run_config(resolve_sections(sections, catalog), catalog, Console(quiet=True), fresh)
 
 
 @pytest.mark.parametrize("change", ["gone", "new", "renamed"])
@@ -272,7 +272,7 @@ def test_it_is_said_at_once_that_images_hold_training_back(remedy, install, tmp_
     }
     catalog = Catalog()
     console = make_console(force_terminal=False, width=400)
-    outcome = run_config(resolve_values(sections, catalog), catalog, console)
+    outcome = run_config(resolve_sections(sections, catalog), catalog, console)
     told = capsys.readouterr().out
     hint = next(line for line in told.splitlines() if line.startswith("hint: training waited for"))
     assert hint.endswith(remedy or "store = packed, or in more processes by [loader] num_workers")

@@ -5,14 +5,16 @@ import shutil
 from rich.console import Console
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.pipeline.run import run_config
 from tests.conftest import tiny
 
 
 def notes(tmp_path, name, **run):
     catalog = Catalog()
-    config = resolve_values(tiny(run={"dir": tmp_path, "name": name, "epochs": 1, **run}), catalog)
+    config = resolve_sections(
+        tiny(run={"dir": tmp_path, "name": name, "epochs": 1, **run}), catalog
+    )
     return run_config(config, catalog, Console(quiet=True)).results["notes"]
 
 

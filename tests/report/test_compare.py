@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.errors import RunFolderError
 from ssl_host.pipeline.finished_runs import compare_runs
 from ssl_host.pipeline.run import run_config
@@ -33,7 +33,7 @@ def folders(tmp_path_factory):
     ):
         sections = tiny(run={"dir": base / place, "name": name}, **more)
         sections["evaluator.knn"] = {"name": "knn"}
-        found.append(run_config(resolve_values(sections, catalog), catalog).folder)
+        found.append(run_config(resolve_sections(sections, catalog), catalog).folder)
     return found
 
 
@@ -50,7 +50,7 @@ def wide(tmp_path_factory):
     sections = tiny(run={"dir": tmp_path_factory.mktemp("more"), "name": "wide"})
     sections["backbone"]["width"] = 16
     sections["evaluator.knn"] = {"name": "knn"}
-    return run_config(resolve_values(sections, Catalog()), Catalog()).folder
+    return run_config(resolve_sections(sections, Catalog()), Catalog()).folder
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_losses_of_other_batches_do_not_compare(section, value, comparable):
     for more in ({}, value):
         sections = tiny()
         sections[section] = {**sections.get(section, {}), **more}
-        config = resolve_values(sections, Catalog())
+        config = resolve_sections(sections, Catalog())
         found.append(ComparedRun("x", Path("x"), {}, config).objective)
     assert (found[0] == found[1]) == comparable
 
@@ -120,7 +120,7 @@ def test_baselines_of_different_images_stand_apart(folders, tmp_path):
     """Seen to fail with those of one kind of data averaged."""
     sections = tiny(run={"dir": tmp_path, "name": "other"}, data={"image_size": 24})
     sections["evaluator.knn"] = {"name": "knn"}
-    other = run_config(resolve_values(sections, Catalog()), Catalog()).folder
+    other = run_config(resolve_sections(sections, Catalog()), Catalog()).folder
     text = compare_runs([folders[0], other], tmp_path / "two.html", Catalog())[0].read_text("utf-8")
     for label in ("first &lt;b&gt;", "other"):
         assert f">raw pixels, of {label}<" in text

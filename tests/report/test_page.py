@@ -8,7 +8,7 @@ from PIL import Image
 from rich.console import Console
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.pipeline.run import run_config
 from ssl_host.report.page import breakable
 from tests.conftest import tiny
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     config["loader"] = {"cache_dir": base / "cache"}
     config["evaluator.knn"] = {"name": "knn"}
     catalog = Catalog()
-    return run_config(resolve_values(config, catalog), catalog, Console(quiet=True)).folder
+    return run_config(resolve_sections(config, catalog), catalog, Console(quiet=True)).folder
 
 
 def test_nothing_from_names_is_taken_for_markup(folder):

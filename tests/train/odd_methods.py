@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.pipeline.run import run_config
 from tests.conftest import tiny
 
@@ -11,7 +11,7 @@ from tests.conftest import tiny
 def run(tmp_path, console=None, **sections):
     catalog = Catalog()
     sections["run"] = {"dir": tmp_path, **sections.get("run", {})}
-    config = resolve_values(tiny(**sections), catalog)
+    config = resolve_sections(tiny(**sections), catalog)
     return run_config(config, catalog, console or Console(quiet=True))
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.errors import Preempted
 from ssl_host.pipeline import run as pipeline
 from ssl_host.testing.interruption import StoppedError, stopped_after
@@ -38,7 +38,7 @@ def sections(tmp_path, method, name):
 
 def run(tmp_path, method, name, stop_after=None, **more):
     catalog = Catalog()
-    config = resolve_values({**sections(tmp_path, method, name), **more}, catalog)
+    config = resolve_sections({**sections(tmp_path, method, name), **more}, catalog)
     with nullcontext() if stop_after is None else stopped_after(stop_after):
         return pipeline.run_config(config, catalog, Console(quiet=True))
 
@@ -122,7 +122,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, cap
     payload[len(payload) // 2] ^= 1
     newest.write_bytes(payload)
     catalog = Catalog()
-    config = resolve_values(sections(tmp_path, "simclr", "torn"), catalog)
+    config = resolve_sections(sections(tmp_path, "simclr", "torn"), catalog)
     again = pipeline.run_config(config, catalog, make_console(force_terminal=False, width=200))
     assert f"{newest.name} is damaged: its checksum does not agree" in capsys.readouterr().out
     expected, found = content(whole.folder)[0], content(again.folder)[0]

@@ -12,7 +12,7 @@ import torch
 import ssl_host
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.data.batches import EpochPlan
 from ssl_host.pipeline.run import run_config
 from ssl_host.toolkit.batchnorm import SyncBatchNorm
@@ -24,7 +24,7 @@ from tests.conftest import tiny
 
 
 def test_a_groups_own_rate_and_decay_reach_torch(catalog):
-    config = resolve_values(tiny(method={"name": "barlowtwins"}), catalog)
+    config = resolve_sections(tiny(method={"name": "barlowtwins"}), catalog)
     method = compose(config).method
     optimizer = ssl_host.build("optimizer", "sgd", lr=0.5, weight_decay=0.01, decay="all")
     groups = {group["name"]: group for group in make_optimizer(method, optimizer, 0.5).param_groups}
@@ -45,7 +45,7 @@ class _Module:
 
 @pytest.mark.parametrize(("name", "shared"), [("simclr", True), ("mocov2", False)])
 def test_batch_norm_is_shared_by_processes_unless_the_method_says_no(name, shared, catalog):
-    experiment = compose(resolve_values(tiny(method={"name": name}), catalog))
+    experiment = compose(resolve_sections(tiny(method={"name": name}), catalog))
     for world_size in (1, 2):
         module = _Module(experiment)
         prepare_network(module, "cpu", world_size)
@@ -60,7 +60,7 @@ def test_batch_norm_is_shared_by_processes_unless_the_method_says_no(name, share
 
 def test_every_process_draws_dropout_of_its_own(catalog):
     """Seen to fail: the seed was made before a process knew which one it was."""
-    experiment = compose(resolve_values(tiny(), catalog))
+    experiment = compose(resolve_sections(tiny(), catalog))
     seeds = set()
     for rank in (0, 1):
         module = PretrainModule(experiment, EpochPlan(40, 8, 0, world_size=2), None)
@@ -94,9 +94,9 @@ def test_momentum_copies_start_from_the_loaded_backbone_too(install, tmp_path):
     install("ssl-plugin-looking", BYOL_THAT_LOOKS)
     catalog = Catalog()
     first = tiny(run={"dir": tmp_path, "name": "first"})
-    run_config(resolve_values(first, catalog), catalog)
+    run_config(resolve_sections(first, catalog), catalog)
     second = tiny(
         run={"dir": tmp_path, "name": "second", "init_from": tmp_path / "first"},
         method={"name": "looking"},
     )
-    assert run_config(resolve_values(second, catalog), catalog).results["steps"] == 6
+    assert run_config(resolve_sections(second, catalog), catalog).results["steps"] == 6

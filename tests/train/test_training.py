@@ -14,7 +14,7 @@ from ssl_host import read_tensors
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
 from ssl_host.config.auto_settings import resolve_auto
-from ssl_host.config.resolve import resolve_values
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.data.batches import EpochPlan
 from ssl_host.errors import PluginError, UserError
 from ssl_host.pipeline.dry_run import dry_run
@@ -83,7 +83,7 @@ def test_the_views_are_the_same_in_any_precision(precision, install, tmp_path):
     body = "Odd.views = batch.views\nreturn StepOutput(z.float().mean(), features=h)"
     trainer = {"precision": precision}
     odd(body, install, tmp_path, trainer=trainer, augmentation={"name": "simclr"})
-    config = resolve_values(tiny(), Catalog())
+    config = resolve_sections(tiny(), Catalog())
     views = compose(config).views
     index = list(EpochPlan(48, 16, seed=1).indices(1))[-1]
     images = ssl_host.build("data", "synthetic", **config.components["data"].settings.model_dump())
@@ -111,7 +111,7 @@ def test_a_step_in_parts_is_a_step(tmp_path):
         whole["run"] |= {"dir": tmp_path, "name": f"parts-{parts}"}
         whole["trainer"]["accumulate"] = parts
         catalog = Catalog()
-        outcome = run_config(resolve_values(whole, catalog), catalog, Console(quiet=True))
+        outcome = run_config(resolve_sections(whole, catalog), catalog, Console(quiet=True))
         found.append(load_file(outcome.folder / "backbone.safetensors"))
         assert outcome.results["steps"] == 3
         with (outcome.folder / "metrics.csv").open(encoding="utf-8") as file:
@@ -129,7 +129,7 @@ def test_a_queue_receives_every_part_of_a_step(tmp_path):
         trainer={"accumulate": 2},
         **{"head.predictor": {"hidden_dim": 16}},
     )
-    folder = run_config(resolve_values(sections, catalog), catalog, Console(quiet=True)).folder
+    folder = run_config(resolve_sections(sections, catalog), catalog, Console(quiet=True)).folder
     newest = max((folder / "checkpoints").glob("step-*.ckpt"))
     queues = [t for name, t in read_tensors(newest).items() if name.startswith("queue.")]
     assert max(int(t) for t in queues if t.ndim == 0) == 3 * 16
@@ -169,7 +169,7 @@ def test_a_group_stands_still_at_first_and_progress_is_that_of_the_step(install,
         optimizer={"weight_decay": 0.1},
         trainer={"precision": "32-true"},
     )
-    run_config(resolve_values(sections, catalog), catalog, Console(quiet=True))
+    run_config(resolve_sections(sections, catalog), catalog, Console(quiet=True))
     seen = sys.modules["ssl_plugin_odd"].Odd.seen
     assert [(step, epoch, total) for step, epoch, total, _ in seen] == [
         *((0, 0, 6), (1, 0, 6), (2, 0, 6)),
@@ -192,7 +192,7 @@ def test_the_schedule_moves_every_step_and_reaches_its_end(tmp_path):
 
 
 def test_auto_is_settled_from_the_hardware_and_kept(catalog, tmp_path):
-    config = resolve_auto(resolve_values(tiny(), catalog))
+    config = resolve_auto(resolve_sections(tiny(), catalog))
     for section, key in (
         ("trainer", "precision"),
         ("trainer", "compile"),
@@ -208,7 +208,7 @@ def test_auto_is_settled_from_the_hardware_and_kept(catalog, tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_told(catalog):
     with pytest.raises(UserError, match="no GPU that torch can use; set accelerator = cpu"):
-        resolve_auto(resolve_values(tiny(trainer={"accelerator": "gpu"}), catalog))
+        resolve_auto(resolve_sections(tiny(trainer={"accelerator": "gpu"}), catalog))
 
 
 def test_a_dry_run_reads_the_weights_it_would_start_from(catalog, tmp_path):
@@ -216,19 +216,19 @@ def test_a_dry_run_reads_the_weights_it_would_start_from(catalog, tmp_path):
     (tmp_path / "backbone.onnx").write_bytes(b"")
     for path, told in ((tmp_path / "none", "no such file"), (tmp_path, "ONNX graph is for infer")):
         with pytest.raises(UserError, match=told):
-            dry_run(resolve_values(tiny(run={"init_from": str(path)}), catalog), catalog)
+            dry_run(resolve_sections(tiny(run={"init_from": str(path)}), catalog), catalog)
 
 
 def test_a_graph_beside_weights_is_not_in_their_way(catalog, tmp_path):
     """As in many folders of a hub. Seen to fail with every folder of a graph refused."""
     folder = run(tmp_path).folder
     (folder / "model.onnx").write_bytes(b"")
-    found = dry_run(resolve_values(tiny(run={"init_from": str(folder)}), catalog), catalog)
+    found = dry_run(resolve_sections(tiny(run={"init_from": str(folder)}), catalog), catalog)
     assert "backbone.safetensors" in found.starts_from
 
 
 def test_a_dry_run_counts_what_the_run_will_do(catalog):
-    estimate = dry_run(resolve_values(tiny(), catalog), catalog)
+    estimate = dry_run(resolve_sections(tiny(), catalog), catalog)
     method = ssl_host.build(
         "method",
         "simclr",
@@ -242,7 +242,7 @@ def test_a_dry_run_counts_what_the_run_will_do(catalog):
     assert estimate.views == [[16, 3, 16, 16]] * 2
     expected = estimate.seconds_per_step * 6 / 60
     assert estimate.training_minutes == pytest.approx(expected)
-    chosen = resolve_auto(resolve_values(tiny(), catalog)).trainer
+    chosen = resolve_auto(resolve_sections(tiny(), catalog)).trainer
     others = {(other.setting, other.value) for other in estimate.alternatives}
     assert {setting for setting, _ in others} >= {"precision", "channels_last"}
     assert not others & {(s, getattr(chosen, s)) for s in ("precision", "channels_last")}
@@ -253,7 +253,7 @@ def test_a_dry_run_refuses_a_batch_that_the_devices_cannot_share(catalog):
     """Seen to fail: the run was the first to say so."""
     sections = tiny(trainer={"accelerator": "cpu", "devices": 3})
     with pytest.raises(UserError, match="cannot be shared"):
-        dry_run(resolve_values(sections, catalog), catalog)
+        dry_run(resolve_sections(sections, catalog), catalog)
 
 
 def test_a_dry_run_is_of_the_numbers_that_the_run_will_have(catalog, monkeypatch):
@@ -264,7 +264,7 @@ def test_a_dry_run_is_of_the_numbers_that_the_run_will_have(catalog, monkeypatch
         SimCLR, "step", lambda self, batch: seen.append(batch.views[0].dtype) or step(self, batch)
     )
     sections = tiny(trainer={"accelerator": "cpu", "precision": "64-true"})
-    dry_run(resolve_values(sections, catalog), catalog)
+    dry_run(resolve_sections(sections, catalog), catalog)
     assert seen[0] == torch.float64
     assert seen[-1] == torch.float64  # and again, after the alternatives
     assert torch.float32 in seen
@@ -277,4 +277,4 @@ def test_what_is_only_measured_may_have_any_batch_size(catalog, tmp_path):
         data={"name": "synthetic", "num_images": 33, "image_size": 16},
         trainer={"accumulate": 2},
     )
-    assert run_config(resolve_values(sections, catalog), catalog).results["steps"] == 0
+    assert run_config(resolve_sections(sections, catalog), catalog).results["steps"] == 0

@@ -1,0 +1,3 @@
+"""Suites of runs, compared in one table."""
+
+ssl_host_api = 1

@@ -1,0 +1,3 @@
+"""The configurations and checkpoints of the Lightweight-SSL project."""
+
+ssl_host_api = 1
