@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from ssl_host.cli.options import override_option as override_option
     from ssl_host.cli.options import pass_session as pass_session
     from ssl_host.cli.options import session_options as session_options
+    from ssl_host.compose import count_parameters as count_parameters
     from ssl_host.config.layers import ConfigLayer as ConfigLayer
     from ssl_host.config.layers import option_layer as option_layer
     from ssl_host.config.layers import read_ini_layer as read_ini_layer
     from ssl_host.config.resolve import resolve_file as resolve_file
     from ssl_host.config.resolve import resolve_layers as resolve_layers
     from ssl_host.config.run_config import RunConfig as RunConfig
+    from ssl_host.config.section import validate_section as validate_section
     from ssl_host.config.values import ConfigOrigin as ConfigOrigin
     from ssl_host.config.values import ConfigValue as ConfigValue
     from ssl_host.config.values import LiteralError as LiteralError
@@ -94,6 +96,7 @@ if TYPE_CHECKING:
     from ssl_host.toolkit.schedules import LinearSchedule as LinearSchedule
     from ssl_host.toolkit.weights_io import read_tensors as read_tensors
     from ssl_host.toolkit.weights_io import write_tensors as write_tensors
+    from ssl_host.train.signals import preemptible as preemptible
 
 __version__ = "0.1.0"
 
@@ -159,6 +162,7 @@ _HOMES = {
     "ViewSpec": "contracts.augmentation",
     "available_cores": "toolkit.cores",
     "build": "api",
+    "count_parameters": "compose",
     "did_you_mean": "catalog.discovery",
     "echo_json": "cli.options",
     "evenly_spaced_indices": "toolkit.sampling",
@@ -176,6 +180,7 @@ _HOMES = {
     "override_option": "cli.options",
     "parse_value": "config.values",
     "pass_session": "cli.options",
+    "preemptible": "train.signals",
     "read_ini_layer": "config.layers",
     "read_tensors": "toolkit.weights_io",
     "resize_and_crop": "toolkit.image_files",
@@ -185,6 +190,7 @@ _HOMES = {
     "session_options": "cli.options",
     "shuffle_keys": "toolkit.distributed",
     "unshuffle_keys": "toolkit.distributed",
+    "validate_section": "config.section",
     "write_tensors": "toolkit.weights_io",
 }
 

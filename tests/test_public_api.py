@@ -70,6 +70,7 @@ PUBLIC = [
     "ViewSpec",
     "available_cores",
     "build",
+    "count_parameters",
     "did_you_mean",
     "echo_json",
     "evenly_spaced_indices",
@@ -87,6 +88,7 @@ PUBLIC = [
     "override_option",
     "parse_value",
     "pass_session",
+    "preemptible",
     "read_ini_layer",
     "read_tensors",
     "resize_and_crop",
@@ -96,6 +98,7 @@ PUBLIC = [
     "session_options",
     "shuffle_keys",
     "unshuffle_keys",
+    "validate_section",
     "write_tensors",
 ]
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import click
 
 from ssl_host import __version__
-from ssl_host.cli.benchmark import benchmark
 from ssl_host.cli.component import component
 from ssl_host.cli.config import config
 from ssl_host.cli.evaluate import evaluate
@@ -35,7 +34,7 @@ def cli() -> None:
     """Self-supervised learning of image representations, made of plugins."""
 
 
-for command in (run, evaluate, report, export, benchmark, config, component, plugin):
+for command in (run, evaluate, report, export, config, component, plugin):
     cli.add_command(command)
 plugin.add_command(check)
 

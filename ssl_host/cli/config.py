@@ -33,16 +33,9 @@ def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None
 
     Every part is built, no image is read.
     """
-    from ssl_host.benchmark.run import check_cells  # noqa: PLC0415 - start-up is counted
-    from ssl_host.benchmark.suite import is_suite, read_suite  # noqa: PLC0415
-    from ssl_host.compose import compose  # noqa: PLC0415
+    from ssl_host.compose import compose  # noqa: PLC0415 - start-up is counted
     from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
 
-    if is_suite(config_file):
-        suite = read_suite(config_file, options, session.catalog())
-        check_cells(suite)
-        click.echo(f"{config_file}: valid, {len(suite.cells)} runs of suite '{suite.name}'")
-        return
     resolved = resolve_file(config_file, options, session.catalog())
     compose(resolved)
     for note in resolved.notes:

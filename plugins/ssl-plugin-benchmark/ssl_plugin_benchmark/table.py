@@ -1,0 +1,213 @@
+"""The table of a suite: a row per combination, with mean and deviation over the seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any, Literal
+
+from ssl_host import Figure, FigureRow, Summary, summarize
+from ssl_plugin_benchmark.runs import RunOutcome
+from ssl_plugin_benchmark.suite import Suite
+
+RESULT_KEYS = ("epochs", "wall_time_s")
+"""Numbers of ``results.json`` outside its metrics that a table shows by default."""
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """Mean of a figure over the seeds; figures with the unit % are in per cent.
+
+    Attributes:
+        std: standard deviation over the seeds; None for a single seed.
+        learned: True if every seed is better than its baselines; None without baselines.
+        is_setting: True for a whole number that was set, such as the epochs.
+    """
+
+    mean: float
+    std: float | None = None
+    learned: bool | None = None
+    is_setting: bool = False
+
+    def __str__(self) -> str:
+        if self.is_setting and not self.std:
+            return f"{self.mean:g}"
+        digits = 1 if self.mean < 1000 else 0
+        deviation = "" if self.std is None else f" ± {self.std:.{digits}f}"
+        mark = " ↓" if self.learned is False else ""
+        return f"{self.mean:.{digits}f}{deviation}{mark}"
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row of the table.
+
+    Attributes:
+        label: the choice on each axis, a baseline, or ``METHOD (published)``.
+        cells: by figure.
+        note: missing seeds, or the source of published figures.
+        links: pairs of a seed and a file of weights, relative to the suite's folder.
+    """
+
+    label: tuple[str, ...]
+    kind: Literal["run", "baseline", "published"]
+    cells: Mapping[str, TableCell]
+    note: str = ""
+    links: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table of a suite.
+
+    Attributes:
+        axes: headings of the label columns.
+        columns: titles of the other columns, by figure.
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    columns: Mapping[str, str]
+    rows: tuple[TableRow, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _FinishedRun:
+    """A run with results and their summary."""
+
+    outcome: RunOutcome
+    results: Mapping[str, Any]
+    summary: Summary
+
+    def find(self, name: str) -> FigureRow | None:
+        """Return a figure of the run: a metric, or another number of ``results.json``."""
+        value = self.results.get(name)
+        if isinstance(value, int | float):
+            return FigureRow(name, value, Figure("", higher_is_better=None))
+        return self.summary.find(name)
+
+
+def make_table(suite: Suite, outcomes: Sequence[RunOutcome]) -> Table:
+    """Return the rows of all combinations in the suite's order, of baselines, and published ones.
+
+    Columns without a value in any row are left out.
+    """
+    finished = {
+        outcome.run.name: _FinishedRun(outcome, outcome.results, summarize(outcome.results))
+        for outcome in outcomes
+        if outcome.results is not None
+    }
+    names = list(suite.columns) or _default_columns(suite, list(finished.values()))
+    groups: dict[tuple[str, ...], list[RunOutcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault(tuple(outcome.run.combination.values()), []).append(outcome)
+    runs_of = {
+        label: [finished[o.run.name] for o in group if o.run.name in finished]
+        for label, group in groups.items()
+    }
+    axes = tuple(suite.runs[0].combination)
+    rows = [
+        *(_run_row(suite, names, label, groups[label], runs_of[label]) for label in groups),
+        *_baseline_rows(names, runs_of),
+        *_published_rows(suite, len(axes)),
+    ]
+    columns = {
+        name: suite.columns.get(name, name)
+        for name in names
+        if any(name in row.cells for row in rows)
+    }
+    seeds = tuple(dict.fromkeys(outcome.run.seed for outcome in outcomes))
+    return Table(suite.name, axes, columns, tuple(rows), seeds)
+
+
+def _default_columns(suite: Suite, runs: Sequence[_FinishedRun]) -> list[str]:
+    """Return epochs, every figure of the runs and the published results, and the time."""
+    first, *last = RESULT_KEYS
+    measured = [row.name for run in runs for row in (*run.summary.rows, *run.summary.others)]
+    published = [row.name for entry in suite.published.values() for row in entry.figures]
+    return list(dict.fromkeys([first, *measured, *published, *last]))
+
+
+def _run_row(
+    suite: Suite,
+    names: Sequence[str],
+    label: tuple[str, ...],
+    outcomes: Sequence[RunOutcome],
+    runs: Sequence[_FinishedRun],
+) -> TableRow:
+    cells = {}
+    for name in names:
+        figures = [figure for run in runs if (figure := run.find(name)) is not None]
+        if figures:
+            compared = [figure.learned for figure in figures if figure.learned is not None]
+            learned = all(compared) if compared else None
+            values = [figure.value for figure in figures]
+            cells[name] = _average(values, figures[0].figure, learned)
+    links = tuple(
+        (str(run.outcome.run.seed), f"{run.outcome.run.name}/{file.name}")
+        for run in runs
+        for file in sorted((suite.folder / run.outcome.run.name).glob("*.safetensors"))
+    )
+    return TableRow(label, "run", cells, _missing_seeds(outcomes), links)
+
+
+def _missing_seeds(outcomes: Sequence[RunOutcome]) -> str:
+    """Return a note about the seeds without results, such as ``without seed 1, 2``."""
+    notes = []
+    for changed, reason in ((False, ""), (True, ": other configuration")):
+        seeds = [
+            str(outcome.run.seed)
+            for outcome in outcomes
+            if outcome.results is None and outcome.changed == changed
+        ]
+        if seeds:
+            notes.append(f"without seed {', '.join(seeds)}{reason}")
+    return "; ".join(notes)
+
+
+def _baseline_rows(
+    names: Sequence[str], runs_of: Mapping[tuple[str, ...], Sequence[_FinishedRun]]
+) -> Iterator[TableRow]:
+    """Yield the baselines of each combination of the axes other than the method.
+
+    All methods of a combination have the same baselines, so each seed counts once.
+    """
+    by_rest: dict[tuple[str, ...], list[_FinishedRun]] = {}
+    for label, runs in runs_of.items():
+        by_rest.setdefault(label[1:], []).extend(runs)
+    for rest, runs in by_rest.items():
+        labels = runs[0].summary.baseline_labels if runs else {}
+        for key, label in labels.items():
+            cells = {name: _baseline_cell(key, name, runs) for name in names}
+            measured = {name: cell for name, cell in cells.items() if cell is not None}
+            if measured:
+                yield TableRow((label, *rest), "baseline", measured)
+
+
+def _baseline_cell(key: str, name: str, runs: Sequence[_FinishedRun]) -> TableCell | None:
+    by_seed: dict[int, list[float]] = {}
+    figure = Figure("")
+    for run in runs:
+        row = run.find(name)
+        if row is not None and key in row.baselines:
+            figure = row.figure
+            by_seed.setdefault(run.outcome.run.seed, []).append(row.baselines[key])
+    if not by_seed:
+        return None
+    return _average([fmean(values) for values in by_seed.values()], figure)
+
+
+def _published_rows(suite: Suite, num_axes: int) -> Iterator[TableRow]:
+    for method, published in suite.published.items():
+        label = (f"{method} (published)", *[""] * (num_axes - 1))
+        cells = {row.name: _average([row.value], row.figure) for row in published.figures}
+        yield TableRow(label, "published", cells, published.source)
+
+
+def _average(values: Sequence[float], figure: Figure, learned: bool | None = None) -> TableCell:
+    scale = 100.0 if figure.unit == "%" else 1.0
+    std = scale * stdev(values) if len(values) > 1 else None
+    is_setting = all(isinstance(value, int) for value in values)
+    return TableCell(scale * fmean(values), std, learned, is_setting)
