@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ssl_host.contracts.evaluation import Evaluator as Evaluator
     from ssl_host.contracts.evaluation import FeatureBank as FeatureBank
     from ssl_host.contracts.evaluation import Features as Features
+    from ssl_host.contracts.evaluation import Figure as Figure
     from ssl_host.contracts.export import Exporter as Exporter
     from ssl_host.contracts.logging import Logger as Logger
     from ssl_host.contracts.logging import Run as Run
@@ -72,6 +73,10 @@ if TYPE_CHECKING:
     from ssl_host.hookspecs import Register as Register
     from ssl_host.hookspecs import RegisterPreset as RegisterPreset
     from ssl_host.hookspecs import hookimpl as hookimpl
+    from ssl_host.report.render import render_page as render_page
+    from ssl_host.report.summary import FigureRow as FigureRow
+    from ssl_host.report.summary import Summary as Summary
+    from ssl_host.report.summary import summarize as summarize
     from ssl_host.run_folder.folder import RunFolder as RunFolder
     from ssl_host.toolkit.checkpoint_keys import KeyMapping as KeyMapping
     from ssl_host.toolkit.checkpoint_keys import StoredWeights as StoredWeights
@@ -120,6 +125,8 @@ _HOMES = {
     "FeatureBank": "contracts.evaluation",
     "FeatureQueue": "toolkit.queue",
     "Features": "contracts.evaluation",
+    "Figure": "contracts.evaluation",
+    "FigureRow": "report.summary",
     "FileImages": "toolkit.image_files",
     "Head": "contracts.networks",
     "ImageDataset": "contracts.data",
@@ -154,6 +161,7 @@ _HOMES = {
     "Settings": "contracts.settings",
     "StepOutput": "contracts.batch",
     "StoredWeights": "toolkit.checkpoint_keys",
+    "Summary": "report.summary",
     "UnreadableImage": "contracts.data",
     "UserError": "errors",
     "ViewSpec": "contracts.augmentation",
@@ -178,12 +186,14 @@ _HOMES = {
     "pass_session": "cli.options",
     "read_ini_layer": "config.layers",
     "read_tensors": "toolkit.weights_io",
+    "render_page": "report.render",
     "resize_and_crop": "toolkit.image_files",
     "resolve_file": "config.resolve",
     "resolve_layers": "config.resolve",
     "run": "api",
     "session_options": "cli.options",
     "shuffle_keys": "toolkit.distributed",
+    "summarize": "report.summary",
     "unshuffle_keys": "toolkit.distributed",
     "write_tensors": "toolkit.weights_io",
 }
