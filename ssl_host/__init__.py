@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ssl_host.contracts.evaluation import Evaluator as Evaluator
     from ssl_host.contracts.evaluation import FeatureBank as FeatureBank
     from ssl_host.contracts.evaluation import Features as Features
+    from ssl_host.contracts.evaluation import Figure as Figure
     from ssl_host.contracts.export import Exporter as Exporter
     from ssl_host.contracts.logging import Logger as Logger
     from ssl_host.contracts.logging import Run as Run
@@ -74,6 +75,10 @@ if TYPE_CHECKING:
     from ssl_host.hookspecs import Register as Register
     from ssl_host.hookspecs import RegisterPreset as RegisterPreset
     from ssl_host.hookspecs import hookimpl as hookimpl
+    from ssl_host.report.render import render_page as render_page
+    from ssl_host.report.summary import FigureRow as FigureRow
+    from ssl_host.report.summary import Summary as Summary
+    from ssl_host.report.summary import summarize as summarize
     from ssl_host.run_folder.folder import RunFolder as RunFolder
     from ssl_host.toolkit.checkpoint_keys import KeyMapping as KeyMapping
     from ssl_host.toolkit.checkpoint_keys import StoredWeights as StoredWeights
@@ -123,6 +128,8 @@ _HOMES = {
     "FeatureBank": "contracts.evaluation",
     "FeatureQueue": "toolkit.queue",
     "Features": "contracts.evaluation",
+    "Figure": "contracts.evaluation",
+    "FigureRow": "report.summary",
     "FileImages": "toolkit.image_files",
     "Head": "contracts.networks",
     "ImageDataset": "contracts.data",
@@ -157,6 +164,7 @@ _HOMES = {
     "Settings": "contracts.settings",
     "StepOutput": "contracts.batch",
     "StoredWeights": "toolkit.checkpoint_keys",
+    "Summary": "report.summary",
     "UnreadableImage": "contracts.data",
     "UserError": "errors",
     "ViewSpec": "contracts.augmentation",
@@ -183,12 +191,14 @@ _HOMES = {
     "preemptible": "train.signals",
     "read_ini_layer": "config.layers",
     "read_tensors": "toolkit.weights_io",
+    "render_page": "report.render",
     "resize_and_crop": "toolkit.image_files",
     "resolve_file": "config.resolve",
     "resolve_layers": "config.resolve",
     "run": "api",
     "session_options": "cli.options",
     "shuffle_keys": "toolkit.distributed",
+    "summarize": "report.summary",
     "unshuffle_keys": "toolkit.distributed",
     "validate_section": "config.section",
     "write_tensors": "toolkit.weights_io",

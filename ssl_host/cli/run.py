@@ -51,7 +51,7 @@ def run(
     from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
     from ssl_host.pipeline.dry_run import dry_run as try_out  # noqa: PLC0415
     from ssl_host.pipeline.run import run_config  # noqa: PLC0415
-    from ssl_host.report.summary import tables, verdict  # noqa: PLC0415
+    from ssl_host.report.summary import summary_tables  # noqa: PLC0415
     from ssl_host.toolkit.console import make_console  # noqa: PLC0415 - torch comes with what follows
 
     catalog = session.catalog()
@@ -78,8 +78,7 @@ def run(
         screen.print(
             f"{os.path.relpath(outcome.folder)} is finished already; --fresh begins anew",
         )
-    screen.print(tables(outcome.results))
-    screen.print(verdict(outcome.results["metrics"]))
+    screen.print(summary_tables(outcome.results))
     page = os.path.relpath(outcome.folder / "report.html")
     screen.print(f"report: {page}", soft_wrap=True)
 

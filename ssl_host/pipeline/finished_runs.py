@@ -17,8 +17,9 @@ from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.logging import Run
 from ssl_host.data.datasets import open_datasets
 from ssl_host.errors import RunFolderError
+from ssl_host.evaluate.figures import HOST_FIGURES, describe_figures
 from ssl_host.pipeline.run import Outcome, evaluate_network
-from ssl_host.report.compare import ComparedRun, labels, write_comparison
+from ssl_host.report.comparison import ComparedRun, run_labels, write_comparison
 from ssl_host.report.images import draw_pictures
 from ssl_host.report.page import write_page
 from ssl_host.run_folder.folder import RunFolder
@@ -59,12 +60,10 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         )
         for stem, tensors in found.artifacts.items():
             write_tensors(path / f"{stem}.safetensors", tensors)
-        kept = {
-            name: value
-            for name, value in results["metrics"].items()
-            if name.split(".")[0] in ("online", "throughput") or name.startswith("peak_")
-        }
-        results = {**results, "metrics": {**kept, **found.metrics}}
+        kept = {name: value for name, value in results["metrics"].items() if name in HOST_FIGURES}
+        metrics = {**kept, **found.metrics}
+        figures = describe_figures(metrics, experiment.evaluators)
+        results = {**results, "metrics": metrics, "figures": figures}
         results["notes"] = list(dict.fromkeys([*results["notes"], *notes, *found.notes]))
         folder.write_json(
             "report.json", draw_pictures(experiment.views, images, found.bank, config.run.seed)
@@ -109,7 +108,9 @@ def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> tuple
         raise RunFolderError(f"there are not two finished runs to compare:\n{told}")
     runs = [
         ComparedRun(label, path, results, config)
-        for label, (path, (config, results)) in zip(labels(list(found)), found.items(), strict=True)
+        for label, (path, (config, results)) in zip(
+            run_labels(list(found)), found.items(), strict=True
+        )
     ]
     try:
         return write_comparison(output, runs), left_out

@@ -22,6 +22,7 @@ from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.logging import Logger, Run
 from ssl_host.contracts.method import Method
 from ssl_host.data.datasets import OpenedDatasets, open_datasets
+from ssl_host.evaluate.figures import describe_figures
 from ssl_host.evaluate.measure import Measurement, measure
 from ssl_host.pipeline.environment import describe
 from ssl_host.pipeline.run_metrics import (
@@ -237,6 +238,7 @@ class _Run:
             },
             "classes": list(images.classes),
             "metrics": {name: number(value) for name, value in metrics.items()},
+            "figures": describe_figures(metrics, experiment.evaluators),
             "wall_time_s": round(training.clock.earlier_s + time.monotonic() - self.begun, 2),
             "notes": list(dict.fromkeys(self.notes)),
             "skipped": [{"image": name, "reason": reason} for name, reason in images.skipped()],

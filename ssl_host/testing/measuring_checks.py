@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
-from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, Features
+from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, Features, find_figure
 from ssl_host.contracts.logging import Logger, Run
 from ssl_host.errors import UserError
 from ssl_host.testing.component_checks import judge_reading, watched
@@ -60,16 +59,16 @@ def _evaluate(subject: CheckTarget, bank: FeatureBank) -> Evaluation:
 def metrics_are_numbers(subject: CheckTarget) -> str:
     """Metrics are finite numbers, accuracies fractions from 0 to 1."""
     metrics = _evaluate(subject, _bank()).metrics
-    declared = subject.cls.metrics
+    declared = subject.cls.figures
     for name, value in metrics.items():
-        if declared and not any(re.fullmatch(_pattern(known), name) for known in declared):
+        figure = find_figure(declared, name)
+        if figure is None:
             raise CheckFailure(
-                f"the metric '{name}' is not among the declared {', '.join(declared)}",
+                f"the metric '{name}' is not among the declared {', '.join(declared) or 'figures'}",
                 "reference pages and tables are made of what is declared",
-                f"add it to {subject.cls.__qualname__}.metrics with what it means",
+                f'add "{name}": Figure("its meaning") to {subject.cls.__qualname__}.figures',
             )
-        accuracy = name.rpartition(".")[2].startswith("top")
-        if not math.isfinite(value) or (accuracy and not 0 <= value <= 1):
+        if not math.isfinite(value) or (figure.unit == "%" and not 0 <= value <= 1):
             raise CheckFailure(
                 f"{name} is {value}",
                 "results.json holds finite numbers, and tables print fractions as per cent",
@@ -78,18 +77,15 @@ def metrics_are_numbers(subject: CheckTarget) -> str:
     return ", ".join(f"{name or subject.name} {value:.3g}" for name, value in metrics.items())
 
 
-def _pattern(declared: str) -> str:
-    """N as a part of a name is any number."""
-    return r"\.".join(r"\d+" if part == "N" else re.escape(part) for part in declared.split("."))
-
-
 def finds_what_is_there(subject: CheckTarget) -> str:
     """Separate classes are found, and noise is not."""
     good = _evaluate(subject, _bank()).metrics
     bad = _evaluate(subject, _bank(informative=False)).metrics
-    names = [name for name in good if name.rpartition(".")[2] == "top1"]
+    figures = {name: find_figure(subject.cls.figures, name) for name in good}
+    accuracies = (n for n, f in figures.items() if f and f.unit == "%" and f.baseline)
+    names = [name for name in accuracies if not name.endswith("_std")]
     if not names:
-        raise NotApplicable("it gives no accuracy (a metric named top1)")
+        raise NotApplicable('it declares no accuracy (Figure with unit="%" and baseline=True)')
     chance = 1 / CLASSES
     for name in names:
         if good[name] < 0.8 or bad[name] > chance + 0.25:

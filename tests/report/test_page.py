@@ -1,4 +1,4 @@
-"""The page: self-contained, escaped, without an error in a real browser."""
+"""Report page: self-contained, escaped, without errors in a real browser."""
 
 import re
 import shutil
@@ -10,7 +10,7 @@ from rich.console import Console
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.pipeline.run import run_config
-from ssl_host.report.page import breakable
+from ssl_host.report.render import breakable
 from tests.conftest import tiny
 from tests.report.browser import opened
 
@@ -19,7 +19,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run whose class and file names are hostile."""
+    """A run with HTML in the names of its classes and files."""
     base = tmp_path_factory.mktemp("evil")
     for k, name in enumerate((f"a{EVIL.replace('/', '')}", "b&<b>")):
         (base / "images" / name).mkdir(parents=True)
@@ -35,14 +35,14 @@ def folder(tmp_path_factory):
     return run_config(resolve_sections(config, catalog), catalog, Console(quiet=True)).folder
 
 
-def test_nothing_from_names_is_taken_for_markup(folder):
+def test_html_in_names_is_escaped(folder):
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert EVIL not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert "evil <b>run" not in page
 
 
-def test_the_page_needs_nothing_from_elsewhere(folder):
+def test_page_loads_nothing_from_other_files(folder):
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)\s*=\s*["'](?!data:)""", page)
     assert "http://" not in page
@@ -50,14 +50,14 @@ def test_the_page_needs_nothing_from_elsewhere(folder):
     assert "@import" not in page
 
 
-def test_the_page_shows_what_the_design_says(folder):
+def test_page_has_all_sections(folder):
     page = (folder / "report.html").read_text(encoding="utf-8")
     for heading in (
-        "Accuracy beside its baselines",
+        "Figures and baselines",
         "Training",
-        "What the method sees",
+        "Augmented views",
         "Nearest neighbours",
-        "A map of the features",
+        "Map of the features",
         "Configuration",
         "Environment",
     ):
@@ -67,16 +67,14 @@ def test_the_page_shows_what_the_design_says(folder):
     assert "were held out, by class" in page
 
 
-def test_a_name_breaks_between_its_words_and_a_number_nowhere():
-    """Seen to fail with a break after every dot, underscore and slash."""
+def test_breakable_names_break_between_words_but_not_in_numbers():
     assert breakable("few_label.10.top1") == "few_<wbr>label.10.<wbr>top1"
     assert breakable("[0.003, 1e-06]") == "[0.003, 1e-06]"
     assert breakable("a/<b>__c") == "a/&lt;b&gt;__<wbr>c"
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
-def test_a_real_browser_runs_the_page_without_an_error(folder, tmp_path):
-    """Seen to fail with a reference to a missing element put into map.js."""
+def test_page_in_a_browser_has_no_console_errors(folder, tmp_path):
     done = opened(folder / "report.html", tmp_path)
     assert "CONSOLE" not in done.stderr, done.stderr
     assert "<h1>evil" in done.stdout
