@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from ssl_host.contracts.evaluation import FeatureBank as FeatureBank
     from ssl_host.contracts.evaluation import Features as Features
     from ssl_host.contracts.evaluation import Figure as Figure
+    from ssl_host.contracts.evaluation import find_figure as find_figure
     from ssl_host.contracts.export import Exporter as Exporter
     from ssl_host.contracts.logging import Logger as Logger
     from ssl_host.contracts.logging import Run as Run
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from ssl_host.errors import RunError as RunError
     from ssl_host.errors import RunFolderError as RunFolderError
     from ssl_host.errors import UserError as UserError
+    from ssl_host.evaluate.figures import declared_figures as declared_figures
     from ssl_host.hookspecs import API_VERSION as API_VERSION
     from ssl_host.hookspecs import Register as Register
     from ssl_host.hookspecs import RegisterPreset as RegisterPreset
@@ -106,6 +108,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "SINGLE_KINDS": "config.schema",
     "API_VERSION": "hookspecs",
     "ArrayImages": "contracts.data",
     "Augmentation": "contracts.augmentation",
@@ -171,10 +174,12 @@ _HOMES = {
     "available_cores": "toolkit.cores",
     "build": "api",
     "count_parameters": "compose",
+    "declared_figures": "evaluate.figures",
     "did_you_mean": "catalog.discovery",
     "echo_json": "cli.options",
     "evenly_spaced_indices": "toolkit.sampling",
     "extract_features": "api",
+    "find_figure": "contracts.evaluation",
     "find_files": "toolkit.file_patterns",
     "format_value": "config.values",
     "full_precision": "contracts.precision",

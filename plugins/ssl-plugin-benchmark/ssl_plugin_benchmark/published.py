@@ -74,9 +74,9 @@ def _declared_figures(layer: ConfigLayer, catalog: Catalog) -> dict[str, Figure]
             name = layer.section(section).get("name")
             components[instance] = str(name.raw) if name else instance
     evaluators = {}
-    for instance, name in components.items():
+    for instance, component in components.items():
         with suppress(PluginError):  # reported as a problem of the runs that use it
-            evaluators[instance] = catalog.load("evaluator", name)
+            evaluators[instance] = catalog.load("evaluator", component)
     return declared_figures(evaluators)
 
 

@@ -179,11 +179,11 @@ def _baseline_rows(
         by_rest.setdefault(label[1:], []).extend(runs)
     for rest, runs in by_rest.items():
         labels = runs[0].summary.baseline_labels if runs else {}
-        for key, label in labels.items():
+        for key, title in labels.items():
             cells = {name: _baseline_cell(key, name, runs) for name in names}
             measured = {name: cell for name, cell in cells.items() if cell is not None}
             if measured:
-                yield TableRow((label, *rest), "baseline", measured)
+                yield TableRow((title, *rest), "baseline", measured)
 
 
 def _baseline_cell(key: str, name: str, runs: Sequence[_FinishedRun]) -> TableCell | None:
