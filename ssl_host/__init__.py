@@ -110,7 +110,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "SINGLE_KINDS": "config.schema",
     "API_VERSION": "hookspecs",
     "ArrayImages": "contracts.data",
     "Augmentation": "contracts.augmentation",

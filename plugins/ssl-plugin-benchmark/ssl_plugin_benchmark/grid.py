@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ssl_host import SINGLE_KINDS, ConfigError, ConfigLayer, ConfigOrigin, ConfigValue, Problem
+from ssl_host import KINDS, ConfigError, ConfigLayer, ConfigOrigin, ConfigValue, Problem
 from ssl_plugin_benchmark.settings import SuiteSettings
+
+SINGLE_KINDS = frozenset(kind.name for kind in KINDS.values() if kind.sections == "one")
+"""Kinds that a run configures in one section ``[kind]``; the axes of a grid are such kinds."""
 
 Combination = Mapping[str, str]
 """One choice per axis of the grid, by kind, the method first."""
