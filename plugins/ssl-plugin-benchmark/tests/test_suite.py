@@ -6,13 +6,13 @@ from ssl_plugin_benchmark.suite import read_suite
 from ssl_host import ConfigError
 
 SUITE = """[suite]
-methods = simclr, cold
+methods = simclr, long
 seeds = 3, 4
 dir = there
 
-[method.cold]
+[method.long]
 name = nnclr
-temperature = 0.05
+queue_size = 4096
 
 [run]
 epochs = 7
@@ -50,20 +50,20 @@ def test_every_combination_is_a_run_with_its_own_folder(suite, tmp_path):
     result = suite()
     assert [run.name for run in result.runs] == [
         f"{method}-{backbone}-seed{seed}"
-        for method in ("simclr", "cold")
+        for method in ("simclr", "long")
         for backbone in ("narrow", "small_conv")
         for seed in (3, 4)
     ]
     assert result.folder == tmp_path / "there" / "grid"
-    cold = next(run for run in result.runs if run.name == "cold-narrow-seed4")
-    values = cold.config.values()
+    long = next(run for run in result.runs if run.name == "long-narrow-seed4")
+    values = long.config.values()
     assert values["run"]["dir"] == result.folder
     assert (values["run"]["seed"], values["run"]["epochs"]) == (4, 7)
     assert values["backbone"] | {"name": "small_conv", "width": 4} == values["backbone"]
-    assert (values["method"]["name"], values["loss"]["temperature"]) == ("nnclr", 0.05)
-    warm = next(run for run in result.runs if run.name == "simclr-small_conv-seed3")
-    assert warm.config.values()["loss"]["temperature"] != 0.05
-    assert warm.config.values()["backbone"]["width"] == 8
+    assert (values["method"]["name"], values["method"]["queue_size"]) == ("nnclr", 4096)
+    other = next(run for run in result.runs if run.name == "simclr-small_conv-seed3")
+    assert "queue_size" not in other.config.values()["method"]
+    assert other.config.values()["backbone"]["width"] == 8
 
 
 def test_published_figures_are_read_with_their_source_and_unit(suite):
@@ -132,12 +132,12 @@ def test_suite_without_methods_is_refused(suite):
     ("old", "new", "expected"),
     [
         ("seeds = 3, 4", "seeds = 3, 3", "each seed once"),
-        ("methods = simclr, cold", "methods = simclr, simclr", "each method once"),
+        ("methods = simclr, long", "methods = simclr, simclr", "each method once"),
         ("dir = there", "columns = rankme, rankme as r", "each column once"),
         ("dir = there", "name = ../there", "is the name of a folder"),
         ("seeds = 3, 4", "seeds = a, b", "[suite] seeds = a, b: item 1 should be a whole number"),
         ("seeds = 3, 4", "sedes = 3", "[suite] sedes: unknown key; did you mean 'seeds'?"),
-        ("methods = simclr, cold", "methods = simclr, warm", "warm"),
+        ("methods = simclr, long", "methods = simclr, warm", "warm"),
         ("seeds = 3, 4", "preset = nowhere", "nowhere"),
     ],
 )
@@ -148,7 +148,7 @@ def test_problem_in_the_suite_section_is_named(suite, old, new, expected):
 
 
 def test_two_runs_with_one_folder_are_refused(suite):
-    text = SUITE.replace("cold", "simclr-x").replace("[backbone.narrow]", "[backbone.x-small_conv]")
+    text = SUITE.replace("long", "simclr-x").replace("[backbone.narrow]", "[backbone.x-small_conv]")
     with pytest.raises(ConfigError) as caught:
         suite(text)
     problems = str(caught.value).splitlines()
@@ -162,9 +162,9 @@ def test_two_runs_with_one_folder_are_refused(suite):
 
 
 def test_figures_may_be_published_for_a_method_section(suite):
-    text = SUITE.replace("methods = simclr, cold", "methods = simclr")
-    text = text.replace("[published.simclr]", "[published.cold]")
-    assert suite(text).published.keys() == {"cold"}
+    text = SUITE.replace("methods = simclr, long", "methods = simclr")
+    text = text.replace("[published.simclr]", "[published.long]")
+    assert suite(text).published.keys() == {"long"}
 
 
 def test_settings_that_each_run_gets_from_the_suite_are_refused(suite, tmp_path):
