@@ -26,8 +26,7 @@ class SuiteSettings(Settings):
     jobs: int = Field(1, ge=1, le=1024, description="runs at the same time")
     columns: tuple[str, ...] = Field(
         (),
-        description="figures to show, each NAME or NAME as TITLE, separated by commas; default: "
-        "epochs, every figure that the runs declare, and wall_time_s",
+        description="figures to show, separated by commas: NAME or NAME as TITLE; default: all",
     )
 
     @field_validator("methods", "seeds", mode="before")
