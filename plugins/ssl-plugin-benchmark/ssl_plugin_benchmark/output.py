@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ssl_host import render_page, summarize
+from ssl_host import render_page
 from ssl_plugin_benchmark.runs import RunOutcome
 from ssl_plugin_benchmark.suite import Suite
 from ssl_plugin_benchmark.table import Table, TableRow
@@ -87,11 +87,9 @@ def to_json(suite: Suite, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
 
 def describe_outcome(outcome: RunOutcome) -> str:
     """Return the main figures of a run or its error, for the terminal."""
-    if outcome.results is None:
+    if outcome.results is None or outcome.summary is None:
         return f"FAILED: {outcome.error}"
-    figures = [
-        f"{row.name} {row.figure.format(row.value)}" for row in summarize(outcome.results).headlines
-    ]
+    figures = [f"{row.name} {row.figure.format(row.value)}" for row in outcome.summary.headlines]
     return ", ".join([*figures, f"{outcome.results['wall_time_s']:.0f} s"])
 
 

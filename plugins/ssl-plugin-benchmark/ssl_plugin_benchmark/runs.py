@@ -8,10 +8,19 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ssl_host import RunFolder, RunFolderError, available_cores
+from ssl_host import (
+    Figure,
+    FigureRow,
+    RunFolder,
+    RunFolderError,
+    Summary,
+    available_cores,
+    summarize,
+)
 from ssl_plugin_benchmark.subprocesses import ProcessGroup
 from ssl_plugin_benchmark.suite import Suite, SuiteRun
 
@@ -30,6 +39,20 @@ class RunOutcome:
     results: dict[str, Any] | None
     error: str = ""
     changed: bool = False
+
+    @cached_property
+    def summary(self) -> Summary | None:
+        """The figures of the run with their baselines; None without results."""
+        return None if self.results is None else summarize(self.results)
+
+    def find(self, name: str) -> FigureRow | None:
+        """Return a metric, or another number of ``results.json``; None if the run has neither."""
+        if self.results is None or self.summary is None:
+            return None
+        value = self.results.get(name)
+        if isinstance(value, int | float):
+            return FigureRow(name, value, Figure("", higher_is_better=None))
+        return self.summary.find(name)
 
 
 def execute_runs(

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any, Literal
+from typing import Literal
 
-from ssl_host import Figure, FigureRow, Summary, summarize
+from ssl_host import Figure
 from ssl_plugin_benchmark.runs import RunOutcome
 from ssl_plugin_benchmark.suite import Suite
-
-RESULT_KEYS = ("epochs", "wall_time_s")
-"""Numbers of ``results.json`` outside its metrics that a table shows by default."""
 
 
 @dataclass(frozen=True)
@@ -73,44 +70,19 @@ class Table:
     seeds: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class _FinishedRun:
-    """A run with results and their summary."""
-
-    outcome: RunOutcome
-    results: Mapping[str, Any]
-    summary: Summary
-
-    def find(self, name: str) -> FigureRow | None:
-        """Return a figure of the run: a metric, or another number of ``results.json``."""
-        value = self.results.get(name)
-        if isinstance(value, int | float):
-            return FigureRow(name, value, Figure("", higher_is_better=None))
-        return self.summary.find(name)
-
-
 def make_table(suite: Suite, outcomes: Sequence[RunOutcome]) -> Table:
     """Return the rows of all combinations in the suite's order, of baselines, and published ones.
 
     Columns without a value in any row are left out.
     """
-    finished = {
-        outcome.run.name: _FinishedRun(outcome, outcome.results, summarize(outcome.results))
-        for outcome in outcomes
-        if outcome.results is not None
-    }
-    names = list(suite.columns) or _default_columns(suite, list(finished.values()))
+    names = list(suite.columns) or _default_columns(suite, outcomes)
+    axes = tuple(suite.runs[0].combination)
     groups: dict[tuple[str, ...], list[RunOutcome]] = {}
     for outcome in outcomes:
         groups.setdefault(tuple(outcome.run.combination.values()), []).append(outcome)
-    runs_of = {
-        label: [finished[o.run.name] for o in group if o.run.name in finished]
-        for label, group in groups.items()
-    }
-    axes = tuple(suite.runs[0].combination)
     rows = [
-        *(_run_row(suite, names, label, groups[label], runs_of[label]) for label in groups),
-        *_baseline_rows(names, runs_of),
+        *(_run_row(suite, names, label, group) for label, group in groups.items()),
+        *_baseline_rows(names, groups),
         *_published_rows(suite, len(axes)),
     ]
     columns = {
@@ -122,33 +94,29 @@ def make_table(suite: Suite, outcomes: Sequence[RunOutcome]) -> Table:
     return Table(suite.name, axes, columns, tuple(rows), seeds)
 
 
-def _default_columns(suite: Suite, runs: Sequence[_FinishedRun]) -> list[str]:
+def _default_columns(suite: Suite, outcomes: Sequence[RunOutcome]) -> list[str]:
     """Return epochs, every figure of the runs and the published results, and the time."""
-    first, *last = RESULT_KEYS
-    measured = [row.name for run in runs for row in (*run.summary.rows, *run.summary.others)]
+    summaries = [outcome.summary for outcome in outcomes if outcome.summary is not None]
+    measured = [row.name for summary in summaries for row in (*summary.rows, *summary.others)]
     published = [row.name for entry in suite.published.values() for row in entry.figures]
-    return list(dict.fromkeys([first, *measured, *published, *last]))
+    return list(dict.fromkeys(["epochs", *measured, *published, "wall_time_s"]))
 
 
 def _run_row(
-    suite: Suite,
-    names: Sequence[str],
-    label: tuple[str, ...],
-    outcomes: Sequence[RunOutcome],
-    runs: Sequence[_FinishedRun],
+    suite: Suite, names: Sequence[str], label: tuple[str, ...], outcomes: Sequence[RunOutcome]
 ) -> TableRow:
     cells = {}
     for name in names:
-        figures = [figure for run in runs if (figure := run.find(name)) is not None]
+        figures = [row for outcome in outcomes if (row := outcome.find(name)) is not None]
         if figures:
-            compared = [figure.learned for figure in figures if figure.learned is not None]
+            compared = [row.learned for row in figures if row.learned is not None]
             learned = all(compared) if compared else None
-            values = [figure.value for figure in figures]
-            cells[name] = _average(values, figures[0].figure, learned)
+            cells[name] = _average([row.value for row in figures], figures[0].figure, learned)
     links = tuple(
-        (str(run.outcome.run.seed), f"{run.outcome.run.name}/{file.name}")
-        for run in runs
-        for file in sorted((suite.folder / run.outcome.run.name).glob("*.safetensors"))
+        (str(outcome.run.seed), f"{outcome.run.name}/{file.name}")
+        for outcome in outcomes
+        if outcome.results is not None
+        for file in sorted((suite.folder / outcome.run.name).glob("*.safetensors"))
     )
     return TableRow(label, "run", cells, _missing_seeds(outcomes), links)
 
@@ -168,32 +136,33 @@ def _missing_seeds(outcomes: Sequence[RunOutcome]) -> str:
 
 
 def _baseline_rows(
-    names: Sequence[str], runs_of: Mapping[tuple[str, ...], Sequence[_FinishedRun]]
+    names: Sequence[str], groups: Mapping[tuple[str, ...], Sequence[RunOutcome]]
 ) -> Iterator[TableRow]:
     """Yield the baselines of each combination of the axes other than the method.
 
     All methods of a combination have the same baselines, so each seed counts once.
     """
-    by_rest: dict[tuple[str, ...], list[_FinishedRun]] = {}
-    for label, runs in runs_of.items():
-        by_rest.setdefault(label[1:], []).extend(runs)
-    for rest, runs in by_rest.items():
-        labels = runs[0].summary.baseline_labels if runs else {}
-        for key, title in labels.items():
-            cells = {name: _baseline_cell(key, name, runs) for name in names}
+    groups_without_method: dict[tuple[str, ...], list[RunOutcome]] = {}
+    for label, outcomes in groups.items():
+        groups_without_method.setdefault(label[1:], []).extend(outcomes)
+    for rest, outcomes in groups_without_method.items():
+        summaries = [outcome.summary for outcome in outcomes if outcome.summary is not None]
+        titles = summaries[0].baseline_labels if summaries else {}
+        for baseline, title in titles.items():
+            cells = {name: _baseline_cell(baseline, name, outcomes) for name in names}
             measured = {name: cell for name, cell in cells.items() if cell is not None}
             if measured:
                 yield TableRow((title, *rest), "baseline", measured)
 
 
-def _baseline_cell(key: str, name: str, runs: Sequence[_FinishedRun]) -> TableCell | None:
+def _baseline_cell(baseline: str, name: str, outcomes: Sequence[RunOutcome]) -> TableCell | None:
     by_seed: dict[int, list[float]] = {}
     figure = Figure("")
-    for run in runs:
-        row = run.find(name)
-        if row is not None and key in row.baselines:
+    for outcome in outcomes:
+        row = outcome.find(name)
+        if row is not None and baseline in row.baselines:
             figure = row.figure
-            by_seed.setdefault(run.outcome.run.seed, []).append(row.baselines[key])
+            by_seed.setdefault(outcome.run.seed, []).append(row.baselines[baseline])
     if not by_seed:
         return None
     return _average([fmean(values) for values in by_seed.values()], figure)
