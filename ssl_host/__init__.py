@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from ssl_host.api import extract_features as extract_features
     from ssl_host.api import load_backbone as load_backbone
     from ssl_host.api import load_failed_step as load_failed_step
+    from ssl_host.api import load_initial_weights as load_initial_weights
     from ssl_host.api import run as run
     from ssl_host.catalog.catalog import Catalog as Catalog
     from ssl_host.catalog.discovery import did_you_mean as did_you_mean
+    from ssl_host.catalog.plugin_errors import attribute_errors as attribute_errors
     from ssl_host.cli.options import Session as Session
     from ssl_host.cli.options import echo_json as echo_json
     from ssl_host.cli.options import json_option as json_option
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from ssl_host.contracts.evaluation import Features as Features
     from ssl_host.contracts.evaluation import Figure as Figure
     from ssl_host.contracts.export import Exporter as Exporter
+    from ssl_host.contracts.export import ModelCard as ModelCard
     from ssl_host.contracts.logging import Logger as Logger
     from ssl_host.contracts.logging import Run as Run
     from ssl_host.contracts.method import Method as Method
@@ -137,6 +140,7 @@ _HOMES = {
     "Loss": "contracts.networks",
     "Method": "contracts.method",
     "MissingImage": "contracts.data",
+    "ModelCard": "contracts.export",
     "MovingAverage": "toolkit.ema",
     "Optimizer": "contracts.optimization",
     "OptimizerConfig": "contracts.optimization",
@@ -165,6 +169,7 @@ _HOMES = {
     "UnreadableImage": "contracts.data",
     "UserError": "errors",
     "ViewSpec": "contracts.augmentation",
+    "attribute_errors": "catalog.plugin_errors",
     "available_cores": "toolkit.cores",
     "build": "api",
     "did_you_mean": "catalog.discovery",
@@ -180,6 +185,7 @@ _HOMES = {
     "json_option": "cli.options",
     "load_backbone": "api",
     "load_failed_step": "api",
+    "load_initial_weights": "api",
     "option_layer": "config.layers",
     "override_option": "cli.options",
     "parse_value": "config.values",

@@ -221,14 +221,14 @@ def check_config(
 
 @hookspec(firstresult=True)
 def read_weights(path: Path) -> StoredWeights | None:
-    """Called when ``[run] init_from`` names a file, before it is read as weights of this project.
+    """Called when ``[run] init_from`` names a file without the names of the run's own backbone.
 
     Args:
         path: the file.
 
     Returns:
-        Its tensors and the ways to map their names to those of a network, or None if it is not a
-        checkpoint of the projects that the plugin knows. The first answer is used.
+        Its tensors and the naming schemes to try for a network, or None if the plugin does not
+        know the layout of the file. The first answer is used.
     """
 
 

@@ -14,7 +14,6 @@ from ssl_host.cli.benchmark import benchmark
 from ssl_host.cli.component import component
 from ssl_host.cli.config import config
 from ssl_host.cli.evaluate import evaluate
-from ssl_host.cli.export import export
 from ssl_host.cli.options import Session, echo_json, session_options
 from ssl_host.cli.plugin import plugin
 from ssl_host.cli.plugin_check import check
@@ -35,7 +34,7 @@ def cli() -> None:
     """Self-supervised learning of image representations, made of plugins."""
 
 
-for command in (run, evaluate, report, export, benchmark, config, component, plugin):
+for command in (run, evaluate, report, benchmark, config, component, plugin):
     cli.add_command(command)
 plugin.add_command(check)
 

@@ -115,7 +115,7 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
     method, source = experiment.method, experiment.source
     started = None
     if config.run.init_from is not None:
-        started = load_initial_weights(method.backbone, config.run.init_from)
+        started = load_initial_weights(method.backbone, config.run.init_from, catalog)
     splits = open_splits(source, config.loader.holdout)
     batch, parts = config.run.batch_size, config.trainer.accumulate
     processes = num_processes(experiment)

@@ -151,11 +151,11 @@ class _Run:
         path = self.config.run.init_from
         if path is None:
             return
-        self.notes.append(load_initial_weights(method.backbone, path))
+        self.notes.append(load_initial_weights(method.backbone, path, self.catalog))
         if images.test is not None and not same_dataset(path, self.config):
             self.notes.append(
-                "the weights it starts from were trained elsewhere: whether on the held-out "
-                "images too is not known, and then the figures would be too high"
+                "the initial weights were trained on other data and may have been trained on the "
+                "held-out images; then the figures are too high"
             )
         for name in method.ema:
             source, target = getattr(method, name), getattr(method, f"ema_{name}")
