@@ -85,7 +85,7 @@ class TrainingCallback(pl.Callback):
         batch_idx: int,
     ) -> None:
         module = _ours(pl_module)
-        if (batch_idx + 1) % module.plan.parts:
+        if (batch_idx + 1) % module.plan.micro_batches:
             return  # gradients of a half-computed step are in no checkpoint
         if module.step % self.log_every == 0:
             self._log(module)

@@ -130,7 +130,7 @@ class PretrainModule(pl.LightningModule):
         # Dropout and stochastic depth are a function of the step, not of the process's past.
         # Each process has its own: which one it is, is known when all of them are there.
         own = _stable_seed(self.seed, self.plan.rank)
-        seed = own + self.step * self.plan.parts + batch_idx % self.plan.parts
+        seed = own + self.step * self.plan.micro_batches + batch_idx % self.plan.micro_batches
         self._seed = seed
         if self.device.type == "cuda":
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
@@ -160,7 +160,7 @@ class PretrainModule(pl.LightningModule):
         settings = self.experiment.config.trainer
         if settings.precision == "16-mixed":
             return  # its scaler meets infinite gradients now and then, and leaves the step out
-        whole = len(self._parts) == self.plan.parts
+        whole = len(self._parts) == self.plan.micro_batches
         if self.device.type != "cpu" and not (whole and (self.step + 1) % settings.log_every == 0):
             return  # reading it would wait for the GPU
         total = gradient_sum(self._weights)
