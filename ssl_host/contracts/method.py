@@ -157,6 +157,14 @@ class Method(Component, nn.Module):
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no step")
 
+    def before_optimizer_step(self) -> None:
+        """Run when all gradients are complete, once before every optimizer step.
+
+        They are those of all micro-batches and processes, unscaled, and neither clipped nor
+        removed by ``frozen_until`` yet. Without gradients; ``parameter.grad`` may be changed in
+        place.
+        """
+
     def after_optimizer_step(self) -> None:
         """Runs once after every optimizer step, after momentum copies and queues have moved.
 
