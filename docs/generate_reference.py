@@ -23,7 +23,7 @@ from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.config.values import format_value
 from ssl_host.contracts.kinds import KINDS
 from ssl_host.report.summary import BASELINES
-from ssl_host.run_folder.folder import FILES
+from ssl_host.run_folder.files import FILES
 from ssl_host.testing.suite import checks_of
 
 HERE = Path(__file__).parent / "reference"

@@ -78,7 +78,7 @@ def test_a_failure_whose_reader_has_gone_ends_without_a_traceback(tmp_path):
 def test_dry_run_tells_the_cost_and_writes_nothing(ssl_host, config, tmp_path):
     done = ssl_host("run", config, "--dry-run")
     assert done.returncode == 0, done.stderr
-    for word in ("parameters", "6, 3 an epoch", "16x3x16x16, 16x3x16x16", "first loss"):
+    for word in ("parameters", "6, 3 per epoch", "16x3x16x16, 16x3x16x16", "first loss"):
         assert word in done.stdout
     assert not (tmp_path / "runs").exists()
     machine = json.loads(ssl_host("run", config, "--dry-run", "--json").stdout)
@@ -116,7 +116,7 @@ def test_evaluate_and_report_work_on_a_finished_run(ssl_host, config, tmp_path):
     assert "tiny/config.ini does not end with .html" in over.stderr
     nothing = ssl_host("report", tmp_path)
     assert nothing.returncode == 2
-    assert nothing.stderr == f"{tmp_path} is no run folder: it has no config.ini\n"
+    assert nothing.stderr == f"{tmp_path} is not a run folder: it has no config.ini\n"
 
 
 def test_config_check_tells_all_problems_and_exits_with_2(ssl_host, tmp_path):
