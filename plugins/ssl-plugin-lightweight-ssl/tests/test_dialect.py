@@ -1,9 +1,9 @@
 """The older project's files are accepted as they are, and converted."""
 
 import pytest
-
 from ssl_host.config.convert import convert
 from ssl_host.config.older import is_older
+
 from ssl_host.config.resolve import resolve_file
 from ssl_host.errors import ConfigError
 
