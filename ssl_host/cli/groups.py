@@ -94,7 +94,7 @@ def _unknown_command(ctx: click.Context, name: str, known: Any) -> str:
     if distribution is None:
         return message + did_you_mean(name, known)
     for plugin in ctx.ensure_object(Session).catalog().plugins:
-        if plugin.origin.distribution == distribution:
+        if plugin.origin.distribution == distribution and plugin.state != "ready":
             return f"{message}: its plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
     return f"{message}; it is part of {distribution}: pip install {distribution}"
 

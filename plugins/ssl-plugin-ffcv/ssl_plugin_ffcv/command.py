@@ -21,15 +21,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("paths", metavar="[IN] OUT.beton", nargs=-1, required=True)
-@click.option(
-    "--data", metavar="NAME", help="Data source whose images are packed; default: imagefolder."
-)
+@click.option("--data", metavar="NAME", help="Data source to pack; default: imagefolder.")
 @click.option(
     "-o",
     "options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Setting of the data source; repeatable.",
+    help="Setting of the data source.",
 )
 @click.option(
     "--size",
@@ -38,9 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option("--quality", type=click.IntRange(1, 100), help="JPEG quality; default: 90.")
 @click.option("--raw", is_flag=True, help="Store all pixels without compression.")
-@click.option(
-    "--workers", type=click.IntRange(1, 1024), help="Number of threads; default: one per core."
-)
+@click.option("--workers", type=click.IntRange(1, 1024), help="Threads; default: one per core.")
 @click.option("--force", is_flag=True, help="Overwrite OUT.beton, OUT.test.beton and OUT.json.")
 def pack(
     paths: tuple[str, ...],
@@ -157,9 +153,7 @@ def _print_summary(out: Path, about: About) -> None:
         first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
         more = "; ..." if len(skipped) > 3 else ""
         listing = os.path.relpath(sidecar_of(out))
-        click.echo(
-            f"{len(skipped)} images cannot be read and are skipped ({first}{more}): {listing}"
-        )
+        click.echo(f"{len(skipped)} could not be read and are skipped ({first}{more}): {listing}")
     click.echo(f"\n[data]\nname = ffcv\npath = {os.path.relpath(out)}")
     for section, values in about.recipe.items():
         click.echo("\n".join([f"\n[{section}]", *(f"{k} = {v}" for k, v in values.items())]))
