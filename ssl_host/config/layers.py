@@ -11,6 +11,7 @@ from typing import Any
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.ini import parse_ini, read_config_text
 from ssl_host.config.values import ConfigOrigin, ConfigValue, Key
+from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, PluginError, Problem
 
 
@@ -171,6 +172,26 @@ def merge_section(
                     merged.pop(key, None)
         merged.update(settings)
     return merged, problems, notes
+
+
+def add_defaults(
+    values: Mapping[str, ConfigValue], schema: type[Settings]
+) -> dict[str, ConfigValue]:
+    """Return the known keys of a section in the order of its schema, with the default of each.
+
+    A key that is excluded by another one gets no default.
+    """
+    excluded = {
+        key for group in schema.mutually_exclusive if values.keys() & set(group) for key in group
+    }
+    complete: dict[str, ConfigValue] = {}
+    for key, declaration in schema.model_fields.items():
+        if key in values:
+            complete[key] = values[key]
+        elif not declaration.is_required() and key not in excluded:
+            default = declaration.get_default(call_default_factory=True)
+            complete[key] = ConfigValue(default, ConfigOrigin("default"))
+    return complete
 
 
 def _names_another_component(

@@ -14,6 +14,7 @@ from ssl_host.config.ini import read_config_text
 from ssl_host.config.interpolation import InterpolationError, refers_to_environment, substitute
 from ssl_host.config.layers import (
     ConfigLayer,
+    add_defaults,
     merge_section,
     option_layer,
     parse_ini_layer,
@@ -143,7 +144,7 @@ class _Resolver:
                 instance = section.partition(".")[2] or section
                 default_name = ConfigValue(instance, ConfigOrigin("instance name"), is_text=True)
                 merged[section, "name"] = values.pop("name", default_name)
-            merged |= {(section, key): v for key, v in _with_defaults(values, schema).items()}
+            merged |= {(section, key): v for key, v in add_defaults(values, schema).items()}
             for key, value in values.items():
                 if key not in schema.model_fields:
                     text = f"[{section}] {unknown_key(key, schema.model_fields)}"
@@ -224,23 +225,6 @@ class _Resolver:
             settings=settings,
             entry=self.catalog.find(kind, name),
         )
-
-
-def _with_defaults(
-    values: Mapping[str, ConfigValue], schema: type[Settings]
-) -> dict[str, ConfigValue]:
-    """Return the known keys in the order of the schema, with its defaults for the others."""
-    excluded = {
-        key for group in schema.mutually_exclusive if values.keys() & set(group) for key in group
-    }
-    complete: dict[str, ConfigValue] = {}
-    for key, field in schema.model_fields.items():
-        if key in values:
-            complete[key] = values[key]
-        elif not field.is_required() and key not in excluded:
-            default = field.get_default(call_default_factory=True)
-            complete[key] = ConfigValue(default, ConfigOrigin("default"))
-    return complete
 
 
 def _entries(

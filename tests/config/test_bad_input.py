@@ -18,7 +18,7 @@ CASES: dict[str, tuple[str, str]] = {
         ("{file}:4: [optimiser] unknown section; did you mean 'optimizer'?"),
     ),
     "unknown_key": (
-        ("[method]\nname = nnclr\ntemprature = 0.2\n"),
+        ("[method]\nname = nnclr\nqueue_sise = 2\n"),
         ("{file}:3: [method] queue_sise: unknown key; did you mean 'queue_size'?"),
     ),
     "unknown_key_unlike_any_other": (

@@ -21,11 +21,12 @@ from ssl_host import (
     parse_ini_layer,
     parse_value,
 )
-from ssl_plugin_lightweight_ssl.keys import FLAT, MOVED, WITHOUT_EFFECT
+from ssl_plugin_lightweight_ssl.keys import FLAT, MOVED, WITHOUT_EFFECT, Key
 from ssl_plugin_lightweight_ssl.translation import LINEAR, Translation
 from ssl_plugin_lightweight_ssl.translators import TRANSLATORS
 
-Key = tuple[str, str]
+_EMPTY: dict[str, Any] = {"@int": 0, "@float": 0.0, "@list": [], "@dict": {}, "@tuple": ()}
+"""Values of a type without a text, such as ``custom_ds_cfg = @dict``."""
 
 
 def is_flat_config(text: str) -> bool:
@@ -64,6 +65,8 @@ def translate(path: Path, text: str, catalog: Catalog) -> ConfigLayer:
 
 def _parse(text: str) -> Any:
     """Convert text by its ``@type``; without one it is a number if possible, else text."""
+    if text in _EMPTY:
+        return _EMPTY[text]
     return parse_value(text, Any if "@" in text else int | float)
 
 

@@ -46,6 +46,25 @@ def test_argument_of_each_method_is_translated(
     assert config.entries[section, key].value == value
 
 
+@pytest.mark.parametrize(
+    ("line", "key", "value"),
+    [
+        ("custom_ds_cfg = @dict", ("run", "epochs"), 100),
+        ("log_type = @str", ("run", "epochs"), 100),
+        ("seed = @int", ("run", "seed"), 0),
+    ],
+)
+def test_empty_value_with_a_type_is_the_empty_value_of_that_type(
+    line, key, value, catalog, write_config
+):
+    name = line.partition(" =")[0]
+    old = {"seed": "seed = 7@int", "log_type": "log_type = csv@str"}.get(
+        name, "avg_pool_dim = 512@int"
+    )
+    config = resolve_file(write_config(replace=(old, line)), (), catalog)
+    assert config.entries[key].value == value
+
+
 def test_small_crops_become_multicrop(catalog, write_config):
     config = resolve_file(write_config(replace=("[2]@list", "[2, 4, 2]@list")), (), catalog)
     assert config.components["augmentation"].name == "multicrop"
