@@ -18,7 +18,7 @@ from ssl_host import testing
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import hook_specs
 from ssl_host.cli.app import cli
-from ssl_host.config.describe import describe_settings
+from ssl_host.config.display import describe_settings
 from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.config.values import format_value
 from ssl_host.contracts.kinds import KINDS

@@ -67,7 +67,7 @@ def test_run_on_two_devices_or_nodes_equals_run_on_one(ssl_host_process, tmp_pat
     for devices in (1, 2):
         text = as_ini(sections(f"on-{devices}", devices=devices))
         (tmp_path / "c.ini").write_text(text, encoding="utf-8")
-        done = ssl_host("run", "c.ini")
+        done = ssl_host_process("run", "c.ini")
         assert done.returncode == 0, done.stderr
     (tmp_path / "c.ini").write_text(as_ini(sections("nodes", num_nodes=2)), encoding="utf-8")
     for status, stderr in run_on_two_nodes(tmp_path, "", ""):
@@ -117,17 +117,17 @@ def test_killed_process_ends_the_others_with_an_error(victim, tmp_path):
 
 
 @pytest.mark.slow
-def test_resume_uses_stored_auto_values_in_every_process(ssl_host, tmp_path):
+def test_resume_uses_stored_auto_values_in_every_process(ssl_host_process, tmp_path):
     text = as_ini(sections("stored", devices=2, precision="auto"))
     (tmp_path / "c.ini").write_text(text, encoding="utf-8")
-    assert ssl_host("run", "c.ini").returncode == 0
+    assert ssl_host_process("run", "c.ini").returncode == 0
     folder = tmp_path / "runs" / "stored"
     (folder / "results.json").unlink()
     max(folder.glob("checkpoints/*.ckpt")).unlink()
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["trainer"]["precision"] = "64-true"
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    done = ssl_host("run", "c.ini")
+    done = ssl_host_process("run", "c.ini")
     assert done.returncode == 0, done.stderr
     assert "cpu 64-true" in done.stderr
 
