@@ -147,7 +147,7 @@ def load_initial_weights(
     except CheckpointError as error:
         unreadable = error
     if unreadable or _match(backbone, candidates[0])[1].problems:
-        stored = catalog.hooks.read_weights(path=file)
+        stored = catalog.call("read_weights", path=file)
         if stored is not None:
             candidates.append(stored)
         elif unreadable is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ssl_host import Register, hookimpl
 
 if TYPE_CHECKING:
-    import click
+    from ssl_host import CommandGroup
 
 ssl_host_api = 1
 
@@ -29,7 +29,7 @@ def register_exporters(register: Register) -> None:
 
 
 @hookimpl
-def register_commands(cli: click.Group) -> None:
+def register_commands(cli: CommandGroup) -> None:
     """Add the command ``ssl-host export``."""
     from ssl_plugin_export.command import export  # noqa: PLC0415 - only for the command line
 
