@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from ssl_host.api import extract_features as extract_features
     from ssl_host.api import load_backbone as load_backbone
     from ssl_host.api import load_failed_step as load_failed_step
+    from ssl_host.api import load_initial_weights as load_initial_weights
     from ssl_host.api import run as run
     from ssl_host.catalog.catalog import Catalog as Catalog
     from ssl_host.catalog.discovery import did_you_mean as did_you_mean
+    from ssl_host.catalog.plugin_errors import attribute_errors as attribute_errors
+    from ssl_host.cli.groups import CommandGroup as CommandGroup
     from ssl_host.cli.options import Session as Session
     from ssl_host.cli.options import echo_json as echo_json
     from ssl_host.cli.options import json_option as json_option
@@ -20,9 +23,13 @@ if TYPE_CHECKING:
     from ssl_host.cli.options import pass_session as pass_session
     from ssl_host.cli.options import session_options as session_options
     from ssl_host.compose import count_parameters as count_parameters
+    from ssl_host.config.ini import read_config_text as read_config_text
     from ssl_host.config.layers import ConfigLayer as ConfigLayer
     from ssl_host.config.layers import option_layer as option_layer
+    from ssl_host.config.layers import parse_ini_layer as parse_ini_layer
     from ssl_host.config.layers import read_ini_layer as read_ini_layer
+    from ssl_host.config.messages import validate_settings as validate_settings
+    from ssl_host.config.messages import validation_problems as validation_problems
     from ssl_host.config.resolve import resolve_file as resolve_file
     from ssl_host.config.resolve import resolve_layers as resolve_layers
     from ssl_host.config.run_config import RunConfig as RunConfig
@@ -50,6 +57,7 @@ if TYPE_CHECKING:
     from ssl_host.contracts.evaluation import Figure as Figure
     from ssl_host.contracts.evaluation import find_figure as find_figure
     from ssl_host.contracts.export import Exporter as Exporter
+    from ssl_host.contracts.export import ModelCard as ModelCard
     from ssl_host.contracts.kinds import KINDS as KINDS
     from ssl_host.contracts.kinds import Kind as Kind
     from ssl_host.contracts.logging import Logger as Logger
@@ -117,6 +125,7 @@ _HOMES = {
     "Batch": "contracts.batch",
     "Catalog": "catalog.catalog",
     "CheckpointError": "errors",
+    "CommandGroup": "cli.groups",
     "ConfigError": "errors",
     "ConfigLayer": "config.layers",
     "ConfigOrigin": "config.values",
@@ -146,6 +155,7 @@ _HOMES = {
     "Loss": "contracts.networks",
     "Method": "contracts.method",
     "MissingImage": "contracts.data",
+    "ModelCard": "contracts.export",
     "MovingAverage": "toolkit.ema",
     "Optimizer": "contracts.optimization",
     "OptimizerConfig": "contracts.optimization",
@@ -174,6 +184,7 @@ _HOMES = {
     "UnreadableImage": "contracts.data",
     "UserError": "errors",
     "ViewSpec": "contracts.augmentation",
+    "attribute_errors": "catalog.plugin_errors",
     "available_cores": "toolkit.cores",
     "build": "api",
     "count_parameters": "compose",
@@ -192,11 +203,14 @@ _HOMES = {
     "json_option": "cli.options",
     "load_backbone": "api",
     "load_failed_step": "api",
+    "load_initial_weights": "api",
     "option_layer": "config.layers",
     "override_option": "cli.options",
+    "parse_ini_layer": "config.layers",
     "parse_value": "config.values",
     "pass_session": "cli.options",
     "preemptible": "train.signals",
+    "read_config_text": "config.ini",
     "read_ini_layer": "config.layers",
     "read_tensors": "toolkit.weights_io",
     "render_page": "report.render",
@@ -209,6 +223,8 @@ _HOMES = {
     "summarize": "report.summary",
     "unshuffle_keys": "toolkit.distributed",
     "validate_section": "config.section",
+    "validate_settings": "config.messages",
+    "validation_problems": "config.messages",
     "write_tensors": "toolkit.weights_io",
 }
 

@@ -21,7 +21,7 @@ from training import (
 
 import ssl_host
 from ssl_host.compose import Experiment
-from ssl_host.train.param_groups import make_optimizer, set_rates
+from ssl_host.train.param_groups import make_optimizer, set_learning_rates
 
 
 def time_minimal_loop(experiment: Experiment, num_skipped: int, precomputed: bool) -> float:
@@ -53,7 +53,7 @@ def time_minimal_loop(experiment: Experiment, num_skipped: int, precomputed: boo
         out = method.step(ssl_host.Batch(views, index))
         optimizer.zero_grad(set_to_none=True)
         out.loss.backward()
-        set_rates(optimizer, experiment.scheduler, step, total, total)
+        set_learning_rates(optimizer, experiment.scheduler, step, total, total)
         optimizer.step()
         method.finish_step(out, step, total)
     return (time.perf_counter() - start) / (total - num_skipped)

@@ -7,10 +7,15 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.config.layers import ConfigLayer, merge_section
-from ssl_host.config.messages import explain
-from ssl_host.config.values import ConfigValue, LiteralError, absolute, parse_value, takes_path
+from ssl_host.config.messages import validation_problems
+from ssl_host.config.values import (
+    ConfigValue,
+    LiteralError,
+    absolute_path,
+    accepts_path,
+    parse_value,
+)
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 
@@ -43,12 +48,8 @@ def validate_section(section: str, schema: type[S], layers: Sequence[ConfigLayer
     try:
         settings = schema.model_validate(parsed)
     except ValidationError as error:
-        by_key = {(section, key): value for key, value in values.items()}
-        problems += [
-            problem
-            for key, problem in explain(section, where, schema, error, by_key)
-            if key not in unreadable
-        ]
+        by_key = validation_problems(error, schema, where, section, values)
+        problems += [problem for key, problem in by_key.items() if key not in unreadable]
     if problems:
         raise ConfigError(problems)
     return settings
@@ -56,9 +57,9 @@ def validate_section(section: str, schema: type[S], layers: Sequence[ConfigLayer
 
 def _parse(key: str, value: ConfigValue, schema: type[Settings]) -> Any:
     field = schema.model_fields.get(key)
-    if field is None:
-        raise LiteralError(f"unknown key{did_you_mean(key, schema.model_fields)}")
+    if field is None:  # pydantic reports the unknown key
+        return value.raw
     parsed = parse_value(value.raw, field.annotation) if value.is_text else value.raw
-    if takes_path(field.annotation) and parsed:
-        return absolute(str(parsed), value.origin)
+    if accepts_path(field.annotation) and parsed:
+        return absolute_path(str(parsed), value.origin)
     return parsed

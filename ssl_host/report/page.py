@@ -9,8 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ssl_host.config.display import config_rows
 from ssl_host.config.run_config import RunConfig
-from ssl_host.config.show import rows
 from ssl_host.report.curves import draw_charts, read_curves
 from ssl_host.report.render import HOST_PACKAGE, render_page
 from ssl_host.report.summary import summarize
@@ -38,7 +38,7 @@ def write_page(
         charts=draw_charts({results["name"]: read_curves(folder)}),
         pictures=pictures,
         map_json=Markup(_json_for_script(pictures.get("map"))),
-        config=list(rows(config)),
+        config=list(config_rows(config)),
         environment=read_json(folder / "environment.json"),
         sections=[(title, Markup(html)) for title, html in sections],
     )

@@ -13,7 +13,7 @@ from ssl_host.pipeline.finished_runs import compare_runs
 from ssl_host.pipeline.run import run_config
 from ssl_host.report.comparison import ComparedRun, run_labels
 from tests.conftest import tiny
-from tests.report.browser import opened
+from tests.report.browser import open_page
 
 needs_chromium = pytest.mark.skipif(
     shutil.which("chromium") is None, reason="chromium is not installed"
@@ -196,7 +196,7 @@ def _title(page, script, folder, width=1280):
     scripted = folder / "scripted.html"
     text = page.read_text("utf-8").replace("</body>", f"<script>{script}</script></body>")
     scripted.write_text(text, encoding="utf-8")
-    done = opened(scripted, folder / "profile", width)
+    done = open_page(scripted, folder / "profile", width)
     assert "CONSOLE" not in done.stderr, done.stderr
     return re.search("<title>(.*?)</title>", done.stdout).group(1).split(",")
 

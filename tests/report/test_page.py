@@ -12,7 +12,7 @@ from ssl_host.config.resolve import resolve_sections
 from ssl_host.pipeline.run import run_config
 from ssl_host.report.render import breakable
 from tests.conftest import tiny
-from tests.report.browser import opened
+from tests.report.browser import open_page
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -75,6 +75,6 @@ def test_breakable_names_break_between_words_but_not_in_numbers():
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 def test_page_in_a_browser_has_no_console_errors(folder, tmp_path):
-    done = opened(folder / "report.html", tmp_path)
+    done = open_page(folder / "report.html", tmp_path)
     assert "CONSOLE" not in done.stderr, done.stderr
     assert "<h1>evil" in done.stdout
