@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssl_host import Catalog, hookimpl
+from ssl_host import hookimpl
 
 if TYPE_CHECKING:
-    import click
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ssl_host import Catalog, CommandGroup
 
 ssl_host_api = 1
 
 
 @hookimpl
-def register_commands(cli: click.Group) -> None:
+def register_commands(cli: CommandGroup) -> None:
     from ssl_plugin_benchmark.command import benchmark  # noqa: PLC0415 - keeps start-up short
 
     cli.add_command(benchmark)
