@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from ssl_host.config.auto_settings import AUTO, resolve_auto
+from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.config.resolve import resolve_file, resolve_sections
 from ssl_host.errors import RunFolderError
 from ssl_host.run_folder.folder import RunFolder
