@@ -209,7 +209,7 @@ def test_a_run_begun_on_a_gpu_is_not_gone_on_with_without_one(catalog, tmp_path)
     file = went.folder / "config.ini"
     text = file.read_text(encoding="utf-8").replace("accelerator = cpu", "accelerator = cuda")
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(RunFolderError, match="= cuda, which this machine has not"):
+    with pytest.raises(RunFolderError, match="= cuda, which is not available on this machine"):
         go(catalog, tmp_path, trainer={"accelerator": "auto"})
 
 

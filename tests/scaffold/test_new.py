@@ -144,7 +144,7 @@ def test_the_wheel_is_ready_for_an_index_and_holds_the_package_alone(tmp_path):
 
 
 WRITTEN = """\
-the package is called ssl-plugin-my-idea: plugins' names begin so
+the package is named ssl-plugin-my-idea: names of plugins start with ssl-plugin-
 written to {dir}ssl-plugin-my-idea:
   .gitignore
   README.md

@@ -198,7 +198,7 @@ def test_auto_is_settled_from_the_hardware_and_kept(catalog, tmp_path):
         ("trainer", "compile"),
         ("loader", "num_workers"),
     ):
-        assert config.entries[section, key].origin.layer == "auto, settled here"
+        assert config.entries[section, key].origin.layer == "auto, chosen on this machine"
         assert "auto" not in config.entries[section, key].text
     assert config.trainer.num_threads == 1  # what the file says stays
     text = (run(tmp_path).folder / "config.ini").read_text(encoding="utf-8")
@@ -207,7 +207,7 @@ def test_auto_is_settled_from_the_hardware_and_kept(catalog, tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_told(catalog):
-    with pytest.raises(UserError, match="no GPU that torch can use; set accelerator = cpu"):
+    with pytest.raises(UserError, match="torch finds no GPU; set accelerator = cpu"):
         resolve_auto(resolve_sections(tiny(trainer={"accelerator": "gpu"}), catalog))
 
 
