@@ -11,6 +11,7 @@ import pluggy
 
 from ssl_host import hookspecs
 from ssl_host.catalog.discovery import did_you_mean, discover, registrations
+from ssl_host.catalog.official import official_distribution
 from ssl_host.catalog.registry import Entry, Plugin, source_file
 from ssl_host.errors import PluginError
 from ssl_host.hookspecs import PROJECT
@@ -93,7 +94,8 @@ class Catalog:
         if kind == "preset":
             return listed if hint else f"{listed}; a preset comes with its method's plugin"
         stem = name.lower().replace("_", "-")
-        return f"{listed}; if a plugin provides it: pip install ssl-plugin-{stem}"
+        distribution = official_distribution(kind, name) or f"ssl-plugin-{stem}"
+        return f"{listed}; if a plugin provides it: pip install {distribution}"
 
     def load(self, kind: str, name: str) -> Any:
         """Import a component and check that it is one of its kind.

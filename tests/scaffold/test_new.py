@@ -169,7 +169,7 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(ssl_host, tmp_path):
     assert done.stdout == WRITTEN.format(dir="", dot="./")
     elsewhere = ssl_host("plugin", "new", "ssl-plugin-my-idea", "--dir", "some/place")
     first, rest = WRITTEN.split("\n", 1)
-    assert "is called" in first
+    assert "is named" in first
     assert elsewhere.stdout == rest.format(dir="some/place/", dot="./some/place/")
     assert (tmp_path / "some/place/ssl-plugin-my-idea/config.ini").exists()
 
