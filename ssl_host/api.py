@@ -19,7 +19,7 @@ from ssl_host.features import extract_features
 from ssl_host.pipeline.finished_runs import load_failed_step
 from ssl_host.pipeline.run import run_config
 from ssl_host.toolkit.console import make_console
-from ssl_host.train.param_groups import make_optimizer, torch_groups
+from ssl_host.train.param_groups import make_optimizer, split_by_decay
 from ssl_host.weights import load_backbone
 
 __all__ = ["build", "extract_features", "load_backbone", "load_failed_step", "run"]
@@ -124,4 +124,4 @@ def _torch_optimizer(optimizer: Any, params: Any) -> Any:
     if hasattr(params, "param_groups"):
         return make_optimizer(params, optimizer, lr)
     named = list(getattr(params, "named_parameters", lambda: [("", p) for p in params])())
-    return optimizer.create(torch_groups(ParamGroup("all", named), optimizer, lr))
+    return optimizer.create(split_by_decay(ParamGroup("all", named), optimizer, lr))

@@ -39,8 +39,12 @@ def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None
     from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
 
     catalog = session.catalog()
-    lines = catalog.hooks.check_config(
-        path=config_file, text=read_config_text(config_file), options=options, catalog=catalog
+    lines = catalog.call(
+        "check_config",
+        path=config_file,
+        text=read_config_text(config_file),
+        options=options,
+        catalog=catalog,
     )
     if lines is None:
         resolved = resolve_file(config_file, options, catalog)

@@ -106,6 +106,6 @@ def _add_plugin_commands(ctx: click.Context) -> None:
         return
     session.has_plugin_commands = True
     try:
-        session.catalog().hooks.register_commands(cli=ctx.find_root().command)
+        session.catalog().call("register_commands", cli=ctx.find_root().command)
     except Exception as error:  # the commands of the host and of other plugins still work
         click.echo(f"warning: a plugin could not add its commands: {error}", err=True)

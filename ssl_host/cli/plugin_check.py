@@ -94,14 +94,14 @@ def _settings_by_kind(kinds: set[str], options: tuple[str, ...]) -> dict[str, di
         ConfigError: if an option is for a kind that the plugin does not have.
     """
     from ssl_host.config.layers import option_layer  # noqa: PLC0415 - for a fast start
-    from ssl_host.hookspecs import REGISTRATION  # noqa: PLC0415
+    from ssl_host.contracts.kinds import KINDS  # noqa: PLC0415
 
     settings: dict[str, dict[str, Any]] = {}
     problems = []
     for (section, key), value in option_layer(options).values.items():
         if section in kinds:
             settings.setdefault(section, {})[key] = value.raw
-        elif "method" in kinds and section.partition(".")[0] in REGISTRATION:
+        elif "method" in kinds and section.partition(".")[0] in KINDS:
             settings.setdefault("method", {}).setdefault(section, {})[key] = value.raw
         else:
             text = f"[{section}] is not a kind of this plugin: {', '.join(sorted(kinds))}"

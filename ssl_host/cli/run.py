@@ -42,7 +42,7 @@ def run(
     The same command resumes an unfinished run and prints the results of a finished one.
     """
     catalog = session.catalog()
-    config_file = config_file or catalog.hooks.find_config()
+    config_file = config_file or catalog.call("find_config")
     if config_file is None:
         raise click.UsageError("missing argument CONFIG, the INI file of the run")
     from ssl_host.config.resolve import resolve_file  # noqa: PLC0415

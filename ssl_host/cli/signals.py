@@ -8,7 +8,7 @@ import signal
 from types import FrameType
 
 from ssl_host.errors import Preempted
-from ssl_host.train.signals import ASKING
+from ssl_host.train.signals import STOP_SIGNALS
 
 MESSAGE = b"stopped by a signal; run the same command again to resume\n"
 
@@ -26,7 +26,7 @@ class ExitOnSignal:
 
     def __init__(self) -> None:
         self.status: int | None = None
-        self.numbers = [getattr(signal, name) for name in ASKING if hasattr(signal, name)]
+        self.numbers = [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]
         for number in self.numbers:
             signal.signal(number, self._exit)
         # atexit calls in reverse order: registered first, this one runs last, right before

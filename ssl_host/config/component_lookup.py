@@ -16,6 +16,7 @@ from ssl_host.config.schema import (
     SINGLE_KINDS,
 )
 from ssl_host.config.values import ConfigOrigin, ConfigValue
+from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import ContractError, PluginError, Problem
 
 
@@ -133,7 +134,7 @@ class ComponentLookup:
         if name is None and instance:
             name = ConfigValue(instance, ConfigOrigin("instance name", self.location(section)))
         if name is None:
-            if kind not in ("method", "loss"):
+            if KINDS[kind].required and kind != "method":
                 self.problems.append(Problem(self.location(section), f"[{section}] needs a name"))
             return None
         try:

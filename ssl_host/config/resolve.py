@@ -54,7 +54,7 @@ def resolve_file(path: Path, options: Sequence[str], catalog: Catalog) -> RunCon
         ConfigError: with every problem of the configuration.
     """
     text = read_config_text(path)
-    layer = catalog.hooks.read_config(path=path, text=text, catalog=catalog)
+    layer = catalog.call("read_config", path=path, text=text, catalog=catalog)
     if layer is None:
         layer = parse_ini_layer(text, path)
     return resolve_layers([layer, option_layer(options)], catalog, path.stem)

@@ -95,7 +95,7 @@ def test_error_as_json_to_a_closed_pipe_prints_no_traceback(tmp_path):
 def test_dry_run_prints_the_cost_and_writes_nothing(ssl_host, config, tmp_path):
     done = ssl_host("run", config, "--dry-run")
     assert done.returncode == 0, done.stderr
-    for word in ("parameters", "6, 3 an epoch", "16x3x16x16, 16x3x16x16", "first loss"):
+    for word in ("parameters", "6, 3 per epoch", "16x3x16x16, 16x3x16x16", "first loss"):
         assert word in done.stdout
     assert not (tmp_path / "runs").exists()
     estimate = json.loads(ssl_host("run", config, "--dry-run", "--json").stdout)

@@ -32,8 +32,8 @@ FAULTS = {
     "CentringInTheStep": ("step_is_pure", "pushes into centre itself"),
     "FrozenByHand": ("gradients", "gets no gradient in the first step, and one later"),
     "FloatExpected": ("autocast", "expected dtype float"),
-    "EncoderMisspelt": ("finite_loss", "encoder names 'momentum_bakbone', which is no part of it"),
-    "MomentumOfNothing": ("finite_loss", "momentum names 'prototypes', which is no part of it"),
+    "EncoderMisspelt": ("finite_loss", "encoder names 'momentum_bakbone', which is not a module"),
+    "MomentumOfNothing": ("finite_loss", "ema names 'prototypes', which is not a module"),
 }
 
 
