@@ -63,7 +63,7 @@ def test_command_of_a_missing_plugin_names_its_distribution(plugin, words, ssl_h
     assert f"pip install {distribution}" in done.stderr
 
 
-def test_plugin_that_fails_to_add_commands_is_a_warning(run_command, install):
+def test_plugin_that_fails_to_add_commands_is_a_warning(ssl_host, install):
     code = "from ssl_host import hookimpl\n\n@hookimpl\ndef register_commands(cli):\n    1 / 0\n"
     install("ssl-plugin-broken-commands", code)
     done = ssl_host("greet")
