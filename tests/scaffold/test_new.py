@@ -144,7 +144,7 @@ def test_the_wheel_is_ready_for_an_index_and_holds_the_package_alone(tmp_path):
 
 
 WRITTEN = """\
-the package is called ssl-plugin-my-idea: plugins' names begin so
+the package is named ssl-plugin-my-idea: names of plugins start with ssl-plugin-
 written to {dir}ssl-plugin-my-idea:
   .gitignore
   README.md
@@ -169,7 +169,7 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(ssl_host, tmp_path):
     assert done.stdout == WRITTEN.format(dir="", dot="./")
     elsewhere = ssl_host("plugin", "new", "ssl-plugin-my-idea", "--dir", "some/place")
     first, rest = WRITTEN.split("\n", 1)
-    assert "is called" in first
+    assert "is named" in first
     assert elsewhere.stdout == rest.format(dir="some/place/", dot="./some/place/")
     assert (tmp_path / "some/place/ssl-plugin-my-idea/config.ini").exists()
 
