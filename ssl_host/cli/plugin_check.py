@@ -142,4 +142,4 @@ def _tell(outcome: Outcome) -> None:
     if outcome.state == "failed":
         click.echo(str(outcome).replace(outcome.state, state, 1))
     else:
-        click.echo(f"{outcome.subject}: {outcome.check} {state}  {outcome.what}".rstrip())
+        click.echo(f"{outcome.component}: {outcome.check} {state}  {outcome.what}".rstrip())

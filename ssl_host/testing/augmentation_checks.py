@@ -18,8 +18,8 @@ SAME = 2e-6
 """Float32 sums in another order."""
 
 
-def _maker(subject: CheckTarget, channels: int = 3, settings: object = None) -> ViewMaker:
-    augmentation = subject.make(settings, image_size=SIZE, channels=channels)  # type: ignore[arg-type]
+def _maker(target: CheckTarget, channels: int = 3, settings: object = None) -> ViewMaker:
+    augmentation = target.make(settings, image_size=SIZE, channels=channels)  # type: ignore[arg-type]
     try:
         # No normalisation: values are then those of the views themselves.
         return ViewMaker(
@@ -41,10 +41,10 @@ def _images(count: int = COUNT, channels: int = 3) -> Tensor:
     return (smooth * 255).to(torch.uint8)
 
 
-def view_shapes(subject: CheckTarget) -> str:
+def view_shapes(target: CheckTarget) -> str:
     """Views are B C H W, finite, from 0 to 1, full-size ones first, of colour and gray images."""
     for channels in (3, 1):
-        maker = _maker(subject, channels)
+        maker = _maker(target, channels)
         views = maker(_images(channels=channels))
         for number, view in enumerate(views):
             side = view.shape[-1]
@@ -71,9 +71,9 @@ def view_shapes(subject: CheckTarget) -> str:
     return f"{maker.num_views} views, {maker.num_global} of full size"
 
 
-def repeatable(subject: CheckTarget) -> str:
+def same_seed(target: CheckTarget) -> str:
     """The same seed, epoch and image give the same views, whatever the global generators do."""
-    maker = _maker(subject)
+    maker = _maker(target)
     torch.manual_seed(1)
     first = maker(_images(), seed=5, epoch=2)
     torch.manual_seed(2)
@@ -87,9 +87,9 @@ def repeatable(subject: CheckTarget) -> str:
     return ""
 
 
-def alone_or_in_a_batch(subject: CheckTarget) -> str:
+def batch_independence(target: CheckTarget) -> str:
     """An image's views do not depend on the batch it is in."""
-    maker = _maker(subject)
+    maker = _maker(target)
     images, index = _images(), torch.arange(COUNT)
     whole = maker(images, index)
     for i in (0, COUNT - 1):
@@ -105,9 +105,9 @@ def alone_or_in_a_batch(subject: CheckTarget) -> str:
     return ""
 
 
-def fresh_each_epoch(subject: CheckTarget) -> str:
+def varies_by_epoch(target: CheckTarget) -> str:
     """Where there is chance, epochs and images draw anew."""
-    maker = _maker(subject)
+    maker = _maker(target)
     same = _images()[:1].expand(COUNT, -1, -1, -1)
     one, two = maker(same, epoch=0), maker(same, epoch=1)
     random = any(not torch.equal(a[0], a[1]) for a in one)
@@ -120,9 +120,9 @@ def fresh_each_epoch(subject: CheckTarget) -> str:
     return "random" if random else "no chance in it"
 
 
-def input_untouched(subject: CheckTarget) -> str:
+def input_unchanged(target: CheckTarget) -> str:
     """The images that are handed over stay as they are."""
-    maker = _maker(subject)
+    maker = _maker(target)
     images = _images()
     before = images.clone()
     maker(images)
@@ -135,8 +135,8 @@ def input_untouched(subject: CheckTarget) -> str:
     return ""
 
 
-def settings_read(subject: CheckTarget) -> str:
+def settings_declared(target: CheckTarget) -> str:
     """Nothing is read that Config does not declare."""
-    settings, read, unknown = watched(subject.make_settings())
-    _maker(subject, settings=settings)(_images())
-    return judge_reading(subject, read, unknown, set())
+    settings, read, unknown = watched(target.make_settings())
+    _maker(target, settings=settings)(_images())
+    return judge_reading(target, read, unknown, set())

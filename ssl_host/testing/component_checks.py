@@ -21,9 +21,9 @@ SOURCE = re.compile(
 """What counts as naming a source. A thing of one's own says so: "No paper"."""
 
 
-def documented(subject: CheckTarget) -> str:
+def documented(target: CheckTarget) -> str:
     """A docstring that says what it is, and for a method or loss where it comes from."""
-    cls = subject.cls
+    cls = target.cls
     text = (cls.__doc__ or "").strip()
     if not text:
         raise CheckFailure(
@@ -32,7 +32,7 @@ def documented(subject: CheckTarget) -> str:
             "what this is",
             "write one sentence that says what it does, and the paper it comes from",
         )
-    if subject.kind in ("method", "loss") and not SOURCE.search(text):
+    if target.kind in ("method", "loss") and not SOURCE.search(text):
         raise CheckFailure(
             f"the docstring of {cls.__qualname__} names no source",
             "whoever compares with the paper must know which paper and which equation",
@@ -42,9 +42,9 @@ def documented(subject: CheckTarget) -> str:
     return text.splitlines()[0]
 
 
-def settings_described(subject: CheckTarget) -> str:
+def settings_described(target: CheckTarget) -> str:
     """Every setting has a description; every number has bounds, and a default keeps them."""
-    schema: type[Settings] = subject.cls.Config
+    schema: type[Settings] = target.cls.Config
     for row in describe_settings(schema):
         if not row["description"].strip():
             raise CheckFailure(
@@ -86,10 +86,10 @@ def _members(annotation: Any) -> set[Any]:
     return {get_origin(annotation) or annotation, *inner}
 
 
-def import_is_light(subject: CheckTarget) -> str:
+def import_without_torch(target: CheckTarget) -> str:
     """Importing the plugin's module, as every list does, imports no torch."""
-    plugin = subject.entry.origin.plugin
-    module = next((p.module for p in subject.catalog.plugins if p.origin.plugin == plugin), "")
+    plugin = target.entry.origin.plugin
+    module = next((p.module for p in target.catalog.plugins if p.origin.plugin == plugin), "")
     if not module:
         raise NotApplicable("the class belongs to no installed plugin")
     code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
@@ -136,7 +136,7 @@ def watched(settings: Settings) -> tuple[Settings, set[str], set[str]]:
     return twin.model_construct(**dict(settings)), read, unknown
 
 
-def judge_reading(subject: CheckTarget, read: set[str], unknown: set[str], used: set[str]) -> str:
+def judge_reading(target: CheckTarget, read: set[str], unknown: set[str], used: set[str]) -> str:
     """The verdict on what :func:`watched` has noted.
 
     Args:
@@ -147,8 +147,8 @@ def judge_reading(subject: CheckTarget, read: set[str], unknown: set[str], used:
         raise CheckFailure(
             f"reads config.{names}, which Config does not declare",
             "nobody can set it from an INI file, and a getattr with a default hides that",
-            f"declare it in {subject.cls.__qualname__}.Config: {sorted(unknown)[0]}: float = "
+            f"declare it in {target.cls.__qualname__}.Config: {sorted(unknown)[0]}: float = "
             "Field(..., description='what it does')",
         )
-    unread = [n for n in subject.cls.Config.model_fields if n not in read | used]
+    unread = [n for n in target.cls.Config.model_fields if n not in read | used]
     return f"not read in this trial: {', '.join(unread)}" if unread else "all of them are read"

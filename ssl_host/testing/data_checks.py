@@ -20,19 +20,19 @@ READ = 32
 """Images of a split that are read."""
 
 
-def settings_read(subject: CheckTarget) -> str:
+def settings_declared(target: CheckTarget) -> str:
     """Nothing is read that Config does not declare."""
-    settings, read, unknown = watched(subject.make_settings())
-    source = subject.make(settings)
+    settings, read, unknown = watched(target.make_settings())
+    source = target.make(settings)
     try:
         source.open("train")
     except DataError as error:
         raise NotApplicable(f"the data is not here: {error}") from None
-    return judge_reading(subject, read | {"image_size"}, unknown, set())
+    return judge_reading(target, read | {"image_size"}, unknown, set())
 
 
-def _opened(subject: CheckTarget, split: str = "train") -> ImageDataset | None:
-    source = subject.make()
+def _opened(target: CheckTarget, split: str = "train") -> ImageDataset | None:
+    source = target.make()
     try:
         found: ImageDataset | None = source.open(split)
     except DataError as error:
@@ -56,11 +56,11 @@ def _some(images: ImageDataset) -> dict[int, Tensor]:
     return found
 
 
-def images_are_bytes(subject: CheckTarget) -> str:
+def images_are_uint8(target: CheckTarget) -> str:
     """Images are uint8 C H W with the source's channels, the same when read again."""
-    images = _opened(subject)
+    images = _opened(target)
     assert images is not None
-    channels = subject.make().channels
+    channels = target.make().channels
     found = _some(images)
     if not len(images) or not found:
         raise CheckFailure(
@@ -84,9 +84,9 @@ def images_are_bytes(subject: CheckTarget) -> str:
     return f"{len(images)} images, {channels} channels"
 
 
-def labels_fit(subject: CheckTarget) -> str:
+def labels_are_valid(target: CheckTarget) -> str:
     """Labels are int64 from 0, one an image, each with its class's name."""
-    images = _opened(subject)
+    images = _opened(target)
     assert images is not None
     if images.labels is None:
         if images.classes:
@@ -109,9 +109,9 @@ def labels_fit(subject: CheckTarget) -> str:
     return f"{len(images.classes)} classes"
 
 
-def splits_are_apart(subject: CheckTarget) -> str:
+def splits_are_disjoint(target: CheckTarget) -> str:
     """No image of the test split is one of the training images."""
-    train, test = _opened(subject), _opened(subject, "test")
+    train, test = _opened(target), _opened(target, "test")
     assert train is not None
     if test is None:
         return "no test split: the host cuts one"
@@ -126,9 +126,9 @@ def splits_are_apart(subject: CheckTarget) -> str:
     return f"{len(test)} held out"
 
 
-def read_side_by_side(subject: CheckTarget) -> str:
+def concurrent_reads(target: CheckTarget) -> str:
     """Images are the same read by several threads at once, and in worker processes."""
-    images = _opened(subject)
+    images = _opened(target)
     assert images is not None
     if images.image_size is not None:
         raise NotApplicable("it decodes whole batches, which the host asks one thread for")
@@ -163,7 +163,7 @@ def _judge_side_by_side(
     found: Iterable[Tensor],
     readers: str,
 ) -> None:
-    remedy = (
+    fix = (
         "open files in the thread and process that reads them, or keep handles by os.getpid() "
         "behind a lock of that process"
     )
@@ -172,13 +172,13 @@ def _judge_side_by_side(
     except Exception as error:
         last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         why = "stores are packed by threads, and larger sets are decoded by processes"
-        raise CheckFailure(f"reading fails in {readers}: {last}", why, remedy) from None
+        raise CheckFailure(f"reading fails in {readers}: {last}", why, fix) from None
     for number, image in pairs:
         if not torch.equal(image, expected[number]):
             raise CheckFailure(
                 f"{images.name(number)} is another image when {readers} read",
                 "they share what was opened, and move each other's place in it",
-                remedy,
+                fix,
             )
 
 

@@ -43,11 +43,11 @@ class MethodCase:
     numbers of the method above 1,024 (a queue's size) become 24, unless settings say otherwise.
 
     Args:
-        subject: a method; its settings may hold sections, ``{"backbone": {"name": ...}}``.
+        target: a method; its settings may hold sections, ``{"backbone": {"name": ...}}``.
     """
 
-    def __init__(self, subject: CheckTarget) -> None:
-        self.subject = subject
+    def __init__(self, target: CheckTarget) -> None:
+        self.target = target
 
     @cached_property
     def config(self) -> RunConfig:
@@ -57,7 +57,7 @@ class MethodCase:
             CheckFailure: when the recipe is refused.
         """
         try:
-            return resolve_sections(self._sections(), self.subject.catalog)
+            return resolve_sections(self._sections(), self.target.catalog)
         except ConfigError as error:
             raise CheckFailure(
                 f"the recipe is refused: {error}",
@@ -66,11 +66,11 @@ class MethodCase:
             ) from None
 
     def _sections(self) -> dict[str, dict[str, Any]]:
-        cls, given = self.subject.cls, self.subject.settings
+        cls, given = self.target.cls, self.target.settings
         sections: dict[str, dict[str, Any]] = {
             "run": {"batch_size": 32},
             "data": {"name": "synthetic", "image_size": 16, "num_images": IMAGES, "num_test": 8},
-            "method": {"name": self.subject.name, **_shrunk(cls.Config, given)},
+            "method": {"name": self.target.name, **_shrunk(cls.Config, given)},
         }
         recipe: Mapping[str, Mapping[str, Any]] = cls.recipe
         if "backbone" not in recipe and "backbone" not in given:
@@ -85,10 +85,10 @@ class MethodCase:
 
     def _narrow(self, head: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """Small widths where there are numbers; a reference to another head is left to follow."""
-        name = self.subject.settings.get(f"head.{head}", {}).get(
+        name = self.target.settings.get(f"head.{head}", {}).get(
             "name", recipe.get("name", DEFAULT_HEAD)
         )
-        schema: type[Settings] = self.subject.catalog.load("head", str(name)).Config
+        schema: type[Settings] = self.target.catalog.load("head", str(name)).Config
         given = {key: field.default for key, field in schema.model_fields.items()} | {**recipe}
         return {
             key: min(value, WIDTH)
@@ -142,7 +142,7 @@ class MethodCase:
         if chosen is not None:
             index, number = index[chosen], number[chosen]
         views = [view.to(dtype) for view in maker(pixels[index], number, seed, seed)]
-        own = labels[index] if labels is not None and self.subject.cls.uses_labels else None
+        own = labels[index] if labels is not None and self.target.cls.uses_labels else None
         return Batch(views, number, own, maker.num_global)
 
     def step(self, method: Method, batch: Batch) -> StepOutput:

@@ -38,16 +38,16 @@ def _bank(informative: bool = True, labels: bool = True) -> FeatureBank:
     return FeatureBank(train, test, CLASSES if labels else 0, view_pairs=lambda: (train.x, train.x))
 
 
-def _evaluator(subject: CheckTarget) -> Evaluator:
-    made: Evaluator = subject.make()
+def _evaluator(target: CheckTarget) -> Evaluator:
+    made: Evaluator = target.make()
     if made.needs_encoder:
         raise NotApplicable("it trains the network itself; run it by an INI file")
     return made
 
 
-def _evaluate(subject: CheckTarget, bank: FeatureBank) -> Evaluation:
+def _evaluate(target: CheckTarget, bank: FeatureBank) -> Evaluation:
     torch.manual_seed(0)
-    found = _evaluator(subject).evaluate(bank)
+    found = _evaluator(target).evaluate(bank)
     if not isinstance(found, Evaluation):
         raise CheckFailure(
             f"evaluate returned {type(found).__name__}",
@@ -57,16 +57,16 @@ def _evaluate(subject: CheckTarget, bank: FeatureBank) -> Evaluation:
     return found
 
 
-def metrics_are_numbers(subject: CheckTarget) -> str:
+def metrics_are_finite(target: CheckTarget) -> str:
     """Metrics are finite numbers, accuracies fractions from 0 to 1."""
-    metrics = _evaluate(subject, _bank()).metrics
-    declared = subject.cls.metrics
+    metrics = _evaluate(target, _bank()).metrics
+    declared = target.cls.metrics
     for name, value in metrics.items():
         if declared and not any(re.fullmatch(_pattern(known), name) for known in declared):
             raise CheckFailure(
                 f"the metric '{name}' is not among the declared {', '.join(declared)}",
                 "reference pages and tables are made of what is declared",
-                f"add it to {subject.cls.__qualname__}.metrics with what it means",
+                f"add it to {target.cls.__qualname__}.metrics with what it means",
             )
         accuracy = name.rpartition(".")[2].startswith("top")
         if not math.isfinite(value) or (accuracy and not 0 <= value <= 1):
@@ -75,7 +75,7 @@ def metrics_are_numbers(subject: CheckTarget) -> str:
                 "results.json holds finite numbers, and tables print fractions as per cent",
                 "return float(hits / count)",
             )
-    return ", ".join(f"{name or subject.name} {value:.3g}" for name, value in metrics.items())
+    return ", ".join(f"{name or target.name} {value:.3g}" for name, value in metrics.items())
 
 
 def _pattern(declared: str) -> str:
@@ -83,10 +83,10 @@ def _pattern(declared: str) -> str:
     return r"\.".join(r"\d+" if part == "N" else re.escape(part) for part in declared.split("."))
 
 
-def finds_what_is_there(subject: CheckTarget) -> str:
+def separates_classes(target: CheckTarget) -> str:
     """Separate classes are found, and noise is not."""
-    good = _evaluate(subject, _bank()).metrics
-    bad = _evaluate(subject, _bank(informative=False)).metrics
+    good = _evaluate(target, _bank()).metrics
+    bad = _evaluate(target, _bank(informative=False)).metrics
     names = [name for name in good if name.rpartition(".")[2] == "top1"]
     if not names:
         raise NotApplicable("it gives no accuracy (a metric named top1)")
@@ -102,7 +102,7 @@ def finds_what_is_there(subject: CheckTarget) -> str:
     return f"{good[names[0]]:.2f} against {bad[names[0]]:.2f} on noise"
 
 
-def test_split_is_only_read(subject: CheckTarget) -> str:
+def no_test_leakage(target: CheckTarget) -> str:
     """Other test labels change figures, but nothing that was fitted or chosen."""
     bank = _bank()
     assert bank.test is not None
@@ -110,7 +110,7 @@ def test_split_is_only_read(subject: CheckTarget) -> str:
     other = FeatureBank(
         bank.train, Features(bank.test.x, bank.test.y.flip(0)), CLASSES, view_pairs=bank.view_pairs
     )
-    first, second = _evaluate(subject, bank), _evaluate(subject, other)
+    first, second = _evaluate(target, bank), _evaluate(target, other)
     for stem, tensors in first.artifacts.items():
         for name, tensor in tensors.items():
             if not torch.equal(tensor, second.artifacts[stem][name]):
@@ -122,11 +122,11 @@ def test_split_is_only_read(subject: CheckTarget) -> str:
     return f"{len(first.artifacts)} artifacts"
 
 
-def leaves_the_bank_alone(subject: CheckTarget) -> str:
+def features_unchanged(target: CheckTarget) -> str:
     """Features are as they were, and a second evaluation gives the same."""
     bank = _bank()
     before = bank.train.x.clone()
-    first, second = _evaluate(subject, bank), _evaluate(subject, bank)
+    first, second = _evaluate(target, bank), _evaluate(target, bank)
     if not torch.equal(bank.train.x, before):
         raise CheckFailure(
             "the features have been changed in place",
@@ -142,17 +142,17 @@ def leaves_the_bank_alone(subject: CheckTarget) -> str:
     return ""
 
 
-def without_labels(subject: CheckTarget) -> str:
+def works_without_labels(target: CheckTarget) -> str:
     """An evaluator that says it needs no labels needs none."""
-    if _evaluator(subject).needs_labels:
+    if _evaluator(target).needs_labels:
         raise NotApplicable("needs_labels = True: the host leaves it out where there are none")
-    return ", ".join(_evaluate(subject, _bank(labels=False)).metrics) or "rankme"
+    return ", ".join(_evaluate(target, _bank(labels=False)).metrics) or "rankme"
 
 
 # -- loggers --------------------------------------------------------------------------------
 
 
-def keeps_a_record(subject: CheckTarget) -> str:
+def logs_a_run(target: CheckTarget) -> str:
     """It starts, takes rows with new names and odd values, goes on after a resume, and ends."""
     rows: list[Mapping[str, float]] = [
         {"loss": 1.0, "learning_rate": 0.1},
@@ -162,7 +162,7 @@ def keeps_a_record(subject: CheckTarget) -> str:
     with tempfile.TemporaryDirectory() as folder:
         run = Run("näme", Path(folder), 0, {"run": {"name": "näme"}})
         for resumed in (0, 2):
-            logger = subject.make()
+            logger = target.make()
             _start(logger, Run(run.name, run.folder, run.seed, run.config, resumed))
             for step, row in enumerate(rows, resumed + 1):
                 logger.log(step, row)
@@ -180,15 +180,15 @@ def _start(logger: Logger, run: Run) -> None:
         raise NotApplicable(f"{error}; its settings: -o logger.KEY=VALUE") from None
 
 
-def settings_read(subject: CheckTarget) -> str:
+def settings_declared(target: CheckTarget) -> str:
     """Nothing is read that Config does not declare."""
-    settings, read, unknown = watched(subject.make_settings())
-    made = subject.make(settings)
-    if subject.kind == "evaluator" and not made.needs_encoder:
+    settings, read, unknown = watched(target.make_settings())
+    made = target.make(settings)
+    if target.kind == "evaluator" and not made.needs_encoder:
         made.evaluate(_bank())
-    elif subject.kind == "logger":
+    elif target.kind == "logger":
         with tempfile.TemporaryDirectory() as folder:
             _start(made, Run("name", Path(folder), 0, {}))
             made.log(1, {"loss": 1.0})
             made.finish(None)
-    return judge_reading(subject, read, unknown, {"name"})
+    return judge_reading(target, read, unknown, {"name"})

@@ -20,9 +20,9 @@ EXACT = 1e-9
 BATCHES = (2, 5, 33)
 
 
-def finite_loss(subject: CheckTarget) -> str:
+def finite_loss(target: CheckTarget) -> str:
     """The loss is a finite scalar with a gradient, for a batch of 2, an odd and a large one."""
-    case = MethodCase(subject)
+    case = MethodCase(target)
     method = case.fresh()
     for count in BATCHES:
         loss = case.step(method, case.batch(count)).loss
@@ -41,9 +41,9 @@ def finite_loss(subject: CheckTarget) -> str:
     return f"batches of {', '.join(map(str, BATCHES))}"
 
 
-def features_given(subject: CheckTarget) -> str:
+def features_returned(target: CheckTarget) -> str:
     """The probe gets the backbone's features, B D, without a gradient."""
-    case = MethodCase(subject)
+    case = MethodCase(target)
     method = case.fresh()
     features = case.step(method, case.batch(6)).features
     if features is None:
@@ -63,9 +63,9 @@ def features_given(subject: CheckTarget) -> str:
     return f"{wanted[1]} numbers an image"
 
 
-def gradients(subject: CheckTarget) -> str:
+def gradients(target: CheckTarget) -> str:
     """Every trainable parameter gets a gradient, and no momentum copy does."""
-    case = MethodCase(subject)
+    case = MethodCase(target)
     method = case.fresh()
     case.step(method, case.batch(8)).loss.backward()
     late = _late_gradients(case)
@@ -113,9 +113,9 @@ def _late_gradients(case: MethodCase) -> set[str]:
     }
 
 
-def momentum_follows(subject: CheckTarget) -> str:
+def ema_update(target: CheckTarget) -> str:
     """Momentum copies are used, are left alone by the step, and follow by τ after it."""
-    case = MethodCase(subject)
+    case = MethodCase(target)
     method = case.fresh()
     if not method.ema:
         raise NotApplicable("it has no momentum copies")
@@ -161,9 +161,9 @@ def _copies(method: Method) -> list[Tensor]:
     return [p.detach().clone() for network in networks for p in network.parameters()]
 
 
-def stop_gradient(subject: CheckTarget) -> str:
+def stop_gradient(target: CheckTarget) -> str:
     """Where there is a predictor, all gradient comes through it: the targets have none."""
-    case = MethodCase(subject)
+    case = MethodCase(target)
     method = case.fresh()
     predictors = [name for name, feeder in method.heads.items() if feeder in method.heads]
     if not predictors:
@@ -189,9 +189,9 @@ def stop_gradient(subject: CheckTarget) -> str:
     return f"all of it comes through {', '.join(predictors)}"
 
 
-def step_is_pure(subject: CheckTarget) -> str:
+def step_is_pure(target: CheckTarget) -> str:
     """A step changes nothing but batch-norm statistics; queues are pushed by the host."""
-    case = MethodCase(subject)
+    case = MethodCase(target)
     method = case.fresh()
     before = {name: value.clone() for name, value in method.state_dict().items()}
     out = case.step(method, case.batch(8))
@@ -228,9 +228,9 @@ def step_is_pure(subject: CheckTarget) -> str:
     return f"rows go to {', '.join(out.enqueue)}" if out.enqueue else ""
 
 
-def batch_order(subject: CheckTarget) -> str:
+def batch_order(target: CheckTarget) -> str:
     """The loss does not depend on the order of the images in the batch."""
-    case = MethodCase(subject)
+    case = MethodCase(target)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
     plain = case.step(case.fresh(), case.batch(9)).loss.detach()
     mixed = case.step(case.fresh(), case.batch(9, chosen=order)).loss.detach()
@@ -247,9 +247,9 @@ def batch_order(subject: CheckTarget) -> str:
     return f"to {gap:.0e}"
 
 
-def settings_read(subject: CheckTarget) -> str:
+def settings_declared(target: CheckTarget) -> str:
     """Nothing is read that Config does not declare."""
-    case = MethodCase(subject)
+    case = MethodCase(target)
     part = case.config.components["method"]
     settings, read, unknown = watched(part.settings)
     method = case.experiment(settings=settings).method.double().train()
@@ -261,17 +261,17 @@ def settings_read(subject: CheckTarget) -> str:
         read_in_vain = error
     if read_in_vain is not None and not unknown:
         raise read_in_vain
-    recipe = str(dict(subject.cls.recipe))
-    used = {n for n in subject.cls.Config.model_fields if f"${{method.{n}}}" in recipe}
-    return judge_reading(subject, read, unknown, used)
+    recipe = str(dict(target.cls.recipe))
+    used = {n for n in target.cls.Config.model_fields if f"${{method.{n}}}" in recipe}
+    return judge_reading(target, read, unknown, used)
 
 
-def multicrop(subject: CheckTarget) -> str:
+def multicrop(target: CheckTarget) -> str:
     """A method that says so takes full-size views and small ones together."""
-    if not subject.cls.supports_multicrop:
+    if not target.cls.supports_multicrop:
         raise NotApplicable("it takes full-size views only, and the host says so to its users")
     crops = {"augmentation": {"name": "multicrop", "num_local": 3}}
-    case = MethodCase(CheckTarget(subject.kind, subject.target, {**subject.settings, **crops}))
+    case = MethodCase(CheckTarget(target.kind, target.component, {**target.settings, **crops}))
     method = case.fresh()
     batch = case.batch(6)
     loss = case.step(method, batch).loss

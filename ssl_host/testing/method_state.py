@@ -24,9 +24,9 @@ COUNT = 8
 STEPS = 3
 
 
-def same_seed(subject: CheckTarget) -> str:
+def same_seed(target: CheckTarget) -> str:
     """The same seed gives the same losses, to the last bit."""
-    case = MethodCase(subject)
+    case = MethodCase(target)
     first, second = (case.train(case.fresh(seed=3), STEPS) for _ in range(2))
     for step, ((a, _), (b, _)) in enumerate(zip(first, second, strict=True)):
         if a != b:
@@ -39,9 +39,9 @@ def same_seed(subject: CheckTarget) -> str:
     return ""
 
 
-def resume(subject: CheckTarget) -> str:
+def resume(target: CheckTarget) -> str:
     """A copy that loads the checkpoint goes on bit by bit as the original does."""
-    case = MethodCase(subject)
+    case = MethodCase(target)
     original = case.fresh(seed=0)
     case.train(original, STEPS)
     buffer = io.BytesIO()
@@ -73,11 +73,11 @@ def _lost(case: MethodCase, what: str) -> CheckFailure:
     )
 
 
-def one_process_equals_two(subject: CheckTarget) -> str:
+def one_process_equals_two(target: CheckTarget) -> str:
     """Two processes on half batches equal one on the whole: losses, gradients, state."""
-    gradients, state = _steps(subject)
+    gradients, state = _steps(target)
     worst = 0.0
-    for number, (found_gradients, found) in enumerate(run_distributed(_steps, subject)):
+    for number, (found_gradients, found) in enumerate(run_distributed(_steps, target)):
         for step, (a, b) in enumerate(zip(found_gradients, gradients, strict=True)):
             gap = distance(a, b)
             worst = max(worst, gap)
@@ -115,8 +115,8 @@ def _compare_state(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tenso
     return worst
 
 
-def _steps(subject: CheckTarget) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
-    case = MethodCase(subject)
+def _steps(target: CheckTarget) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+    case = MethodCase(target)
     method = case.fresh()
     if method.sync_batchnorm:
         if world_size() > 1:
@@ -137,9 +137,9 @@ def _fix_statistics(method: Method) -> None:
             module.eval()
 
 
-def accumulation(subject: CheckTarget) -> str:
+def accumulation(target: CheckTarget) -> str:
     """What is kept from a step is the same when it is computed in two parts."""
-    case = MethodCase(subject)
+    case = MethodCase(target)
     kept = []
     for number in (1, 2):
         method = case.fresh()
@@ -163,9 +163,9 @@ def accumulation(subject: CheckTarget) -> str:
     return f"{len(whole)} buffers"
 
 
-def autocast(subject: CheckTarget) -> str:
+def autocast(target: CheckTarget) -> str:
     """In bfloat16 loss and gradients stay finite, and the loss near that of float32."""
-    case = MethodCase(subject)
+    case = MethodCase(target)
     batch = case.batch(16, dtype=torch.float32)
     plain = float(case.step(case.fresh(dtype=torch.float32), batch).loss.detach())
     method = case.fresh(dtype=torch.float32)

@@ -25,9 +25,9 @@ SLOW = 5.0
 REPEATS = 7
 
 
-def no_collapse(subject: CheckTarget) -> str:
+def no_collapse(target: CheckTarget) -> str:
     """After 100 steps on made images the embeddings of different images still differ."""
-    case = MethodCase(subject)
+    case = MethodCase(target)
     method = case.fresh(dtype=torch.float32)
     first = [name for name, feeder in method.heads.items() if feeder == "backbone"]
     watched = first or ["backbone"]
@@ -71,9 +71,9 @@ def _note(spreads: dict[str, float], name: str) -> Callable[..., None]:
     return hook
 
 
-def overhead(subject: CheckTarget) -> str:
+def overhead(target: CheckTarget) -> str:
     """A step takes about as long as its networks alone."""
-    case = MethodCase(subject)
+    case = MethodCase(target)
     method = case.fresh(dtype=torch.float32)
     batch = case.batch(64, dtype=torch.float32)
     calls = _calls(case, method, batch)

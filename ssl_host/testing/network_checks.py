@@ -22,28 +22,28 @@ IN_DIM = 12
 SIZE = 32
 
 
-def _network(subject: CheckTarget, seed: int = 0, settings: Any = None) -> nn.Module:
+def _network(target: CheckTarget, seed: int = 0, settings: Any = None) -> nn.Module:
     torch.manual_seed(seed)
     context: dict[str, int] = {"in_dim": IN_DIM}
-    if subject.kind == "backbone":
+    if target.kind == "backbone":
         context = {"in_channels": 3, "image_size": SIZE}
-    network: nn.Module = subject.make(settings, **context)
+    network: nn.Module = target.make(settings, **context)
     return network
 
 
-def _inputs(subject: CheckTarget, count: int, channels: int = 3) -> Tensor:
+def _inputs(target: CheckTarget, count: int, channels: int = 3) -> Tensor:
     generator = torch.Generator().manual_seed(count)
-    shape = (count, channels, SIZE, SIZE) if subject.kind == "backbone" else (count, IN_DIM)
+    shape = (count, channels, SIZE, SIZE) if target.kind == "backbone" else (count, IN_DIM)
     return torch.randn(*shape, generator=generator)
 
 
-def output_shape(subject: CheckTarget) -> str:
+def output_shape(target: CheckTarget) -> str:
     """B rows of the promised width, finite, for a batch of 2, an odd and a large one."""
-    network = _network(subject).train()
-    promise = "feature_dim" if subject.kind == "backbone" else "output_dim"
+    network = _network(target).train()
+    promise = "feature_dim" if target.kind == "backbone" else "output_dim"
     wanted = getattr(network, promise)
     for count in (2, 5, 33):
-        out = network(_inputs(subject, count))
+        out = network(_inputs(target, count))
         if tuple(out.shape) != (count, wanted) or not torch.isfinite(out).all():
             finite = "" if torch.isfinite(out).all() else ", not all of it finite"
             raise CheckFailure(
@@ -54,10 +54,10 @@ def output_shape(subject: CheckTarget) -> str:
     return f"{wanted} wide"
 
 
-def learns(subject: CheckTarget) -> str:
+def gradients(target: CheckTarget) -> str:
     """Every trainable parameter gets a gradient."""
-    network = _network(subject).train()
-    out = network(_inputs(subject, 8))
+    network = _network(target).train()
+    out = network(_inputs(target, 8))
     # Random weights: the plain sum of a batch norm's output is constant.
     weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(0))
     (out * weights).sum().backward()
@@ -72,10 +72,10 @@ def learns(subject: CheckTarget) -> str:
 
 
 @torch.no_grad()
-def evaluation_is_repeatable(subject: CheckTarget) -> str:
+def deterministic_in_eval_mode(target: CheckTarget) -> str:
     """In evaluation mode an input's output depends on no other input, and on no chance."""
-    network = _network(subject).eval()
-    inputs = _inputs(subject, 6)
+    network = _network(target).eval()
+    inputs = _inputs(target, 6)
     whole = network(inputs)
     one = torch.cat([network(inputs[i : i + 1]) for i in range(6)])
     gap = max(distance(one, whole), distance(network(inputs), whole))
@@ -89,15 +89,15 @@ def evaluation_is_repeatable(subject: CheckTarget) -> str:
 
 
 @torch.no_grad()
-def state_round_trip(subject: CheckTarget) -> str:
+def state_dict_round_trip(target: CheckTarget) -> str:
     """Another instance that loads the state gives the same outputs; so does a deep copy."""
-    network = _network(subject, seed=0).eval()
-    twin = _network(subject, seed=1).eval()
+    network = _network(target, seed=0).eval()
+    twin = _network(target, seed=1).eval()
     buffer = io.BytesIO()
     torch.save(network.state_dict(), buffer)
     buffer.seek(0)
     twin.load_state_dict(torch.load(buffer, weights_only=True))
-    inputs = _inputs(subject, 4)
+    inputs = _inputs(target, 4)
     for other in (twin, copy.deepcopy(network)):
         if not torch.equal(other(inputs), network(inputs)):
             raise CheckFailure(
@@ -108,9 +108,9 @@ def state_round_trip(subject: CheckTarget) -> str:
     return f"{len(network.state_dict())} tensors"
 
 
-def exported(subject: CheckTarget) -> str:
+def export(target: CheckTarget) -> str:
     """``export`` gives a module with the weights and a description that JSON can hold."""
-    network: Any = _network(subject)
+    network: Any = _network(target)
     module, about = network.export()
     try:
         json.dumps(about)
@@ -147,11 +147,11 @@ def _check_code(module: nn.Module, code: list[str]) -> None:
         ) from None
 
 
-def half_precision(subject: CheckTarget) -> str:
+def autocast(target: CheckTarget) -> str:
     """Under bfloat16 autocast the output is finite."""
-    network = _network(subject).train()
+    network = _network(target).train()
     with torch.autocast("cpu", torch.bfloat16):
-        out = network(_inputs(subject, 8))
+        out = network(_inputs(target, 8))
     if not torch.isfinite(out).all():
         raise CheckFailure(
             "under bfloat16 autocast the output is not finite",
@@ -161,14 +161,14 @@ def half_precision(subject: CheckTarget) -> str:
     return ""
 
 
-def settings_read(subject: CheckTarget) -> str:
+def settings_declared(target: CheckTarget) -> str:
     """Nothing is read that Config does not declare."""
-    settings, read, unknown = watched(subject.make_settings())
-    if subject.kind == "loss":
-        subject.make(settings)(*_embeddings(COUNT))
+    settings, read, unknown = watched(target.make_settings())
+    if target.kind == "loss":
+        target.make(settings)(*_embeddings(COUNT))
     else:
-        _network(subject, settings=settings)(_inputs(subject, 4))
-    return judge_reading(subject, read, unknown, set())
+        _network(target, settings=settings)(_inputs(target, 4))
+    return judge_reading(target, read, unknown, set())
 
 
 # -- losses ---------------------------------------------------------------------------------
@@ -180,9 +180,9 @@ def _embeddings(count: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:
     return [z.to(dtype).requires_grad_() for z in made]
 
 
-def scalar(subject: CheckTarget) -> str:
+def finite_loss(target: CheckTarget) -> str:
     """``loss(a, b)`` of two embeddings B D is a finite scalar with a gradient to one of them."""
-    loss = subject.make()
+    loss = target.make()
     for count in (2, 5, 33):
         given = _embeddings(count)
         value = loss(*given)
@@ -202,9 +202,9 @@ def scalar(subject: CheckTarget) -> str:
     return ""
 
 
-def degenerate(subject: CheckTarget) -> str:
+def degenerate_embeddings(target: CheckTarget) -> str:
     """Embeddings that are zero or all alike give no nan, in the loss or its gradient."""
-    loss = subject.make()
+    loss = target.make()
     same = torch.ones(6, IN_DIM, dtype=torch.float64)
     for what, rows in (("zero", torch.zeros_like(same)), ("all alike", same)):
         given = [rows.clone().requires_grad_(), rows.clone().requires_grad_()]
@@ -221,9 +221,9 @@ def degenerate(subject: CheckTarget) -> str:
     return ""
 
 
-def image_order(subject: CheckTarget) -> str:
+def batch_order(target: CheckTarget) -> str:
     """The loss does not depend on the order of the images."""
-    loss = subject.make()
+    loss = target.make()
     given = _embeddings(9)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
     gap = distance(loss(*(z[order] for z in given)).detach(), loss(*given).detach())
@@ -236,10 +236,10 @@ def image_order(subject: CheckTarget) -> str:
     return f"to {gap:.0e}"
 
 
-def two_processes(subject: CheckTarget) -> str:
+def one_process_equals_two(target: CheckTarget) -> str:
     """On two processes the gradient is that of one process with the whole batch."""
-    wanted = _gradient(subject)
-    for found in run_distributed(_gradient, subject):
+    wanted = _gradient(target)
+    for found in run_distributed(_gradient, target):
         gap = distance(found, wanted)
         if gap > EXACT:
             raise CheckFailure(
@@ -251,9 +251,9 @@ def two_processes(subject: CheckTarget) -> str:
     return ""
 
 
-def _gradient(subject: CheckTarget) -> Tensor:
+def _gradient(target: CheckTarget) -> Tensor:
     """Of a shared linear layer, averaged as data-parallel training does."""
-    loss = subject.make()
+    loss = target.make()
     generator = torch.Generator().manual_seed(0)
     weight = nn.Parameter(torch.randn(IN_DIM, IN_DIM, generator=generator, dtype=torch.float64))
     each = COUNT // world_size()

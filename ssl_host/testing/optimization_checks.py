@@ -19,10 +19,10 @@ LENGTHS = ((1, 1), (10, 5), (1000, 40))
 
 
 def _created(
-    subject: CheckTarget, parameters: list[nn.Parameter], lr: float, decay: float = 0.0
+    target: CheckTarget, parameters: list[nn.Parameter], lr: float, decay: float = 0.0
 ) -> torch.optim.Optimizer:
     groups = [{"params": [p], "lr": lr, "weight_decay": decay} for p in parameters]
-    optimizer: Any = subject.make().create(groups)
+    optimizer: Any = target.make().create(groups)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise CheckFailure(
             f"create returned {type(optimizer).__name__}",
@@ -46,10 +46,10 @@ def _step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> f
     return float(loss.detach())
 
 
-def minimizes(subject: CheckTarget) -> str:
+def minimizes(target: CheckTarget) -> str:
     """Fifty steps on a bowl bring the loss down."""
     parameters = _weights()
-    optimizer = _created(subject, parameters, RATE)
+    optimizer = _created(target, parameters, RATE)
     losses = [_step(optimizer, parameters) for _ in range(50)]
     if not losses[-1] < losses[0]:
         raise CheckFailure(
@@ -60,10 +60,10 @@ def minimizes(subject: CheckTarget) -> str:
     return f"{losses[0]:.3g} to {losses[-1]:.2g}"
 
 
-def respects_lr(subject: CheckTarget) -> str:
+def respects_lr(target: CheckTarget) -> str:
     """The rate of a group is read at every step: at 0 its weights stay."""
     parameters = _weights()
-    optimizer = _created(subject, parameters, RATE)
+    optimizer = _created(target, parameters, RATE)
     _step(optimizer, parameters)
     optimizer.param_groups[0]["lr"] = 0.0
     before = [p.detach().clone() for p in parameters]
@@ -77,14 +77,14 @@ def respects_lr(subject: CheckTarget) -> str:
     return ""
 
 
-def keeps_groups(subject: CheckTarget) -> str:
+def keeps_group_keys(target: CheckTarget) -> str:
     """What the host notes in the groups, names and peak rates, stays there."""
     parameters = _weights()
     groups = [
         {"params": [p], "lr": RATE, "weight_decay": 0.0, "name": f"g{i}", "peak_lr": RATE}
         for i, p in enumerate(parameters)
     ]
-    found = subject.make().create(groups).param_groups
+    found = target.make().create(groups).param_groups
     names = [group.get("name") for group in found]
     if names != ["g0", "g1"] or any("peak_lr" not in group for group in found):
         raise CheckFailure(
@@ -95,14 +95,14 @@ def keeps_groups(subject: CheckTarget) -> str:
     return ""
 
 
-def resumes(subject: CheckTarget) -> str:
+def resume(target: CheckTarget) -> str:
     """After load_state_dict the steps are those of the original, to the last bit."""
     parameters = _weights()
-    optimizer = _created(subject, parameters, RATE, 0.01)
+    optimizer = _created(target, parameters, RATE, 0.01)
     for _ in range(3):
         _step(optimizer, parameters)
     twins = [nn.Parameter(p.detach().clone()) for p in parameters]
-    other = _created(subject, twins, RATE, 0.01)
+    other = _created(target, twins, RATE, 0.01)
     other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for _ in range(3):
         _step(optimizer, parameters)
@@ -116,9 +116,9 @@ def resumes(subject: CheckTarget) -> str:
     return ""
 
 
-def factors(subject: CheckTarget) -> str:
+def factors(target: CheckTarget) -> str:
     """Factors are finite, never negative, and the same when asked again, however long the run."""
-    scheduler = subject.make()
+    scheduler = target.make()
     top = 0.0
     for total, per_epoch in LENGTHS:
         for step in [*range(min(total, 200)), total - 1, total]:
@@ -144,12 +144,12 @@ def factors(subject: CheckTarget) -> str:
     return f"at most {top:.3g}"
 
 
-def settings_read(subject: CheckTarget) -> str:
+def settings_declared(target: CheckTarget) -> str:
     """Nothing is read that Config does not declare."""
-    settings, read, unknown = watched(subject.make_settings())
-    made = subject.make(settings)
+    settings, read, unknown = watched(target.make_settings())
+    made = target.make(settings)
     used: set[str] = set()
-    if subject.kind == "optimizer":
+    if target.kind == "optimizer":
         # The host reads these for every optimizer.
         used = {"lr", "base_lr", "weight_decay", "decay_params"}
         parameters = _weights()
@@ -158,4 +158,4 @@ def settings_read(subject: CheckTarget) -> str:
     else:
         for step in range(20):
             made.factor(step, 20, 5)
-    return judge_reading(subject, read, unknown, used)
+    return judge_reading(target, read, unknown, used)

@@ -30,23 +30,23 @@ Check = Callable[[CheckTarget], str]
 _EVERY: tuple[Check, ...] = (
     component_checks.documented,
     component_checks.settings_described,
-    component_checks.import_is_light,
+    component_checks.import_without_torch,
 )
 _NETWORK: tuple[Check, ...] = (
     network_checks.output_shape,
-    network_checks.learns,
-    network_checks.evaluation_is_repeatable,
-    network_checks.state_round_trip,
-    network_checks.half_precision,
-    network_checks.settings_read,
+    network_checks.gradients,
+    network_checks.deterministic_in_eval_mode,
+    network_checks.state_dict_round_trip,
+    network_checks.autocast,
+    network_checks.settings_declared,
 )
 _OF_KIND: dict[str, tuple[Check, ...]] = {
     "method": (
-        method_checks.settings_read,
+        method_checks.settings_declared,
         method_checks.finite_loss,
-        method_checks.features_given,
+        method_checks.features_returned,
         method_checks.gradients,
-        method_checks.momentum_follows,
+        method_checks.ema_update,
         method_checks.stop_gradient,
         method_checks.step_is_pure,
         method_checks.batch_order,
@@ -60,46 +60,46 @@ _OF_KIND: dict[str, tuple[Check, ...]] = {
         method_training.overhead,
     ),
     "augmentation": (
-        augmentation_checks.settings_read,
+        augmentation_checks.settings_declared,
         augmentation_checks.view_shapes,
-        augmentation_checks.repeatable,
-        augmentation_checks.alone_or_in_a_batch,
-        augmentation_checks.fresh_each_epoch,
-        augmentation_checks.input_untouched,
+        augmentation_checks.same_seed,
+        augmentation_checks.batch_independence,
+        augmentation_checks.varies_by_epoch,
+        augmentation_checks.input_unchanged,
     ),
-    "backbone": (*_NETWORK, network_checks.exported),
+    "backbone": (*_NETWORK, network_checks.export),
     "head": _NETWORK,
     "loss": (
-        network_checks.settings_read,
-        network_checks.scalar,
-        network_checks.degenerate,
-        network_checks.image_order,
-        network_checks.two_processes,
+        network_checks.settings_declared,
+        network_checks.finite_loss,
+        network_checks.degenerate_embeddings,
+        network_checks.batch_order,
+        network_checks.one_process_equals_two,
     ),
     "optimizer": (
-        optimization_checks.settings_read,
+        optimization_checks.settings_declared,
         optimization_checks.minimizes,
         optimization_checks.respects_lr,
-        optimization_checks.keeps_groups,
-        optimization_checks.resumes,
+        optimization_checks.keeps_group_keys,
+        optimization_checks.resume,
     ),
-    "scheduler": (optimization_checks.settings_read, optimization_checks.factors),
+    "scheduler": (optimization_checks.settings_declared, optimization_checks.factors),
     "evaluator": (
-        measuring_checks.settings_read,
-        measuring_checks.metrics_are_numbers,
-        measuring_checks.finds_what_is_there,
-        measuring_checks.test_split_is_only_read,
-        measuring_checks.leaves_the_bank_alone,
-        measuring_checks.without_labels,
+        measuring_checks.settings_declared,
+        measuring_checks.metrics_are_finite,
+        measuring_checks.separates_classes,
+        measuring_checks.no_test_leakage,
+        measuring_checks.features_unchanged,
+        measuring_checks.works_without_labels,
     ),
     "data": (
-        data_checks.settings_read,
-        data_checks.images_are_bytes,
-        data_checks.labels_fit,
-        data_checks.splits_are_apart,
-        data_checks.read_side_by_side,
+        data_checks.settings_declared,
+        data_checks.images_are_uint8,
+        data_checks.labels_are_valid,
+        data_checks.splits_are_disjoint,
+        data_checks.concurrent_reads,
     ),
-    "logger": (measuring_checks.settings_read, measuring_checks.keeps_a_record),
+    "logger": (measuring_checks.settings_declared, measuring_checks.logs_a_run),
 }
 
 
@@ -114,36 +114,36 @@ def checks_of(kind: str) -> dict[str, Check]:
     return {check.__name__: check for check in (*_EVERY, *_OF_KIND[kind])}
 
 
-def run_check(subject: CheckTarget, name: str) -> Outcome:
+def run_check(target: CheckTarget, name: str) -> Outcome:
     """One check, its failure contained. Whatever a component raises is a failure with a place."""
     try:
-        return Outcome(name, str(subject), "passed", checks_of(subject.kind)[name](subject))
+        return Outcome(name, str(target), "passed", checks_of(target.kind)[name](target))
     except NotApplicable as reason:
-        return Outcome(name, str(subject), "skipped", str(reason))
+        return Outcome(name, str(target), "skipped", str(reason))
     except CheckFailure as fault:
-        return Outcome(name, str(subject), "failed", fault.what, fault.why, fault.remedy)
+        return Outcome(name, str(target), "failed", fault.what, fault.why, fault.fix)
     except KeyboardInterrupt:
         raise
     except Exception as error:
         return Outcome(
             name,
-            str(subject),
+            str(target),
             "failed",
-            _raised(subject, error),
-            f"this was being checked: {(checks_of(subject.kind)[name].__doc__ or '').strip()}",
+            _raised(target, error),
+            f"this was being checked: {(checks_of(target.kind)[name].__doc__ or '').strip()}",
             "it says what to do"
             if isinstance(error, SslHostError)
             else "the place above is the component's own line, where the fault came up",
         )
 
 
-def _raised(subject: CheckTarget, error: Exception) -> str:
+def _raised(target: CheckTarget, error: Exception) -> str:
     if isinstance(error, SslHostError):
         return str(error)
     if type(error).__name__ == "ProcessRaisedException":  # the text is the process's traceback
         return str(error).strip().splitlines()[-1]
     try:
-        module = subject.cls.__module__
+        module = target.cls.__module__
     except SslHostError:
         module = ""
     place = error_location(error, module)
@@ -152,9 +152,9 @@ def _raised(subject: CheckTarget, error: Exception) -> str:
 
 
 def run_checks(
-    subject: CheckTarget, skip: Collection[str] = (), only: Collection[str] = ()
+    target: CheckTarget, skip: Collection[str] = (), only: Collection[str] = ()
 ) -> Iterator[Outcome]:
-    """All checks of a subject, one by one.
+    """All checks of a target, one by one.
 
     Args:
         skip: names of checks that are not to be made, each for a reason that its docstring tells.
@@ -163,16 +163,16 @@ def run_checks(
     Raises:
         UserError: for a name that is no check's.
     """
-    known = checks_of(subject.kind)
+    known = checks_of(target.kind)
     wrong = [name for name in (*skip, *only) if name not in known]
     if wrong:
-        raise UserError(f"no check of a {subject.kind} is called {wrong[0]}: {', '.join(known)}")
+        raise UserError(f"no check of a {target.kind} is called {wrong[0]}: {', '.join(known)}")
     told = ""
     for name in known:
         if name not in skip and (not only or name in only):
-            outcome = run_check(subject, name)
+            outcome = run_check(target, name)
             if outcome.state == "failed" and outcome.what == told:
-                outcome = replace(outcome, what="as above", why="", remedy="")
+                outcome = replace(outcome, what="as above", why="", fix="")
             elif outcome.state == "failed":
                 told = outcome.what
             yield outcome
@@ -208,12 +208,12 @@ def conformance(
     import pytest  # noqa: PLC0415 - only tests need it
 
     @cache
-    def subject() -> CheckTarget:
+    def target() -> CheckTarget:
         return CheckTarget(kind, target, settings)
 
     @pytest.mark.parametrize("check", [name for name in checks_of(kind) if name not in skip])
     def test_conforms(check: str) -> None:
-        outcome = run_check(subject(), check)
+        outcome = run_check(target(), check)
         if outcome.state == "skipped":
             pytest.skip(outcome.what)
         if outcome.state == "failed":

@@ -31,12 +31,12 @@ class Misspelt(Coded):
 
 
 def test_code_that_makes_the_module_passes():
-    assert run_check(CheckTarget("backbone", Coded), "exported").state == "passed"
+    assert run_check(CheckTarget("backbone", Coded), "export").state == "passed"
 
 
 @pytest.mark.parametrize(("cls", "reason"), [(Wider, "size mismatch"), (Misspelt, "'model'")])
 def test_code_that_makes_another_is_caught(cls, reason):
-    outcome = run_check(CheckTarget("backbone", cls), "exported")
+    outcome = run_check(CheckTarget("backbone", cls), "export")
     assert outcome.state == "failed"
     assert "the code that export() gives makes another module" in outcome.what
     assert reason in outcome.what

@@ -9,16 +9,16 @@ from tests.testing import faulty, faulty_averages
 FAULTS = {
     "StopGradientForgotten": ("stop_gradient", "gets a gradient around the predictor"),
     "MomentumCopyTrained": ("gradients", "the momentum copy's ema_projector"),
-    "MomentumCopyUnused": ("momentum_follows", "does not use ema_backbone"),
-    "MovesItsCopies": ("momentum_follows", "off τ"),
+    "MomentumCopyUnused": ("ema_update", "does not use ema_backbone"),
+    "MovesItsCopies": ("ema_update", "off τ"),
     "QueueNotInTheCheckpoint": ("resume", "not in state_dict(): rows"),
     "OfTheFirstImage": ("batch_order", "in another order"),
     "PushedBeforeTheLookUp": ("step_is_pure", "pushes into queue itself"),
     "NoQueueOfThatName": ("step_is_pure", "the method has no self.bank with a push(rows)"),
     "Contrasting": ("one_process_equals_two", "the gradient of step 0 is off"),
-    "Undeclared": ("settings_read", "reads config.sharpness, which Config does not declare"),
-    "UndeclaredWithDefault": ("settings_read", "reads config.sharpness"),
-    "NoFeatures": ("features_given", "StepOutput has no features"),
+    "Undeclared": ("settings_declared", "reads config.sharpness, which Config does not declare"),
+    "UndeclaredWithDefault": ("settings_declared", "reads config.sharpness"),
+    "NoFeatures": ("features_returned", "StepOutput has no features"),
     "BareLoss": ("finite_loss", "step returned Tensor"),
     "Unbiased": ("finite_loss", "at a batch of 2 the loss is nan"),
     "Unseeded": ("same_seed", "the same seed gives the loss"),
@@ -49,7 +49,7 @@ def test_the_fault_is_caught_with_what_why_and_how(name):
     assert outcome.state == "failed"
     assert words in outcome.what
     assert outcome.why
-    assert outcome.remedy
+    assert outcome.fix
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_all_failures_come_together_and_checks_can_be_left_out():
     with pytest.raises(ConformanceError) as caught:
         check_method(faulty.NoFeatures, skip=["one_process_equals_two", "no_collapse"])
     failed = [o.check for o in caught.value.outcomes if o.state == "failed"]
-    assert "features_given" in failed
-    assert "how to mend it: return StepOutput(loss, features=h)" in str(caught.value)
+    assert "features_returned" in failed
+    assert "how to fix it: return StepOutput(loss, features=h)" in str(caught.value)
 
 
 def test_one_cause_is_told_once():

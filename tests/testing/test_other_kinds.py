@@ -186,30 +186,30 @@ class Deaf(Logger):
 
 
 CASES = [
-    ("augmentation", GlobalDice, "repeatable", "other views"),
-    ("augmentation", BatchMean, "alone_or_in_a_batch", "image 0 alone has views that differ"),
-    ("augmentation", OncePerImage, "fresh_each_epoch", "two epochs have the same views"),
+    ("augmentation", GlobalDice, "same_seed", "other views"),
+    ("augmentation", BatchMean, "batch_independence", "image 0 alone has views that differ"),
+    ("augmentation", OncePerImage, "varies_by_epoch", "two epochs have the same views"),
     ("augmentation", InPlace, "view_shapes", "must override exactly one"),
     ("augmentation", Bytes, "view_shapes", "view 0 goes from 1.00 to 254.00"),
     ("backbone", Flat, "output_shape", "for 2 inputs the output is (2, 4)"),
-    ("backbone", Flat, "learns", "classifier.weight gets no gradient"),
-    ("head", ForeverNoisy, "evaluation_is_repeatable", "the same input gives outputs"),
-    ("head", ForeverNoisy, "state_round_trip", "has loaded the state gives another output"),
-    ("loss", faulty.NoGuard, "degenerate", "embeddings that are zero give"),
-    ("loss", faulty.GatherWithoutGradient, "two_processes", "the gradient is off by"),
+    ("backbone", Flat, "gradients", "classifier.weight gets no gradient"),
+    ("head", ForeverNoisy, "deterministic_in_eval_mode", "the same input gives outputs"),
+    ("head", ForeverNoisy, "state_dict_round_trip", "has loaded the state gives another output"),
+    ("loss", faulty.NoGuard, "degenerate_embeddings", "embeddings that are zero give"),
+    ("loss", faulty.GatherWithoutGradient, "one_process_equals_two", "the gradient is off by"),
     ("optimizer", FixedRate, "respects_lr", "rate 0 move"),
-    ("optimizer", FixedRate, "keeps_groups", "the groups come back as [None]"),
+    ("optimizer", FixedRate, "keeps_group_keys", "the groups come back as [None]"),
     ("scheduler", Counting, "factors", "changes from call to call"),
     ("scheduler", DividesByWarmUp, "factors", "ZeroDivisionError"),
-    ("evaluator", Percent, "metrics_are_numbers", "top1 is 100"),
-    ("evaluator", FitsTheTest, "test_split_is_only_read", "means of means depends on the test"),
-    ("evaluator", Normalises, "leaves_the_bank_alone", "changed in place"),
-    ("data", Leaky, "splits_are_apart", "image 0 of the test split is among"),
-    ("data", Gray, "images_are_bytes", "image 0 is torch.uint8 of shape (3, 8, 8)"),
-    ("data", Strange, "labels_fit", "20 images and 1 classes"),
-    ("data", SharedByThreads, "read_side_by_side", "is another image when threads read"),
-    ("data", SharedByProcesses, "read_side_by_side", "is another image when worker processes read"),
-    ("logger", Deaf, "keeps_a_record", "FileExistsError"),
+    ("evaluator", Percent, "metrics_are_finite", "top1 is 100"),
+    ("evaluator", FitsTheTest, "no_test_leakage", "means of means depends on the test"),
+    ("evaluator", Normalises, "features_unchanged", "changed in place"),
+    ("data", Leaky, "splits_are_disjoint", "image 0 of the test split is among"),
+    ("data", Gray, "images_are_uint8", "image 0 is torch.uint8 of shape (3, 8, 8)"),
+    ("data", Strange, "labels_are_valid", "20 images and 1 classes"),
+    ("data", SharedByThreads, "concurrent_reads", "is another image when threads read"),
+    ("data", SharedByProcesses, "concurrent_reads", "is another image when worker processes read"),
+    ("logger", Deaf, "logs_a_run", "FileExistsError"),
     ("scheduler", Counting, "documented", "has no docstring"),
 ]
 
@@ -222,7 +222,7 @@ def test_the_fault_is_caught(kind, cls, check, words):
     assert outcome.state == "failed", outcome
     assert words in outcome.what
     assert outcome.why
-    assert outcome.remedy
+    assert outcome.fix
 
 
 def test_a_torch_import_is_caught(install):
@@ -239,22 +239,22 @@ def test_a_torch_import_is_caught(install):
 
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     try:
-        outcome = run_check(CheckTarget("scheduler", "heavy"), "import_is_light")
+        outcome = run_check(CheckTarget("scheduler", "heavy"), "import_without_torch")
     finally:
         del os.environ["PYTHONPATH"]
     assert outcome.what == "import ssl_plugin_heavy imports torch"
 
 
 def test_a_setting_that_is_missing_is_asked_for():
-    outcome = run_check(CheckTarget("data", "imagefolder"), "images_are_bytes")
+    outcome = run_check(CheckTarget("data", "imagefolder"), "images_are_uint8")
     assert outcome.state == "skipped"
     assert "-o data.root=" in outcome.what
 
 
 def test_a_setting_that_is_refused_is_told():
-    outcome = run_check(CheckTarget("head", "mlp", {"num_layers": 99}), "learns")
+    outcome = run_check(CheckTarget("head", "mlp", {"num_layers": 99}), "gradients")
     assert outcome.state == "failed"
-    assert "num_layers = 99 is refused" in outcome.what
+    assert "num_layers = 99 is invalid" in outcome.what
 
 
 def test_an_unknown_kind_or_check_is_a_sentence():

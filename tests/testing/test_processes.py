@@ -1,7 +1,7 @@
 """Processes of the kit end cleanly: torch's threads are gone before the interpreter is."""
 
-import atexit
 import sys
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from ssl_host.testing import run_distributed
 
 
 def note_threads(folder):
-    """When the process ends, what its threads are called."""
+    """Write down the names of the threads when the process ends."""
     import torch.distributed as dist
 
     note = Path(folder) / f"{dist.get_rank()}.txt"
@@ -19,12 +19,11 @@ def note_threads(folder):
         tasks = Path("/proc/self/task").glob("*/comm")
         note.write_text("".join(task.read_text() for task in tasks), encoding="utf-8")
 
-    atexit.register(write)
+    Finalize(None, write, exitpriority=-100)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of threads are read from /proc")
 def test_no_gloo_thread_outlives_the_group(tmp_path):
-    """Seen to fail where the group was made before torch's functions that keep it as a default."""
     run_distributed(note_threads, tmp_path)
     for rank in range(2):
         assert "gloo" not in (tmp_path / f"{rank}.txt").read_text(encoding="utf-8")
