@@ -1,4 +1,4 @@
-"""The checks of each kind, and how they are run: one by one, by pytest, or all at once."""
+"""Lists the checks of each kind and runs them one by one, by pytest, or all at once."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ _OF_KIND: dict[str, tuple[Check, ...]] = {
 
 
 def checks_of(kind: str) -> dict[str, Check]:
-    """The checks of a kind by name; a check's docstring says what it promises.
+    """Return the checks of a kind by name; the docstring of a check says what it requires.
 
     Raises:
         UserError: for an unknown kind.
@@ -115,81 +115,82 @@ def checks_of(kind: str) -> dict[str, Check]:
 
 
 def run_check(target: CheckTarget, name: str) -> Outcome:
-    """One check, its failure contained. Whatever a component raises is a failure with a place."""
+    """Run one check; an exception of the component becomes a failure with its location."""
+    check = checks_of(target.kind)[name]
     try:
-        return Outcome(name, str(target), "passed", checks_of(target.kind)[name](target))
+        return Outcome(name, str(target), "passed", check(target))
     except NotApplicable as reason:
         return Outcome(name, str(target), "skipped", str(reason))
-    except CheckFailure as fault:
-        return Outcome(name, str(target), "failed", fault.what, fault.why, fault.fix)
-    except KeyboardInterrupt:
-        raise
+    except CheckFailure as failure:
+        return Outcome(name, str(target), "failed", failure.what, failure.why, failure.fix)
     except Exception as error:
-        return Outcome(
-            name,
-            str(target),
-            "failed",
-            _raised(target, error),
-            f"this was being checked: {(checks_of(target.kind)[name].__doc__ or '').strip()}",
-            "it says what to do"
+        why = f"the check could not be completed: {(check.__doc__ or '').strip()}"
+        fix = (
+            "follow the message"
             if isinstance(error, SslHostError)
-            else "the place above is the component's own line, where the fault came up",
+            else "start at the location above: it is the last line of the component's own code"
         )
+        return Outcome(name, str(target), "failed", _describe(target, error), why, fix)
 
 
-def _raised(target: CheckTarget, error: Exception) -> str:
+def _describe(target: CheckTarget, error: Exception) -> str:
+    """Return the message of an exception with the line of the component that caused it."""
     if isinstance(error, SslHostError):
         return str(error)
-    if type(error).__name__ == "ProcessRaisedException":  # the text is the process's traceback
+    if type(error).__name__ == "ProcessRaisedException":  # its text is another process's traceback
         return str(error).strip().splitlines()[-1]
     try:
         module = target.cls.__module__
     except SslHostError:
         module = ""
-    place = error_location(error, module)
     last = traceback.format_exception_only(error)[-1].strip()
-    return f"{last} ({place})"
+    return f"{last} ({error_location(error, module)})"
 
 
 def run_checks(
     target: CheckTarget, skip: Collection[str] = (), only: Collection[str] = ()
 ) -> Iterator[Outcome]:
-    """All checks of a target, one by one.
+    """Run the checks of a component one by one.
 
     Args:
-        skip: names of checks that are not to be made, each for a reason that its docstring tells.
-        only: if given, the names of those that are.
+        target: the component.
+        skip: names of checks to leave out; explain why in the component's docstring.
+        only: names of the checks to run; empty runs all.
 
     Raises:
-        UserError: for a name that is no check's.
+        UserError: for a name that is not a check of this kind.
     """
     known = checks_of(target.kind)
-    wrong = [name for name in (*skip, *only) if name not in known]
-    if wrong:
-        raise UserError(f"no check of a {target.kind} is called {wrong[0]}: {', '.join(known)}")
-    told = ""
+    unknown = [name for name in (*skip, *only) if name not in known]
+    if unknown:
+        raise UserError(
+            f"{target.kind}s have no check named '{unknown[0]}'; checks are {', '.join(known)}"
+        )
+    reported = ""
     for name in known:
         if name not in skip and (not only or name in only):
             outcome = run_check(target, name)
-            if outcome.state == "failed" and outcome.what == told:
+            if outcome.state == "failed" and outcome.what == reported:
                 outcome = replace(outcome, what="as above", why="", fix="")
             elif outcome.state == "failed":
-                told = outcome.what
+                reported = outcome.what
             yield outcome
 
 
 def check_component(
     kind: str, target: str | type, *, skip: Collection[str] = (), **settings: Any
 ) -> tuple[Outcome, ...]:
-    """Make every check of a kind.
+    """Run all checks of a component.
 
     Args:
-        target: the component's registered name, or its class.
-        skip: checks that do not apply.
-        settings: of the component; a method's may hold sections: ``backbone={"name": "timm"}``.
+        kind: kind of the component, such as ``method``.
+        target: its registered name, or its class.
+        skip: names of checks to leave out.
+        settings: settings of the component; a method's may hold whole sections:
+            ``backbone={"name": "timm"}``.
 
     Raises:
-        ConformanceError: when one fails; the text has all failures, with remedies.
+        ConformanceError: when a check fails; the message lists all failures and how to fix them.
     """
     outcomes = tuple(run_checks(CheckTarget(kind, target, settings), skip))
     if any(outcome.state == "failed" for outcome in outcomes):
@@ -200,20 +201,22 @@ def check_component(
 def conformance(
     kind: str, target: str | type, *, skip: Collection[str] = (), **settings: Any
 ) -> Callable[[str], None]:
-    """A pytest test with one case a check: ``test_conforms = conformance("method", "nnclr")``.
+    """Return a pytest test with one case per check.
+
+    Assign it to a name that pytest collects: ``test_conforms = conformance("method", "nnclr")``.
 
     Args:
-        target, skip, settings: as :func:`check_component` takes them.
+        kind, target, skip, settings: as in :func:`check_component`.
     """
     import pytest  # noqa: PLC0415 - only tests need it
 
     @cache
-    def target() -> CheckTarget:
+    def check_target() -> CheckTarget:
         return CheckTarget(kind, target, settings)
 
     @pytest.mark.parametrize("check", [name for name in checks_of(kind) if name not in skip])
     def test_conforms(check: str) -> None:
-        outcome = run_check(target(), check)
+        outcome = run_check(check_target(), check)
         if outcome.state == "skipped":
             pytest.skip(outcome.what)
         if outcome.state == "failed":

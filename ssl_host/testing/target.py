@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -115,7 +114,7 @@ def _search_path() -> tuple[tuple[str, int], ...]:
     for folder in sys.path:
         times[folder] = 0
         with suppress(OSError):
-            times[folder] = os.stat(folder or ".").st_mtime_ns
+            times[folder] = Path(folder).stat().st_mtime_ns
     return tuple(times.items())
 
 

@@ -262,5 +262,5 @@ def test_an_unknown_kind_or_check_is_a_sentence():
 
     with pytest.raises(ssl_host.UserError, match="kinds are augmentation"):
         check_component("gizmo", "x")
-    with pytest.raises(ssl_host.UserError, match="no check of a head is called gizmo"):
+    with pytest.raises(ssl_host.UserError, match="heads have no check named .gizmo."):
         check_component("head", "mlp", skip=["gizmo"])
