@@ -53,7 +53,6 @@ def run_distributed(work: Callable[..., Any], *arguments: Any, world_size: int =
             (world_size, folder, dict(os.environ), work, arguments),
             nprocs=world_size,
             join=False,
-            daemon=True,
             start_method=_start_method(),
         )
         deadline = time.monotonic() + TIMEOUT
