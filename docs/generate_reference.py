@@ -16,12 +16,12 @@ import click
 import ssl_host
 from ssl_host import testing
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.catalog.discovery import hook_names
+from ssl_host.catalog.discovery import hook_specs
 from ssl_host.cli.app import cli
 from ssl_host.config.describe import describe_settings
 from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.config.values import format_value
-from ssl_host.contracts.component import KINDS
+from ssl_host.contracts.kinds import KINDS
 from ssl_host.report.summary import BASELINES
 from ssl_host.run_folder.folder import FILES
 from ssl_host.testing.suite import checks_of
@@ -114,7 +114,7 @@ def _settings() -> str:
 
 def _hooks() -> str:
     parts = ["# Hooks\n", "Marked `@ssl_host.hookimpl` in the module that the entry point names.\n"]
-    for name, function in hook_names().items():
+    for name, function in hook_specs().items():
         arguments = ", ".join(inspect.signature(function).parameters)
         parts += [f"## {name}({arguments})\n", _prose(inspect.getdoc(function) or "") + "\n"]
     return "\n".join(parts)
@@ -164,7 +164,7 @@ def _checks() -> str:
     parts.append("`ssl-host plugin check NAME` and `ssl_host.testing.conformance` make them.\n")
     shared = set.intersection(*(set(checks_of(kind)) for kind in KINDS))
     for kind in ("every kind", *KINDS):
-        checks = checks_of(KINDS[0] if kind == "every kind" else kind)
+        checks = checks_of("method" if kind == "every kind" else kind)
         chosen = {n: c for n, c in checks.items() if (n in shared) == (kind == "every kind")}
         parts += [f"## {kind}\n", "| check | promise |", "|---|---|"]
         parts += [f"| `{n}` | {inspect.getdoc(c)} |" for n, c in chosen.items()]

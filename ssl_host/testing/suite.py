@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from ssl_host.catalog.registry import error_location
-from ssl_host.contracts.component import KINDS
+from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import SslHostError, UserError
 from ssl_host.testing import (
     augmentation_checks,
@@ -119,9 +119,9 @@ def checks_of(kind: str) -> dict[str, Check]:
     Raises:
         UserError: for an unknown kind.
     """
-    if kind not in _OF_KIND:
+    if kind not in KINDS:
         raise UserError(f"unknown kind {kind!r}; kinds are {', '.join(KINDS)}")
-    return {check.__name__: check for check in (*_EVERY, *_OF_KIND[kind])}
+    return {check.__name__: check for check in (*_EVERY, *_OF_KIND.get(kind, ()))}
 
 
 def run_check(target: CheckTarget, name: str) -> Outcome:
@@ -216,7 +216,10 @@ def conformance(
     Assign it to a name that pytest collects: ``test_conforms = conformance("method", "nnclr")``.
 
     Args:
-        kind, target, skip, settings: as in :func:`check_component`.
+        kind: kind of the component, such as ``method``.
+        target: its registered name, or its class.
+        skip: names of checks to leave out.
+        settings: settings of the component, as in :func:`check_component`.
     """
     import pytest  # noqa: PLC0415 - only tests need it
 
