@@ -82,7 +82,7 @@ def new(session: Session, name: str, kind: str, parent: Path) -> None:
     here = shlex.quote(str(folder))
     editable = here if folder.is_absolute() else shlex.quote(f"./{folder}")
     click.echo("\nnext:")
-    click.echo(f"  pip install -e {editable} {' '.join(planned.needed_to_test)}")
+    click.echo(f"  pip install -e {editable} {' '.join(planned.test_requirements)}")
     click.echo(f"  pytest {here}")
     click.echo(f"  ssl-host component show {planned.kind} {planned.name}")
     click.echo(f"  ssl-host run {shlex.quote(str(folder / 'config.ini'))}")
