@@ -36,6 +36,8 @@ def make(name, kind, parent, catalog=None):
 
 
 def python(arguments, env, cwd):
+    paths = (env.get("PYTHONPATH"), os.environ.get("PYTHONPATH"))
+    env = {**env, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     return subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,
