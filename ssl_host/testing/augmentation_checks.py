@@ -42,7 +42,7 @@ def _images(count: int = BATCH_SIZE, channels: int = 3) -> Tensor:
 
 
 def view_shapes(target: CheckTarget) -> str:
-    """Views are finite, B C H W, from 0 to 1 and sorted by size, for colour and gray images."""
+    """Check that views are finite, B C H W, from 0 to 1, with full-size views first."""
     for channels in (3, 1):
         maker = _view_maker(target, channels)
         views = maker(_images(channels=channels))
@@ -74,7 +74,7 @@ def view_shapes(target: CheckTarget) -> str:
 
 
 def same_seed(target: CheckTarget) -> str:
-    """Views depend on seed, epoch and image, not on torch's global random generator."""
+    """Check that views depend on seed, epoch and image, not on torch's global random generator."""
     maker = _view_maker(target)
     torch.manual_seed(1)
     first = maker(_images(), seed=5, epoch=2)
@@ -90,7 +90,7 @@ def same_seed(target: CheckTarget) -> str:
 
 
 def batch_independence(target: CheckTarget) -> str:
-    """The views of an image do not depend on the other images of the batch."""
+    """Check that the views of an image do not depend on the other images of the batch."""
     maker = _view_maker(target)
     images, index = _images(), torch.arange(BATCH_SIZE)
     whole = maker(images, index)
@@ -108,7 +108,7 @@ def batch_independence(target: CheckTarget) -> str:
 
 
 def varies_by_epoch(target: CheckTarget) -> str:
-    """Random views differ between epochs."""
+    """Check that random views differ between epochs."""
     maker = _view_maker(target)
     copies = _images()[:1].expand(BATCH_SIZE, -1, -1, -1)
     first, second = maker(copies, epoch=0), maker(copies, epoch=1)
@@ -123,7 +123,7 @@ def varies_by_epoch(target: CheckTarget) -> str:
 
 
 def input_unchanged(target: CheckTarget) -> str:
-    """The augmentation does not change its input images."""
+    """Check that the augmentation does not change its input images."""
     maker = _view_maker(target)
     images = _images()
     before = images.clone()
@@ -138,7 +138,7 @@ def input_unchanged(target: CheckTarget) -> str:
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """The augmentation reads no setting that its Config does not declare."""
+    """Check that the augmentation reads no setting that its Config does not declare."""
     settings, read, unknown = track_reads(target.make_settings())
     _view_maker(target, settings=settings)(_images())
     return judge_settings(target, read, unknown)

@@ -24,7 +24,7 @@ SOURCE = re.compile(
 
 
 def documented(target: CheckTarget) -> str:
-    """The class has a docstring; that of a method or loss names its source."""
+    """Check that the class has a docstring; that of a method or loss names its source."""
     cls = target.cls
     text = (cls.__doc__ or "").strip()
     if not text:
@@ -44,7 +44,7 @@ def documented(target: CheckTarget) -> str:
 
 
 def settings_described(target: CheckTarget) -> str:
-    """Every setting has a description, and every numeric setting has bounds."""
+    """Check that every setting has a description, and every numeric setting has bounds."""
     schema: type[Settings] = target.cls.Config
     for row in describe_settings(schema):
         if not row["description"].strip():
@@ -89,7 +89,7 @@ def _member_types(annotation: Any) -> set[Any]:
 
 
 def import_without_torch(target: CheckTarget) -> str:
-    """Importing the plugin's module, as every list of components does, imports no torch."""
+    """Check that importing the plugin's module imports no torch, since every list imports it."""
     plugin = target.entry.origin.plugin
     module = next((p.module for p in target.catalog.plugins if p.origin.plugin == plugin), "")
     if not module:

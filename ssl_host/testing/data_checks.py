@@ -21,7 +21,7 @@ NUM_READ = 32
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """The source reads no setting that its Config does not declare."""
+    """Check that the source reads no setting that its Config does not declare."""
     settings, read, unknown = track_reads(target.make_settings())
     source = target.make(settings)
     try:
@@ -57,7 +57,7 @@ def _read_sample(images: ImageDataset) -> dict[int, Tensor]:
 
 
 def images_are_uint8(target: CheckTarget) -> str:
-    """Images are uint8 C H W with the channels of the source, and reading is repeatable."""
+    """Check that images are uint8 C H W with the source's channels, whenever they are read."""
     images = _open(target)
     assert images is not None
     channels = target.make().channels
@@ -85,7 +85,7 @@ def images_are_uint8(target: CheckTarget) -> str:
 
 
 def labels_are_valid(target: CheckTarget) -> str:
-    """Labels are int64 from 0, one per image, and every class has a name."""
+    """Check that labels are int64 from 0, one per image, and every class has a name."""
     images = _open(target)
     assert images is not None
     if images.labels is None:
@@ -110,7 +110,7 @@ def labels_are_valid(target: CheckTarget) -> str:
 
 
 def splits_are_disjoint(target: CheckTarget) -> str:
-    """No image of the test split is a training image."""
+    """Check that no image of the test split is a training image."""
     train, test = _open(target), _open(target, "test")
     assert train is not None
     if test is None:
@@ -131,7 +131,7 @@ def splits_are_disjoint(target: CheckTarget) -> str:
 
 
 def concurrent_reads(target: CheckTarget) -> str:
-    """Threads and worker processes that read at the same time get the same images."""
+    """Check that threads and worker processes that read at the same time get the same images."""
     images = _open(target)
     assert images is not None
     if images.image_size is not None:

@@ -53,7 +53,7 @@ def _evaluate(target: CheckTarget, bank: FeatureBank) -> Evaluation:
 
 
 def metrics_are_finite(target: CheckTarget) -> str:
-    """Metrics are declared and finite; accuracies are fractions from 0 to 1."""
+    """Check that metrics are declared and finite; accuracies are fractions from 0 to 1."""
     metrics = _evaluate(target, _bank()).metrics
     declared = target.cls.metrics
     for name, value in metrics.items():
@@ -79,7 +79,7 @@ def _pattern(declared: str) -> str:
 
 
 def separates_classes(target: CheckTarget) -> str:
-    """Accuracy is high on separate classes and near chance on noise."""
+    """Check that accuracy is high on separate classes and near chance on noise."""
     separable = _evaluate(target, _bank()).metrics
     noise = _evaluate(target, _bank(separable=False)).metrics
     names = [name for name in separable if name.rpartition(".")[2] == "top1"]
@@ -98,7 +98,7 @@ def separates_classes(target: CheckTarget) -> str:
 
 
 def no_test_leakage(target: CheckTarget) -> str:
-    """Test labels change metrics, but nothing that is fitted or selected."""
+    """Check that test labels change metrics, but nothing that is fitted or selected."""
     bank = _bank()
     assert bank.test is not None
     assert bank.test.y is not None
@@ -117,7 +117,7 @@ def no_test_leakage(target: CheckTarget) -> str:
 
 
 def features_unchanged(target: CheckTarget) -> str:
-    """An evaluation does not change the features, and repeats exactly."""
+    """Check that an evaluation does not change the features, and repeats exactly."""
     bank = _bank()
     before = bank.train.x.clone()
     first, second = _evaluate(target, bank), _evaluate(target, bank)
@@ -137,14 +137,14 @@ def features_unchanged(target: CheckTarget) -> str:
 
 
 def works_without_labels(target: CheckTarget) -> str:
-    """An evaluator with needs_labels = False works without labels."""
+    """Check that an evaluator with needs_labels = False works without labels."""
     if _evaluator(target).needs_labels:
         raise NotApplicable("needs_labels = True: the host skips it if there are no labels")
     return ", ".join(_evaluate(target, _bank(labels=False)).metrics) or "rankme"
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """The evaluator reads no setting that its Config does not declare."""
+    """Check that the evaluator reads no setting that its Config does not declare."""
     settings, read, unknown = track_reads(target.make_settings())
     evaluator: Evaluator = target.make(settings)
     if not evaluator.needs_encoder:

@@ -73,7 +73,7 @@ def _write(exporter: Exporter, backbone: Backbone) -> tuple[list[Path], Mapping[
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """The exporter reads no setting that its Config does not declare."""
+    """Check that the exporter reads no setting that its Config does not declare."""
     settings, read, unknown = track_reads(_without_sections(target).make_settings())
     exporter, backbone = _exporter(target, settings), _backbone(target)
     if not exporter.refusal(backbone):
@@ -82,7 +82,7 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def writes_files(target: CheckTarget) -> str:
-    """It writes at least one file and returns the values for the model card as a mapping."""
+    """Check that it writes at least one file and returns the values for the model card."""
     files, values = _write(_exporter(target), _backbone(target))
     if not files:
         raise CheckFailure(
@@ -100,7 +100,7 @@ def writes_files(target: CheckTarget) -> str:
 
 
 def refuses_with_a_reason(target: CheckTarget) -> str:
-    """A backbone of no library is either exported or refused with a reason."""
+    """Check that a backbone of no library is either exported or refused with a reason."""
     exporter = _exporter(target)
     backbone = _UnknownNetwork(Settings(), in_channels=3, image_size=IMAGE_SIZE).eval()
     reason = exporter.refusal(backbone)
@@ -126,7 +126,7 @@ def refuses_with_a_reason(target: CheckTarget) -> str:
 
 
 def backbone_unchanged(target: CheckTarget) -> str:
-    """An export does not change the backbone's weights, mode or gradients."""
+    """Check that an export does not change the backbone's weights, mode or gradients."""
     exporter, backbone = _exporter(target), _backbone(target)
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     trainable = [p.requires_grad for p in backbone.parameters()]

@@ -15,7 +15,7 @@ from ssl_host.testing.target import CheckTarget
 
 
 def gradients(target: CheckTarget) -> str:
-    """Every trainable parameter gets a gradient, and no EMA copy does."""
+    """Check that every trainable parameter gets a gradient, and no EMA copy does."""
     case = MethodCase(target)
     method = case.fresh()
     case.step(method, case.batch(8)).loss.backward()
@@ -71,7 +71,7 @@ def _trained_in_last_step(case: MethodCase) -> set[str]:
 
 
 def ema_update(target: CheckTarget) -> str:
-    """EMA copies are used by the step and updated by ema_decay only after it."""
+    """Check that EMA copies are used by the step and updated by ema_decay only after it."""
     case = MethodCase(target)
     method = case.fresh()
     if not method.ema:
@@ -121,7 +121,7 @@ def _copied_parameters(method: Method) -> list[Tensor]:
 
 
 def stop_gradient(target: CheckTarget) -> str:
-    """In a method with a predictor the targets have no gradient."""
+    """Check that in a method with a predictor the targets have no gradient."""
     case = MethodCase(target)
     method = case.fresh()
     predictors = [name for name, feeder in method.heads.items() if feeder in method.heads]

@@ -14,7 +14,7 @@ from ssl_host.testing.target import CheckTarget
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """The logger reads no setting that its Config does not declare."""
+    """Check that the logger reads no setting that its Config does not declare."""
     settings, read, unknown = track_reads(target.make_settings())
     logger: Logger = target.make(settings)
     with tempfile.TemporaryDirectory() as folder:
@@ -25,7 +25,7 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def logs_a_run(target: CheckTarget) -> str:
-    """It accepts new names, nan and large values, a resume, and a run that does not finish."""
+    """Check that it accepts new names, nan, large values, a resume and an unfinished run."""
     rows: list[Mapping[str, float]] = [
         {"loss": 1.0, "learning_rate": 0.1},
         {"loss": float("nan"), "online_top1": 0.5},

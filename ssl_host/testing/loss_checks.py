@@ -23,14 +23,14 @@ def _embeddings(count: int) -> list[Tensor]:
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """The loss reads no setting that its Config does not declare."""
+    """Check that the loss reads no setting that its Config does not declare."""
     settings, read, unknown = track_reads(target.make_settings())
     target.make(settings)(*_embeddings(BATCH_SIZE))
     return judge_settings(target, read, unknown)
 
 
 def finite_loss(target: CheckTarget) -> str:
-    """``loss(a, b)`` of embeddings B D is a finite scalar with a gradient to one of them."""
+    """Check that ``loss(a, b)`` of embeddings B D is a finite scalar with a gradient."""
     loss = target.make()
     for count in BATCH_SIZES:
         embeddings = _embeddings(count)
@@ -52,7 +52,7 @@ def finite_loss(target: CheckTarget) -> str:
 
 
 def degenerate_embeddings(target: CheckTarget) -> str:
-    """Embeddings that are zero or all equal give a finite loss and finite gradients."""
+    """Check that embeddings that are zero or all equal give a finite loss and finite gradients."""
     loss = target.make()
     ones = torch.ones(6, DIM, dtype=torch.float64)
     for name, rows in (("zero", torch.zeros_like(ones)), ("all equal", ones)):
@@ -71,7 +71,7 @@ def degenerate_embeddings(target: CheckTarget) -> str:
 
 
 def batch_order(target: CheckTarget) -> str:
-    """The loss does not depend on the order of the images."""
+    """Check that the loss does not depend on the order of the images."""
     loss = target.make()
     embeddings = _embeddings(9)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
@@ -86,7 +86,7 @@ def batch_order(target: CheckTarget) -> str:
 
 
 def one_process_equals_two(target: CheckTarget) -> str:
-    """On two processes the gradient is that of one process with the whole batch."""
+    """Check that on two processes the gradient is that of one process with the whole batch."""
     expected = _gradient(target)
     for actual in run_distributed(_gradient, target):
         error = distance(actual, expected)

@@ -19,7 +19,7 @@ BATCH_SIZES = (2, 5, 33)
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """The method reads no setting that its Config does not declare."""
+    """Check that the method reads no setting that its Config does not declare."""
     case = MethodCase(target)
     settings, read, unknown = track_reads(case.config.components["method"].settings)
     method = case.experiment(settings=settings).method.double().train()
@@ -35,7 +35,7 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def finite_loss(target: CheckTarget) -> str:
-    """The loss of a small, an odd and a large batch is a finite scalar with a gradient."""
+    """Check that the loss is a finite scalar with a gradient for small, odd and large batches."""
     case = MethodCase(target)
     method = case.fresh()
     for count in BATCH_SIZES:
@@ -50,7 +50,7 @@ def finite_loss(target: CheckTarget) -> str:
 
 
 def features_returned(target: CheckTarget) -> str:
-    """The step returns the backbone's features B D of one view, without a gradient."""
+    """Check that the step returns the backbone's features B D of one view, without a gradient."""
     case = MethodCase(target)
     method = case.fresh()
     features = case.step(method, case.batch(6)).features
@@ -72,7 +72,7 @@ def features_returned(target: CheckTarget) -> str:
 
 
 def step_is_pure(target: CheckTarget) -> str:
-    """The step changes only batch-norm statistics; the host updates queues after it."""
+    """Check that the step changes only batch-norm statistics; the host updates queues after it."""
     case = MethodCase(target)
     method = case.fresh()
     before = {name: value.clone() for name, value in method.state_dict().items()}
@@ -112,7 +112,7 @@ def step_is_pure(target: CheckTarget) -> str:
 
 
 def batch_order(target: CheckTarget) -> str:
-    """The loss does not depend on the order of the images in the batch."""
+    """Check that the loss does not depend on the order of the images in the batch."""
     case = MethodCase(target)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
     expected = case.step(case.fresh(), case.batch(9)).loss.detach()
@@ -131,7 +131,7 @@ def batch_order(target: CheckTarget) -> str:
 
 
 def multicrop(target: CheckTarget) -> str:
-    """A method with supports_multicrop has a finite loss with small views added."""
+    """Check that a method with supports_multicrop has a finite loss with small views added."""
     if not target.cls.supports_multicrop:
         raise NotApplicable("it takes full-size views only, and the host refuses small ones")
     crops = {"augmentation": {"name": "multicrop", "num_local": 3}}

@@ -1,4 +1,4 @@
-"""Checks that a method repeats exactly: same seed, resume, processes, micro-batches, autocast."""
+"""Checks of a method against repetition, resume, processes, micro-batches and autocast."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NUM_STEPS = 3
 
 
 def same_seed(target: CheckTarget) -> str:
-    """Two trainings with the same seed have bit-identical losses."""
+    """Check that two trainings with the same seed have bit-identical losses."""
     case = MethodCase(target)
     first, second = (case.train(case.fresh(seed=3), NUM_STEPS) for _ in range(2))
     for step, ((a, _), (b, _)) in enumerate(zip(first, second, strict=True)):
@@ -40,7 +40,7 @@ def same_seed(target: CheckTarget) -> str:
 
 
 def resume(target: CheckTarget) -> str:
-    """A method restored from a checkpoint trains bit-identically to the original."""
+    """Check that a method restored from a checkpoint trains bit-identically to the original."""
     case = MethodCase(target)
     original = case.fresh(seed=0)
     case.train(original, NUM_STEPS)
@@ -77,7 +77,7 @@ def _lost_state(case: MethodCase, what: str) -> CheckFailure:
 
 
 def one_process_equals_two(target: CheckTarget) -> str:
-    """Two processes with half a batch each equal one process: losses, gradients and state."""
+    """Check that gradients and state on two processes equal those on one process."""
     gradients, state = _train_share(target)
     largest = 0.0
     for process, (shared_gradients, shared_state) in enumerate(
@@ -141,7 +141,7 @@ def _freeze_batchnorm(method: Method) -> None:
 
 
 def accumulation(target: CheckTarget) -> str:
-    """A step leaves the same state when it is computed in two micro-batches."""
+    """Check that a step leaves the same state when it is computed in two micro-batches."""
     case = MethodCase(target)
     states = []
     for num_micro_batches in (1, 2):
@@ -167,7 +167,7 @@ def accumulation(target: CheckTarget) -> str:
 
 
 def autocast(target: CheckTarget) -> str:
-    """Under bfloat16 autocast loss and gradients are finite and near those of float32."""
+    """Check that bfloat16 autocast gives finite gradients and a loss near that of float32."""
     case = MethodCase(target)
     batch = case.batch(16, dtype=torch.float32)
     expected = float(case.step(case.fresh(dtype=torch.float32), batch).loss.detach())

@@ -27,7 +27,7 @@ NUM_TIMINGS = 7
 
 
 def no_collapse(target: CheckTarget) -> str:
-    """After 100 steps on synthetic images the embeddings of different images still differ."""
+    """Check that the embeddings of different images still differ after 100 steps."""
     case = MethodCase(target)
     method = case.fresh(dtype=torch.float32)
     projectors = [name for name, feeder in method.heads.items() if feeder == "backbone"]
@@ -72,7 +72,7 @@ def _record_spread(spreads: dict[str, float], name: str) -> Callable[..., None]:
 
 
 def overhead(target: CheckTarget) -> str:
-    """A step takes at most five times as long as its networks alone."""
+    """Check that a step takes at most five times as long as its networks alone."""
     case = MethodCase(target)
     method = case.fresh(dtype=torch.float32)
     batch = case.batch(64, dtype=torch.float32)

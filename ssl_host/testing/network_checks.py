@@ -38,14 +38,14 @@ def _inputs(target: CheckTarget, count: int) -> Tensor:
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """The network reads no setting that its Config does not declare."""
+    """Check that the network reads no setting that its Config does not declare."""
     settings, read, unknown = track_reads(target.make_settings())
     _build(target, settings=settings)(_inputs(target, 4))
     return judge_settings(target, read, unknown)
 
 
 def output_shape(target: CheckTarget) -> str:
-    """The output of a small, an odd and a large batch is finite and has the declared width."""
+    """Check that the output is finite and has the declared width for batches of any size."""
     network = _build(target).train()
     attribute = "feature_dim" if target.kind == "backbone" else "output_dim"
     width = getattr(network, attribute)
@@ -64,7 +64,7 @@ def output_shape(target: CheckTarget) -> str:
 
 
 def gradients(target: CheckTarget) -> str:
-    """Every trainable parameter gets a gradient."""
+    """Check that every trainable parameter gets a gradient."""
     network = _build(target).train()
     out = network(_inputs(target, 8))
     # Random weights, because the plain sum of a batch norm's output is constant.
@@ -82,7 +82,7 @@ def gradients(target: CheckTarget) -> str:
 
 @torch.no_grad()
 def deterministic_in_eval_mode(target: CheckTarget) -> str:
-    """In evaluation mode an output depends on its own input alone, without randomness."""
+    """Check that in evaluation mode an output depends only on its own input."""
     network = _build(target).eval()
     inputs = _inputs(target, 6)
     expected = network(inputs)
@@ -99,7 +99,7 @@ def deterministic_in_eval_mode(target: CheckTarget) -> str:
 
 @torch.no_grad()
 def state_dict_round_trip(target: CheckTarget) -> str:
-    """An instance that loads the state dict, and a deep copy, give the same outputs."""
+    """Check that an instance that loads the state dict, and a deep copy, give the same outputs."""
     network = _build(target, seed=0).eval()
     restored = _build(target, seed=1).eval()
     buffer = io.BytesIO()
@@ -118,7 +118,7 @@ def state_dict_round_trip(target: CheckTarget) -> str:
 
 
 def export(target: CheckTarget) -> str:
-    """``export`` returns a module with all weights and a description that JSON can hold."""
+    """Check that ``export`` returns a module with all weights and a description for JSON."""
     network: Any = _build(target)
     module, description = network.export()
     try:
@@ -157,7 +157,7 @@ def _check_code(module: nn.Module, code: list[str]) -> None:
 
 
 def autocast(target: CheckTarget) -> str:
-    """Under bfloat16 autocast the output is finite."""
+    """Check that under bfloat16 autocast the output is finite."""
     network = _build(target).train()
     with torch.autocast("cpu", torch.bfloat16):
         out = network(_inputs(target, 8))

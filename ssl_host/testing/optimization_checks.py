@@ -47,7 +47,7 @@ def _step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> f
 
 
 def minimizes(target: CheckTarget) -> str:
-    """Fifty steps on a quadratic function reduce its value."""
+    """Check that fifty steps on a quadratic function reduce its value."""
     parameters = _parameters()
     optimizer = _create(target, parameters, LR)
     losses = [_step(optimizer, parameters) for _ in range(50)]
@@ -61,7 +61,7 @@ def minimizes(target: CheckTarget) -> str:
 
 
 def respects_lr(target: CheckTarget) -> str:
-    """The learning rate of each group is read in every step; 0 freezes the group."""
+    """Check that the learning rate of each group is read in every step; 0 freezes the group."""
     parameters = _parameters()
     optimizer = _create(target, parameters, LR)
     _step(optimizer, parameters)
@@ -78,7 +78,7 @@ def respects_lr(target: CheckTarget) -> str:
 
 
 def keeps_group_keys(target: CheckTarget) -> str:
-    """The parameter groups keep the keys that the host adds, such as ``peak_lr``."""
+    """Check that the parameter groups keep the keys that the host adds, such as ``peak_lr``."""
     parameters = _parameters()
     groups = [
         {"params": [p], "lr": LR, "weight_decay": 0.0, "name": f"g{i}", "peak_lr": LR}
@@ -96,7 +96,7 @@ def keeps_group_keys(target: CheckTarget) -> str:
 
 
 def resume(target: CheckTarget) -> str:
-    """An optimizer restored by load_state_dict makes bit-identical steps."""
+    """Check that an optimizer restored by load_state_dict makes bit-identical steps."""
     parameters = _parameters()
     optimizer = _create(target, parameters, LR, 0.01)
     for _ in range(3):
@@ -117,7 +117,7 @@ def resume(target: CheckTarget) -> str:
 
 
 def factors(target: CheckTarget) -> str:
-    """Factors are finite, not negative and reproducible, for runs of any length."""
+    """Check that factors are finite, not negative and reproducible, for runs of any length."""
     scheduler = target.make()
     largest = 0.0
     for total, per_epoch in RUN_LENGTHS:
@@ -143,7 +143,7 @@ def factors(target: CheckTarget) -> str:
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """The component reads no setting that its Config does not declare."""
+    """Check that the component reads no setting that its Config does not declare."""
     settings, read, unknown = track_reads(target.make_settings())
     component = target.make(settings)
     referenced: set[str] = set()

@@ -134,7 +134,7 @@ def run_check(target: CheckTarget, name: str) -> Outcome:
     except CheckFailure as failure:
         return Outcome(name, str(target), "failed", failure.what, failure.why, failure.fix)
     except Exception as error:
-        why = f"the check could not be completed: {(check.__doc__ or '').strip()}"
+        why = f"this check did not complete: {(check.__doc__ or '').strip()}"
         fix = (
             "follow the message"
             if isinstance(error, SslHostError)

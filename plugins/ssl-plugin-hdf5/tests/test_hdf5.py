@@ -1,4 +1,4 @@
-"""Tests of reading HDF5 files of arrays and of encoded images, and of files that are not valid."""
+"""Tests of reading valid and invalid HDF5 files of arrays and of encoded images."""
 
 import json
 import os

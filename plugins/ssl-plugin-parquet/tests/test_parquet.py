@@ -1,4 +1,4 @@
-"""Tests of reading parquet and Arrow files of different origin, and of files that are not valid."""
+"""Tests of reading valid and invalid parquet and Arrow files."""
 
 import json
 import os
