@@ -90,7 +90,7 @@ def test_the_new_method_passes_its_tests_and_learns(installed, tmp_path):
     run = ["-m", "ssl_host", "run", str(folders["method"] / "config.ini")]
     done = python(run, env, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "Every accuracy beats its three baselines." in done.stdout
+    assert "Every figure beats its baselines." in done.stdout
 
 
 @pytest.fixture(scope="module")
