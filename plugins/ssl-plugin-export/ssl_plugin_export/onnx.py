@@ -27,6 +27,8 @@ class OnnxExporter(Exporter):
     class Config(Settings):
         opset: int = Field(18, ge=18, le=30, description="version of the ONNX operators")
 
+    config: Config
+
     def write(self, backbone: Backbone, folder: Path, properties: Mapping[str, str]) -> ModelCard:
         """Write the graph and compare its features with those of the backbone.
 

@@ -37,6 +37,8 @@ class FineTune(Evaluator):
             1.0, gt=0, le=1, description="fraction of the labels that is used"
         )
 
+    config: Config
+
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         assert bank.train.y is not None
         assert bank.test is not None

@@ -30,6 +30,8 @@ class WeightedKNN(Evaluator):
         temperature: float = Field(0.07, gt=0, le=100, description="temperature of the weights")
         block: int = Field(1024, ge=1, le=1_000_000, description="test images compared at a time")
 
+    config: Config
+
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         assert bank.test is not None
         assert bank.train.y is not None
