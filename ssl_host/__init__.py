@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from ssl_host.api import extract_features as extract_features
     from ssl_host.api import load_backbone as load_backbone
     from ssl_host.api import load_failed_step as load_failed_step
+    from ssl_host.api import load_initial_weights as load_initial_weights
     from ssl_host.api import run as run
     from ssl_host.catalog.catalog import Catalog as Catalog
     from ssl_host.catalog.discovery import did_you_mean as did_you_mean
+    from ssl_host.catalog.plugin_errors import attribute_errors as attribute_errors
     from ssl_host.cli.groups import CommandGroup as CommandGroup
     from ssl_host.cli.options import Session as Session
     from ssl_host.cli.options import echo_json as echo_json
@@ -50,7 +52,9 @@ if TYPE_CHECKING:
     from ssl_host.contracts.evaluation import Evaluator as Evaluator
     from ssl_host.contracts.evaluation import FeatureBank as FeatureBank
     from ssl_host.contracts.evaluation import Features as Features
+    from ssl_host.contracts.evaluation import Figure as Figure
     from ssl_host.contracts.export import Exporter as Exporter
+    from ssl_host.contracts.export import ModelCard as ModelCard
     from ssl_host.contracts.kinds import KINDS as KINDS
     from ssl_host.contracts.kinds import Kind as Kind
     from ssl_host.contracts.logging import Logger as Logger
@@ -79,6 +83,10 @@ if TYPE_CHECKING:
     from ssl_host.hookspecs import Register as Register
     from ssl_host.hookspecs import RegisterPreset as RegisterPreset
     from ssl_host.hookspecs import hookimpl as hookimpl
+    from ssl_host.report.render import render_page as render_page
+    from ssl_host.report.summary import FigureRow as FigureRow
+    from ssl_host.report.summary import Summary as Summary
+    from ssl_host.report.summary import summarize as summarize
     from ssl_host.run_folder.folder import RunFolder as RunFolder
     from ssl_host.toolkit.checkpoint_keys import KeyMapping as KeyMapping
     from ssl_host.toolkit.checkpoint_keys import StoredWeights as StoredWeights
@@ -128,6 +136,8 @@ _HOMES = {
     "FeatureBank": "contracts.evaluation",
     "FeatureQueue": "toolkit.queue",
     "Features": "contracts.evaluation",
+    "Figure": "contracts.evaluation",
+    "FigureRow": "report.summary",
     "FileImages": "toolkit.image_files",
     "Head": "contracts.networks",
     "ImageDataset": "contracts.data",
@@ -140,6 +150,7 @@ _HOMES = {
     "Loss": "contracts.networks",
     "Method": "contracts.method",
     "MissingImage": "contracts.data",
+    "ModelCard": "contracts.export",
     "MovingAverage": "toolkit.ema",
     "Optimizer": "contracts.optimization",
     "OptimizerConfig": "contracts.optimization",
@@ -164,9 +175,11 @@ _HOMES = {
     "Settings": "contracts.settings",
     "StepOutput": "contracts.batch",
     "StoredWeights": "toolkit.checkpoint_keys",
+    "Summary": "report.summary",
     "UnreadableImage": "contracts.data",
     "UserError": "errors",
     "ViewSpec": "contracts.augmentation",
+    "attribute_errors": "catalog.plugin_errors",
     "available_cores": "toolkit.cores",
     "build": "api",
     "did_you_mean": "catalog.discovery",
@@ -182,6 +195,7 @@ _HOMES = {
     "json_option": "cli.options",
     "load_backbone": "api",
     "load_failed_step": "api",
+    "load_initial_weights": "api",
     "option_layer": "config.layers",
     "override_option": "cli.options",
     "parse_ini_layer": "config.layers",
@@ -190,12 +204,14 @@ _HOMES = {
     "read_config_text": "config.ini",
     "read_ini_layer": "config.layers",
     "read_tensors": "toolkit.weights_io",
+    "render_page": "report.render",
     "resize_and_crop": "toolkit.image_files",
     "resolve_file": "config.resolve",
     "resolve_layers": "config.resolve",
     "run": "api",
     "session_options": "cli.options",
     "shuffle_keys": "toolkit.distributed",
+    "summarize": "report.summary",
     "unshuffle_keys": "toolkit.distributed",
     "validate_settings": "config.messages",
     "validation_problems": "config.messages",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 
 import torch
 
-from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, Features
+from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, Features, find_figure
 from ssl_host.testing.component_checks import judge_settings, track_reads
 from ssl_host.testing.outcome import CheckFailure, NotApplicable
 from ssl_host.testing.target import CheckTarget
@@ -55,16 +54,16 @@ def _evaluate(target: CheckTarget, bank: FeatureBank) -> Evaluation:
 def metrics_are_finite(target: CheckTarget) -> str:
     """Check that metrics are declared and finite; accuracies are fractions from 0 to 1."""
     metrics = _evaluate(target, _bank()).metrics
-    declared = target.cls.metrics
+    declared = target.cls.figures
     for name, value in metrics.items():
-        if declared and not any(re.fullmatch(_pattern(known), name) for known in declared):
+        figure = find_figure(declared, name)
+        if figure is None:
             raise CheckFailure(
-                f"the metric '{name}' is not among the declared {', '.join(declared)}",
+                f"the metric '{name}' is not among the declared {', '.join(declared) or 'figures'}",
                 "reference pages and tables list the declared metrics",
-                f"add it to {target.cls.__qualname__}.metrics with its meaning",
+                f'add "{name}": Figure("its meaning") to {target.cls.__qualname__}.figures',
             )
-        accuracy = name.rpartition(".")[2].startswith("top")
-        if not math.isfinite(value) or (accuracy and not 0 <= value <= 1):
+        if not math.isfinite(value) or (figure.unit == "%" and not 0 <= value <= 1):
             raise CheckFailure(
                 f"{name} is {value}",
                 "results.json holds finite numbers, and tables print fractions as percentages",
@@ -73,18 +72,15 @@ def metrics_are_finite(target: CheckTarget) -> str:
     return ", ".join(f"{name or target.name} {value:.3g}" for name, value in metrics.items())
 
 
-def _pattern(declared: str) -> str:
-    """Return the regular expression of a declared name, in which N is any number."""
-    return r"\.".join(r"\d+" if word == "N" else re.escape(word) for word in declared.split("."))
-
-
 def separates_classes(target: CheckTarget) -> str:
     """Check that accuracy is high on separate classes and near chance on noise."""
     separable = _evaluate(target, _bank()).metrics
     noise = _evaluate(target, _bank(separable=False)).metrics
-    names = [name for name in separable if name.rpartition(".")[2] == "top1"]
+    figures = {name: find_figure(target.cls.figures, name) for name in separable}
+    accuracies = (n for n, f in figures.items() if f and f.unit == "%" and f.baseline)
+    names = [name for name in accuracies if not name.endswith("_std")]
     if not names:
-        raise NotApplicable("it has no accuracy (a metric named top1)")
+        raise NotApplicable('it declares no accuracy (Figure with unit="%" and baseline=True)')
     chance = 1 / NUM_CLASSES
     for name in names:
         if separable[name] < 0.8 or noise[name] > chance + 0.25:

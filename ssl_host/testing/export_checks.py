@@ -5,12 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ssl_host.contracts.export import Exporter
+from ssl_host.contracts.export import Exporter, ModelCard
 from ssl_host.contracts.networks import Backbone
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import SslHostError
@@ -19,7 +18,16 @@ from ssl_host.testing.outcome import CheckFailure, NotApplicable
 from ssl_host.testing.target import CheckTarget
 
 IMAGE_SIZE = 16
-PROPERTIES = {"mean": "0.5 0.5 0.5", "std": "0.25 0.25 0.25", "image_size": str(IMAGE_SIZE)}
+PROPERTIES = {
+    "input": f"normalised float32 images B 3 {IMAGE_SIZE} {IMAGE_SIZE}",
+    "output": "features B D",
+    "mean": "[0.5, 0.5, 0.5]",
+    "std": "[0.25, 0.25, 0.25]",
+    "image_size": str(IMAGE_SIZE),
+    "method": "simclr",
+    "data": "synthetic",
+    "ssl_host": "0.1.0",
+}
 
 
 class _UnknownNetwork(Backbone):
@@ -58,8 +66,8 @@ def _backbone(target: CheckTarget) -> Backbone:
     return backbone.eval()
 
 
-def _write(exporter: Exporter, backbone: Backbone) -> tuple[list[Path], Mapping[str, Any]]:
-    """Export into an empty folder; return the relative paths of the files and the card's values."""
+def _write(exporter: Exporter, backbone: Backbone) -> tuple[list[Path], ModelCard]:
+    """Export into an empty folder; return the relative paths of the files and the model card."""
     reason = exporter.refusal(backbone)
     if reason:
         raise NotApplicable(
@@ -68,8 +76,8 @@ def _write(exporter: Exporter, backbone: Backbone) -> tuple[list[Path], Mapping[
         )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        values = exporter.write(backbone, folder, PROPERTIES)
-        return [p.relative_to(folder) for p in folder.rglob("*") if p.is_file()], values
+        card = exporter.write(backbone, folder, PROPERTIES)
+        return [p.relative_to(folder) for p in folder.rglob("*") if p.is_file()], card
 
 
 def settings_declared(target: CheckTarget) -> str:
@@ -82,19 +90,19 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def writes_files(target: CheckTarget) -> str:
-    """Check that it writes at least one file and returns the values for the model card."""
-    files, values = _write(_exporter(target), _backbone(target))
+    """Check that it writes at least one file and returns a ModelCard."""
+    files, card = _write(_exporter(target), _backbone(target))
     if not files:
         raise CheckFailure(
             "write() leaves the folder empty",
             "users would get a model card without a model",
             "write at least one file into `folder`, or return the reason in refusal()",
         )
-    if not isinstance(values, Mapping):
+    if not isinstance(card, ModelCard):
         raise CheckFailure(
-            f"write() returns {type(values).__name__}",
-            "the model card is filled with the values of a mapping",
-            "return a dict, which may be empty",
+            f"write() returns {type(card).__name__}",
+            "the model card shows how to load the files",
+            "return ModelCard(usage=...)",
         )
     return f"wrote {', '.join(sorted(map(str, files))[:3])}"
 

@@ -21,9 +21,11 @@ from ssl_host import (
     Evaluation,
     Evaluator,
     Exporter,
+    Figure,
     Head,
     ImageDataset,
     Logger,
+    ModelCard,
     Optimizer,
     Scheduler,
     Settings,
@@ -104,6 +106,8 @@ class DividesByWarmUp(Scheduler):
 class Percent(Evaluator):
     """Nearest mean, in per cent."""
 
+    figures = {"top1": Figure("accuracy", unit="%", baseline=True)}
+
     def evaluate(self, bank):
         means = torch.stack([bank.train.x[bank.train.y == c].mean(0) for c in range(4)])
         right = torch.cdist(bank.test.x, means).argmin(1) == bank.test.y
@@ -112,6 +116,8 @@ class Percent(Evaluator):
 
 class FitsTheTest(Evaluator):
     """Nearest mean of the test split itself."""
+
+    figures = {"top1": Figure("accuracy", unit="%", baseline=True)}
 
     def evaluate(self, bank):
         means = torch.stack([bank.test.x[bank.test.y == c].mean(0) for c in range(4)])
@@ -180,14 +186,14 @@ class SharedByProcesses(Leaky):
 
 class WritesNothing(Exporter):
     def write(self, backbone, folder, properties):
-        return {}
+        return ModelCard(usage="")
 
 
 class ChangesTheBackbone(Exporter):
     def write(self, backbone, folder, properties):
         (folder / "weights.bin").write_bytes(b"0")
         backbone.train()
-        return {}
+        return ModelCard(usage="")
 
 
 class RefusesWithTrue(Exporter):

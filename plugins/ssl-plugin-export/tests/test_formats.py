@@ -1,4 +1,4 @@
-"""Exports give another program the features they give here: real commands, real processes."""
+"""Exports compute the same features in other programs: real commands, separate processes."""
 
 import json
 import os
@@ -11,16 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
+from ssl_plugin_export.export import export_run
 
-from ssl_host.config.resolve import resolve_sections
-from ssl_host.export.run import export_run
-from ssl_host.pipeline.run import run_config
-from ssl_host.weights import load_backbone
-from tests.conftest import tiny
+import ssl_host
+from ssl_host import load_backbone
 
-CLOSE = 1e-5
-# Runs the code of the card as it stands, in the card's folder, then asks its model for more.
+TOLERANCE = 1e-5
+# Executes the code of the card in the card's folder, then computes features with its model.
 READER = """
 import re, sys
 from pathlib import Path
@@ -41,12 +38,12 @@ assert not any(name.startswith("ssl_") for name in sys.modules), "the host was i
 """
 
 
-def elsewhere(code, folder, *arguments):
-    """Run code in a process that knows of no ssl_host and of no network."""
+def run_python(code, folder, *arguments):
+    """Run code in a separate process without network access."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-c", code, *map(str, arguments)]
+    python = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, env=env, timeout=120, check=False
+        python, cwd=folder, capture_output=True, text=True, env=env, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
 
@@ -66,10 +63,9 @@ def elsewhere(code, folder, *arguments):
         ("mobilenet", "onnx"),
     ],
 )
-def test_the_code_of_the_card_gives_the_same_features(run_of, ssl_host, tmp_path, name, to):
-    """Seen to fail with the stem's padding or the pooling left out of the code that is shown."""
+def test_code_of_the_card_computes_the_same_features(run_of, command, tmp_path, name, to):
     run = run_of(name)
-    done = ssl_host("export", run, "--to", to, "--output", tmp_path / to)
+    done = command("export", run, "--to", to, "--output", tmp_path / to)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     written = [line.rpartition("/")[2] for line in done.stdout.splitlines()]
@@ -79,25 +75,24 @@ def test_the_code_of_the_card_gives_the_same_features(run_of, ssl_host, tmp_path
     torch.manual_seed(0)
     images = torch.randn(5, backbone.in_channels, backbone.image_size, backbone.image_size)
     np.save(tmp_path / "images.npy", images.numpy())
-    elsewhere(READER, tmp_path / to, tmp_path / "images.npy", tmp_path / "features.npy")
+    run_python(READER, tmp_path / to, tmp_path / "images.npy", tmp_path / "features.npy")
     with torch.no_grad():
         expected = backbone(images)
     found = torch.from_numpy(np.load(tmp_path / "features.npy"))
     assert found.shape == expected.shape
-    assert (found - expected).abs().max() <= CLOSE
+    assert (found - expected).abs().max() <= TOLERANCE
 
 
-def test_timm_takes_the_weights_by_checkpoint_path(run_of, catalog, tmp_path):
+def test_timm_loads_the_weights_by_checkpoint_path(run_of, catalog, tmp_path):
     export_run(run_of("resnet"), "timm", catalog, tmp_path / "out")
     code = (
         "import timm; timm.create_model('resnet18', in_chans=4, num_classes=0, "
         "checkpoint_path='backbone.safetensors')"
     )
-    elsewhere(code, tmp_path / "out")
+    run_python(code, tmp_path / "out")
 
 
-def test_a_hub_folder_takes_a_new_classifier(run_of, catalog, tmp_path):
-    """What a reader does next: the weights stay, and a classifier comes on top."""
+def test_hub_folder_is_loaded_with_a_new_classifier(run_of, catalog, tmp_path):
     export_run(run_of("vit"), "huggingface", catalog, tmp_path / "hub")
     code = """
 import timm
@@ -110,39 +105,39 @@ view = timm.data.resolve_model_data_config(model)
 assert view["input_size"] == (3, 16, 16) and view["crop_pct"] == 1.0, view
 assert tuple(view["mean"]) == (0.5,) * 3 and tuple(view["std"]) == (0.25,) * 3, view
 """
-    elsewhere(code, tmp_path / "hub")
+    run_python(code, tmp_path / "hub")
 
 
-def test_a_graph_repeats_no_path_of_this_machine(run_of, catalog, tmp_path):
-    """Seen to fail with the exporter's stack traces in every node."""
+def test_graph_contains_no_paths_of_this_machine(run_of, catalog, tmp_path):
+    """torch's exporter writes a stack trace into every node."""
     export_run(run_of("cifar"), "onnx", catalog, tmp_path / "out")
     content = (tmp_path / "out" / "backbone.onnx").read_bytes()
-    for told in (b"site-packages", b"stack_trace", str(Path(__file__).parents[2]).encode()):
-        assert told not in content
+    for text in (b"site-packages", b"stack_trace", str(Path(__file__).parents[3]).encode()):
+        assert text not in content
 
 
-def test_the_metadata_of_a_graph_say_what_its_input_is(run_of, catalog, tmp_path):
+def test_metadata_of_a_graph_describe_its_input(run_of, catalog, tmp_path):
     import onnxruntime
 
     export_run(run_of("small"), "onnx", catalog, tmp_path / "out")
     session = onnxruntime.InferenceSession(tmp_path / "out" / "backbone.onnx")
-    told = session.get_modelmeta().custom_metadata_map
-    assert told["input"] == ("normalised float32 images B 3 16 16: (pixels / 255 - mean) / std")
-    assert json.loads(told["mean"]) == [0.5] * 3
-    assert json.loads(told["std"]) == [0.25] * 3
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert metadata["input"] == ("normalised float32 images B 3 16 16: (pixels / 255 - mean) / std")
+    assert json.loads(metadata["mean"]) == [0.5] * 3
+    assert json.loads(metadata["std"]) == [0.25] * 3
     for count in (1, 7):
         images = np.zeros((count, 3, 16, 16), np.float32)
         assert session.run(None, {"images": images})[0].shape == (count, 32)
 
 
-def test_a_card_has_figures_with_baselines_origins_and_no_paths(run_of, catalog):
+def test_card_has_figures_baselines_and_versions_but_no_paths(run_of, catalog):
     run = run_of("resnet")
     card = export_run(run, "timm", catalog)[-1].read_text(encoding="utf-8")
     metrics = json.loads((run / "results.json").read_text())["metrics"]
     keys = ("knn.top1", *(f"{b}.knn.top1" for b in ("random_init", "pixels", "statistics")))
     row = " | ".join(f"{100 * metrics[key]:.2f}" for key in keys)
-    assert f"| knn.top1 | {row} |" in card
-    for said in (
+    assert f"| knn.top1, % | {row} |" in card
+    for text in (
         "timm's resnet18, pretrained by simclr on synthetic",
         "| mean | 0.5, 0.5, 0.5, 0.5 |",
         "48 images of synthetic, 3 steps in 1 epoch; 24 images were held out.",
@@ -150,28 +145,23 @@ def test_a_card_has_figures_with_baselines_origins_and_no_paths(run_of, catalog)
         f"| torch | {version('torch')} |",
         "temperature = 0.1",
     ):
-        assert said in card, said
+        assert text in card, text
     assert str(run.parent) not in card
     assert re.search(r"\n{3,}", card) is None
 
 
-def test_a_card_names_what_a_run_started_from_without_the_folders_above(run_of, catalog, tmp_path):
-    """Seen to fail with the note as it stands in the run's own report."""
+def test_card_names_the_initial_weights_without_their_path(run_of, config_of, catalog, tmp_path):
     start = run_of("resnet")
-    config = tiny(
-        run={"dir": tmp_path, "name": "further", "epochs": 0, "init_from": str(start)},
-        data={"num_channels": 4},
-    )
-    config["backbone"] = {"name": "timm", "model": "resnet18"}
-    run = run_config(resolve_sections(config, catalog), catalog, Console(quiet=True)).folder
-    card = export_run(run, "timm", catalog)[-1].read_text(encoding="utf-8")
+    config = config_of("resnet", tmp_path, "further", epochs=0, init_from=str(start))
+    ssl_host.run(config, quiet=True)
+    card = export_run(tmp_path / "further", "timm", catalog)[-1].read_text(encoding="utf-8")
     assert "the backbone starts from resnet/backbone.safetensors" in card
     assert str(start.parent) not in card
 
 
 @pytest.mark.parametrize(("name", "to"), [("resnet", "timm"), ("vit", "huggingface")])
-def test_weights_that_were_exported_are_loaded_and_started_from(
-    run_of, ssl_host, catalog, tmp_path, name, to
+def test_exported_weights_can_be_loaded_and_started_from(
+    run_of, command, catalog, tmp_path, name, to
 ):
     run = run_of(name)
     export_run(run, to, catalog, tmp_path / "out")
@@ -179,11 +169,11 @@ def test_weights_that_were_exported_are_loaded_and_started_from(
     own = load_backbone(run).state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in own.items())
     config = (run / "config.ini").read_text(encoding="utf-8")
-    following = config.replace("[run]\n", "[run]\ninit_from = out\n")
-    (tmp_path / "next.ini").write_text(following.replace(f"name = {name}\n", "name = next\n"))
-    done = ssl_host("run", "next.ini", "--json", "-o", f"run.dir={tmp_path}")
+    next_config = config.replace("[run]\n", "[run]\ninit_from = out\n")
+    (tmp_path / "next.ini").write_text(next_config.replace(f"name = {name}\n", "name = next\n"))
+    done = command("run", "next.ini", "--json", "-o", f"run.dir={tmp_path}")
     assert done.returncode == 0, done.stderr
     notes = json.loads(done.stdout)["notes"]
-    told = next(note for note in notes if note.startswith("the backbone starts from"))
-    assert f"{tmp_path / 'out'}" in told
-    assert told.endswith(f"safetensors: {len(own)} tensors")
+    note = next(note for note in notes if note.startswith("the backbone starts from"))
+    assert f"{tmp_path / 'out'}" in note
+    assert note.endswith(f"safetensors: {len(own)} tensors")

@@ -1,4 +1,4 @@
-"""A linear classifier's figures on the held-out images, through ``Trainer.test``."""
+"""Test accuracy of a linear classifier, measured with ``Trainer.test``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torchmetrics.classification import MulticlassAccuracy
 from ssl_host import FeatureBank
 
 
-class _Tester(pl.LightningModule):
-    """Reads the test split once, through ``Trainer.test``."""
+class _ClassifierModule(pl.LightningModule):
+    """Lightning module that measures a linear classifier in ``Trainer.test``."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
@@ -31,19 +31,25 @@ class _Tester(pl.LightningModule):
         self.top5.update(logits, y)
 
 
-def tested(weight: Tensor, bias: Tensor, bank: FeatureBank) -> dict[str, float]:
-    """Top-1 and, of more than five classes, top-5 on the held-out images."""
+def measure_accuracy(weight: Tensor, bias: Tensor, bank: FeatureBank) -> dict[str, float]:
+    """Return top-1 accuracy and, with more than five classes, top-5 on the held-out images.
+
+    Args:
+        weight: C D.
+        bias: C.
+        bank: has features and labels of the held-out images.
+    """
     assert bank.test is not None
     assert bank.test.y is not None
-    tester = _Tester(weight, bias)
-    _run_test(tester, DataLoader(TensorDataset(bank.test.x, bank.test.y), 4096))
-    metrics = {"top1": float(tester.top1.compute())}
+    module = _ClassifierModule(weight, bias)
+    _run_test(module, DataLoader(TensorDataset(bank.test.x, bank.test.y), 4096))
+    metrics = {"top1": float(module.top1.compute())}
     if bank.num_classes > 5:
-        metrics["top5"] = float(tester.top5.compute())
+        metrics["top5"] = float(module.top5.compute())
     return metrics
 
 
-def _run_test(tester: _Tester, loader: DataLoader[Any]) -> None:
+def _run_test(module: _ClassifierModule, loader: DataLoader[Any]) -> None:
     logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -58,6 +64,6 @@ def _run_test(tester: _Tester, loader: DataLoader[Any]) -> None:
                 enable_progress_bar=False,
                 enable_model_summary=False,
             )
-            trainer.test(tester, loader, verbose=False)
+            trainer.test(module, loader, verbose=False)
     finally:
         logger.setLevel(level)
