@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ssl_host.cli.options import override_option as override_option
     from ssl_host.cli.options import pass_session as pass_session
     from ssl_host.cli.options import session_options as session_options
+    from ssl_host.compose import count_parameters as count_parameters
     from ssl_host.config.ini import read_config_text as read_config_text
     from ssl_host.config.layers import ConfigLayer as ConfigLayer
     from ssl_host.config.layers import option_layer as option_layer
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ssl_host.config.resolve import resolve_file as resolve_file
     from ssl_host.config.resolve import resolve_layers as resolve_layers
     from ssl_host.config.run_config import RunConfig as RunConfig
+    from ssl_host.config.section import validate_section as validate_section
     from ssl_host.config.values import ConfigOrigin as ConfigOrigin
     from ssl_host.config.values import ConfigValue as ConfigValue
     from ssl_host.config.values import LiteralError as LiteralError
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from ssl_host.contracts.evaluation import FeatureBank as FeatureBank
     from ssl_host.contracts.evaluation import Features as Features
     from ssl_host.contracts.evaluation import Figure as Figure
+    from ssl_host.contracts.evaluation import find_figure as find_figure
     from ssl_host.contracts.export import Exporter as Exporter
     from ssl_host.contracts.export import ModelCard as ModelCard
     from ssl_host.contracts.kinds import KINDS as KINDS
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
     from ssl_host.errors import RunError as RunError
     from ssl_host.errors import RunFolderError as RunFolderError
     from ssl_host.errors import UserError as UserError
+    from ssl_host.evaluate.figures import declared_figures as declared_figures
     from ssl_host.hookspecs import API_VERSION as API_VERSION
     from ssl_host.hookspecs import Register as Register
     from ssl_host.hookspecs import RegisterPreset as RegisterPreset
@@ -109,6 +113,7 @@ if TYPE_CHECKING:
     from ssl_host.toolkit.schedules import LinearSchedule as LinearSchedule
     from ssl_host.toolkit.weights_io import read_tensors as read_tensors
     from ssl_host.toolkit.weights_io import write_tensors as write_tensors
+    from ssl_host.train.signals import preemptible as preemptible
 
 __version__ = "0.1.0"
 
@@ -182,10 +187,13 @@ _HOMES = {
     "attribute_errors": "catalog.plugin_errors",
     "available_cores": "toolkit.cores",
     "build": "api",
+    "count_parameters": "compose",
+    "declared_figures": "evaluate.figures",
     "did_you_mean": "catalog.discovery",
     "echo_json": "cli.options",
     "evenly_spaced_indices": "toolkit.sampling",
     "extract_features": "api",
+    "find_figure": "contracts.evaluation",
     "find_files": "toolkit.file_patterns",
     "format_value": "config.values",
     "full_precision": "contracts.precision",
@@ -201,6 +209,7 @@ _HOMES = {
     "parse_ini_layer": "config.layers",
     "parse_value": "config.values",
     "pass_session": "cli.options",
+    "preemptible": "train.signals",
     "read_config_text": "config.ini",
     "read_ini_layer": "config.layers",
     "read_tensors": "toolkit.weights_io",
@@ -213,6 +222,7 @@ _HOMES = {
     "shuffle_keys": "toolkit.distributed",
     "summarize": "report.summary",
     "unshuffle_keys": "toolkit.distributed",
+    "validate_section": "config.section",
     "validate_settings": "config.messages",
     "validation_problems": "config.messages",
     "write_tensors": "toolkit.weights_io",

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import click
 
 from ssl_host import __version__
-from ssl_host.cli.benchmark import benchmark
 from ssl_host.cli.component import component
 from ssl_host.cli.config import config
 from ssl_host.cli.evaluate import evaluate
@@ -37,7 +36,6 @@ def cli() -> None:
 
 for command in (run, evaluate, report, config, component, plugin):
     cli.add_command(command)
-cli.add_command(benchmark)
 plugin.add_command(check)
 
 

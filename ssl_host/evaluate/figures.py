@@ -29,6 +29,21 @@ def metric_name(instance: str, metric: str) -> str:
     return f"{instance}.{metric}" if metric else instance
 
 
+def declared_figures(evaluators: Mapping[str, type[Evaluator]]) -> dict[str, Figure]:
+    """Return all figures that a run can have, by their names in ``results.json``.
+
+    ``N`` as a component of a name stands for any number: look up metrics with ``find_figure``.
+
+    Args:
+        evaluators: by the name of their instance.
+    """
+    return HOST_FIGURES | {
+        metric_name(instance, metric): figure
+        for instance, evaluator in evaluators.items()
+        for metric, figure in evaluator.figures.items()
+    }
+
+
 def describe_figures(
     metrics: Iterable[str], evaluators: Mapping[str, Evaluator]
 ) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Processes that end when the one that started them is asked to."""
+"""Child processes that are stopped together with the process that started them."""
 
 from __future__ import annotations
 
@@ -8,28 +8,33 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-GRACE = 120.0
-"""Seconds to finish a step and to write a checkpoint."""
+from ssl_host import Preempted
+
+GRACE_PERIOD_S = 120.0
+"""Seconds that a stopped process has to finish its step and write a checkpoint."""
 
 
-class Children:
-    """Runs commands from several threads, and ends all that run.
+class ProcessGroup:
+    """Runs commands from several threads and can stop all of them.
 
     Args:
-        environment: variables that they have beside those of this process.
+        environment: variables to set for the commands, in addition to those of this process.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = {**os.environ, **environment}
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
-        self._ended = False
+        self._stopped = False
 
     def run(self, command: Sequence[str], stderr: IO[str]) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; none begins once :meth:`end` has been called."""
+        """Run a command until it exits and return its status and standard output.
+
+        After :meth:`stop`, no command is started and the status is that of a preempted one.
+        """
         with self._lock:
-            if self._ended:
-                return subprocess.CompletedProcess(list(command), 75, "")
+            if self._stopped:
+                return subprocess.CompletedProcess(list(command), Preempted.exit_status, "")
             process = subprocess.Popen(
                 command,
                 stdout=subprocess.PIPE,
@@ -38,20 +43,20 @@ class Children:
                 env=self._environment,
             )
             self._running.add(process)
-        told, _ = process.communicate()
+        output, _ = process.communicate()
         with self._lock:
             self._running.discard(process)
-        return subprocess.CompletedProcess(list(command), process.returncode, told)
+        return subprocess.CompletedProcess(list(command), process.returncode, output)
 
-    def end(self) -> None:
-        """Ask every process to stop, and stop those that have not after :data:`GRACE`."""
+    def stop(self) -> None:
+        """Send SIGTERM to every process, and kill those that do not exit in time."""
         with self._lock:
-            self._ended = True
+            self._stopped = True
             running = list(self._running)
         for process in running:
             process.terminate()
         for process in running:
             try:
-                process.wait(GRACE)
+                process.wait(GRACE_PERIOD_S)
             except subprocess.TimeoutExpired:
                 process.kill()
