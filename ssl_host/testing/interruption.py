@@ -50,10 +50,11 @@ def command_without(
     site.mkdir(exist_ok=True)
     missing = f'raise ModuleNotFoundError("No module named {library!r}", name={library!r})'
     (site / f"{library}.py").write_text(missing, encoding="utf-8")
+    search_path = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.run(
         [sys.executable, "-m", "ssl_host", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(site), "COLUMNS": "200"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(search_path), "COLUMNS": "200"},
         capture_output=True,
         text=True,
         check=False,
