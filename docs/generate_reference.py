@@ -22,6 +22,7 @@ from ssl_host.config.display import describe_settings
 from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.config.values import format_value
 from ssl_host.contracts.kinds import KINDS
+from ssl_host.evaluate.figures import HOST_FIGURES, metric_name
 from ssl_host.report.summary import BASELINES
 from ssl_host.run_folder.files import FILES
 from ssl_host.testing.suite import checks_of
@@ -30,13 +31,6 @@ HERE = Path(__file__).parent / "reference"
 MADE = "<!-- made by docs/generate_reference.py; do not edit -->\n\n"
 OURS = "ssl-"
 """Distributions of this repository begin so; others that are installed are left out."""
-RUN_METRICS = {
-    "online.top1": "the online probe's accuracy on the held-out images",
-    "throughput.images_per_s": "training images over the time that was trained",
-    "throughput.data_wait_fraction": "part of that time in which a step waited for images",
-    "peak_memory_mb": "largest resident memory of the process, in MiB",
-    "peak_gpu_memory_mb": "largest GPU memory, in MiB, where there is a GPU",
-}
 
 
 def pages() -> dict[str, str]:
@@ -145,11 +139,11 @@ def _metrics(catalog: Catalog) -> str:
         "| metric | meaning |",
         "|---|---|",
     ]
-    rows = dict(RUN_METRICS)
+    rows = {name: figure.description for name, figure in HOST_FIGURES.items()}
     for entry in catalog.entries("evaluator"):
         if entry.origin.distribution.startswith(OURS):
-            for metric, meaning in catalog.load("evaluator", entry.name).metrics.items():
-                rows[f"{entry.name}.{metric}" if metric else entry.name] = meaning
+            for metric, figure in catalog.load("evaluator", entry.name).figures.items():
+                rows[metric_name(entry.name, metric)] = figure.description
     parts += [f"| `{name}` | {meaning} |" for name, meaning in rows.items()]
     return "\n".join(parts)
 

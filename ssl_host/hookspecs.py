@@ -152,7 +152,7 @@ def check_config(
 
 @hookspec(firstresult=True)
 def read_weights(path: Path) -> StoredWeights | None:
-    """Called when ``[run] init_from`` names a file, before it is read as weights of this project.
+    """Called when ``[run] init_from`` names a file without the names of the run's own backbone.
 
     Args:
         path: the file.

@@ -23,10 +23,10 @@ def test_a_documents_figures_are_the_committed_ones(document):
 
 def test_the_table_is_that_of_the_raw_results():
     raw = json.loads((publish.RESULTS / "mnist5k.json").read_text("utf-8"))
-    for method, row in publish.rows().items():
+    for method, row in publish.read_cells().items():
         values = [
             100 * cell["results"]["metrics"]["knn.top1"]
-            for cell in raw["cells"]
+            for cell in raw["runs"]
             if cell["method"] == method
         ]
         if values:
