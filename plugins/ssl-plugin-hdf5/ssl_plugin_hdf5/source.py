@@ -61,7 +61,7 @@ class HDF5(RecordSource):
         if named or group + labels in names:
             where = _find(file, names, group, labels, "test_labels" if held_out else "labels")
             values = _labels(Place(file, where, written), len(pictures))
-        return Records(pictures, values, place=f"{file}:{found}")
+        return Records(pictures, values, location=f"{file}:{found}")
 
     def _group(self, names: list[str], images: str, held_out: bool) -> str:
         """The group of a split, with a slash; empty where there is none that holds images."""
