@@ -1,4 +1,4 @@
-"""The public contract of ssl-host. Importing it imports no torch; names are loaded when used."""
+"""Public names of ssl-host, loaded when they are first used, so that lists import no torch."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class SslHostError(Exception):
 
 
 class UserError(SslHostError):
-    """Invalid input of the user. The message is shown without a traceback."""
+    """Raised for invalid input; the message is shown without a traceback."""
 
     exit_status = 2
 
@@ -59,23 +59,23 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """A data source, an image or a split cannot be used."""
+    """Raised when a dataset, a split or an image cannot be used."""
 
 
 class PluginError(UserError):
-    """A plugin or one of its components is missing, broken or blocked, or has failed."""
+    """Raised when a plugin or component is missing, broken or blocked, or has failed."""
 
 
 class RunFolderError(UserError):
-    """A run folder contains a run of another configuration, or another process uses it."""
+    """Raised when a run folder has another configuration or is used by another process."""
 
 
 class RunError(SslHostError):
-    """A run has failed. The message says what to do."""
+    """Raised when a run fails; the message says what to do."""
 
 
 class Preempted(SslHostError):  # noqa: N818 - a control-flow signal, not an error
-    """The process was asked to stop and has written a checkpoint.
+    """Raised when the process was asked to stop, after it has written a checkpoint.
 
     The exit status 75 (EX_TEMPFAIL) means: run the same command again to resume.
     """
@@ -84,14 +84,14 @@ class Preempted(SslHostError):  # noqa: N818 - a control-flow signal, not an err
 
 
 class NonFiniteError(RunError):
-    """A loss or a gradient is infinite or not a number."""
+    """Raised when a loss or a gradient is infinite or not a number."""
 
 
 class CheckpointError(RunError):
-    """A checkpoint is damaged, or does not fit the network or the run."""
+    """Raised when a checkpoint is damaged or does not fit the network or the run."""
 
 
 class ContractError(SslHostError, TypeError):
-    """A class of a plugin violates the contract; raised when it is defined or built."""
+    """Raised when a class of a plugin violates the contract, at definition or at build."""
 
     exit_status = 2

@@ -136,7 +136,7 @@ def read_config(path: Path, text: str, catalog: Catalog) -> ConfigLayer | None:
 def check_config(
     path: Path, text: str, options: Sequence[str], catalog: Catalog
 ) -> Sequence[str] | None:
-    """Called by ``ssl-host config check`` before the file is checked as the configuration of a run.
+    """Called by ``ssl-host config check``, before the file is checked as a run configuration.
 
     Args:
         path: the file.
@@ -152,7 +152,7 @@ def check_config(
 
 @hookspec(firstresult=True)
 def read_weights(path: Path) -> StoredWeights | None:
-    """Called when ``[run] init_from`` names a file, before it is read as weights of this project.
+    """Called when ``[run] init_from`` names a file, before the host reads its weights.
 
     Args:
         path: the file.
