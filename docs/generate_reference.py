@@ -18,12 +18,12 @@ import line_counts
 from griffe_roles import as_markdown
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.catalog.discovery import hook_names
+from ssl_host.catalog.discovery import hook_specs
 from ssl_host.cli.app import cli
 from ssl_host.config.describe import describe_settings
 from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.config.values import format_value
-from ssl_host.contracts.component import KINDS
+from ssl_host.contracts.kinds import KINDS
 from ssl_host.report.summary import BASELINES
 from ssl_host.run_folder.folder import FILES
 from ssl_host.testing.suite import checks_of
@@ -129,7 +129,7 @@ def _hooks_page() -> str:
         "A plugin implements hooks as functions marked `@ssl_host.hookimpl` in the module that "
         "its entry point names.\n",
     ]
-    for name, function in hook_names().items():
+    for name, function in hook_specs().items():
         arguments = ", ".join(inspect.signature(function).parameters)
         blocks += [f"## {name}({arguments})\n", _docstring(function) + "\n"]
     return "\n".join(blocks)
@@ -182,7 +182,7 @@ def _checks_page() -> str:
     ]
     shared = set.intersection(*(set(checks_of(kind)) for kind in KINDS))
     for kind in ("every kind", *KINDS):
-        checks = checks_of(KINDS[0] if kind == "every kind" else kind)
+        checks = checks_of(next(iter(KINDS)) if kind == "every kind" else kind)
         selected = {n: c for n, c in checks.items() if (n in shared) == (kind == "every kind")}
         if selected:
             blocks += [f"## {kind}\n", "| check | requirement |", "|---|---|"]

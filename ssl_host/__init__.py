@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from ssl_host.contracts.evaluation import FeatureBank as FeatureBank
     from ssl_host.contracts.evaluation import Features as Features
     from ssl_host.contracts.export import Exporter as Exporter
+    from ssl_host.contracts.kinds import KINDS as KINDS
+    from ssl_host.contracts.kinds import Kind as Kind
     from ssl_host.contracts.logging import Logger as Logger
     from ssl_host.contracts.logging import Run as Run
     from ssl_host.contracts.method import Method as Method
@@ -123,7 +125,9 @@ _HOMES = {
     "FileImages": "toolkit.image_files",
     "Head": "contracts.networks",
     "ImageDataset": "contracts.data",
+    "KINDS": "contracts.kinds",
     "KeyMapping": "toolkit.checkpoint_keys",
+    "Kind": "contracts.kinds",
     "LinearSchedule": "toolkit.schedules",
     "LiteralError": "config.values",
     "Logger": "contracts.logging",

@@ -97,6 +97,6 @@ def _let_plugins_add_commands(given: Sequence[str]) -> None:
         return
     catalog = Catalog(blocked)
     try:
-        catalog.hooks.register_commands(cli=cli)
+        catalog.call("register_commands", cli=cli)
     except Exception as error:  # a plugin's command takes nothing else down
         click.echo(f"warning: a plugin could not add its commands: {error}", err=True)

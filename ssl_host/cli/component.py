@@ -25,7 +25,7 @@ def component() -> None:
 def list_(session: Session, kind: str | None, as_json: bool) -> None:
     """All components and presets, or those of one KIND."""
     from ssl_host.catalog.discovery import did_you_mean  # noqa: PLC0415 - start-up is counted
-    from ssl_host.contracts.component import KINDS  # noqa: PLC0415
+    from ssl_host.contracts.kinds import KINDS  # noqa: PLC0415
 
     kinds = [*KINDS, "preset"]
     if kind is not None and kind not in kinds:

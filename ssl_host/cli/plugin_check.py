@@ -89,14 +89,14 @@ def _settings(kinds: set[str], options: tuple[str, ...]) -> dict[str, dict[str, 
         ConfigError: for one that no component of the plugin would be given.
     """
     from ssl_host.config.layers import option_layer  # noqa: PLC0415 - start-up is counted
-    from ssl_host.hookspecs import REGISTRATION  # noqa: PLC0415
+    from ssl_host.contracts.kinds import KINDS  # noqa: PLC0415
 
     settings: dict[str, dict[str, Any]] = {}
     problems = []
     for (section, key), value in option_layer(options).values.items():
         if section in kinds:
             settings.setdefault(section, {})[key] = value.raw
-        elif "method" in kinds and section.partition(".")[0] in REGISTRATION:
+        elif "method" in kinds and section.partition(".")[0] in KINDS:
             settings.setdefault("method", {}).setdefault(section, {})[key] = value.raw
         else:
             text = f"[{section}] is no section of the plugin's {', '.join(sorted(kinds))}"
@@ -142,4 +142,4 @@ def _tell(outcome: Outcome) -> None:
     if outcome.state == "failed":
         click.echo(str(outcome).replace(outcome.state, state, 1))
     else:
-        click.echo(f"{outcome.subject}: {outcome.check} {state}  {outcome.what}".rstrip())
+        click.echo(f"{outcome.component}: {outcome.check} {state}  {outcome.what}".rstrip())

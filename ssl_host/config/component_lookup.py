@@ -16,6 +16,7 @@ from ssl_host.config.schema import (
     SINGLE_KINDS,
 )
 from ssl_host.config.values import ConfigOrigin, ConfigValue
+from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import ContractError, PluginError, Problem
 
 
@@ -62,14 +63,7 @@ class ComponentLookup:
 
     def sections(self) -> list[str]:
         """Every section of every layer, the host's first, then by kind."""
-        order = [
-            *HOST_SECTIONS,
-            *SINGLE_KINDS[:4],
-            "head",
-            *SINGLE_KINDS[4:],
-            "evaluator",
-            "logger",
-        ]
+        order = [*HOST_SECTIONS, *KINDS]
         found = dict.fromkeys(s for layer in self.layers for s in layer.sections())
         rank = {name: i for i, name in enumerate(order)}
         return sorted(found, key=lambda s: rank.get(s.split(".")[0], len(rank)))
@@ -119,7 +113,7 @@ class ComponentLookup:
         value = self._named(section)
         if value is None:
             if "." not in section:
-                if kind not in ("method", "loss"):
+                if KINDS[kind].required and kind != "method":
                     self.problems.append(Problem(self.where(section), f"[{section}] needs a name"))
                 return None
             place = ConfigOrigin("instance name", self.where(section))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from ssl_host.contracts.kinds import KINDS
 from ssl_host.contracts.settings import Settings
 
 
@@ -154,10 +155,10 @@ HOST_SECTIONS: dict[str, type[Settings]] = {
     "probe": ProbeSettings,
 }
 
-SINGLE_KINDS = ("data", "method", "augmentation", "backbone", "loss", "optimizer", "scheduler")
+SINGLE_KINDS = tuple(kind.name for kind in KINDS.values() if kind.sections == "one")
 """Kinds with one section, ``[kind]``."""
 
-INSTANCE_KINDS = ("head", "evaluator", "logger")
+INSTANCE_KINDS = tuple(kind.name for kind in KINDS.values() if kind.sections == "many")
 """Kinds with any number of sections, ``[kind.instance]``."""
 
 DEFAULT_COMPONENTS: dict[str, dict[str, Any]] = {

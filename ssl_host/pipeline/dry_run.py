@@ -110,7 +110,7 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
         NonFiniteError: when the very first loss is not a number.
     """
     config = resolve_auto(config)
-    catalog.hooks.config_resolved(config=config.values())
+    catalog.call("config_resolved", config=config.values())
     experiment = compose(config)
     method, source = experiment.method, experiment.source
     started = None

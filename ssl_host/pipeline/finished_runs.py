@@ -146,5 +146,5 @@ def _config(path: Path, options: Sequence[str], catalog: Catalog) -> RunConfig:
 
 def _page(path: Path, results: dict[str, Any], config: RunConfig, catalog: Catalog) -> Path:
     run = Run(config.run.name, path, config.run.seed, config.values())
-    sections = catalog.hooks.report_sections(run=run, results=results)
+    sections = catalog.call("report_sections", run=run, results=results)
     return write_page(path, results, config, [pair for plugin in sections for pair in plugin])

@@ -72,7 +72,7 @@ def run_config(
     """
     console = console or make_console(quiet=True)
     config = resolve_auto(config)
-    catalog.hooks.config_resolved(config=config.values())
+    catalog.call("config_resolved", config=config.values())
     path = Path(config.run.dir) / config.run.name
     # Lightning starts this very command again for every further process of a node.
     if not is_first_process():
@@ -134,7 +134,7 @@ class _Run:
                 self._finish_loggers(None)
             raise
         self._finish_loggers(finished)
-        self.catalog.hooks.run_finished(run=self.run, results=finished)
+        self.catalog.call("run_finished", run=self.run, results=finished)
         return Outcome(self.folder.path, dict(finished))
 
     def _finish_loggers(self, results: Mapping[str, Any] | None) -> None:
@@ -191,7 +191,7 @@ class _Run:
                     self.started.append(logger)
 
         extra: list[pl.Callback] = []
-        for callbacks in self.catalog.hooks.training_callbacks(run=self.run):
+        for callbacks in self.catalog.call("training_callbacks", run=self.run):
             extra += callbacks
         return fit(
             experiment,
@@ -245,7 +245,7 @@ class _Run:
         self.folder.write_json("environment.json", describe(self.config, self.catalog))
         pictures = draw_pictures(experiment.views, images, found.bank, self.config.run.seed)
         self.folder.write_json("report.json", pictures)
-        sections = self.catalog.hooks.report_sections(run=self.run, results=results)
+        sections = self.catalog.call("report_sections", run=self.run, results=results)
         flat = [section for plugin in sections for section in plugin]
         write_page(self.folder.path, results, self.config, flat)
         # Last, for a run that has results.json is finished.

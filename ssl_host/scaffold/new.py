@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,27 +13,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ssl_host import __version__
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import did_you_mean
+from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import PluginError, UserError
-from ssl_host.hookspecs import API_VERSION, REGISTRATION
+from ssl_host.hookspecs import API_VERSION
 
 PREFIX = "ssl-plugin-"
 EXAMPLE = f"{PREFIX}my-idea"
 METHOD = f"{PREFIX}simclr"
 """The distribution whose method the configurations of all other kinds name."""
-
-SUMMARIES: Mapping[str, str] = {
-    "augmentation": "one strong and one gentle view",
-    "backbone": "a residual network for small images",
-    "data": "made images of three textures",
-    "evaluator": "accuracy of the nearest class mean",
-    "head": "one linear layer and a normalisation",
-    "logger": "one JSON object a logged step",
-    "loss": "alignment and uniformity of two views",
-    "method": "alignment and uniformity on the sphere",
-    "optimizer": "RMSprop, through torch",
-    "scheduler": "linear warm-up, then a straight line down",
-}
-"""What the component of each kind's template is, for lists."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +68,9 @@ def plan(name: str, kind: str, catalog: Catalog) -> NewPlugin:
         UserError: for a name that no plugin may have, or an unknown kind.
         PluginError: when an installed plugin has the name already.
     """
-    if kind not in REGISTRATION:
-        hint = did_you_mean(kind, REGISTRATION)
-        raise UserError(f"unknown kind '{kind}'{hint}; kinds are {', '.join(REGISTRATION)}")
+    if kind not in KINDS:
+        hint = did_you_mean(kind, KINDS)
+        raise UserError(f"unknown kind '{kind}'{hint}; kinds are {', '.join(KINDS)}")
     full = name if name.startswith(PREFIX) else PREFIX + name
     if not re.fullmatch(rf"{PREFIX}[a-z0-9]+(-[a-z0-9]+)*", full):
         stem = re.sub(r"^ssl[-_. ]plugin[-_. ]", "", name.lower())
@@ -158,8 +145,8 @@ def _files(new: NewPlugin) -> Iterator[tuple[str, str]]:
         "cls": new.cls(taken=set(re.findall(r"\w+", source))),
         "kind": new.kind,
         "article": "An" if new.kind[0] in "aeiou" else "A",
-        "summary": SUMMARIES[new.kind],
-        "hook": REGISTRATION[new.kind].__name__,
+        "summary": KINDS[new.kind].example,
+        "hook": KINDS[new.kind].hook,
         "api": API_VERSION,
         "needs": METHOD if new.kind != "method" else "",
         "host": f">={major}.{minor},<{int(major) + 1}",

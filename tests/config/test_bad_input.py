@@ -135,7 +135,7 @@ CASES: dict[str, tuple[str, str]] = {
         ("[optimizer]\nlr = 1e999\n\n[method]\nname = simclr\n"),
         (
             "{file}:2: [optimizer] lr = 1e999: should be a finite number (learning rate, "
-            "used as it stands)"
+            "used as it is)"
         ),
     ),
     "zero_temperature": (

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.contracts.component import KINDS
+from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import PluginError, UserError
-from ssl_host.scaffold.new import SUMMARIES, plan, write
+from ssl_host.scaffold.new import plan, write
 from tests.wheels import install
 
 BIN = Path(sys.executable).parent
@@ -70,7 +70,7 @@ def test_every_kind_is_listed_valid_and_makes_its_first_steps(installed, tmp_pat
     done = python(["-c", COMMANDS, *commands], env, tmp_path)
     assert done.returncode == 0, done.stderr
     for kind, folder in folders.items():
-        assert f"{SUMMARIES[kind]}  (ssl-plugin-trial-{kind} 0.1.0)" in done.stdout
+        assert f"{KINDS[kind].example}  (ssl-plugin-trial-{kind} 0.1.0)" in done.stdout
         assert f"{folder}/config.ini: valid, run 'trial_{kind}'" in done.stdout
 
 
@@ -224,8 +224,7 @@ def test_a_name_that_cannot_be_is_refused_with_one_that_can(name, better, catalo
         (
             "mine",
             "metod",
-            "unknown kind 'metod'; did you mean 'method'?; kinds are augmentation, backbone, "
-            "data, evaluator, head, logger, loss, method, optimizer, scheduler",
+            f"unknown kind 'metod'; did you mean 'method'?; kinds are {', '.join(KINDS)}",
         ),
         (
             "nt-xent",

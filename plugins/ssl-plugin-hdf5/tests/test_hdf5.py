@@ -15,7 +15,7 @@ import torch
 import ssl_host
 from ssl_host import DataError, UnreadableImage
 from ssl_host.testing import conformance
-from ssl_host.testing.corruption import check_damaged_copies
+from ssl_host.testing.corruption import check_corrupted_copies
 from ssl_host.testing.images import COLOURS, encoded, is_picture, label_of, picture
 from ssl_host.testing.interruption import command_without
 
@@ -265,7 +265,7 @@ def test_a_wrong_file_is_named(name, tmp_path):
 def test_a_file_with_random_damage_is_read_or_told(tmp_path):
     """Seen to fail with h5py's KeyError let through."""
     path = write_encoded(tmp_path / "whole.h5", [encoded(i) for i in range(4)], LABELS[:4])
-    check_damaged_copies(path, build)
+    check_corrupted_copies(path, build)
 
 
 def test_a_damaged_chunk_is_an_image_that_cannot_be_read(tmp_path):

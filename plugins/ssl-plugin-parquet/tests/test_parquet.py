@@ -15,7 +15,7 @@ import pytest
 import ssl_host
 from ssl_host import DataError, UnreadableImage
 from ssl_host.testing import conformance
-from ssl_host.testing.corruption import check_damaged_copies
+from ssl_host.testing.corruption import check_corrupted_copies
 from ssl_host.testing.images import encoded, is_picture, label_of, picture
 from ssl_host.testing.interruption import command_without
 
@@ -326,7 +326,7 @@ def test_a_file_with_random_damage_is_read_or_told(suffix, tmp_path):
     else:
         with pa.ipc.new_stream(whole, table.schema) as writer:
             writer.write_table(table, max_chunksize=2)
-    check_damaged_copies(whole, build)
+    check_corrupted_copies(whole, build)
 
 
 def test_a_label_that_is_no_text(tmp_path):
