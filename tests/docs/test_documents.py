@@ -5,6 +5,7 @@ import importlib
 import io
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -72,8 +73,9 @@ def test_document_blocks_run_in_order(document, folder):
             (folder / title[1]).write_text(text, encoding="utf-8")
             ssl_host("config", "check", title[1], cwd=folder)
         elif language == "python":
+            (folder / "block.py").write_text(text, encoding="utf-8")
             with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(text, str(document), "exec"), {"__name__": "__main__"})
+                runpy.run_path(str(folder / "block.py"), run_name="__main__")
         elif language == "sh":
             for line in text.replace("\\\n", " ").splitlines():
                 command(shlex.split(line, comments=True), folder)

@@ -64,7 +64,7 @@ def on_two_nodes(folder, *options):
 
 
 @pytest.mark.slow
-def test_a_run_on_two_devices_or_two_nodes_is_the_run_on_one(ssl_host, tmp_path):
+def test_a_run_on_two_devices_or_two_nodes_is_the_run_on_one(ssl_host_process, tmp_path):
     """Seen to fail with batch norm left to each process, and with the probe's gradients not
     averaged.
     """
