@@ -20,12 +20,12 @@ from griffe_roles import as_markdown
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import hook_specs
 from ssl_host.cli.app import cli
-from ssl_host.config.describe import describe_settings
+from ssl_host.config.display import describe_settings
 from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.config.values import format_value
 from ssl_host.contracts.kinds import KINDS
 from ssl_host.report.summary import BASELINES
-from ssl_host.run_folder.folder import FILES
+from ssl_host.run_folder.files import FILES
 from ssl_host.testing.suite import checks_of
 
 HERE = Path(__file__).parent / "reference"

@@ -13,15 +13,20 @@ if TYPE_CHECKING:
     from ssl_host.api import run as run
     from ssl_host.catalog.catalog import Catalog as Catalog
     from ssl_host.catalog.discovery import did_you_mean as did_you_mean
+    from ssl_host.cli.groups import CommandGroup as CommandGroup
     from ssl_host.cli.options import Session as Session
     from ssl_host.cli.options import echo_json as echo_json
     from ssl_host.cli.options import json_option as json_option
     from ssl_host.cli.options import override_option as override_option
     from ssl_host.cli.options import pass_session as pass_session
     from ssl_host.cli.options import session_options as session_options
+    from ssl_host.config.ini import read_config_text as read_config_text
     from ssl_host.config.layers import ConfigLayer as ConfigLayer
     from ssl_host.config.layers import option_layer as option_layer
+    from ssl_host.config.layers import parse_ini_layer as parse_ini_layer
     from ssl_host.config.layers import read_ini_layer as read_ini_layer
+    from ssl_host.config.messages import validate_settings as validate_settings
+    from ssl_host.config.messages import validation_problems as validation_problems
     from ssl_host.config.resolve import resolve_file as resolve_file
     from ssl_host.config.resolve import resolve_layers as resolve_layers
     from ssl_host.config.run_config import RunConfig as RunConfig
@@ -107,6 +112,7 @@ _HOMES = {
     "Batch": "contracts.batch",
     "Catalog": "catalog.catalog",
     "CheckpointError": "errors",
+    "CommandGroup": "cli.groups",
     "ConfigError": "errors",
     "ConfigLayer": "config.layers",
     "ConfigOrigin": "config.values",
@@ -178,8 +184,10 @@ _HOMES = {
     "load_failed_step": "api",
     "option_layer": "config.layers",
     "override_option": "cli.options",
+    "parse_ini_layer": "config.layers",
     "parse_value": "config.values",
     "pass_session": "cli.options",
+    "read_config_text": "config.ini",
     "read_ini_layer": "config.layers",
     "read_tensors": "toolkit.weights_io",
     "resize_and_crop": "toolkit.image_files",
@@ -189,6 +197,8 @@ _HOMES = {
     "session_options": "cli.options",
     "shuffle_keys": "toolkit.distributed",
     "unshuffle_keys": "toolkit.distributed",
+    "validate_settings": "config.messages",
+    "validation_problems": "config.messages",
     "write_tensors": "toolkit.weights_io",
 }
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import build_component, compose_method
+from ssl_host.config.messages import validate_settings
 from ssl_host.config.resolve import resolve_file, resolve_sections
 from ssl_host.contracts.data import IMAGENET_MEAN, IMAGENET_STD
 from ssl_host.contracts.method import ParamGroup
@@ -20,7 +19,7 @@ from ssl_host.features import extract_features
 from ssl_host.pipeline.finished_runs import load_failed_step
 from ssl_host.pipeline.run import run_config
 from ssl_host.toolkit.console import make_console
-from ssl_host.train.param_groups import make_optimizer, torch_groups
+from ssl_host.train.param_groups import make_optimizer, split_by_decay
 from ssl_host.weights import load_backbone
 
 __all__ = ["build", "extract_features", "load_backbone", "load_failed_step", "run"]
@@ -86,7 +85,7 @@ def build(kind: str, name: str, **settings: Any) -> Any:
     context = {key: settings.pop(key) for key in list(settings) if key in names}
     if kind == "method":
         return _build_method(catalog, name, context, settings)
-    checked = _check(f"{kind} {name}", cls.Config, settings)
+    checked = validate_settings(cls.Config, settings, f"{kind} {name}")
     if kind == "augmentation":
         return _build_views(cls, checked, entry, context)
     if kind == "optimizer":
@@ -94,19 +93,6 @@ def build(kind: str, name: str, **settings: Any) -> Any:
         optimizer = build_component(cls, checked, entry, {})
         return optimizer if params is None else _torch_optimizer(optimizer, params)
     return build_component(cls, checked, entry, context)
-
-
-def _check(what: str, schema: type[Settings], settings: Mapping[str, Any]) -> Settings:
-    try:
-        return schema.model_validate(dict(settings))
-    except ValidationError as error:
-        problems = []
-        for fault in error.errors():
-            key = ".".join(map(str, fault["loc"]))
-            known = ", ".join(schema.model_fields) or "none"
-            hint = f"; settings are {known}" if fault["type"] == "extra_forbidden" else ""
-            problems.append(Problem(what, f"{key}: {fault['msg']}{hint}"))
-        raise ConfigError(problems) from None
 
 
 def _build_views(cls: Any, settings: Settings, entry: Any, context: dict[str, Any]) -> ViewMaker:
@@ -138,4 +124,4 @@ def _torch_optimizer(optimizer: Any, params: Any) -> Any:
     if hasattr(params, "param_groups"):
         return make_optimizer(params, optimizer, lr)
     named = list(getattr(params, "named_parameters", lambda: [("", p) for p in params])())
-    return optimizer.create(torch_groups(ParamGroup("all", named), optimizer, lr))
+    return optimizer.create(split_by_decay(ParamGroup("all", named), optimizer, lr))

@@ -21,9 +21,8 @@ from ssl_host.contracts.kinds import KINDS, Kind
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import click
-
     from ssl_host.catalog.catalog import Catalog
+    from ssl_host.cli.groups import CommandGroup
     from ssl_host.config.layers import ConfigLayer
     from ssl_host.contracts.logging import Run
     from ssl_host.toolkit.checkpoint_keys import StoredWeights
@@ -98,11 +97,13 @@ def register_presets(register: RegisterPreset) -> None:
 
 
 @hookspec
-def register_commands(cli: click.Group) -> None:
-    """Called when the command line starts; adds subcommands to ``ssl-host``.
+def register_commands(cli: CommandGroup) -> None:
+    """Called when a command is not found or the help lists all commands; adds commands.
 
     Args:
-        cli: the click group; use ``@cli.command()`` and import heavy modules inside it.
+        cli: the group ``ssl-host``, a :class:`click.Group`. Use ``@cli.command()``, or
+            ``cli.subgroup("data", help="...").add_command(...)`` for ``ssl-host data ...``.
+            Import heavy modules inside the commands.
     """
 
 

@@ -19,6 +19,7 @@ PUBLIC = [
     "Batch",
     "Catalog",
     "CheckpointError",
+    "CommandGroup",
     "ConfigError",
     "ConfigLayer",
     "ConfigOrigin",
@@ -90,8 +91,10 @@ PUBLIC = [
     "load_failed_step",
     "option_layer",
     "override_option",
+    "parse_ini_layer",
     "parse_value",
     "pass_session",
+    "read_config_text",
     "read_ini_layer",
     "read_tensors",
     "resize_and_crop",
@@ -101,6 +104,8 @@ PUBLIC = [
     "session_options",
     "shuffle_keys",
     "unshuffle_keys",
+    "validate_settings",
+    "validation_problems",
     "write_tensors",
 ]
 

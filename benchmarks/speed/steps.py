@@ -14,7 +14,7 @@ from training import RESNET, SMALL, TrainingTimer, experiment, hosts, quiet_trai
 
 import ssl_host
 from ssl_host.compose import Experiment
-from ssl_host.train.param_groups import make_optimizer, set_rates
+from ssl_host.train.param_groups import make_optimizer, set_learning_rates
 
 
 def bare(made: Experiment, skip: int, ready: bool) -> float:
@@ -43,7 +43,7 @@ def bare(made: Experiment, skip: int, ready: bool) -> float:
         out = method.step(ssl_host.Batch(views, index))
         optimizer.zero_grad(set_to_none=True)
         out.loss.backward()
-        set_rates(optimizer, made.scheduler, step, total, total)
+        set_learning_rates(optimizer, made.scheduler, step, total, total)
         optimizer.step()
         method.finish_step(out, step, total)
     return (time.perf_counter() - begun) / (total - skip)

@@ -15,7 +15,7 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.config.ini import read_config_text
 from ssl_host.config.layers import ConfigLayer, option_layer, read_ini_layer
-from ssl_host.config.messages import explain
+from ssl_host.config.messages import validation_problems
 from ssl_host.config.resolve import resolve_layers
 from ssl_host.config.run_config import RunConfig
 from ssl_host.config.schema import SINGLE_KINDS, folder_name
@@ -24,7 +24,7 @@ from ssl_host.config.values import (
     ConfigValue,
     Key,
     LiteralError,
-    absolute,
+    absolute_path,
     parse_value,
 )
 from ssl_host.contracts.settings import Settings
@@ -181,11 +181,12 @@ def _settings(layers: Sequence[ConfigLayer], path: Path) -> SuiteSettings:
     try:
         settings = SuiteSettings.model_validate(raw)
     except ValidationError as error:
-        problems += [p for _, p in explain("suite", str(path), SuiteSettings, error, given)]
+        values = {key: value for (_, key), value in given.items()}
+        problems += validation_problems(error, SuiteSettings, str(path), "suite", values).values()
     if problems:
         raise ConfigError(problems)
     beside = given["suite", "dir"].origin if ("suite", "dir") in given else None
-    folder = Path(absolute(str(settings.dir), beside or ConfigOrigin("default")))
+    folder = Path(absolute_path(str(settings.dir), beside or ConfigOrigin("default")))
     return settings.model_copy(update={"dir": folder})
 
 

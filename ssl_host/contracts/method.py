@@ -161,6 +161,14 @@ class Method(Component, nn.Module):
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no step")
 
+    def before_optimizer_step(self) -> None:
+        """Run when all gradients are complete, once before every optimizer step.
+
+        They are those of all micro-batches and processes, unscaled, and neither clipped nor
+        removed by ``frozen_until`` yet. Without gradients; ``parameter.grad`` may be changed in
+        place.
+        """
+
     def after_optimizer_step(self) -> None:
         """Run after every optimizer step and after EMA copies, queues and schedules are updated.
 

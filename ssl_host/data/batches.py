@@ -47,19 +47,19 @@ class RawBatch:
 class EpochPlan:
     """The order of the images, a pure function of seed and epoch.
 
-    Every step takes ``batch_size`` images over all processes and accumulated parts; what is
-    left over at the end of an epoch comes first in nobody's batch and is drawn anew next time.
+    Every step takes ``batch_size`` images over all processes and micro-batches. The images left
+    over at the end of an epoch are not used in it; every epoch has a new order.
 
     Attributes:
         num_images: N of the training set.
         batch_size: images of an optimizer step.
-        parts: how many parts of a step are computed one after the other.
+        micro_batches: gradients accumulated before an optimizer step.
     """
 
     num_images: int
     batch_size: int
     seed: int
-    parts: int = 1
+    micro_batches: int = 1
     rank: int = 0
     world_size: int = 1
 
@@ -69,11 +69,11 @@ class EpochPlan:
                 f"[run] batch_size = {self.batch_size} is more than the {self.num_images} "
                 "training images: no step could be made; choose a smaller batch_size"
             )
-        shares = self.parts * self.world_size
+        shares = self.micro_batches * self.world_size
         if self.batch_size % shares:
             raise DataError(
                 f"[run] batch_size = {self.batch_size} cannot be shared by {self.world_size} "
-                f"processes and {self.parts} accumulated parts; make it a multiple of {shares}"
+                f"processes and {self.micro_batches} micro-batches; make it a multiple of {shares}"
             )
 
     @property
@@ -82,14 +82,14 @@ class EpochPlan:
         return self.num_images // self.batch_size
 
     def indices(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
-        """This process's share of every part of every step of an epoch, from step ``start``."""
+        """This process's share of every micro-batch of an epoch, from step ``start``."""
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
         order = torch.randperm(self.num_images, generator=generator)
-        share = self.batch_size // (self.parts * self.world_size)
+        share = self.batch_size // (self.micro_batches * self.world_size)
         for step in range(start, self.steps):
             batch = order[step * self.batch_size : (step + 1) * self.batch_size]
-            for part in batch.chunk(self.parts):
-                yield part[self.rank * share : (self.rank + 1) * share]
+            for micro_batch in batch.chunk(self.micro_batches):
+                yield micro_batch[self.rank * share : (self.rank + 1) * share]
 
 
 class StoreLoader:

@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ssl_host.config.display import config_rows
 from ssl_host.config.run_config import RunConfig
-from ssl_host.config.show import rows
 from ssl_host.report.charts import Points, line_chart
 from ssl_host.report.summary import BASELINES, accuracies, other_figures, per_cent, verdict
 from ssl_host.toolkit.atomic_io import atomic_write_text
@@ -43,7 +43,7 @@ def write_page(
         charts=draw_charts({results["name"]: curves}),
         pictures=pictures,
         map_json=Markup(_script_safe(pictures.get("map"))),
-        config=list(rows(config)),
+        config=list(config_rows(config)),
         environment=read_json(folder / "environment.json"),
         sections=[(title, Markup(html)) for title, html in sections],
     )

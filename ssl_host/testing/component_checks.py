@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
-from ssl_host.config.describe import describe_settings
+from ssl_host.config.display import describe_settings
 from ssl_host.contracts.settings import Settings
 from ssl_host.testing.outcome import CheckFailure, NotApplicable
 from ssl_host.testing.target import CheckTarget

@@ -14,13 +14,14 @@ from ssl_host.compose import Experiment, compose
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.config.run_config import RunConfig
 from ssl_host.config.schema import DEFAULT_HEAD
-from ssl_host.contracts.batch import Batch, StepOutput
+from ssl_host.contracts.batch import Batch, Progress, StepOutput
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError
 from ssl_host.testing.distributed import average_gradients
 from ssl_host.testing.outcome import CheckFailure
 from ssl_host.testing.target import CheckTarget
+from ssl_host.train.step import InvalidOutputError, compute_output, update
 
 TOTAL_STEPS = 20
 MAX_HEAD_DIM = 16
@@ -163,15 +164,14 @@ class MethodCase:
         Raises:
             CheckFailure: when the step does not return a StepOutput.
         """
-        torch.default_generator.manual_seed(method.progress.step)
-        out = method.step(batch)
-        if not isinstance(out, StepOutput):
+        try:
+            return compute_output(method, batch, method.progress, seed=method.progress.step)
+        except InvalidOutputError as error:
             raise CheckFailure(
-                f"step returned {type(out).__name__}",
+                str(error),
                 "the host reads loss, features and what queues receive from a StepOutput",
                 "return StepOutput(loss, features=h)",
-            )
-        return out
+            ) from None
 
     def train(
         self,
@@ -205,8 +205,7 @@ class MethodCase:
             average_gradients(parameters)
             gradient = [p.grad.flatten() for p in parameters if p.grad is not None]
             found.append((float(out.loss.detach()), torch.cat(gradient).clone()))
-            stepping.step()
-            method.finish_step(out, step, TOTAL_STEPS)
+            update(method, stepping, [out], Progress(step, TOTAL_STEPS))
         return found
 
 

@@ -82,10 +82,10 @@ def test_a_cell_whose_configuration_is_damaged_is_left_out_and_told(suite):
     """Seen to fail with its figures in the table."""
     finish(suite(), 0, 0.2)
     finish(suite(), 1, 0.6)
-    (suite().folder / "simclr-seed0" / "config.ini").write_text("[run\n", encoding="utf-8")
+    (suite().folder / "simclr-seed0" / "config.json").write_text("{", encoding="utf-8")
     assert first_line(suite()).startswith("| simclr (without seed 0) | 1 | 60.0 |")
     cells = json.loads((suite().folder / "benchmark.json").read_text(encoding="utf-8"))["cells"]
-    assert "simclr-seed0/config.ini:1: " in cells[0]["fault"]
+    assert "simclr-seed0/config.json:1: " in cells[0]["fault"]
 
 
 def test_a_changed_suite_names_cells_and_keys_and_what_helps(suite):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import ssl_host
-from ssl_host.train.param_groups import make_optimizer, set_rates
+from ssl_host.train.param_groups import make_optimizer, set_learning_rates
 
 
 def two_steps(optimizer_of, gradients):
@@ -128,7 +128,7 @@ def test_groups_have_their_own_rates():
     method = ssl_host.build("method", "simsiam", backbone=backbone)
     optimizer = make_optimizer(method, ssl_host.build("optimizer", "sgd", lr=1.0), 1.0)
     schedule = ssl_host.build("scheduler", "warmup_cosine")
-    set_rates(optimizer, schedule, 50, 100, 10)
+    set_learning_rates(optimizer, schedule, 50, 100, 10)
     rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
     assert rates["encoder"] == pytest.approx(0.5)
     assert rates["predictor"] == 1.0

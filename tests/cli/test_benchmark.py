@@ -96,7 +96,7 @@ def test_the_cells_end_with_the_command_and_go_on_with_it(tmp_path):
         with RunFolder(table.parent):  # nobody is in it
             pass
     log = (folder / "cells" / "simclr-enough-seed0.log").read_text(encoding="utf-8")
-    assert "is written; give the same command again to go on" in log
+    assert "is saved; give the same command again to resume" in log
     assert not (folder / "cells" / "simclr-too_few-seed0.log").exists()
 
 

@@ -37,7 +37,7 @@ def test_processes_and_parts_share_the_same_steps(world_size, parts):
 
 
 def test_a_start_within_an_epoch_gives_its_tail():
-    plan = EpochPlan(50, 8, seed=3, parts=2)
+    plan = EpochPlan(50, 8, seed=3, micro_batches=2)
     whole = list(plan.indices(1))
     assert all(torch.equal(a, b) for a, b in zip(whole[8:], plan.indices(1, 4), strict=True))
 
@@ -50,7 +50,7 @@ def test_a_batch_larger_than_the_set_is_an_error_and_not_zero_steps():
 
 def test_a_batch_that_cannot_be_shared_is_an_error_and_not_rounded():
     with pytest.raises(DataError, match="make it a multiple of 6"):
-        EpochPlan(100, 16, seed=0, parts=3, world_size=2)
+        EpochPlan(100, 16, seed=0, micro_batches=3, world_size=2)
 
 
 def test_batches_carry_images_labels_numbers_and_the_epoch():

@@ -47,7 +47,9 @@ def test_a_stem_that_no_argument_asks_for_is_no_hub_folder(run_of, catalog, tmp_
 
 
 def test_a_folder_that_is_no_finished_run(ssl_host, tmp_path):
-    refused(ssl_host("export", tmp_path, "--to", "onnx"), "is no run folder: it has no config.ini")
+    refused(
+        ssl_host("export", tmp_path, "--to", "onnx"), "is not a run folder: it has no config.ini"
+    )
     (tmp_path / "config.ini").write_text(as_ini(tiny()))
     refused(ssl_host("export", tmp_path, "--to", "onnx"), "holds no finished run; `ssl-host run`")
 

@@ -109,7 +109,7 @@ def test_runs_that_are_not_finished_are_left_out_and_told(folders, tmp_path):
     assert [reason.removeprefix(str(tmp_path)) for reason in left_out] == [
         "/begun holds no finished run; `ssl-host run` finishes it",
         "/nowhere: no such folder",
-        " is no run folder: it has no config.ini",
+        " is not a run folder: it has no config.ini",
     ]
     with pytest.raises(RunFolderError, match=r"not two finished runs to compare:\n.*begun holds"):
         compare_runs([folders[0], tmp_path / "begun"], tmp_path / "none.html", Catalog())

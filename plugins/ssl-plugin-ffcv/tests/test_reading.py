@@ -118,7 +118,7 @@ def test_the_command_says_what_it_made(command):
     assert done.returncode == 0, done.stderr
     told = done.stdout.splitlines()
     assert told[0].startswith("packed/out.beton: 24 images of 32 pixels, JPEG of quality 90, ")
-    assert told[1].startswith("1 could not be read and are left out (rose/torn.png: cannot be dec")
+    assert told[1].startswith("1 could not be read and are skipped (rose/torn.png: cannot be dec")
     assert told[3:] == ["[data]", "name = ffcv", "path = packed/out.beton"]
     assert done.stderr == ""
 
@@ -127,7 +127,7 @@ def test_the_command_takes_any_source_and_tells_its_other_settings(command):
     pytest.importorskip("sklearn")
     done = command("data", "pack", "d.beton", "--data", "digits", "-o", "image_size=16", "--raw")
     assert done.returncode == 0, done.stderr
-    assert "d.beton: 1438 images of 8 pixels, every pixel kept" in done.stdout
+    assert "d.beton: 1438 images of 8 pixels, all pixels stored" in done.stdout
     assert "d.test.beton: 359 images of 8 pixels" in done.stdout
     assert done.stdout.endswith("[augmentation]\nname = digits\n")
 
@@ -138,8 +138,8 @@ def test_the_command_takes_any_source_and_tells_its_other_settings(command):
     [
         (["out.beton"], "name a folder of images and OUT.beton, or --data NAME and OUT.beton"),
         (["a", "b", "c.beton"], "name a folder of images and OUT.beton"),
-        (["flowers", "out.beton", "--raw", "--quality", "80"], "--raw keeps every pixel"),
-        (["flowers", "out.beton", "-o", "image_size"], "'image_size' is not KEY=VALUE"),
+        (["flowers", "out.beton", "--raw", "--quality", "80"], "--raw stores all pixels"),
+        (["flowers", "out.beton", "-o", "image_size"], "'image_size' should be KEY=VALUE"),
         (["flowers", "out.beton", "--size", "1"], "1 is not in the range 4<=x<=8192"),
         (["flowers", "out.png"], "out.png: the name of a packed file ends in .beton"),
         (["nowhere", "out.beton"], "[data] root = nowhere: no such folder"),

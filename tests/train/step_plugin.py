@@ -1,4 +1,4 @@
-"""Runs of a plugin whose method is a few lines given by the test."""
+"""Runs a plugin with a method that has the step body of a test."""
 
 from rich.console import Console
 
@@ -34,6 +34,6 @@ class Odd(Method):
 """
 
 
-def odd(body, install, tmp_path, console=None, **sections):
+def run_step(body, install, tmp_path, console=None, **sections):
     install("ssl-plugin-odd", METHOD.format(body=body.replace("\n", "\n        ")))
     return run(tmp_path, console, method={"name": "odd"}, **sections)
