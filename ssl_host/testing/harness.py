@@ -162,15 +162,15 @@ class MethodCase:
         """Compute one step; torch is seeded by the number of the step.
 
         Raises:
-            CheckFailure: when the step does not return a StepOutput.
+            CheckFailure: when the step does not return a StepOutput with a scalar loss.
         """
         try:
             return compute_output(method, batch, method.progress, seed=method.progress.step)
         except InvalidOutputError as error:
             raise CheckFailure(
                 str(error),
-                "the host reads loss, features and what queues receive from a StepOutput",
-                "return StepOutput(loss, features=h)",
+                "the host needs a scalar loss with a gradient, features, and rows for queues",
+                "return StepOutput(loss, features=h), with a loss that is not detached",
             ) from None
 
     def train(
@@ -195,18 +195,18 @@ class MethodCase:
         """
         parameters = [p for _, p in method.trainable_parameters()]
         dtype = parameters[0].dtype
-        stepping = optimizer(parameters)
-        found = []
+        stepper = optimizer(parameters)
+        results = []
         for step in range(start, start + steps):
             positions = torch.arange(count)[share]
             out = self.step(method, self.batch(count, step, dtype, positions))
-            stepping.zero_grad()
+            stepper.zero_grad()
             out.loss.backward()
             average_gradients(parameters)
             gradient = [p.grad.flatten() for p in parameters if p.grad is not None]
-            found.append((float(out.loss.detach()), torch.cat(gradient).clone()))
-            update(method, stepping, [out], Progress(step, TOTAL_STEPS))
-        return found
+            results.append((float(out.loss.detach()), torch.cat(gradient).clone()))
+            update(method, stepper, [out], Progress(step, TOTAL_STEPS))
+        return results
 
 
 def _reduced_sizes(schema: type[Settings], settings: Mapping[str, Any]) -> dict[str, Any]:
