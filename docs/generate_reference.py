@@ -20,6 +20,7 @@ from griffe_roles import as_markdown
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import hook_specs
 from ssl_host.cli.app import cli
+from ssl_host.cli.options import Session
 from ssl_host.config.display import describe_settings
 from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.config.values import format_value
@@ -53,7 +54,7 @@ def pages() -> dict[str, str]:
         "presets.md": _presets_page(catalog),
         "settings.md": _settings_page(),
         "hooks.md": _hooks_page(),
-        "commands.md": _commands_page(),
+        "commands.md": _commands_page(catalog),
         "metrics.md": _metrics_page(catalog),
         "files.md": _files_page(),
         "checks.md": _checks_page(),
@@ -135,11 +136,15 @@ def _hooks_page() -> str:
     return "\n".join(blocks)
 
 
-def _commands_page() -> str:
+def _commands_page(catalog: Catalog) -> str:
+    root = cli.independent_copy()
+    catalog.call("register_commands", cli=root)
+    session = Session(has_plugin_commands=True)
     blocks = ["# Commands\n"]
-    for path, command in _walk("ssl-host", cli):
-        with click.Context(command, info_name=path, max_content_width=88) as context:
-            blocks.append(f"## {path}\n\n```text\n{command.get_help(context)}\n```\n")
+    for path, command in _walk("ssl-host", root):
+        with click.Context(command, info_name=path, max_content_width=88, obj=session) as context:
+            text = command.get_help(context)
+        blocks.append(f"## {path}\n\n{_provider(command)}```text\n{text}\n```\n")
     return "\n".join(blocks)
 
 
@@ -149,6 +154,12 @@ def _walk(path: str, command: click.Command) -> Iterable[tuple[str, click.Comman
     if isinstance(command, click.Group):
         for name, child in sorted(command.commands.items()):
             yield from _walk(f"{path} {name}", child)
+
+
+def _provider(command: click.Command) -> str:
+    """Return a line that names the plugin of a command; empty for the host's commands."""
+    package = getattr(command.callback, "__module__", "").partition(".")[0]
+    return f"From `{package.replace('_', '-')}`.\n\n" if package.startswith("ssl_plugin_") else ""
 
 
 def _metrics_page(catalog: Catalog) -> str:
