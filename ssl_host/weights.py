@@ -10,6 +10,7 @@ from torch import nn
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import build_component
+from ssl_host.config.messages import validation_problems
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.networks import Backbone
 from ssl_host.errors import CheckpointError, UserError
@@ -107,12 +108,12 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
     try:
         config = cls.Config.model_validate(settings)
     except ValidationError as error:
-        fault, plugin = error.errors()[0], about.get("plugin", {})
-        key = ".".join(map(str, fault["loc"]))
+        problems = validation_problems(error, cls.Config, str(description)).values()
+        plugin = about.get("plugin", {})
         raise UserError(
-            f"{description}: the installed backbone {name} does not accept {key} = "
-            f"{settings.get(key)!r}: {fault['msg']}. Install the version that wrote it: "
-            f"{plugin.get('distribution')} {plugin.get('version')}"
+            f"{'; '.join(map(str, problems))}. The installed backbone {name} does not accept these "
+            f"settings; install {plugin.get('distribution')} {plugin.get('version')}, which wrote "
+            "them"
         ) from None
     backbone: Backbone = build_component(cls, config, catalog.find("backbone", name), sizes)
     load_weights(backbone, read_tensors(file), file)

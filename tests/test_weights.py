@@ -179,5 +179,5 @@ def test_settings_that_the_installed_plugin_does_not_accept_are_reported(tmp_pat
         **{"in_channels": 1, "image_size": 16, "mean": [0.5], "std": [0.5]},
     }
     (tmp_path / "backbone.json").write_text(json.dumps(about))
-    with pytest.raises(UserError, match=r"width = 'x'.*ssl-host 0\.0\.9"):
+    with pytest.raises(UserError, match=r"backbone\.json.*width.*ssl-host 0\.0\.9"):
         ssl_host.load_backbone(tmp_path)

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ssl_host.contracts.component import Component
-from ssl_host.contracts.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -134,10 +133,6 @@ class Evaluator(Component):
     """True if it trains the network itself; such an evaluator has no pixel baselines."""
     has_baselines: bool = True
     """False if the baselines are not measured, whatever the figures declare."""
-
-    def __init__(self, config: Settings) -> None:
-        self.config: Any = config
-        self.setup()
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         """Measure one representation; called for the trained network and for each baseline."""

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from ssl_host.contracts.component import Component
 from ssl_host.contracts.networks import Backbone
-from ssl_host.contracts.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,6 @@ class Exporter(Component):
 
     main_file: ClassVar[str] = ""
     """Name of the file with the weights, for messages."""
-
-    def __init__(self, config: Settings) -> None:
-        self.config: Any = config
-        self.setup()
 
     def refusal(self, backbone: Backbone) -> str:
         """Return why a backbone cannot be written in this format; empty if it can."""

@@ -1,14 +1,13 @@
-"""The conformance kit: proves that a plugin's components keep the contract.
+"""Conformance kit: tests that the components of a plugin keep the host's contract.
 
-In a plugin's tests, one line makes one pytest case a check::
+In the tests of a plugin one line creates a pytest case per check::
 
     from ssl_host.testing import conformance
 
     test_conforms = conformance("method", "nnclr")
 
-``check_method("nnclr")``, one function per kind, runs all checks at once, and the command
-``ssl-host plugin check ssl-plugin-nnclr`` does so from the shell. Importing this module imports no
-torch.
+``check_method("nnclr")``, one function per kind, runs all checks at once, and so does ``ssl-host
+plugin check ssl-plugin-nnclr`` in a shell. Importing this module imports no torch.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from ssl_host.testing.suite import conformance as conformance
     from ssl_host.testing.target import CheckTarget as CheckTarget
 
-_HOMES = {
+_MODULES = {
     "ConformanceError": "outcome",
     "MethodCase": "harness",
     "Outcome": "outcome",
@@ -40,16 +39,17 @@ _HOMES = {
     "conformance": "suite",
     "run_distributed": "distributed",
 }
+"""Module of ``ssl_host.testing`` that defines each public name."""
 
 __all__ = [  # noqa: PLE0604 - the table's keys, kept in one place
-    *_HOMES,
+    *_MODULES,
     *(f"check_{kind}" for kind in sorted(KINDS)),
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"ssl_host.testing.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        value = getattr(importlib.import_module(f"ssl_host.testing.{_MODULES[name]}"), name)
     elif name.startswith("check_") and name.removeprefix("check_") in KINDS:
         value = _check_function(name.removeprefix("check_"))
     else:

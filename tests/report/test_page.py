@@ -1,16 +1,19 @@
 """Report page: self-contained, escaped, without errors in a real browser."""
 
+import json
 import re
 import shutil
+from dataclasses import asdict
 
 import pytest
 from PIL import Image
 from rich.console import Console
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.resolve import resolve_sections
+from ssl_host.config.resolve import resolve_file, resolve_sections
+from ssl_host.contracts.evaluation import Figure
 from ssl_host.pipeline.run import run_config
-from ssl_host.report.render import breakable
+from ssl_host.report.page import write_page
 from tests.conftest import tiny
 from tests.report.browser import open_page
 
@@ -67,14 +70,29 @@ def test_page_has_all_sections(folder):
     assert "were held out, by class" in page
 
 
-def test_breakable_names_break_between_words_but_not_in_numbers():
-    assert breakable("few_label.10.top1") == "few_<wbr>label.10.<wbr>top1"
-    assert breakable("[0.003, 1e-06]") == "[0.003, 1e-06]"
-    assert breakable("a/<b>__c") == "a/&lt;b&gt;__<wbr>c"
-
-
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 def test_page_in_a_browser_has_no_console_errors(folder, tmp_path):
     done = open_page(folder / "report.html", tmp_path)
     assert "CONSOLE" not in done.stderr, done.stderr
     assert "<h1>evil" in done.stdout
+
+
+def test_page_of_results_with_any_figures_shows_units_baselines_and_verdict(folder, tmp_path):
+    results = json.loads((folder / "results.json").read_text("utf-8"))
+    results["metrics"] = {
+        "detect.error": 0.25,
+        "pixels.detect.error": 0.5,
+        "detect.distance": 3.0,
+        "pixels.detect.distance": 2.0,
+    }
+    results["figures"] = {
+        "detect.error": asdict(Figure("rate", False, unit="%", baseline=True, headline=True)),
+        "detect.distance": asdict(Figure("mean", False, unit="px", baseline=True, headline=True)),
+    }
+    config = resolve_file(folder / "config.ini", (), Catalog())
+    page = re.sub(r"<wbr>", "", write_page(tmp_path, results, config).read_text("utf-8"))
+    assert "25.00<small> %</small>" in page
+    assert "-25.0 points from the best baseline" in page
+    assert "+1 from the best baseline" in page
+    assert re.search(r'detect\.distance, px</code></td>\s*<td class="number strong">3</td>', page)
+    assert "No sign of learning in detect.distance" in page

@@ -20,19 +20,23 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 class OnnxExporter(Exporter):
-    """Write ``backbone.onnx``: normalised ``images`` B C H W to ``features`` B D, float32.
-
-    Raises:
-        PluginError: when a package is missing; the message names the extra to install.
-        RunError: when torch cannot convert the network, or onnxruntime computes other features.
-    """
+    """Write ``backbone.onnx``: normalised ``images`` B C H W to ``features`` B D, float32."""
 
     main_file = "backbone.onnx"
 
     class Config(Settings):
         opset: int = Field(18, ge=18, le=30, description="version of the ONNX operators")
 
+    config: Config
+
     def write(self, backbone: Backbone, folder: Path, properties: Mapping[str, str]) -> ModelCard:
+        """Write the graph and compare its features with those of the backbone.
+
+        Raises:
+            PluginError: when a package is missing; the message names the extra to install.
+            RunError: when torch cannot convert the network, or onnxruntime computes other
+                features.
+        """
         _require_packages()
         import onnx  # noqa: PLC0415 - optional
         import onnxruntime  # noqa: PLC0415

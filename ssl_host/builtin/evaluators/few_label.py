@@ -40,6 +40,8 @@ class FewLabel(Evaluator):
         )
         draws: int = Field(10, ge=1, le=1000, description="random draws of labelled images")
 
+    config: Config
+
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         assert bank.train.y is not None
         assert bank.test is not None

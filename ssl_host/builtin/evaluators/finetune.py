@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
-from ssl_host.builtin.evaluators.accuracy import ACCURACY
+from ssl_host.builtin.evaluators.accuracy import ACCURACY, AccuracyCounter
 from ssl_host.builtin.evaluators.label_fraction import labelled_fraction
 
 
@@ -37,6 +37,8 @@ class FineTune(Evaluator):
             1.0, gt=0, le=1, description="fraction of the labels that is used"
         )
 
+    config: Config
+
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         assert bank.train.y is not None
         assert bank.test is not None
@@ -56,20 +58,15 @@ class FineTune(Evaluator):
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
         self._train(backbone, head, bank, device)
-        hits1, hits5, top = 0, 0, min(5, bank.num_classes)
+        accuracy = AccuracyCounter(bank.num_classes)
         backbone.eval()
         with torch.no_grad():
             for rows in torch.arange(len(bank.test.y)).split(256):
                 logits = head(
                     backbone(bank.eval_transform(bank.test_images[rows].to(device)))
                 ).cpu()
-                ranked = logits.topk(top, dim=1).indices
-                hits1 += int((ranked[:, 0] == bank.test.y[rows]).sum())
-                hits5 += int((ranked == bank.test.y[rows, None]).any(dim=1).sum())
-        metrics = {"top1": hits1 / len(bank.test.y)}
-        if bank.num_classes > 5:
-            metrics["top5"] = hits5 / len(bank.test.y)
-        return Evaluation(metrics)
+                accuracy.update(logits, bank.test.y[rows])
+        return Evaluation(accuracy.metrics())
 
     def _train(
         self, backbone: nn.Module, head: nn.Linear, bank: FeatureBank, device: torch.device

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
-from ssl_host.builtin.evaluators.accuracy import ACCURACY
+from ssl_host.builtin.evaluators.accuracy import ACCURACY, AccuracyCounter
 
 FEW_IMAGES = 50
 """With fewer images per class 20 neighbours are used instead of 200."""
@@ -30,6 +30,8 @@ class WeightedKNN(Evaluator):
         temperature: float = Field(0.07, gt=0, le=100, description="temperature of the weights")
         block: int = Field(1024, ge=1, le=1_000_000, description="test images compared at a time")
 
+    config: Config
+
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         assert bank.test is not None
         assert bank.train.y is not None
@@ -37,18 +39,11 @@ class WeightedKNN(Evaluator):
         count = len(bank.train.x)
         k = self.config.k or (20 if count < FEW_IMAGES * bank.num_classes else 200)
         similarity, neighbours = self._nearest(bank.test.x, bank.train.x, min(k, count))
-        top = min(5, bank.num_classes)
-        hits1 = hits5 = 0
+        accuracy = AccuracyCounter(bank.num_classes)
         for rows in torch.arange(len(bank.test.y)).split(self.config.block):
-            y = bank.test.y[rows]
             votes = self._votes(similarity[rows], bank.train.y[neighbours[rows]], bank.num_classes)
-            ranked = votes.topk(top, dim=1).indices
-            hits1 += int((ranked[:, 0] == y).sum())
-            hits5 += int((ranked == y[:, None]).any(dim=1).sum())
-        metrics = {"top1": hits1 / len(bank.test.y)}
-        if bank.num_classes > 5:
-            metrics["top5"] = hits5 / len(bank.test.y)
-        return Evaluation(metrics)
+            accuracy.update(votes, bank.test.y[rows])
+        return Evaluation(accuracy.metrics())
 
     def _nearest(self, queries: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Return similarities and indices, Q k, of the nearest keys of each query.

@@ -91,6 +91,8 @@ class LinearProbe(Evaluator):
             "linear.safetensors, or a checkpoint of a linear evaluation",
         )
 
+    config: Config
+
     def setup(self) -> None:
         # A saved classifier fits one network only, so there are no baselines.
         self.has_baselines = self.config.weights is None

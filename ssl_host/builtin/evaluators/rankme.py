@@ -28,6 +28,8 @@ class RankMe(Evaluator):
             25_600, ge=2, le=10_000_000, description="images used, evenly spaced over the set"
         )
 
+    config: Config
+
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         x = bank.train.x
         if len(x) > self.config.max_images:

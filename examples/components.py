@@ -1,4 +1,4 @@
-"""Single parts, ready to use: views, a loss, a backbone."""
+"""Components in a script: an augmentation, a loss and a backbone."""
 
 import torch
 
