@@ -21,9 +21,16 @@ from ssl_host.pipeline.finished_runs import load_failed_step
 from ssl_host.pipeline.run import run_config
 from ssl_host.toolkit.console import make_console
 from ssl_host.train.param_groups import make_optimizer, split_by_decay
-from ssl_host.weights import load_backbone
+from ssl_host.weights import load_backbone, load_initial_weights
 
-__all__ = ["build", "extract_features", "load_backbone", "load_failed_step", "run"]
+__all__ = [
+    "build",
+    "extract_features",
+    "load_backbone",
+    "load_failed_step",
+    "load_initial_weights",
+    "run",
+]
 
 Sections = Mapping[str, Mapping[str, Any]]
 

@@ -152,3 +152,15 @@ def _check_views(config: RunConfig, method: Method, views: ViewMaker) -> None:
             "multi-crop form"
         )
         raise ConfigError([Problem(location, text)])
+
+
+def count_parameters(config: RunConfig) -> int:
+    """Return the number of trainable parameters; builds every component of a configuration.
+
+    Reads no image, so it checks a configuration for a larger machine anywhere.
+
+    Raises:
+        PluginError: if a component cannot be built; it names distribution, file and cause.
+    """
+    method = compose(config).method
+    return sum(parameter.numel() for _, parameter in method.trainable_parameters())

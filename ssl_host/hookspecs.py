@@ -152,7 +152,7 @@ def check_config(
 
 @hookspec(firstresult=True)
 def read_weights(path: Path) -> StoredWeights | None:
-    """Called when ``[run] init_from`` names a file, before the host reads its weights.
+    """Called when ``[run] init_from`` names a file without the names of the run's own backbone.
 
     Args:
         path: the file.

@@ -119,7 +119,7 @@ def test_a_wheel_holds_the_package_and_all_its_files(place, distribution):
 
 def test_the_hosts_wheel_has_its_templates_command_and_licence(place):
     names = wheel(place, "ssl-host").namelist()
-    assert "ssl_host/report/templates/page.html" in names
+    assert "ssl_host/report/templates/run.html" in names
     assert "ssl_host/scaffold/templates/method.py.jinja" in names
     assert "ssl-host = ssl_host.cli:main" in info(place, "ssl-host", "entry_points.txt")
     assert "MIT" in info(place, "ssl-host", "licenses/LICENSE")

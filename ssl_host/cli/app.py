@@ -10,11 +10,9 @@ from collections.abc import Sequence
 import click
 
 from ssl_host import __version__
-from ssl_host.cli.benchmark import benchmark
 from ssl_host.cli.component import component
 from ssl_host.cli.config import config
 from ssl_host.cli.evaluate import evaluate
-from ssl_host.cli.export import export
 from ssl_host.cli.groups import CommandGroup
 from ssl_host.cli.options import Session, echo_json, session_options
 from ssl_host.cli.plugin import plugin
@@ -38,8 +36,6 @@ def cli() -> None:
 
 for command in (run, evaluate, report, config, component, plugin):
     cli.add_command(command)
-cli.add_command(benchmark)
-cli.add_command(export)
 plugin.add_command(check)
 
 

@@ -28,13 +28,11 @@ def evaluate(session: Session, run: Path, options: tuple[str, ...], as_json: boo
     For example with -o evaluator.linear.epochs=20. Rewrites results.json and report.html.
     """
     from ssl_host.pipeline.finished_runs import evaluate_run  # noqa: PLC0415
-    from ssl_host.report.summary import tables, verdict  # noqa: PLC0415
+    from ssl_host.report.summary import summary_tables  # noqa: PLC0415
     from ssl_host.toolkit.console import make_console  # noqa: PLC0415 - these import torch
 
     outcome = evaluate_run(run, options, session.catalog(), make_console(stderr=True))
     if as_json:
         echo_json(outcome.results)
         return
-    console = make_console()
-    console.print(tables(outcome.results))
-    console.print(verdict(outcome.results["metrics"]))
+    make_console().print(summary_tables(outcome.results))

@@ -85,7 +85,7 @@ def new(session: Session, name: str, kind: str, parent: Path) -> None:
     path = shlex.quote(str(folder))
     installable = path if folder.is_absolute() else shlex.quote(f"./{folder}")
     click.echo("\nnext:")
-    click.echo(f"  pip install -e {installable} {' '.join(planned.needed_to_test)}")
+    click.echo(f"  pip install -e {installable} {' '.join(planned.test_requirements)}")
     click.echo(f"  pytest {path}")
     click.echo(f"  ssl-host component show {planned.kind} {planned.name}")
     click.echo(f"  ssl-host run {shlex.quote(str(folder / 'config.ini'))}")

@@ -147,4 +147,4 @@ def _echo_outcome(outcome: Outcome) -> None:
     if outcome.state == "failed":
         click.echo(str(outcome).replace(outcome.state, state, 1))
     else:
-        click.echo(f"{outcome.subject}: {outcome.check} {state}  {outcome.what}".rstrip())
+        click.echo(f"{outcome.component}: {outcome.check} {state}  {outcome.what}".rstrip())

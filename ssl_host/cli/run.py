@@ -48,7 +48,7 @@ def run(
     from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
     from ssl_host.pipeline.dry_run import dry_run as estimate_cost  # noqa: PLC0415
     from ssl_host.pipeline.run import run_config  # noqa: PLC0415
-    from ssl_host.report.summary import tables, verdict  # noqa: PLC0415
+    from ssl_host.report.summary import summary_tables  # noqa: PLC0415
     from ssl_host.toolkit.console import make_console  # noqa: PLC0415 - these import torch
 
     config = resolve_file(config_file, options, catalog)
@@ -72,8 +72,7 @@ def run(
     console = make_console()
     if outcome.was_finished:
         console.print(f"{os.path.relpath(outcome.folder)} is finished; --fresh runs it again")
-    console.print(tables(outcome.results))
-    console.print(verdict(outcome.results["metrics"]))
+    console.print(summary_tables(outcome.results))
     page = os.path.relpath(outcome.folder / "report.html")
     console.print(f"report: {page}", soft_wrap=True)
 

@@ -49,7 +49,7 @@ _TABLE = (
         hook="register_data",
         sections="one",
         required=True,
-        example="made images of three textures",
+        example="synthetic images of three textures",
     ),
     Kind(
         "method",
@@ -112,7 +112,7 @@ _TABLE = (
         hook="register_schedulers",
         sections="one",
         required=True,
-        example="linear warm-up, then a straight line down",
+        example="linear warm-up and linear decay",
     ),
     Kind(
         "evaluator",
@@ -130,7 +130,7 @@ _TABLE = (
         hook="register_loggers",
         sections="many",
         required=False,
-        example="one JSON object a logged step",
+        example="one JSON object per logged step",
     ),
     Kind(
         "exporter",

@@ -116,7 +116,7 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
     method, source = experiment.method, experiment.source
     starts_from = None
     if config.run.init_from is not None:
-        starts_from = load_initial_weights(method.backbone, config.run.init_from)
+        starts_from = load_initial_weights(method.backbone, config.run.init_from, catalog)
     splits = open_splits(source, config.loader.holdout)
     plan = EpochPlan(
         len(splits.train),

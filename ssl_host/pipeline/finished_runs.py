@@ -16,10 +16,11 @@ from ssl_host.config.resolve import resolve_file
 from ssl_host.config.run_config import RunConfig
 from ssl_host.data.datasets import open_datasets
 from ssl_host.errors import RunFolderError
+from ssl_host.evaluate.figures import HOST_FIGURES, describe_figures
 from ssl_host.pipeline.evaluation import evaluate_network
 from ssl_host.pipeline.results import write_report, write_results
 from ssl_host.pipeline.run import Outcome
-from ssl_host.report.compare import ComparedRun, labels, write_comparison
+from ssl_host.report.comparison import ComparedRun, run_labels, write_comparison
 from ssl_host.run_folder.folder import RunFolder
 from ssl_host.toolkit.atomic_io import report_disk_errors
 from ssl_host.toolkit.weights_io import read_tensors
@@ -60,11 +61,11 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
             path,
         )
         training_metrics = {
-            name: value
-            for name, value in results["metrics"].items()
-            if name.split(".")[0] in ("online", "throughput") or name.startswith("peak_")
+            name: value for name, value in results["metrics"].items() if name in HOST_FIGURES
         }
-        results = {**results, "metrics": {**training_metrics, **measurement.metrics}}
+        metrics = {**training_metrics, **measurement.metrics}
+        figures = describe_figures(metrics, experiment.evaluators)
+        results = {**results, "metrics": metrics, "figures": figures}
         results["notes"] = list(dict.fromkeys([*results["notes"], *notes, *measurement.notes]))
         write_results(folder, experiment, images, measurement, results, catalog)
     return Outcome(path, results)
@@ -103,11 +104,10 @@ def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> tuple
     if len(finished) < 2:
         reasons = "\n".join(skipped)
         raise RunFolderError(f"there are not two finished runs to compare:\n{reasons}")
+    labels = run_labels(list(finished))
     runs = [
         ComparedRun(label, path, results, config)
-        for label, (path, (config, results)) in zip(
-            labels(list(finished)), finished.items(), strict=True
-        )
+        for label, (path, (config, results)) in zip(labels, finished.items(), strict=True)
     ]
     try:
         return write_comparison(output, runs), skipped

@@ -12,6 +12,7 @@ from ssl_host.compose import Experiment
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.logging import Run
 from ssl_host.data.datasets import OpenedDatasets
+from ssl_host.evaluate.figures import describe_figures
 from ssl_host.evaluate.measure import Measurement
 from ssl_host.report.images import draw_pictures
 from ssl_host.report.page import write_page
@@ -20,7 +21,7 @@ from ssl_host.toolkit.weights_io import write_tensors
 
 
 def make_results(
-    config: RunConfig,
+    experiment: Experiment,
     images: OpenedDatasets,
     steps: int,
     metrics: Mapping[str, float],
@@ -35,6 +36,7 @@ def make_results(
         wall_time_s: seconds of training and evaluation in all processes.
         notes: sentences on what to know about the metrics; repeated ones are removed.
     """
+    config = experiment.config
     return {
         "name": config.run.name,
         "method": config.components["method"].name,
@@ -50,6 +52,7 @@ def make_results(
         },
         "classes": list(images.classes),
         "metrics": {name: _finite_or_none(value) for name, value in metrics.items()},
+        "figures": describe_figures(metrics, experiment.evaluators),
         "wall_time_s": round(wall_time_s, 2),
         "notes": list(dict.fromkeys(notes)),
         "skipped": [{"image": name, "reason": reason} for name, reason in images.skipped()],

@@ -143,7 +143,7 @@ class _Runner:
         path = self.config.run.init_from
         if path is None:
             return
-        self.notes.append(load_initial_weights(method.backbone, path))
+        self.notes.append(load_initial_weights(method.backbone, path, self.catalog))
         if images.test is not None and not same_dataset(path, self.config):
             self.notes.append(
                 "the initial weights are not from a run on the same images: they may have been "
@@ -213,7 +213,7 @@ class _Runner:
         }
         wall_time_s = timer.earlier_s + time.monotonic() - self.start_time
         results = make_results(
-            self.config, images, training.state.step, metrics, wall_time_s, self.notes
+            experiment, images, training.state.step, metrics, wall_time_s, self.notes
         )
         self._report_evaluation("the report")
         environment = describe_environment(self.config, self.catalog)

@@ -1,14 +1,13 @@
-"""The conformance kit: proves that a plugin's components keep the contract.
+"""Conformance kit: tests that the components of a plugin keep the host's contract.
 
-In a plugin's tests, one line makes one pytest case a check::
+In the tests of a plugin one line creates a pytest case per check::
 
     from ssl_host.testing import conformance
 
     test_conforms = conformance("method", "nnclr")
 
-``check_method("nnclr")``, one function per kind, runs all checks at once, and the command
-``ssl-host plugin check ssl-plugin-nnclr`` does so from the shell. Importing this module imports no
-torch.
+``check_method("nnclr")``, one function per kind, runs all checks at once, and so does ``ssl-host
+plugin check ssl-plugin-nnclr`` in a shell. Importing this module imports no torch.
 """
 
 from __future__ import annotations

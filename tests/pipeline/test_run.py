@@ -213,9 +213,9 @@ def test_unlabelled_data_skips_labelled_evaluators_with_a_note(catalog, tmp_path
     results = go(catalog, tmp_path, **sections).results
     assert results["metrics"]["rankme"] > 0
     assert not any("top1" in name for name in results["metrics"])
-    assert "knn was left out: the images have no labels" in results["notes"]
+    assert "knn was skipped: the images have no labels" in results["notes"]
     page = (tmp_path / "tiny" / "report.html").read_text(encoding="utf-8")
-    assert "knn was left out: the images have no labels" in page
+    assert "knn was skipped: the images have no labels" in page
 
 
 def test_init_from_loads_backbone_of_another_run(finished, catalog, tmp_path):

@@ -1,4 +1,4 @@
-"""Packed JPEG stores of FFCV as data sources of ssl-host."""
+"""Data source of ssl-host for packed image files of FFCV."""
 
 from __future__ import annotations
 

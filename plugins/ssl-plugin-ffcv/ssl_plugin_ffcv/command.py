@@ -15,8 +15,8 @@ import click
 from ssl_host import available_cores
 
 if TYPE_CHECKING:
-    from ssl_plugin_ffcv.packing import Tell
-    from ssl_plugin_ffcv.sidecar import About
+    from ssl_plugin_ffcv.packing import ProgressCallback
+    from ssl_plugin_ffcv.sidecar import PackInfo
 
 
 @click.command()
@@ -65,7 +65,7 @@ def pack(
         settings.setdefault("root", paths[0])
     from ssl_plugin_ffcv import packing  # noqa: PLC0415 - imports torch
 
-    request = packing.Wanted(
+    request = packing.PackOptions(
         data or "imagefolder",
         settings,
         size,
@@ -75,8 +75,8 @@ def pack(
     )
     out = Path(paths[-1])
     with _progress_bars() as show_progress, _stop_on_sigterm(show_progress) as report:
-        about = packing.pack(out, request, report)
-    _print_summary(out, about)
+        info = packing.pack(out, request, report)
+    _print_summary(out, info)
 
 
 def _parse_setting(option: str) -> tuple[str, str]:
@@ -88,7 +88,7 @@ def _parse_setting(option: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _stop_on_sigterm(report: Tell) -> Iterator[Tell]:
+def _stop_on_sigterm(report: ProgressCallback) -> Iterator[ProgressCallback]:
     """Handle SIGTERM like Ctrl-C, so that a scheduler leaves no incomplete file behind.
 
     KeyboardInterrupt is raised between two images: raised by the handler itself, it could be
@@ -109,7 +109,7 @@ def _stop_on_sigterm(report: Tell) -> Iterator[Tell]:
 
 
 @contextmanager
-def _progress_bars() -> Iterator[Tell]:
+def _progress_bars() -> Iterator[ProgressCallback]:
     """Show one progress bar per split if stderr is a terminal."""
     from rich.console import Console  # noqa: PLC0415 - for a fast start
     from rich.progress import (  # noqa: PLC0415
@@ -139,21 +139,21 @@ def _progress_bars() -> Iterator[Tell]:
         yield report
 
 
-def _print_summary(out: Path, about: About) -> None:
+def _print_summary(out: Path, info: PackInfo) -> None:
     """Print what was written, what was skipped, and the sections that read it."""
-    from ssl_plugin_ffcv.sidecar import file_of, sidecar_of  # noqa: PLC0415 - for a fast start
+    from ssl_plugin_ffcv.sidecar import sidecar_file, split_file  # noqa: PLC0415 - for a fast start
 
-    encoding = "all pixels stored" if about.quality is None else f"JPEG of quality {about.quality}"
-    for name, split in about.splits.items():
-        file = os.path.relpath(file_of(out, name))
+    encoding = "all pixels stored" if info.quality is None else f"JPEG of quality {info.quality}"
+    for name, split in info.splits.items():
+        file = os.path.relpath(split_file(out, name))
         size = f"{split.bytes / 2**20:.1f} MB"
-        click.echo(f"{file}: {len(split.names)} images of {about.side} pixels, {encoding}, {size}")
-    skipped = [missing for split in about.splits.values() for missing in split.skipped]
+        click.echo(f"{file}: {len(split.names)} images of {info.side} pixels, {encoding}, {size}")
+    skipped = [missing for split in info.splits.values() for missing in split.skipped]
     if skipped:
         first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
         more = "; ..." if len(skipped) > 3 else ""
-        listing = os.path.relpath(sidecar_of(out))
+        listing = os.path.relpath(sidecar_file(out))
         click.echo(f"{len(skipped)} could not be read and are skipped ({first}{more}): {listing}")
     click.echo(f"\n[data]\nname = ffcv\npath = {os.path.relpath(out)}")
-    for section, values in about.recipe.items():
+    for section, values in info.recipe.items():
         click.echo("\n".join([f"\n[{section}]", *(f"{k} = {v}" for k, v in values.items())]))
