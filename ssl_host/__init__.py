@@ -1,4 +1,4 @@
-"""The public contract of ssl-host. Importing it imports no torch; names are loaded when used."""
+"""Public names of ssl-host, loaded when they are first used, so that lists import no torch."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "API_VERSION": "hookspecs",
     "ArrayImages": "contracts.data",
     "Augmentation": "contracts.augmentation",
@@ -227,19 +227,20 @@ _HOMES = {
     "validation_problems": "config.messages",
     "write_tensors": "toolkit.weights_io",
 }
+"""Module of ``ssl_host`` that defines each public name."""
 
 __all__ = [  # noqa: PLE0604 - the names are the table's keys, kept in one place
-    *_HOMES,
+    *_MODULES,
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'ssl_host' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"ssl_host.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(f"ssl_host.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_MODULES])

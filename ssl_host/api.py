@@ -8,6 +8,7 @@ from typing import Any
 
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.catalog import Catalog
+from ssl_host.catalog.registry import Entry
 from ssl_host.compose import build_component, compose_method
 from ssl_host.config.messages import validate_settings
 from ssl_host.config.resolve import resolve_file, resolve_sections
@@ -41,19 +42,19 @@ def run(
     fresh: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Run a configuration, or go on with it; what ``ssl-host run`` does.
+    """Run a configuration or resume it, as ``ssl-host run`` does.
 
     Args:
         config: path of an INI file, or its sections as ``{"run": {"epochs": 10}, ...}``.
         options: ``section.key=value``, as ``-o`` takes them.
-        fresh: begin anew where the folder holds an earlier run, which is moved aside.
-        quiet: tell nothing on the way.
+        fresh: move an earlier run in the folder away and start again.
+        quiet: print no progress.
 
     Returns:
-        What ``results.json`` holds.
+        The content of ``results.json``.
 
     Raises:
-        UserError: when something that was given is wrong; its text says where and what to do.
+        UserError: when an argument or the configuration is invalid; the message says where.
         RunError: when the run fails.
     """
     catalog = Catalog()
@@ -66,59 +67,62 @@ def run(
 
 
 def build(kind: str, name: str, **settings: Any) -> Any:
-    """One component, ready to use, without a configuration file.
+    """Build one component without a configuration file.
 
-    Settings of the component and the context of its kind are given side by side:
+    Pass the settings of the component together with the build arguments of its kind:
 
     * ``build("backbone", "small_conv", in_channels=3, image_size=32)``
     * ``build("head", "mlp", in_dim=256, output_dim=64)``
     * ``build("loss", "nt_xent", temperature=0.5)``
-    * ``build("augmentation", "simclr", image_size=32)`` gives the callable that turns uint8
+    * ``build("augmentation", "simclr", image_size=32)`` returns a callable that turns uint8
       images B C H W into the list of views; ``mean`` and ``std`` are ImageNet's by default;
-    * ``build("method", "simsiam", backbone=backbone)`` makes heads and loss of its recipe, and
-      takes changes to it by section: ``loss={"name": "negative_cosine"}``;
-    * ``build("optimizer", "lars", params=method, lr=0.1)`` gives the torch optimizer, of a
-      method or of any module.
+    * ``build("method", "simsiam", backbone=backbone)`` builds heads and loss from the recipe; a
+      keyword changes a section of it: ``loss={"name": "negative_cosine"}``;
+    * ``build("optimizer", "lars", params=method, lr=0.1)`` returns the torch optimizer of a method
+      or of any module.
 
     Raises:
-        ConfigError: for an unknown or wrong setting.
+        ConfigError: for an unknown or invalid setting.
         PluginError: for an unknown component.
     """
     catalog = Catalog()
     cls = catalog.load(kind, name)
     entry = catalog.find(kind, name)
-    own = {"augmentation": {*cls.build_args, "mean", "std"}, "method": {"backbone"}}
-    names = own.get(kind, set(cls.build_args))
-    context = {key: settings.pop(key) for key in list(settings) if key in names}
+    special = {"augmentation": {*cls.build_args, "mean", "std"}, "method": {"backbone"}}
+    names = special.get(kind, set(cls.build_args))
+    build_args = {key: settings.pop(key) for key in list(settings) if key in names}
     if kind == "method":
-        return _build_method(catalog, name, context, settings)
-    checked = validate_settings(cls.Config, settings, f"{kind} {name}")
+        return _build_method(catalog, name, build_args, settings)
+    config = validate_settings(cls.Config, settings, f"{kind} {name}")
     if kind == "augmentation":
-        return _build_views(cls, checked, entry, context)
+        return _build_views(cls, config, entry, build_args)
     if kind == "optimizer":
-        params = context.pop("params", None)
-        optimizer = build_component(cls, checked, entry, {})
+        params = build_args.pop("params", None)
+        optimizer = build_component(cls, config, entry, {})
         return optimizer if params is None else _torch_optimizer(optimizer, params)
-    return build_component(cls, checked, entry, context)
+    return build_component(cls, config, entry, build_args)
 
 
-def _build_views(cls: Any, settings: Settings, entry: Any, context: dict[str, Any]) -> ViewMaker:
-    channels = int(context.get("channels", 3))
-    own = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels,) * 2
-    mean, std = context.pop("mean", own[0]), context.pop("std", own[1])
-    augmentation = build_component(cls, settings, entry, context)
+def _build_views(
+    cls: Any, settings: Settings, entry: Entry, build_args: dict[str, Any]
+) -> ViewMaker:
+    channels = int(build_args.get("channels", 3))
+    default = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels,) * 2
+    mean, std = build_args.pop("mean", default[0]), build_args.pop("std", default[1])
+    augmentation = build_component(cls, settings, entry, build_args)
     return ViewMaker(augmentation, image_size=augmentation.image_size, mean=mean, std=std)
 
 
 def _build_method(
-    catalog: Catalog, name: str, context: dict[str, Any], settings: Mapping[str, Any]
+    catalog: Catalog, name: str, build_args: dict[str, Any], settings: Mapping[str, Any]
 ) -> Any:
-    backbone = context.get("backbone")
+    backbone = build_args.get("backbone")
     sections: dict[str, dict[str, Any]] = {"method": {"name": name}}
     for key, value in settings.items():
-        section = "method" if not isinstance(value, Mapping) else key
-        given = {key: value} if section == "method" else dict(value)
-        sections.setdefault(section, {}).update(given)
+        if isinstance(value, Mapping):
+            sections.setdefault(key, {}).update(value)
+        else:
+            sections["method"][key] = value
     sections.setdefault("data", {"name": "synthetic"})
     config = resolve_sections(sections, catalog)
     if backbone is None:

@@ -136,7 +136,7 @@ def read_config(path: Path, text: str, catalog: Catalog) -> ConfigLayer | None:
 def check_config(
     path: Path, text: str, options: Sequence[str], catalog: Catalog
 ) -> Sequence[str] | None:
-    """Called by ``ssl-host config check`` before the file is checked as the configuration of a run.
+    """Called by ``ssl-host config check``, before the file is checked as a run configuration.
 
     Args:
         path: the file.

@@ -139,7 +139,7 @@ def test_public_name_exists_and_is_documented(name):
 
 def constant_docstring(name: str) -> str:
     """Return the string below the assignment of a public name in the module that defines it."""
-    module = importlib.import_module(f"ssl_host.{ssl_host._HOMES[name]}")
+    module = importlib.import_module(f"ssl_host.{ssl_host._MODULES[name]}")
     body = ast.parse(inspect.getsource(module)).body
     for statement, following in itertools.pairwise(body):
         targets = getattr(statement, "targets", [getattr(statement, "target", None)])

@@ -1,4 +1,4 @@
-"""Speed comparisons: all alternatives take turns in one process, so that they see the same load."""
+"""Speed comparisons in which all alternatives take turns in one process."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def build_experiment(
     batch_size: int = BATCH_SIZE,
     **sections: dict,
 ) -> Experiment:
-    """Build a run of one epoch in float32 without the online probe, which alternatives lack too."""
+    """Build a run of one epoch in float32, without the online probe."""
     config = resolve_sections(
         {
             "run": {"epochs": 1, "batch_size": batch_size},

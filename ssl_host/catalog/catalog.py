@@ -11,6 +11,7 @@ import pluggy
 
 from ssl_host import hookspecs
 from ssl_host.catalog.discovery import collect_components, did_you_mean, discover
+from ssl_host.catalog.official import official_distribution
 from ssl_host.catalog.plugin_errors import hook_error, is_plugin_fault
 from ssl_host.catalog.registry import Entry, Plugin, source_file
 from ssl_host.contracts.kinds import KINDS
@@ -122,7 +123,8 @@ class Catalog:
         if kind == "preset":
             return advice if hint else f"{advice}; presets are part of their method's plugin"
         stem = name.lower().replace("_", "-")
-        return f"{advice}; if a plugin provides it: pip install ssl-plugin-{stem}"
+        distribution = official_distribution(kind, name) or f"ssl-plugin-{stem}"
+        return f"{advice}; if a plugin provides it: pip install {distribution}"
 
     def load(self, kind: str, name: str) -> Any:
         """Import a component and check its class.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 _DISTRIBUTIONS: Mapping[tuple[str, str], str] = {
     ("command", "benchmark"): "ssl-plugin-benchmark",
     ("command", "config convert"): "ssl-plugin-lightweight-ssl",
+    ("command", "data"): "ssl-plugin-ffcv",
     ("command", "export"): "ssl-plugin-export",
     ("checkpoint", "other projects"): "ssl-plugin-checkpoints",
     ("dialect", "flat"): "ssl-plugin-lightweight-ssl",

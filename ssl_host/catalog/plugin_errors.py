@@ -1,4 +1,4 @@
-"""Attribution of exceptions to plugins: which distribution failed, doing what, at which line."""
+"""Errors that say which plugin failed, in which call and at which line."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from ssl_host.config.schema import TrainerSettings
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.train.loop import make_state
 from ssl_host.train.param_groups import make_optimizer
-from ssl_host.train.step import TrainingStep
+from ssl_host.train.training_step import TrainingStep
 
 TIMED_STEPS = 3
 """Number of steps that are timed, after a first one to warm up."""

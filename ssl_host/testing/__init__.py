@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ssl_host.testing.suite import conformance as conformance
     from ssl_host.testing.target import CheckTarget as CheckTarget
 
-_HOMES = {
+_MODULES = {
     "ConformanceError": "outcome",
     "MethodCase": "harness",
     "Outcome": "outcome",
@@ -39,16 +39,17 @@ _HOMES = {
     "conformance": "suite",
     "run_distributed": "distributed",
 }
+"""Module of ``ssl_host.testing`` that defines each public name."""
 
 __all__ = [  # noqa: PLE0604 - the table's keys, kept in one place
-    *_HOMES,
+    *_MODULES,
     *(f"check_{kind}" for kind in sorted(KINDS)),
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"ssl_host.testing.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        value = getattr(importlib.import_module(f"ssl_host.testing.{_MODULES[name]}"), name)
     elif name.startswith("check_") and name.removeprefix("check_") in KINDS:
         value = _check_function(name.removeprefix("check_"))
     else:

@@ -25,7 +25,6 @@ from ssl_host.train.probe import OnlineProbe
 from ssl_host.train.progress import ProgressBar
 from ssl_host.train.signals import graceful_shutdown, quiet_lightning
 from ssl_host.train.state import TrainingState
-from ssl_host.train.step import TrainingStep
 from ssl_host.train.trainer_setup import (
     is_first_process,
     make_trainer,
@@ -33,6 +32,7 @@ from ssl_host.train.trainer_setup import (
     prepare_networks,
     restore_lightning_counters,
 )
+from ssl_host.train.training_step import TrainingStep
 
 
 @dataclass

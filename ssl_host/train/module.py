@@ -16,8 +16,8 @@ from ssl_host.data.prefetch import prefetch
 from ssl_host.train.nonfinite import NonFiniteChecks
 from ssl_host.train.param_groups import make_optimizer
 from ssl_host.train.state import TrainingState
-from ssl_host.train.step import TrainingStep
 from ssl_host.train.trainer_setup import check_processes_agree
+from ssl_host.train.training_step import TrainingStep
 
 MakeLoader = Callable[[EpochPlan], Any]
 """Makes the loader of a plan. It iterates over batches from its ``epoch`` and ``start``; its

@@ -14,7 +14,7 @@ from ssl_host.contracts.method import Method
 from ssl_host.errors import NonFiniteError
 from ssl_host.train.checkpoint import describe_last_checkpoint
 from ssl_host.train.failed_step import FailedStep, write_failed_step
-from ssl_host.train.step import TrainingStep
+from ssl_host.train.training_step import TrainingStep
 
 
 class NonFiniteChecks:

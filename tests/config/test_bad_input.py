@@ -14,152 +14,152 @@ from ssl_host.errors import ConfigError, UserError
 # are the installed ones.
 CASES: dict[str, tuple[str, str]] = {
     "unknown_section": (
-        ("[method]\nname = simclr\n\n[optimiser]\nlr = 0.1\n"),
-        ("{file}:4: [optimiser] unknown section; did you mean 'optimizer'?"),
+        "[method]\nname = simclr\n\n[optimiser]\nlr = 0.1\n",
+        "{file}:4: [optimiser] unknown section; did you mean 'optimizer'?",
     ),
     "unknown_key": (
-        ("[method]\nname = nnclr\nqueue_sise = 2\n"),
-        ("{file}:3: [method] queue_sise: unknown key; did you mean 'queue_size'?"),
+        "[method]\nname = nnclr\nqueue_sise = 2\n",
+        "{file}:3: [method] queue_sise: unknown key; did you mean 'queue_size'?",
     ),
     "unknown_key_unlike_any_other": (
-        ("[method]\nname = simclr\nzzz = 1\n"),
+        "[method]\nname = simclr\nzzz = 1\n",
         "{file}:3: [method] zzz: unknown key; known keys: none",
     ),
     "unknown_run_key": (
-        ("[run]\nepoch = 3\n\n[method]\nname = simclr\n"),
+        "[run]\nepoch = 3\n\n[method]\nname = simclr\n",
         "{file}:2: [run] epoch: unknown key; did you mean 'epochs'?",
     ),
     "no_method": (
-        ("[run]\nepochs = 3\n"),
-        ("{file}: no method is set; add a section [method] with name = ... ({methods})"),
+        "[run]\nepochs = 3\n",
+        "{file}: no method is set; add a section [method] with name = ... ({methods})",
     ),
     "empty_file": (
         "",
-        ("{file}: no method is set; add a section [method] with name = ... ({methods})"),
+        "{file}: no method is set; add a section [method] with name = ... ({methods})",
     ),
     "method_without_name": (
         "[method]\n",
-        ("{file}:1: no method is set; add a section [method] with name = ... ({methods})"),
+        "{file}:1: no method is set; add a section [method] with name = ... ({methods})",
     ),
     "unknown_method": (
-        ("[method]\nname = simclrr\n"),
+        "[method]\nname = simclrr\n",
         (
             "{file}:2: [method] unknown method 'simclrr'; did you mean 'simclr'?; if a "
             "plugin provides it: pip install ssl-plugin-simclrr"
         ),
     ),
     "missing_plugin": (
-        ("[method]\nname = rnnclvr\n"),
+        "[method]\nname = rnnclvr\n",
         (
             "{file}:2: [method] unknown method 'rnnclvr'; did you mean 'nnclr'?; if a "
             "plugin provides it: pip install ssl-plugin-rnnclvr"
         ),
     ),
     "unknown_data": (
-        ("[data]\nname = cifar\n\n[method]\nname = simclr\n"),
+        "[data]\nname = cifar\n\n[method]\nname = simclr\n",
         (
             "{file}:2: [data] unknown data 'cifar'; did you mean 'cifar10'?; if a plugin "
             "provides it: pip install ssl-plugin-cifar"
         ),
     ),
     "unknown_backbone": (
-        ("[backbone]\nname = resnet\n\n[method]\nname = simclr\n"),
+        "[backbone]\nname = resnet\n\n[method]\nname = simclr\n",
         (
             "{file}:2: [backbone] unknown backbone 'resnet'; installed: {backbones}; if a "
             "plugin provides it: pip install ssl-plugin-resnet"
         ),
     ),
     "unknown_evaluator": (
-        ("[evaluator.knnn]\n\n[method]\nname = simclr\n"),
+        "[evaluator.knnn]\n\n[method]\nname = simclr\n",
         (
             "{file}:1: [evaluator.knnn] unknown evaluator 'knnn'; did you mean 'knn'?; if a"
             " plugin provides it: pip install ssl-plugin-knnn"
         ),
     ),
     "unknown_head": (
-        ("[head.predictor]\nhidden_dim = 3\n\n[method]\nname = simclr\n"),
+        "[head.predictor]\nhidden_dim = 3\n\n[method]\nname = simclr\n",
         (
             "{file}:1: [head.predictor] unknown section: the method has projector; did you "
             "mean 'head.projector'?"
         ),
     ),
     "bare_head": (
-        ("[head]\nhidden_dim = 3\n\n[method]\nname = simclr\n"),
-        ("{file}:1: [head] unknown section: name the instance, such as [head.projector]"),
+        "[head]\nhidden_dim = 3\n\n[method]\nname = simclr\n",
+        "{file}:1: [head] unknown section: name the instance, such as [head.projector]",
     ),
     "dotted_method": (
-        ("[method.one]\nname = simclr\n\n[method]\nname = simclr\n"),
-        ("{file}:1: [method.one] unknown section: there is one method; write [method]"),
+        "[method.one]\nname = simclr\n\n[method]\nname = simclr\n",
+        "{file}:1: [method.one] unknown section: there is one method; write [method]",
     ),
     "bare_evaluator": (
-        ("[evaluator]\nname = knn\n\n[method]\nname = simclr\n"),
+        "[evaluator]\nname = knn\n\n[method]\nname = simclr\n",
         (
             "{file}:1: [evaluator] unknown section: name the instance, such as "
             "[evaluator.alignment_uniformity]"
         ),
     ),
     "word_for_int": (
-        ("[run]\nepochs = many\n\n[method]\nname = simclr\n"),
+        "[run]\nepochs = many\n\n[method]\nname = simclr\n",
         "{file}:2: [run] epochs = many: should be a whole number",
     ),
     "float_for_int": (
-        ("[run]\nepochs = 2.5\n\n[method]\nname = simclr\n"),
+        "[run]\nepochs = 2.5\n\n[method]\nname = simclr\n",
         "{file}:2: [run] epochs = 2.5: should be a whole number",
     ),
     "negative_epochs": (
-        ("[run]\nepochs = -1\n\n[method]\nname = simclr\n"),
-        ("{file}:2: [run] epochs = -1: should be greater than or equal to 0"),
+        "[run]\nepochs = -1\n\n[method]\nname = simclr\n",
+        "{file}:2: [run] epochs = -1: should be greater than or equal to 0",
     ),
     "batch_of_one": (
-        ("[run]\nbatch_size = 1\n\n[method]\nname = simclr\n"),
-        ("{file}:2: [run] batch_size = 1: should be greater than or equal to 2"),
+        "[run]\nbatch_size = 1\n\n[method]\nname = simclr\n",
+        "{file}:2: [run] batch_size = 1: should be greater than or equal to 2",
     ),
     "not_a_number": (
-        ("[loss]\ntemperature = nan\n\n[method]\nname = simclr\n"),
-        ("{file}:2: [loss] temperature = nan: should be a finite number"),
+        "[loss]\ntemperature = nan\n\n[method]\nname = simclr\n",
+        "{file}:2: [loss] temperature = nan: should be a finite number",
     ),
     "infinite": (
-        ("[optimizer]\nlr = 1e999\n\n[method]\nname = simclr\n"),
+        "[optimizer]\nlr = 1e999\n\n[method]\nname = simclr\n",
         "{file}:2: [optimizer] lr = 1e999: should be a finite number",
     ),
     "zero_temperature": (
-        ("[loss]\ntemperature = 0\n\n[method]\nname = simclr\n"),
+        "[loss]\ntemperature = 0\n\n[method]\nname = simclr\n",
         "{file}:2: [loss] temperature = 0: should be greater than 0",
     ),
     "probability_above_one": (
-        ("[augmentation]\nname = simclr\nblur = 1.5\n\n[method]\nname = simclr\n"),
-        ("{file}:3: [augmentation] blur = 1.5: should be less than or equal to 1"),
+        "[augmentation]\nname = simclr\nblur = 1.5\n\n[method]\nname = simclr\n",
+        "{file}:3: [augmentation] blur = 1.5: should be less than or equal to 1",
     ),
     "not_a_bool": (
-        ("[probe]\nenabled = perhaps\n\n[method]\nname = simclr\n"),
-        ("{file}:2: [probe] enabled = perhaps: should be true or false"),
+        "[probe]\nenabled = perhaps\n\n[method]\nname = simclr\n",
+        "{file}:2: [probe] enabled = perhaps: should be true or false",
     ),
     "not_a_choice": (
-        ("[trainer]\nprecision = fp16\n\n[method]\nname = simclr\n"),
+        "[trainer]\nprecision = fp16\n\n[method]\nname = simclr\n",
         (
             "{file}:2: [trainer] precision = fp16: should be 'auto', '32-true', '16-mixed',"
             " 'bf16-mixed' or '64-true'"
         ),
     ),
     "not_a_list": (
-        ("[evaluator.few_label]\nlabels = 5\n\n[method]\nname = simclr\n"),
-        ("{file}:2: [evaluator.few_label] labels = 5: should be a list, such as [1, 2]"),
+        "[evaluator.few_label]\nlabels = 5\n\n[method]\nname = simclr\n",
+        "{file}:2: [evaluator.few_label] labels = 5: should be a list, such as [1, 2]",
     ),
     "both_rates": (
-        ("[optimizer]\nlr = 0.1\nbase_lr = 0.2\n\n[method]\nname = simclr\n"),
-        ("{file}:3: [optimizer] lr and base_lr exclude each other; set one of them"),
+        "[optimizer]\nlr = 0.1\nbase_lr = 0.2\n\n[method]\nname = simclr\n",
+        "{file}:3: [optimizer] lr and base_lr exclude each other; set one of them",
     ),
     "wrong_suffix": (
-        ("[run]\nepochs = abc@int\n\n[method]\nname = simclr\n"),
-        ("{file}:2: [run] epochs: 'abc' is not of type int, which @int requires"),
+        "[run]\nepochs = abc@int\n\n[method]\nname = simclr\n",
+        "{file}:2: [run] epochs: 'abc' is not of type int, which @int requires",
     ),
     "wrong_suffix_type": (
-        ("[run]\nepochs = 2.5@int\n\n[method]\nname = simclr\n"),
-        ("{file}:2: [run] epochs: '2.5' is of type float, but @int requires int"),
+        "[run]\nepochs = 2.5@int\n\n[method]\nname = simclr\n",
+        "{file}:2: [run] epochs: '2.5' is of type float, but @int requires int",
     ),
     "python_code": (
-        ("[run]\nepochs = __import__('os').getpid()\n\n[method]\nname = simclr\n"),
-        ("{file}:2: [run] epochs = __import__('os').getpid(): should be a whole number"),
+        "[run]\nepochs = __import__('os').getpid()\n\n[method]\nname = simclr\n",
+        "{file}:2: [run] epochs = __import__('os').getpid(): should be a whole number",
     ),
     "bad_reference": (
         (
@@ -207,89 +207,89 @@ CASES: dict[str, tuple[str, str]] = {
         ),
     ),
     "unclosed_reference": (
-        ("[run]\nname = ${run.seed\n\n[method]\nname = simclr\n"),
-        ("{file}:2: [run] name: '${{' in '${{run.seed' is not closed; add the missing '}}'"),
+        "[run]\nname = ${run.seed\n\n[method]\nname = simclr\n",
+        "{file}:2: [run] name: '${{' in '${{run.seed' is not closed; add the missing '}}'",
     ),
     "key_before_section": (
-        ("epochs = 3\n[method]\nname = simclr\n"),
+        "epochs = 3\n[method]\nname = simclr\n",
         (
             "{file}:1: a key before the first [section]; write `[run]` above it, or, for a "
             "flat file with values such as 100@int, pip install ssl-plugin-lightweight-ssl"
         ),
     ),
     "duplicate_key": (
-        ("[run]\nepochs = 3\nepochs = 4\n\n[method]\nname = simclr\n"),
+        "[run]\nepochs = 3\nepochs = 4\n\n[method]\nname = simclr\n",
         "{file}:3: duplicate name 'epochs'; keep one of the two",
     ),
     "duplicate_section": (
-        ("[run]\nepochs = 3\n\n[run]\nseed = 4\n\n[method]\nname = simclr\n"),
+        "[run]\nepochs = 3\n\n[run]\nseed = 4\n\n[method]\nname = simclr\n",
         "{file}:4: duplicate section 'run'; keep one of the two",
     ),
     "indented_key": (
-        ("[run]\nepochs = 3\n  seed = 4\n\n[method]\nname = simclr\n"),
+        "[run]\nepochs = 3\n  seed = 4\n\n[method]\nname = simclr\n",
         (
             "{file}:2: [run] epochs: the indented line 'seed = 4' below it was read as part"
             " of its value; remove the indentation"
         ),
     ),
     "line_without_equals_sign": (
-        ("[run]\nepochs\n\n[method]\nname = simclr\n"),
-        ("{file}:2: unexpected line: 'epochs'; expected `key = value` or `[section]`"),
+        "[run]\nepochs\n\n[method]\nname = simclr\n",
+        "{file}:2: unexpected line: 'epochs'; expected `key = value` or `[section]`",
     ),
     "unclosed_section": (
-        ("[run\nepochs = 3\n"),
+        "[run\nepochs = 3\n",
         "{file}:1: '[run' lacks its closing ]",
     ),
     "unclosed_section_after_a_key": (
-        ("[run]\nepochs = 3\n\n# next\n[method\nname = simclr\n"),
+        "[run]\nepochs = 3\n\n# next\n[method\nname = simclr\n",
         "{file}:5: '[method' lacks its closing ]",
     ),
     "comment_in_an_unclosed_section": (
-        ("[run]\nepochs = 3\n[trainer  # speed\nnum_threads = 1\n"),
+        "[run]\nepochs = 3\n[trainer  # speed\nnum_threads = 1\n",
         "{file}:3: '[trainer' lacks its closing ]",
     ),
     "unclosed_section_with_a_comment_sign": (
-        ("[data]\nname = digits\n[evaluator.knn #my]\nname = knn\n"),
+        "[data]\nname = digits\n[evaluator.knn #my]\nname = knn\n",
         "{file}:3: '[evaluator.knn' lacks its closing ]",
     ),
     "slash_in_name": (
-        ("[run]\nname = ../other\n\n[method]\nname = simclr\n"),
+        "[run]\nname = ../other\n\n[method]\nname = simclr\n",
         (
             "{file}:2: [run] name = ../other: should be a folder name: not empty, without "
             "slashes, not '..'"
         ),
     ),
     "empty_name": (
-        ("[run]\nname = @str\n\n[method]\nname = simclr\n"),
+        "[run]\nname = @str\n\n[method]\nname = simclr\n",
         (
             "{file}:2: [run] name = @str: should be a folder name: not empty, without "
             "slashes, not '..'"
         ),
     ),
     "unknown_preset": (
-        ("[run]\nextends = simclr/cifar11\n"),
+        "[run]\nextends = simclr/cifar11\n",
         (
             "{file}:2: [run] extends: unknown preset 'simclr/cifar11'; did you mean "
             "'simclr/cifar10'?"
         ),
     ),
     "missing_required_key": (
-        ("[data]\nname = imagefolder\n\n[method]\nname = simclr\n"),
+        "[data]\nname = imagefolder\n\n[method]\nname = simclr\n",
         "{file}:1: [data] root: is required",
     ),
     "zero_devices": (
-        ("[trainer]\ndevices = 0\n\n[method]\nname = simclr\n"),
-        ("{file}:2: [trainer] devices = 0: should be auto or from 1 to 1024"),
+        "[trainer]\ndevices = 0\n\n[method]\nname = simclr\n",
+        "{file}:2: [trainer] devices = 0: should be auto or from 1 to 1024",
     ),
     "too_many_views": (
-        ("[augmentation]\nname = multicrop\n\n[method]\nname = simclr\n"),
+        "[augmentation]\nname = multicrop\n\n[method]\nname = simclr\n",
         (
             "{file}:2: [augmentation] multicrop makes 8 views, and method simclr takes 2: "
             "it has no multi-crop form"
         ),
     ),
     "key_with_a_colon": (
-        ("[run]\nepochs: many\n\n[method]\nname = simclr\n"),
+        "[run]\nepochs: many\n\n[method]\nname = simclr\n",
         "{file}:2: [run] epochs = many: should be a whole number",
     ),
     "three_at_once": (

@@ -14,8 +14,8 @@ from ssl_host.toolkit.batchnorm import SyncBatchNorm
 from ssl_host.train.loop import make_state
 from ssl_host.train.param_groups import make_optimizer
 from ssl_host.train.probe import OnlineProbe
-from ssl_host.train.step import TrainingStep
 from ssl_host.train.trainer_setup import prepare_networks
+from ssl_host.train.training_step import TrainingStep
 from tests.conftest import tiny
 
 

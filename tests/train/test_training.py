@@ -190,7 +190,7 @@ def test_auto_is_resolved_and_stored(catalog, tmp_path):
         ("trainer", "compile"),
         ("loader", "num_workers"),
     ):
-        assert config.entries[section, key].origin.layer == "auto, settled here"
+        assert config.entries[section, key].origin.layer == "auto, chosen on this machine"
         assert "auto" not in config.entries[section, key].text
     assert config.trainer.num_threads == 1  # what the file says stays
     text = (run(tmp_path).folder / "config.ini").read_text(encoding="utf-8")

@@ -88,10 +88,10 @@ class _ProgressPrinter:
 
 
 def _failure_message(suite: Suite, failed: list[SuiteRun]) -> str:
-    """List the logs only: each reason has been printed when the run failed."""
-    from ssl_plugin_benchmark.runs import log_file  # noqa: PLC0415 - imports torch
+    """Return a message that lists the logs; the reasons were printed when the runs failed."""
+    from ssl_plugin_benchmark.runs import log_path  # noqa: PLC0415 - imports torch
 
-    logs = "\n".join(f"  {run.name}: {log_file(suite, run)}" for run in failed)
+    logs = "\n".join(f"  {run.name}: {log_path(suite, run)}" for run in failed)
     return (
         f"{len(failed)} of {len(suite.runs)} runs failed; "
         f"use the same command to try them again:\n{logs}"

@@ -105,7 +105,7 @@ def _constant_layer(origin: ConfigOrigin, values: Mapping[tuple[str, str], Any])
 
 
 def _select_sections(layer: ConfigLayer, combination: Combination) -> ConfigLayer:
-    """Return the sections of a suite's layer that apply to a combination, renamed for a run."""
+    """Return a suite's sections that apply to a combination, with their names in a run."""
     values: dict[tuple[str, str], ConfigValue] = {}
     lines: dict[str, int] = {}
     for section in layer.sections():

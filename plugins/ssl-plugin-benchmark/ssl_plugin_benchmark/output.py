@@ -26,14 +26,14 @@ def to_markdown(table: Table) -> str:
         note = f" ({row.note})" if row.note else ""
         cells = [str(row.cells.get(name, "–")) for name in table.columns]
         lines.append(_markdown_line([label + note, *rest, *cells]))
-    lines += ["", explanation(table)]
+    lines += ["", describe_table(table)]
     linked = [row for row in table.rows if row.links]
     if linked:
         lines += ["", "Weights, by seed:", "", *(_weights_line(row) for row in linked)]
     return "\n".join(lines) + "\n"
 
 
-def explanation(table: Table) -> str:
+def describe_table(table: Table) -> str:
     """Return sentences on seeds, units and marks of the table."""
     seeds = ", ".join(map(str, table.seeds))
     subject = "Mean ± standard deviation over seeds" if len(table.seeds) > 1 else "Seed"
@@ -66,7 +66,7 @@ def to_html(table: Table) -> str:
         "table.html",
         title=table.name,
         table=table,
-        explanation=explanation(table),
+        explanation=describe_table(table),
     )
 
 

@@ -90,16 +90,16 @@ def read_outcomes(suite: Suite) -> list[RunOutcome]:
     return [_read_outcome(RunFolder(suite.folder / run.name), run) for run in suite.runs]
 
 
-def log_file(suite: Suite, run: SuiteRun) -> Path:
+def log_path(suite: Suite, run: SuiteRun) -> Path:
     """Return the path of the file with the log of a run's processes."""
     return suite.folder / "logs" / f"{run.name}.log"
 
 
 def refuse_changed_runs(suite: Suite) -> None:
-    """Check before anything is started that existing runs have the suite's configuration.
+    """Raise an error if existing runs have another configuration than the suite.
 
     Raises:
-        RunFolderError: if some have another one; it lists the changed keys.
+        RunFolderError: lists the runs and their changed keys.
     """
     names: dict[str, list[str]] = {}
     for outcome in read_outcomes(suite):
@@ -130,14 +130,14 @@ def _execute(suite: Suite, run: SuiteRun, fresh: bool, processes: ProcessGroup) 
     config_file = suite.folder / "logs" / f"{run.name}.ini"
     config_file.write_text(run.config.to_ini(), encoding="utf-8")
     command = [sys.executable, "-m", "ssl_host", "run", str(config_file), "--json"]
-    log_path = log_file(suite, run)
+    log_file = log_path(suite, run)
     # Append: the messages of earlier processes stay, and one may still be writing.
-    with log_path.open("a", encoding="utf-8") as log:
+    with log_file.open("a", encoding="utf-8") as log:
         process = processes.run([*command, *(["--fresh"] if fresh else [])], log)
     results = RunFolder(suite.folder / run.name).results()
     if process.returncode == 0 and results is not None:
         return RunOutcome(run, results)
-    return RunOutcome(run, None, f"{_failure_reason(process)}\nthe log is in {log_path}")
+    return RunOutcome(run, None, f"{_failure_reason(process)}\nthe log is in {log_file}")
 
 
 def _thread_limit(suite: Suite) -> dict[str, str]:

@@ -71,7 +71,7 @@ class Table:
 
 
 def make_table(suite: Suite, outcomes: Sequence[RunOutcome]) -> Table:
-    """Return the rows of all combinations in the suite's order, of baselines, and published ones.
+    """Return the table: all combinations in the suite's order, baselines, published results.
 
     Columns without a value in any row are left out.
     """

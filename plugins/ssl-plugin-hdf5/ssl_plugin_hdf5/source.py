@@ -68,7 +68,7 @@ class HDF5(RecordSource):
         if labels_set or group + labels_name in datasets:
             name = _find(file, datasets, group, labels_name, f"{prefix}labels")
             labels = _labels(DatasetPath(file, name, mtime_ns), len(images))
-        return Records(images, labels, place=str(path))
+        return Records(images, labels, location=str(path))
 
     def _group(self, datasets: list[str], images_name: str, held_out: bool) -> str:
         """Return the group of a split with a slash; empty if no such group contains images."""

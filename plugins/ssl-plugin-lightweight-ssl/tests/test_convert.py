@@ -65,7 +65,7 @@ def test_ini_file_of_ssl_host_cannot_be_converted(catalog, tmp_path):
 def test_command_prints_the_converted_file(command, write_config):
     done = command("config", "convert", write_config())
     assert done.returncode == 0, done.stderr
-    assert "[method]\nname = simclr" in done.stdout
+    assert "name = simclr\n" in done.stdout
 
 
 def test_command_is_listed_in_the_help_of_its_group(command):

@@ -179,7 +179,7 @@ def test_linear_evaluation_gets_another_run_name_than_its_pretraining(catalog, w
 
 
 def test_batch_size_of_a_linear_evaluation_is_per_device_too(catalog, write_config):
-    replace = ("batch_size", "compute_cfg = {'devices': 2}@dict\nbatch_size")
+    replace = ("batch_size = 128", "compute_cfg = {'devices': 2}@dict\nbatch_size = 128")
     config = resolve_file(write_config(phase="linear_eval", replace=replace), (), catalog)
     assert config.components["evaluator.linear"].settings.batch_size == 256
 

@@ -60,7 +60,7 @@ class Parquet(RecordSource):
         if len(images) == 0:
             raise DataError(f"[data] {root}: {files[0].name} has no rows")
         if label is None or self.config.labelled is False:
-            return Records(images, place=str(root))
+            return Records(images, location=str(root))
         names = class_names(tables[0], label)
         values = [value for table in tables for value in _labels(table, label, names)]
         return Records(images, values, names, str(root))

@@ -41,7 +41,7 @@ class WebDataset(RecordSource):
                 f"[data] {place}: no sample in {shards[0].name} or after it has an image"
             )
         images = ShardImages(samples, self.channels, place if place.is_dir() else place.parent)
-        return Records(images, [sample.label for _, sample in samples], place=str(place))
+        return Records(images, [sample.label for _, sample in samples], location=str(place))
 
     def _shards(self, place: Path, held_out: bool) -> list[Path]:
         if held_out and self.config.test:
