@@ -198,13 +198,16 @@ def _checks_page() -> str:
         selected = {n: c for n, c in checks.items() if (n in shared) == (kind == "every kind")}
         if selected:
             blocks += [f"## {kind}\n", "| check | requirement |", "|---|---|"]
-            blocks += [f"| `{n}` | {_first_line(c)} |" for n, c in selected.items()]
+            blocks += [f"| `{n}` | {_requirement(c)} |" for n, c in selected.items()]
             blocks.append("")
     return "\n".join(blocks)
 
 
-def _first_line(found: Any) -> str:
-    return _cell(as_markdown(inspect.getdoc(found) or "").split("\n\n")[0].replace("\n", " "))
+def _requirement(check: Any) -> str:
+    """Return the first line of a check's docstring without "Check that"."""
+    line = as_markdown(inspect.getdoc(check) or "").split("\n\n")[0].replace("\n", " ")
+    line = line.removeprefix("Check that ")
+    return _cell(line[:1].upper() + line[1:])
 
 
 def _docstring(found: Any) -> str:
