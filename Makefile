@@ -6,14 +6,28 @@ PLUGINS := $(sort $(wildcard plugins/ssl-plugin-*))
 METADATA := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 # Two cores: two test processes of one thread each.
 WORKERS ?= 2
+# Caches that a second clone on this machine can use.
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ssl-host
+export MYPY_CACHE_DIR ?= $(CACHE)/mypy
+# Modules are compiled when they are first imported: most of torch's never are.
+PIP := PIP_NO_COMPILE=1 $(BIN)/python -m pip install --quiet
 
-.PHONY: run test lint format benchmark bench soak screenshots dist docs system ffcv clean
+.PHONY: run test quick lint format test-lowest benchmark bench soak screenshots dist docs \
+	system ffcv clean
 
 run: $(VENV)/.installed
 	$(BIN)/ssl-host run examples/quickstart.ini
 
-test: $(VENV)/.installed-test lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+# mypy and the compiler of ffcv need a core each.
+test: $(VENV)/.installed-test
+	$(MAKE) --no-print-directory -j2 lint ffcv
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
+
+# Style, types, import rules, and the tests of the files that differ from BASE.
+BASE ?= HEAD
+quick: $(VENV)/.installed-test lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" \
+	$$($(BIN)/python tests/changed.py $(BASE))
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
@@ -25,21 +39,32 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The tests with the lowest versions that the metadata allows, in an environment of their own.
+LOWEST ?= .venv-lowest
+test-lowest:
+	uv venv --quiet --allow-existing --python 3.10 $(LOWEST)
+	VIRTUAL_ENV=$(LOWEST) uv pip install --quiet --resolution lowest-direct \
+	-e ".[mnist,digits,tensorboard]" $(PLUGINS:%=-e ./%)
+	VIRTUAL_ENV=$(LOWEST) uv pip install --quiet --group test
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n $(WORKERS) -m "not slow" \
+	--ignore=tests/docs --ignore=tests/test_distributions.py
+
 # The README's table: six methods, three seeds, about half an hour on two cores.
 benchmark: $(VENV)/.installed
 	$(BIN)/ssl-host benchmark benchmarks/mnist5k.ini
 	$(BIN)/python benchmarks/publish.py runs/benchmark/mnist5k
 
-# Speed against what would be used instead, side by side, under 15 minutes on two cores.
-bench: $(VENV)/.installed-test
-	$(BIN)/python -m pip install --quiet --group bench
+# Speed against what would be used instead, measured in one run: 15 minutes on two cores.
+bench: $(VENV)/.installed-test ffcv
+	$(PIP) --group bench
 	$(BIN)/python benchmarks/speed/run.py
 
-# A hundred SIGKILLs at random moments; every run ends as its uninterrupted twin did.
+# SIGKILLs at random moments; every run must end like its uninterrupted twin.
+KILLS ?= 100
 soak: $(VENV)/.installed
-	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/soak.py --kills $(KILLS)
 
-# The site, in site/; the reference pages are written anew from the code.
+# The site, in site/; the reference pages are generated from the code.
 docs: $(VENV)/.installed-test
 	$(BIN)/python docs/generate_reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
@@ -48,28 +73,28 @@ docs: $(VENV)/.installed-test
 screenshots: $(VENV)/.installed
 	$(BIN)/python docs/screenshots.py
 
-# What is uploaded to an index: wheels of the host and of every plugin, and the host's source.
+# The files to upload to an index: wheels of the host and of every plugin, and the host's source.
 DIST ?= dist
 dist: $(VENV)/.installed-test
 	rm -f $(DIST)/ssl_*
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(DIST) \
 	. $(PLUGINS:%=./%)
-	@told=$$({ $(BIN)/python -m hatchling build --target sdist --directory $(DIST) && \
-	$(BIN)/python -m twine check --strict $(DIST)/*; } 2>&1) || { echo "$$told"; exit 1; }
+	@output=$$({ $(BIN)/python -m hatchling build --target sdist --directory $(DIST) && \
+	$(BIN)/python -m twine check --strict $(DIST)/*; } 2>&1) || { echo "$$output"; exit 1; }
 	@ls $(DIST)
 
 $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(PIP) --upgrade pip
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.created $(METADATA)
-	$(BIN)/python -m pip install --quiet -e ".[mnist,digits,tensorboard,onnx]" $(PLUGINS:%=-e ./%)
+	$(PIP) -e ".[mnist,digits,tensorboard]" $(PLUGINS:%=-e ./%) -e "./plugins/ssl-plugin-export[onnx]"
 	touch $@
 
-# What some tests need of the system: a browser for the report, libraries that ffcv is compiled
-# against. Without root and apt those tests are left out. Google Chrome, which the workflows' machines
-# have, does for chromium.
+# Some tests need a browser for the report, and libraries that ffcv is compiled against. Without
+# root and apt those tests are skipped. Google Chrome, which the workflows' machines have, replaces
+# chromium.
 PACKAGES := chromium pkg-config libopencv-dev libturbojpeg0-dev
 CHROMIUM := /usr/local/bin/chromium
 system:
@@ -83,16 +108,15 @@ system:
 	apt-get install -y -qq --no-install-recommends $$package > /dev/null 2>&1 || \
 	echo "$$package could not be installed: its tests will be skipped"; done; fi
 
-# FFCV is compiled; the README of its plugin says what it needs of the system.
+# FFCV is compiled once and its wheel kept; the README of its plugin lists what it needs.
 ffcv: $(VENV)/.installed
-	@$(BIN)/python -m pip install --quiet -e "./plugins/ssl-plugin-ffcv[ffcv]" > /dev/null 2>&1 || \
+	@$(PIP) -e "./plugins/ssl-plugin-ffcv[ffcv]" > /dev/null 2>&1 || \
 	echo "ffcv could not be compiled: its tests will be skipped"
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(MAKE) system
-	$(BIN)/python -m pip install --quiet --group test
-	$(MAKE) ffcv
+	$(PIP) --group test
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWEST) runs build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,9 +1,9 @@
-"""Puts the figures of `make benchmark` where they are read: the README's table, plugins' READMEs.
+"""Copy the figures of `make benchmark` into the README and the READMEs of the method plugins.
 
     python benchmarks/publish.py runs/benchmark/mnist5k
 
-Copies the suite's table and raw results to benchmarks/results, and writes what stands in READMEs
-anew from them. `tests/docs/test_figures.py` holds them equal.
+Copies the suite's table and raw results to benchmarks/results, and rewrites the parts of READMEs
+that show them. `tests/docs/test_figures.py` checks that both are equal.
 """
 
 from __future__ import annotations
@@ -21,42 +21,45 @@ COLUMNS = {"linear top-1": "linear", "kNN": "kNN", "10 labels": "ten labels a cl
 BASELINES = ("random network", "raw pixels", "simple statistics")
 
 
-def table() -> str:
-    """The committed table, without what stands below it."""
+def read_table() -> str:
+    """Return the committed table without the text below it."""
     return (RESULTS / "mnist5k.md").read_text("utf-8").split("\n\n")[0] + "\n"
 
 
-def rows() -> dict[str, dict[str, str]]:
-    """Its cells, by row and column."""
-    lines = [[c.strip() for c in line.strip("|\n").split("|")] for line in table().splitlines()]
+def read_cells() -> dict[str, dict[str, str]]:
+    """Return the cells of the committed table by row and column."""
+    lines = [
+        [cell.strip() for cell in line.strip("|\n").split("|")]
+        for line in read_table().splitlines()
+    ]
     return {cells[0]: dict(zip(lines[0], cells, strict=True)) for cells in lines[2:]}
 
 
-def sentence(method: str) -> str:
-    """What a method's own README says of its figures."""
-    found = rows()
-    figures = ", ".join(f"{name} {found[method][c]}" for c, name in COLUMNS.items())
+def method_sentence(method: str) -> str:
+    """Return the sentence with a method's figures for the README of its plugin."""
+    cells = read_cells()
+    figures = ", ".join(f"{name} {cells[method][column]}" for column, name in COLUMNS.items())
     best = [
-        max((found[name][column].split(" ")[0] for name in BASELINES), key=float)
+        max((cells[name][column].split(" ")[0] for name in BASELINES), key=float)
         for column in COLUMNS
     ]
     return (
         "On 5,000 digits, three seeds, measured by\n"
         "`ssl-host benchmark benchmarks/mnist5k.ini`:\n"
         f"{figures}\n"
-        f"(best baselines {', '.join(best)}; ↓: not with every seed above them).\n"
+        f"(best baselines {', '.join(best)}; ↓: not above them with every seed).\n"
     )
 
 
 def documents() -> dict[Path, str]:
-    """Every document that shows figures, as it should be."""
-    found = {}
+    """Return the expected content of every document that shows figures, by path."""
     readme = ROOT / "README.md"
-    found[readme] = TABLE.sub(lambda _: table(), readme.read_text("utf-8"), count=1)
-    for method in (name for name in rows() if name not in BASELINES):
-        own = ROOT / "plugins" / f"ssl-plugin-{method}" / "README.md"
-        found[own] = SENTENCE.sub(lambda _, m=method: sentence(m), own.read_text("utf-8"))
-    return found
+    contents = {readme: TABLE.sub(lambda _: read_table(), readme.read_text("utf-8"), count=1)}
+    for method in (name for name in read_cells() if name not in BASELINES):
+        path = ROOT / "plugins" / f"ssl-plugin-{method}" / "README.md"
+        sentence = method_sentence(method)
+        contents[path] = SENTENCE.sub(lambda _, s=sentence: s, path.read_text("utf-8"))
+    return contents
 
 
 def main() -> None:
@@ -64,8 +67,8 @@ def main() -> None:
     shutil.copy(suite / "benchmark.json", RESULTS / "mnist5k.json")
     text = (suite / "table.md").read_text("utf-8")
     (RESULTS / "mnist5k.md").write_text(text.split("\nWeights, by seed")[0] + "\n", "utf-8")
-    for document, content in documents().items():
-        document.write_text(content, encoding="utf-8")
+    for path, content in documents().items():
+        path.write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Kills runs at random moments and holds each to its uninterrupted twin, bit by bit.
+"""Kills runs at random moments and compares each with an uninterrupted run, bit by bit.
 
     python benchmarks/soak.py [--kills 100] [--seed 0] [--methods simclr,byol]
 
-Every method in turn: a run that is left alone, then the same run killed with SIGKILL, several
-times in a row, until it has been killed often enough or is done. At the end weights, rows and
-figures must be the twin's. Writes benchmarks/results/soak.json and soak.md when all six methods
-were run.
+For each method: a run without interruption, then the same run killed with SIGKILL several times
+in a row and resumed until it is finished. At the end its weights, rows and metrics must be equal
+to those of the uninterrupted run. Writes benchmarks/results/soak.json and soak.md after a run of
+all six methods.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 METHODS = ("simclr", "simsiam", "barlowtwins", "nnclr", "byol", "mocov2")
-IN_A_ROW = 7
-STARTING = 0.1
-"""Part of the kills that hit at any time from the beginning of the process."""
-WRITING = 0.25
-"""Part of them that wait for a checkpoint to be half written."""
-SHARE = 0.25
-"""The longest that a process works before it is killed, as a part of an undisturbed run."""
+KILLS_IN_A_ROW = 7
+STARTING_FRACTION = 0.1
+"""Fraction of the kills that hit at any time after the start of the process."""
+WRITING_FRACTION = 0.25
+"""Fraction of the kills that wait until a checkpoint is half written."""
+LONGEST_FRACTION = 0.25
+"""Longest time before a kill, as a fraction of the time of an uninterrupted run."""
 CONFIG = """
 [run]
 name = {name}
@@ -72,7 +72,7 @@ log_every = 1
 
 @dataclass
 class Tally:
-    """What happened to one method's runs."""
+    """Runs, kills and differences of one method."""
 
     method: str
     runs: int = 0
@@ -81,12 +81,12 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """Kills, wherever they hit."""
+        """Number of kills in all phases."""
         return sum(self.kills.values())
 
 
 def write_config(folder: Path, method: str, name: str) -> Path:
-    """The INI of one run."""
+    """Write the INI file of one run and return its path."""
     file = folder / f"{name}.ini"
     queue = "queue_size = 40" if method in ("nnclr", "mocov2") else ""
     predictor = method in ("simsiam", "nnclr", "byol")
@@ -100,15 +100,15 @@ def write_config(folder: Path, method: str, name: str) -> Path:
     return file
 
 
-class Running:
-    """The real command, in a process of its own, watched by what it writes."""
+class RunProcess:
+    """The real command in a separate process, observed by what it writes."""
 
     def __init__(self, file: Path) -> None:
         self.folder = file.parent / "runs" / file.stem
-        self.told = file.with_suffix(".log")
+        self.log_file = file.with_suffix(".log")
         self.rows_before = self.rows()
-        self.torn_before = self.partials()
-        with self.told.open("w", encoding="utf-8") as log:
+        self.partials_before = self.partials()
+        with self.log_file.open("w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ssl_host", "run", str(file)],
                 cwd=file.parent,
@@ -118,100 +118,100 @@ class Running:
             )
 
     def rows(self) -> int:
-        """Rows of ``metrics.csv``."""
+        """Return the number of rows of ``metrics.csv``."""
         table = self.folder / "metrics.csv"
         return table.read_text("utf-8").count("\n") if table.exists() else 0
 
     def partials(self) -> set[Path]:
-        """Checkpoints that are half written."""
+        """Return the checkpoints that are half written."""
         return set((self.folder / "checkpoints").glob("*.partial"))
 
     def wait_for_checkpoint(self) -> None:
-        """Until one is being written, or there will be none any more."""
-        while self.process.poll() is None and self.place() in ("starting", "training"):
+        """Wait until a checkpoint is being written, or the training is over."""
+        while self.process.poll() is None and self.phase() in ("starting", "training"):
             pass
 
-    def place(self) -> str:
-        """What the process is doing, by what it has written."""
-        if self.partials() - self.torn_before:
+    def phase(self) -> str:
+        """Return what the process is doing, judged by what it has written."""
+        if self.partials() - self.partials_before:
             return "writing a checkpoint"
-        if "measuring" in self.told.read_text("utf-8"):
+        if "evaluating:" in self.log_file.read_text("utf-8"):
             return "evaluating"
-        # Going on begins by writing the rows up to the checkpoint again, perhaps one fewer.
+        # A resumed run first writes the rows up to the checkpoint again, perhaps one fewer.
         return "training" if self.rows() > self.rows_before else "starting"
 
     def wait_for_work(self) -> None:
-        """Until it trains or evaluates, or has ended."""
-        while self.process.poll() is None and self.place() == "starting":
+        """Wait until the process trains or evaluates, or has ended."""
+        while self.process.poll() is None and self.phase() == "starting":
             time.sleep(0.005)
 
     def kill(self) -> str:
-        """End it by SIGKILL; returns where it was hit."""
-        self.process.send_signal(signal.SIGSTOP)  # to look at it as it will be left
-        hit = self.place()
+        """Kill the process and return the phase that it was in."""
+        self.process.send_signal(signal.SIGSTOP)  # so that the phase cannot change before the kill
+        phase = self.phase()
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        return hit
+        return phase
 
     def finish(self) -> None:
-        """Until it is done.
+        """Wait for the end of the process.
 
         Raises:
-            RuntimeError: when the run failed.
+            RuntimeError: if the run failed.
         """
         if self.process.wait() != 0:
-            raise RuntimeError(self.told.read_text("utf-8"))
+            raise RuntimeError(self.log_file.read_text("utf-8"))
 
 
 def outcome(folder: Path) -> dict[str, str]:
-    """Everything that must be equal, by name."""
+    """Return everything that must be equal, by name."""
     results = json.loads((folder / "results.json").read_text("utf-8"))
-    figures = {
+    metrics = {
         name: value
         for name, value in results["metrics"].items()
         if not name.startswith(("throughput", "peak"))
     }
-    found = {"figures": json.dumps(figures, sort_keys=True), "steps": str(results["steps"])}
+    values = {"metrics": json.dumps(metrics, sort_keys=True), "steps": str(results["steps"])}
     for name in ("backbone.safetensors", "linear.safetensors", "metrics.csv"):
-        found[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    return found
+        values[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    return values
 
 
-def soak(method: str, kills: int, place: Path, chance: random.Random) -> Tally:
-    """Runs of one method, killed until the count is reached."""
+def soak(method: str, kills: int, folder: Path, rng: random.Random) -> Tally:
+    """Run one method repeatedly until the number of kills is reached."""
     tally = Tally(method)
-    begun = time.monotonic()
-    twin = Running(write_config(place, method, f"{method}-twin"))
-    twin.wait_for_work()
-    ready = time.monotonic() - begun
-    twin.finish()
-    work = time.monotonic() - begun - ready
-    expected = outcome(twin.folder)
+    start = time.monotonic()
+    reference = RunProcess(write_config(folder, method, f"{method}-reference"))
+    reference.wait_for_work()
+    startup_s = time.monotonic() - start
+    reference.finish()
+    work_s = time.monotonic() - start - startup_s
+    expected = outcome(reference.folder)
     while tally.total < kills:
-        file = write_config(place, method, f"{method}-{tally.runs}")
+        file = write_config(folder, method, f"{method}-{tally.runs}")
         tally.runs += 1
-        for _ in range(IN_A_ROW):
-            running = Running(file)
-            kind = chance.random()
-            if kind < STARTING:
-                time.sleep(chance.uniform(0, ready))
-            elif kind < STARTING + WRITING:
-                running.wait_for_work()
-                time.sleep(chance.uniform(0, SHARE * work))
-                running.wait_for_checkpoint()
+        for _ in range(KILLS_IN_A_ROW):
+            process = RunProcess(file)
+            kind = rng.random()
+            if kind < STARTING_FRACTION:
+                time.sleep(rng.uniform(0, startup_s))
+            elif kind < STARTING_FRACTION + WRITING_FRACTION:
+                process.wait_for_work()
+                time.sleep(rng.uniform(0, LONGEST_FRACTION * work_s))
+                process.wait_for_checkpoint()
             else:
-                running.wait_for_work()
-                time.sleep(chance.uniform(0, SHARE * work))
-            if running.process.poll() is not None or tally.total >= kills:
+                process.wait_for_work()
+                time.sleep(rng.uniform(0, LONGEST_FRACTION * work_s))
+            if process.process.poll() is not None or tally.total >= kills:
                 break
-            hit = running.kill()
-            tally.kills[hit] = tally.kills.get(hit, 0) + 1
-        running.process.wait()
-        last = Running(file)
+            phase = process.kill()
+            tally.kills[phase] = tally.kills.get(phase, 0) + 1
+        process.process.wait()
+        last = RunProcess(file)
         last.finish()
-        found = outcome(last.folder)
+        actual = outcome(last.folder)
         tally.different += [
-            f"{file.stem}: {key}" for key in expected if expected[key] != found[key]
+            f"{file.stem}: {key}" for key in expected if expected[key] != actual[key]
         ]
     return tally
 
@@ -223,20 +223,21 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(METHODS))
     arguments = parser.parse_args()
     methods = arguments.methods.split(",")
-    chance = random.Random(arguments.seed)
+    rng = random.Random(arguments.seed)
     tallies = []
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as folder:
         for number, method in enumerate(methods):
-            left = arguments.kills - sum(t.total for t in tallies)
-            tallies.append(soak(method, -(-left // (len(methods) - number)), Path(place), chance))
+            remaining = arguments.kills - sum(t.total for t in tallies)
+            kills = -(-remaining // (len(methods) - number))
+            tallies.append(soak(method, kills, Path(folder), rng))
             print(tallies[-1], flush=True)
-    places = list(dict.fromkeys(hit for tally in tallies for hit in tally.kills))
+    phases = list(dict.fromkeys(phase for tally in tallies for phase in tally.kills))
     lines = [
-        f"| method | runs | kills | {' | '.join(places)} | different from the twin |",
-        "|---|" + "---:|" * (3 + len(places)),
+        f"| method | runs | kills | {' | '.join(phases)} | differences |",
+        "|---|" + "---:|" * (3 + len(phases)),
         *(
             f"| {t.method} | {t.runs} | {t.total} | "
-            f"{' | '.join(str(t.kills.get(hit, 0)) for hit in places)} | {len(t.different)} |"
+            f"{' | '.join(str(t.kills.get(phase, 0)) for phase in phases)} | {len(t.different)} |"
             for t in tallies
         ),
     ]

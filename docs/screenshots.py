@@ -1,9 +1,9 @@
-"""The pictures of the documentation: runs, their pages, and headless Chromium.
+"""Make the screenshots of the documentation with headless Chromium.
 
     python docs/screenshots.py
 
 Writes docs/images/*.png: the report of the README's first run, and the comparison of three short
-ones in light and dark and as a phone shows it. About four minutes on two cores.
+runs in light and dark colours and on a phone. Takes about four minutes on two cores.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ seed = 0
 """
 METHODS = ("simclr", "barlowtwins", "byol")
 DARK = "--blink-settings=preferredColorScheme=0"
-SHOTS = {
+SCREENSHOTS = {
     "report": ("runs/quickstart/report.html", "1180,1500", ()),
     "comparison": ("comparison.html", "1180,1500", ()),
     "comparison-dark": ("comparison.html", "1180,1500", (DARK,)),
     "comparison-phone": ("comparison.html", "500,1500", ()),
 }
-"""Page, window in pixels, and further options of Chromium, by picture."""
+"""Page, size of the window in pixels, and options of Chromium, by name of the picture."""
 
 
-def command(*arguments: str, cwd: Path) -> None:
-    """``ssl-host``, which must succeed."""
+def run_ssl_host(*arguments: str, cwd: Path) -> None:
+    """Run the command ``ssl-host``; raise if it fails."""
     subprocess.run([sys.executable, "-m", "ssl_host", *arguments], cwd=cwd, check=True)
 
 
-def photograph(page: Path, picture: Path, window: str, options: tuple[str, ...] = ()) -> None:
-    """A picture of a page in a window of a size, written as PNG."""
+def take_screenshot(page: Path, picture: Path, window: str, options: tuple[str, ...] = ()) -> None:
+    """Write a screenshot of a page as PNG, in a window of the given size."""
     with tempfile.TemporaryDirectory() as profile:
         subprocess.run(
             [
@@ -56,16 +56,17 @@ def photograph(page: Path, picture: Path, window: str, options: tuple[str, ...] 
 
 
 def main() -> None:
+    """Run the examples and write all screenshots."""
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        command("run", str(QUICKSTART), "-o", f"run.dir={folder / 'runs'}", cwd=folder)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run_ssl_host("run", str(QUICKSTART), "-o", f"run.dir={folder / 'runs'}", cwd=folder)
         for method in METHODS:
             (folder / f"{method}.ini").write_text(INI.format(method=method), encoding="utf-8")
-            command("run", f"{method}.ini", cwd=folder)
-        command("report", *(f"runs/{method}" for method in METHODS), cwd=folder)
-        for name, (page, window, options) in SHOTS.items():
-            photograph(folder / page, IMAGES / f"{name}.png", window, options)
+            run_ssl_host("run", f"{method}.ini", cwd=folder)
+        run_ssl_host("report", *(f"runs/{method}" for method in METHODS), cwd=folder)
+        for picture, (page, window, options) in SCREENSHOTS.items():
+            take_screenshot(folder / page, IMAGES / f"{picture}.png", window, options)
 
 
 if __name__ == "__main__":

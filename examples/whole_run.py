@@ -1,4 +1,4 @@
-"""A run from Python, then its backbone, then features of a folder of images."""
+"""A run from Python, and features of a folder of images from its backbone."""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The public contract of ssl-host. Importing it imports no torch; names are loaded when used."""
+"""Public names of ssl-host, loaded when they are first used, so that lists import no torch."""
 
 from __future__ import annotations
 
@@ -10,22 +10,31 @@ if TYPE_CHECKING:
     from ssl_host.api import extract_features as extract_features
     from ssl_host.api import load_backbone as load_backbone
     from ssl_host.api import load_failed_step as load_failed_step
+    from ssl_host.api import load_initial_weights as load_initial_weights
     from ssl_host.api import run as run
     from ssl_host.augment.operations import ViewSpec as ViewSpec
     from ssl_host.catalog.catalog import Catalog as Catalog
     from ssl_host.catalog.discovery import did_you_mean as did_you_mean
+    from ssl_host.catalog.plugin_errors import attribute_errors as attribute_errors
+    from ssl_host.cli.groups import CommandGroup as CommandGroup
     from ssl_host.cli.options import Session as Session
     from ssl_host.cli.options import echo_json as echo_json
     from ssl_host.cli.options import json_option as json_option
     from ssl_host.cli.options import override_option as override_option
     from ssl_host.cli.options import pass_session as pass_session
     from ssl_host.cli.options import session_options as session_options
+    from ssl_host.compose import count_parameters as count_parameters
+    from ssl_host.config.ini import read_config_text as read_config_text
     from ssl_host.config.layers import ConfigLayer as ConfigLayer
     from ssl_host.config.layers import option_layer as option_layer
+    from ssl_host.config.layers import parse_ini_layer as parse_ini_layer
     from ssl_host.config.layers import read_ini_layer as read_ini_layer
+    from ssl_host.config.messages import validate_settings as validate_settings
+    from ssl_host.config.messages import validation_problems as validation_problems
     from ssl_host.config.resolve import resolve_file as resolve_file
     from ssl_host.config.resolve import resolve_layers as resolve_layers
     from ssl_host.config.run_config import RunConfig as RunConfig
+    from ssl_host.config.section import validate_section as validate_section
     from ssl_host.config.values import ConfigOrigin as ConfigOrigin
     from ssl_host.config.values import ConfigValue as ConfigValue
     from ssl_host.config.values import LiteralError as LiteralError
@@ -45,7 +54,12 @@ if TYPE_CHECKING:
     from ssl_host.contracts.evaluation import Evaluator as Evaluator
     from ssl_host.contracts.evaluation import FeatureBank as FeatureBank
     from ssl_host.contracts.evaluation import Features as Features
+    from ssl_host.contracts.evaluation import Figure as Figure
+    from ssl_host.contracts.evaluation import find_figure as find_figure
     from ssl_host.contracts.export import Exporter as Exporter
+    from ssl_host.contracts.export import ModelCard as ModelCard
+    from ssl_host.contracts.kinds import KINDS as KINDS
+    from ssl_host.contracts.kinds import Kind as Kind
     from ssl_host.contracts.logging import Logger as Logger
     from ssl_host.contracts.logging import Run as Run
     from ssl_host.contracts.method import Method as Method
@@ -68,10 +82,15 @@ if TYPE_CHECKING:
     from ssl_host.errors import RunError as RunError
     from ssl_host.errors import RunFolderError as RunFolderError
     from ssl_host.errors import UserError as UserError
+    from ssl_host.evaluate.figures import declared_figures as declared_figures
     from ssl_host.hookspecs import API_VERSION as API_VERSION
     from ssl_host.hookspecs import Register as Register
     from ssl_host.hookspecs import RegisterPreset as RegisterPreset
     from ssl_host.hookspecs import hookimpl as hookimpl
+    from ssl_host.report.render import render_page as render_page
+    from ssl_host.report.summary import FigureRow as FigureRow
+    from ssl_host.report.summary import Summary as Summary
+    from ssl_host.report.summary import summarize as summarize
     from ssl_host.run_folder.folder import RunFolder as RunFolder
     from ssl_host.toolkit.checkpoint_keys import KeyMapping as KeyMapping
     from ssl_host.toolkit.checkpoint_keys import StoredWeights as StoredWeights
@@ -94,10 +113,11 @@ if TYPE_CHECKING:
     from ssl_host.toolkit.schedules import LinearSchedule as LinearSchedule
     from ssl_host.toolkit.weights_io import read_tensors as read_tensors
     from ssl_host.toolkit.weights_io import write_tensors as write_tensors
+    from ssl_host.train.signals import preemptible as preemptible
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "API_VERSION": "hookspecs",
     "ArrayImages": "contracts.data",
     "Augmentation": "contracts.augmentation",
@@ -105,6 +125,7 @@ _HOMES = {
     "Batch": "contracts.batch",
     "Catalog": "catalog.catalog",
     "CheckpointError": "errors",
+    "CommandGroup": "cli.groups",
     "ConfigError": "errors",
     "ConfigLayer": "config.layers",
     "ConfigOrigin": "config.values",
@@ -120,16 +141,21 @@ _HOMES = {
     "FeatureBank": "contracts.evaluation",
     "FeatureQueue": "toolkit.queue",
     "Features": "contracts.evaluation",
+    "Figure": "contracts.evaluation",
+    "FigureRow": "report.summary",
     "FileImages": "toolkit.image_files",
     "Head": "contracts.networks",
     "ImageDataset": "contracts.data",
+    "KINDS": "contracts.kinds",
     "KeyMapping": "toolkit.checkpoint_keys",
+    "Kind": "contracts.kinds",
     "LinearSchedule": "toolkit.schedules",
     "LiteralError": "config.values",
     "Logger": "contracts.logging",
     "Loss": "contracts.networks",
     "Method": "contracts.method",
     "MissingImage": "contracts.data",
+    "ModelCard": "contracts.export",
     "MovingAverage": "toolkit.ema",
     "Optimizer": "contracts.optimization",
     "OptimizerConfig": "contracts.optimization",
@@ -154,15 +180,20 @@ _HOMES = {
     "Settings": "contracts.settings",
     "StepOutput": "contracts.batch",
     "StoredWeights": "toolkit.checkpoint_keys",
+    "Summary": "report.summary",
     "UnreadableImage": "contracts.data",
     "UserError": "errors",
     "ViewSpec": "augment.operations",
+    "attribute_errors": "catalog.plugin_errors",
     "available_cores": "toolkit.cores",
     "build": "api",
+    "count_parameters": "compose",
+    "declared_figures": "evaluate.figures",
     "did_you_mean": "catalog.discovery",
     "echo_json": "cli.options",
     "evenly_spaced_indices": "toolkit.sampling",
     "extract_features": "api",
+    "find_figure": "contracts.evaluation",
     "find_files": "toolkit.file_patterns",
     "format_value": "config.values",
     "full_precision": "contracts.precision",
@@ -172,34 +203,44 @@ _HOMES = {
     "json_option": "cli.options",
     "load_backbone": "api",
     "load_failed_step": "api",
+    "load_initial_weights": "api",
     "option_layer": "config.layers",
     "override_option": "cli.options",
+    "parse_ini_layer": "config.layers",
     "parse_value": "config.values",
     "pass_session": "cli.options",
+    "preemptible": "train.signals",
+    "read_config_text": "config.ini",
     "read_ini_layer": "config.layers",
     "read_tensors": "toolkit.weights_io",
+    "render_page": "report.render",
     "resize_and_crop": "toolkit.image_files",
     "resolve_file": "config.resolve",
     "resolve_layers": "config.resolve",
     "run": "api",
     "session_options": "cli.options",
     "shuffle_keys": "toolkit.distributed",
+    "summarize": "report.summary",
     "unshuffle_keys": "toolkit.distributed",
+    "validate_section": "config.section",
+    "validate_settings": "config.messages",
+    "validation_problems": "config.messages",
     "write_tensors": "toolkit.weights_io",
 }
+"""Module of ``ssl_host`` that defines each public name."""
 
 __all__ = [  # noqa: PLE0604 - the names are the table's keys, kept in one place
-    *_HOMES,
+    *_MODULES,
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'ssl_host' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"ssl_host.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(f"ssl_host.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_MODULES])

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.catalog import Catalog
+from ssl_host.catalog.registry import Entry
 from ssl_host.compose import build_component, compose_method
+from ssl_host.config.messages import validate_settings
 from ssl_host.config.resolve import resolve_file, resolve_sections
 from ssl_host.contracts.data import IMAGENET_MEAN, IMAGENET_STD
 from ssl_host.contracts.method import ParamGroup
@@ -20,10 +20,17 @@ from ssl_host.features import extract_features
 from ssl_host.pipeline.finished_runs import load_failed_step
 from ssl_host.pipeline.run import run_config
 from ssl_host.toolkit.console import make_console
-from ssl_host.train.param_groups import make_optimizer, torch_groups
-from ssl_host.weights import load_backbone
+from ssl_host.train.param_groups import make_optimizer, split_by_decay
+from ssl_host.weights import load_backbone, load_initial_weights
 
-__all__ = ["build", "extract_features", "load_backbone", "load_failed_step", "run"]
+__all__ = [
+    "build",
+    "extract_features",
+    "load_backbone",
+    "load_failed_step",
+    "load_initial_weights",
+    "run",
+]
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -35,19 +42,19 @@ def run(
     fresh: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Run a configuration, or go on with it; what ``ssl-host run`` does.
+    """Run a configuration or resume it, as ``ssl-host run`` does.
 
     Args:
         config: path of an INI file, or its sections as ``{"run": {"epochs": 10}, ...}``.
         options: ``section.key=value``, as ``-o`` takes them.
-        fresh: begin anew where the folder holds an earlier run, which is moved aside.
-        quiet: tell nothing on the way.
+        fresh: move an earlier run in the folder away and start again.
+        quiet: print no progress.
 
     Returns:
-        What ``results.json`` holds.
+        The content of ``results.json``.
 
     Raises:
-        UserError: when something that was given is wrong; its text says where and what to do.
+        UserError: when an argument or the configuration is invalid; the message says where.
         RunError: when the run fails.
     """
     catalog = Catalog()
@@ -60,72 +67,62 @@ def run(
 
 
 def build(kind: str, name: str, **settings: Any) -> Any:
-    """One component, ready to use, without a configuration file.
+    """Build one component without a configuration file.
 
-    Settings of the component and the context of its kind are given side by side:
+    Pass the settings of the component together with the build arguments of its kind:
 
     * ``build("backbone", "small_conv", in_channels=3, image_size=32)``
     * ``build("head", "mlp", in_dim=256, output_dim=64)``
     * ``build("loss", "nt_xent", temperature=0.5)``
-    * ``build("augmentation", "simclr", image_size=32)`` gives the callable that turns uint8
+    * ``build("augmentation", "simclr", image_size=32)`` returns a callable that turns uint8
       images B C H W into the list of views; ``mean`` and ``std`` are ImageNet's by default;
-    * ``build("method", "simsiam", backbone=backbone)`` makes heads and loss of its recipe, and
-      takes changes to it by section: ``loss={"name": "negative_cosine"}``;
-    * ``build("optimizer", "lars", params=method, lr=0.1)`` gives the torch optimizer, of a
-      method or of any module.
+    * ``build("method", "simsiam", backbone=backbone)`` builds heads and loss from the recipe; a
+      keyword changes a section of it: ``loss={"name": "negative_cosine"}``;
+    * ``build("optimizer", "lars", params=method, lr=0.1)`` returns the torch optimizer of a method
+      or of any module.
 
     Raises:
-        ConfigError: for an unknown or wrong setting.
+        ConfigError: for an unknown or invalid setting.
         PluginError: for an unknown component.
     """
     catalog = Catalog()
     cls = catalog.load(kind, name)
     entry = catalog.find(kind, name)
-    own = {"augmentation": {*cls.build_args, "mean", "std"}, "method": {"backbone"}}
-    names = own.get(kind, set(cls.build_args))
-    context = {key: settings.pop(key) for key in list(settings) if key in names}
+    special = {"augmentation": {*cls.build_args, "mean", "std"}, "method": {"backbone"}}
+    names = special.get(kind, set(cls.build_args))
+    build_args = {key: settings.pop(key) for key in list(settings) if key in names}
     if kind == "method":
-        return _build_method(catalog, name, context, settings)
-    checked = _check(f"{kind} {name}", cls.Config, settings)
+        return _build_method(catalog, name, build_args, settings)
+    config = validate_settings(cls.Config, settings, f"{kind} {name}")
     if kind == "augmentation":
-        return _build_views(cls, checked, entry, context)
+        return _build_views(cls, config, entry, build_args)
     if kind == "optimizer":
-        params = context.pop("params", None)
-        optimizer = build_component(cls, checked, entry, {})
+        params = build_args.pop("params", None)
+        optimizer = build_component(cls, config, entry, {})
         return optimizer if params is None else _torch_optimizer(optimizer, params)
-    return build_component(cls, checked, entry, context)
+    return build_component(cls, config, entry, build_args)
 
 
-def _check(what: str, schema: type[Settings], settings: Mapping[str, Any]) -> Settings:
-    try:
-        return schema.model_validate(dict(settings))
-    except ValidationError as error:
-        problems = []
-        for fault in error.errors():
-            key = ".".join(map(str, fault["loc"]))
-            known = ", ".join(schema.model_fields) or "none"
-            hint = f"; settings are {known}" if fault["type"] == "extra_forbidden" else ""
-            problems.append(Problem(what, f"{key}: {fault['msg']}{hint}"))
-        raise ConfigError(problems) from None
-
-
-def _build_views(cls: Any, settings: Settings, entry: Any, context: dict[str, Any]) -> ViewMaker:
-    channels = int(context.get("channels", 3))
-    own = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels,) * 2
-    mean, std = context.pop("mean", own[0]), context.pop("std", own[1])
-    augmentation = build_component(cls, settings, entry, context)
+def _build_views(
+    cls: Any, settings: Settings, entry: Entry, build_args: dict[str, Any]
+) -> ViewMaker:
+    channels = int(build_args.get("channels", 3))
+    default = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels,) * 2
+    mean, std = build_args.pop("mean", default[0]), build_args.pop("std", default[1])
+    augmentation = build_component(cls, settings, entry, build_args)
     return ViewMaker(augmentation, image_size=augmentation.image_size, mean=mean, std=std)
 
 
 def _build_method(
-    catalog: Catalog, name: str, context: dict[str, Any], settings: Mapping[str, Any]
+    catalog: Catalog, name: str, build_args: dict[str, Any], settings: Mapping[str, Any]
 ) -> Any:
-    backbone = context.get("backbone")
+    backbone = build_args.get("backbone")
     sections: dict[str, dict[str, Any]] = {"method": {"name": name}}
     for key, value in settings.items():
-        section = "method" if not isinstance(value, Mapping) else key
-        given = {key: value} if section == "method" else dict(value)
-        sections.setdefault(section, {}).update(given)
+        if isinstance(value, Mapping):
+            sections.setdefault(key, {}).update(value)
+        else:
+            sections["method"][key] = value
     sections.setdefault("data", {"name": "synthetic"})
     config = resolve_sections(sections, catalog)
     if backbone is None:
@@ -138,4 +135,4 @@ def _torch_optimizer(optimizer: Any, params: Any) -> Any:
     if hasattr(params, "param_groups"):
         return make_optimizer(params, optimizer, lr)
     named = list(getattr(params, "named_parameters", lambda: [("", p) for p in params])())
-    return optimizer.create(torch_groups(ParamGroup("all", named), optimizer, lr))
+    return optimizer.create(split_by_decay(ParamGroup("all", named), optimizer, lr))

@@ -1,4 +1,4 @@
-"""Settings and catalog to an experiment: the only place where parts are built."""
+"""Builds an experiment from a configuration: the only place where components are created."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from ssl_host.errors import ConfigError, PluginError, Problem, SslHostError
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything a run is made of, built and ready.
+    """The components of a run, ready to use.
 
     Attributes:
+        views: makes the views of the augmentation.
         evaluators, loggers: by instance name.
     """
 
@@ -42,15 +43,18 @@ class Experiment:
 
 
 def compose(config: RunConfig) -> Experiment:
-    """Build every part of a configuration. The weights are a function of ``[run] seed``.
+    """Build every component of a configuration, with weights that depend only on the seed.
 
     Raises:
-        PluginError: when a component cannot be built; it names distribution, file and cause.
+        PluginError: if a component cannot be built; the message gives distribution, line and cause.
+        ConfigError: if the augmentation makes another number of views than the method takes.
     """
-    source: DataSource = make(config.components["data"])
+    source: DataSource = _build(config.components["data"])
     method = compose_method(config, source.channels, source.image_size)
-    part = config.components["augmentation"]
-    augmentation = make(part, image_size=source.image_size, channels=source.channels)
+    augmentation_config = config.components["augmentation"]
+    augmentation = _build(
+        augmentation_config, image_size=source.image_size, channels=source.channels
+    )
     views = view_maker(augmentation, source)
     _check_views(config, method, views)
     return Experiment(
@@ -58,61 +62,69 @@ def compose(config: RunConfig) -> Experiment:
         source=source,
         views=views,
         method=method,
-        optimizer=make(config.components["optimizer"]),
-        scheduler=make(config.components["scheduler"]),
-        evaluators={part.instance: make(part) for part in config.of_kind("evaluator")},
-        loggers={part.instance: make(part) for part in config.of_kind("logger")},
+        optimizer=_build(config.components["optimizer"]),
+        scheduler=_build(config.components["scheduler"]),
+        evaluators={c.instance: _build(c) for c in config.of_kind("evaluator")},
+        loggers={c.instance: _build(c) for c in config.of_kind("logger")},
     )
 
 
 def compose_method(
     config: RunConfig, in_channels: int, image_size: int, backbone: Backbone | None = None
 ) -> Method:
-    """The method with its backbone, heads and loss."""
+    """Build a method with its heads, its loss and, unless it is given, its backbone.
+
+    Raises:
+        PluginError: if a head is listed before the module that feeds it.
+    """
     torch.manual_seed(config.run.seed)
     if backbone is None:
-        backbone = make(
+        backbone = _build(
             config.components["backbone"], in_channels=in_channels, image_size=image_size
         )
-    part = config.components["method"]
-    cls: Any = part.cls
+    method_config = config.components["method"]
+    cls: Any = method_config.cls
     widths = {"backbone": backbone.feature_dim}
     heads: dict[str, Head] = {}
     for name, feeder in cls.heads.items():
         if feeder not in widths:
             raise PluginError(
-                f"{part.entry.describe()}: heads['{name}'] is fed by '{feeder}', which is not "
-                f"among {', '.join(widths)}; list a head after the one that feeds it"
+                f"{method_config.entry.describe()}: heads['{name}'] takes its input from "
+                f"'{feeder}', which is not among {', '.join(widths)}; list a head after the one "
+                "that feeds it"
             )
-        heads[name] = make(config.components[f"head.{name}"], in_dim=widths[feeder])
+        heads[name] = _build(config.components[f"head.{name}"], in_dim=widths[feeder])
         widths[name] = heads[name].output_dim
-    loss: Loss | None = make(config.components["loss"]) if "loss" in config.components else None
-    method: Method = make(part, backbone=backbone, heads=heads, loss=loss)
+    loss: Loss | None = _build(config.components["loss"]) if "loss" in config.components else None
+    method: Method = _build(method_config, backbone=backbone, heads=heads, loss=loss)
     return method
 
 
 def view_maker(augmentation: Augmentation, source: DataSource) -> ViewMaker:
-    """The executor of an augmentation for a source's images."""
+    """Return the executor of an augmentation for the images of a source."""
     return ViewMaker(augmentation, image_size=source.image_size, mean=source.mean, std=source.std)
 
 
-def make(part: ComponentConfig, **context: Any) -> Any:
-    """Build one component, its faults contained."""
-    return build_component(part.cls, part.settings, part.entry, context)
+def _build(config: ComponentConfig, **build_args: Any) -> Any:
+    """Build the component of one section."""
+    return build_component(config.cls, config.settings, config.entry, build_args)
 
 
 def build_component(
-    cls: type[Component], settings: Settings, entry: Entry, context: Mapping[str, Any]
+    cls: type[Component], settings: Settings, entry: Entry, build_args: Mapping[str, Any]
 ) -> Any:
-    """Call a component's constructor.
+    """Build one component and set its origin.
+
+    Args:
+        build_args: keyword arguments of the constructor, such as ``in_channels``.
 
     Raises:
-        PluginError: when it raises; the message names the distribution and the line.
+        PluginError: if the constructor raises; the message gives distribution and line.
     """
     constructor: Any = cls
     try:
-        made = constructor(settings, **context)
-    except (SslHostError, KeyboardInterrupt):
+        component = constructor(settings, **build_args)
+    except SslHostError:
         raise
     except Exception as error:
         raise PluginError(
@@ -120,23 +132,35 @@ def build_component(
             f"({error_location(error)}); its settings: "
             f"{', '.join(f'{k}={v!r}' for k, v in settings.model_dump().items()) or 'none'}"
         ) from error
-    made.origin = str(entry.origin)
-    return made
+    component.origin = str(entry.origin)
+    return component
 
 
 def _check_views(config: RunConfig, method: Method, views: ViewMaker) -> None:
-    part = config.components["augmentation"]
-    where = str(config.entries["augmentation", "name"].origin)
+    augmentation = config.components["augmentation"].name
+    location = str(config.entries["augmentation", "name"].origin)
     if views.num_views < method.min_views:
         text = (
-            f"[augmentation] {part.name} makes {views.num_views} views, and "
+            f"[augmentation] {augmentation} makes {views.num_views} views, and "
             f"{config.components['method'].name} needs at least {method.min_views}"
         )
-        raise ConfigError([Problem(where, text)])
+        raise ConfigError([Problem(location, text)])
     if views.num_views > method.min_views and not method.supports_multicrop:
         text = (
-            f"[augmentation] {part.name} makes {views.num_views} views, and method "
+            f"[augmentation] {augmentation} makes {views.num_views} views, and method "
             f"{config.components['method'].name} takes {method.min_views}: it has no "
             "multi-crop form"
         )
-        raise ConfigError([Problem(where, text)])
+        raise ConfigError([Problem(location, text)])
+
+
+def count_parameters(config: RunConfig) -> int:
+    """Return the number of trainable parameters; builds every component of a configuration.
+
+    Reads no image, so it checks a configuration for a larger machine anywhere.
+
+    Raises:
+        PluginError: if a component cannot be built; it names distribution, file and cause.
+    """
+    method = compose(config).method
+    return sum(parameter.numel() for _, parameter in method.trainable_parameters())

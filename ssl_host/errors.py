@@ -1,17 +1,18 @@
-"""Every error that ssl-host raises on purpose, as one tree.
+"""Exceptions that ssl-host raises on purpose, in one hierarchy.
 
 ::
 
     SslHostError
-    ├── UserError            the input was wrong; shown without a traceback, exit status 2
-    │   ├── ConfigError      one or more lines of an INI file or of ``-o`` options
-    │   ├── DataError        a folder, an image, a split
-    │   ├── PluginError      a plugin or a component is missing, broken or blocked
-    │   └── RunFolderError   a run folder holds another run, or is in use
-    ├── RunError             the run failed on the way; exit status 1
-    │   ├── NonFiniteError   a loss or a gradient is not a number
+    ├── UserError            invalid input; shown without a traceback, exit status 2
+    │   ├── ConfigError      invalid lines of an INI file or of ``-o`` options
+    │   ├── DataError        a dataset, an image or a split cannot be used
+    │   ├── PluginError      a plugin or component is missing, broken or blocked
+    │   └── RunFolderError   a run folder contains another run or is in use
+    ├── RunError             the run failed; exit status 1
+    │   ├── NonFiniteError   a loss or a gradient is infinite or not a number
     │   └── CheckpointError  a checkpoint is damaged or does not fit
-    └── ContractError        a plugin's class breaks the contract (also a TypeError)
+    ├── Preempted            the process was asked to stop; exit status 75
+    └── ContractError        a plugin's class violates the contract (also a TypeError)
 """
 
 from __future__ import annotations
@@ -21,24 +22,25 @@ from dataclasses import dataclass
 
 
 class SslHostError(Exception):
-    """The root of the tree."""
+    """Base class of all exceptions of ssl-host."""
 
     exit_status = 1
+    """Exit status of the command line."""
 
 
 class UserError(SslHostError):
-    """What the user gave cannot be used. The message is shown as it stands."""
+    """Raised for invalid input; the message is shown without a traceback."""
 
     exit_status = 2
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing that is wrong in a configuration, and where.
+    """Problem in a configuration, with its location.
 
     Attributes:
-        where: ``file.ini:12`` or the name of the layer it came from.
-        message: what was found, what was expected and what to do.
+        where: ``file.ini:12``, or the name of the configuration layer.
+        message: what is wrong, what is expected and what to do.
     """
 
     where: str
@@ -49,7 +51,7 @@ class Problem:
 
 
 class ConfigError(UserError):
-    """All the problems of a configuration at once, one line each."""
+    """All problems of a configuration, one line each."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -57,39 +59,39 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """A data source has nothing to offer, or not what was asked for."""
+    """Raised when a dataset, a split or an image cannot be used."""
 
 
 class PluginError(UserError):
-    """A plugin or one of its components is missing, broken or blocked."""
+    """Raised when a plugin or component is missing, broken or blocked, or has failed."""
 
 
 class RunFolderError(UserError):
-    """A run folder belongs to another configuration, or to a process that is alive."""
+    """Raised when a run folder has another configuration or is used by another process."""
 
 
 class RunError(SslHostError):
-    """The run could not go on. The message says what to do about it."""
+    """Raised when a run fails; the message says what to do."""
 
 
-class Preempted(SslHostError):  # noqa: N818 - nothing has gone wrong
-    """The process was asked to end, and has written a checkpoint.
+class Preempted(SslHostError):  # noqa: N818 - a control-flow signal, not an error
+    """Raised when the process was asked to stop, after it has written a checkpoint.
 
-    The exit status 75 (EX_TEMPFAIL) means: give the same command again.
+    The exit status 75 (EX_TEMPFAIL) means: run the same command again to resume.
     """
 
     exit_status = 75
 
 
 class NonFiniteError(RunError):
-    """A loss or gradient became infinite or not a number."""
+    """Raised when a loss or a gradient is infinite or not a number."""
 
 
 class CheckpointError(RunError):
-    """A checkpoint is damaged, or was made by something else."""
+    """Raised when a checkpoint is damaged or does not fit the network or the run."""
 
 
 class ContractError(SslHostError, TypeError):
-    """A plugin's class does not keep the contract. Raised when the class is created or built."""
+    """Raised when a class of a plugin violates the contract, at definition or at build."""
 
     exit_status = 2

@@ -1,4 +1,4 @@
-"""Features of images by a trained backbone, without a run."""
+"""Features of images from a trained backbone, without a run."""
 
 from __future__ import annotations
 
@@ -21,35 +21,36 @@ from ssl_host.toolkit.image_files import FileImages, resize_and_crop
 def extract_features(
     backbone: Backbone, images: str | Path | ImageDataset, *, batch_size: int = 256
 ) -> tuple[list[str], Tensor]:
-    """What a backbone makes of images: of a folder with its subfolders, or of any image set.
+    """Return the features of all images of a folder with its subfolders, or of a dataset.
 
-    Images are resized, cropped to their middle and normalised as in the evaluation of a run.
-    Those that cannot be read are left out, with one warning.
+    Images are resized, centre-cropped and normalised as in the evaluation of a run. Unreadable
+    images are skipped with one warning.
 
     Args:
-        backbone: as :func:`load_backbone` gives it; it is put into evaluation mode.
+        backbone: a backbone as :func:`load_backbone` returns it; set to evaluation mode.
+        images: a folder or a dataset.
+        batch_size: images per forward pass.
 
     Returns:
-        The images' names, N, and their features N D, float32, on the CPU.
+        The names of the images, N, and their features N D, float32, on the CPU.
 
     Raises:
-        DataError: when there is no image, or none can be read.
-        UserError: when the backbone does not know its images' mean and deviation.
+        DataError: when there are no images or none can be read.
+        UserError: when the mean and standard deviation of the backbone's images are not set.
     """
     if not backbone.mean:
-        raise UserError(
-            "the backbone has no mean and std: set them, or load it by ssl_host.load_backbone"
-        )
-    found = (
-        images if isinstance(images, ImageDataset) else _folder(Path(images), backbone.in_channels)
-    )
+        raise UserError("the backbone has no mean and std: set them, or use ssl_host.load_backbone")
+    if isinstance(images, ImageDataset):
+        dataset = images
+    else:
+        dataset = _open_folder(Path(images), backbone.in_channels)
     backbone.eval()
     device = next(backbone.parameters()).device
     names: list[str] = []
     rows: list[Tensor] = []
     skipped: list[tuple[str, str]] = []
-    for part in torch.arange(len(found)).split(batch_size):
-        pixels = _read(found, part.tolist(), backbone.image_size, names, skipped)
+    for indices in torch.arange(len(dataset)).split(batch_size):
+        pixels = _read(dataset, indices.tolist(), backbone.image_size, names, skipped)
         if pixels:
             batch = torch.stack(pixels).to(device)
             view = evaluation_view(batch, backbone.image_size, backbone.mean, backbone.std)
@@ -64,7 +65,7 @@ def extract_features(
     return names, torch.cat(rows)
 
 
-def _folder(folder: Path, channels: int) -> FileImages:
+def _open_folder(folder: Path, channels: int) -> FileImages:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     files = (p for p in folder.rglob("*") if p.suffix.lower() in FileImages.suffixes)
@@ -76,15 +77,15 @@ def _folder(folder: Path, channels: int) -> FileImages:
 
 def _read(
     images: ImageDataset,
-    chosen: list[int],
+    indices: list[int],
     size: int,
     names: list[str],
     skipped: list[tuple[str, str]],
 ) -> list[Tensor]:
-    # A photograph keeps a margin around the view, as in the packed store of a run.
+    # Photos are resized with a margin around the crop, as in the packed store of a run.
     side = size if array_of(images) is not None else round(size * PHOTO_MARGIN)
     pixels = []
-    for i in chosen:
+    for i in indices:
         try:
             pixels.append(resize_and_crop(images.read(i), side))
         except UnreadableImage as error:

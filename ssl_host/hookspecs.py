@@ -1,8 +1,12 @@
-"""Every hook of ssl-host: when it is called, its arguments, what it returns.
+"""Specifications of all hooks: when each is called, its arguments and its return value.
 
 A plugin is a module with functions marked ``@hookimpl`` and an entry point in the group
 ``ssl_host``. Importing the module must not import torch: registration hooks store references
 such as ``"ssl_plugin_simsiam.method:SimSiam"``, which are imported when a run names them.
+
+A plugin that implements a hook of a newer host marks it ``@hookimpl(optionalhook=True)``; older
+hosts then ignore it. ``@hookimpl(specname="register_methods")`` implements a hook under another
+function name.
 """
 
 from __future__ import annotations
@@ -12,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
+from ssl_host.contracts.kinds import KINDS, Kind
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import click
-
     from ssl_host.catalog.catalog import Catalog
+    from ssl_host.cli.groups import CommandGroup
     from ssl_host.config.layers import ConfigLayer
     from ssl_host.contracts.logging import Run
     from ssl_host.toolkit.checkpoint_keys import StoredWeights
@@ -26,30 +31,31 @@ PROJECT = "ssl_host"
 """Name of the pluggy project and of the entry-point group."""
 
 API_VERSION = 1
-"""Version of the plugin contract. A plugin states the one it was made for as ``ssl_host_api``."""
+"""Version of the plugin contract; a plugin declares its version as ``ssl_host_api``."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Decorator that marks a function of a plugin as the implementation of a hook."""
 
 
 class Register(Protocol):
-    """The callback of the registration hooks."""
+    """Callback of the registration hooks."""
 
     def __call__(self, name: str, reference: str, summary: str = "") -> None:
-        """Store a component.
+        """Register a component.
 
         Args:
-            name: how INI files call it.
+            name: name of the component in INI files.
             reference: ``module:Object``, imported when a run first needs it.
             summary: one line for lists.
         """
 
 
 class RegisterPreset(Protocol):
-    """The callback of :func:`register_presets`."""
+    """Callback of :func:`register_presets`."""
 
     def __call__(self, name: str, resource: str, summary: str = "") -> None:
-        """Store a preset.
+        """Register a preset.
 
         Args:
             name: ``method/data``, as ``[run] extends`` names it.
@@ -58,103 +64,27 @@ class RegisterPreset(Protocol):
         """
 
 
-@hookspec
-def register_methods(register: Register) -> None:
-    """Called once, when the catalog is filled; registers subclasses of ``ssl_host.Method``.
+_REGISTRATION_DOC = """\
+Called once, when the catalog is filled; registers subclasses of ``ssl_host.{base}``.
 
-    Args:
-        register: called as ``register(name, "module:Object", summary="one line")``.
-    """
-
-
-@hookspec
-def register_augmentations(register: Register) -> None:
-    """Called once, when the catalog is filled; registers subclasses of ``ssl_host.Augmentation``.
-
-    Args:
-        register: called as ``register(name, "module:Object", summary="one line")``.
-    """
+Args:
+    register: called as ``register(name, "module:Object", summary="one line")``.
+"""
 
 
-@hookspec
-def register_backbones(register: Register) -> None:
-    """Called once, when the catalog is filled; registers subclasses of ``ssl_host.Backbone``.
+def _registration_hook(kind: Kind) -> Callable[..., None]:
+    """Return the specification of the hook in which plugins register components of a kind."""
 
-    Args:
-        register: called as ``register(name, "module:Object", summary="one line")``.
-    """
+    def register_components(register: Register) -> None:
+        pass
 
-
-@hookspec
-def register_heads(register: Register) -> None:
-    """Called once, when the catalog is filled; registers subclasses of ``ssl_host.Head``.
-
-    Args:
-        register: called as ``register(name, "module:Object", summary="one line")``.
-    """
+    register_components.__name__ = register_components.__qualname__ = kind.hook
+    register_components.__doc__ = _REGISTRATION_DOC.format(base=kind.base)
+    return hookspec(register_components)
 
 
-@hookspec
-def register_losses(register: Register) -> None:
-    """Called once, when the catalog is filled; registers subclasses of ``ssl_host.Loss``.
-
-    Args:
-        register: called as ``register(name, "module:Object", summary="one line")``.
-    """
-
-
-@hookspec
-def register_optimizers(register: Register) -> None:
-    """Called once, when the catalog is filled; registers subclasses of ``ssl_host.Optimizer``.
-
-    Args:
-        register: called as ``register(name, "module:Object", summary="one line")``.
-    """
-
-
-@hookspec
-def register_schedulers(register: Register) -> None:
-    """Called once, when the catalog is filled; registers subclasses of ``ssl_host.Scheduler``.
-
-    Args:
-        register: called as ``register(name, "module:Object", summary="one line")``.
-    """
-
-
-@hookspec
-def register_evaluators(register: Register) -> None:
-    """Called once, when the catalog is filled; registers subclasses of ``ssl_host.Evaluator``.
-
-    Args:
-        register: called as ``register(name, "module:Object", summary="one line")``.
-    """
-
-
-@hookspec
-def register_data(register: Register) -> None:
-    """Called once, when the catalog is filled; registers subclasses of ``ssl_host.DataSource``.
-
-    Args:
-        register: called as ``register(name, "module:Object", summary="one line")``.
-    """
-
-
-@hookspec
-def register_loggers(register: Register) -> None:
-    """Called once, when the catalog is filled; registers subclasses of ``ssl_host.Logger``.
-
-    Args:
-        register: called as ``register(name, "module:Object", summary="one line")``.
-    """
-
-
-@hookspec
-def register_exporters(register: Register) -> None:
-    """Called once, when the catalog is filled; registers subclasses of ``ssl_host.Exporter``.
-
-    Args:
-        register: called as ``register(name, "module:Object", summary="one line")``.
-    """
+# One hook per kind: register_data, register_methods, register_augmentations, ...
+globals().update({kind.hook: _registration_hook(kind) for kind in KINDS.values()})
 
 
 @hookspec
@@ -167,17 +97,19 @@ def register_presets(register: RegisterPreset) -> None:
 
 
 @hookspec
-def register_commands(cli: click.Group) -> None:
-    """Called when the command line starts; adds subcommands to ``ssl-host``.
+def register_commands(cli: CommandGroup) -> None:
+    """Called when a command is not found or the help lists all commands; adds commands.
 
     Args:
-        cli: the click group; use ``@cli.command()`` and import heavy modules inside it.
+        cli: the group ``ssl-host``, a :class:`click.Group`. Use ``@cli.command()``, or
+            ``cli.subgroup("data", help="...").add_command(...)`` for ``ssl-host data ...``.
+            Import heavy modules inside the commands.
     """
 
 
 @hookspec(firstresult=True)
 def find_config() -> Path | None:
-    """Called when ``ssl-host run`` is given no CONFIG argument.
+    """Called by ``ssl-host run`` without the argument CONFIG.
 
     Returns:
         The configuration to run, for example from an environment variable, or None. The first
@@ -195,9 +127,8 @@ def read_config(path: Path, text: str, catalog: Catalog) -> ConfigLayer | None:
         catalog: the installed components.
 
     Returns:
-        The file's values translated from another dialect, or None if it is not in that dialect.
-        The first answer is used. Raise ``ssl_host.ConfigError`` for a file that is in the dialect
-        and wrong.
+        The values of the file, or None if it is not in the dialect that the plugin reads. The
+        first answer is used. Raise ``ssl_host.ConfigError`` for mistakes in a file of the dialect.
     """
 
 
@@ -205,7 +136,7 @@ def read_config(path: Path, text: str, catalog: Catalog) -> ConfigLayer | None:
 def check_config(
     path: Path, text: str, options: Sequence[str], catalog: Catalog
 ) -> Sequence[str] | None:
-    """Called by ``ssl-host config check`` before the file is checked as the configuration of a run.
+    """Called by ``ssl-host config check``, before the file is checked as a run configuration.
 
     Args:
         path: the file.
@@ -214,21 +145,21 @@ def check_config(
         catalog: the installed components.
 
     Returns:
-        Lines to print if the file is of another kind and valid, or None if it is the configuration
-        of a run. The first answer is used. Raise ``ssl_host.ConfigError`` with every problem.
+        Lines to print if the file is valid and not the configuration of a run but of another
+        kind, else None. The first answer is used. Raise ``ssl_host.ConfigError`` with all problems.
     """
 
 
 @hookspec(firstresult=True)
 def read_weights(path: Path) -> StoredWeights | None:
-    """Called when ``[run] init_from`` names a file, before it is read as weights of this project.
+    """Called when ``[run] init_from`` names a file without the names of the run's own backbone.
 
     Args:
         path: the file.
 
     Returns:
-        Its tensors and the ways to map their names to those of a network, or None if it is not a
-        checkpoint of the projects that the plugin knows. The first answer is used.
+        The tensors and the possible mappings of their names to those of a network, or None if the
+        file is not a checkpoint of a project that the plugin knows. The first answer is used.
     """
 
 
@@ -237,7 +168,8 @@ def config_resolved(config: Mapping[str, Mapping[str, Any]]) -> None:
     """Called when a configuration is valid and before anything is built from it.
 
     Args:
-        config: every value by section, read-only. Raise ``ssl_host.UserError`` to refuse it.
+        config: every value by section and key, read-only. Raise ``ssl_host.UserError`` to reject
+            it.
     """
 
 
@@ -249,8 +181,7 @@ def training_callbacks(run: Run) -> Sequence[Any]:  # type: ignore[empty-body]
         run: name, folder, seed and configuration.
 
     Returns:
-        ``pytorch_lightning.Callback`` objects to add to the trainer. Lists of all plugins are
-        joined.
+        ``pytorch_lightning.Callback`` objects to add to the trainer, after those of other plugins.
     """
 
 
@@ -275,22 +206,6 @@ def report_sections(  # type: ignore[empty-body]
         results: what ``results.json`` holds.
 
     Returns:
-        Pairs of a title and an HTML fragment, which is put in as it stands: escape what comes
-        from elsewhere.
+        Pairs of a title and an HTML fragment. The fragment is inserted without escaping: escape
+        text that comes from other sources.
     """
-
-
-REGISTRATION: Mapping[str, Callable[..., Any]] = {
-    "augmentation": register_augmentations,
-    "backbone": register_backbones,
-    "data": register_data,
-    "evaluator": register_evaluators,
-    "exporter": register_exporters,
-    "head": register_heads,
-    "logger": register_loggers,
-    "loss": register_losses,
-    "method": register_methods,
-    "optimizer": register_optimizers,
-    "scheduler": register_schedulers,
-}
-"""The registration hook of each kind of component."""

@@ -1,4 +1,4 @@
-"""Trained backbones on the disk: written, found again, loaded into a network."""
+"""Weights of trained backbones: saving, loading, and starting a run from them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,27 @@ from torch import nn
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import build_component
+from ssl_host.config.messages import validation_problems
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.networks import Backbone
 from ssl_host.errors import CheckpointError, UserError
 from ssl_host.toolkit.atomic_io import atomic_write_text
-from ssl_host.toolkit.checkpoint_keys import KeyMatch, match_keys
+from ssl_host.toolkit.checkpoint_keys import (
+    KeyMatch,
+    StoredWeights,
+    list_groups,
+    match_keys,
+    own_weights,
+)
 from ssl_host.toolkit.weights_io import Tensors, read_tensors, write_tensors
 
-FORMAT = 1
+FORMAT_VERSION = 1
 WEIGHTS = "backbone.safetensors"
 HUB_WEIGHTS = "model.safetensors"
-"""As the Hugging Face hub and timm call the weights in a folder."""
-ABOUT = "backbone.json"
+"""File name of the weights in folders for the Hugging Face hub."""
+DESCRIPTION = "backbone.json"
+CHECKPOINTS_PLUGIN = "ssl-plugin-checkpoints"
+"""Distribution that reads the checkpoints of other projects; for messages only."""
 
 
 def save_backbone(
@@ -31,19 +40,30 @@ def save_backbone(
     std: tuple[float, ...],
     folder: Path,
 ) -> None:
-    """Write ``backbone.safetensors`` and ``backbone.json``."""
-    part = config.components["backbone"]
+    """Write ``backbone.safetensors`` and its description ``backbone.json``.
+
+    Args:
+        encoder: the trained backbone.
+        config: the run's configuration.
+        mean: mean of each channel of its input.
+        std: standard deviation of each channel.
+        folder: the run's folder.
+    """
+    component = config.components["backbone"]
     assert isinstance(encoder, Backbone)
-    module, maker = encoder.export()
-    write_tensors(folder / WEIGHTS, plain_tensors(module))
-    about = {
-        "format": FORMAT,
-        "backbone": {"name": part.name, "settings": part.settings.model_dump(mode="json")},
-        "plugin": {
-            "distribution": part.entry.origin.distribution,
-            "version": part.entry.origin.version,
+    module, about = encoder.export()
+    write_tensors(folder / WEIGHTS, module.state_dict())
+    description = {
+        "format": FORMAT_VERSION,
+        "backbone": {
+            "name": component.name,
+            "settings": component.settings.model_dump(mode="json"),
         },
-        "made_by": maker,
+        "plugin": {
+            "distribution": component.entry.origin.distribution,
+            "version": component.entry.origin.version,
+        },
+        "made_by": about,
         "in_channels": encoder.in_channels,
         "image_size": encoder.image_size,
         "feature_dim": encoder.feature_dim,
@@ -51,53 +71,49 @@ def save_backbone(
         "std": list(std),
         "method": config.components["method"].name,
     }
-    text = json.dumps(about, indent=2) + "\n"
-    atomic_write_text(folder / ABOUT, text)
-
-
-def plain_tensors(module: nn.Module) -> Tensors:
-    """A network's tensors as a file holds them: detached, on the CPU, contiguous."""
-    return {name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
+    atomic_write_text(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
 
 
 def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
-    """A trained backbone, in evaluation mode.
+    """Return a trained backbone in evaluation mode.
 
     Args:
-        path: a run folder, an export of one with its weights, or the file of weights in either.
+        path: a run folder, an exported folder with weights, or the file of weights in either.
+        catalog: the installed plugins; by default they are looked up.
 
     Returns:
         The network: images B C H W, normalised with its ``mean`` and ``std``, to features B D.
 
     Raises:
-        UserError: when there is none, or its plugin is not installed.
+        UserError: when there are no weights, or the backbone's plugin is not installed.
     """
     file = Path(path)
     if file.is_dir():
-        file = _weights_in(file) or file / WEIGHTS
-    listing = file.with_name(ABOUT) if file.name == HUB_WEIGHTS else file.with_suffix(".json")
+        file = _find_weights(file) or file / WEIGHTS
+    is_hub_folder = file.name == HUB_WEIGHTS
+    description = file.with_name(DESCRIPTION) if is_hub_folder else file.with_suffix(".json")
     if not file.exists():
-        raise UserError(f"{file}: no such file; a finished run leaves it in its folder")
+        raise UserError(f"{file}: no such file; a finished run writes it into its folder")
     try:
-        about = json.loads(listing.read_text(encoding="utf-8"))
+        about = json.loads(description.read_text(encoding="utf-8"))
         name, settings = about["backbone"]["name"], about["backbone"]["settings"]
         sizes = {key: int(about[key]) for key in ("in_channels", "image_size")}
         statistics = {key: tuple(map(float, about[key])) for key in ("mean", "std")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{listing} cannot be read as the description of {file.name}: {error}"
+            f"{description} cannot be read as the description of {file.name}: {error}"
         ) from None
     catalog = catalog or Catalog()
     cls = catalog.load("backbone", name)
     try:
         config = cls.Config.model_validate(settings)
     except ValidationError as error:
-        fault, plugin = error.errors()[0], about.get("plugin", {})
-        at = ".".join(map(str, fault["loc"]))
+        problems = validation_problems(error, cls.Config, str(description)).values()
+        plugin = about.get("plugin", {})
         raise UserError(
-            f"{listing}: the backbone {name} of now does not take the setting {at} = "
-            f"{settings.get(at)!r}: {fault['msg']}. Install what wrote it: "
-            f"{plugin.get('distribution')} {plugin.get('version')}"
+            f"{'; '.join(map(str, problems))}. The installed backbone {name} does not accept these "
+            f"settings; install {plugin.get('distribution')} {plugin.get('version')}, which wrote "
+            "them"
         ) from None
     backbone: Backbone = build_component(cls, config, catalog.find("backbone", name), sizes)
     load_weights(backbone, read_tensors(file), file)
@@ -105,77 +121,126 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
     return backbone.eval()
 
 
-def _weights_in(folder: Path) -> Path | None:
-    return next((folder / n for n in (WEIGHTS, HUB_WEIGHTS) if (folder / n).exists()), None)
-
-
-def load_initial_weights(backbone: Backbone, path: Path) -> str:
-    """Load weights to start from into a backbone; returns a sentence about what was loaded.
+def load_initial_weights(
+    backbone: Backbone, path: str | Path, catalog: Catalog | None = None
+) -> str:
+    """Load the weights of a file or folder into a backbone, as ``[run] init_from`` does.
 
     Args:
-        path: a run folder, an export or a hub folder, a ``.safetensors`` file, one of our
-            checkpoints, or one of another project, such as solo-learn and lightly. Nothing in it
-            is executed.
+        backbone: the network to initialise.
+        path: a run folder, an exported or hub folder, a ``.safetensors`` file, a checkpoint of
+            ssl-host, or one whose layout a plugin knows. No code in it is executed.
+        catalog: the installed plugins; by default they are looked up.
+
+    Returns:
+        A sentence about the tensors that were loaded.
 
     Raises:
-        UserError: when there is nothing.
-        CheckpointError: when the file is damaged, or does not hold every tensor of the backbone.
+        UserError: when there is no such file or folder.
+        CheckpointError: when the file is damaged, or does not have every tensor of the backbone.
     """
+    catalog = catalog or Catalog()
+    file = _initial_weights_file(Path(path))
+    candidates: list[StoredWeights] = []
+    unreadable: CheckpointError | None = None
+    try:
+        candidates.append(own_weights(read_tensors(file)))
+    except CheckpointError as error:
+        unreadable = error
+    if unreadable or _match(backbone, candidates[0])[1].problems:
+        stored = catalog.call("read_weights", path=file)
+        if stored is not None:
+            candidates.append(stored)
+        elif unreadable is not None:
+            raise unreadable
+    match = _load_best(backbone, candidates, file, _install_hint(catalog))
+    return f"the backbone starts from {file}: {match.describe()}"
+
+
+def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> None:
+    """Copy tensors with the names of ssl-host's own files into a backbone.
+
+    Args:
+        backbone: the network.
+        tensors: by name.
+        file: where they come from, for messages.
+
+    Raises:
+        CheckpointError: when a tensor is missing or has another shape, or the file is of a larger
+            network; it names the first ones.
+    """
+    _load_best(backbone, [own_weights(tensors)], file, "")
+
+
+def _initial_weights_file(path: Path) -> Path:
     file = path
     if path.is_dir():
         checkpoints = sorted((path / "checkpoints").glob("step-*.ckpt"))
-        weights = _weights_in(path) or next(reversed(checkpoints), None)
-        found = weights or next(path.glob("*.onnx"), None)
-        if found is None:
+        candidates = (_find_weights(path), *checkpoints[-1:], *path.glob("*.onnx"))
+        first = next((candidate for candidate in candidates if candidate), None)
+        if first is None:
             raise UserError(
                 f"[run] init_from = {path}: no {WEIGHTS}, no {HUB_WEIGHTS} and no checkpoint"
             )
-        file = found
+        file = first
     if file.suffix == ".onnx":
         raise UserError(
-            f"[run] init_from = {path}: an ONNX graph is for inference, its batch norms are folded "
-            "into its convolutions; start from the run's folder, or from another export of it"
+            f"[run] init_from = {path}: an ONNX graph is for inference only, its batch norms are "
+            "folded into its convolutions; use the run's folder or another export of it"
         )
     if not file.exists():
         raise UserError(f"[run] init_from = {path}: no such file or folder")
-    loaded = load_weights(backbone, read_tensors(file), file)
-    return f"the backbone starts from {file}: {loaded.told()}"
+    return file
 
 
-def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> KeyMatch:
-    """Copy tensors into a backbone, whatever names they are kept under.
+def _find_weights(folder: Path) -> Path | None:
+    return next((folder / n for n in (WEIGHTS, HUB_WEIGHTS) if (folder / n).exists()), None)
 
-    Returns:
-        What was taken, under which names, and what was left out.
 
-    Raises:
-        CheckpointError: when a tensor is missing or of another shape, or the file is of a larger
-            network; it names the first ones.
-    """
+def _match(backbone: Backbone, stored: StoredWeights) -> tuple[nn.Module, KeyMatch]:
+    """Return the network that stored tensors fit, or fit best, and the match."""
     module = backbone.export()[0]
-    # Our checkpoints have the wrapper's names, everything else those of the network in it.
+    # Checkpoints have the names of the wrapper, everything else those of the network in it.
     networks = [module] if module is backbone else [module, backbone]
-    tried = [(network, match_keys(network, tensors)) for network in networks]
-    network, best = next(
-        (pair for pair in tried if not pair[1].faults),
-        max(tried, key=lambda pair: len(pair[1].found)),
-    )
-    if best.faults:
-        raise _misfit(module, best, tensors, file)
-    network.load_state_dict(dict(best.found))
-    return best
+    matches = [(network, match_keys(network, stored)) for network in networks]
+    return _best(matches)
 
 
-def _misfit(module: nn.Module, best: KeyMatch, tensors: Tensors, file: Path) -> CheckpointError:
-    if not best.found:
-        wanted = list(module.state_dict())
+def _best(matches: list[tuple[nn.Module, KeyMatch]]) -> tuple[nn.Module, KeyMatch]:
+    fitting = (pair for pair in matches if not pair[1].problems)
+    return next(fitting, None) or max(matches, key=lambda pair: len(pair[1].tensors))
+
+
+def _load_best(
+    backbone: Backbone, candidates: list[StoredWeights], file: Path, hint: str
+) -> KeyMatch:
+    network, match = _best([_match(backbone, stored) for stored in candidates])
+    if match.problems:
+        raise _misfit(backbone, match, candidates[-1], file, hint)
+    network.load_state_dict(dict(match.tensors))
+    return match
+
+
+def _misfit(
+    backbone: Backbone, match: KeyMatch, stored: StoredWeights, file: Path, hint: str
+) -> CheckpointError:
+    if not match.tensors:
+        expected = list(backbone.export()[0].state_dict())
         return CheckpointError(
-            f"{file} holds no weights of this backbone: it wants {next(iter(wanted), '?')} and "
-            f"{len(wanted) - 1} more, and the file has {', '.join(list(tensors)[:3]) or 'none'}"
+            f"{file} does not contain weights of this backbone: expected "
+            f"{next(iter(expected), '?')} and {len(expected) - 1} more, the file has "
+            f"{list_groups(list(stored.tensors)) or 'no tensors'}{hint}"
         )
-    faults = best.faults
+    problems = match.problems
     return CheckpointError(
-        f"{file} does not fit the backbone: {'; '.join(faults[:3])}"
-        + (f" and {len(faults) - 3} more" if len(faults) > 3 else "")
-        + "; use the same [backbone] settings and data channels"
+        f"{file} does not fit the backbone: {'; '.join(problems[:3])}"
+        + (f" and {len(problems) - 3} more" if len(problems) > 3 else "")
+        + f"; use the same [backbone] settings and data channels{hint}"
     )
+
+
+def _install_hint(catalog: Catalog) -> str:
+    """Return what to install for checkpoints of other projects; empty if it is installed."""
+    if any(plugin.origin.distribution == CHECKPOINTS_PLUGIN for plugin in catalog.plugins):
+        return ""
+    return f". If another project wrote the file: pip install {CHECKPOINTS_PLUGIN}"

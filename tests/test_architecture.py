@@ -1,4 +1,4 @@
-"""Arrows point one way, and files stay small."""
+"""Tests of import contracts, file sizes and names."""
 
 import subprocess
 import sys
@@ -8,14 +8,13 @@ ROOT = Path(__file__).parents[1]
 FORBIDDEN_NAMES = {"utils", "misc", "base", "common", "helpers"}
 
 
-def test_the_import_contracts_hold():
+def test_import_contracts_hold():
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-def test_an_arrow_the_wrong_way_is_caught(tmp_path):
-    """Seen to fail: a contract file that forbids what compose does import must be broken."""
+def test_import_in_the_wrong_direction_is_detected(tmp_path):
     config = tmp_path / "contracts.ini"
     config.write_text(
         "[importlinter]\nroot_package = ssl_host\n\n[importlinter:contract:1]\nname = wrong\n"
@@ -27,17 +26,17 @@ def test_an_arrow_the_wrong_way_is_caught(tmp_path):
     assert done.returncode != 0
 
 
-def test_no_file_is_called_utils_and_none_is_long():
+def test_files_are_short_and_none_is_called_utils():
     files = [*ROOT.glob("ssl_host/**/*.py"), *ROOT.glob("plugins/*/ssl_plugin_*/**/*.py")]
     assert len(files) > 100
     for file in files:
         assert file.stem not in FORBIDDEN_NAMES, file
         lines = len(file.read_text(encoding="utf-8").splitlines())
-        # numba keeps what it compiled by one file: kernels that call each other stay together.
+        # numba caches compiled functions per file: kernels that call each other stay in one file.
         assert lines <= (400 if file.stem == "kernels" else 300), f"{file} has {lines} lines"
 
 
-def test_the_host_names_no_plugin():
+def test_host_code_names_no_plugin():
     methods = ("simsiam", "simclr", "barlowtwins", "nnclr", "byol", "mocov2")
     for file in ROOT.glob("ssl_host/**/*.py"):
         if "builtin" in file.parts or "dialect" in file.name:

@@ -1,7 +1,6 @@
-"""The faults known from other projects: each row of the list, and the test that would catch it.
+"""Faults known from other projects, and the tests that detect them.
 
-Rows that a room's own tests cover are named here, so that none can be lost; the rest is tested
-below.
+The table lists tests elsewhere, so that none of them is lost; the other faults are tested below.
 """
 
 import re
@@ -19,7 +18,7 @@ from ssl_host.errors import ConfigError, DataError
 from ssl_host.evaluate.extract import recalibrate_batchnorm
 
 HERE = Path(__file__).parent
-ELSEWHERE = {
+TESTS_OF_FAULTS = {
     "gradient wrong by 1/world_size": (
         "toolkit/test_distributed.py",
         "test_gather_is_in_order_of_rank_and_its_gradient_is_the_sum_of_all",
@@ -46,15 +45,15 @@ ELSEWHERE = {
     ),
     "scheduler stepped per epoch or once too often": (
         "train/test_training.py",
-        "test_the_schedule_moves_every_step_and_reaches_its_end",
+        "test_learning_rate_changes_every_step",
     ),
     "schedule after a resume": (
         "train/test_resume.py",
-        "test_a_run_that_stopped_ends_bit_equal",
+        "test_resumed_run_ends_bit_equal",
     ),
     "labels demanded of an unlabelled folder": (
         "pipeline/test_run.py",
-        "test_without_labels_the_label_free_ones_run_and_the_rest_is_explained",
+        "test_unlabelled_data_skips_labelled_evaluators_with_a_note",
     ),
     "a missing validation set crashes": (
         "cli/test_bad_data.py",
@@ -79,14 +78,14 @@ ELSEWHERE = {
 }
 
 
-@pytest.mark.parametrize("fault", ELSEWHERE)
-def test_the_fault_has_its_test(fault):
-    file, name = ELSEWHERE[fault]
+@pytest.mark.parametrize("fault", TESTS_OF_FAULTS)
+def test_known_fault_has_a_test(fault):
+    file, name = TESTS_OF_FAULTS[fault]
     assert re.search(rf"^def {name}\(", (HERE / file).read_text("utf-8"), re.MULTILINE), fault
 
 
-def test_normalisation_is_imagenets():
-    """The older project had 0.228. Seen to fail with it."""
+def test_imagenet_normalisation_constants():
+    """The older lightweight-ssl project had 0.228."""
     assert IMAGENET_MEAN == (0.485, 0.456, 0.406)
     assert IMAGENET_STD == (0.229, 0.224, 0.225)
     image = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
@@ -94,19 +93,18 @@ def test_normalisation_is_imagenets():
     assert view[0, :, 0, 0].tolist() == pytest.approx([-2.117904, -2.035714, -1.804444])
 
 
-def test_an_unlabelled_folders_images_are_no_classes(tmp_path):
-    """Elsewhere the number of images became the number of classes. Seen to fail with that."""
+def test_unlabelled_folder_has_no_classes(tmp_path):
+    """In another project the number of images became the number of classes."""
     from PIL import Image
 
     for i in range(5):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{i}.png")
-    found = ssl_host.build("data", "imagefolder", root=tmp_path).open("train")
-    assert found.labels is None
-    assert found.classes == ()
+    images = ssl_host.build("data", "imagefolder", root=tmp_path).open("train")
+    assert images.labels is None
+    assert images.classes == ()
 
 
-def test_an_unknown_key_is_never_ignored(catalog):
-    """Seen to fail with unknown keys passed over."""
+def test_unknown_key_is_refused(catalog):
     from ssl_host.config.resolve import resolve_sections
 
     with pytest.raises(ConfigError, match="unknown key"):
@@ -114,18 +112,15 @@ def test_an_unknown_key_is_never_ignored(catalog):
 
 
 @pytest.mark.parametrize("name", ["timm", "torchvision"])
-def test_the_cifar_stem_pads_by_one(name):
-    """solo-learn pads by two, and its features grow by two pixels a side. Seen to fail with that
-    padding.
-    """
+def test_cifar_stem_pads_by_one(name):
+    """solo-learn pads by two, which enlarges the feature map by two pixels."""
     backbone = ssl_host.build(
         "backbone", name, model="resnet18", stem="cifar", in_channels=3, image_size=32
     )
     assert backbone.model.conv1.padding == (1, 1)
 
 
-def test_the_random_baselines_batch_norm_is_calibrated():
-    """Seen to fail with the plain random network: its statistics are those of no images."""
+def test_random_baseline_has_calibrated_batchnorm():
     torch.manual_seed(0)
     backbone = ssl_host.build("backbone", "small_conv", in_channels=1, image_size=8, num_stages=2)
     images = torch.randint(0, 256, (600, 1, 8, 8), dtype=torch.uint8)
@@ -137,8 +132,7 @@ def test_the_random_baselines_batch_norm_is_calibrated():
     assert int(backbone.layers[1].num_batches_tracked) == 0
 
 
-def test_a_batch_size_is_never_changed_silently():
-    """Seen to fail without the check: 10 images became 8, two a process."""
+def test_batch_size_not_divisible_is_an_error():
     with pytest.raises(DataError, match="cannot be shared"):
         EpochPlan(100, 10, seed=0, world_size=4)
     assert len(ArrayImages(torch.zeros(3, 1, 2, 2, dtype=torch.uint8))) == 3

@@ -1,4 +1,4 @@
-"""Every hook is documented where it is declared, and has a test."""
+"""Tests of the hook specifications: each is documented and has a test."""
 
 import inspect
 import re
@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ssl_host.catalog.discovery import hook_names
-from ssl_host.contracts.component import KINDS
-from ssl_host.hookspecs import REGISTRATION
+from ssl_host.catalog.discovery import hook_specs
+from ssl_host.contracts.kinds import KINDS
 
-HOOKS = hook_names()
+HOOKS = hook_specs()
 
 
 @pytest.mark.parametrize("name", HOOKS)
-def test_every_hook_says_when_it_is_called_and_what_it_is_given(name):
+def test_hook_docstring_explains_time_arguments_and_result(name):
     text = inspect.getdoc(HOOKS[name])
     assert text, f"{name} has no docstring"
     assert text.startswith("Called "), f"{name}: the first words say when it is called"
@@ -24,12 +23,15 @@ def test_every_hook_says_when_it_is_called_and_what_it_is_given(name):
     assert returns in ("None", None) or "Returns:" in text, f"{name} does not say what it returns"
 
 
-@pytest.mark.parametrize("name", HOOKS)
-def test_every_hook_has_a_test(name):
-    tests = [p for p in Path(__file__).parent.rglob("test_*.py") if p != Path(__file__)]
-    uses = [p for p in tests if re.search(rf"def {name}\(", p.read_text(encoding="utf-8"))]
-    assert uses, f"no test has a plugin that implements {name}"
+@pytest.mark.parametrize("name", sorted(set(HOOKS) - {kind.hook for kind in KINDS.values()}))
+def test_hook_is_implemented_by_a_test_or_a_plugin_of_this_repository(name):
+    root = Path(__file__).parents[1]
+    files = [*root.glob("tests/**/test_*.py"), *root.glob("plugins/*/ssl_plugin_*/**/*.py")]
+    assert any(re.search(rf"def {name}\(", file.read_text(encoding="utf-8")) for file in files)
 
 
-def test_there_is_a_registration_hook_for_each_kind():
-    assert tuple(REGISTRATION) == KINDS
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+def test_registration_hook_exists_for_each_kind_and_names_its_base_class(kind):
+    hook = HOOKS[kind.hook]
+    assert hook.__name__ == kind.hook
+    assert f"ssl_host.{kind.base}``" in inspect.getdoc(hook)

@@ -1,53 +1,63 @@
-"""Whole epochs of SimSiam against lightly's parts, put together as its examples do."""
+"""Whole epochs of SimSiam, compared with lightly's modules used as in its examples."""
 
 from __future__ import annotations
 
 import pytorch_lightning as pl
 import torch
-from sides import Comparison, compare
+from comparison import Comparison, compare
 from torch.utils.data import DataLoader
-from training import BATCH, SMALL, EpochClock, experiment, quiet_trainer, train
+from training import (
+    BATCH_SIZE,
+    SMALL,
+    EpochTimer,
+    build_experiment,
+    build_quiet_trainer,
+    train_experiment,
+)
 
 import ssl_host
 
 
-def simsiam() -> Comparison:
-    """Row 6: as it comes, and both sides in either number format."""
+def compare_simsiam() -> Comparison:
+    """Train SimSiam with the default precision, and both packages in both number formats."""
     steps, epochs = 24, 2
-    images = steps * BATCH
+    images = steps * BATCH_SIZE
     examples = "lightly's modules and transform with pytorch-lightning, 2 workers"
 
-    def host(precision: str) -> float:
-        made = experiment(
+    def host_speed(precision: str) -> float:
+        experiment = build_experiment(
             SMALL,
             steps,
             "simsiam",
             **{
-                "run": {"epochs": epochs, "batch_size": BATCH},
+                "run": {"epochs": epochs, "batch_size": BATCH_SIZE},
                 "head.projector": {"hidden_dim": 256, "output_dim": 256},
                 "head.predictor": {"hidden_dim": 64},
                 "trainer": {"precision": precision, "num_threads": 2},
             },
         )
-        clock = EpochClock()
-        train(made, clock)
-        return images / clock.seconds()
+        timer = EpochTimer()
+        train_experiment(experiment, timer)
+        return images / timer.seconds_per_epoch()
+
+    def lightly_speed(precision: str) -> float:
+        return images / lightly_epoch_time(images, epochs, precision)
 
     return compare(
-        f"SimSiam, whole epochs, 32 px, small backbone, batch {BATCH}, as it comes "
+        f"SimSiam, whole epochs, 32 px, small backbone, batch {BATCH_SIZE}, as it comes "
         "(precision = auto)",
         {
-            "ssl-host": lambda: host("auto"),
-            examples: lambda: images / lightlys(images, epochs),
-            "the same in bfloat16": lambda: images / lightlys(images, epochs, "bf16-mixed"),
-            "ssl-host in float32": lambda: host("32-true"),
+            "ssl-host": lambda: host_speed("auto"),
+            examples: lambda: lightly_speed("32-true"),
+            "the same in bfloat16": lambda: lightly_speed("bf16-mixed"),
+            "ssl-host in float32": lambda: host_speed("32-true"),
         },
         {examples: 2.5},
     )
 
 
 class LightlySimSiam(pl.LightningModule):
-    """As lightly's SimSiam example, with the same widths as ours."""
+    """SimSiam as in lightly's example, with the widths of this comparison."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,16 +78,16 @@ class LightlySimSiam(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
 
 
-def lightlys(images: int, epochs: int, precision: str = "32-true") -> float:
-    """Seconds an epoch; a data loader of two workers, as many threads for the network as ours."""
+def lightly_epoch_time(num_images: int, epochs: int, precision: str) -> float:
+    """Return the seconds per epoch with two loader workers and ssl-host's number of threads."""
     from lightly.transforms import SimSiamTransform
-    from views import Pictures
+    from views import TransformedImages
 
     torch.set_num_threads(2)
-    made = ssl_host.build("data", "synthetic", num_images=images, image_size=32).open("train")
-    pictures = Pictures(made.images, SimSiamTransform(input_size=32))
-    # As in its examples: workers are started anew for each epoch.
-    loader = DataLoader(pictures, BATCH, shuffle=True, drop_last=True, num_workers=2)
-    clock = EpochClock()
-    quiet_trainer(clock, epochs, precision).fit(LightlySimSiam(), loader)
-    return clock.seconds()
+    source = ssl_host.build("data", "synthetic", num_images=num_images, image_size=32)
+    dataset = TransformedImages(source.open("train").images, SimSiamTransform(input_size=32))
+    # As in lightly's examples, workers are started again in each epoch.
+    loader = DataLoader(dataset, BATCH_SIZE, shuffle=True, drop_last=True, num_workers=2)
+    timer = EpochTimer()
+    build_quiet_trainer(timer, epochs, precision).fit(LightlySimSiam(), loader)
+    return timer.seconds_per_epoch()

@@ -1,4 +1,4 @@
-"""What evaluation costs beside the features it needs, and whether memory grows."""
+"""Time of the linear evaluation compared with feature extraction, and memory of a long run."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from sides import ROUNDS, Comparison, compare
+from comparison import ROUNDS, Comparison, compare
 
 import ssl_host
 from ssl_host.evaluate.extract import network_features, representations
 
-RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+LEARNING_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
-def linear() -> Comparison:
-    """Row 8: 8 rates, 90 epochs, ResNet-18 at 32 px, 10,000 images."""
+def compare_linear() -> Comparison:
+    """Evaluate 8 rates for 90 epochs on the features of ResNet-18, 10,000 images of 32 pixels."""
     torch.set_num_threads(2)
     backbone = ssl_host.build(
         "backbone", "timm", model="resnet18", stem="cifar", in_channels=3, image_size=32
@@ -29,36 +30,34 @@ def linear() -> Comparison:
     def prepare(pixels: torch.Tensor) -> torch.Tensor:
         return (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
 
-    def extracted() -> torch.Tensor:
+    def extract() -> torch.Tensor:
         return representations(images, {"": network_features(backbone, prepare)})[""]
 
-    found = extracted()
+    x = extract()
     y = torch.arange(10_000) % 10
-    bank = ssl_host.FeatureBank(
-        ssl_host.Features(found, y), ssl_host.Features(found[:1000], y[:1000]), 10
-    )
-    evaluator = ssl_host.build("evaluator", "linear", learning_rates=RATES)
+    bank = ssl_host.FeatureBank(ssl_host.Features(x, y), ssl_host.Features(x[:1000], y[:1000]), 10)
+    evaluator = ssl_host.build("evaluator", "linear", learning_rates=LEARNING_RATES)
     evaluator.evaluate(bank)
 
-    def seconds(work: object) -> float:
-        begun = time.perf_counter()
+    def calls_per_second(work: Callable[[], object]) -> float:
+        start = time.perf_counter()
         work()
-        return 1 / (time.perf_counter() - begun)
+        return 1 / (time.perf_counter() - start)
 
     features = "the pass of feature extraction it needs"
     return compare(
         "linear evaluation, 90 epochs, 8 rates, 10,000 images, ResNet-18 at 32 px",
         {
-            "ssl-host": lambda: seconds(lambda: evaluator.evaluate(bank)),
-            features: lambda: seconds(extracted),
+            "ssl-host": lambda: calls_per_second(lambda: evaluator.evaluate(bank)),
+            features: lambda: calls_per_second(extract),
         },
         {features: 2},
         unit="a second",
-        warm=True,
+        is_warm=True,
     )
 
 
-QUEUE = """
+CONFIG = """
 [run]
 name = memory
 epochs = 220
@@ -86,22 +85,22 @@ keep = 20
 """
 
 
-def memory() -> Comparison:
-    """Row 9: what a run occupies after 20 epochs and after 200, seen from outside."""
-    found: dict[int, list[float]] = {20: [], 200: []}
+def compare_memory() -> Comparison:
+    """Measure the resident memory of a run with a queue after 20 epochs and after 200."""
+    sizes: dict[int, list[float]] = {20: [], 200: []}
     for _ in range(ROUNDS):
-        with tempfile.TemporaryDirectory() as place:
-            file = Path(place) / "memory.ini"
-            file.write_text(QUEUE, encoding="utf-8")
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "memory.ini"
+            file.write_text(CONFIG, encoding="utf-8")
             command = [sys.executable, "-m", "ssl_host", "run", str(file)]
-            with subprocess.Popen(command, cwd=place, stderr=subprocess.DEVNULL) as running:
-                for epoch, sizes in found.items():
-                    written = f"runs/memory/checkpoints/step-{8 * epoch:09d}.ckpt"
-                    while not (Path(place) / written).exists() and running.poll() is None:
+            with subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL) as process:
+                for epoch, after_epoch in sizes.items():
+                    checkpoint = f"runs/memory/checkpoints/step-{8 * epoch:09d}.ckpt"
+                    while not (Path(folder) / checkpoint).exists() and process.poll() is None:
                         time.sleep(0.02)
-                    pages = int(Path(f"/proc/{running.pid}/statm").read_text("utf-8").split()[1])
-                    sizes.append(pages * resource.getpagesize() / 2**20)
-                running.kill()
+                    pages = int(Path(f"/proc/{process.pid}/statm").read_text("utf-8").split()[1])
+                    after_epoch.append(pages * resource.getpagesize() / 2**20)
+                process.kill()
     last = "after 200"
-    speeds = {"after 20 epochs": found[20], last: found[200]}
+    speeds = {"after 20 epochs": sizes[20], last: sizes[200]}
     return Comparison("memory of a run with a queue", "MiB", speeds, {last: 0.98})

@@ -1,9 +1,9 @@
-"""Where a training step's time goes: the host's own training, taken apart.
+"""Measure where the time of a training step goes.
 
     python benchmarks/speed/profile_step.py
 
-Writes benchmarks/results/profile.json and profile.md: means over the steps of a SimCLR run, small
-backbone and ResNet-18, 32 px, batch 128, float32.
+Writes benchmarks/results/profile.json and profile.md: mean times over the steps of SimCLR with the
+small backbone and with ResNet-18, 32 px, batch 128, float32.
 """
 
 from __future__ import annotations
@@ -13,77 +13,73 @@ import statistics
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from sides import machine
-from training import RESNET, SMALL, experiment, hosts
+from comparison import describe_machine
+from training import RESNET, SMALL, build_experiment, time_host_step
 
 from ssl_host.train.module import PretrainModule
 
-SKIP = 4
+NUM_SKIPPED = 4
 """Steps at the start that are not counted."""
 RESULTS = Path(__file__).parents[1] / "results"
 
 
-def timed(owner: Any, name: str, times: dict[str, list[float]], label: str) -> None:
-    """Replace a function by itself, timed."""
+@contextmanager
+def timed(owner: Any, name: str, times: list[float]) -> Iterator[None]:
+    """Record the time of each call of a method while the context is open."""
     inner: Callable[..., Any] = getattr(owner, name)
 
-    def wrapped(*arguments: Any, **named: Any) -> Any:
-        begun = time.perf_counter()
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        start = time.perf_counter()
         try:
-            return inner(*arguments, **named)
+            return inner(*arguments, **keywords)
         finally:
-            times[label].append(time.perf_counter() - begun)
+            times.append(time.perf_counter() - start)
 
-    setattr(owner, name, wrapped)
+    setattr(owner, name, call)
+    try:
+        yield
+    finally:
+        setattr(owner, name, inner)
 
 
-def taken_apart(backbone: dict, count: int) -> dict[str, float]:
-    """Milliseconds of each part of a step."""
-    made = experiment(backbone, count)
+def profile(backbone: dict, steps: int) -> dict[str, float]:
+    """Return the mean milliseconds of a whole step and of its stages."""
+    experiment = build_experiment(backbone, steps)
     times: dict[str, list[float]] = defaultdict(list)
-    views = made.views
-    timed(type(views), "__call__", times, "views")
-    timed(made.method, "step", times, "forward")
-    timed(made.method, "finish_step", times, "what moves after the step")
-    timed(torch.Tensor, "backward", times, "backward")
-    timed(PretrainModule, "on_after_backward", times, "a look at the gradients")
-    timed(torch.optim.SGD, "step", times, "optimizer with forward and backward")
-    whole = hosts(made, SKIP)
-    found = {name: 1000 * statistics.fmean(values[SKIP:]) for name, values in times.items()}
-    # The closure that the optimizer is given makes views, forward and backward.
-    inside = ("views", "forward", "backward", "a look at the gradients")
-    whole_closure = found.pop("optimizer with forward and backward")
-    found["optimizer"] = whole_closure - sum(found[part] for part in inside)
-    found["all else: loader, rows, Lightning"] = 1000 * whole - sum(found.values())
-    return {"the whole step": 1000 * whole, **found}
+    with (
+        timed(type(experiment.views), "__call__", times["views"]),
+        timed(experiment.method, "step", times["forward"]),
+        timed(torch.Tensor, "backward", times["backward"]),
+        timed(PretrainModule, "on_after_backward", times["check of the gradients"]),
+        timed(experiment.method, "finish_step", times["EMA, queues and schedules"]),
+        timed(torch.optim.SGD, "step", times["optimizer and its closure"]),
+    ):
+        step_time = time_host_step(experiment, NUM_SKIPPED)
+    stages = {name: 1000 * statistics.fmean(each[NUM_SKIPPED:]) for name, each in times.items()}
+    # Lightning's closure, which the optimizer calls, makes views, forward and backward.
+    in_closure = ("views", "forward", "backward", "check of the gradients")
+    optimizer_and_closure = stages.pop("optimizer and its closure")
+    stages["optimizer"] = optimizer_and_closure - sum(stages[name] for name in in_closure)
+    stages["everything else: loader, metrics rows, Lightning"] = 1000 * step_time - sum(
+        stages.values()
+    )
+    return {"whole step": 1000 * step_time, **stages}
 
 
 def main() -> None:
-    originals = [
-        (type(experiment(SMALL, 2).views), "__call__"),
-        (torch.Tensor, "backward"),
-        (torch.optim.SGD, "step"),
-        (PretrainModule, "on_after_backward"),
-    ]
-    kept = [(owner, name, getattr(owner, name)) for owner, name in originals]
-    columns = {}
-    for title, backbone, count in (
-        ("small backbone", SMALL, 44),
-        ("ResNet-18", RESNET, 12),
-    ):
-        columns[title] = taken_apart(backbone, count)
-        for owner, name, function in kept:
-            setattr(owner, name, function)
-    lines = [f"| part | {' | '.join(f'{title}, ms' for title in columns)} |", "|---|---:|---:|"]
-    for part in next(iter(columns.values())):
-        lines.append(f"| {part} | {' | '.join(f'{c[part]:.1f}' for c in columns.values())} |")
-    raw = json.dumps({"machine": machine(), "milliseconds": columns}, indent=1) + "\n"
-    (RESULTS / "profile.json").write_text(raw, encoding="utf-8")
+    columns = {"small backbone": profile(SMALL, 44), "ResNet-18": profile(RESNET, 12)}
+    lines = [f"| stage | {' | '.join(f'{title}, ms' for title in columns)} |", "|---|---:|---:|"]
+    for stage in next(iter(columns.values())):
+        numbers = " | ".join(f"{column[stage]:.1f}" for column in columns.values())
+        lines.append(f"| {stage} | {numbers} |")
+    results = json.dumps({"machine": describe_machine(), "milliseconds": columns}, indent=1) + "\n"
+    (RESULTS / "profile.json").write_text(results, encoding="utf-8")
     text = "\n".join(lines) + "\n"
     (RESULTS / "profile.md").write_text(text, encoding="utf-8")
     print(text)

@@ -1,9 +1,9 @@
-"""Speed against what would be used instead, side by side in one run.
+"""Measure the speed of ssl-host and of common alternatives, in turns in one process.
 
     python benchmarks/speed/run.py [CASE ...]
 
-Without a case all of them, under 15 minutes on two cores. Writes benchmarks/results/speed.json and
-speed.md; cases that were not asked for keep the figures they had.
+Without arguments, all cases run: under 15 minutes on two cores. Writes
+benchmarks/results/speed.json and speed.md; cases that do not run keep their previous figures.
 """
 
 from __future__ import annotations
@@ -19,53 +19,55 @@ import epochs
 import evaluation
 import steps
 import views
-from sides import HEADER, Comparison, line, machine
+from comparison import TABLE_HEADER, Comparison, describe_machine, format_row
 
 from ssl_host import UserError
 
 RESULTS = Path(__file__).parents[1] / "results"
 CASES: dict[str, Callable[[], Comparison]] = {
-    "views": views.small,
-    "photographs": views.photographs,
-    "decoding": decoding.decoding,
-    "step-resnet": lambda: steps.whole_step("ResNet-18"),
-    "step-small": lambda: steps.whole_step("small backbone"),
-    "epoch": epochs.simsiam,
-    "precision": steps.precision,
-    "overhead": steps.overhead,
-    "linear": evaluation.linear,
-    "memory": evaluation.memory,
+    "views": views.compare_small_views,
+    "photographs": views.compare_photographs,
+    "decoding": decoding.compare_decoding,
+    "step-resnet": lambda: steps.compare_steps("ResNet-18"),
+    "step-small": lambda: steps.compare_steps("small backbone"),
+    "epoch": epochs.compare_simsiam,
+    "precision": steps.compare_precision,
+    "overhead": steps.compare_overhead,
+    "linear": evaluation.compare_linear,
+    "memory": evaluation.compare_memory,
 }
 
 
 def main() -> None:
-    asked = sys.argv[1:] or list(CASES)
-    unknown = [name for name in asked if name not in CASES]
+    names = sys.argv[1:] or list(CASES)
+    unknown = [name for name in names if name not in CASES]
     if unknown:
-        sys.exit(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
-    raw = RESULTS / "speed.json"
-    found = json.loads(raw.read_text("utf-8")) if raw.exists() else {}
-    for name in asked:
+        sys.exit(f"unknown case {', '.join(unknown)}; use {', '.join(CASES)}")
+    file = RESULTS / "speed.json"
+    results = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    for name in names:
         try:
             comparison = CASES[name]()
         except UserError as error:
-            print(f"{name} is left out: {error}", file=sys.stderr)
+            print(f"{name} is skipped: {error}", file=sys.stderr)
             continue
-        found[name] = {
+        results[name] = {
             "rows": comparison.rows(),
             "speeds": dict(comparison.speeds),
-            "machine": machine(),
+            "machine": describe_machine(),
         }
         for row in comparison.rows():
-            print(line(row), flush=True)
-        write({name: found[name] for name in CASES if name in found}, raw)
+            print(format_row(row), flush=True)
+        # Write after each case, so that an interrupted command keeps what it has measured.
+        write_results({name: results[name] for name in CASES if name in results}, file)
 
 
-def write(found: dict, raw: Path) -> None:
-    """After each case: whoever stops it keeps what has been measured."""
-    raw.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    table = [HEADER, *(line(row) for case in found.values() for row in case["rows"])]
-    (RESULTS / "speed.md").write_text("\n".join(table) + "\n", encoding="utf-8")
+def write_results(results: dict, file: Path) -> None:
+    """Write the results of all cases as JSON and as a Markdown table."""
+    file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    rows = [format_row(row) for case in results.values() for row in case["rows"]]
+    text = "\n".join([TABLE_HEADER, *rows]) + "\n"
+    file.with_suffix(".md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

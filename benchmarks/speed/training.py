@@ -1,4 +1,4 @@
-"""Short trainings that the cases time: the host's own, and pytorch-lightning's."""
+"""Short training runs for the speed cases, with ssl-host and with pytorch-lightning alone."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from ssl_host.config.resolve import resolve_sections
 from ssl_host.data.datasets import open_datasets
 from ssl_host.train.loop import fit
 
-BATCH = 128
+BATCH_SIZE = 128
 RESNET = {"name": "timm", "model": "resnet18", "stem": "cifar"}
 SMALL = {"name": "small_conv"}
 
 
-class TrainingTimer(pl.Callback):
-    """Times the steps after the first few, which set things up."""
+class StepTimer(pl.Callback):
+    """Callback that times all steps after the first few, which include start-up work."""
 
-    def __init__(self, skip: int) -> None:
-        self.skip = skip
-        self.seen = 0
-        self.begun = self.ended = 0.0
+    def __init__(self, num_skipped: int) -> None:
+        self.num_skipped = num_skipped
+        self.num_steps = 0
+        self.start = self.end = 0.0
 
     def on_train_batch_end(self, *_: object) -> None:
-        self.seen += 1
-        self.ended = time.perf_counter()
-        if self.seen == self.skip:
-            self.begun = self.ended
+        self.num_steps += 1
+        self.end = time.perf_counter()
+        if self.num_steps == self.num_skipped:
+            self.start = self.end
 
-    def seconds(self) -> float:
-        """Of one step."""
-        return (self.ended - self.begun) / (self.seen - self.skip)
+    def seconds_per_step(self) -> float:
+        """Return the mean time of the counted steps."""
+        return (self.end - self.start) / (self.num_steps - self.num_skipped)
 
 
-class EpochClock(pl.Callback):
-    """Times whole epochs after the first, from the end of one to the end of the next."""
+class EpochTimer(pl.Callback):
+    """Callback that times whole epochs after the first, each from the end of the previous one."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -50,13 +50,15 @@ class EpochClock(pl.Callback):
     def on_train_epoch_end(self, *_: object) -> None:
         self.ends.append(time.perf_counter())
 
-    def seconds(self) -> float:
-        """Of one epoch."""
+    def seconds_per_epoch(self) -> float:
+        """Return the mean time of the counted epochs."""
         return (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
 
 
-def quiet_trainer(clock: pl.Callback, epochs: int = 1, precision: str = "32-true") -> pl.Trainer:
-    """pytorch-lightning without what may be left out, on the CPU."""
+def build_quiet_trainer(
+    timer: pl.Callback, epochs: int = 1, precision: str = "32-true"
+) -> pl.Trainer:
+    """Return a pytorch-lightning trainer for the CPU with all optional features off."""
     return pl.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -65,18 +67,22 @@ def quiet_trainer(clock: pl.Callback, epochs: int = 1, precision: str = "32-true
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[clock],
+        callbacks=[timer],
     )
 
 
-def experiment(
-    backbone: dict, steps: int, method: str = "simclr", batch: int = BATCH, **sections: dict
+def build_experiment(
+    backbone: dict,
+    steps: int,
+    method: str = "simclr",
+    batch_size: int = BATCH_SIZE,
+    **sections: dict,
 ) -> Experiment:
-    """A run of one epoch in float32; the online probe is left out on every side."""
+    """Build a run of one epoch in float32, without the online probe."""
     config = resolve_sections(
         {
-            "run": {"epochs": 1, "batch_size": batch},
-            "data": {"name": "synthetic", "num_images": steps * batch, "image_size": 32},
+            "run": {"epochs": 1, "batch_size": batch_size},
+            "data": {"name": "synthetic", "num_images": steps * batch_size, "image_size": 32},
             "method": {"name": method},
             "backbone": backbone,
             "head.projector": {"hidden_dim": 256, "output_dim": 64},
@@ -91,25 +97,25 @@ def experiment(
     return compose(resolve_auto(config))
 
 
-def hosts(made: Experiment, skip: int) -> float:
-    """Seconds a step in the host's own training: loader, views, step, schedule, rows, Lightning."""
-    clock = TrainingTimer(skip)
-    train(made, clock)
-    return clock.seconds()
+def time_host_step(experiment: Experiment, num_skipped: int) -> float:
+    """Return the seconds per step of ssl-host's own training, from loader to metrics rows."""
+    timer = StepTimer(num_skipped)
+    train_experiment(experiment, timer)
+    return timer.seconds_per_step()
 
 
-def train(made: Experiment, clock: pl.Callback) -> None:
-    """The host's own training, with its checkpoints."""
-    images = open_datasets(made.source, made.views, made.config.loader)
+def train_experiment(experiment: Experiment, timer: pl.Callback) -> None:
+    """Train with ssl-host's own loop, including its checkpoints."""
+    images = open_datasets(experiment.source, experiment.views, experiment.config.loader)
     with tempfile.TemporaryDirectory() as folder:
-        for logger in made.loggers.values():
+        for logger in experiment.loggers.values():
             logger.start(ssl_host.Run("speed", Path(folder), 0, {}))
         fit(
-            made,
+            experiment,
             images.make_loader,
             len(images.train),
             0,
             Path(folder) / "checkpoints",
             Console(quiet=True),
-            [clock],
+            [timer],
         )

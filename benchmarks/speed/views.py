@@ -1,4 +1,4 @@
-"""Two views a batch: the batched engine against what makes views elsewhere."""
+"""Batches of two views from ssl-host's view engine, compared with lightly and kornia."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from comparison import Comparison, compare, speed_of
 from PIL import Image
-from sides import Comparison, clocked, compare
 from torch.utils.data import DataLoader, Dataset
 
 import ssl_host
@@ -18,14 +18,15 @@ from ssl_host.data.batches import EpochPlan, StoreLoader
 from ssl_host.data.decoding import FilesLoader
 from ssl_host.data.store import pack
 
-BATCH = 256
+BATCH_SIZE = 256
+LIGHTLY = "lightly's SimCLRTransform, 2 workers"
 
 
-class Pictures(Dataset):
-    """PIL images and a transform, as lightly's examples have them."""
+class TransformedImages(Dataset):
+    """PIL images with a transform, as in lightly's examples."""
 
     def __init__(self, images: torch.Tensor, transform: object) -> None:
-        self.images = [Image.fromarray(i.permute(1, 2, 0).numpy()) for i in images]
+        self.images = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
         self.transform = transform
 
     def __len__(self) -> int:
@@ -35,26 +36,22 @@ class Pictures(Dataset):
         return self.transform(self.images[i])
 
 
-def workers(dataset: Dataset, batch: int) -> DataLoader:
-    """Two workers that stay: starting them is no part of the measure."""
-    return DataLoader(dataset, batch, num_workers=2, persistent_workers=True, drop_last=True)
+def load_with_workers(dataset: Dataset, batch_size: int) -> DataLoader:
+    """Return a loader with two persistent workers, so that their start is not measured."""
+    return DataLoader(dataset, batch_size, num_workers=2, persistent_workers=True, drop_last=True)
 
 
-def exhaust(loader: DataLoader) -> int:
-    """Images of an epoch."""
-    return sum(len(views[0]) for views in loader)
-
-
-def small() -> Comparison:
-    """Rows 1 and 2: 32 pixels, SimCLR's views with blur."""
+def compare_small_views() -> Comparison:
+    """Make SimCLR's views with blur at 32 pixels."""
     import kornia.augmentation as ka
     from lightly.transforms import SimCLRTransform
 
     torch.set_num_threads(2)
-    images = torch.randint(0, 256, (8 * BATCH, 3, 32, 32), dtype=torch.uint8)
+    images = torch.randint(0, 256, (8 * BATCH_SIZE, 3, 32, 32), dtype=torch.uint8)
     maker = ssl_host.build("augmentation", "simclr", image_size=32)
-    lightly = workers(Pictures(images[: 2 * BATCH], SimCLRTransform(input_size=32)), BATCH)
-    chain = ka.AugmentationSequential(
+    dataset = TransformedImages(images[: 2 * BATCH_SIZE], SimCLRTransform(input_size=32))
+    lightly = load_with_workers(dataset, BATCH_SIZE)
+    kornia = ka.AugmentationSequential(
         ka.RandomResizedCrop((32, 32), scale=(0.08, 1.0)),
         ka.RandomHorizontalFlip(p=0.5),
         ka.ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8),
@@ -64,93 +61,95 @@ def small() -> Comparison:
         data_keys=["input"],
     )
 
-    def ours() -> int:
-        for epoch, part in enumerate(images.split(BATCH)):
-            maker(part, torch.arange(BATCH), epoch)
+    def make_host_views() -> int:
+        for epoch, batch in enumerate(images.split(BATCH_SIZE)):
+            maker(batch, torch.arange(BATCH_SIZE), epoch)
         return len(images)
 
-    def kornias() -> int:
-        for part in images[: 4 * BATCH].split(BATCH):
-            pixels = part.float() / 255
-            chain(pixels), chain(pixels)
-        return 4 * BATCH
+    def make_lightly_views() -> int:
+        return sum(len(views[0]) for views in lightly)
+
+    def make_kornia_views() -> int:
+        for batch in images[: 4 * BATCH_SIZE].split(BATCH_SIZE):
+            pixels = batch.float() / 255
+            kornia(pixels), kornia(pixels)
+        return 4 * BATCH_SIZE
 
     return compare(
         "two-view SimCLR batches, 32 px",
         {
-            "ssl-host": clocked(ours),
-            "lightly's SimCLRTransform, 2 workers": clocked(lambda: exhaust(lightly)),
-            "kornia, batched": clocked(kornias),
+            "ssl-host": speed_of(make_host_views),
+            LIGHTLY: speed_of(make_lightly_views),
+            "kornia, batched": speed_of(make_kornia_views),
         },
-        at_least={"lightly's SimCLRTransform, 2 workers": 8, "kornia, batched": 3},
+        at_least={LIGHTLY: 8, "kornia, batched": 3},
     )
 
 
-def photographs(count: int = 256) -> Comparison:
-    """Row 3: a folder of JPEGs of 500 pixels, views of 224."""
+def compare_photographs(num_images: int = 256) -> Comparison:
+    """Make views of 224 pixels from a folder of JPEGs of 500 pixels."""
     from lightly.transforms import SimCLRTransform
     from torchvision.datasets import ImageFolder
 
     torch.set_num_threads(2)
-    batch = 64
-    with tempfile.TemporaryDirectory() as place:
-        root = Path(place) / "images"
-        draw_photographs(root / "all", count)
-        # Theirs decodes an image once and cuts both views from it, as ours does from files.
-        theirs = workers(ImageFolder(root, SimCLRTransform(input_size=224)), batch)
+    batch_size = 64
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "images"
+        draw_photographs(root / "all", num_images)
+        # Lightly decodes an image once for both views, as ssl-host does with files.
+        lightly = load_with_workers(ImageFolder(root, SimCLRTransform(input_size=224)), batch_size)
         source = ssl_host.build("data", "imagefolder", root=root, image_size=224)
         images = source.open("train")
         augmentation = ssl_host.build("augmentation", "simclr", image_size=224).augmentation
         maker = ViewMaker(augmentation, image_size=224, mean=source.mean, std=source.std)
-        store = pack(images, 3, 256, Path(place) / "cache")
-        plan = EpochPlan(count, batch, seed=0)
-        packed = StoreLoader(store, plan)
-        files = FilesLoader(images, maker, plan, 256, 2, {})
+        store = pack(images, 3, 256, Path(folder) / "cache")
+        plan = EpochPlan(num_images, batch_size, seed=0)
+        store_loader = StoreLoader(store, plan)
+        files_loader = FilesLoader(images, maker, plan, 256, 2, {})
+        cache_numbers = itertools.count()
 
-        def ours() -> int:
-            done = 0
-            for raw in packed:
+        def make_views_from_store() -> int:
+            count = 0
+            for raw in store_loader:
                 maker(raw.images, raw.index, raw.epoch)
-                done += len(raw.index)
-            packed.epoch += 1
-            return done
+                count += len(raw.index)
+            store_loader.epoch += 1
+            return count
 
-        def decoded() -> int:
-            done = 0
-            for raw in files:
+        def make_views_from_files() -> int:
+            count = 0
+            for raw in files_loader:
                 maker.finish(raw.images, raw.index, raw.epoch)
-                done += len(raw.index)
-            files.epoch += 1
-            return done
+                count += len(raw.index)
+            files_loader.epoch += 1
+            return count
 
-        caches = itertools.count()
+        def make_lightly_views() -> int:
+            return sum(len(views[0]) for views, _ in lightly)
 
-        def packing() -> int:
-            return len(pack(images, 3, 256, Path(place) / f"cache {next(caches)}"))
+        def pack_again() -> int:
+            return len(pack(images, 3, 256, Path(folder) / f"cache {next(cache_numbers)}"))
 
-        sides = {
-            "ssl-host, packed": clocked(ours),
-            "lightly's SimCLRTransform, 2 workers": clocked(
-                lambda: sum(len(views[0]) for views, _ in theirs)
-            ),
-            "ssl-host, decoding files in 2 workers": clocked(decoded),
-            "packing them, once for all epochs": clocked(packing),
-        }
         return compare(
             "two-view batches of 224 px, JPEGs of 500 px that were packed before",
-            sides,
-            at_least={"lightly's SimCLRTransform, 2 workers": 2},
+            {
+                "ssl-host, packed": speed_of(make_views_from_store),
+                LIGHTLY: speed_of(make_lightly_views),
+                "ssl-host, decoding files in 2 workers": speed_of(make_views_from_files),
+                "packing them, once for all epochs": speed_of(pack_again),
+            },
+            at_least={LIGHTLY: 2},
         )
 
 
-def draw_photographs(folder: Path, count: int) -> None:
-    """JPEGs of 500 x 375 pixels with what decoders work on: edges, gradients, noise."""
+def draw_photographs(folder: Path, num_images: int) -> None:
+    """Write JPEGs of 500 x 375 pixels with edges, gradients and noise, as in photographs."""
     folder.mkdir(parents=True)
     generator = np.random.default_rng(0)
     y, x = np.mgrid[0:375, 0:500] / 375
-    for i in range(count):
+    for i in range(num_images):
         waves = generator.uniform(2, 40, (3, 2))
         pixels = [np.sin(a * x + b * y + i) for a, b in waves]
         noisy = np.stack(pixels, axis=2) * 90 + 128 + generator.normal(0, 12, (375, 500, 3))
-        picture = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
-        picture.save(folder / f"{i}.jpg", quality=90)
+        image = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+        image.save(folder / f"{i}.jpg", quality=90)

@@ -1,4 +1,4 @@
-"""Backbones that ship with the host."""
+"""Built-in backbones."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ from torch import Tensor, nn
 from ssl_host import Backbone, Settings
 
 
-class _Halving(nn.Conv2d):
-    """A convolution of stride 2."""
+class _StridedConv(nn.Conv2d):
+    """Convolution of stride 2 with a correct bfloat16 gradient for single pixels."""
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[2:] == (1, 1):
-            # The same numbers; the gradient of stride 2 on one pixel is wrong in torch's bfloat16
-            # on CPUs (seen with 2.14), and small crops come down to one.
+            # For one pixel, stride 1 gives the same output. With stride 2 torch computes a wrong
+            # bfloat16 gradient on CPUs (seen with 2.14), and small crops end in one pixel.
             return nn.functional.conv2d(images, self.weight, padding=self.padding)
         return super().forward(images)
 
 
 class SmallConv(Backbone):
-    """Stages of convolution, batch norm and ReLU, then the mean: quick on a CPU.
+    """Small network of convolution, batch norm and ReLU stages, fast on a CPU. No paper.
 
-    Each stage but the first halves the side and doubles the channels. No paper; the features
-    are the mean over space of the last stage's, as in a ResNet.
+    Each stage except the first halves the image size and doubles the channels. The features are
+    the spatial mean of the last stage, as in a ResNet.
     """
 
     class Config(Settings):
         width: int = Field(24, ge=4, le=1024, description="channels of the first stage")
-        num_stages: int = Field(5, ge=1, le=8, description="stages, each halving the side")
+        num_stages: int = Field(5, ge=1, le=8, description="number of stages")
+
+    config: Config
 
     def setup(self) -> None:
         layers: list[nn.Module] = []
@@ -40,7 +42,7 @@ class SmallConv(Backbone):
             layers += [
                 nn.Conv2d(channels, width, 3, padding=1, bias=False)
                 if stage == 0
-                else _Halving(channels, width, 3, stride=2, padding=1, bias=False),
+                else _StridedConv(channels, width, 3, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(width),
                 nn.ReLU(inplace=True),
             ]

@@ -1,4 +1,4 @@
-"""Heads that ship with the host."""
+"""Built-in heads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ssl_host import Head, Settings
 
 
 class MLP(Head):
-    """Linear layers; between them batch norm and ReLU.
+    """Linear layers with batch norm and ReLU between them.
 
     The projectors and predictors of SimCLR (arXiv:2002.05709), BYOL (arXiv:2006.07733), SimSiam
     (arXiv:2011.10566) and Barlow Twins (arXiv:2103.03230) differ only in these settings.
@@ -23,20 +23,22 @@ class MLP(Head):
         num_layers: int = Field(2, ge=1, le=10, description="number of linear layers")
         hidden_norm: bool = Field(True, description="batch norm after the hidden layers")
         last_norm: bool = Field(False, description="batch norm after the last layer")
-        last_affine: bool = Field(True, description="whether that last batch norm is affine")
-        bias: bool = Field(True, description="biases of layers that no batch norm follows")
+        last_affine: bool = Field(True, description="scale and shift in the last batch norm")
+        bias: bool = Field(True, description="biases in layers without batch norm")
+
+    config: Config
 
     def setup(self) -> None:
         config = self.config
         widths = [self.in_dim, *[config.hidden_dim] * (config.num_layers - 1), config.output_dim]
         layers: list[nn.Module] = []
         for i, (width, next_width) in enumerate(pairwise(widths)):
-            last = i == config.num_layers - 1
-            norm = config.last_norm if last else config.hidden_norm
+            is_last = i == config.num_layers - 1
+            norm = config.last_norm if is_last else config.hidden_norm
             layers.append(nn.Linear(width, next_width, bias=config.bias and not norm))
             if norm:
-                layers.append(nn.BatchNorm1d(next_width, affine=config.last_affine or not last))
-            if not last:
+                layers.append(nn.BatchNorm1d(next_width, affine=config.last_affine or not is_last))
+            if not is_last:
                 layers.append(nn.ReLU(inplace=True))
         self.layers = nn.Sequential(*layers)
         self.output_dim = config.output_dim

@@ -1,4 +1,4 @@
-"""Loggers that ship with the host."""
+"""Built-in loggers."""
 
 from __future__ import annotations
 
@@ -11,81 +11,87 @@ from pydantic import Field
 
 from ssl_host import Logger, Run, Settings, UserError
 
-IN_FOLDER = r"^[^./\\][^/\\]*"
-"""How a name begins that stays in the folder it is put into."""
+FILE_NAME = r"^[^./\\][^/\\]*"
+"""Start of the pattern of names without a path, which stay in the run folder."""
 
 
 class CSV(Logger):
-    """``metrics.csv``: one row a logged step. A new column rewrites the header, losing nothing."""
+    """``metrics.csv`` with one row per logged step; a new metric adds a column."""
 
     class Config(Settings):
         file: str = Field(
             "metrics.csv",
-            pattern=IN_FOLDER + r"\.csv$",
-            description="name in the run's folder: no path, and ends with .csv",
+            pattern=FILE_NAME + r"\.csv$",
+            description="file name in the run folder, without a path, ending in .csv",
         )
+
+    config: Config
 
     def start(self, run: Run) -> None:
         self.path = run.folder / self.config.file
         self.columns = ["step"]
         self.rows: list[dict[str, str]] = []
         if self.path.exists() and run.resumed_step:
-            self._read(run.resumed_step)
+            self._load(run.resumed_step)
         self._rewrite()
 
-    def _read(self, steps: int) -> None:
-        """Take over the rows up to a step."""
+    def _load(self, last_step: int) -> None:
+        """Load the rows up to a step of an interrupted run."""
         try:
             text = self.path.read_text(encoding="utf-8")
-            # A last row without its end was torn, perhaps within the number of its step.
+            # A last row without a line end is incomplete, perhaps within the step number.
             reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
             self.columns = list(reader.fieldnames or ["step"])
-            kept = [row for row in reader if (row["step"] or "").isdigit()]
+            rows = [row for row in reader if (row["step"] or "").isdigit()]
         except (UnicodeDecodeError, csv.Error, KeyError):
             raise UserError(
-                f"{self.path} is no table with a column 'step' any more; rename it and give the "
-                f"same command again: the rows up to step {steps} will be missing"
+                f"{self.path} is not a CSV file with a column 'step'; rename it and run the same "
+                f"command again (the rows up to step {last_step} will be missing)"
             ) from None
-        self.rows = [row for row in kept if int(row["step"]) <= steps]
+        self.rows = [row for row in rows if int(row["step"]) <= last_step]
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         row = {"step": str(step), **{name: f"{value:.8g}" for name, value in metrics.items()}}
-        fresh = [name for name in row if name not in self.columns]
-        self.columns += fresh
+        new_columns = [name for name in row if name not in self.columns]
+        self.columns += new_columns
         self.rows.append(row)
-        if fresh:
-            self.open.close()
+        if new_columns:
+            self.file.close()
             self._rewrite()
         else:
             self.writer.writerow(row)
-            self.open.flush()
+            self.file.flush()
 
     def flush(self) -> None:
-        os.fsync(self.open.fileno())
+        os.fsync(self.file.fileno())
 
     def finish(self, results: Mapping[str, Any] | None) -> None:
         self.flush()
-        self.open.close()
+        self.file.close()
 
     def _rewrite(self) -> None:
-        beside = self.path.with_suffix(".partial")
-        with beside.open("w", newline="", encoding="utf-8") as file:
+        partial = self.path.with_suffix(".partial")
+        with partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
-        beside.replace(self.path)
-        # Kept open: opening it for each row takes longer than all else that a row needs.
-        self.open = self.path.open("a", newline="", encoding="utf-8")
-        self.writer = csv.DictWriter(self.open, self.columns, lineterminator="\n")
+        partial.replace(self.path)
+        # The file stays open, because opening it for each row takes longer than writing the row.
+        self.file = self.path.open("a", newline="", encoding="utf-8")
+        self.writer = csv.DictWriter(self.file, self.columns, lineterminator="\n")
 
 
 class TensorBoard(Logger):
-    """Event files in ``tensorboard/`` of the run's folder."""
+    """Event files for TensorBoard in the folder ``tensorboard/`` of the run folder."""
 
     class Config(Settings):
         folder: str = Field(
-            "tensorboard", pattern=IN_FOLDER + "$", description="name in the run's folder, no path"
+            "tensorboard",
+            pattern=FILE_NAME + "$",
+            description="name in the run folder, without a path",
         )
+
+    config: Config
 
     def start(self, run: Run) -> None:
         try:
@@ -94,9 +100,9 @@ class TensorBoard(Logger):
             raise UserError(
                 "[logger.tensorboard] needs the package tensorboard: pip install tensorboard"
             ) from None
-        # purge_step hides what an earlier process logged after the checkpoint it resumes from
-        purge = run.resumed_step + 1 if run.resumed_step else None
-        self.writer = SummaryWriter(str(run.folder / self.config.folder), purge_step=purge)
+        # Hide the steps that an interrupted process logged after its last checkpoint.
+        purge_step = run.resumed_step + 1 if run.resumed_step else None
+        self.writer = SummaryWriter(str(run.folder / self.config.folder), purge_step=purge_step)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():

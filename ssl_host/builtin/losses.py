@@ -1,4 +1,4 @@
-"""Losses that more than one method uses."""
+"""Built-in losses, for any method."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ssl_host import Loss, Settings, gather, gather_offset
 class NegativeCosine(Loss):
     """Minus the cosine similarity, averaged over the batch: SimSiam, arXiv:2011.10566, eq. 1.
 
-    ``loss(p, z)`` of predictions and targets B D. Who stops which gradient is the method's to
-    say; nothing is detached here.
+    ``loss(p, z)`` of predictions and targets B D. Nothing is detached: the method decides which
+    gradient to stop.
     """
 
     def forward(self, p: Tensor, z: Tensor) -> Tensor:
@@ -24,36 +24,40 @@ class NegativeCosine(Loss):
 class NTXent(Loss):
     """Normalised temperature-scaled cross entropy: SimCLR, arXiv:2002.05709, eq. 1.
 
-    ``loss(z1, z2)`` of the two views' embeddings B D; the mean over all 2B anchors, each
-    against the 2N - 1 other embeddings of all processes.
+    ``loss(z1, z2)`` of the embeddings B D of two views is the mean over 2B anchors, each
+    compared with the 2N - 1 other embeddings of all processes.
     """
 
     class Config(Settings):
         temperature: float = Field(0.1, gt=0, le=100, description="temperature of the softmax")
 
+    config: Config
+
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
         own = functional.normalize(torch.stack([z1, z2]), dim=2)
-        everything = torch.stack([gather(own[0]), gather(own[1])])
-        total = everything.shape[1]
-        logits = own.flatten(0, 1) @ everything.flatten(0, 1).T / self.config.temperature
-        place = torch.arange(len(z1), device=z1.device) + gather_offset(z1)
-        itself = torch.cat([place, place + total])
-        positive = torch.cat([place + total, place])
-        logits = logits.scatter(1, itself[:, None], float("-inf"))
+        gathered = torch.stack([gather(own[0]), gather(own[1])])
+        total = gathered.shape[1]
+        logits = own.flatten(0, 1) @ gathered.flatten(0, 1).T / self.config.temperature
+        index = torch.arange(len(z1), device=z1.device) + gather_offset(z1)
+        own_index = torch.cat([index, index + total])
+        positive = torch.cat([index + total, index])
+        logits = logits.scatter(1, own_index[:, None], float("-inf"))
         return functional.cross_entropy(logits, positive)
 
 
 class InfoNCE(Loss):
-    """A query against its positive and negatives: arXiv:1807.03748, eq. 4, on cosines.
+    """Cross entropy of a query with its positive and negatives: arXiv:1807.03748, eq. 4.
 
-    ``loss(query, positive, negatives)`` with queries and positives B D. With negatives K D (a
-    queue, as in MoCo, arXiv:1911.05722, eq. 1) each query sees its positive and all K. Without
-    them the other images' positives, of all processes, are the negatives (NNCLR,
-    arXiv:2104.14548, eq. 3).
+    ``loss(query, positive, negatives)`` of queries and positives B D, compared by cosine. With
+    negatives K D (a queue, as in MoCo, arXiv:1911.05722, eq. 1) each query is compared with its
+    positive and all K. Without them the positives of all other images, over all processes, are the
+    negatives (NNCLR, arXiv:2104.14548, eq. 3).
     """
 
     class Config(Settings):
         temperature: float = Field(0.1, gt=0, le=100, description="temperature of the softmax")
+
+    config: Config
 
     def forward(self, query: Tensor, positive: Tensor, negatives: Tensor | None = None) -> Tensor:
         query = functional.normalize(query, dim=1)

@@ -1,4 +1,4 @@
-"""Optimizers, through torch and timm."""
+"""Built-in optimizers, implemented by torch and timm."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from ssl_host import Optimizer, OptimizerConfig
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum, as the papers mean it: not Nesterov's."""
+    """Stochastic gradient descent with momentum, without Nesterov's variant."""
 
     class Config(OptimizerConfig):
         momentum: float = Field(0.9, ge=0, lt=1, description="momentum of the velocity")
+
+    config: Config
 
     def create(self, groups: Sequence[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.SGD(list(groups), lr=1.0, momentum=self.config.momentum)
@@ -29,34 +31,37 @@ class AdamW(Optimizer):
         beta2: float = Field(0.999, ge=0, lt=1, description="decay of the second moment")
         eps: float = Field(1e-8, gt=0, le=1, description="added to the denominator")
 
+    config: Config
+
     def create(self, groups: Sequence[dict[str, Any]]) -> torch.optim.Optimizer:
         betas = (self.config.beta1, self.config.beta2)
         return torch.optim.AdamW(list(groups), lr=1.0, betas=betas, eps=self.config.eps)
 
 
 class LARS(Optimizer):
-    """Layer-wise adaptive rates: arXiv:1708.03888, algorithm 1, through timm.
+    """SGD with layer-wise learning rates: arXiv:1708.03888, algorithm 1, implemented by timm.
 
-    The trust ratio is ``trust · ‖w‖ / (‖g‖ + wd·‖w‖)``; biases and norm layers have none, unless
-    ``decay = all``.
+    The trust ratio is ``trust · ‖w‖ / (‖g‖ + wd·‖w‖)``. Biases and norm layers have no trust
+    ratio, unless ``decay_params = all``.
     """
 
     class Config(OptimizerConfig):
         momentum: float = Field(0.9, ge=0, lt=1, description="momentum of the velocity")
         trust: float = Field(0.001, gt=0, le=1, description="trust coefficient")
 
+    config: Config
+
     def create(self, groups: Sequence[dict[str, Any]]) -> torch.optim.Optimizer:
-        from timm.optim.lars import Lars  # noqa: PLC0415 - a check of settings does not wait
+        from timm.optim.lars import Lars  # noqa: PLC0415 - checking settings stays fast
 
         config = self.config
         return Lars(_layerwise(groups), lr=1.0, momentum=config.momentum, trust_coeff=config.trust)
 
 
 class LAMB(Optimizer):
-    """Adam with layer-wise rates: arXiv:1904.00962, algorithm 2, through timm.
+    """Adam with layer-wise learning rates: arXiv:1904.00962, algorithm 2, implemented by timm.
 
-    timm's clipping of the global gradient norm at 1 is off; ``[trainer] gradient_clip`` is
-    there for that.
+    timm's clipping of the global gradient norm at 1 is off; use ``[trainer] gradient_clip``.
     """
 
     class Config(OptimizerConfig):
@@ -64,8 +69,10 @@ class LAMB(Optimizer):
         beta2: float = Field(0.999, ge=0, lt=1, description="decay of the second moment")
         eps: float = Field(1e-6, gt=0, le=1, description="added to the denominator")
 
+    config: Config
+
     def create(self, groups: Sequence[dict[str, Any]]) -> torch.optim.Optimizer:
-        from timm.optim.lamb import Lamb  # noqa: PLC0415 - a check of settings does not wait
+        from timm.optim.lamb import Lamb  # noqa: PLC0415 - checking settings stays fast
 
         betas = (self.config.beta1, self.config.beta2)
         return Lamb(
@@ -74,5 +81,5 @@ class LAMB(Optimizer):
 
 
 def _layerwise(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    # timm leaves the trust ratio off where the decay is 0, of whatever parameters.
+    # Without this key timm uses no trust ratio in groups with a weight decay of 0.
     return [{**group, "always_adapt": bool(group.get("trust_ratio"))} for group in groups]

@@ -1,4 +1,4 @@
-"""Learning-rate schedules."""
+"""Built-in learning-rate schedulers."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from ssl_host import Scheduler, Settings
 
 
 class WarmupCosine(Scheduler):
-    """A linear warm-up, then half a cosine, moved every step: arXiv:1608.03983, eq. 5.
+    """Linear warm-up, then half a cosine, updated every step: arXiv:1608.03983, eq. 5.
 
-    Step 0 has the rate 1/W of a warm-up of W steps, (step + 1)/W in general, so that no step
-    is wasted on a rate of 0. After it step s has the factor
-    ``min_factor + (1 - min_factor)·(1 + cos(π·(s - W)/(S - W)))/2`` of S steps in all.
+    Step s of W warm-up steps has the factor (s + 1)/W, so that no step has a learning rate of 0.
+    After the warm-up the factor is
+    ``min_factor + (1 - min_factor)·(1 + cos(π·(s - W)/(S - W)))/2`` for S steps in total.
     """
 
     class Config(Settings):
         warmup_epochs: float = Field(
-            0.0, ge=0, le=1e6, description="epochs of linear warm-up, fractions too"
+            0.0, ge=0, le=1e6, description="epochs of linear warm-up, may be a fraction"
         )
-        min_factor: float = Field(0.0, ge=0, le=1, description="factor that the cosine ends at")
+        min_factor: float = Field(0.0, ge=0, le=1, description="factor at the end of the run")
+
+    config: Config
 
     def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
-        warmup = min(round(float(self.config.warmup_epochs) * steps_per_epoch), total_steps)
+        warmup = min(round(self.config.warmup_epochs * steps_per_epoch), total_steps)
         if step < warmup:
             return (step + 1) / warmup
         fraction = (step - warmup) / max(1, total_steps - warmup)
-        low = float(self.config.min_factor)
+        low = self.config.min_factor
         return low + (1 - low) * (1 + math.cos(math.pi * min(1.0, fraction))) / 2
 
 
 class Constant(Scheduler):
-    """The same rate throughout."""
+    """Constant learning rate."""
 
     def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
         return 1.0

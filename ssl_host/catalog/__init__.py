@@ -1,1 +1,1 @@
-"""Which plugins are there, and the components they register."""
+"""Discovery of installed plugins and the registry of their components."""

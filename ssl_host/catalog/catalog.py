@@ -1,4 +1,4 @@
-"""The table (kind, name) -> component, and the plugins behind it."""
+"""Registry of components by (kind, name), and calls of plugin hooks."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from typing import Any
 import pluggy
 
 from ssl_host import hookspecs
-from ssl_host.catalog.discovery import did_you_mean, discover, registrations
+from ssl_host.catalog.discovery import collect_components, did_you_mean, discover
+from ssl_host.catalog.official import official_distribution
+from ssl_host.catalog.plugin_errors import hook_error, is_plugin_fault
 from ssl_host.catalog.registry import Entry, Plugin, source_file
+from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import PluginError
 from ssl_host.hookspecs import PROJECT
 
 
 class Catalog:
-    """All plugins and what they register. Filled once, from the installed distributions.
+    """Installed plugins and their components, filled once from the entry points.
 
     Args:
-        blocked: entry points or distributions that are not to be loaded.
+        blocked: names of entry points or distributions to skip.
+
+    Attributes:
+        plugins: every plugin, also broken and blocked ones.
     """
 
     def __init__(self, blocked: Iterable[str] = ()) -> None:
@@ -32,24 +38,47 @@ class Catalog:
             self.plugins.append(plugin)
             if module is None:
                 continue
-            components, presets = registrations(plugin, module)
+            entries = collect_components(plugin, module)
             if plugin.state == "ready":
                 self._modules[plugin.origin.plugin] = module
-                for entry in (*components, *presets):
+                for entry in entries:
                     plugin.components.append((entry.kind, entry.name))
                     self.add(entry)
 
     def add(self, entry: Entry) -> None:
-        """Put a component into the table. Two claims to a name are told when it is asked for."""
+        """Add a component. A name that is registered twice raises an error in :meth:`find`."""
         key = (entry.kind, entry.name)
         if key in self._entries:
             self._collisions.setdefault(key, [self._entries[key]]).append(entry)
         else:
             self._entries[key] = entry
 
+    def call(self, hook: str, **arguments: Any) -> Any:
+        """Call a hook of all ready plugins.
+
+        Returns:
+            The list of all results but None. For a hook that uses the first answer, that answer
+            or None.
+
+        Raises:
+            PluginError: when a plugin fails; the message names plugin, hook and line. Errors of
+                ``ssl_host.errors`` that a plugin raises on purpose pass through.
+        """
+        caller = getattr(self._hooks, hook)
+        try:
+            return caller(**arguments)
+        except Exception as error:
+            if not is_plugin_fault(error):
+                raise
+            plugins = {plugin.origin.plugin: plugin.origin for plugin in self.plugins}
+            owners = {
+                impl.function.__module__: plugins[impl.plugin_name]
+                for impl in caller.get_hookimpls()
+            }
+            raise hook_error(hook, owners, error) from error
+
     @cached_property
-    def hooks(self) -> Any:
-        """The run hooks of all ready plugins, as pluggy's caller."""
+    def _hooks(self) -> Any:
         manager = pluggy.PluginManager(PROJECT)
         manager.add_hookspecs(hookspecs)
         for name, module in self._modules.items():
@@ -57,59 +86,61 @@ class Catalog:
         return manager.hook
 
     def entries(self, kind: str | None = None) -> list[Entry]:
-        """Registered components and presets, sorted, of one kind or of all."""
-        chosen = [e for e in self._entries.values() if kind is None or e.kind == kind]
-        return sorted(chosen, key=lambda e: (e.kind, e.name))
+        """Return the registered components and presets of one kind or of all, sorted."""
+        entries = [e for e in self._entries.values() if kind is None or e.kind == kind]
+        return sorted(entries, key=lambda e: (e.kind, e.name))
 
     def names(self, kind: str) -> list[str]:
-        """Names registered for a kind, sorted."""
+        """Return the names registered for a kind, sorted."""
         return [entry.name for entry in self.entries(kind)]
 
     def find(self, kind: str, name: str) -> Entry:
-        """The entry of a component.
+        """Return the entry of a component.
 
         Raises:
-            PluginError: when there is none, or two distributions claim it; the message says
-                what to install or block.
+            PluginError: when no plugin or more than one registers the name; the message says what
+                to install or block.
         """
         key = (kind, name)
         if key in self._collisions:
-            claims = self._collisions[key]
+            entries = self._collisions[key]
             raise PluginError(
-                f"{kind} '{name}' is claimed by {' and by '.join(str(e.origin) for e in claims)}; "
-                f"uninstall one or block it with `-p no:{claims[-1].origin.plugin}`"
+                f"{kind} '{name}' is registered by "
+                f"{' and by '.join(str(entry.origin) for entry in entries)}; "
+                f"uninstall one or block it with `-p no:{entries[-1].origin.plugin}`"
             )
         if key in self._entries:
             return self._entries[key]
-        raise PluginError(f"unknown {kind} '{name}'{self._remedy(kind, name)}")
+        raise PluginError(f"unknown {kind} '{name}'{self._advice(kind, name)}")
 
-    def _remedy(self, kind: str, name: str) -> str:
+    def _advice(self, kind: str, name: str) -> str:
         known = self.names(kind)
         hint = did_you_mean(name, known)
         for plugin in self.plugins:
             if plugin.state != "ready" and plugin.origin.plugin == name.split("/", 1)[0]:
                 return f"; plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
-        listed = hint or (f"; installed: {', '.join(known)}" if known else "")
+        advice = hint or (f"; installed: {', '.join(known)}" if known else "")
         if kind == "preset":
-            return listed if hint else f"{listed}; a preset comes with its method's plugin"
+            return advice if hint else f"{advice}; presets are part of their method's plugin"
         stem = name.lower().replace("_", "-")
-        return f"{listed}; if a plugin provides it: pip install ssl-plugin-{stem}"
+        distribution = official_distribution(kind, name) or f"ssl-plugin-{stem}"
+        return f"{advice}; if a plugin provides it: pip install {distribution}"
 
     def load(self, kind: str, name: str) -> Any:
-        """Import a component and check that it is one of its kind.
+        """Import a component and check its class.
 
         Raises:
-            PluginError: when it is missing, cannot be imported or is of the wrong class.
+            PluginError: when it is missing, cannot be imported or does not inherit from the base
+                class of its kind.
         """
-        from ssl_host.contracts.kinds import base_of  # noqa: PLC0415 - imports torch
-
         entry = self.find(kind, name)
-        found = entry.load()
-        base = base_of(kind)
-        if not (isinstance(found, type) and issubclass(found, base)):
-            what = source_file(found) if isinstance(found, type) else type(found).__name__
+        component = entry.load()
+        base = KINDS[kind].base_class()
+        if not (isinstance(component, type) and issubclass(component, base)):
+            is_class = isinstance(component, type)
+            actual = source_file(component) if is_class else type(component).__name__
             raise PluginError(
-                f"{entry.describe()} is not a subclass of ssl_host.{base.__name__} ({what}); "
-                f"a {kind} must inherit from it"
+                f"{entry.describe()} is not a subclass of ssl_host.{base.__name__} ({actual}); "
+                f"every component of kind {kind} must inherit from it"
             )
-        return found
+        return component

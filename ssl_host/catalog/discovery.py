@@ -1,4 +1,4 @@
-"""Finds plugins by their entry points and asks each, one by one, what it offers."""
+"""Discovery of plugins by entry points, each loaded and checked separately."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ import pluggy
 
 from ssl_host import hookspecs
 from ssl_host.catalog.registry import Entry, Plugin, PluginOrigin, error_location
-from ssl_host.hookspecs import API_VERSION, PROJECT, REGISTRATION
+from ssl_host.contracts.kinds import KINDS
+from ssl_host.hookspecs import API_VERSION, PROJECT
 
 BUILTIN = "builtin"
 DISABLE_VARIABLE = "SSL_HOST_DISABLE"
 
 
 def discover(blocked: Iterable[str] = ()) -> Iterator[tuple[Plugin, ModuleType | None]]:
-    """Every entry point of the group, with its module where it could be loaded.
+    """Yield every plugin with its module, or with None if it is blocked or broken.
 
     Args:
-        blocked: names of entry points or distributions that are not to be loaded, besides
-            those in the environment variable ``SSL_HOST_DISABLE``.
+        blocked: names of entry points or distributions to skip, in addition to those in the
+            environment variable ``SSL_HOST_DISABLE``.
     """
-    refused = {_normal(name) for name in blocked}
-    refused |= {_normal(n) for n in os.environ.get(DISABLE_VARIABLE, "").split(",") if n.strip()}
+    names = [*blocked, *os.environ.get(DISABLE_VARIABLE, "").split(",")]
+    skipped = {_normalise(name) for name in names if name.strip()}
     points = importlib_metadata.entry_points(group=PROJECT)
     for point in sorted(points, key=lambda p: (p.name != BUILTIN, p.name)):
         origin = PluginOrigin(
@@ -37,7 +38,7 @@ def discover(blocked: Iterable[str] = ()) -> Iterator[tuple[Plugin, ModuleType |
             point.dist.version if point.dist else "unknown",
         )
         plugin = Plugin(origin, point.value)
-        if {_normal(point.name), _normal(origin.distribution)} & refused:
+        if {_normalise(point.name), _normalise(origin.distribution)} & skipped:
             plugin.state, plugin.reason = "blocked", "blocked by -p no: or SSL_HOST_DISABLE"
             yield plugin, None
             continue
@@ -46,44 +47,45 @@ def discover(blocked: Iterable[str] = ()) -> Iterator[tuple[Plugin, ModuleType |
 
 def _load(plugin: Plugin, load: Callable[[], Any]) -> ModuleType | None:
     try:
-        module = load()
+        module: ModuleType = load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # contained: one plugin takes nothing else down
-        _break(plugin, f"import failed: {type(error).__name__}: {error} ({error_location(error)})")
+    except BaseException as error:  # a broken plugin must not stop the host or other plugins
+        reason = f"import failed: {type(error).__name__}: {error} ({error_location(error)})"
+        _mark_broken(plugin, reason)
         return None
-    if not isinstance(module, ModuleType):
-        kind = type(module).__name__
-        _break(plugin, f"entry point {plugin.module} is a {kind}, but must name a module")
-        return None
-    wanted = getattr(module, "ssl_host_api", 1)
-    if not isinstance(wanted, int) or wanted > API_VERSION:
-        _break(
-            plugin,
-            f"made for plugin API {wanted}, and this host has {API_VERSION}; "
-            "upgrade the host: pip install --upgrade ssl-host",
-        )
-        return None
-    if wanted < hookspecs.API_VERSION:
-        _break(
-            plugin,
-            f"made for plugin API {wanted}, and this host needs {API_VERSION}; "
-            f"upgrade the plugin: pip install --upgrade {plugin.origin.distribution}",
-        )
-        return None
-    fault = _hook_fault(module)
-    if fault:
-        _break(plugin, fault)
+    reason = _module_problem(plugin, module) or _hook_problem(module)
+    if reason:
+        _mark_broken(plugin, reason)
         return None
     return module
 
 
-def _break(plugin: Plugin, reason: str) -> None:
+def _mark_broken(plugin: Plugin, reason: str) -> None:
     plugin.state, plugin.reason = "broken", reason
 
 
-def hook_names() -> dict[str, Callable[..., Any]]:
-    """Every hook by its name."""
+def _module_problem(plugin: Plugin, module: Any) -> str:
+    """Return why a loaded entry point cannot be used as a plugin; empty if it can."""
+    if not isinstance(module, ModuleType):
+        name = type(module).__name__
+        return f"entry point {plugin.module} is of type {name}, but must name a module"
+    version = getattr(module, "ssl_host_api", 1)
+    if not isinstance(version, int) or version > API_VERSION:
+        return (
+            f"made for plugin API {version}, and this host has {API_VERSION}; "
+            "upgrade the host: pip install --upgrade ssl-host"
+        )
+    if version < API_VERSION:
+        return (
+            f"made for plugin API {version}, and this host needs {API_VERSION}; "
+            f"upgrade the plugin: pip install --upgrade {plugin.origin.distribution}"
+        )
+    return ""
+
+
+def hook_specs() -> dict[str, Callable[..., Any]]:
+    """Return the specification of every hook by name."""
     return {
         name: function
         for name, function in vars(hookspecs).items()
@@ -91,48 +93,59 @@ def hook_names() -> dict[str, Callable[..., Any]]:
     }
 
 
-def _hook_fault(module: ModuleType) -> str:
-    """What is wrong with a module's hooks; empty when nothing is. pluggy lets some of it pass."""
-    known = hook_names()
-    for name, function in vars(module).items():
-        if not hasattr(function, f"{PROJECT}_impl"):
+def _hook_problem(module: ModuleType) -> str:
+    """Return the first mistake in a module's hook implementations; empty if there is none.
+
+    An unknown hook that is marked ``optionalhook`` is not a mistake: a newer host may have it.
+    """
+    known = hook_specs()
+    for attribute, function in vars(module).items():
+        options = getattr(function, f"{PROJECT}_impl", None)
+        if not isinstance(options, dict):
             continue
-        place = f"{inspect.getsourcefile(function)}:{function.__code__.co_firstlineno}"
+        name = options.get("specname") or attribute
+        location = f"{inspect.getsourcefile(function)}:{function.__code__.co_firstlineno}"
         if name not in known:
+            if options.get("optionalhook"):
+                continue
             return (
-                f"unknown hook {name} ({place}){did_you_mean(name, known)}; "
+                f"unknown hook {name} ({location}){did_you_mean(name, known)}; "
                 f"hooks are {', '.join(sorted(known))}"
             )
         expected = list(inspect.signature(known[name]).parameters)
         extra = [p for p in inspect.signature(function).parameters if p not in expected]
         if extra:
             return (
-                f"hook {name} takes {', '.join(extra)} ({place}), but is given only "
-                f"{', '.join(expected)}; rename or drop the argument"
+                f"hook {name} takes {', '.join(extra)} ({location}), but its arguments are "
+                f"{', '.join(expected) or 'none'}; rename or remove the argument"
             )
     return ""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?``, or nothing where nothing is near."""
-    import difflib  # noqa: PLC0415 - only messages need it, and start-up is counted
+    """Return ``; did you mean 'x'?`` for the most similar name; empty if none is similar."""
+    import difflib  # noqa: PLC0415 - only error messages need it; keep start-up fast
 
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def registrations(plugin: Plugin, module: ModuleType) -> tuple[list[Entry], list[Entry]]:
-    """What a module registers: components, presets. A failing one is marked broken."""
-    components: list[Entry] = []
-    presets: list[Entry] = []
+def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
+    """Return the components and presets that a plugin registers.
 
-    def collector(kind: str, into: list[Entry]) -> Callable[..., None]:
+    A plugin that fails is marked broken, and nothing of it is registered.
+    """
+    entries: list[Entry] = []
+
+    def registration(kind: str) -> Callable[..., None]:
         def register(name: str, reference: str, summary: str = "") -> None:
             if not (isinstance(name, str) and re.fullmatch(r"[a-z0-9][a-z0-9_./-]*", name)):
-                raise ValueError(f"{name!r} is no name for a {kind}; use lower case, digits and _")
+                raise ValueError(
+                    f"{kind} {name!r}: the name is invalid; use lower-case letters, digits and _"
+                )
             if not (isinstance(reference, str) and ":" in reference):
                 raise ValueError(f"{kind} {name!r}: {reference!r} is not of the form module:Object")
-            into.append(Entry(kind, name, reference, summary, plugin.origin))
+            entries.append(Entry(kind, name, reference, summary, plugin.origin))
 
         return register
 
@@ -140,18 +153,18 @@ def registrations(plugin: Plugin, module: ModuleType) -> tuple[list[Entry], list
     manager.add_hookspecs(hookspecs)
     manager.register(module, plugin.origin.plugin)
     try:
-        for kind, hook in REGISTRATION.items():
-            getattr(manager.hook, hook.__name__)(register=collector(kind, components))
-        manager.hook.register_presets(register=collector("preset", presets))
+        for kind in KINDS.values():
+            getattr(manager.hook, kind.hook)(register=registration(kind.name))
+        manager.hook.register_presets(register=registration("preset"))
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # contained, as above
-        _break(
+    except BaseException as error:  # as in _load
+        _mark_broken(
             plugin, f"registering failed: {type(error).__name__}: {error} ({error_location(error)})"
         )
-        return [], []
-    return components, presets
+        return []
+    return entries
 
 
-def _normal(name: str) -> str:
+def _normalise(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.strip()).lower()

@@ -1,30 +1,65 @@
-"""Whose fault it was: an exception of a component becomes a message with its distribution."""
+"""Errors that say which plugin failed, in which call and at which line."""
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING, TypeGuard
 
-from ssl_host.catalog.registry import error_location
-from ssl_host.contracts.component import Component
+from ssl_host.catalog.registry import PluginOrigin, error_location
 from ssl_host.errors import PluginError, SslHostError
 from ssl_host.toolkit.atomic_io import is_disk_error
 
+if TYPE_CHECKING:
+    from ssl_host.contracts.component import Component
 
-class attribute_errors:  # noqa: N801 - reads as the context that it is
-    """Whatever a component raises in this block is told as its fault.
+
+def is_plugin_fault(error: BaseException | None) -> TypeGuard[Exception]:
+    """Return True for an exception that the host did not raise and the disk did not cause."""
+    return (
+        isinstance(error, Exception)
+        and not isinstance(error, SslHostError)
+        and not is_disk_error(error)
+    )
+
+
+def hook_error(hook: str, owners: Mapping[str, PluginOrigin], error: Exception) -> PluginError:
+    """Return the error to raise when a plugin's implementation of a hook has failed.
 
     Args:
-        doing: what was going on, such as ``while measuring 'knn'``.
+        owners: plugins that implement the hook, by the module of their implementation. The
+            deepest of these modules in the traceback is the one that failed.
+    """
+    frames = traceback.walk_tb(error.__traceback__)
+    modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in frames]
+    module = next((name for name in reversed(modules) if name in owners), "")
+    failed = [owners[module]] if module else owners.values()
+    return PluginError(
+        f"plugin {' or '.join(map(str, failed))} failed in hook {hook}: "
+        f"{type(error).__name__}: {error} ({error_location(error, module)})"
+    )
+
+
+class attribute_errors:  # noqa: N801 - used like a function, in a with statement
+    """Context that turns exceptions of a component into a PluginError.
+
+    Errors of the host pass through, and so do those of a full or failing disk, which are not the
+    component's fault.
+
+    Args:
+        component: the component that is called in the context.
+        action: end of the sentence "... failed", such as ``while measuring 'knn'``.
 
     Raises:
-        PluginError: with class, distribution, line and cause.
+        PluginError: with class, distribution, cause and line.
     """
 
-    __slots__ = ("component", "doing")  # entered several times a step
+    __slots__ = ("action", "component")  # created several times per step
 
-    def __init__(self, component: Component, doing: str) -> None:
+    def __init__(self, component: Component, action: str) -> None:
         self.component = component
-        self.doing = doing
+        self.action = action
 
     def __enter__(self) -> None:
         pass
@@ -35,13 +70,11 @@ class attribute_errors:  # noqa: N801 - reads as the context that it is
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not isinstance(error, Exception) or isinstance(error, SslHostError):
+        if not is_plugin_fault(error):
             return
-        if is_disk_error(error):
-            return  # a full or failing disk is not the component's fault
         cls = type(self.component)
         origin = f", from {self.component.origin}" if self.component.origin else ""
         raise PluginError(
-            f"{cls.kind} {cls.__qualname__} ({cls.__module__}{origin}) failed {self.doing}: "
+            f"{cls.kind} {cls.__qualname__} ({cls.__module__}{origin}) failed {self.action}: "
             f"{type(error).__name__}: {error} ({error_location(error, cls.__module__)})"
         ) from error

@@ -1,4 +1,4 @@
-"""What the catalog knows of plugins and components, without having imported a component."""
+"""Records of plugins and components, which are imported when they are first used."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ State = Literal["ready", "broken", "blocked"]
 
 @dataclass(frozen=True)
 class PluginOrigin:
-    """Where a plugin comes from.
+    """Origin of a plugin: entry point, distribution and version.
 
     Attributes:
         plugin: name of the entry point.
         distribution: name of the installed distribution.
-        version: its version.
+        version: version of the distribution.
     """
 
     plugin: str
@@ -32,11 +32,14 @@ class PluginOrigin:
 
 @dataclass
 class Plugin:
-    """An entry point of the group ``ssl_host``, loaded or not.
+    """Entry point of the group ``ssl_host``, loaded or not.
 
     Attributes:
-        reason: why it is broken or blocked, with what to do.
-        components: ``(kind, name)`` of what it has registered.
+        origin: entry point, distribution and version.
+        module: module that the entry point names.
+        state: ``ready``, ``broken`` or ``blocked``.
+        reason: why it is broken or blocked, and what to do.
+        components: pairs ``(kind, name)`` of the components that it registered.
     """
 
     origin: PluginOrigin
@@ -48,7 +51,15 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered component or preset: a lazy reference with its origin."""
+    """Registered component or preset: a lazy reference with its origin.
+
+    Attributes:
+        kind: kind of the component, or ``preset``.
+        name: name in INI files.
+        reference: ``module:Object`` of a component, ``package:path`` of a preset.
+        summary: one line for lists.
+        origin: the plugin that registered it.
+    """
 
     kind: str
     name: str
@@ -57,17 +68,17 @@ class Entry:
     origin: PluginOrigin
 
     def load(self) -> Any:
-        """Import the object.
+        """Import the component.
 
         Raises:
-            PluginError: when the import fails or the object is not there; it names the
-                distribution, the reference and what went wrong.
+            PluginError: when the import fails or the object does not exist; the message names
+                the distribution, the reference and the cause.
         """
         module_name, _, attribute = self.reference.partition(":")
         try:
-            found: Any = importlib.import_module(module_name)
-            for part in attribute.split("."):
-                found = getattr(found, part)
+            component: Any = importlib.import_module(module_name)
+            for name in attribute.split("."):
+                component = getattr(component, name)
         except ContractError as error:
             raise PluginError(f"{self.describe()} breaks the plugin contract: {error}") from error
         except KeyboardInterrupt:
@@ -78,10 +89,10 @@ class Entry:
                 f"({error_location(error)}); upgrade {self.origin.distribution}, or block it "
                 f"with `-p no:{self.origin.plugin}`"
             ) from error
-        return found
+        return component
 
     def describe(self) -> str:
-        """``loss 'x' (pkg.module:Object, from ssl-plugin-x 1.0)``, for messages."""
+        """Return ``loss 'x' (pkg.module:Object, from ssl-plugin-x 1.0)`` for messages."""
         return f"{self.kind} '{self.name}' ({self.reference}, from {self.origin})"
 
 
@@ -89,33 +100,34 @@ _LIBRARIES = {"importlib", "numpy", "pluggy", "pydantic", "pytorch_lightning", "
 
 
 def error_location(error: BaseException, module: str = "") -> str:
-    """``file:line`` of where an error was raised: the deepest frame that is no library's.
+    """Return ``file:line`` of the deepest traceback frame that is not in a library.
 
-    An author looks for the line of his own that gave a library what it could not take.
+    A plugin author looks for the line of the plugin that called the library, not for the line in
+    the library.
 
     Args:
-        module: the author's, if known; its deepest frame is then taken.
+        module: name of the plugin's module, if known; its deepest frame is preferred.
     """
-    places = []
-    authors = ""
+    frames = []
+    in_module = ""
     trace = error.__traceback__
     while trace is not None:
         code, names = trace.tb_frame.f_code, trace.tb_frame.f_globals
         owner = str(names.get("__name__", "")).split(".")[0]
         if "importlib" not in code.co_filename:
-            places.append((owner in _LIBRARIES, f"{code.co_filename}:{trace.tb_lineno}"))
+            frames.append((owner in _LIBRARIES, f"{code.co_filename}:{trace.tb_lineno}"))
             if module and names.get("__name__") == module:
-                authors = places[-1][1]
+                in_module = frames[-1][1]
         trace = trace.tb_next
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
-    if authors:
-        return authors
-    own = [place for is_library, place in places if not is_library]
-    return (own or [place for _, place in places] or ["no place known"])[-1]
+    if in_module:
+        return in_module
+    outside_libraries = [location for is_library, location in frames if not is_library]
+    return (outside_libraries or [location for _, location in frames] or ["unknown line"])[-1]
 
 
 def source_file(cls: type) -> str:
-    """The file in which a class is defined, for messages."""
+    """Return the file that defines a class, for messages."""
     module = sys.modules.get(cls.__module__)
     return getattr(module, "__file__", None) or cls.__module__

@@ -1,4 +1,4 @@
-"""The command line, one file a command. Importing it imports no torch."""
+"""Command line, one module per command. Importing it does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ``ssl-host`` command: its subcommands, and the one place where errors become messages."""
+"""The ``ssl-host`` command: its subcommands, and the place where errors become messages."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from collections.abc import Sequence
 import click
 
 from ssl_host import __version__
-from ssl_host.cli.benchmark import benchmark
 from ssl_host.cli.component import component
 from ssl_host.cli.config import config
 from ssl_host.cli.evaluate import evaluate
-from ssl_host.cli.export import export
+from ssl_host.cli.groups import CommandGroup
 from ssl_host.cli.options import Session, echo_json, session_options
 from ssl_host.cli.plugin import plugin
 from ssl_host.cli.plugin_check import check
@@ -24,79 +23,66 @@ from ssl_host.cli.signals import ExitOnSignal
 from ssl_host.errors import SslHostError
 
 INTERRUPTED = 130
-RESUMED = (["run"], ["evaluate"], ["benchmark"])
-"""Commands that a cluster starts again when they were asked to stop."""
+RESTARTABLE = ("run", "evaluate", "benchmark")
+"""Commands that a scheduler restarts after it has stopped them (exit status 75)."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ssl-host")
 @session_options
 def cli() -> None:
-    """Self-supervised learning of image representations, made of plugins."""
+    """Train and evaluate self-supervised image representations with plugins."""
 
 
-for command in (run, evaluate, report, export, benchmark, config, component, plugin):
+for command in (run, evaluate, report, config, component, plugin):
     cli.add_command(command)
 plugin.add_command(check)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point; ends the process with the command's exit status.
+    """Run the command line and end the process with the exit status of the command.
 
-    0 done, 1 the run failed, 2 the user's input was wrong, 75 asked to stop: start again.
+    Exit status: 0 success, 1 the run failed, 2 wrong input, 75 stopped by a signal: run the same
+    command again, 130 interrupted from the keyboard.
+
+    Args:
+        arguments: the words after ``ssl-host``; default: those of the process.
     """
     session = Session()
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    ending = ExitOnSignal() if given[:1] in RESUMED else None
-    _let_plugins_add_commands(given)
-    try:
-        cli.main(given, prog_name="ssl-host", standalone_mode=False, obj=session)
-        status = 0
-    except click.ClickException as error:
-        error.show()
-        status = error.exit_code
-    except click.exceptions.Exit as error:
-        status = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; give the same command again to go on", err=True)
-        status = INTERRUPTED
-    except SslHostError as error:
-        if session.traceback:
-            traceback.print_exc()
-        click.echo(_told(error), err=True)
-        status = error.exit_status
-        if session.json:
-            _as_json(error)
-    if ending is not None:
-        ending.status = status
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    exit_on_signal = ExitOnSignal() if words and words[0] in RESTARTABLE else None
+    status = _exit_status(words, session)
+    if exit_on_signal is not None:
+        exit_on_signal.status = status
     sys.exit(status)
 
 
-def _as_json(error: SslHostError) -> None:
+def _exit_status(words: list[str], session: Session) -> int:
+    """Run a command, print its error if it fails, and return the exit status."""
+    try:
+        # Plugins add commands to a copy: several command lines may run in one process.
+        cli.independent_copy().main(words, prog_name="ssl-host", standalone_mode=False, obj=session)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; run the same command again to resume", err=True)
+        return INTERRUPTED
+    except SslHostError as error:
+        if session.traceback:
+            traceback.print_exc()
+        click.echo(error if error.exit_status == 2 else f"error: {error}", err=True)
+        if session.json:
+            _echo_error_as_json(error)
+        return error.exit_status
+    return 0
+
+
+def _echo_error_as_json(error: SslHostError) -> None:
     try:
         echo_json({"error": str(error), "exit_status": error.exit_status})
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
+        # Python flushes stdout at exit, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _told(error: SslHostError) -> str:
-    text = str(error)
-    return text if error.exit_status == 2 else f"error: {text}"
-
-
-def _let_plugins_add_commands(given: Sequence[str]) -> None:
-    """Ask plugins for commands only when an unknown one, or the help, is asked for."""
-    from ssl_host.catalog.catalog import Catalog  # noqa: PLC0415 - start-up is counted
-
-    words = list(given)
-    blocked = []
-    while words and words[0].startswith("-"):
-        if words.pop(0) == "-p" and words:
-            blocked.append(words.pop(0).removeprefix("no:"))
-    if words and words[0] in cli.commands:
-        return
-    catalog = Catalog(blocked)
-    try:
-        catalog.hooks.register_commands(cli=cli)
-    except Exception as error:  # a plugin's command takes nothing else down
-        click.echo(f"warning: a plugin could not add its commands: {error}", err=True)

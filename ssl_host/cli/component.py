@@ -1,4 +1,4 @@
-"""``ssl-host component``."""
+"""``ssl-host component``: list and describe the installed components."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import inspect
 
 import click
 
+from ssl_host.cli.groups import CommandGroup
 from ssl_host.cli.options import Session, echo_json, json_option, pass_session, session_options
 
-DECLARED = ("heads", "ema", "encoder", "supports_multicrop", "uses_labels")
-"""What a method says of itself, where it says anything."""
+DECLARATIONS = ("heads", "ema", "encoder", "supports_multicrop", "uses_labels")
+"""Class attributes of a method that are shown if they are set."""
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def component() -> None:
-    """What can be named in a configuration."""
+    """List and describe the components that a configuration can name."""
 
 
 @component.command("list")
@@ -23,9 +24,9 @@ def component() -> None:
 @session_options
 @pass_session
 def list_(session: Session, kind: str | None, as_json: bool) -> None:
-    """All components and presets, or those of one KIND."""
-    from ssl_host.catalog.discovery import did_you_mean  # noqa: PLC0415 - start-up is counted
-    from ssl_host.contracts.component import KINDS  # noqa: PLC0415
+    """List all components and presets, or those of one KIND."""
+    from ssl_host.catalog.discovery import did_you_mean  # noqa: PLC0415 - for a fast start
+    from ssl_host.contracts.kinds import KINDS  # noqa: PLC0415
 
     kinds = [*KINDS, "preset"]
     if kind is not None and kind not in kinds:
@@ -47,11 +48,12 @@ def list_(session: Session, kind: str | None, as_json: bool) -> None:
         )
         return
     width = max((len(e.name) for e in entries), default=0)
-    shown = None
+    previous_kind = None
     for entry in entries:
-        if entry.kind != shown:
-            click.echo(("" if shown is None else "\n") + click.style(entry.kind, bold=True))
-            shown = entry.kind
+        if entry.kind != previous_kind:
+            heading = click.style(entry.kind, bold=True)
+            click.echo(heading if previous_kind is None else f"\n{heading}")
+            previous_kind = entry.kind
         click.echo(f"  {entry.name:<{width}}  {entry.summary}  ({entry.origin})")
 
 
@@ -62,21 +64,22 @@ def list_(session: Session, kind: str | None, as_json: bool) -> None:
 @session_options
 @pass_session
 def show(session: Session, kind: str, name: str, as_json: bool) -> None:
-    """The settings of one component: type, default, bounds, meaning; and its recipe.
+    """Describe one component: each setting's type, default, bounds and meaning, and its recipe.
 
-    For a method, also what it declares: heads and what feeds them, momentum copies, multi-crop.
+    For a method also its heads and their inputs, its EMA copies and whether it takes multi-crop
+    views.
     """
-    from ssl_host.config.describe import describe_settings  # noqa: PLC0415 - start-up is counted
+    from ssl_host.config.display import describe_settings  # noqa: PLC0415 - for a fast start
     from ssl_host.config.values import format_value  # noqa: PLC0415
 
     cls = session.catalog().load(kind, name)
     entry = session.catalog().find(kind, name)
     settings = describe_settings(cls.Config)
     recipe = getattr(cls, "recipe", {})
-    declared = {n: getattr(cls, n) for n in DECLARED if getattr(cls, n, None)}
+    declared = {n: getattr(cls, n) for n in DECLARATIONS if getattr(cls, n, None)}
     if as_json:
-        about = {"kind": kind, "name": name, "origin": str(entry.origin), "settings": settings}
-        echo_json({**about, "recipe": recipe, "declares": declared})
+        header = {"kind": kind, "name": name, "origin": str(entry.origin), "settings": settings}
+        echo_json({**header, "recipe": recipe, "declares": declared})
         return
     click.echo(click.style(f"{kind} {name}", bold=True) + f"  ({entry.origin})")
     click.echo(inspect.getdoc(cls) or "")
@@ -90,7 +93,7 @@ def show(session: Session, kind: str, name: str, as_json: bool) -> None:
         click.echo(f"\n{attribute}: {value}", nl=False)
     click.echo("\n" if declared else "", nl=False)
     if recipe:
-        click.echo("\nIts recipe, any of which a configuration may change:")
+        click.echo("\nIts recipe (a configuration may override any of these values):")
     for section, values in recipe.items():
         click.echo(f"\n[{section}]")
         for key, value in values.items():

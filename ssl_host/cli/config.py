@@ -1,4 +1,4 @@
-"""``ssl-host config``."""
+"""``ssl-host config``: check and show configurations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ssl_host.cli.groups import CommandGroup
 from ssl_host.cli.options import (
     Session,
     echo_json,
@@ -18,7 +19,7 @@ from ssl_host.cli.options import (
 file_argument = click.argument("config_file", metavar="CONFIG", type=click.Path(path_type=Path))
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def config() -> None:
     """Check and show configurations."""
 
@@ -29,55 +30,50 @@ def config() -> None:
 @session_options
 @pass_session
 def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None:
-    """Find everything that is wrong with CONFIG, a run's or a suite's, without running it.
+    """Report all errors of the file CONFIG without running it.
 
-    Every part is built, no image is read.
+    Every network and component is built, and no image is read.
     """
-    from ssl_host.benchmark.run import check_cells  # noqa: PLC0415 - start-up is counted
-    from ssl_host.benchmark.suite import is_suite, read_suite  # noqa: PLC0415
-    from ssl_host.compose import compose  # noqa: PLC0415
+    from ssl_host.compose import compose  # noqa: PLC0415 - for a fast start
+    from ssl_host.config.ini import read_config_text  # noqa: PLC0415
     from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
 
-    if is_suite(config_file):
-        suite = read_suite(config_file, options, session.catalog())
-        check_cells(suite)
-        click.echo(f"{config_file}: valid, {len(suite.cells)} runs of suite '{suite.name}'")
-        return
-    resolved = resolve_file(config_file, options, session.catalog())
-    compose(resolved)
-    for note in resolved.notes:
-        click.echo(f"note: {note}")
-    click.echo(f"{config_file}: valid, run '{resolved.run.name}'")
+    catalog = session.catalog()
+    lines = catalog.call(
+        "check_config",
+        path=config_file,
+        text=read_config_text(config_file),
+        options=options,
+        catalog=catalog,
+    )
+    if lines is None:
+        resolved = resolve_file(config_file, options, catalog)
+        compose(resolved)
+        lines = [
+            *(f"note: {note}" for note in resolved.notes),
+            f"{config_file}: valid, run '{resolved.run.name}'",
+        ]
+    for line in lines:
+        click.echo(line)
 
 
 @config.command()
 @file_argument
 @override_option
-@click.option("--describe", is_flag=True, help="Say what each value means.")
+@click.option("--describe", is_flag=True, help="Print what each setting means.")
 @json_option
 @session_options
 @pass_session
 def show(
     session: Session, config_file: Path, options: tuple[str, ...], describe: bool, as_json: bool
 ) -> None:
-    """Print every value of CONFIG and where it came from."""
-    from ssl_host.config.resolve import resolve_file  # noqa: PLC0415 - start-up is counted
-    from ssl_host.config.show import lines, rows  # noqa: PLC0415
+    """Print every value of CONFIG and where it comes from."""
+    from ssl_host.config.display import config_lines, config_rows  # noqa: PLC0415 - for a fast start
+    from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
 
     resolved = resolve_file(config_file, options, session.catalog())
     if as_json:
-        echo_json(list(rows(resolved)))
+        echo_json(list(config_rows(resolved)))
     else:
-        for line in lines(resolved, describe):
+        for line in config_lines(resolved, describe):
             click.echo(line)
-
-
-@config.command()
-@file_argument
-@session_options
-@pass_session
-def convert(session: Session, config_file: Path) -> None:
-    """Print CONFIG, a file of the older project, in today's form, comments kept."""
-    from ssl_host.config.convert import convert as converted  # noqa: PLC0415 - start-up is counted
-
-    click.echo(converted(config_file, session.catalog()), nl=False)

@@ -1,4 +1,4 @@
-"""``ssl-host evaluate``."""
+"""``ssl-host evaluate``: evaluate a finished run again."""
 
 from __future__ import annotations
 
@@ -23,18 +23,16 @@ from ssl_host.cli.options import (
 @session_options
 @pass_session
 def evaluate(session: Session, run: Path, options: tuple[str, ...], as_json: bool) -> None:
-    """Measure the backbone in the run folder RUN again, perhaps by other evaluators.
+    """Evaluate the backbone in the run folder RUN again, optionally with other settings.
 
-    For example with -o evaluator.linear.epochs=20. Writes results.json and report.html anew.
+    For example with -o evaluator.linear.epochs=20. Rewrites results.json and report.html.
     """
     from ssl_host.pipeline.finished_runs import evaluate_run  # noqa: PLC0415
-    from ssl_host.report.summary import tables, verdict  # noqa: PLC0415
-    from ssl_host.toolkit.console import make_console  # noqa: PLC0415 - torch comes with what follows
+    from ssl_host.report.summary import summary_tables  # noqa: PLC0415
+    from ssl_host.toolkit.console import make_console  # noqa: PLC0415 - these import torch
 
     outcome = evaluate_run(run, options, session.catalog(), make_console(stderr=True))
     if as_json:
         echo_json(outcome.results)
         return
-    screen = make_console()
-    screen.print(tables(outcome.results))
-    screen.print(verdict(outcome.results["metrics"]))
+    make_console().print(summary_tables(outcome.results))

@@ -1,4 +1,4 @@
-"""``ssl-host plugin``."""
+"""``ssl-host plugin``: list the installed plugins and create new ones."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 
 import click
 
+from ssl_host.cli.groups import CommandGroup
 from ssl_host.cli.options import Session, echo_json, json_option, pass_session, session_options
 
 _COLOURS = {"ready": "green", "broken": "red", "blocked": "yellow"}
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def plugin() -> None:
-    """The installed plugins, and new ones."""
+    """List, check and create plugins."""
 
 
 @plugin.command("list")
@@ -22,7 +23,7 @@ def plugin() -> None:
 @session_options
 @pass_session
 def list_(session: Session, as_json: bool) -> None:
-    """All plugins, what they register, and what is wrong with those that are broken."""
+    """List all plugins with the components they register, or why they are broken."""
     plugins = session.catalog().plugins
     if as_json:
         echo_json(
@@ -56,7 +57,7 @@ def list_(session: Session, as_json: bool) -> None:
     default="method",
     show_default=True,
     metavar="KIND",
-    help="What it brings: a method, a backbone, an augmentation, ...",
+    help="Kind of its component: method, backbone, augmentation, ...",
 )
 @click.option(
     "--dir",
@@ -64,25 +65,27 @@ def list_(session: Session, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     default=Path(),
     metavar="DIR",
-    help="Where its folder is made; default: here.",
+    help="Folder in which its folder is created; default: the working folder.",
 )
 @session_options
 @pass_session
 def new(session: Session, name: str, kind: str, parent: Path) -> None:
-    """Write the package of a new plugin NAME: a component that runs, its tests, a configuration."""
-    from ssl_host.scaffold.new import plan, write  # noqa: PLC0415 - start-up is counted
+    """Create the package of a plugin NAME: a working component, tests and a configuration."""
+    from ssl_host.scaffold.new import plan, write  # noqa: PLC0415 - for a fast start
 
     planned = plan(name, kind, session.catalog())
     folder, files = write(planned, parent)
     if planned.distribution != name:
-        click.echo(f"the package is called {planned.distribution}: plugins' names begin so")
+        click.echo(
+            f"the package is named {planned.distribution}: names of plugins start with ssl-plugin-"
+        )
     click.echo(f"written to {folder}:")
     for file in files:
         click.echo(f"  {file}")
-    here = shlex.quote(str(folder))
-    editable = here if folder.is_absolute() else shlex.quote(f"./{folder}")
+    path = shlex.quote(str(folder))
+    installable = path if folder.is_absolute() else shlex.quote(f"./{folder}")
     click.echo("\nnext:")
-    click.echo(f"  pip install -e {editable} {' '.join(planned.needed_to_test)}")
-    click.echo(f"  pytest {here}")
+    click.echo(f"  pip install -e {installable} {' '.join(planned.test_requirements)}")
+    click.echo(f"  pytest {path}")
     click.echo(f"  ssl-host component show {planned.kind} {planned.name}")
     click.echo(f"  ssl-host run {shlex.quote(str(folder / 'config.ini'))}")

@@ -1,4 +1,4 @@
-"""``ssl-host plugin check``."""
+"""``ssl-host plugin check``: run the conformance checks on a plugin."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
     "options",
     multiple=True,
     metavar="KIND.KEY=VALUE",
-    help="A setting to check the components of a kind with, such as data.root=./images; for a "
-    "method also of other sections, such as head.projector.output_dim=64.",
+    help="Setting of the components of a kind, such as data.root=./images; for a method also of "
+    "other sections, such as head.projector.output_dim=64. Repeatable.",
 )
-@click.option("--only", multiple=True, metavar="CHECK", help="Make this check alone; repeatable.")
-@click.option("--skip", multiple=True, metavar="CHECK", help="Leave this one out; repeatable.")
+@click.option("--only", multiple=True, metavar="CHECK", help="Run only this check; repeatable.")
+@click.option("--skip", multiple=True, metavar="CHECK", help="Skip this check; repeatable.")
 @json_option
 @session_options
 @pass_session
@@ -42,32 +42,37 @@ def check(
     skip: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Make every check of the conformance kit on the components of the plugin NAME.
+    """Run all conformance checks on the components of the plugin NAME.
 
-    NAME is a distribution (ssl-plugin-nnclr) or an entry point (nnclr). Each failure says what
-    was found, why it matters and how to mend it.
+    NAME is a distribution (ssl-plugin-nnclr) or an entry point (nnclr). Each failure reports
+    what is wrong, why it matters and how to fix it.
     """
-    plugin = _plugin(session, name)
+    plugin = _find_plugin(session, name)
     kinds = {kind for kind, _ in plugin.components if kind != "preset"}
-    settings = _settings(kinds, options)
-    _known_checks(kinds, (*only, *skip))
+    settings = _settings_by_kind(kinds, options)
+    _require_known_checks(kinds, (*only, *skip))
     counts: Counter[str] = Counter()
-    found = []
-    for outcome in _outcomes(plugin, settings, only, skip):
+    outcomes = []
+    for outcome in _run_checks(plugin, settings, only, skip):
         counts[outcome.state] += 1
-        found.append(outcome)
+        outcomes.append(outcome)
         if not as_json:
-            _tell(outcome)
+            _echo_outcome(outcome)
     if as_json:
-        echo_json([asdict(outcome) for outcome in found])
+        echo_json([asdict(outcome) for outcome in outcomes])
     else:
         click.echo(", ".join(f"{number} {state}" for state, number in sorted(counts.items())))
     if counts["failed"]:
-        raise RunError(f"{plugin.origin} fails {counts['failed']} of {len(found)} checks")
+        raise RunError(f"{plugin.origin} fails {counts['failed']} of {len(outcomes)} checks")
 
 
-def _plugin(session: Session, name: str) -> Plugin:
-    from ssl_host.catalog.discovery import did_you_mean  # noqa: PLC0415 - start-up is counted
+def _find_plugin(session: Session, name: str) -> Plugin:
+    """Return a plugin by the name of its distribution or entry point.
+
+    Raises:
+        PluginError: if it is not installed, broken or blocked.
+    """
+    from ssl_host.catalog.discovery import did_you_mean  # noqa: PLC0415 - for a fast start
 
     plugins = session.catalog().plugins
     known = [n for p in plugins for n in (p.origin.plugin, p.origin.distribution)]
@@ -79,67 +84,67 @@ def _plugin(session: Session, name: str) -> Plugin:
     hint = (
         did_you_mean(name, known) or f"; plugins are {', '.join(p.origin.plugin for p in plugins)}"
     )
-    raise PluginError(f"no plugin or distribution is called {name!r}{hint}")
+    raise PluginError(f"unknown plugin {name!r}{hint}")
 
 
-def _settings(kinds: set[str], options: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """By kind; a method's may hold those of other sections.
+def _settings_by_kind(kinds: set[str], options: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return the settings of the options by kind; a method gets those of other sections too.
 
     Raises:
-        ConfigError: for one that no component of the plugin would be given.
+        ConfigError: if an option is for a kind that the plugin does not have.
     """
-    from ssl_host.config.layers import option_layer  # noqa: PLC0415 - start-up is counted
-    from ssl_host.hookspecs import REGISTRATION  # noqa: PLC0415
+    from ssl_host.config.layers import option_layer  # noqa: PLC0415 - for a fast start
+    from ssl_host.contracts.kinds import KINDS  # noqa: PLC0415
 
     settings: dict[str, dict[str, Any]] = {}
     problems = []
     for (section, key), value in option_layer(options).values.items():
         if section in kinds:
             settings.setdefault(section, {})[key] = value.raw
-        elif "method" in kinds and section.partition(".")[0] in REGISTRATION:
+        elif "method" in kinds and section.partition(".")[0] in KINDS:
             settings.setdefault("method", {}).setdefault(section, {})[key] = value.raw
         else:
-            text = f"[{section}] is no section of the plugin's {', '.join(sorted(kinds))}"
+            text = f"[{section}] is not a kind of this plugin: {', '.join(sorted(kinds))}"
             problems.append(Problem(str(value.origin), text))
     if problems:
         raise ConfigError(problems)
     return settings
 
 
-def _known_checks(kinds: set[str], names: tuple[str, ...]) -> None:
-    from ssl_host.testing.suite import checks_of  # noqa: PLC0415 - torch comes with it
+def _require_known_checks(kinds: set[str], names: tuple[str, ...]) -> None:
+    from ssl_host.testing.suite import checks_of  # noqa: PLC0415 - imports torch
 
     known = list(dict.fromkeys(check for kind in sorted(kinds) for check in checks_of(kind)))
     for name in names:
         if name not in known:
-            raise UserError(f"no check of this plugin is called {name!r}: {', '.join(known)}")
+            raise UserError(f"unknown check {name!r}; this plugin has {', '.join(known)}")
 
 
-def _outcomes(
+def _run_checks(
     plugin: Plugin,
     settings: Mapping[str, dict[str, Any]],
     only: tuple[str, ...],
     skip: tuple[str, ...],
 ) -> Iterator[Outcome]:
-    import torch  # noqa: PLC0415 - as below
+    import torch  # noqa: PLC0415 - for a fast start
 
     from ssl_host.testing.suite import checks_of, run_checks  # noqa: PLC0415
-    from ssl_host.testing.target import CheckTarget  # noqa: PLC0415 - torch comes with it
+    from ssl_host.testing.target import CheckTarget  # noqa: PLC0415
 
-    torch.set_num_threads(1)  # the networks are tiny, and some checks use two processes
+    torch.set_num_threads(1)  # the networks are tiny, and some checks start two processes
     for kind, component in plugin.components:
         if kind != "preset":
-            wanted, spared = (
-                [name for name in names if name in checks_of(kind)] for names in (only, skip)
-            )
-            if not only or wanted:
-                subject = CheckTarget(kind, component, settings.get(kind, {}))
-                yield from run_checks(subject, spared, wanted)
+            available = checks_of(kind)
+            selected = [name for name in only if name in available]
+            skipped = [name for name in skip if name in available]
+            if not only or selected:
+                target = CheckTarget(kind, component, settings.get(kind, {}))
+                yield from run_checks(target, skipped, selected)
 
 
-def _tell(outcome: Outcome) -> None:
+def _echo_outcome(outcome: Outcome) -> None:
     state = click.style(outcome.state, fg=_COLOURS[outcome.state])
     if outcome.state == "failed":
         click.echo(str(outcome).replace(outcome.state, state, 1))
     else:
-        click.echo(f"{outcome.subject}: {outcome.check} {state}  {outcome.what}".rstrip())
+        click.echo(f"{outcome.component}: {outcome.check} {state}  {outcome.what}".rstrip())

@@ -1,4 +1,4 @@
-"""``ssl-host report``."""
+"""``ssl-host report``: write the report of one run or a comparison of several."""
 
 from __future__ import annotations
 
@@ -14,32 +14,36 @@ from ssl_host.cli.options import Session, pass_session, session_options
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="the page that compares several runs; default: comparison.html",
+    help="File of the page that compares several runs; default: comparison.html.",
 )
 @session_options
 @pass_session
 def report(session: Session, runs: tuple[Path, ...], output: Path | None) -> None:
-    """Write report.html of a run folder RUN again, or one page that compares several RUNs.
+    """Write report.html of the run folder RUN again, or a page that compares several RUNs.
 
-    The page stands alone: figures to sort, curves over each other, what differs between the
-    configurations, and the nearest neighbours of the same images.
+    The comparison is a single HTML file: a sortable table of the figures, the training curves
+    in one chart, the differences between the configurations, and the nearest neighbours of the
+    same images.
     """
-    from ssl_host.pipeline.finished_runs import compare_runs, write_run_report  # noqa: PLC0415 - brings torch
+    from ssl_host.pipeline.finished_runs import compare_runs, write_run_report  # noqa: PLC0415 - imports torch
 
-    different = tuple({run.resolve(): run for run in runs}.values())
-    if len(different) == 1 < len(runs):
+    distinct = tuple({run.resolve(): run for run in runs}.values())
+    if len(distinct) == 1 < len(runs):
         raise click.UsageError(
-            f"{runs[0]} and {runs[-1]} are the same run; give different ones to compare, or it once"
+            f"{runs[0]} and {runs[-1]} are the same run; name different runs to compare them, or "
+            "the run once to write its report"
         )
-    runs = different
+    runs = distinct
     if len(runs) == 1 and output is not None:
-        raise click.UsageError("--output is of a page that compares several runs; give two or more")
+        raise click.UsageError(
+            "--output is the page that compares several runs; name two or more runs"
+        )
     if output is not None and output.suffix.lower() not in (".html", ".htm"):
-        raise click.UsageError(f"--output is a page, and {output} does not end with .html")
+        raise click.UsageError(f"--output {output} is an HTML page; use a name that ends in .html")
     if len(runs) == 1:
         click.echo(write_run_report(runs[0], session.catalog()))
     else:
-        page, left_out = compare_runs(runs, output or Path("comparison.html"), session.catalog())
-        for reason in left_out:
-            click.echo(f"warning: left out: {reason}", err=True)
+        page, skipped = compare_runs(runs, output or Path("comparison.html"), session.catalog())
+        for reason in skipped:
+            click.echo(f"warning: skipped: {reason}", err=True)
         click.echo(page)

@@ -16,18 +16,15 @@ from ssl_host.cli.options import (
     session_options,
 )
 
-OLDER_VARIABLE = "CONFIGER_PATH"
-"""Where the older project's scripts put the path of the configuration."""
-
 
 @click.command()
 @click.argument("config_file", metavar="CONFIG", required=False, type=click.Path(path_type=Path))
 @override_option
-@click.option("--fresh", is_flag=True, help="Begin anew; an earlier run is moved aside.")
+@click.option("--fresh", is_flag=True, help="Start again; an earlier run is moved aside.")
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Compose everything, try a few steps, say what a run would cost.",
+    help="Build everything, time a few steps and print the cost of the run.",
 )
 @json_option
 @session_options
@@ -40,58 +37,54 @@ def run(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Train, evaluate and report what an INI file describes.
+    """Train, evaluate and report the run that the INI file CONFIG describes.
 
-    The same command again goes on with an unfinished run and shows a finished one.
+    The same command resumes an unfinished run and prints the results of a finished one.
     """
-    if config_file is None:
-        if OLDER_VARIABLE not in os.environ:
-            raise click.UsageError(f"name an INI file, or set {OLDER_VARIABLE} to one")
-        config_file = Path(os.environ[OLDER_VARIABLE])
-    from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
-    from ssl_host.pipeline.dry_run import dry_run as try_out  # noqa: PLC0415
-    from ssl_host.pipeline.run import run_config  # noqa: PLC0415
-    from ssl_host.report.summary import tables, verdict  # noqa: PLC0415
-    from ssl_host.toolkit.console import make_console  # noqa: PLC0415 - torch comes with what follows
-
     catalog = session.catalog()
+    config_file = config_file or catalog.call("find_config")
+    if config_file is None:
+        raise click.UsageError("missing argument CONFIG, the INI file of the run")
+    from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
+    from ssl_host.pipeline.dry_run import dry_run as estimate_cost  # noqa: PLC0415
+    from ssl_host.pipeline.run import run_config  # noqa: PLC0415
+    from ssl_host.report.summary import summary_tables  # noqa: PLC0415
+    from ssl_host.toolkit.console import make_console  # noqa: PLC0415 - these import torch
+
     config = resolve_file(config_file, options, catalog)
     if dry_run:
-        estimate = try_out(config, catalog)
+        estimate = estimate_cost(config, catalog)
         if as_json:
             echo_json(estimate.as_dict())
         else:
             make_console().print(estimate.table())
         return
     progress = make_console(stderr=True)
-    moved = _moved(config_file, options, Path(config.run.dir) / config.run.name)
-    if moved:
-        progress.print(moved, style="yellow", soft_wrap=True)
+    hint = _moved_folder_hint(config_file, options, Path(config.run.dir) / config.run.name)
+    if hint:
+        progress.print(hint, style="yellow", soft_wrap=True)
     outcome = run_config(config, catalog, progress, fresh)
     if not outcome.results:
-        return  # a further process of a distributed run
+        return  # not the first process of a distributed run
     if as_json:
         echo_json(outcome.results)
         return
-    screen = make_console()
+    console = make_console()
     if outcome.was_finished:
-        screen.print(
-            f"{os.path.relpath(outcome.folder)} is finished already; --fresh begins anew",
-        )
-    screen.print(tables(outcome.results))
-    screen.print(verdict(outcome.results["metrics"]))
+        console.print(f"{os.path.relpath(outcome.folder)} is finished; --fresh runs it again")
+    console.print(summary_tables(outcome.results))
     page = os.path.relpath(outcome.folder / "report.html")
-    screen.print(f"report: {page}", soft_wrap=True)
+    console.print(f"report: {page}", soft_wrap=True)
 
 
-def _moved(config_file: Path, options: tuple[str, ...], folder: Path) -> str | None:
-    """What is to be said where a run folder's own configuration names another folder."""
-    here = config_file.resolve().parent
-    told = any(option.startswith(("run.dir", "run.name")) for option in options)
-    in_a_run = config_file.name == "config.ini" and (here / "checkpoints").is_dir()
-    if told or not in_a_run or here == folder.resolve():
+def _moved_folder_hint(config_file: Path, options: tuple[str, ...], folder: Path) -> str | None:
+    """Return a note if the config of a run folder describes a run in another folder."""
+    location = config_file.resolve().parent
+    is_overridden = any(option.startswith(("run.dir", "run.name")) for option in options)
+    is_run_folder = config_file.name == "config.ini" and (location / "checkpoints").is_dir()
+    if is_overridden or not is_run_folder or location == folder.resolve():
         return None
     return (
-        f"note: {config_file} lies in a run folder, and names another one, {folder}; to go on with "
-        f"what is beside it: -o run.dir={config_file.parent.parent} -o run.name={here.name}"
+        f"note: {config_file} is in a run folder but runs in {folder}; to resume the run in its "
+        f"folder: -o run.dir={config_file.parent.parent} -o run.name={location.name}"
     )

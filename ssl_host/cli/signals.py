@@ -1,4 +1,4 @@
-"""What asks a command to end before it has begun its work, and once it has ended it."""
+"""Signal handlers for a command's start and end, when it has nothing to save."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ import signal
 from types import FrameType
 
 from ssl_host.errors import Preempted
-from ssl_host.train.signals import ASKING
+from ssl_host.train.signals import STOP_SIGNALS
 
-TOLD = b"asked to stop: give the same command again to go on\n"
+MESSAGE = b"stopped by a signal; run the same command again to resume\n"
 
 
 class ExitOnSignal:
-    """Handlers of SIGTERM and SIGUSR1 for the seconds in which Python imports and tidies up.
+    """Handlers of SIGTERM and SIGUSR1 that end the process while Python starts and exits.
 
-    Nothing is done yet in the first of them and nothing left to do in the last, so that the process
-    ends where it stands. While there is something to lose, the run has handlers of its own.
+    During the first seconds nothing has been done, and during the last ones everything is
+    saved, so the process ends at once. In between the run installs its own handlers, which write
+    a checkpoint first.
 
     Attributes:
-        status: of the exit; that which means "start me again" until the command has its own.
+        status: exit status of the command, or None before it is known.
     """
 
     def __init__(self) -> None:
         self.status: int | None = None
-        self.numbers = [getattr(signal, name) for name in ASKING if hasattr(signal, name)]
+        self.numbers = [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]
         for number in self.numbers:
-            signal.signal(number, self._end)
-        # Registered before all others it is called after them, when Python drops its handlers.
+            signal.signal(number, self._exit)
+        # atexit calls in reverse order: registered first, this one runs last, right before
+        # Python removes its signal handlers.
         atexit.register(self._ignore)
 
-    def _end(self, number: int, frame: FrameType | None) -> None:
+    def _exit(self, number: int, frame: FrameType | None) -> None:
         if self.status is None:
-            os.write(2, TOLD)
+            os.write(2, MESSAGE)
         os._exit(Preempted.exit_status if self.status is None else self.status)
 
     def _ignore(self) -> None:

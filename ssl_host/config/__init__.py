@@ -1,1 +1,1 @@
-"""From INI text to validated settings that know where each value came from."""
+"""Configurations: INI files, presets and options resolved to validated settings with origins."""

@@ -1,4 +1,4 @@
-"""What ``auto`` means on this machine: from the hardware's features, never from a timing."""
+"""Choice of ``auto`` settings from the features of the hardware, never from a measurement."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ssl_host.config.values import Key
 from ssl_host.errors import RunFolderError, UserError
 from ssl_host.toolkit.cores import available_cores
 
-AUTO = "auto, settled here"
-"""The layer that settled values are shown with."""
+AUTO = "auto, chosen on this machine"
+"""Layer of the chosen values."""
 
 
 _CHOICES: Mapping[Key, Callable[[str, int], Any]] = {
@@ -24,17 +24,21 @@ _CHOICES: Mapping[Key, Callable[[str, int], Any]] = {
     ("trainer", "precision"): lambda device, _: _precision(device),
     ("trainer", "channels_last"): lambda device, _: device != "mps",
     ("trainer", "compile"): lambda *_: "off",
-    ("trainer", "num_threads"): lambda _, cores: _threads(cores),
+    ("trainer", "num_threads"): lambda _, cores: _num_threads(cores),
     ("loader", "num_workers"): lambda device, cores: (
         max(1, cores - 1) if device == "cpu" else min(8, cores)
     ),
 }
-"""What each ``auto`` becomes on a kind of device and a number of cores."""
+"""Value of each ``auto`` for a kind of device and a number of CPU cores."""
 
 
 def resolve_auto(config: RunConfig) -> RunConfig:
-    """Replace every ``auto`` of ``[trainer]`` and ``[loader]`` by what was chosen."""
-    device = _device(config.trainer.accelerator)
+    """Replace every ``auto`` of ``[trainer]`` and ``[loader]`` by a value for this machine.
+
+    Raises:
+        UserError: if the accelerator is not available on this machine.
+    """
+    device = _available_device(config.trainer.accelerator)
     cores = available_cores()
     for (section, key), choose in _CHOICES.items():
         if config.entries[section, key].value == "auto":
@@ -43,48 +47,62 @@ def resolve_auto(config: RunConfig) -> RunConfig:
 
 
 def require_device(config: RunConfig, folder: Path) -> None:
-    """Check that this machine has the kind of device that a run was begun on.
+    """Check that the kind of device on which a run was started is available.
+
+    Args:
+        config: stored configuration of the run.
+        folder: folder of the run, for the message.
 
     Raises:
-        RunFolderError: when it has not.
+        RunFolderError: if it is not available on this machine.
     """
     try:
-        _device(config.trainer.accelerator)
+        _available_device(config.trainer.accelerator)
     except UserError:
         raise RunFolderError(
-            f"{folder} holds a run that was begun with [trainer] accelerator = "
-            f"{config.trainer.accelerator}, which this machine has not: go on with it where there "
-            "is one, or use --fresh to begin anew (the old run is moved aside)"
+            f"the run in {folder} was started with [trainer] accelerator = "
+            f"{config.trainer.accelerator}, which is not available on this machine; resume it on "
+            "a machine that has it, or use --fresh to start again (the old run is moved aside)"
         ) from None
 
 
 def auto_keys(config: RunConfig) -> set[Key]:
-    """Settings that a machine chooses, whether :func:`settle` has been here already or not."""
-    shown = config.entries
-    return {k for k in _CHOICES if shown[k].value == "auto" or shown[k].origin.layer == AUTO}
+    """Return the settings that are ``auto`` or that :func:`resolve_auto` has chosen."""
+    return {
+        key
+        for key in _CHOICES
+        if config.entries[key].value == "auto" or config.entries[key].origin.layer == AUTO
+    }
 
 
-def _threads(cores: int) -> int:
-    """What everyone who runs several processes on a machine sets, or one a core."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdigit() and int(wanted) else cores
+def _num_threads(cores: int) -> int:
+    """Return ``OMP_NUM_THREADS``, which schedulers set for each process, or one per core."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return int(threads) if threads.isdigit() and int(threads) else cores
 
 
-def _device(wanted: str) -> str:
-    if wanted == "auto":
+def _available_device(accelerator: str) -> str:
+    """Return the device type for an accelerator: cpu, cuda or mps.
+
+    Raises:
+        UserError: if the device is not available.
+    """
+    if accelerator == "auto":
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    if wanted in ("gpu", "cuda"):
+    if accelerator in ("gpu", "cuda"):
         if not torch.cuda.is_available():
             raise UserError(
-                f"[trainer] accelerator = {wanted}: no GPU that torch can use; "
+                f"[trainer] accelerator = {accelerator}: torch finds no GPU; "
                 "set accelerator = cpu, or install a build of torch for your GPU"
             )
         return "cuda"
-    if wanted == "mps" and not torch.backends.mps.is_available():
-        raise UserError("[trainer] accelerator = mps: not available; set accelerator = cpu")
-    return wanted
+    if accelerator == "mps" and not torch.backends.mps.is_available():
+        raise UserError(
+            "[trainer] accelerator = mps: is not available on this machine; set accelerator = cpu"
+        )
+    return accelerator
 
 
 def _device_count(device: str) -> int:
@@ -98,10 +116,10 @@ def _precision(device: str) -> str:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 in hardware.
+    """Return True if the processor multiplies bfloat16 in hardware.
 
-    Where it does, a ResNet-18 trains nearly twice as fast (`benchmarks/speed/run.py precision`);
-    where it does not, bf16 is emulated and an order of magnitude slower than float32.
+    With hardware support a ResNet-18 trains nearly twice as fast as in float32
+    (`benchmarks/speed/run.py precision`); emulated, bfloat16 is an order of magnitude slower.
     """
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which components a configuration names, and the layers that they bring."""
+"""Lookup of the components that a configuration names, and of the layers that they add."""
 
 from __future__ import annotations
 
@@ -11,100 +11,112 @@ from ssl_host.config.schema import (
     DEFAULT_COMPONENTS,
     DEFAULT_EVALUATORS,
     DEFAULT_HEAD,
-    HOST_SECTIONS,
     INSTANCE_KINDS,
+    SECTION_ORDER,
     SINGLE_KINDS,
 )
 from ssl_host.config.values import ConfigOrigin, ConfigValue
+from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import ContractError, PluginError, Problem
 
 
 class ComponentLookup:
-    """The component classes by section, found layer by layer.
+    """Component classes of a configuration, by section.
+
+    The recipes of the method and of the data source are layers too: above the defaults of the
+    host and below the layers of the user. So both classes are loaded first.
 
     Args:
-        given: the layers of presets, file and options, lowest first.
-        name: the run's name where no layer gives one.
+        user_layers: layers of presets, file and options, lowest first.
+        catalog: the installed components.
+        run_name: name of the run if no layer sets one.
 
     Attributes:
-        layers: all layers, those of the host and of the components' recipes too.
-        classes: component classes by section; None where one could not be loaded.
-        problems: what is wrong.
-        broken: sections whose faults have been told already.
+        layers: all layers, lowest first: defaults of the host, recipes, ``user_layers``.
+        classes: component class by section; None if it could not be loaded.
+        problems: problems found so far.
+        failed: sections with a reported problem, which need no further checks.
     """
 
-    def __init__(self, given: Sequence[ConfigLayer], catalog: Catalog, name: str) -> None:
-        self.given = list(given)
+    def __init__(self, user_layers: Sequence[ConfigLayer], catalog: Catalog, run_name: str) -> None:
+        self.user_layers = list(user_layers)
         self.catalog = catalog
-        self.problems: list[Problem] = []
-        self.broken: set[str] = set()
         self.classes: dict[str, Any] = {}
-        host = self._host_layer(name)
-        self.layers = [host, *self.given]
+        self.problems: list[Problem] = []
+        self.failed: set[str] = set()
+        defaults = self._default_layer(run_name)
+        self.layers = [defaults, *self.user_layers]
         for section in ("method", "data"):
             self.classes[section] = self._load(section, section)
-        if self._named("method") is None:
-            self._no_method()
-        recipes = [
-            python_layer(f"{section} {named.raw}", self.classes[section].recipe)
-            for section in ("method", "data")
-            if getattr(self.classes[section], "recipe", None)
-            and (named := self._named(section)) is not None
-        ]
-        heads = {f"head.{head}": {"name": DEFAULT_HEAD} for head in self.heads}
-        self.layers = [host, python_layer("host default", heads), *recipes, *self.given]
-        self._load_the_others()
+        if self._name_of("method") is None:
+            self.problems.append(self._missing_method())
+        self.layers = [defaults, self._head_layer(), *self._recipe_layers(), *self.user_layers]
+        self._load_remaining()
 
     @property
     def heads(self) -> list[str]:
-        """The heads of the method."""
+        """Names of the heads that the method declares."""
         return list(getattr(self.classes.get("method"), "heads", {}))
 
     def sections(self) -> list[str]:
-        """Every section of every layer, the host's first, then by kind."""
-        order = [
-            *HOST_SECTIONS,
-            *SINGLE_KINDS[:4],
-            "head",
-            *SINGLE_KINDS[4:],
-            "evaluator",
-            "logger",
-        ]
-        found = dict.fromkeys(s for layer in self.layers for s in layer.sections())
-        rank = {name: i for i, name in enumerate(order)}
-        return sorted(found, key=lambda s: rank.get(s.split(".")[0], len(rank)))
+        """Return the sections of all layers, sorted by kind: the host's, then components."""
+        sections = dict.fromkeys(s for layer in self.layers for s in layer.sections())
+        rank = {kind: position for position, kind in enumerate(SECTION_ORDER)}
+        return sorted(sections, key=lambda section: rank.get(section.split(".")[0], len(rank)))
 
-    def where(self, section: str) -> str:
-        """The place of a section, for messages: the highest layer that has it."""
+    def location(self, section: str) -> str:
+        """Return the location of a section in the highest layer that has it, for messages."""
         for layer in reversed(self.layers):
             if layer.lines.get(section):
                 return f"{layer.file}:{layer.lines[section]}"
-            given = layer.section(section)
-            if given and layer.name == "option":
-                return str(next(iter(given.values())).origin)
+            settings = layer.section(section)
+            if settings and layer.name == "option":
+                return str(next(iter(settings.values())).origin)
         return section
 
-    def _host_layer(self, name: str) -> ConfigLayer:
+    def _default_layer(self, run_name: str) -> ConfigLayer:
+        """Return the layer of the host's defaults; evaluators only if no layer names one."""
         defaults = {section: dict(values) for section, values in DEFAULT_COMPONENTS.items()}
-        defaults["run"] = {"name": name}
-        named = {s.split(".")[0] for layer in self.given for s in layer.sections()}
-        if "evaluator" not in named:
-            defaults |= {f"evaluator.{e}": {"name": e} for e in DEFAULT_EVALUATORS}
+        defaults["run"] = {"name": run_name}
+        kinds = {
+            section.split(".")[0] for layer in self.user_layers for section in layer.sections()
+        }
+        if "evaluator" not in kinds:
+            defaults |= {f"evaluator.{name}": {"name": name} for name in DEFAULT_EVALUATORS}
         return python_layer("host default", defaults)
 
-    def _named(self, section: str) -> ConfigValue | None:
-        found = [v for layer in self.layers if (v := layer.values.get((section, "name")))]
-        return found[-1] if found else None
+    def _head_layer(self) -> ConfigLayer:
+        heads = {f"head.{head}": {"name": DEFAULT_HEAD} for head in self.heads}
+        return python_layer("host default", heads)
 
-    def _no_method(self) -> None:
-        known = ", ".join(self.catalog.names("method")) or "none is installed"
-        line = next((layer.lines["method"] for layer in self.given if "method" in layer.lines), 0)
-        file = next((layer.file for layer in reversed(self.given) if layer.file), "")
-        where = f"{file}:{line}" if line and file else file or self.given[0].name
-        message = f"no method is named; add a section [method] with name = ... ({known})"
-        self.problems.append(Problem(where, message))
+    def _recipe_layers(self) -> list[ConfigLayer]:
+        """Return the recipes of the method and of the data source, the latter being higher."""
+        layers = []
+        for section in ("method", "data"):
+            recipe = getattr(self.classes[section], "recipe", None)
+            name = self._name_of(section)
+            if recipe and name is not None:
+                layers.append(python_layer(f"{section} {name.raw}", recipe))
+        return layers
 
-    def _load_the_others(self) -> None:
+    def _name_of(self, section: str) -> ConfigValue | None:
+        """Return the name of a section's component in the highest layer that sets it."""
+        for layer in reversed(self.layers):
+            if (section, "name") in layer.values:
+                return layer.values[section, "name"]
+        return None
+
+    def _missing_method(self) -> Problem:
+        installed = ", ".join(self.catalog.names("method")) or "none is installed"
+        layers = self.user_layers
+        line = next((layer.lines["method"] for layer in layers if "method" in layer.lines), 0)
+        file = next((layer.file for layer in reversed(layers) if layer.file), "")
+        location = f"{file}:{line}" if line and file else file or layers[0].name
+        message = f"no method is set; add a section [method] with name = ... ({installed})"
+        return Problem(location, message)
+
+    def _load_remaining(self) -> None:
+        """Load the classes of all valid component sections but method and data."""
         for section in self.sections():
             kind, _, instance = section.partition(".")
             if section in self.classes or kind not in (*SINGLE_KINDS, *INSTANCE_KINDS):
@@ -116,17 +128,18 @@ class ComponentLookup:
             self.classes[section] = self._load(section, kind)
 
     def _load(self, section: str, kind: str) -> Any:
-        value = self._named(section)
-        if value is None:
-            if "." not in section:
-                if kind not in ("method", "loss"):
-                    self.problems.append(Problem(self.where(section), f"[{section}] needs a name"))
-                return None
-            place = ConfigOrigin("instance name", self.where(section))
-            value = ConfigValue(section.partition(".")[2], place)
+        """Return the class that a section names, or None after reporting a problem."""
+        name = self._name_of(section)
+        instance = section.partition(".")[2]
+        if name is None and instance:
+            name = ConfigValue(instance, ConfigOrigin("instance name", self.location(section)))
+        if name is None:
+            if KINDS[kind].required and kind != "method":
+                self.problems.append(Problem(self.location(section), f"[{section}] needs a name"))
+            return None
         try:
-            return self.catalog.load(kind, str(value.raw))
+            return self.catalog.load(kind, str(name.raw))
         except (PluginError, ContractError) as error:
-            self.broken.add(section)
-            self.problems.append(Problem(str(value.origin), f"[{section}] {error}"))
+            self.failed.add(section)
+            self.problems.append(Problem(str(name.origin), f"[{section}] {error}"))
             return None

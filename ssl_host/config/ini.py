@@ -1,4 +1,4 @@
-"""One INI file as values with their lines."""
+"""INI files as values with their line numbers."""
 
 from __future__ import annotations
 
@@ -7,32 +7,37 @@ from pathlib import Path
 
 from iniconfig import IniConfig, ParseError
 
+from ssl_host.catalog.official import official_distribution
 from ssl_host.config.values import ConfigOrigin, ConfigValue, Key
 from ssl_host.errors import ConfigError, Problem
 
 _COMMENT = re.compile(r"(^|\s)[#;].*$")
-_LOOKS_LIKE_SECTION = re.compile(r"^\[[A-Za-z_][\w.]*$")
-_LOOKS_LIKE_KEY = re.compile(r"^[A-Za-z_][\w.]*\s*=")
+_UNCLOSED_SECTION = re.compile(r"^\[[A-Za-z_][\w.]*$")
+_KEY = re.compile(r"^[A-Za-z_][\w.]*\s*=")
 
 
 def read_ini(path: Path, layer: str) -> tuple[dict[Key, ConfigValue], dict[str, int]]:
-    """Values and section lines of a file.
+    """Return the values of a file and the line of each section.
+
+    Args:
+        path: the file.
+        layer: name of the layer, for the origin of the values.
 
     Raises:
-        ConfigError: when the file cannot be read; a syntax error hides what follows it, so it
-            stands alone.
+        ConfigError: if the file cannot be read or parsed. A syntax error is reported alone,
+            because it hides what follows it.
     """
     return parse_ini(read_config_text(path), str(path), layer)
 
 
 def read_config_text(path: Path) -> str:
-    """The text of a configuration file.
+    """Return the text of a configuration file.
 
     Raises:
-        ConfigError: when it cannot be read.
+        ConfigError: if it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")  # some editors write a mark at the start
+        return path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except FileNotFoundError:
         raise ConfigError([Problem(str(path), "no such file")]) from None
     except IsADirectoryError:
@@ -45,61 +50,84 @@ def read_config_text(path: Path) -> str:
 
 
 def parse_ini(
-    text: str, path: str, layer: str, top: str | None = None
+    text: str, path: str, layer: str, default_section: str | None = None
 ) -> tuple[dict[Key, ConfigValue], dict[str, int]]:
-    """As :func:`read_ini`, of a text; ``path`` is for messages.
+    """Return the values of an INI text and the line of each section.
 
     Args:
-        top: section of the keys that stand before the first one; without it they are an error.
+        text: the text.
+        path: path of the file, for messages.
+        layer: name of the layer, for the origin of the values.
+        default_section: section of the keys before the first section header; without it such
+            keys are an error.
+
+    Raises:
+        ConfigError: if the text cannot be parsed.
     """
-    above = 0 if top is None else 1
+    # The default section gets a header of its own, which shifts all lines by one.
+    shift = 0 if default_section is None else 1
+    header = "" if default_section is None else f"[{default_section}]\n"
     try:
-        parsed = IniConfig(path, data=text if top is None else f"[{top}]\n{text}")
+        parsed = IniConfig(path, data=header + text)
     except ParseError as error:
-        line = error.lineno - above
-        given = [*(_COMMENT.sub("", part).rstrip() for part in text.splitlines()), ""]
-        # What follows such a line belongs to the section before it, and fails there.
-        line = next((n for n in range(line) if _LOOKS_LIKE_SECTION.match(given[n])), line)
-        problem = Problem(f"{path}:{line + 1}", _explain(error.msg, given[line]))
-        raise ConfigError([problem]) from None
+        raise ConfigError([_syntax_problem(text, path, error, error.lineno - shift)]) from None
     values: dict[Key, ConfigValue] = {}
-    lines: dict[str, int] = {}
+    section_lines: dict[str, int] = {}
     problems = []
-    for name, section in parsed.sections.items():
-        lines[name] = (parsed.lineof(name) or above) - above
-        for key, raw in section.items():
-            line = (parsed.lineof(name, key) or above) - above
-            first, *others = [_COMMENT.sub("", part).strip() for part in raw.split("\n")]
-            swallowed = next((part for part in others if _LOOKS_LIKE_KEY.match(part)), None)
-            if swallowed is not None:
-                problems.append(
-                    Problem(
-                        f"{path}:{line}",
-                        f"[{name}] {key}: the indented line '{swallowed}' below it was read as "
-                        "part of its value; remove the indentation",
-                    )
-                )
+    for section, settings in parsed.sections.items():
+        section_lines[section] = (parsed.lineof(section) or shift) - shift
+        for key, raw in settings.items():
+            line = (parsed.lineof(section, key) or shift) - shift
+            first, *continued = [_without_comment(part) for part in raw.split("\n")]
+            problem = _continuation_problem(text, path, line, f"[{section}] {key}", continued)
+            if problem is not None:
+                problems.append(problem)
                 continue
-            unclosed = next((part for part in others if _LOOKS_LIKE_SECTION.match(part)), None)
-            if unclosed is not None:
-                below = [_COMMENT.sub("", part).strip() for part in text.splitlines()[line:]]
-                where = f"{path}:{line + 1 + below.index(unclosed)}"
-                problems.append(Problem(where, _explain("", unclosed)))
-                continue
-            joined = " ".join([first, *others]).strip()
-            values[name, key] = ConfigValue(joined, ConfigOrigin(layer, path, line), is_text=True)
+            value = " ".join([first, *continued]).strip()
+            values[section, key] = ConfigValue(value, ConfigOrigin(layer, path, line), is_text=True)
     if problems:
         raise ConfigError(problems)
-    return values, lines
+    return values, section_lines
 
 
-def _explain(message: str, line: str) -> str:
+def _without_comment(line: str) -> str:
+    return _COMMENT.sub("", line).strip()
+
+
+def _syntax_problem(text: str, path: str, error: ParseError, index: int) -> Problem:
+    """Describe a syntax error; ``index`` is the line at which the parser stopped, from 0."""
+    lines = [*(_COMMENT.sub("", line).rstrip() for line in text.splitlines()), ""]
+    # The lines after an unclosed header belong to the section before it and fail there.
+    index = next((n for n in range(index) if _UNCLOSED_SECTION.match(lines[n])), index)
+    return Problem(f"{path}:{index + 1}", _syntax_message(error.msg, lines[index]))
+
+
+def _continuation_problem(
+    text: str, path: str, line: int, name: str, continued: list[str]
+) -> Problem | None:
+    """Report a key or section header that was read as the continuation of the value above it."""
+    for part in continued:
+        if _KEY.match(part):
+            message = (
+                f"{name}: the indented line '{part}' below it was read as part of its value; "
+                "remove the indentation"
+            )
+            return Problem(f"{path}:{line}", message)
+    for part in continued:
+        if _UNCLOSED_SECTION.match(part):
+            below = [_without_comment(other) for other in text.splitlines()[line:]]
+            return Problem(f"{path}:{line + 1 + below.index(part)}", _syntax_message("", part))
+    return None
+
+
+def _syntax_message(message: str, line: str) -> str:
+    """Return a parser message with the way to fix it."""
     if line.startswith("[") and "]" not in line:
         return f"'{line}' lacks its closing ]"
     if message == "no section header defined":
         return (
-            "a key before the first [section]; write `[run]` above it "
-            "(older flat configs are recognised by their key ssl_method)"
+            "a key before the first [section]; write `[run]` above it, or, for a flat file with "
+            f"values such as 100@int, pip install {official_distribution('dialect', 'flat')}"
         )
     if message.startswith("duplicate"):
         return f"{message}; keep one of the two"

@@ -1,4 +1,4 @@
-"""``${section.key}`` and ``${env:NAME}``."""
+"""References in values: ``${section.key}`` and ``${env:NAME}``."""
 
 from __future__ import annotations
 
@@ -11,59 +11,67 @@ from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.config.values import ConfigValue, Key, format_value
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_ENVIRONMENT = "env:"
 
 
 class InterpolationError(Exception):
-    """A reference that leads nowhere."""
+    """Reference to an unknown section, key or environment variable, or a cycle of references."""
 
 
 def has_reference(value: ConfigValue) -> bool:
-    """Whether a value is text with a ``${...}`` in it."""
+    """Return True if a value is text that contains ``${...}``."""
     return value.is_text and isinstance(value.raw, str) and "${" in value.raw
 
 
 def refers_to_environment(value: ConfigValue) -> bool:
-    """Whether a value takes something from the environment."""
-    return has_reference(value) and "${env:" in value.raw
+    """Return True if a value refers to an environment variable."""
+    return has_reference(value) and f"${{{_ENVIRONMENT}" in value.raw
 
 
 def substitute(
-    value: ConfigValue, table: Mapping[Key, ConfigValue], seen: tuple[Key, ...] = ()
+    value: ConfigValue, table: Mapping[Key, ConfigValue], visited: tuple[Key, ...] = ()
 ) -> Any:
-    """The value's raw content with all references replaced.
+    """Return the raw content of a value with all references replaced.
+
+    A value that is a single reference keeps the type of its target; otherwise the targets are
+    inserted as text.
+
+    Args:
+        value: the value.
+        table: all values, by section and key.
+        visited: keys on the way to this value, to detect cycles.
 
     Raises:
-        InterpolationError: for an unknown section, key or variable, or a circle.
+        InterpolationError: for an unknown section, key or variable, or a cycle.
     """
     if not has_reference(value):
         return value.raw
-    whole = _REFERENCE.fullmatch(value.raw.strip())
-    if whole and not whole[1].startswith("env:"):
-        return _look_up(whole[1], table, seen)
-    text = _REFERENCE.sub(lambda m: _as_text(_look_up(m[1], table, seen)), value.raw)
+    single = _REFERENCE.fullmatch(value.raw.strip())
+    if single and not single[1].startswith(_ENVIRONMENT):
+        return _look_up(single[1], table, visited)
+    text = _REFERENCE.sub(lambda match: _as_text(_look_up(match[1], table, visited)), value.raw)
     if "${" in text:
-        raise InterpolationError(f"{value.raw!r} has a '${{' without its '}}'")
+        raise InterpolationError(f"'${{' in {value.raw!r} is not closed; add the missing '}}'")
     return text
 
 
-def _as_text(found: Any) -> str:
-    return found if isinstance(found, str) else format_value(found)
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else format_value(value)
 
 
-def _look_up(reference: str, table: Mapping[Key, ConfigValue], seen: tuple[Key, ...]) -> Any:
-    if reference.startswith("env:"):
-        name = reference[4:]
+def _look_up(reference: str, table: Mapping[Key, ConfigValue], visited: tuple[Key, ...]) -> Any:
+    if reference.startswith(_ENVIRONMENT):
+        name = reference.removeprefix(_ENVIRONMENT)
         if name not in os.environ:
             raise InterpolationError(
                 f"the environment variable {name} is not set; export {name}=..."
             )
         return os.environ[name]
     section, _, key = reference.strip().rpartition(".")
-    if (section, key) in seen:
-        chain = " -> ".join(".".join(k) for k in (*seen, (section, key)))
-        raise InterpolationError(f"references go round in a circle: {chain}")
+    if (section, key) in visited:
+        cycle = " -> ".join(".".join(k) for k in (*visited, (section, key)))
+        raise InterpolationError(f"references form a cycle: {cycle}")
     if (section, key) not in table:
-        known = [".".join(k) for k in table]
-        hint = did_you_mean(reference, known)
-        raise InterpolationError(f"${{{reference}}} refers to nothing{hint}")
-    return substitute(table[section, key], table, (*seen, (section, key)))
+        hint = did_you_mean(reference, [".".join(k) for k in table])
+        raise InterpolationError(f"${{{reference}}} is not a setting{hint}")
+    return substitute(table[section, key], table, (*visited, (section, key)))

@@ -1,4 +1,4 @@
-"""The layers that a configuration is made of, lowest first, and how they are merged."""
+"""Layers of a configuration (presets, file, options) and how their sections are merged."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.ini import read_ini
+from ssl_host.config.ini import parse_ini, read_config_text
 from ssl_host.config.values import ConfigOrigin, ConfigValue, Key
+from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, PluginError, Problem
 
 
 @dataclass
 class ConfigLayer:
-    """Values of one place.
+    """Values from one source: a file, the options, a preset, a recipe or the host's defaults.
 
     Attributes:
-        lines: where the sections begin, for files.
-        file: the path, for files.
-        notes: remarks about the file for log and report, such as keys without effect.
+        name: such as ``file``, ``option``, ``preset simclr/cifar10`` or ``method simclr``.
+        values: the values by section and key.
+        lines: line of each section header, from 1; empty if the layer is not a file.
+        file: path of the file; empty if the layer is not a file.
+        notes: remarks for the log and the report, such as keys without effect.
     """
 
     name: str
@@ -31,16 +34,16 @@ class ConfigLayer:
     notes: list[str] = field(default_factory=list)
 
     def section(self, name: str) -> dict[str, ConfigValue]:
-        """Keys and values of a section."""
+        """Return the keys and values of a section."""
         return {key: value for (section, key), value in self.values.items() if section == name}
 
     def sections(self) -> list[str]:
-        """Section names in order, empty ones too."""
+        """Return the names of all sections in order, including empty ones."""
         return list(dict.fromkeys([*self.lines, *(section for section, _ in self.values)]))
 
 
 def python_layer(name: str, sections: Mapping[str, Mapping[str, Any]]) -> ConfigLayer:
-    """A layer of Python values: strings with ``${...}`` are text, the rest is taken as it is."""
+    """Return a layer of Python values. Strings are parsed as text, so ``${...}`` works."""
     values = {
         (section, key): ConfigValue(raw, ConfigOrigin(name), is_text=isinstance(raw, str))
         for section, settings in sections.items()
@@ -50,16 +53,38 @@ def python_layer(name: str, sections: Mapping[str, Mapping[str, Any]]) -> Config
 
 
 def read_ini_layer(path: Path, name: str = "file") -> ConfigLayer:
-    """A layer of an INI file."""
-    values, lines = read_ini(path, name)
+    """Return the layer of an INI file.
+
+    Raises:
+        ConfigError: if the file cannot be read or parsed.
+    """
+    return parse_ini_layer(read_config_text(path), path, name)
+
+
+def parse_ini_layer(
+    text: str, path: Path, name: str = "file", default_section: str | None = None
+) -> ConfigLayer:
+    """Return the layer of an INI text.
+
+    Args:
+        text: the text.
+        path: file that the text comes from, for messages.
+        name: name of the layer.
+        default_section: section of the keys before the first section header; without it such
+            keys are an error.
+
+    Raises:
+        ConfigError: if the text cannot be parsed.
+    """
+    values, lines = parse_ini(text, str(path), name, default_section)
     return ConfigLayer(name, values, lines, str(path))
 
 
 def option_layer(options: Sequence[str]) -> ConfigLayer:
-    """A layer of ``-o section.key=value`` options.
+    """Return the layer of ``-o section.key=value`` options.
 
     Raises:
-        ConfigError: for options of another form, all at once.
+        ConfigError: with every option that is not of this form.
     """
     values: dict[Key, ConfigValue] = {}
     problems = []
@@ -71,7 +96,7 @@ def option_layer(options: Sequence[str]) -> ConfigLayer:
                 Problem(f"-o {option}", "expected section.key=value, such as -o run.epochs=20")
             )
             continue
-        origin = ConfigOrigin("option", f"-o {option}", 0)
+        origin = ConfigOrigin("option", f"-o {option}")
         values[section, key] = ConfigValue(text.strip(), origin, is_text=True)
     if problems:
         raise ConfigError(problems)
@@ -79,16 +104,22 @@ def option_layer(options: Sequence[str]) -> ConfigLayer:
 
 
 def preset_layers(
-    name: str, origin: ConfigOrigin, catalog: Catalog, seen: tuple[str, ...] = ()
+    name: str, origin: ConfigOrigin, catalog: Catalog, visited: tuple[str, ...] = ()
 ) -> list[ConfigLayer]:
-    """The layers of a preset and of those it extends, lowest first.
+    """Return the layers of a preset and of the presets that it extends, lowest first.
+
+    Args:
+        name: such as ``simclr/cifar10``.
+        origin: of the value of ``[run] extends``, for messages.
+        catalog: the installed presets.
+        visited: presets on the way to this one, to detect cycles.
 
     Raises:
-        ConfigError: when one does not exist or they go round in a circle.
+        ConfigError: if a preset does not exist or presets extend each other in a cycle.
     """
-    if name in seen:
-        chain = " -> ".join((*seen, name))
-        raise ConfigError([Problem(str(origin), f"[run] extends goes round in a circle: {chain}")])
+    if name in visited:
+        cycle = " -> ".join((*visited, name))
+        raise ConfigError([Problem(str(origin), f"[run] extends forms a cycle: {cycle}")])
     try:
         entry = catalog.find("preset", name)
     except PluginError as error:
@@ -96,48 +127,89 @@ def preset_layers(
     package, _, resource = entry.reference.partition(":")
     with resources.as_file(resources.files(package).joinpath(resource)) as path:
         layer = read_ini_layer(path, f"preset {name}")
-    below = layer.values.pop(("run", "extends"), None)
-    lower = preset_layers(str(below.raw), below.origin, catalog, (*seen, name)) if below else []
+    extended = layer.values.pop(("run", "extends"), None)
+    if extended is None:
+        return [layer]
+    lower = preset_layers(str(extended.raw), extended.origin, catalog, (*visited, name))
     return [*lower, layer]
 
 
 def merge_section(
     layers: Iterable[ConfigLayer],
     section: str,
-    alternatives: Iterable[tuple[str, ...]],
+    mutually_exclusive: Iterable[tuple[str, ...]],
     is_component: bool,
 ) -> tuple[dict[str, ConfigValue], list[Problem], list[str]]:
-    """One section's values from all layers, highest winning; what is wrong; what is to be noted.
+    """Merge one section of all layers; the highest layer wins.
 
-    A layer that names another component drops what lower layers gave the first one, and a
-    layer that gives one of several alternatives drops the lower layers' choice.
+    A layer that names another component drops the settings that lower layers have for the
+    previous one. A layer that sets one of several mutually exclusive keys drops the others.
 
     Args:
-        is_component: whether ``name`` names a component; a run's name does not.
+        layers: lowest first.
+        section: name of the section.
+        mutually_exclusive: groups of keys of which a layer may set only one.
+        is_component: True if ``name`` names a component; the name of a run does not.
+
+    Returns:
+        The merged values, the problems and the notes.
     """
     merged: dict[str, ConfigValue] = {}
     problems, notes = [], []
     for layer in layers:
-        given = layer.section(section)
-        both = "name" in given and "name" in merged
-        if is_component and both and given["name"].raw != merged["name"].raw:
-            lost = [k for k, v in merged.items() if v.origin.layer.startswith("preset")]
-            name = given["name"]
-            if lost and not name.origin.layer.startswith("preset"):
-                notes.append(
-                    f"{name.origin}: [{section}] name = {name.raw}: {', '.join(lost)} of "
-                    f"{merged[lost[0]].origin.layer} went with {merged['name'].raw} and "
-                    f"{'is' if len(lost) == 1 else 'are'} left out"
-                )
+        settings = layer.section(section)
+        if is_component and _names_another_component(settings, merged):
+            notes += _dropped_preset_note(section, settings["name"], merged)
             merged = {}
-        for group in alternatives:
-            chosen = [key for key in group if key in given]
-            if len(chosen) > 1:
-                where = str(given[chosen[-1]].origin)
-                names = " and ".join(chosen)
-                problems.append(Problem(where, f"[{section}] {names}: give one of them"))
-            if chosen:
+        for group in mutually_exclusive:
+            keys = [key for key in group if key in settings]
+            if len(keys) > 1:
+                location = str(settings[keys[-1]].origin)
+                message = f"[{section}] {' and '.join(keys)} exclude each other; set one of them"
+                problems.append(Problem(location, message))
+            if keys:
                 for key in group:
                     merged.pop(key, None)
-        merged.update(given)
+        merged.update(settings)
     return merged, problems, notes
+
+
+def add_defaults(
+    values: Mapping[str, ConfigValue], schema: type[Settings]
+) -> dict[str, ConfigValue]:
+    """Return the known keys of a section in the order of its schema, with the default of each.
+
+    A key that is excluded by another one gets no default.
+    """
+    excluded = {
+        key for group in schema.mutually_exclusive if values.keys() & set(group) for key in group
+    }
+    complete: dict[str, ConfigValue] = {}
+    for key, declaration in schema.model_fields.items():
+        if key in values:
+            complete[key] = values[key]
+        elif not declaration.is_required() and key not in excluded:
+            default = declaration.get_default(call_default_factory=True)
+            complete[key] = ConfigValue(default, ConfigOrigin("default"))
+    return complete
+
+
+def _names_another_component(
+    settings: Mapping[str, ConfigValue], lower: Mapping[str, ConfigValue]
+) -> bool:
+    both_named = "name" in settings and "name" in lower
+    return both_named and settings["name"].raw != lower["name"].raw
+
+
+def _dropped_preset_note(
+    section: str, name: ConfigValue, lower: Mapping[str, ConfigValue]
+) -> list[str]:
+    """Return a note on the settings of a preset that a newly named component drops, if any."""
+    dropped = [key for key, v in lower.items() if v.origin.layer.startswith("preset")]
+    if not dropped or name.origin.layer.startswith("preset"):
+        return []
+    return [
+        f"{name.origin}: [{section}] name = {name.raw} replaces {lower['name'].raw}: "
+        f"{', '.join(dropped)} of {lower[dropped[0]].origin.layer} "
+        f"{'is' if len(dropped) == 1 else 'are'} ignored"
+    ]

@@ -1,19 +1,22 @@
-"""pydantic's findings as problems with a place and a remedy."""
+"""Messages for settings that pydantic refuses: location, value, what is expected."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from ssl_host.config.values import ConfigValue, Key
+from ssl_host.catalog.discovery import did_you_mean
+from ssl_host.config.values import ConfigOrigin, ConfigValue
 from ssl_host.contracts.settings import Settings
-from ssl_host.errors import Problem
+from ssl_host.errors import ConfigError, Problem
 
-_PLAIN = {
+S = TypeVar("S", bound=Settings)
+
+_EXPECTED = {
     "int_parsing": "should be a whole number",
     "int_from_float": "should be a whole number",
     "int_type": "should be a whole number",
@@ -25,9 +28,9 @@ _PLAIN = {
     "list_type": "should be a list, such as [1, 2]",
     "string_type": "should be text",
 }
-"""Simpler words for what an INI file's author has no notion of."""
+"""Messages by pydantic's error type, for authors of INI files rather than of Python."""
 
-_KINDS = {
+_TYPES = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
@@ -38,80 +41,108 @@ _KINDS = {
 }
 
 
-def explain(
-    section: str,
-    where: str,
-    schema: type[Settings],
-    error: ValidationError,
-    merged: Mapping[Key, ConfigValue],
-) -> Iterator[tuple[str, Problem]]:
-    """Each fault of a section: the key, empty for the section as a whole, and the problem.
+def validate_settings(
+    schema: type[S], values: Mapping[str, Any], where: str, section: str = ""
+) -> S:
+    """Build settings from Python values.
 
     Args:
-        where: the section's place.
-        merged: every value, with its place.
+        schema: class of the settings.
+        values: the values by setting.
+        where: location for messages, such as ``loss nt_xent``.
+        section: INI section for messages; empty if there is none.
+
+    Raises:
+        ConfigError: with every setting that is unknown, missing or not valid.
     """
-    told: set[str] = set()
+    try:
+        return schema.model_validate(dict(values))
+    except ValidationError as error:
+        given = {key: ConfigValue(value, ConfigOrigin(where)) for key, value in values.items()}
+        problems = validation_problems(error, schema, where, section, given)
+        raise ConfigError(list(problems.values())) from None
+
+
+def validation_problems(
+    error: ValidationError,
+    schema: type[Settings],
+    where: str,
+    section: str = "",
+    values: Mapping[str, ConfigValue] | None = None,
+) -> dict[str, Problem]:
+    """Translate a pydantic error into one problem per setting.
+
+    Args:
+        error: from ``schema.model_validate``.
+        schema: class of the settings.
+        where: location of the section or component, for settings that are missing in ``values``.
+        section: INI section for messages; empty if there is none.
+        values: the values with their origins, by setting.
+
+    Returns:
+        The problems by setting; the key is empty for an error of the settings as a whole.
+    """
+    values = values or {}
+    prefix = f"[{section}] " if section else ""
+    problems: dict[str, Problem] = {}
     for fault in error.errors():
-        message = _PLAIN.get(fault["type"]) or _plain(fault["msg"])
-        if not fault["loc"]:
-            yield (
-                "",
-                Problem(_places(section, where, schema, message, merged), f"[{section}] {message}"),
-            )
+        key = str(fault["loc"][0]) if fault["loc"] else ""
+        if key in problems:  # pydantic reports every member of a union
             continue
-        key = str(fault["loc"][0])
-        if key in told:  # a union tells of each of its members
+        message = _EXPECTED.get(fault["type"]) or _without_prefix(fault["msg"])
+        if not key:
+            location = _locations(schema, message, values) or where
+            problems[key] = Problem(location, f"{prefix}{message}")
             continue
-        told.add(key)
-        value = merged.get((section, key))
-        about = schema.model_fields[key].description
-        if value is None:
-            yield key, Problem(where, f"[{section}] {key}: is required ({about})")
+        location = str(values[key].origin) if key in values else where
+        if fault["type"] == "extra_forbidden":
+            problems[key] = Problem(location, f"{prefix}{unknown_key(key, schema.model_fields)}")
             continue
+        description = schema.model_fields[key].description
+        if fault["type"] == "missing":
+            problems[key] = Problem(where, f"{prefix}{key}: is required ({description})")
+            continue
+        value = values[key].raw if key in values else fault["input"]
         if len(fault["loc"]) > 1:
-            message = _of_union(schema, key, fault, message)
-        yield (
-            key,
-            Problem(str(value.origin), f"[{section}] {key} = {value.raw}: {message} ({about})"),
-        )
+            message = _nested_message(schema, key, fault["loc"][1], message)
+        problems[key] = Problem(location, f"{prefix}{key} = {value}: {message} ({description})")
+    return problems
 
 
-def _plain(message: str) -> str:
-    return message.removeprefix("ConfigValue error, ").removeprefix("Input ")
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """Return the message for an unknown key: the most similar known key, or all of them."""
+    names = list(known)
+    hint = did_you_mean(key, names) or f"; known keys: {', '.join(names) or 'none'}"
+    return f"{key}: unknown key{hint}"
 
 
-def _of_union(schema: type[Settings], key: str, fault: Any, message: str) -> str:
-    """For a field that admits several types, what any of them would be."""
-    if isinstance(fault["loc"][1], int):
-        return f"item {fault['loc'][1] + 1} {message}"
-    return f"should be {' or '.join(_kinds(schema.model_fields[key].annotation))}"
+def _without_prefix(message: str) -> str:
+    return message.removeprefix("Value error, ").removeprefix("Input ")
 
 
-def _kinds(annotation: Any) -> Iterator[str]:
-    """What a type admits, in the words of :data:`_PLAIN`."""
+def _nested_message(schema: type[Settings], key: str, location: Any, message: str) -> str:
+    """Return the message for an item of a list, or for a setting of several types."""
+    if isinstance(location, int):
+        return f"item {location + 1} {message}"
+    return f"should be {' or '.join(_type_names(schema.model_fields[key].annotation))}"
+
+
+def _type_names(annotation: Any) -> Iterator[str]:
+    """Return what an annotation accepts, in the words of the messages."""
     members = get_args(annotation)
     if get_origin(annotation) is Literal:
         yield from map(str, members)
     elif get_origin(annotation) in (Union, UnionType):
         for member in members:
-            yield from _kinds(member)
+            yield from _type_names(member)
     elif annotation is not type(None):
-        yield _KINDS.get(get_origin(annotation) or annotation, "another value")
+        yield _TYPES.get(get_origin(annotation) or annotation, "another value")
 
 
-def _places(
-    section: str,
-    where: str,
-    schema: type[Settings],
-    message: str,
-    merged: Mapping[Key, ConfigValue],
-) -> str:
-    """The lines of all keys that a whole-section fault speaks of."""
-    involved = [key for key in schema.model_fields if key in message] or list(schema.model_fields)
-    places = [
-        str(value.origin)
-        for key in involved
-        if (value := merged.get((section, key))) is not None and value.origin.file
+def _locations(schema: type[Settings], message: str, values: Mapping[str, ConfigValue]) -> str:
+    """Return the locations of all settings that a message about the whole section mentions."""
+    mentioned = [key for key in schema.model_fields if key in message] or schema.model_fields
+    locations = [
+        str(values[key].origin) for key in mentioned if key in values and values[key].origin.file
     ]
-    return ", ".join(dict.fromkeys(places)) or where
+    return ", ".join(dict.fromkeys(locations))

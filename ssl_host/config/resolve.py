@@ -1,4 +1,4 @@
-"""Layers and catalog to a :class:`RunConfig` configuration, or to all its problems at once."""
+"""Resolution of layers to a valid :class:`RunConfig`, or to all of its problems at once."""
 
 from __future__ import annotations
 
@@ -9,257 +9,248 @@ from typing import Any
 from pydantic import ValidationError
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.config.component_lookup import ComponentLookup
 from ssl_host.config.ini import read_config_text
 from ssl_host.config.interpolation import InterpolationError, refers_to_environment, substitute
 from ssl_host.config.layers import (
     ConfigLayer,
+    add_defaults,
     merge_section,
     option_layer,
+    parse_ini_layer,
     preset_layers,
     python_layer,
-    read_ini_layer,
 )
-from ssl_host.config.messages import explain
-from ssl_host.config.older import is_older, older_layer
+from ssl_host.config.messages import unknown_key, validation_problems
 from ssl_host.config.run_config import ComponentConfig, ConfigEntry, RunConfig
-from ssl_host.config.schema import (
-    HOST_SECTIONS,
-    INSTANCE_KINDS,
-    SINGLE_KINDS,
-)
+from ssl_host.config.schema import HOST_SECTIONS
+from ssl_host.config.unknown_sections import unknown_sections
 from ssl_host.config.values import (
     ConfigOrigin,
     ConfigValue,
     Key,
     LiteralError,
-    absolute,
+    absolute_path,
+    accepts_path,
     format_value,
     parse_value,
-    takes_path,
 )
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 
 
 def resolve_file(path: Path, options: Sequence[str], catalog: Catalog) -> RunConfig:
-    """An INI file, of today's form or the older project's, with options on top.
+    """Resolve a configuration file with options on top.
+
+    A file in another dialect is read by the plugin that knows the dialect (hook
+    ``read_config``).
+
+    Args:
+        path: the file.
+        options: ``section.key=value``, as given with ``-o``.
+        catalog: the installed components.
 
     Raises:
-        ConfigError: with every problem found.
+        ConfigError: with every problem of the configuration.
     """
     text = read_config_text(path)
-    if is_older(text):
-        layer, notes = older_layer(path, text, catalog)
-        return resolve_layers([layer, option_layer(options)], catalog, path.stem, notes)
-    return resolve_layers([read_ini_layer(path), option_layer(options)], catalog, path.stem)
+    layer = catalog.call("read_config", path=path, text=text, catalog=catalog)
+    if layer is None:
+        layer = parse_ini_layer(text, path)
+    return resolve_layers([layer, option_layer(options)], catalog, path.stem)
 
 
 def resolve_sections(
     sections: Mapping[str, Mapping[str, Any]], catalog: Catalog, options: Sequence[str] = ()
 ) -> RunConfig:
-    """A configuration given in Python, as ``{"run": {"epochs": 10}, ...}``."""
+    """Resolve a configuration given in Python, as ``{"run": {"epochs": 10}, ...}``.
+
+    Args:
+        sections: values by section and key.
+        catalog: the installed components.
+        options: ``section.key=value``, which override ``sections``.
+
+    Raises:
+        ConfigError: with every problem of the configuration.
+    """
     layers = [python_layer("python", sections), option_layer(options)]
     return resolve_layers(layers, catalog, "run")
 
 
-def resolve_layers(
-    user: Sequence[ConfigLayer], catalog: Catalog, name: str, notes: Sequence[str] = ()
-) -> RunConfig:
-    """Merge, check and freeze.
+def resolve_layers(layers: Sequence[ConfigLayer], catalog: Catalog, run_name: str) -> RunConfig:
+    """Merge layers with presets, recipes and defaults, and validate the result.
 
     Args:
-        user: the file's layer and those above it.
-        name: the run's name where no layer gives one.
-        notes: for the report.
+        layers: the layers of the user, lowest first, such as a file and options.
+        catalog: the installed components.
+        run_name: name of the run if no layer sets one.
+
+    Raises:
+        ConfigError: with every problem of the configuration.
     """
-    return _Resolver(list(user), catalog, name, tuple(notes)).resolve()
+    return _Resolver(layers, catalog, run_name).resolve()
+
+
+def _with_presets(layers: Sequence[ConfigLayer], catalog: Catalog) -> list[ConfigLayer]:
+    """Put the layers of the preset that ``[run] extends`` names below the given layers."""
+    extends = [layer.values[key] for layer in layers if (key := ("run", "extends")) in layer.values]
+    if not extends or str(extends[-1].raw).lower() in ("", "none"):
+        return list(layers)
+    return [*preset_layers(str(extends[-1].raw), extends[-1].origin, catalog), *layers]
 
 
 class _Resolver:
-    def __init__(
-        self, user: list[ConfigLayer], catalog: Catalog, name: str, notes: tuple[str, ...]
-    ) -> None:
-        self.catalog = catalog
-        self.notes = list(notes)
-        given = self._with_presets(user)
-        self.selection = ComponentLookup(given, catalog, name)
-        self.classes = self.selection.classes
-        self.layers = self.selection.layers
-        self.problems = self.selection.problems
-        self.broken = self.selection.broken
-        self.unread: set[Key] = set()
+    """One resolution: its steps add to ``problems``, and the last one raises them together."""
 
-    def _with_presets(self, user: list[ConfigLayer]) -> list[ConfigLayer]:
-        found = [layer.values[key] for layer in user if (key := ("run", "extends")) in layer.values]
-        if not found or str(found[-1].raw).lower() in ("", "none"):
-            return user
-        return [*preset_layers(str(found[-1].raw), found[-1].origin, self.catalog), *user]
+    def __init__(self, layers: Sequence[ConfigLayer], catalog: Catalog, run_name: str) -> None:
+        self.catalog = catalog
+        self.notes = [note for layer in layers for note in layer.notes]
+        self.lookup = ComponentLookup(_with_presets(layers, catalog), catalog, run_name)
+        self.classes = self.lookup.classes
+        self.problems = self.lookup.problems
 
     def resolve(self) -> RunConfig:
-        self._check_sections()
+        for section, problem in unknown_sections(self.lookup):
+            self.lookup.failed.add(section)
+            self.problems.append(problem)
         merged = self._merge()
-        final = self._read(merged)
-        host, parts = self._validate(final, merged)
+        parsed = self._parse(merged)
+        host, components = self._validate(merged, parsed)
         if self.problems:
-            raise ConfigError(sorted(set(self.problems), key=_by_place))
-        return RunConfig(host, parts, self._shown(merged, host, parts), tuple(self.notes))
+            raise ConfigError(sorted(set(self.problems), key=_by_location))
+        entries = _entries(merged, host, components)
+        return RunConfig(host, components, entries, tuple(self.notes))
 
-    # -- sections and keys ------------------------------------------------------------------
-
-    def _check_sections(self) -> None:
-        heads = self.selection.heads
-        singular = [*HOST_SECTIONS, *SINGLE_KINDS]
-        examples = (
-            [f"head.{h}" for h in heads]
-            + [f"evaluator.{n}" for n in self.catalog.names("evaluator")]
-            + [f"logger.{n}" for n in self.catalog.names("logger")]
-        )
-        for section in self.selection.sections():
-            kind, _, instance = section.partition(".")
-            if section in singular or (kind in INSTANCE_KINDS and instance):
-                known_method = self.classes.get("method") is not None
-                if kind == "head" and known_method and instance not in heads:
-                    has = f"has {', '.join(heads)}" if heads else "has no heads"
-                    self._section_problem(section, f"the method {has}", list(examples))
-                continue
-            if kind in INSTANCE_KINDS:
-                example = next((e for e in examples if e.startswith(kind)), f"{kind}.name")
-                self._section_problem(section, f"name the instance, such as [{example}]", [])
-            elif kind in SINGLE_KINDS:
-                self._section_problem(section, f"there is one {kind}; write [{kind}]", [])
-            else:
-                self._section_problem(section, "", [*singular, *examples])
-
-    def _section_problem(self, section: str, reason: str, known: list[str]) -> None:
-        self.broken.add(section)
-        hint = did_you_mean(section, known)
-        text = f"[{section}] unknown section" + (f": {reason}" if reason else "") + hint
-        self.problems.append(Problem(self.selection.where(section), text))
+    def _schema(self, section: str) -> type[Settings] | None:
+        """Return the settings class of a section, or None if the section cannot be checked."""
+        if section in HOST_SECTIONS:
+            return HOST_SECTIONS[section]
+        cls = self.classes.get(section)
+        return None if cls is None or section in self.lookup.failed else cls.Config
 
     def _merge(self) -> dict[Key, ConfigValue]:
-        """Every key of every known section, schema defaults included."""
+        """Merge all known sections of all layers, and add the defaults of the schemas."""
         merged: dict[Key, ConfigValue] = {}
-        for section in dict.fromkeys([*HOST_SECTIONS, *self.selection.sections()]):
+        for section in dict.fromkeys([*HOST_SECTIONS, *self.lookup.sections()]):
             schema = self._schema(section)
             if schema is None:
                 continue
             values, problems, notes = merge_section(
-                self.layers, section, schema.mutually_exclusive, section in self.classes
+                self.lookup.layers, section, schema.mutually_exclusive, section in self.classes
             )
             self.problems += problems
             self.notes += notes
-            taken = set(values)
-            displaced = {
-                key for group in schema.mutually_exclusive if taken & set(group) for key in group
-            }
             if section in self.classes:
                 instance = section.partition(".")[2] or section
-                merged[section, "name"] = values.pop(
-                    "name", ConfigValue(instance, ConfigOrigin("instance name"), is_text=True)
-                )
-            for key, field in schema.model_fields.items():
-                if key in values:
-                    merged[section, key] = values[key]
-                elif not field.is_required() and key not in displaced:
-                    default = field.get_default(call_default_factory=True)
-                    merged[section, key] = ConfigValue(default, ConfigOrigin("default"))
+                default_name = ConfigValue(instance, ConfigOrigin("instance name"), is_text=True)
+                merged[section, "name"] = values.pop("name", default_name)
+            merged |= {(section, key): v for key, v in add_defaults(values, schema).items()}
             for key, value in values.items():
                 if key not in schema.model_fields:
-                    hint = did_you_mean(key, schema.model_fields)
-                    known = ", ".join(schema.model_fields) or "none"
-                    text = f"[{section}] {key}: unknown key{hint or f'; known keys: {known}'}"
+                    text = f"[{section}] {unknown_key(key, schema.model_fields)}"
                     self.problems.append(Problem(str(value.origin), text))
         return merged
 
-    def _schema(self, section: str) -> type[Settings] | None:
-        if section in HOST_SECTIONS:
-            return HOST_SECTIONS[section]
-        cls = self.classes.get(section)
-        return None if cls is None or section in self.broken else cls.Config
-
-    # -- values -----------------------------------------------------------------------------
-
-    def _read(self, merged: Mapping[Key, ConfigValue]) -> dict[Key, Any]:
-        """Text to objects, references replaced."""
-        final: dict[Key, Any] = {}
+    def _parse(self, merged: Mapping[Key, ConfigValue]) -> dict[Key, Any]:
+        """Replace references and convert text to values; a key that fails is left out."""
+        parsed: dict[Key, Any] = {}
         for (section, key), value in merged.items():
             try:
-                raw = substitute(value, merged)
-                if (section, key) in merged and key == "name" and section in self.classes:
-                    final[section, key] = str(raw)
-                    continue
-                schema = self._schema(section)
-                assert schema is not None
-                annotation = schema.model_fields[key].annotation
-                if value.is_text and isinstance(raw, str):
-                    raw = parse_value(raw, annotation)
-                if takes_path(annotation) and isinstance(raw, str | Path) and str(raw):
-                    raw = absolute(str(raw), value.origin)
-                final[section, key] = raw
+                parsed[section, key] = self._parse_one(section, key, value, merged)
             except (InterpolationError, LiteralError) as error:
-                self.unread.add((section, key))
-                text = f"[{section}] {key}: {error}"
-                self.problems.append(Problem(str(value.origin), text))
-        return final
+                self.problems.append(Problem(str(value.origin), f"[{section}] {key}: {error}"))
+        return parsed
+
+    def _parse_one(
+        self, section: str, key: str, value: ConfigValue, merged: Mapping[Key, ConfigValue]
+    ) -> Any:
+        raw = substitute(value, merged)
+        if key == "name" and section in self.classes:
+            return str(raw)
+        schema = self._schema(section)
+        assert schema is not None  # _merge skips sections without one
+        annotation = schema.model_fields[key].annotation
+        if value.is_text and isinstance(raw, str):
+            raw = parse_value(raw, annotation)
+        if accepts_path(annotation) and isinstance(raw, str | Path) and str(raw):
+            raw = absolute_path(str(raw), value.origin)
+        return raw
 
     def _validate(
-        self, final: Mapping[Key, Any], merged: Mapping[Key, ConfigValue]
+        self, merged: Mapping[Key, ConfigValue], parsed: Mapping[Key, Any]
     ) -> tuple[dict[str, Settings], dict[str, ComponentConfig]]:
+        """Validate every section: settings of the host and components."""
         host: dict[str, Settings] = {}
-        parts: dict[str, ComponentConfig] = {}
+        components: dict[str, ComponentConfig] = {}
         for section in dict.fromkeys([*HOST_SECTIONS, *self.classes]):
             schema = self._schema(section)
             if schema is None:
                 continue
-            chosen = {k: v for (s, k), v in final.items() if s == section}
-            name = chosen.pop("name", "") if section in self.classes else ""
+            values = {key: value for (s, key), value in parsed.items() if s == section}
+            name = values.pop("name", "") if section in self.classes else ""
             try:
-                settings = schema.model_validate(chosen)
+                settings = schema.model_validate(values)
             except ValidationError as error:
-                where = self.selection.where(section)
-                self.problems += [
-                    problem
-                    for key, problem in explain(section, where, schema, error, merged)
-                    if (section, key) not in self.unread
-                ]
+                self.problems += self._problems(section, schema, error, merged, parsed)
                 continue
             if section in HOST_SECTIONS:
                 host[section] = settings
-                continue
-            kind, _, instance = section.partition(".")
-            entry = self.catalog.find(kind, name)
-            parts[section] = ComponentConfig(
-                section, kind, instance or kind, name, self.classes[section], settings, entry
-            )
-        return host, parts
-
-    def _shown(
-        self,
-        merged: Mapping[Key, ConfigValue],
-        host: Mapping[str, Settings],
-        parts: Mapping[str, ComponentConfig],
-    ) -> dict[Key, ConfigEntry]:
-        shown: dict[Key, ConfigEntry] = {}
-        for (section, key), value in merged.items():
-            if key == "name" and section in parts:
-                found: Any = parts[section].name
-                about = f"which {parts[section].kind}"
             else:
-                settings = host[section] if section in host else parts[section].settings
-                found = getattr(settings, key)
-                about = type(settings).model_fields[key].description or ""
-            environment = refers_to_environment(value)
-            text = str(value.raw) if environment else format_value(found)
-            shown[section, key] = ConfigEntry(found, text, value.origin, about)
-        return shown
+                components[section] = self._component(section, name, settings)
+        return host, components
+
+    def _problems(
+        self,
+        section: str,
+        schema: type[Settings],
+        error: ValidationError,
+        merged: Mapping[Key, ConfigValue],
+        parsed: Mapping[Key, Any],
+    ) -> list[Problem]:
+        """Return the problems of a section except for keys that were reported by ``_parse``."""
+        values = {key: value for (s, key), value in merged.items() if s == section}
+        location = self.lookup.location(section)
+        problems = validation_problems(error, schema, location, section, values)
+        unparsed = {key for key in values if (section, key) not in parsed}
+        return [problem for key, problem in problems.items() if key not in unparsed]
+
+    def _component(self, section: str, name: str, settings: Settings) -> ComponentConfig:
+        kind, _, instance = section.partition(".")
+        return ComponentConfig(
+            section=section,
+            kind=kind,
+            instance=instance or kind,
+            name=name,
+            cls=self.classes[section],
+            settings=settings,
+            entry=self.catalog.find(kind, name),
+        )
 
 
-def _by_place(problem: Problem) -> tuple[str, int, str]:
+def _entries(
+    merged: Mapping[Key, ConfigValue],
+    host: Mapping[str, Settings],
+    components: Mapping[str, ComponentConfig],
+) -> dict[Key, ConfigEntry]:
+    """Return the final value of every key with its text, origin and description."""
+    entries: dict[Key, ConfigEntry] = {}
+    for (section, key), value in merged.items():
+        component = components.get(section)
+        if component is not None and key == "name":
+            final: Any = component.name
+            description = f"which {component.kind}"
+        else:
+            settings = host[section] if component is None else component.settings
+            final = getattr(settings, key)
+            description = type(settings).model_fields[key].description or ""
+        text = str(value.raw) if refers_to_environment(value) else format_value(final)
+        entries[section, key] = ConfigEntry(final, text, value.origin, description)
+    return entries
+
+
+def _by_location(problem: Problem) -> tuple[str, int, str]:
+    """Sort key: file, line as a number, message."""
     file, _, line = problem.where.rpartition(":")
-    return (
-        (file, int(line), problem.message)
-        if line.isdigit()
-        else (problem.where, 0, problem.message)
-    )
+    if line.isdigit():
+        return file, int(line), problem.message
+    return problem.where, 0, problem.message

@@ -1,12 +1,14 @@
-"""A valid configuration: settings ready to build from, each value with its origin."""
+"""Resolved configuration of a run: validated settings with the origin of each value."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.catalog.registry import Entry
+from ssl_host.config.messages import validate_settings
 from ssl_host.config.schema import (
     CheckpointSettings,
     LoaderSettings,
@@ -17,16 +19,22 @@ from ssl_host.config.schema import (
 from ssl_host.config.values import ConfigOrigin, Key, format_value
 from ssl_host.contracts.component import Component
 from ssl_host.contracts.settings import Settings
+from ssl_host.errors import ConfigError, Problem
+
+S = TypeVar("S", bound=Settings)
 
 
 @dataclass(frozen=True)
 class ComponentConfig:
-    """A component as a section asks for it.
+    """Component that a section describes.
 
     Attributes:
         section: such as ``head.projector``.
+        kind: such as ``head``.
         instance: such as ``projector``; the kind itself for kinds with one section.
-        cls: the component's class.
+        name: registered name of the component, such as ``mlp``.
+        cls: class of the component.
+        settings: its validated settings.
         entry: where it is registered.
     """
 
@@ -41,10 +49,13 @@ class ComponentConfig:
 
 @dataclass(frozen=True)
 class ConfigEntry:
-    """A value as ``config show`` and ``config.ini`` give it.
+    """Final value of one key, as ``config show`` and ``config.ini`` present it.
 
     Attributes:
-        text: what to write so that it is read back; references to the environment stay.
+        value: the validated value.
+        text: INI text of the value; a reference to an environment variable stays a reference.
+        origin: layer and location that it comes from.
+        description: what the setting means.
     """
 
     value: Any
@@ -55,13 +66,13 @@ class ConfigEntry:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A valid configuration. Immutable; :meth:`with_value` makes a changed one.
+    """Valid configuration of a run. Immutable; :meth:`with_value` returns a changed copy.
 
     Attributes:
-        host: the host's own sections.
-        components: the components, by section.
-        entries: every value, by section and key.
-        notes: what was decided on the way and deserves a word in the report.
+        host: settings of the host's own sections.
+        components: components by section.
+        entries: every value by section and key.
+        notes: remarks for the log and the report.
     """
 
     host: Mapping[str, Settings]
@@ -71,73 +82,85 @@ class RunConfig:
 
     @property
     def run(self) -> RunSettings:
-        """``[run]``."""
-        found = self.host["run"]
-        assert isinstance(found, RunSettings)
-        return found
+        """Settings of ``[run]``."""
+        return self._host_settings("run", RunSettings)
 
     @property
     def loader(self) -> LoaderSettings:
-        """``[loader]``."""
-        found = self.host["loader"]
-        assert isinstance(found, LoaderSettings)
-        return found
+        """Settings of ``[loader]``."""
+        return self._host_settings("loader", LoaderSettings)
 
     @property
     def trainer(self) -> TrainerSettings:
-        """``[trainer]``."""
-        found = self.host["trainer"]
-        assert isinstance(found, TrainerSettings)
-        return found
+        """Settings of ``[trainer]``."""
+        return self._host_settings("trainer", TrainerSettings)
 
     @property
     def checkpoint(self) -> CheckpointSettings:
-        """``[checkpoint]``."""
-        found = self.host["checkpoint"]
-        assert isinstance(found, CheckpointSettings)
-        return found
+        """Settings of ``[checkpoint]``."""
+        return self._host_settings("checkpoint", CheckpointSettings)
 
     @property
     def probe(self) -> ProbeSettings:
-        """``[probe]``."""
-        found = self.host["probe"]
-        assert isinstance(found, ProbeSettings)
-        return found
+        """Settings of ``[probe]``."""
+        return self._host_settings("probe", ProbeSettings)
 
     def of_kind(self, kind: str) -> list[ComponentConfig]:
-        """The components of a kind, in the order of the sections."""
-        return [part for part in self.components.values() if part.kind == kind]
+        """Return the components of a kind in the order of their sections."""
+        return [component for component in self.components.values() if component.kind == kind]
 
     def values(self) -> dict[str, dict[str, Any]]:
-        """Plain values by section; what came from the environment as the reference to it.
+        """Return the plain values by section and key, for hooks and loggers.
 
-        Hooks and loggers are given these, and may write them where others read.
+        A value from the environment is given as its reference, because loggers may write it
+        where others can read it.
         """
         sections: dict[str, dict[str, Any]] = {}
-        for (section, key), shown in self.entries.items():
-            told = shown.text if "${env:" in shown.text else shown.value
-            sections.setdefault(section, {})[key] = told
+        for (section, key), entry in self.entries.items():
+            value = entry.text if "${env:" in entry.text else entry.value
+            sections.setdefault(section, {})[key] = value
         return sections
 
     def with_value(self, section: str, key: str, value: Any, layer: str) -> RunConfig:
-        """The same with one of the host's values settled, such as a precision that was auto."""
-        settings = self.host[section].model_copy(update={key: value})
-        old = self.entries[section, key]
-        new = replace(old, value=value, text=format_value(value), origin=ConfigOrigin(layer))
-        return replace(
-            self,
-            host={**self.host, section: settings},
-            entries={**self.entries, (section, key): new},
-        )
+        """Return a copy with another value, such as the precision chosen for ``auto``.
+
+        Args:
+            section: section of the host or of a component.
+            key: a setting of the section; the name of a component cannot be changed.
+            value: the new value.
+            layer: origin of the value, such as ``run folder``.
+
+        Raises:
+            ConfigError: if the section or key does not exist or the value is not valid.
+        """
+        component = self.components.get(section)
+        old = self.host.get(section) if component is None else component.settings
+        if old is None:
+            hint = did_you_mean(section, [*self.host, *self.components])
+            raise ConfigError([Problem(layer, f"[{section}] unknown section{hint}")])
+        settings = validate_settings(type(old), {**dict(old), key: value}, layer, section)
+        final = getattr(settings, key)
+        description = type(settings).model_fields[key].description or ""
+        entry = ConfigEntry(final, format_value(final), ConfigOrigin(layer), description)
+        entries = {**self.entries, (section, key): entry}
+        if component is None:
+            return replace(self, host={**self.host, section: settings}, entries=entries)
+        changed = replace(component, settings=settings)
+        return replace(self, components={**self.components, section: changed}, entries=entries)
 
     def to_ini(self) -> str:
-        """``config.ini``: running it gives the same run."""
+        """Return the text of ``config.ini``, which describes the same run."""
         lines: list[str] = []
-        current = None
-        for (section, key), shown in self.entries.items():
-            if section != current:
+        current_section = None
+        for (section, key), entry in self.entries.items():
+            if section != current_section:
                 lines += ["", f"[{section}]"] if lines else [f"[{section}]"]
-                current = section
-            if shown.value is not None and (section, key) != ("run", "extends"):
-                lines.append(f"{key} = {shown.text}")
+                current_section = section
+            if entry.value is not None and (section, key) != ("run", "extends"):
+                lines.append(f"{key} = {entry.text}")
         return "\n".join(lines) + "\n"
+
+    def _host_settings(self, section: str, schema: type[S]) -> S:
+        settings = self.host[section]
+        assert isinstance(settings, schema)
+        return settings

@@ -1,4 +1,4 @@
-"""The sections that are the host's own."""
+"""Sections of the host, the order of all sections, and the default components."""
 
 from __future__ import annotations
 
@@ -7,40 +7,47 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from ssl_host.contracts.kinds import KINDS
 from ssl_host.contracts.settings import Settings
 
 
 def folder_name(name: str) -> str:
-    """A name that stays in the folder it is put into.
+    """Return a name unchanged if it can name a folder.
 
     Raises:
-        ValueError: when it does not.
+        ValueError: if it is empty, ``.``, ``..`` or contains a slash.
     """
-    if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
-        raise ValueError("is the name of a folder: not empty, no slashes, not '..'")
+    if name in ("", ".", "..") or any(character in name for character in "/\\\0"):
+        raise ValueError("should be a folder name: not empty, without slashes, not '..'")
     return name
 
 
 class RunSettings(Settings):
-    """``[run]``: what is run and for how long."""
+    """``[run]``: name, length, batch size and starting point of a run."""
 
     name: str = Field(
-        "", max_length=200, description="name of the run and of its folder; default: the file's"
+        "",
+        max_length=200,
+        description="name of the run and of its folder; default: the file's name",
     )
-    dir: Path = Field(Path("runs"), description="folder that holds the run folders")
-    seed: int = Field(0, ge=0, lt=2**31, description="seed of everything random")
+    dir: Path = Field(Path("runs"), description="folder in which run folders are created")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of all random numbers")
     epochs: int = Field(
         100,
         ge=0,
         le=1_000_000,
-        description="passes over the training images; 0 only evaluates what init_from gives",
+        description="passes over the training images; 0 only evaluates init_from",
     )
     batch_size: int = Field(
-        256, ge=2, le=1_000_000, description="images a step, over all devices and accumulation"
+        256,
+        ge=2,
+        le=1_000_000,
+        description="images per optimizer step, over all devices and micro-batches",
     )
-    extends: str | None = Field(None, description="preset that this file starts from")
+    extends: str | None = Field(None, description="preset that this configuration starts from")
     init_from: Path | None = Field(
-        None, description="backbone to start from: a run or export, .safetensors or checkpoint"
+        None,
+        description="backbone to start from: folder of a run or export, .safetensors or checkpoint",
     )
 
     @field_validator("name")
@@ -50,30 +57,34 @@ class RunSettings(Settings):
 
 
 class LoaderSettings(Settings):
-    """``[loader]``: how images are kept and fed."""
+    """``[loader]``: how images are stored and loaded."""
 
     num_workers: int | Literal["auto"] = Field(
-        "auto", description="decoding processes for images that do not fit the store, from 0"
+        "auto", description="processes that decode images if they are not packed; 0 or more"
     )
     store: Literal["auto", "packed", "files"] = Field(
         "auto",
-        description="packed: decoded once into one uint8 array; files: decoded in every epoch; "
-        "auto packs what takes less than store_limit_mb",
+        description="packed: images are decoded once into a uint8 array; files: decoded in every "
+        "epoch; auto: packed if that takes less than store_limit_mb",
     )
     store_limit_mb: int = Field(
-        4096, ge=1, le=10_000_000, description="largest packed store in MB that auto makes"
+        4096,
+        ge=1,
+        le=10_000_000,
+        description="largest packed array in MB that store = auto creates",
     )
     store_size: int | None = Field(
         None,
         ge=2,
         le=8192,
-        description="side in pixels of packed images; default: image_size, times 8/7 for photos",
+        description="height and width of packed images in pixels; default: image_size, times 8/7 "
+        "for photos",
     )
     cache_dir: Path | None = Field(
-        None, description="folder for packed stores; default: the user's cache folder"
+        None, description="folder for packed images; default: the user's cache folder"
     )
     holdout: float = Field(
-        0.2, gt=0, lt=1, description="part held out for testing where the data has no test split"
+        0.2, gt=0, lt=1, description="fraction held out for testing if the data has no test split"
     )
 
     @field_validator("num_workers")
@@ -85,65 +96,79 @@ class LoaderSettings(Settings):
 
 
 class TrainerSettings(Settings):
-    """``[trainer]``: where and how the steps are computed."""
+    """``[trainer]``: devices, precision and gradient settings of the training."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = Field(
         "auto", description="kind of device"
     )
     devices: int | list[int] | Literal["auto"] = Field(
-        1, description="number of devices a node, or their numbers, or auto for all"
+        1, description="number of devices per node, or a list of device indices, or auto for all"
     )
-    num_nodes: int = Field(1, ge=1, le=100_000, description="machines that train together")
+    num_nodes: int = Field(
+        1, ge=1, le=100_000, description="number of machines that train together"
+    )
     strategy: Literal["auto", "ddp"] = Field(
-        "auto", description="how devices share the work: each has the whole network, by both names"
+        "auto", description="how devices share the work; both mean DistributedDataParallel"
     )
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "64-true"] = Field(
-        "auto", description="number format; auto takes what the device has in hardware"
+        "auto", description="floating-point precision; auto takes what the hardware supports"
     )
     channels_last: bool | Literal["auto"] = Field(
-        "auto", description="memory layout of images, channels last"
+        "auto", description="use the channels-last memory format"
     )
-    compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile the method")
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="compile the method with torch.compile"
+    )
     num_threads: int | Literal["auto"] = Field(
-        "auto", description="CPU threads of torch; auto: OMP_NUM_THREADS, or one a core"
+        "auto", description="CPU threads of torch; auto: OMP_NUM_THREADS, or one per core"
     )
     accumulate: int = Field(
         1,
         ge=1,
         le=100_000,
-        description="parts that a step's batch is computed in, one by one; losses that compare "
-        "images see those of a part",
+        description="micro-batches per optimizer step; a loss that compares images sees one "
+        "micro-batch at a time",
     )
     gradient_clip: float | None = Field(
-        None, gt=0, description="largest norm of the whole gradient; default: not clipped"
+        None,
+        gt=0,
+        description="largest norm of the gradient of all parameters; default: no clipping",
     )
-    log_every: int = Field(10, ge=1, le=1_000_000, description="steps between rows of metrics.csv")
+    log_every: int = Field(
+        10, ge=1, le=1_000_000, description="optimizer steps between rows of metrics.csv"
+    )
 
     @field_validator("devices", "num_threads")
     @classmethod
     def _in_bounds(cls, value: Any) -> Any:
-        # Threads are made at once: tens of thousands take the memory of what is read next.
+        # torch starts all threads at once: tens of thousands exhaust the memory.
         if isinstance(value, int) and not 1 <= value <= 1024:
             raise ValueError("should be auto or from 1 to 1024")
         return value
 
 
 class CheckpointSettings(Settings):
-    """``[checkpoint]``: when the state of a run is written."""
+    """``[checkpoint]``: when checkpoints are written and how many are kept."""
 
     every_epochs: int = Field(1, ge=1, le=1_000_000, description="epochs between checkpoints")
     every_minutes: float = Field(
         10.0, gt=0, le=1e6, description="minutes between checkpoints within an epoch"
     )
-    keep: int = Field(2, ge=1, le=10_000, description="how many checkpoints stay on the disk")
+    keep: int = Field(
+        2, ge=1, le=10_000, description="number of checkpoints kept on disk, the newest ones"
+    )
 
 
 class ProbeSettings(Settings):
-    """``[probe]``: the online linear classifier on detached features."""
+    """``[probe]``: online linear classifier on detached features."""
 
-    enabled: bool = Field(True, description="train it along, where there are labels")
-    lr: float = Field(0.01, gt=0, le=100, description="learning rate of its Adam")
-    weight_decay: float = Field(0.0, ge=0, le=10, description="its weight decay")
+    enabled: bool = Field(
+        True, description="train a linear classifier during pretraining if there are labels"
+    )
+    lr: float = Field(0.01, gt=0, le=100, description="learning rate of the probe's Adam optimizer")
+    weight_decay: float = Field(
+        0.0, ge=0, le=10, description="weight decay of the probe's optimizer"
+    )
 
 
 HOST_SECTIONS: dict[str, type[Settings]] = {
@@ -154,11 +179,14 @@ HOST_SECTIONS: dict[str, type[Settings]] = {
     "probe": ProbeSettings,
 }
 
-SINGLE_KINDS = ("data", "method", "augmentation", "backbone", "loss", "optimizer", "scheduler")
+SINGLE_KINDS = tuple(kind.name for kind in KINDS.values() if kind.sections == "one")
 """Kinds with one section, ``[kind]``."""
 
-INSTANCE_KINDS = ("head", "evaluator", "logger")
+INSTANCE_KINDS = tuple(kind.name for kind in KINDS.values() if kind.sections == "many")
 """Kinds with any number of sections, ``[kind.instance]``."""
+
+SECTION_ORDER = (*HOST_SECTIONS, *KINDS)
+"""Order of the sections in ``config.ini`` and ``config show``, by kind."""
 
 DEFAULT_COMPONENTS: dict[str, dict[str, Any]] = {
     "data": {"name": "mnist5k"},
@@ -168,10 +196,10 @@ DEFAULT_COMPONENTS: dict[str, dict[str, Any]] = {
     "scheduler": {"name": "warmup_cosine"},
     "logger.csv": {"name": "csv"},
 }
-"""What the host composes where no layer says otherwise."""
+"""Components of sections that no other layer names."""
 
 DEFAULT_HEAD = "mlp"
-"""What a method's head is where no layer names its kind."""
+"""Component of a head that no other layer names."""
 
 DEFAULT_EVALUATORS = ("few_label", "knn", "linear", "rankme", "alignment_uniformity")
-"""What is measured where no layer names an evaluator."""
+"""Evaluators of a configuration without a section ``[evaluator.*]``."""

@@ -1,4 +1,4 @@
-"""Values with their origin, and how text becomes a value."""
+"""Configuration values with their origin, and the conversion between text and values."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class ConfigOrigin:
-    """Which layer gave a value, and where it stands.
+    """Layer and location that a value comes from.
 
     Attributes:
         layer: such as ``file``, ``option``, ``preset simclr/cifar10`` or ``method simclr``.
-        file: the INI file, where there is one.
-        line: its line, from 1; for an option, which one.
+        file: path of the INI file; for an option, the option itself; else empty.
+        line: line in the file, from 1; 0 if the value does not come from a file.
     """
 
     layer: str
@@ -35,11 +35,12 @@ class ConfigOrigin:
 
 @dataclass(frozen=True)
 class ConfigValue:
-    """A value as a layer gives it.
+    """Value of a key in one layer.
 
     Attributes:
         raw: text from INI files and options, any object from Python.
-        is_text: whether ``raw`` is still to be read.
+        origin: where it comes from, for messages.
+        is_text: ``raw`` is text that is still to be parsed.
     """
 
     raw: Any
@@ -48,7 +49,7 @@ class ConfigValue:
 
 
 class LiteralError(Exception):
-    """A text that is not what it says it is."""
+    """Text that does not match its own ``@type`` suffix."""
 
 
 _SUFFIX = re.compile(r"(?s)^(?P<text>.*)@(?P<type>int|float|str|bool|list|dict|tuple)$")
@@ -58,83 +59,95 @@ _FALSE = {"false", "no", "off", "0", ""}
 
 
 def parse_value(text: str, annotation: Any) -> Any:
-    """A text as an object for a field of the given annotation. Nothing is ever evaluated.
+    """Convert text to a value for a field of a given type. Nothing is ever evaluated.
 
-    ``value@type`` is read as a literal of that type. Otherwise fields that take text get it as
-    it stands, and all others a Python literal where the text is one.
+    ``value@type`` is parsed as a literal of that type. Otherwise a field that accepts text gets
+    the text itself, and any other field a Python literal if the text is one.
+
+    Args:
+        text: such as ``0.1``, ``[1, 2]``, ``true`` or ``100@int``.
+        annotation: type of the field, such as ``int | None``.
 
     Raises:
-        LiteralError: when a ``@type`` suffix does not fit its value.
+        LiteralError: if a ``@type`` suffix does not match its value.
     """
     suffixed = _SUFFIX.match(text)
     if suffixed:
-        return _typed(suffixed["text"].strip(), suffixed["type"])
-    members = _members(annotation)
-    if type(None) in members and text.lower() in ("", "none"):
+        return _parse_typed(suffixed["text"].strip(), suffixed["type"])
+    accepted = _accepted_types(annotation)
+    if type(None) in accepted and text.lower() in ("", "none"):
         return None
-    if str in members or Path in members:
+    if str in accepted or Path in accepted:
         return text
-    if bool in members and text.lower() in _TRUE | _FALSE:
+    if bool in accepted and text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
     try:
-        return _literal(text)
+        return _parse_literal(text)
     except ValueError:
         return text
 
 
-def _literal(text: str) -> Any:
-    """A Python literal; nothing is evaluated.
+def _parse_literal(text: str) -> Any:
+    """Parse a Python literal.
 
     Raises:
-        ValueError: when it is none.
+        ValueError: if the text is not a literal.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # such as for 1a: the message says it
+            # Python warns about text such as `1a`, which our own message reports.
+            warnings.simplefilter("ignore", SyntaxWarning)
             return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
         raise ValueError(str(error)) from None
 
 
-def _typed(text: str, name: str) -> Any:
-    if name == "str":
+def _parse_typed(text: str, type_name: str) -> Any:
+    """Parse text with a ``@type`` suffix.
+
+    Raises:
+        LiteralError: if the text is not of that type.
+    """
+    if type_name == "str":
         return text
-    if name == "bool":
+    if type_name == "bool":
         if text.lower() not in _TRUE | _FALSE:
-            raise LiteralError(f"{text!r} is no bool; write True@bool or False@bool")
+            raise LiteralError(f"{text!r} is not a bool; write True@bool or False@bool")
         return text.lower() in _TRUE
     try:
-        found = _literal(text)
+        value = _parse_literal(text)
     except ValueError:
-        raise LiteralError(f"{text!r} is no {name}, as @{name} says") from None
-    wanted = _TYPES[name]
-    if name == "float" and isinstance(found, int) and not isinstance(found, bool):
-        return float(found)
-    if not isinstance(found, wanted) or isinstance(found, bool):
-        raise LiteralError(f"{text!r} is of type {type(found).__name__}, but @{name} says {name}")
-    return found
+        raise LiteralError(
+            f"{text!r} is not of type {type_name}, which @{type_name} requires"
+        ) from None
+    if type_name == "float" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, _TYPES[type_name]) or isinstance(value, bool):
+        actual = type(value).__name__
+        raise LiteralError(f"{text!r} is of type {actual}, but @{type_name} requires {type_name}")
+    return value
 
 
-def _members(annotation: Any) -> set[Any]:
-    """The types that an annotation admits, literals as the types of their values."""
+def _accepted_types(annotation: Any) -> set[Any]:
+    """Return the types that an annotation accepts; members of unions one by one."""
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType):
-        return set().union(*(_members(a) for a in typing.get_args(annotation)))
+        return set().union(*(_accepted_types(a) for a in typing.get_args(annotation)))
     if origin is typing.Annotated:
-        return _members(typing.get_args(annotation)[0])
+        return _accepted_types(typing.get_args(annotation)[0])
     if origin is typing.Literal:
-        # "auto | 4" holds text and a number: the text is tried as a literal first
+        # Not `str`: for "auto" | int the text must be tried as a number first.
         return {f"literal {type(a).__name__}" for a in typing.get_args(annotation)}
     return {annotation}
 
 
-def takes_path(annotation: Any) -> bool:
-    """Whether a field holds a path, which is then relative to the INI file's folder."""
-    return Path in _members(annotation)
+def accepts_path(annotation: Any) -> bool:
+    """Return True if a field holds a path, which is relative to the folder of the INI file."""
+    return Path in _accepted_types(annotation)
 
 
-def absolute(text: str, origin: ConfigOrigin) -> str:
-    """Relative paths are relative to the INI file's folder; options' to the working folder."""
+def absolute_path(text: str, origin: ConfigOrigin) -> str:
+    """Make a path absolute: relative to its INI file, for options to the working folder."""
     path = Path(text).expanduser()
     if path.is_absolute():
         return str(path)
@@ -143,7 +156,7 @@ def absolute(text: str, origin: ConfigOrigin) -> str:
 
 
 def format_value(value: Any) -> str:
-    """A value as INI text that :func:`read_text` reads back."""
+    """Return a value as INI text that :func:`parse_value` converts back."""
     if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
         return f"{value:.1f}"
     if isinstance(value, tuple | list):

@@ -1,1 +1,1 @@
-"""What a plugin's author subclasses, one file a family of kinds. It imports no other room."""
+"""Base classes that plugin authors subclass. This package imports no other one but errors."""

@@ -1,4 +1,4 @@
-"""What goes into a method's step, and what comes out of it."""
+"""Input and output of a method's step."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """The views of one batch of images.
+    """Views of one batch of images.
 
     Attributes:
-        views: one tensor B C H W a view, float, normalised; the full-size views come first.
-        index: B, int64, each image's number in its data set.
-        labels: B, int64, or None where there are none or the method does not use them.
-        num_global: how many of the views are full size (the rest are multi-crop's small ones).
-        masks: B T, bool, for masked methods whose augmentation makes them, else None.
+        views: one tensor B C H W per view, float, normalised; the full-size views come first.
+        index: B, int64, index of each image in the training data.
+        labels: B, int64, or None if there are no labels or the method does not use them.
+        num_global: number of full-size views; the others are the small views of multi-crop.
+        masks: B T, bool, for masked methods with an augmentation that makes masks, else None.
     """
 
     views: list[Tensor]
@@ -30,15 +30,15 @@ class Batch:
 
 @dataclass
 class StepOutput:
-    """The outcome of one step.
+    """Output of one step of a method.
 
     Attributes:
-        loss: scalar, with a gradient.
-        features: B D, what the online probe learns from; detached here, so that no probe can
-            ever reach the backbone.
-        enqueue: the rows B D that each named :class:`~ssl_host.FeatureQueue` or
-            :class:`~ssl_host.MovingAverage` of the method receives once the optimizer has stepped,
-            so that the look-up always comes before the push. Anything with ``push(rows)`` will do.
+        loss: scalar with a gradient.
+        features: B D, input of the online probe; detached here, so that the probe cannot send a
+            gradient to the backbone.
+        enqueue: rows B D by name of the :class:`~ssl_host.FeatureQueue` or
+            :class:`~ssl_host.MovingAverage` of the method that receives them after the optimizer
+            step, so that every read comes before the push. Any module with ``push(rows)`` works.
         logs: further scalars for the log.
     """
 
@@ -53,22 +53,23 @@ class StepOutput:
         self.enqueue = {name: rows.detach() for name, rows in self.enqueue.items()}
 
 
-def merge_outputs(parts: Sequence[StepOutput]) -> StepOutput:
-    """The outputs of a step's accumulated parts: the last one, with what all of them enqueue."""
-    if len(parts) == 1:
-        return parts[0]
-    rows = {name: torch.cat([part.enqueue[name] for part in parts]) for name in parts[-1].enqueue}
-    return replace(parts[-1], enqueue=rows)
+def merge_outputs(outputs: Sequence[StepOutput]) -> StepOutput:
+    """Merge the outputs of a step's micro-batches: the last one, with the enqueued rows of all."""
+    last = outputs[-1]
+    if len(outputs) == 1:
+        return last
+    rows = {name: torch.cat([out.enqueue[name] for out in outputs]) for name in last.enqueue}
+    return replace(last, enqueue=rows)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the training is.
+    """Progress of the training.
 
     Attributes:
         step: optimizer steps done.
-        total_steps: optimizer steps planned.
-        epoch: the running epoch, from 0.
+        total_steps: optimizer steps of the whole run.
+        epoch: current epoch, from 0.
     """
 
     step: int = 0
@@ -77,5 +78,5 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """From 0 at the start to 1 at the end."""
+        """Return the fraction of the steps done, from 0 to 1."""
         return min(1.0, self.step / max(1, self.total_steps))

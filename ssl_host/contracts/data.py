@@ -1,4 +1,4 @@
-"""Where images come from."""
+"""Base classes of data sources and image datasets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ssl_host.contracts.component import Component
-from ssl_host.contracts.settings import Settings
 
 Split = Literal["train", "probe", "test"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -20,12 +19,11 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class UnreadableImage(Exception):  # noqa: N818 - the image is skipped, nothing fails
-    """Raised by :meth:`ImageDataset.read`. The image is skipped, counted and listed.
+    """Raised by :meth:`ImageDataset.read` for an image to be skipped, counted and listed.
 
     Args:
-        reason: in a few words.
-        transient: whether it may be readable another time, as after a fault of the disk: later runs
-            try again.
+        reason: what is wrong with it, in a few words.
+        transient: True if a later run may be able to read it, for example after a disk error.
     """
 
     def __init__(self, reason: str, transient: bool = False) -> None:
@@ -35,11 +33,12 @@ class UnreadableImage(Exception):  # noqa: N818 - the image is skipped, nothing 
 
 @dataclass(frozen=True, order=True)
 class MissingImage:
-    """An image of the set that a packed one was made of, which could not be read then.
+    """Image of the original dataset that could not be read when it was packed.
 
     Attributes:
-        index: its number in that set.
-        label: its class, or None.
+        index: index in the original dataset.
+        label: class index, or None.
+        name: name of the image in messages.
         reason: what was wrong with it, in a few words.
     """
 
@@ -50,16 +49,16 @@ class MissingImage:
 
 
 class ImageDataset(ABC):
-    """A sequence of images with, perhaps, labels.
+    """Sequence of images, optionally with labels.
 
     Attributes:
         labels: N, int64, from 0, or None.
-        classes: the classes' names, in the order of the labels; empty without labels.
-        image_size: of all images, where :meth:`read_many` gives them in that one size; else None.
-        missing: images that are missing among these since they were packed. They are listed with
-            those that cannot be read, and a part that is held out is cut as if they were there.
-        slow_hint: half a sentence for who waits for these images: which settings to change. Empty
-            for the host's own.
+        classes: class names in the order of the labels; empty without labels.
+        image_size: side in pixels if :meth:`read_many` returns all images in one size, else None.
+        missing: images of the original dataset that packing left out. They are listed with the
+            unreadable images, and a held-out split is drawn as if they were present.
+        slow_hint: settings to change if reading these images is the bottleneck, as the end of a
+            sentence; empty for the host's default hint.
     """
 
     labels: Tensor | None = None
@@ -73,43 +72,43 @@ class ImageDataset(ABC):
 
     @abstractmethod
     def read(self, i: int) -> Tensor:
-        """Image ``i``, uint8 C H W, of any size.
+        """Return image ``i``, uint8 C H W, of any size.
 
         Raises:
             UnreadableImage: with the reason, in a few words.
         """
 
     def read_many(self, indices: Tensor) -> Tensor:
-        """Images by their numbers, uint8 B C S S with S = :attr:`image_size`.
+        """Return the images at some indices, uint8 B C S S with S = :attr:`image_size`.
 
-        For sets that decode a batch faster than the host would image by image. It is called from
-        a thread of its own, while the step before is computed.
+        For datasets that decode a batch faster than the host would image by image. The host calls
+        it in a separate thread while the previous step is computed.
 
         Raises:
-            DataError: when one cannot be read; such sets are packed from readable images.
+            DataError: when an image cannot be read; such datasets are packed from readable images.
         """
         raise NotImplementedError(f"{type(self).__qualname__} has an image_size, but no read_many")
 
     def name(self, i: int) -> str:
-        """How messages call image ``i``: a path, a shard and a key, or a number."""
+        """Return the name of image ``i`` in messages: a path, a shard and a key, or an index."""
         return f"image {i}"
 
     def path(self, i: int) -> Path | None:
-        """The file that image ``i`` is read from, or None.
+        """Return the file that image ``i`` is read from, or None.
 
-        Together with :meth:`name` it tells images apart: what the host has packed is packed anew
-        where the file's size or time has changed.
+        Together with :meth:`name` it identifies the image: the host packs the dataset again if
+        size or modification time of the file have changed.
         """
         return None
 
 
 class ArrayImages(ImageDataset):
-    """Images that are in memory (or memory-mapped) already, all of one size.
+    """Images of one size in a tensor, in memory or memory-mapped.
 
     Args:
         images: N C H W, uint8.
-        labels: N, or None.
-        classes: names in the order of the labels; numbers are made up where it is empty.
+        labels: N, int64, or None.
+        classes: class names in the order of the labels; by default the numbers.
     """
 
     def __init__(
@@ -117,7 +116,7 @@ class ArrayImages(ImageDataset):
     ) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4:
             raise TypeError(
-                f"ArrayImages takes uint8 images N C H W, not {images.dtype} "
+                f"ArrayImages expects uint8 images N C H W, not {images.dtype} "
                 f"of shape {tuple(images.shape)}"
             )
         self.images = images
@@ -134,33 +133,32 @@ class ArrayImages(ImageDataset):
 
 
 class DataSource(Component):
-    """Opens the splits of one data set.
+    """Opens the splits of a dataset.
 
-    Splits: ``train`` is what pretraining sees (labels optional), ``probe`` the labelled images
-    that evaluators learn from (by default the same as ``train``), ``test`` what is held out. A
-    source without ``test`` returns None for it; the host then cuts one and says so.
+    Splits: ``train`` for pretraining (labels are optional), ``probe`` with labelled images for
+    training the evaluators (usually the same as ``train``), ``test`` with held-out images. If a
+    source returns None for ``test``, the host holds out a fraction of ``probe`` and reports it.
     """
 
     kind: ClassVar[str] = "data"
     recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """What suits these images, by INI section, such as an augmentation without flips. It stands
-    over the method's recipe."""
+    """Default settings for these images, by INI section, such as an augmentation without flips.
+    They take precedence over the method's recipe."""
 
     channels: int = 3
+    """Number of channels of the images."""
     mean: tuple[float, ...] = IMAGENET_MEAN
+    """Mean of each channel, on a scale from 0 to 1."""
     std: tuple[float, ...] = IMAGENET_STD
-
-    def __init__(self, config: Settings) -> None:
-        self.config: Any = config
-        self.setup()
+    """Standard deviation of each channel, on a scale from 0 to 1."""
 
     @property
     def image_size(self) -> int:
-        """Side of a full-size view in pixels. By default the setting ``image_size``."""
+        """Return the side of a full-size view in pixels; by default setting ``image_size``."""
         return int(self.config.image_size)
 
     def open(self, split: Split) -> ImageDataset | None:
-        """The images of a split, or None where the source has no such split.
+        """Return the images of a split, or None if the source does not have it.
 
         Raises:
             DataError: when the source cannot be read at all.

@@ -1,32 +1,150 @@
-"""The base class of each kind."""
+"""Table of the kinds of components. It imports no torch, so that lists and help start fast."""
 
 from __future__ import annotations
 
-from ssl_host.contracts.augmentation import Augmentation
-from ssl_host.contracts.component import Component
-from ssl_host.contracts.data import DataSource
-from ssl_host.contracts.evaluation import Evaluator
-from ssl_host.contracts.export import Exporter
-from ssl_host.contracts.logging import Logger
-from ssl_host.contracts.method import Method
-from ssl_host.contracts.networks import Backbone, Head, Loss
-from ssl_host.contracts.optimization import Optimizer, Scheduler
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-_BASES: tuple[type[Component], ...] = (
-    Augmentation,
-    Backbone,
-    DataSource,
-    Evaluator,
-    Exporter,
-    Head,
-    Logger,
-    Loss,
-    Method,
-    Optimizer,
-    Scheduler,
+if TYPE_CHECKING:
+    from ssl_host.contracts.component import Component
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Kind of component, such as ``loss``, with its base class and hook.
+
+    Attributes:
+        name: name of the kind in INI sections, messages and ``Component.kind``.
+        module: module of ``ssl_host.contracts`` that defines the base class.
+        base: name of the base class, public in ``ssl_host``.
+        hook: name of the hook in which plugins register components of this kind.
+        sections: how INI files configure it: in ``one`` section ``[kind]``, in ``many`` sections
+            ``[kind.instance]``, or in ``none``.
+        required: True if every run needs a section ``[kind]``, from the file or from a recipe.
+        example: summary of the component that ``ssl-host plugin new`` writes.
+    """
+
+    name: str
+    module: str
+    base: str
+    hook: str
+    sections: Literal["one", "many", "none"]
+    required: bool
+    example: str
+
+    def base_class(self) -> type[Component]:
+        """Import the class that components of this kind inherit from; this imports torch."""
+        module = importlib.import_module(f"ssl_host.contracts.{self.module}")
+        base: type[Component] = getattr(module, self.base)
+        return base
+
+
+_TABLE = (
+    Kind(
+        "data",
+        module="data",
+        base="DataSource",
+        hook="register_data",
+        sections="one",
+        required=True,
+        example="synthetic images of three textures",
+    ),
+    Kind(
+        "method",
+        module="method",
+        base="Method",
+        hook="register_methods",
+        sections="one",
+        required=True,
+        example="alignment and uniformity on the sphere",
+    ),
+    Kind(
+        "augmentation",
+        module="augmentation",
+        base="Augmentation",
+        hook="register_augmentations",
+        sections="one",
+        required=True,
+        example="one strong and one gentle view",
+    ),
+    Kind(
+        "backbone",
+        module="networks",
+        base="Backbone",
+        hook="register_backbones",
+        sections="one",
+        required=True,
+        example="a residual network for small images",
+    ),
+    Kind(
+        "head",
+        module="networks",
+        base="Head",
+        hook="register_heads",
+        sections="many",
+        required=False,
+        example="one linear layer and a normalisation",
+    ),
+    Kind(
+        "loss",
+        module="networks",
+        base="Loss",
+        hook="register_losses",
+        sections="one",
+        required=False,
+        example="alignment and uniformity of two views",
+    ),
+    Kind(
+        "optimizer",
+        module="optimization",
+        base="Optimizer",
+        hook="register_optimizers",
+        sections="one",
+        required=True,
+        example="RMSprop, through torch",
+    ),
+    Kind(
+        "scheduler",
+        module="optimization",
+        base="Scheduler",
+        hook="register_schedulers",
+        sections="one",
+        required=True,
+        example="linear warm-up and linear decay",
+    ),
+    Kind(
+        "evaluator",
+        module="evaluation",
+        base="Evaluator",
+        hook="register_evaluators",
+        sections="many",
+        required=False,
+        example="accuracy of the nearest class mean",
+    ),
+    Kind(
+        "logger",
+        module="logging",
+        base="Logger",
+        hook="register_loggers",
+        sections="many",
+        required=False,
+        example="one JSON object per logged step",
+    ),
+    Kind(
+        "exporter",
+        module="export",
+        base="Exporter",
+        hook="register_exporters",
+        sections="none",
+        required=False,
+        example="weights as a NumPy .npz archive",
+    ),
 )
 
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _TABLE}
+"""Every kind by name, in the order of the sections of an INI file.
 
-def base_of(kind: str) -> type[Component]:
-    """The class that components of a kind inherit from."""
-    return next(base for base in _BASES if base.kind == kind)
+A new kind needs a row here, its base class and its checks in ``ssl_host.testing.suite``.
+"""

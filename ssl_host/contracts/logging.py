@@ -1,4 +1,4 @@
-"""Loggers, and what run hooks are told about a run."""
+"""Base class of loggers, and the description of a run that loggers and run hooks receive."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ssl_host.contracts.component import Component
-from ssl_host.contracts.settings import Settings
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run, as loggers and run hooks see it.
+    """Description of a run for loggers and run hooks.
 
     Attributes:
         name: ``[run] name``.
-        folder: the run's folder.
+        folder: the run folder.
         seed: ``[run] seed``.
-        config: every resolved value, by section.
-        resumed_step: optimizer steps that an earlier process of this run has done; 0 at a start.
+        config: every resolved value, by section and key.
+        resumed_step: optimizer steps done by earlier processes of this run; 0 in a new run.
     """
 
     name: str
@@ -31,23 +30,23 @@ class Run:
 
 
 class Logger(Component):
-    """Writes scalars somewhere. Only the first process of a run has any."""
+    """Writes scalars to a file or a service, in the first process of a run only."""
 
     kind: ClassVar[str] = "logger"
 
-    def __init__(self, config: Settings) -> None:
-        self.config: Any = config
-        self.setup()
-
     def start(self, run: Run) -> None:
-        """Open. ``run.resumed_step`` steps stay; rows logged after them are to be dropped."""
+        """Open the log. Keep rows up to ``run.resumed_step`` and drop later ones."""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Write scalars that belong to ``step`` finished optimizer steps."""
+        """Write scalars measured after ``step`` optimizer steps."""
         raise NotImplementedError(f"{type(self).__qualname__} has no log")
 
     def flush(self) -> None:
-        """Bring everything to the disk; called before a checkpoint is written."""
+        """Write everything to the disk. Called before a checkpoint is written."""
 
     def finish(self, results: Mapping[str, Any] | None) -> None:
-        """Close. ``results`` is what ``results.json`` holds, or None if the run stopped."""
+        """Close the log.
+
+        Args:
+            results: the content of ``results.json``, or None if the run stopped before its end.
+        """

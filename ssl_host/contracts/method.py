@@ -1,4 +1,4 @@
-"""What the author of a method subclasses."""
+"""Base class of self-supervised methods, their parameter groups and schedules."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from ssl_host.errors import ContractError
 
 @dataclass(frozen=True)
 class ParamGroup:
-    """Parameters that share a learning rate and a decay.
+    """Group of parameters with a common learning rate and weight decay.
 
     Attributes:
-        name: how the group is called in logs.
-        params: name and parameter, as ``named_parameters()`` gives them.
+        name: name of the group in logs.
+        params: pairs of name and parameter, as ``named_parameters()`` yields them.
         lr_scale: factor on the optimizer's learning rate.
-        schedule: ``scheduler`` follows the run's schedule, ``constant`` keeps the rate.
-        weight_decay: overrides the optimizer's, for every parameter of the group.
-        frozen_until: part of the run, from 0 to 1, in which the optimizer leaves the group alone
-            (DINO's last layer, SwAV's prototypes). It has its gradients all the same, which several
-            processes rely on.
+        schedule: ``scheduler`` follows the learning-rate schedule of the run, ``constant`` does
+            not.
+        weight_decay: weight decay of every parameter of the group; None for the optimizer's.
+        frozen_until: fraction of the run, from 0 to 1, during which the optimizer does not update
+            the group (DINO's last layer, SwAV's prototypes). Its gradients are still computed,
+            because distributed training needs them.
     """
 
     name: str
@@ -42,9 +43,9 @@ class ParamGroup:
 
 
 class Schedule(nn.Module):
-    """A number that the host moves once a step and keeps in the checkpoint.
+    """Number that the host updates once per step and saves in the checkpoint.
 
-    Assign one to an attribute in :meth:`Method.setup`; ``float(self.ema_decay)`` reads it.
+    Assign one to an attribute in :meth:`Method.setup` and read it with ``float(self.ema_decay)``.
     """
 
     value: Tensor
@@ -54,16 +55,16 @@ class Schedule(nn.Module):
         self.register_buffer("value", torch.tensor(float(start), dtype=torch.float64))
 
     def value_at(self, step: int, total_steps: int) -> float:
-        """The value before optimizer step ``step`` (from 0) of ``total_steps``."""
+        """Return the value for optimizer step ``step`` (from 0) of ``total_steps``."""
         raise NotImplementedError(f"{type(self).__qualname__} has no value_at()")
 
     def set_step(self, step: int, total_steps: int) -> None:
-        """Set the value for step ``step``."""
+        """Update the value to that of optimizer step ``step``."""
         self.value.fill_(self.value_at(step, total_steps))
 
     def _apply(self, fn: Any, recurse: bool = True) -> Schedule:
-        # A schedule is a float64 scalar whatever the precision and device of the network:
-        # rounded to bf16, a momentum of 0.999 would become 1.
+        # Keep the scalar in float64 on the CPU when the network is moved or cast: rounded to
+        # bfloat16, an EMA decay of 0.999 would become 1.
         return self
 
     def __float__(self) -> float:
@@ -71,49 +72,50 @@ class Schedule(nn.Module):
 
 
 class Method(Component, nn.Module):
-    """A self-supervised method: heads, a recipe and one :meth:`step`.
+    """Self-supervised method: heads, a recipe and one :meth:`step`.
 
-    Everything else is the host's: momentum copies, queues, schedules, optimizer, probe, mixed
-    precision, processes, checkpoints.
+    The host does everything else: EMA copies, queues, schedules, optimizer, online probe, mixed
+    precision, distributed training and checkpoints.
     """
 
     kind: ClassVar[str] = "method"
     build_args: ClassVar[tuple[str, ...]] = ("backbone", "heads", "loss")
 
     heads: ClassVar[Mapping[str, str]] = {}
-    """Each head and what feeds it: ``{"projector": "backbone", "predictor": "projector"}``. The
-    host builds it for the width of its feeder and sets the attribute; :meth:`step` calls it. A head
-    that is fed by a head is a predictor to the conformance kit: all gradient comes through it."""
+    """Name and input of each head: ``{"projector": "backbone", "predictor": "projector"}``. The
+    host builds a head for the output width of its input and assigns it to an attribute of that
+    name; :meth:`step` calls it. A head whose input is another head is a predictor for the
+    conformance kit, which checks that the loss has a gradient only through it."""
     recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """The recipe, by INI section. Any of it can be overridden."""
+    """Default settings of the method, by INI section. A configuration can override each."""
     ema: ClassVar[Sequence[str]] = ()
-    """Modules that have an EMA copy, ``self.ema_<module>``: the backbone, heads, or modules made in
+    """Modules with an EMA copy ``self.ema_<module>``: the backbone, heads, or modules created in
     :meth:`setup`. Copies receive no gradient, stay in training mode with separate batch-norm
-    statistics, and are updated once a step with ``self.ema_decay``, a :class:`Schedule` that
-    :meth:`setup` has to set."""
+    statistics, and are updated once per step with ``self.ema_decay``, a :class:`Schedule` that
+    :meth:`setup` must set."""
     uses_labels: ClassVar[bool] = False
-    """Whether :meth:`step` sees labels. Without it ``batch.labels`` is None."""
+    """True if :meth:`step` uses labels; otherwise ``batch.labels`` is None."""
     supports_multicrop: ClassVar[bool] = False
-    """Whether :meth:`step` takes more than two views, the small ones after the full-size."""
+    """True if :meth:`step` accepts additional small views after the full-size ones."""
     min_views: ClassVar[int] = 2
-    """Views that :meth:`step` takes, or the least of them with :attr:`supports_multicrop`."""
+    """Number of views that :meth:`step` takes; with :attr:`supports_multicrop` the minimum."""
     sync_batchnorm: ClassVar[bool] = True
-    """Whether batch statistics are shared between processes (MoCo relies on their not being)."""
+    """True if batch norms use statistics of all processes. MoCo needs separate statistics."""
     encoder: ClassVar[str] = "backbone"
-    """The part that is evaluated and exported (``ema_backbone`` for a teacher method)."""
+    """Module that is evaluated and exported (``ema_backbone`` for teacher-student methods)."""
 
     backbone: Backbone
-    """The network that is trained."""
+    """Trained network."""
     loss: Loss
-    """The loss component, called in float32 whatever the precision of the run."""
+    """Loss component, computed in float32 or better whatever the precision of the run."""
     ema_decay: Schedule
-    """The momentum of the copies, where there are any."""
+    """Decay of the EMA copies; required if :attr:`ema` names any."""
     progress: Progress
-    """Steps done and planned and the running epoch, as they are when :meth:`step` is called."""
+    """Steps done, total steps and current epoch at the time of :meth:`step`."""
 
     if TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> Any:  # heads and momentum copies, set by their names
+        def __getattr__(self, name: str) -> Any:  # heads and EMA copies, by name
             ...
 
     def __init__(
@@ -129,68 +131,79 @@ class Method(Component, nn.Module):
             setattr(self, name, head)
         self.setup()
         for name in self.ema:
-            target = copy.deepcopy(self._part(name, "momentum")).requires_grad_(False)
+            target = copy.deepcopy(self._module_named(name, "ema")).requires_grad_(False)
             setattr(self, f"ema_{name}", target)
-        self._part(self.encoder, "encoder")
+        self._module_named(self.encoder, "encoder")
         if self.ema and not isinstance(getattr(self, "ema_decay", None), Schedule):
             raise ContractError(
-                f"{type(self).__qualname__} has momentum copies of {', '.join(self.ema)} but "
-                "setup() does not set self.ema_decay, the momentum; write for example "
+                f"{type(self).__qualname__} has EMA copies of {', '.join(self.ema)}, but setup() "
+                "does not set self.ema_decay; write for example "
                 "`self.ema_decay = CosineSchedule(0.99, 1.0)`"
             )
 
-    def _part(self, name: str, attribute: str) -> nn.Module:
-        found = getattr(self, name, None)
-        if not isinstance(found, nn.Module):
-            parts = ", ".join(part for part, _ in self.named_children())
+    def _module_named(self, name: str, attribute: str) -> nn.Module:
+        module = getattr(self, name, None)
+        if not isinstance(module, nn.Module):
+            children = ", ".join(child for child, _ in self.named_children())
             raise ContractError(
-                f"{type(self).__qualname__}.{attribute} names '{name}', which is no part of it; "
-                f"after setup() it has {parts}"
+                f"{type(self).__qualname__}.{attribute} names '{name}', which is not a module of "
+                f"the method; after setup() its modules are {children}"
             )
-        return found
+        return module
 
     def step(self, batch: Batch) -> StepOutput:
-        """The loss of one batch. Look up queues here; what they receive is returned.
+        """Return the loss of one batch, and the rows to push into queues.
 
-        Under mixed precision this runs in bfloat16 or float16 but for losses that are components:
-        what is sensitive (a softmax at a low temperature, a covariance) belongs into one.
+        Read queues here, but do not push: the host pushes ``StepOutput.enqueue`` after the
+        optimizer step. Mixed precision runs this method in bfloat16 or float16, except for loss
+        components. Put operations that need precision (a softmax at a low temperature, a
+        covariance) into a loss or into :func:`ssl_host.full_precision`.
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no step")
 
-    def after_optimizer_step(self) -> None:
-        """Runs once after every optimizer step, after momentum copies and queues have moved.
+    def before_optimizer_step(self) -> None:
+        """Run when all gradients are complete, once before every optimizer step.
 
-        Without gradients; parameters may be changed in place, such as prototypes normalised.
+        They are those of all micro-batches and processes, unscaled, and neither clipped nor
+        removed by ``frozen_until`` yet. Without gradients; ``parameter.grad`` may be changed in
+        place.
+        """
+
+    def after_optimizer_step(self) -> None:
+        """Run after every optimizer step and after EMA copies, queues and schedules are updated.
+
+        Gradients are disabled. Parameters may be changed in place, for example normalised
+        prototypes.
         """
 
     def config_warnings(self, num_processes: int) -> Iterable[str]:
-        """Sentences for log and report on what this configuration does to the method."""
+        """Return warnings about this configuration, as sentences for the log and the report."""
         return ()
 
     def param_groups(self) -> Iterable[ParamGroup]:
-        """Groups of trainable parameters. By default, one group of all."""
+        """Yield the groups of trainable parameters; by default one group of all."""
         yield ParamGroup("all", list(self.trainable_parameters()))
 
-    def trainable_parameters(self, *parts: str) -> Iterator[tuple[str, nn.Parameter]]:
-        """Names and parameters that receive a gradient, of the named parts or of all."""
+    def trainable_parameters(self, *modules: str) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield name and parameter of all trainable parameters, or of the named modules only."""
         for name, parameter in self.named_parameters():
-            if parameter.requires_grad and (not parts or name.split(".", 1)[0] in parts):
+            if parameter.requires_grad and (not modules or name.split(".", 1)[0] in modules):
                 yield name, parameter
 
     @torch.no_grad()
     def finish_step(self, out: StepOutput, step: int, total_steps: int, epoch: int = 0) -> None:
-        """Move everything that moves once per optimizer step; the host's trainer calls this.
+        """Update EMA copies, queues, schedules and progress after an optimizer step.
 
-        A plain training loop calls it too, right after ``optimizer.step()``.
+        The host's trainer calls this. A custom training loop calls it after ``optimizer.step()``.
 
         Args:
-            out: what :meth:`step` returned.
-            step: number of this optimizer step, from 0.
+            out: the output of :meth:`step`.
+            step: index of this optimizer step, from 0.
             total_steps: optimizer steps of the whole run.
-            epoch: the running epoch, from 0.
+            epoch: current epoch, from 0.
         """
         for name in self.ema:
-            _follow(getattr(self, f"ema_{name}"), getattr(self, name), float(self.ema_decay))
+            _update_ema(getattr(self, f"ema_{name}"), getattr(self, name), float(self.ema_decay))
         for name, rows in out.enqueue.items():
             getattr(self, name).push(rows)
         self.progress = Progress(step + 1, total_steps, epoch)
@@ -200,17 +213,17 @@ class Method(Component, nn.Module):
 
     @cached_property
     def _schedules(self) -> list[Schedule]:
-        # Looked for once: a walk through all modules takes longer than moving what it finds.
+        # Cached: walking through all modules takes longer than updating the schedules.
         return [module for module in self.modules() if isinstance(module, Schedule)]
 
 
-def _follow(copy_: nn.Module, online: nn.Module, ema_decay: float) -> None:
-    """copy ← ema_decay · copy + (1 − ema_decay) · online, on parameters only.
+def _update_ema(ema_copy: nn.Module, online: nn.Module, ema_decay: float) -> None:
+    """Set the parameters of a copy to ema_decay · copy + (1 − ema_decay) · online.
 
-    Buffers are left alone: a momentum network keeps batch-norm statistics of its own
-    (BYOL, arXiv:2006.07733, Appendix J; MoCo's key encoder likewise).
+    Buffers are not changed: the copy has separate batch-norm statistics (BYOL, arXiv:2006.07733,
+    Appendix J; MoCo's key encoder likewise).
     """
-    targets: list[Tensor] = [*copy_.parameters()]
+    targets: list[Tensor] = [*ema_copy.parameters()]
     sources: list[Tensor] = [*online.parameters()]
     if targets:
         torch._foreach_lerp_(targets, sources, 1.0 - ema_decay)

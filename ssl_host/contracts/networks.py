@@ -1,4 +1,4 @@
-"""The three kinds of networks that a method is made of: backbone, head, loss."""
+"""Base classes of the networks of a method: backbone, head, loss."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from ssl_host.errors import ContractError
 
 
 class Backbone(Component, nn.Module):
-    """Turns images into features; what pretraining is for.
+    """Network from images to features, which pretraining trains.
 
-    :meth:`setup` builds the layers and sets :attr:`feature_dim`.
+    :meth:`setup` creates the layers and sets :attr:`feature_dim`.
     """
 
     kind: ClassVar[str] = "backbone"
     build_args: ClassVar[tuple[str, ...]] = ("in_channels", "image_size")
 
     feature_dim: int
-    """D of the features."""
+    """Width D of the features."""
     mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    """Of each channel of the images it was trained on, on a scale from 0 to 1; filled in by
+    """Mean of each channel of the training images, on a scale from 0 to 1; set by
     :func:`ssl_host.load_backbone`."""
+    std: tuple[float, ...] = ()
+    """Standard deviation of each channel, on the same scale; set together with the mean."""
 
     def __init__(self, config: Settings, *, in_channels: int, image_size: int) -> None:
         nn.Module.__init__(self)
@@ -36,40 +37,43 @@ class Backbone(Component, nn.Module):
         self.setup()
         if not isinstance(getattr(self, "feature_dim", None), int):
             raise ContractError(
-                f"{type(self).__qualname__}.setup() must set self.feature_dim, the D of its "
-                "B D features, as an int: heads and probes are sized from it"
+                f"{type(self).__qualname__}.setup() must set self.feature_dim, the width D of its "
+                "features B D, as an int: heads and probes are sized from it"
             )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images B C H W, normalised, to features B D."""
+        """Return the features B D of normalised images B C H W."""
         raise NotImplementedError(f"{type(self).__qualname__} has no forward")
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
-        """The network to save, and how another program makes it again.
+        """Return the network to save and a description of how to build it in another program.
 
         Returns:
-            A module whose ``state_dict`` becomes ``backbone.safetensors``, and a JSON-able
-            description of its maker, such as ``{"library": "timm", "model": "resnet18"}``. Two
-            keys let ``ssl-host export`` write more than ONNX:
+            A module; its ``state_dict`` becomes ``backbone.safetensors``. A JSON-compatible
+            description of the library that builds it, such as
+            ``{"library": "timm", "model": "resnet18"}``. Two keys enable more formats of
+            ``ssl-host export`` than ONNX:
 
-            * ``code``: lines of Python that make the same module, untrained, as ``model``, with
-              torch and the library alone; then ``--to`` takes the library's name.
-            * ``hub``: what the ``config.json`` of a Hugging Face folder for timm says of the
-              architecture; the host adds sizes, mean and deviation.
+            * ``code``: lines of Python that create the same module, untrained, as ``model``, with
+              torch and the library alone; ``--to`` then accepts the name of the library.
+            * ``hub``: the architecture's entries of ``config.json`` in a Hugging Face folder for
+              timm; the host adds sizes, mean and standard deviation.
         """
         return self, {"library": "ssl_host"}
 
 
 class Head(Component, nn.Module):
-    """A small network on top of features: a projector, a predictor.
+    """Small network on top of features: a projector, a predictor.
 
-    :meth:`setup` builds the layers from ``self.in_dim`` and sets :attr:`output_dim`.
+    :meth:`setup` creates the layers for inputs of width ``self.in_dim`` and sets
+    :attr:`output_dim`.
     """
 
     kind: ClassVar[str] = "head"
     build_args: ClassVar[tuple[str, ...]] = ("in_dim",)
 
     output_dim: int
+    """Width of the embeddings."""
 
     def __init__(self, config: Settings, *, in_dim: int) -> None:
         nn.Module.__init__(self)
@@ -78,23 +82,23 @@ class Head(Component, nn.Module):
         self.setup()
         if not isinstance(getattr(self, "output_dim", None), int):
             raise ContractError(
-                f"{type(self).__qualname__}.setup() must set self.output_dim, an int: "
-                "the head that is fed by this one is sized from it"
+                f"{type(self).__qualname__}.setup() must set self.output_dim, the width of its "
+                "output, as an int: the head that takes this output is sized from it"
             )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features B ``in_dim`` to embeddings B ``output_dim``."""
+        """Return the embeddings B ``output_dim`` of features B ``in_dim``."""
         raise NotImplementedError(f"{type(self).__qualname__} has no forward")
 
 
 class Loss(Component, nn.Module):
-    """A scalar from embeddings B D: the mean over this process's images.
+    """Scalar loss of embeddings B D: the mean over the images of this process.
 
-    A subclass defines ``forward(self, z1, z2)``, of as many embeddings as it takes; one that is
-    registered should make sense of two. However it was made, and in whatever precision the run is,
-    it is called with autocast off and half-precision arguments as float32. Losses that compare
-    images gather over processes themselves (:func:`ssl_host.gather`); with ``[trainer] accumulate``
-    they see the images of one part.
+    A subclass defines ``forward(self, z1, z2)`` with as many arguments as it needs; a registered
+    loss should accept two embeddings. It is always called with autocast disabled and with
+    half-precision arguments converted to float32, also outside of the host. A loss that compares
+    images gathers them over the processes itself (:func:`ssl_host.gather`); with
+    ``[trainer] accumulate`` it sees the images of one micro-batch.
     """
 
     kind: ClassVar[str] = "loss"
@@ -104,14 +108,14 @@ class Loss(Component, nn.Module):
         self.config = config
         self.setup()
 
-    def __call__(self, *embeddings: Any) -> Any:
-        """As :meth:`forward`, in float32 at least, whatever the precision of the network.
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call :meth:`forward` in float32 or better, whatever the precision of the run.
 
         Divided by a temperature of 0.1, a bfloat16 cosine is off by several hundredths.
         """
-        tensors = [e for e in embeddings if isinstance(e, Tensor)]
-        with full_precision(*tensors) as exact:
-            given = iter(exact)
-            return super().__call__(
-                *(next(given) if isinstance(e, Tensor) else e for e in embeddings)
-            )
+        values = [*args, *kwargs.values()]
+        with full_precision(*(v for v in values if isinstance(v, Tensor))) as tensors:
+            exact = iter(tensors)
+            values = [next(exact) if isinstance(v, Tensor) else v for v in values]
+            keywords = dict(zip(kwargs, values[len(args) :], strict=True))
+            return super().__call__(*values[: len(args)], **keywords)

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules."""
+"""Base classes of optimizers and learning-rate schedulers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ssl_host.contracts.component import Component
 from ssl_host.contracts.settings import Settings
 
 REFERENCE_BATCH = 256
-"""The batch size for which ``base_lr`` is given (Goyal et al., arXiv:1706.02677, section 2.1)."""
+"""Batch size to which ``base_lr`` refers (Goyal et al., arXiv:1706.02677, section 2.1)."""
 
 
 class OptimizerConfig(Settings):
-    """Settings that every optimizer has. Inherit from it for a ``Config``."""
+    """Settings that all optimizers share. Inherit from it for ``Config``."""
 
     mutually_exclusive: ClassVar[tuple[tuple[str, ...], ...]] = (("lr", "base_lr"),)
 
-    lr: float | None = Field(None, gt=0, description="learning rate, used as it stands")
+    lr: float | None = Field(None, gt=0, description="learning rate, used as it is")
     base_lr: float | None = Field(
         None, gt=0, description="learning rate for 256 images a step, scaled linearly by batch_size"
     )
@@ -32,30 +32,25 @@ class OptimizerConfig(Settings):
 
 
 class Optimizer(Component):
-    """Makes a torch optimizer. The host sets each group's ``lr`` before every step."""
+    """Factory of a torch optimizer. The host sets the ``lr`` of each group before every step."""
 
     kind: ClassVar[str] = "optimizer"
     build_args: ClassVar[tuple[str, ...]] = ("params",)
-
-    class Config(OptimizerConfig):
-        """Learning rate and weight decay."""
-
-    def __init__(self, config: Settings) -> None:
-        self.config: Any = config
-        self.setup()
+    Config: ClassVar[type[Settings]] = OptimizerConfig
 
     def create(self, groups: Sequence[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The optimizer over parameter groups.
+        """Return the optimizer of the given parameter groups.
 
         Args:
-            groups: as torch takes them, each with ``params``, ``lr`` and ``weight_decay``, and
-                ``trust_ratio``: whether a layer-wise optimizer gives them a trust ratio. What is
-                excluded from decay (biases, norm layers) has none, whatever the decay is.
+            groups: parameter groups as torch takes them, each with ``params``, ``lr`` and
+                ``weight_decay``, and ``trust_ratio``: True if a layer-wise optimizer scales the
+                group by a trust ratio. It is False for parameters that ``decay_params`` excludes
+                from weight decay (biases, norm layers), even if the weight decay is 0.
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no create")
 
     def learning_rate(self, batch_size: int) -> float:
-        """The peak rate for a global batch of ``batch_size`` images."""
+        """Return the peak learning rate for a global batch of ``batch_size`` images."""
         if self.config.lr is not None:
             return float(self.config.lr)
         base = self.config.base_lr
@@ -63,14 +58,10 @@ class Optimizer(Component):
 
 
 class Scheduler(Component):
-    """A factor on the learning rate as a pure function of the step: nothing to checkpoint."""
+    """Learning-rate factor as a pure function of the step, so that it needs no checkpoint."""
 
     kind: ClassVar[str] = "scheduler"
 
-    def __init__(self, config: Settings) -> None:
-        self.config: Any = config
-        self.setup()
-
     def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
-        """The factor for optimizer step ``step`` (from 0) of ``total_steps``."""
+        """Return the factor for optimizer step ``step`` (from 0) of ``total_steps``."""
         raise NotImplementedError(f"{type(self).__qualname__} has no factor")

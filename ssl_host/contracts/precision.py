@@ -1,4 +1,4 @@
-"""Sums that bfloat16 is too coarse for."""
+"""Float32 arithmetic within mixed-precision training."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ _HALF = (torch.float16, torch.bfloat16)
 
 @contextmanager
 def full_precision(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Arithmetic in float32 at least, whatever the precision of the run.
+    """Compute in float32 or better, whatever the precision of the run.
 
-    ``with full_precision(z1, z2) as (z1, z2):`` switches autocast off, which would compute a matrix
-    product in bfloat16 even of float32 tensors, and gives the tensors, of half precision ones
-    float32 copies with a gradient. float64 stays. Losses that are components are called so.
+    ``with full_precision(z1, z2) as (z1, z2):`` disables autocast, which would compute a matrix
+    product in bfloat16 even for float32 tensors, and yields the tensors. Half-precision tensors
+    become float32 copies that pass the gradient on; float32 and float64 tensors are unchanged.
+    Loss components are called in this way.
     """
     device = tensors[0].device.type if tensors else "cpu"
     with torch.autocast(device, enabled=False):

@@ -1,4 +1,4 @@
-"""The base of every schema: what ``Config`` classes inherit from."""
+"""Base class of all settings schemas."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ssl_host.errors import ContractError
 
 
 class Settings(BaseModel):
-    """A frozen, closed schema. Every field has a description, and numbers have bounds.
+    """Base class of settings schemas: frozen, without extra keys, every field described.
 
-    The schema is the only place where a setting is declared: the checker, ``component show``,
-    the reference pages and the report read it from here.
+    Each setting is declared once, here: the configuration check, ``component show``, the
+    reference pages and the report read its type, default, bounds and description from the schema.
 
     Raises:
         ContractError: when a subclass has a field without a description.
@@ -24,16 +24,17 @@ class Settings(BaseModel):
     )
 
     mutually_exclusive: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """Groups of settings of which one layer may give only one, and a higher layer's choice
-    displaces the lower layers' (``(("lr", "base_lr"),)``)."""
+    """Groups of settings that exclude each other, such as ``(("lr", "base_lr"),)``. One
+    configuration layer may set only one of a group; it replaces what lower layers set."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        bare = [name for name, field in cls.model_fields.items() if not field.description]
-        if bare:
+        undescribed = [name for name, field in cls.model_fields.items() if not field.description]
+        if undescribed:
             raise ContractError(
-                f"{cls.__module__}.{cls.__qualname__}: {', '.join(bare)} without a description; "
+                f"{cls.__module__}.{cls.__qualname__}: {', '.join(undescribed)} without a "
+                "description; "
                 "declare it as `name: type = Field(default, description='what it does')`, "
                 "so that `ssl-host component show` and the error messages can explain it"
             )

@@ -47,19 +47,19 @@ class RawBatch:
 class EpochPlan:
     """Order of the images in each epoch, a function of seed and epoch only.
 
-    Every step takes ``batch_size`` images over all processes and accumulated micro-batches. Images
-    left over at the end of an epoch are skipped; the next epoch has another order.
+    Every step takes ``batch_size`` images over all processes and micro-batches. Images left over
+    at the end of an epoch are skipped; the next epoch has another order.
 
     Attributes:
         num_images: number of training images N.
         batch_size: images in an optimizer step.
-        parts: micro-batches of a step, computed one after the other.
+        micro_batches: micro-batches of a step, computed one after the other.
     """
 
     num_images: int
     batch_size: int
     seed: int
-    parts: int = 1
+    micro_batches: int = 1
     rank: int = 0
     world_size: int = 1
 
@@ -69,11 +69,11 @@ class EpochPlan:
                 f"[run] batch_size = {self.batch_size} is more than the {self.num_images} "
                 "training images; choose a smaller batch_size"
             )
-        shares = self.parts * self.world_size
+        shares = self.micro_batches * self.world_size
         if self.batch_size % shares:
             raise DataError(
                 f"[run] batch_size = {self.batch_size} cannot be divided among {self.world_size} "
-                f"processes and {self.parts} micro-batches; make it a multiple of {shares}"
+                f"processes and {self.micro_batches} micro-batches; make it a multiple of {shares}"
             )
 
     @property
@@ -85,11 +85,11 @@ class EpochPlan:
         """Yield the indices of this process's micro-batches in an epoch, from step ``start``."""
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
         order = torch.randperm(self.num_images, generator=generator)
-        share = self.batch_size // (self.parts * self.world_size)
+        share = self.batch_size // (self.micro_batches * self.world_size)
         for step in range(start, self.steps):
             batch = order[step * self.batch_size : (step + 1) * self.batch_size]
-            for part in batch.chunk(self.parts):
-                yield part[self.rank * share : (self.rank + 1) * share]
+            for micro_batch in batch.chunk(self.micro_batches):
+                yield micro_batch[self.rank * share : (self.rank + 1) * share]
 
 
 class StoreLoader:

@@ -1,1 +1,1 @@
-"""Features, baselines, and the evaluators run on them."""
+"""Evaluation of a trained network and its baselines."""

@@ -1,4 +1,4 @@
-"""Representations of images: a network's, and the baselines that stand beside it."""
+"""Representations of images: features of networks, and the baselines without a network."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ from ssl_host.data.store import PixelArray
 from ssl_host.toolkit.atomic_io import reserve
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
-BATCH = 256
-"""Images at a time; a figure does not depend on it."""
-PIXEL_SIDE = 32
-"""Largest side of the raw-pixel baseline: beyond it probes are slow and not better."""
+BATCH_SIZE = 256
+"""Images per batch; features do not depend on it."""
+MAX_PIXEL_SIDE = 32
+"""Largest side of images for the raw-pixel baseline: above it probes are slow and not better."""
 
-IN_MEMORY = 2 * 2**30
-"""Bytes of features above which they are kept in a file: ImageNet's by a ResNet-50 take 10 GB."""
+MAX_BYTES_IN_MEMORY = 2 * 2**30
+"""Larger features are stored in a file: ImageNet's from a ResNet-50 take 10 GB."""
 
-Prepare = Callable[[Tensor], Tensor]
+Transform = Callable[[Tensor], Tensor]
+"""From uint8 images B C H W to a network's normalised input."""
 Represent = Callable[[Tensor], Tensor]
 """From uint8 images B C H W to rows B D."""
 
 
-def _room(count: int, dim: int, scratch: Path | None) -> Tensor:
-    if 4 * count * dim <= IN_MEMORY:
+def _allocate(count: int, dim: int, scratch: Path | None) -> Tensor:
+    """Return an uninitialised tensor N D, in memory or in a file without a name."""
+    if 4 * count * dim <= MAX_BYTES_IN_MEMORY:
         return torch.empty(count, dim, dtype=torch.float32)
     with tempfile.TemporaryFile(dir=scratch) as file:
         reserve(file.fileno(), 4 * count * dim, scratch or Path(tempfile.gettempdir()))
@@ -43,78 +45,83 @@ def _room(count: int, dim: int, scratch: Path | None) -> Tensor:
 def representations(
     images: PixelArray, represents: Mapping[str, Represent], scratch: Path | None = None
 ) -> dict[str, Tensor]:
-    """Several representations of the same images, by name, each N D, float32.
+    """Compute several representations of the same images, each N D, float32, by name.
 
-    Every image is read once for all of them, and the next block while this one is computed.
+    Each image is read once for all representations, and the next batch is read while this one is
+    computed.
 
     Args:
-        scratch: folder of files for what is large; they have no names and go when the tensor does.
+        images: uint8 N C H W.
+        represents: functions from a batch of images to rows B D, by name.
+        scratch: folder for the files of large representations. They have no names and are
+            deleted with the tensor.
     """
-    found = {name: torch.empty(0, 0) for name in represents}
-    starts = range(0, len(images), BATCH)
-    for start, block in zip(starts, prefetch(images[i : i + BATCH] for i in starts), strict=True):
+    rows = {name: torch.empty(0, 0) for name in represents}
+    starts = range(0, len(images), BATCH_SIZE)
+    batches = prefetch(images[start : start + BATCH_SIZE] for start in starts)
+    for start, batch in zip(starts, batches, strict=True):
         for name, represent in represents.items():
-            rows = represent(block)
+            batch_rows = represent(batch)
             if start == 0:
-                found[name] = _room(len(images), rows.shape[1], scratch)
-            found[name][start : start + len(rows)] = rows
-    return found
+                rows[name] = _allocate(len(images), batch_rows.shape[1], scratch)
+            rows[name][start : start + len(batch_rows)] = batch_rows
+    return rows
 
 
 def network_features(
-    encoder: nn.Module, prepare: Prepare, device: torch.device | str = "cpu"
+    encoder: nn.Module, transform: Transform, device: torch.device | str = "cpu"
 ) -> Represent:
-    """A network's features, in evaluation mode, into which it is put."""
+    """Put a network into evaluation mode and return a function that computes its features."""
     encoder.eval()
-    return lambda block: encoder(prepare(block.to(device))).float().cpu()
+    return lambda batch: encoder(transform(batch.to(device))).float().cpu()
 
 
 @torch.no_grad()
 def recalibrate_batchnorm(
-    encoder: nn.Module, images: PixelArray, prepare: Prepare, device: torch.device | str = "cpu"
+    encoder: nn.Module, images: PixelArray, transform: Transform, device: torch.device | str = "cpu"
 ) -> nn.Module:
-    """A copy whose batch-norm statistics are those of the images.
+    """Return a copy of a network with the batch-norm statistics of the given images.
 
-    Without it a random network looks 15 points worse than it is, and pretraining seems to have
-    learned what it only normalised.
+    Without them a random network looks 15 points worse than it is, and pretraining would get the
+    credit for normalising the features.
     """
-    twin = copy.deepcopy(encoder)
-    norms = [m for m in twin.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    network = copy.deepcopy(encoder)
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     if not norms:
-        return twin
+        return network
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over all batches
-    twin.train()
-    chosen = evenly_spaced_indices(len(images), 16 * BATCH)
-    count = len(chosen)
-    chosen = chosen[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
-    for i in range(0, count - count % BATCH or count, BATCH):
-        twin(prepare(images[chosen[i : i + BATCH]].to(device)))
-    return twin.eval()
+        norm.momentum = None  # the cumulative mean over all batches
+    network.train()
+    sample = evenly_spaced_indices(len(images), 16 * BATCH_SIZE)
+    count = len(sample)
+    sample = sample[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
+    for i in range(0, count - count % BATCH_SIZE or count, BATCH_SIZE):
+        network(transform(images[sample[i : i + BATCH_SIZE]].to(device)))
+    return network.eval()
 
 
-def pixels(block: Tensor) -> Tensor:
-    """Raw pixels, at most 32 a side, from 0 to 1."""
-    block = block.float() / 255
-    if max(block.shape[2:]) > PIXEL_SIDE:
-        block = functional.interpolate(
-            block, size=(PIXEL_SIDE, PIXEL_SIDE), mode="bilinear", antialias=True
-        )
-    return block.flatten(1)
+def pixels(images: Tensor) -> Tensor:
+    """Return raw pixels from 0 to 1 as rows, of images with at most 32 pixels per side."""
+    images = images.float() / 255
+    if max(images.shape[2:]) > MAX_PIXEL_SIDE:
+        size = (MAX_PIXEL_SIDE, MAX_PIXEL_SIDE)
+        images = functional.interpolate(images, size=size, mode="bilinear", antialias=True)
+    return images.flatten(1)
 
 
-def statistics(block: Tensor) -> Tensor:
-    """A dozen simple numbers an image: means and deviations, gradient energies, quarters.
+def statistics(images: Tensor) -> Tensor:
+    """Return twelve simple statistics per image: means, deviations, gradient energies.
 
-    For colour: 3 means, 3 deviations, 6 energies; for gray: 1, 1, 6 and the 4 quarters' means.
+    Colour images: 3 means, 3 deviations, 6 energies. Grey images: 1 mean, 1 deviation, 6 energies
+    and the means of the 4 quarters.
     """
-    block = block.float() / 255
-    gray = block.mean(dim=1)
+    images = images.float() / 255
+    gray = images.mean(dim=1)
     dx, dy = gray.diff(dim=2), gray.diff(dim=1)
     energies = [dx, dy, dx.diff(dim=2), dy.diff(dim=1), dx.diff(dim=1), gray - 0.5]
-    numbers = [block.mean(dim=(2, 3)), block.std(dim=(2, 3))]
+    numbers = [images.mean(dim=(2, 3)), images.std(dim=(2, 3))]
     numbers.append(torch.stack([e.abs().mean(dim=(1, 2)) for e in energies], dim=1))
-    if block.shape[1] == 1:
+    if images.shape[1] == 1:
         numbers.append(functional.adaptive_avg_pool2d(gray[:, None], 2).flatten(1))
     return torch.cat(numbers, dim=1)

@@ -1,1 +1,1 @@
-"""A whole run, from its configuration to its folder; what commands and ``ssl_host.run`` call."""
+"""A whole run, from its configuration to its folder; the commands and ``ssl_host.run`` use it."""

@@ -1,4 +1,4 @@
-"""``--dry-run``: everything is composed, a few steps are made, nothing is written."""
+"""``--dry-run``: composes a run and computes a few steps, without writing anything."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from ssl_host.train.trainer_setup import num_processes
 from ssl_host.weights import load_initial_weights
 
 SLOW = 3.0
-"""Seconds a step from which on the alternatives are not timed: they would take minutes."""
+"""Seconds per step above which no alternatives are timed: they would take minutes."""
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """A step with one setting of ``[trainer]`` changed."""
+    """The time of a step with one setting of ``[trainer]`` changed."""
 
     setting: str
     value: Any
@@ -41,14 +41,16 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would cost.
+    """Size and time of a run.
 
     Attributes:
-        parameters: trainable ones.
-        seconds_per_step: the median of a few steps, image decoding left out.
-        alternatives: the same with one setting of ``[trainer]`` changed, for whoever wants to
-            choose: ``auto`` decides from the hardware's features, never from a timing.
-        training_minutes: that, times the steps; evaluation comes on top.
+        parameters: number of trainable parameters.
+        views: shape of each view of one micro-batch.
+        seconds_per_step: median of a few steps, without decoding images.
+        training_minutes: seconds_per_step times the steps of the run, without evaluation.
+        starts_from: a sentence on the weights of ``[run] init_from``.
+        alternatives: times with one setting of ``[trainer]`` changed. ``auto`` follows the
+            features of the hardware, never a measured time.
     """
 
     name: str
@@ -71,67 +73,64 @@ class Estimate:
     alternatives: list[Alternative]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return all fields as JSON types."""
         return asdict(self)
 
     def table(self) -> Table:
-        """For the terminal."""
-        view = Table("a dry run", "", box=None, pad_edge=False)
-        shown = {
+        """Return a table for the terminal."""
+        table = Table("dry run", "", box=None, pad_edge=False)
+        rows = {
             "run": self.name,
-            "made of": f"{self.method}, {self.backbone}, {self.data}",
-            "images": f"{self.train_images:,} to train on, "
-            + ("none held out" if self.test_images is None else f"{self.test_images:,} held out"),
-            "views of a batch": ", ".join("x".join(map(str, shape)) for shape in self.views),
-            "parameters": f"{self.parameters:,}, of which backbone {self.backbone_parameters:,}",
-            "features": f"{self.feature_dim} numbers an image",
-            "steps": f"{self.total_steps:,}, {self.steps_per_epoch:,} an epoch",
+            "components": f"{self.method}, {self.backbone}, {self.data}",
+            "images": f"{self.train_images:,} for training, {self.test_images or 0:,} for testing",
+            "views": ", ".join("x".join(map(str, shape)) for shape in self.views),
+            "parameters": f"{self.parameters:,}, in the backbone {self.backbone_parameters:,}",
+            "features": f"{self.feature_dim} per image",
+            "steps": f"{self.total_steps:,}, {self.steps_per_epoch:,} per epoch",
             **({} if self.starts_from is None else {"weights": self.starts_from}),
             "first loss": f"{self.first_loss:.4f}",
-            "a step": f"{1000 * self.seconds_per_step:.0f} ms, {self.images_per_s:.0f} images/s "
-            f"(median of {TIMED_STEPS}, decoding left out)",
-            "training": _minutes(self.training_minutes) + " and the evaluation",
+            "time per step": f"{1000 * self.seconds_per_step:.0f} ms, "
+            f"{self.images_per_s:.0f} images/s (median of {TIMED_STEPS}, without decoding)",
+            "time of the training": _minutes(self.training_minutes) + ", plus evaluation",
         }
         for other in self.alternatives:
             faster = self.seconds_per_step / other.seconds_per_step
-            shown[f"{other.setting} = {other.value}"] = (
-                f"{1000 * other.seconds_per_step:.0f} ms a step, {faster:.2f} times as fast"
+            rows[f"{other.setting} = {other.value}"] = (
+                f"{1000 * other.seconds_per_step:.0f} ms per step, {faster:.2f} times as fast"
             )
-        for name, value in shown.items():
-            view.add_row(name, value)
-        return view
+        for name, value in rows.items():
+            table.add_row(name, value)
+        return table
 
 
 def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
-    """Compose, read one batch, make a few steps on it.
+    """Compose a run, read one batch and time a few steps on it.
 
     Raises:
-        UserError: for anything that would keep the run from starting.
-        NonFiniteError: when the very first loss is not a number.
+        UserError: for anything that would prevent the run from starting.
+        NonFiniteError: if the first loss is NaN.
     """
     config = resolve_auto(config)
-    catalog.hooks.config_resolved(config=config.values())
+    catalog.call("config_resolved", config=config.values())
     experiment = compose(config)
     method, source = experiment.method, experiment.source
-    started = None
+    starts_from = None
     if config.run.init_from is not None:
-        started = load_initial_weights(method.backbone, config.run.init_from)
+        starts_from = load_initial_weights(method.backbone, config.run.init_from, catalog)
     splits = open_splits(source, config.loader.holdout)
-    batch, parts = config.run.batch_size, config.trainer.accumulate
-    processes = num_processes(experiment)
-    plan = EpochPlan(len(splits.train), batch, config.run.seed, parts, world_size=processes)
-    share = batch // parts // processes  # of one device; the others work at the same time
-    labels = splits.train.labels
-    raw = RawBatch(
-        _first_images(splits.train, share, source.image_size),
-        torch.arange(share),
-        None if labels is None or not method.uses_labels else labels[:share],
-        0,
+    plan = EpochPlan(
+        len(splits.train),
+        config.run.batch_size,
+        config.run.seed,
+        config.trainer.accumulate,
+        world_size=num_processes(config.trainer),
     )
-    steps = StepTimer(experiment, raw, plan)
+    labels = splits.train.labels
+    raw = _first_micro_batch(splits.train, plan, source.image_size)
+    steps = StepTimer(experiment, raw, plan, 0 if labels is None else len(splits.classes))
     per_step = steps.seconds(config.trainer)
     if math.isnan(steps.losses[0]):
-        raise NonFiniteError("the loss of the very first batch is not a number")
+        raise NonFiniteError("the loss of the first batch is NaN")
     return Estimate(
         name=config.run.name,
         method=config.components["method"].name,
@@ -149,7 +148,7 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
         seconds_per_step=per_step,
         images_per_s=config.run.batch_size / per_step,
         training_minutes=per_step * config.run.epochs * plan.steps / 60,
-        starts_from=started,
+        starts_from=starts_from,
         alternatives=list(_alternatives(steps, config.trainer, per_step)),
     )
 
@@ -157,9 +156,9 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
 def _alternatives(
     steps: StepTimer, settings: TrainerSettings, per_step: float
 ) -> Iterator[Alternative]:
-    """The other values that matter on this hardware, one changed at a time.
+    """Time other settings that matter on this hardware, one changed at a time.
 
-    Not ``compile``: compiling takes longer than anything here; a dry run with it on times it.
+    ``compile`` is not among them, since compiling takes longer than all of the timing.
     """
     if per_step > SLOW:
         return
@@ -177,20 +176,28 @@ def _alternatives(
                 yield Alternative(setting, value, steps.seconds(changed))
 
 
-def _first_images(images: ImageDataset, wanted: int, size: int) -> torch.Tensor:
-    found = array_of(images)
-    if found is not None:
-        return found[:wanted]
-    rows = []
+def _first_micro_batch(images: ImageDataset, plan: EpochPlan, size: int) -> RawBatch:
+    """Read the micro-batch of one process; the other processes compute theirs meanwhile."""
+    count = plan.batch_size // plan.micro_batches // plan.world_size
+    labels = None if images.labels is None else images.labels[:count]
+    pixels = _first_images(images, count, size)
+    return RawBatch(pixels, torch.arange(count), labels, epoch=0)
+
+
+def _first_images(images: ImageDataset, count: int, size: int) -> torch.Tensor:
+    array = array_of(images)
+    if array is not None:
+        return array[:count]
+    pixels = []
     for i in range(len(images)):
         try:
-            rows.append(resize_and_crop(images.read(i), size))
+            pixels.append(resize_and_crop(images.read(i), size))
         except UnreadableImage:
             continue
-        if len(rows) == wanted:
-            return torch.stack(rows)
+        if len(pixels) == count:
+            return torch.stack(pixels)
     raise DataError(
-        f"[data] only {len(rows)} of {len(images)} images can be read, and a step takes {wanted}"
+        f"[data] only {len(pixels)} of {len(images)} images can be read, and a step takes {count}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, plugins, hardware."""
+"""The environment of a run: versions, plugins, hardware."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _PACKAGES = (
 )
 
 
-def describe(config: RunConfig, catalog: Catalog) -> dict[str, Any]:
-    """``environment.json``."""
+def describe_environment(config: RunConfig, catalog: Catalog) -> dict[str, Any]:
+    """Return the content of ``environment.json``."""
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -44,11 +44,11 @@ def describe(config: RunConfig, catalog: Catalog) -> dict[str, Any]:
         ],
         "components": {
             section: {
-                "name": part.name,
-                "distribution": part.entry.origin.distribution,
-                "version": part.entry.origin.version,
+                "name": component.name,
+                "distribution": component.entry.origin.distribution,
+                "version": component.entry.origin.version,
             }
-            for section, part in config.components.items()
+            for section, component in config.components.items()
         },
         "hardware": {
             "processor": processor(),
@@ -67,7 +67,7 @@ def _version(name: str) -> str | None:
 
 
 def processor() -> str:
-    """What the CPU calls itself."""
+    """Return the name of the processor."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - not a real file
             for line in file:

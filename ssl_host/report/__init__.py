@@ -1,1 +1,1 @@
-"""Results for people's eyes: tables for the terminal, one HTML page a run."""
+"""Reports of runs: tables for the terminal, HTML pages, comparisons."""

@@ -1,4 +1,4 @@
-"""Line charts as SVG that follows the page's colours, in light and dark."""
+"""Line charts as SVG with the colours of the page."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 640, 260
+"""Size of a chart, in SVG units."""
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 30
+"""Margins for the labels of the axes."""
 MAX_POINTS = 600
+"""Points per line; longer series are averaged."""
 
 Points = Sequence[tuple[float, float]]
 
 
 def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False) -> Markup:
-    """Lines over a common x axis; an empty text where there is nothing to draw.
+    """Return a chart of lines with a common x axis; empty if no line has two points.
 
     Args:
-        series: points (x, y) by name, in order of x; the colour goes by the place in it.
-        percent: show y, a fraction, as per cent.
+        series: points (x, y) by name, sorted by x; the position of a name determines its colour.
+        x_label: label of the x axis.
+        percent: show y, a fraction from 0 to 1, as per cent.
     """
-    drawn = {name: _thinned(points) for name, points in series.items()}
-    thin = {name: points for name, points in drawn.items() if points}
-    if not any(len(points) > 1 for points in thin.values()):
+    lines = {name: _average_neighbours(points) for name, points in series.items()}
+    if not any(len(points) > 1 for points in lines.values()):
         return Markup()
-    xs = [x for points in thin.values() for x, _ in points]
-    ys = [y for points in thin.values() for _, y in points]
+    xs = [x for points in lines.values() for x, _ in points]
+    ys = [y for points in lines.values() for _, y in points]
     x_ticks = _ticks(min(xs), max(xs))
     y_ticks = _ticks(min(ys), max(ys))
     x_low, x_high = min(xs), max(*xs, min(xs) + 1e-12)
     y_low, y_high = min(y_ticks[0], *ys), max(y_ticks[-1], *ys)
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def position(x: float, y: float) -> tuple[float, float]:
         across = (x - x_low) / (x_high - x_low)
         up = (y - y_low) / max(y_high - y_low, 1e-12)
         return (
@@ -42,7 +45,7 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
 
     parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">']
     for tick in y_ticks:
-        _, y = place(x_low, tick)
+        _, y = position(x_low, tick)
         text = f"{100 * tick:g} %" if percent else f"{tick:g}"
         parts.append(
             f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
@@ -51,20 +54,20 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
             f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
         )
     for tick in x_ticks:
-        x, _ = place(tick, y_low)
-        if x_low <= tick <= x_high and x < WIDTH - RIGHT - 48:  # the label stands there
+        x, _ = position(tick, y_low)
+        if x_low <= tick <= x_high and x < WIDTH - RIGHT - 48:  # keep the label of the axis free
             at = f'x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="middle"'
             parts.append(f'<text class="tick" {at}>{tick:g}</text>')
     parts.append(
         f'<text class="tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 10}" text-anchor="end">'
         f"{escape(x_label)}</text>"
     )
-    for number, (name, points) in enumerate(drawn.items()):
-        if name not in thin:
+    for number, (name, points) in enumerate(lines.items()):
+        if not points:
             continue
-        # With round ends a line from a point to itself is a dot.
+        # A line from a point to itself with round ends is a dot.
         ends = [*points, *points] if len(points) == 1 else points
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in ends))
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (position(*point) for point in ends))
         data = ";".join(f"{x:g},{y:.5g}" for x, y in points)
         parts.append(
             f'<polyline class="line c{number % 10}" stroke-linecap="round" points="{path}" '
@@ -74,8 +77,8 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
     return Markup("".join(parts))
 
 
-def _thinned(points: Points) -> Points:
-    """At most MAX_POINTS means of neighbouring points."""
+def _average_neighbours(points: Points) -> Points:
+    """Return the finite points, or at most MAX_POINTS means of neighbouring ones."""
     finite = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
     if len(finite) <= MAX_POINTS:
         return finite
@@ -85,7 +88,7 @@ def _thinned(points: Points) -> Points:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers that span [low, high], four or five of them."""
+    """Return four or five round numbers that span [low, high]."""
     span = max(high - low, abs(high) * 1e-6, 1e-9)
     raw = span / 4
     power = 10.0 ** math.floor(math.log10(raw))

@@ -1,4 +1,4 @@
-"""What a report shows of images: the views, nearest neighbours, a map of the features."""
+"""Pictures of the report: augmented views, nearest neighbours, a map of the features."""
 
 from __future__ import annotations
 
@@ -13,141 +13,161 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_host.augment.executor import ViewMaker
-from ssl_host.contracts.evaluation import FeatureBank
+from ssl_host.contracts.evaluation import FeatureBank, Features
 from ssl_host.data.datasets import OpenedDatasets
 from ssl_host.data.store import PixelArray
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
-GALLERY = 8
-"""Images whose views are shown."""
-NEIGHBOURS = 6
-"""Nearest images of each query."""
-MAP_IMAGES = 1000
-"""Images on the map; t-SNE of more takes longer than the figures are worth."""
-SIDE = 64
+NUM_QUERIES = 8
+"""Images whose views and nearest neighbours are shown."""
+NUM_NEIGHBOURS = 6
+"""Nearest images shown for each query."""
+NUM_VIEWS = 6
+"""Views shown of each image and epoch."""
+MAX_MAP_IMAGES = 1000
+"""Images on the map; t-SNE of more takes longer than the rest of the report."""
+MAX_SIDE = 64
 """Largest side of a picture in the report, in pixels."""
-TILE = 28
-"""Side of a picture that the map shows on hovering."""
+TILE_SIDE = 28
+"""Side of a picture that the map shows under the pointer, in pixels."""
 
 
 def draw_pictures(
     views: ViewMaker, images: OpenedDatasets, bank: FeatureBank | None, seed: int
 ) -> dict[str, Any]:
-    """``report.json``: pictures as PNG data URIs, and the coordinates of the map."""
-    pictures: dict[str, Any] = {"gallery": _gallery(views, images.train.images, seed)}
+    """Return the content of ``report.json``: pictures as PNG data URIs and a map of the features.
+
+    Args:
+        views: the augmentation of the run.
+        images: the images of the run.
+        bank: features of the trained network; None if nothing was evaluated.
+        seed: for the random views.
+    """
+    pictures: dict[str, Any] = {"gallery": _draw_views(views, images.train.images, seed)}
     if bank is None or len(bank.train.x) < 2:
         return pictures
     classes = list(images.classes)
-    pictures["neighbours"] = _neighbours(images, bank, classes)
-    pictures["map"] = _map(images, bank, classes)
+    pictures["neighbours"] = _find_neighbours(images, bank, classes)
+    pictures["map"] = _draw_map(images, bank, classes)
     return pictures
 
 
-def _gallery(views: ViewMaker, pixels: PixelArray, seed: int) -> list[dict[str, Any]]:
-    chosen = evenly_spaced_indices(len(pixels), GALLERY)
-    originals = pixels[chosen]
-    rounds = [views(originals, chosen, epoch, seed) for epoch in range(2)]
+def _draw_views(views: ViewMaker, pixels: PixelArray, seed: int) -> list[dict[str, Any]]:
+    index = evenly_spaced_indices(len(pixels), NUM_QUERIES)
+    originals = pixels[index]
+    epochs = [views(originals, index, epoch, seed) for epoch in range(2)]
     mean = torch.tensor(views.mean).view(-1, 1, 1)
     std = torch.tensor(views.std).view(-1, 1, 1)
     rows = []
     for i, original in enumerate(originals):
-        made = [view[i] * std + mean for views_ in rounds for view in views_[:6]]
-        rows.append({"image": _uri(original), "views": [_uri(_to_bytes(view)) for view in made]})
+        pictures = [view[i] * std + mean for batch in epochs for view in batch[:NUM_VIEWS]]
+        rows.append(
+            {"image": _data_uri(original), "views": [_data_uri(_to_uint8(p)) for p in pictures]}
+        )
     return rows
 
 
-def _neighbours(
+def _shown_split(images: OpenedDatasets, bank: FeatureBank) -> tuple[Features, PixelArray, bool]:
+    """Return features and images of the held-out split, or else of the training split.
+
+    The third value is True for the held-out split.
+    """
+    if bank.test is not None and images.test is not None:
+        return bank.test, images.test.images, True
+    return bank.train, images.probe.images, False
+
+
+def _find_neighbours(
     images: OpenedDatasets, bank: FeatureBank, classes: list[str]
 ) -> list[dict[str, Any]]:
-    held_out = bank.test is not None and images.test is not None
-    asked = bank.test if bank.test is not None and held_out else bank.train
-    asked_images = (
-        images.test.images if images.test is not None and held_out else images.probe.images
-    )
-    queries = evenly_spaced_indices(len(asked.x), GALLERY)
+    features, pixels, held_out = _shown_split(images, bank)
+    queries = evenly_spaced_indices(len(features.x), NUM_QUERIES)
     keys = functional.normalize(bank.train.x.float(), dim=1)
-    similarity = functional.normalize(asked.x[queries].float(), dim=1) @ keys.T
-    if not held_out:  # an image is its own nearest
+    similarity = functional.normalize(features.x[queries].float(), dim=1) @ keys.T
+    if not held_out:  # exclude the query itself
         similarity[torch.arange(len(queries)), queries] = -2.0
-    best = similarity.topk(min(NEIGHBOURS, len(keys) - 1), dim=1)
+    best = similarity.topk(min(NUM_NEIGHBOURS, len(keys) - 1), dim=1)
     rows = []
-    for query, near, scores in zip(queries, best.indices, best.values, strict=True):
-        truth = None if asked.y is None else int(asked.y[query])
-        found = []
-        for number, score in zip(near, scores, strict=True):
-            label = None if bank.train.y is None else int(bank.train.y[number])
-            found.append(
+    for query, indices, scores in zip(queries, best.indices, best.values, strict=True):
+        label = None if features.y is None else int(features.y[query])
+        neighbours = []
+        for index, score in zip(indices, scores, strict=True):
+            neighbour_label = None if bank.train.y is None else int(bank.train.y[index])
+            neighbours.append(
                 {
-                    "image": _uri(images.probe.images[number[None]][0]),
-                    "label": _class(classes, label),
-                    "right": None if truth is None else truth == label,
+                    "image": _data_uri(images.probe.images[index[None]][0]),
+                    "label": _class_name(classes, neighbour_label),
+                    "right": None if label is None else label == neighbour_label,
                     "similarity": round(float(score), 3),
                 }
             )
         rows.append(
             {
-                "image": _uri(asked_images[query[None]][0]),
-                "label": _class(classes, truth),
-                "neighbours": found,
+                "image": _data_uri(pixels[query[None]][0]),
+                "label": _class_name(classes, label),
+                "neighbours": neighbours,
             }
         )
     return rows
 
 
-def _map(images: OpenedDatasets, bank: FeatureBank, classes: list[str]) -> dict[str, Any]:
-    held_out = bank.test is not None and images.test is not None
-    features = bank.test if bank.test is not None and held_out else bank.train
-    pixels = images.test.images if images.test is not None and held_out else images.probe.images
-    chosen = evenly_spaced_indices(len(features.x), MAP_IMAGES)
-    x = functional.normalize(features.x[chosen].float(), dim=1)
-    places, how = _flat(x)
-    low, high = places.min(dim=0).values, places.max(dim=0).values
-    places = (places - low) / (high - low).clamp(min=1e-9)
-    side = -(-int(len(chosen) ** 0.5) // 1) + 1
-    sheet = torch.full((3, TILE * (-(-len(chosen) // side)), TILE * side), 255, dtype=torch.uint8)
-    for i, number in enumerate(chosen):
-        picture = _resized(pixels[number[None]][0], TILE)
-        top, left = TILE * (i // side), TILE * (i % side)
-        sheet[:, top : top + TILE, left : left + TILE] = picture
-    labels = [] if features.y is None else [int(k) for k in features.y[chosen]]
+def _draw_map(images: OpenedDatasets, bank: FeatureBank, classes: list[str]) -> dict[str, Any]:
+    features, pixels, held_out = _shown_split(images, bank)
+    index = evenly_spaced_indices(len(features.x), MAX_MAP_IMAGES)
+    x = functional.normalize(features.x[index].float(), dim=1)
+    positions, method = _project(x)
+    low, high = positions.min(dim=0).values, positions.max(dim=0).values
+    positions = (positions - low) / (high - low).clamp(min=1e-9)
+    columns = int(len(index) ** 0.5) + 1
+    rows = -(-len(index) // columns)
+    sheet = torch.full((3, TILE_SIDE * rows, TILE_SIDE * columns), 255, dtype=torch.uint8)
+    for i, number in enumerate(index):
+        top, left = TILE_SIDE * (i // columns), TILE_SIDE * (i % columns)
+        tile = _resize(pixels[number[None]][0], TILE_SIDE)
+        sheet[:, top : top + TILE_SIDE, left : left + TILE_SIDE] = tile
+    labels = [] if features.y is None else [int(k) for k in features.y[index]]
     return {
-        "how": how,
-        "of": "held-out images" if held_out else "training images",
-        "places": [[round(float(a), 4), round(float(b), 4)] for a, b in places],
+        "method": method,
+        "images": "held-out images" if held_out else "training images",
+        "positions": [[round(float(a), 4), round(float(b), 4)] for a, b in positions],
         "labels": labels,
         "classes": classes if labels else [],
-        "columns": side,
-        "tile": TILE,
-        "sheet": _png(sheet),
+        "columns": columns,
+        "tile": TILE_SIDE,
+        "sheet": _png_uri(sheet),
     }
 
 
-def _flat(x: Tensor) -> tuple[Tensor, str]:
-    """Two coordinates a row: t-SNE where scikit-learn is there, else principal components."""
+def _project(x: Tensor) -> tuple[Tensor, str]:
+    """Return two coordinates per row and the name of the method.
+
+    The method is t-SNE if scikit-learn is installed, otherwise principal components.
+    """
     centred = x - x.mean(dim=0)
     _, _, axes = torch.linalg.svd(centred.double(), full_matrices=False)
-    plane = (centred.double() @ axes[: min(50, len(axes))].T).float()
+    components = (centred.double() @ axes[: min(50, len(axes))].T).float()
     try:
         from sklearn.manifold import TSNE  # noqa: PLC0415 - optional, and slow to import
     except ImportError:
         TSNE = None  # noqa: N806
     if TSNE is None or len(x) < 50:
-        wide = functional.pad(plane[:, :2], (0, max(0, 2 - plane.shape[1])))
-        return wide, "the first two principal components"
+        missing = max(0, 2 - components.shape[1])
+        return functional.pad(components[:, :2], (0, missing)), "the first two principal components"
     perplexity = min(30.0, len(x) / 4)
-    made = TSNE(random_state=0, perplexity=perplexity, init="pca").fit_transform(plane.numpy())
-    return torch.from_numpy(np.asarray(made)), "t-SNE"
+    tsne = TSNE(random_state=0, perplexity=perplexity, init="pca")
+    return torch.from_numpy(np.asarray(tsne.fit_transform(components.numpy()))), "t-SNE"
 
 
-def _class(classes: list[str], label: int | None) -> str:
+def _class_name(classes: list[str], label: int | None) -> str:
     return "" if label is None or not classes else classes[label]
 
 
-def _to_bytes(image: Tensor) -> Tensor:
+def _to_uint8(image: Tensor) -> Tensor:
     return (image.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def _resized(image: Tensor, side: int) -> Tensor:
+def _resize(image: Tensor, side: int) -> Tensor:
+    """Return an image as uint8 3 side side."""
     if image.shape[0] not in (1, 3):
         image = image[:1]
     small = functional.interpolate(
@@ -156,23 +176,24 @@ def _resized(image: Tensor, side: int) -> Tensor:
     return small[0].clamp(0, 255).to(torch.uint8).expand(3, -1, -1)
 
 
-def _uri(image: Tensor) -> str:
+def _data_uri(image: Tensor) -> str:
+    """Return an image with at most 64 pixels per side as a PNG data URI."""
     height, width = image.shape[1:]
-    if max(height, width) > SIDE:
-        scale = SIDE / max(height, width)
+    if max(height, width) > MAX_SIDE:
+        scale = MAX_SIDE / max(height, width)
         size = (max(1, round(height * scale)), max(1, round(width * scale)))
-        shrunk = functional.interpolate(
+        small = functional.interpolate(
             image[None].float(), size=size, mode="bilinear", antialias=True
         )
-        image = shrunk[0].clamp(0, 255).to(torch.uint8)
-    return _png(image)
+        image = small[0].clamp(0, 255).to(torch.uint8)
+    return _png_uri(image)
 
 
-def _png(image: Tensor) -> str:
+def _png_uri(image: Tensor) -> str:
     if image.shape[0] not in (1, 3):
         image = image[:1]
     array = image.permute(1, 2, 0).contiguous().numpy()
-    made = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+    picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
     buffer = io.BytesIO()
-    made.save(buffer, format="PNG", optimize=True)
+    picture.save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

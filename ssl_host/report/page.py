@@ -1,21 +1,19 @@
-"""``report.html``: one file that opens offline."""
+"""``report.html``: the page of a run, one file that opens offline."""
 
 from __future__ import annotations
 
-import csv
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ssl_host.config.display import config_rows
 from ssl_host.config.run_config import RunConfig
-from ssl_host.config.show import rows
-from ssl_host.report.charts import Points, line_chart
-from ssl_host.report.summary import BASELINES, accuracies, other_figures, per_cent, verdict
+from ssl_host.report.curves import draw_charts, read_curves
+from ssl_host.report.render import HOST_PACKAGE, render_page
+from ssl_host.report.summary import summarize
 from ssl_host.toolkit.atomic_io import atomic_write_text
 
 
@@ -25,98 +23,37 @@ def write_page(
     config: RunConfig,
     sections: Sequence[tuple[str, str]] = (),
 ) -> Path:
-    """Write ``report.html`` from what a run's folder holds.
+    """Write ``report.html`` from the files in a run's folder.
 
     Args:
-        sections: titles and HTML of plugins, put in as they stand.
+        sections: titles and HTML of plugins, inserted without escaping.
     """
-    curves = read_curves(folder)
     pictures = read_json(folder / "report.json")
-    page = render(
-        "page.html",
+    page = render_page(
+        HOST_PACKAGE,
+        "run.html",
         title=results["name"],
         results=results,
-        rows=accuracies(results["metrics"]),
-        others=other_figures(results["metrics"]),
-        verdict=verdict(results["metrics"]),
-        baselines=BASELINES,
-        charts=draw_charts({results["name"]: curves}),
+        summary=summarize(results),
+        charts=draw_charts({results["name"]: read_curves(folder)}),
         pictures=pictures,
-        map_json=Markup(_script_safe(pictures.get("map"))),
-        config=list(rows(config)),
+        map_json=Markup(_json_for_script(pictures.get("map"))),
+        config=list(config_rows(config)),
         environment=read_json(folder / "environment.json"),
         sections=[(title, Markup(html)) for title, html in sections],
     )
     return atomic_write_text(folder / "report.html", page)
 
 
-def render(template: str, **values: Any) -> str:
-    """A page that stands alone, from one of the templates."""
-    # Everything is escaped but what is Markup: names of files and classes are anybody's.
-    environment = Environment(
-        loader=PackageLoader("ssl_host.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["per_cent"] = per_cent
-    environment.filters["breakable"] = breakable
-    return environment.get_template(template).render(**values)
-
-
-def breakable(name: str) -> Markup:
-    """A name that a narrow column may break between its words, and nowhere in a number."""
-    return Markup("<wbr>").join(re.split(r"(?<=[._/])(?=[^\W\d_])", name))
-
-
-CURVES = (
-    ("Loss", "loss", False),
-    ("Online accuracy on training batches", "online_top1", True),
-    ("Learning rate", "learning_rate", False),
-    ("Spread of the features (0 is a collapse)", "feature_std", False),
-    ("EMA decay", "ema_decay", False),
-)
-"""Title, column of ``metrics.csv``, and whether it is a fraction."""
-
-
-def draw_charts(curves: Mapping[str, Mapping[str, Points]]) -> list[tuple[str, Markup]]:
-    """Titles and charts of the curves that there are, all runs in one.
-
-    Args:
-        curves: by run and column.
-    """
-    drawn = []
-    for title, name, percent in CURVES:
-        series = {run: found.get(name, ()) for run, found in curves.items()}
-        if chart := line_chart(series, "step", percent):
-            drawn.append((title, chart))
-    return drawn
-
-
-def read_curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """The columns of a run's ``metrics.csv`` over its steps."""
-    curves: dict[str, list[tuple[float, float]]] = {}
-    path = folder / "metrics.csv"
-    if not path.exists():
-        return curves
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            for name, text in row.items():
-                if name not in ("step", None) and isinstance(text, str) and text:
-                    curves.setdefault(name, []).append((float(row["step"]), float(text)))
-    return curves
-
-
 def read_json(path: Path) -> dict[str, Any]:
-    """What a JSON file holds; nothing where there is none that can be read."""
+    """Return the content of a JSON file; empty if it is missing or damaged."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found
+    return content
 
 
-def _script_safe(value: Any) -> str:
-    """JSON that can stand in a script element: nothing in it closes the element."""
+def _json_for_script(value: Any) -> str:
+    """Return JSON that is safe in a script element: it cannot close the element."""
     return json.dumps(value).replace("<", "\\u003c").replace("&", "\\u0026")

@@ -1,14 +1,16 @@
-"""Figures beside their baselines, as rows that terminal and page both show."""
+"""Summary of a run's figures and baselines, shared by terminal, pages, tables and model cards."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+
+from ssl_host.contracts.evaluation import Figure
 
 RANDOM_NETWORK = "random_init"
 BASELINES = {
@@ -16,99 +18,151 @@ BASELINES = {
     "pixels": "raw pixels",
     "statistics": "simple statistics",
 }
-"""The baselines of every accuracy, and how people call them."""
+"""Labels of the baselines by the prefix of their metrics."""
 
-Metrics = Mapping[str, float | None]
+_UNDECLARED = Figure("", higher_is_better=None)
 
 
 @dataclass(frozen=True)
-class Row:
-    """An accuracy and what it has to beat, as fractions.
+class FigureRow:
+    """A measured figure with its baselines.
 
     Attributes:
-        baselines: by the baseline's key; empty for figures that have none.
-        std: spread over draws, where there are several.
+        name: name of the metric in ``results.json``.
+        value: accuracies and other per cent are fractions from 0 to 1.
+        figure: the declaration of the figure.
+        baselines: values of the measured baselines, by their prefix.
+        std: standard deviation, if the evaluator measured one.
     """
 
     name: str
     value: float
-    baselines: Mapping[str, float]
+    figure: Figure
+    baselines: Mapping[str, float] = field(default_factory=dict)
     std: float | None = None
 
     @property
-    def best(self) -> float | None:
-        """The highest baseline."""
-        return max(self.baselines.values(), default=None)
+    def label(self) -> str:
+        """The name with the unit, such as ``linear.top1, %``."""
+        return f"{self.name}, {self.figure.unit}" if self.figure.unit else self.name
+
+    @property
+    def best_baseline(self) -> float | None:
+        """The best of the baselines; None without baselines or without a direction."""
+        if not self.baselines or self.figure.higher_is_better is None:
+            return None
+        best = max if self.figure.higher_is_better else min
+        return best(self.baselines.values())
 
     @property
     def learned(self) -> bool | None:
-        """Whether it beats all its baselines; None without any."""
-        return None if self.best is None else self.value > self.best
+        """True if the value is better than all baselines; None if there is no comparison."""
+        best = self.best_baseline
+        if best is None:
+            return None
+        return self.value > best if self.figure.higher_is_better else self.value < best
 
 
-def accuracies(metrics: Metrics) -> list[Row]:
-    """The rows of all accuracies, in the order in which they were measured."""
-    rows = []
+@dataclass(frozen=True)
+class Summary:
+    """The figures of a finished run.
+
+    Attributes:
+        rows: figures in per cent or with baselines, in the order of measurement.
+        others: all other figures.
+        verdict: one sentence that says which figures show that the network learned.
+        baseline_labels: label of each baseline, by its prefix.
+    """
+
+    rows: tuple[FigureRow, ...]
+    others: tuple[FigureRow, ...]
+    verdict: str
+    baseline_labels: Mapping[str, str] = field(default_factory=lambda: dict(BASELINES))
+
+    def find(self, name: str) -> FigureRow | None:
+        """Return the row of a metric, or None if it was not measured."""
+        return next((row for row in (*self.rows, *self.others) if row.name == name), None)
+
+    @property
+    def headlines(self) -> tuple[FigureRow, ...]:
+        """Rows declared as headlines; of names that differ by a number, the last one."""
+        latest = {
+            _without_numbers(row.name): row
+            for row in (*self.rows, *self.others)
+            if row.figure.headline
+        }
+        return tuple(latest.values())
+
+
+def summarize(results: Mapping[str, Any]) -> Summary:
+    """Return the figures of a finished run with their baselines and a verdict.
+
+    Args:
+        results: the content of ``results.json``; its ``metrics`` are the values, its ``figures``
+            the declarations. Metrics without a value are skipped.
+    """
+    metrics = {k: v for k, v in results["metrics"].items() if v is not None}
+    declared = {k: _read_figure(v) for k, v in results.get("figures", {}).items()}
+    rows: list[FigureRow] = []
+    others: list[FigureRow] = []
     for name, value in metrics.items():
-        if value is None or name.split(".")[0] in BASELINES or not _is_accuracy(name):
+        if name.split(".")[0] in BASELINES or _is_std(name, metrics):
             continue
-        found = {key: metrics.get(f"{key}.{name}") for key in BASELINES}
-        kept = {key: number for key, number in found.items() if number is not None}
-        rows.append(Row(name, value, kept, metrics.get(f"{name}_std")))
-    return rows
+        figure = declared.get(name, _UNDECLARED)
+        baselines = {
+            key: metrics[f"{key}.{name}"] for key in BASELINES if f"{key}.{name}" in metrics
+        }
+        row = FigureRow(name, value, figure, baselines, metrics.get(f"{name}_std"))
+        (rows if figure.baseline or figure.unit == "%" else others).append(row)
+    return Summary(tuple(rows), tuple(others), _verdict(rows))
 
 
-def other_figures(metrics: Metrics) -> dict[str, float]:
-    """Everything that is neither an accuracy nor a baseline nor a spread."""
-    return {
-        name: value
-        for name, value in metrics.items()
-        if value is not None
-        and name.split(".")[0] not in BASELINES
-        and not _is_accuracy(name)
-        and not name.endswith("_std")
-    }
-
-
-def verdict(metrics: Metrics) -> str:
-    """One sentence on whether anything was learned."""
-    rows = [row for row in accuracies(metrics) if row.learned is not None]
-    if not rows:
-        return "No accuracy stands here with baselines beside it: nothing can be said of learning."
-    below = [row.name for row in rows if not row.learned]
-    if not below:
-        return "Every accuracy beats its three baselines."
-    if len(below) == len(rows):
-        return (
-            "No accuracy beats its three baselines: these figures do not show that anything "
-            "was learned."
-        )
-    return f"Not above all three baselines, and so no sign of learning: {', '.join(below)}."
-
-
-def tables(results: Mapping[str, Any]) -> Group:
-    """The accuracies in per cent, and the other figures, for the terminal."""
-    view = Table("", "this run", *BASELINES.values(), box=None, pad_edge=False)
-    view.columns[0].no_wrap = True
-    for column in view.columns[1:]:
+def summary_tables(results: Mapping[str, Any]) -> Group:
+    """Return the figures of a finished run as tables for the terminal, with the verdict."""
+    summary = summarize(results)
+    labels = summary.baseline_labels
+    table = Table("", "this run", *labels.values(), box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
+    for column in table.columns[1:]:
         column.justify = "right"
-    for row in accuracies(results["metrics"]):
+    for row in summary.rows:
         style = {True: "bold green", False: "yellow", None: ""}[row.learned]
-        spread = f" ±{100 * row.std:.1f}" if row.std is not None else ""
-        shown = Text.assemble((per_cent(row.value), style), spread)
-        beside = [per_cent(row.baselines.get(key)) for key in BASELINES]
-        view.add_row(row.name, shown, *beside)
+        value = Text.assemble((row.figure.format(row.value), style), _spread(row))
+        baselines = [row.figure.format(row.baselines.get(key)) for key in labels]
+        table.add_row(row.label, value, *baselines)
     others = Table("", "", box=None, pad_edge=False, show_header=False)
     others.columns[0].no_wrap = True
-    for name, value in other_figures(results["metrics"]).items():
-        others.add_row(name, f"{value:.4g}")
-    return Group(view, others)
+    for row in summary.others:
+        others.add_row(row.label, row.figure.format(row.value))
+    return Group(table, others, Text(summary.verdict))
 
 
-def per_cent(value: float | None) -> str:
-    """A fraction as per cent, a dash for none."""
-    return "–" if value is None else f"{100 * value:.2f}"
+def _spread(row: FigureRow) -> str:
+    if row.std is None:
+        return ""
+    return f" ±{100 * row.std:.1f}" if row.figure.unit == "%" else f" ±{row.std:.2g}"
 
 
-def _is_accuracy(name: str) -> bool:
-    return name.rsplit(".", 1)[-1] in ("top1", "top5")
+def _read_figure(declaration: Mapping[str, Any]) -> Figure:
+    names = {item.name for item in fields(Figure)}
+    return Figure(**{key: value for key, value in declaration.items() if key in names})
+
+
+def _is_std(name: str, metrics: Mapping[str, float]) -> bool:
+    return name.endswith("_std") and name.removesuffix("_std") in metrics
+
+
+def _without_numbers(name: str) -> str:
+    return ".".join("N" if word.isdigit() else word for word in name.split("."))
+
+
+def _verdict(rows: Sequence[FigureRow]) -> str:
+    compared = [row for row in rows if row.learned is not None]
+    if not compared:
+        return "No figure has baselines to compare with, so nothing can be said about learning."
+    failed = [row.name for row in compared if not row.learned]
+    if not failed:
+        return "Every figure beats its baselines."
+    if len(failed) == len(compared):
+        return "No figure beats its baselines: nothing shows that the network learned."
+    return f"No sign of learning in {', '.join(failed)}: not better than the best baseline."

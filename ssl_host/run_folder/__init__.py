@@ -1,1 +1,1 @@
-"""The folder of one run: its files, its lock, its stored configuration."""
+"""The folder of a run: its files, its lock, and the configuration that it belongs to."""

@@ -1,1 +1,1 @@
-"""A new plugin's package, made from templates: what ``ssl-host plugin new`` writes."""
+"""Writes new plugins from templates, for ``ssl-host plugin new``."""

@@ -1,10 +1,10 @@
-"""Writes the package of a new plugin."""
+"""Writes the package of a new plugin from templates."""
 
 from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,36 +13,23 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ssl_host import __version__
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import did_you_mean
+from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import PluginError, UserError
-from ssl_host.hookspecs import API_VERSION, REGISTRATION
+from ssl_host.hookspecs import API_VERSION
 
 PREFIX = "ssl-plugin-"
-EXAMPLE = f"{PREFIX}my-idea"
+EXAMPLE = "my-idea"
 METHOD = f"{PREFIX}simclr"
-"""The distribution whose method the configurations of all other kinds name."""
-
-SUMMARIES: Mapping[str, str] = {
-    "augmentation": "one strong and one gentle view",
-    "backbone": "a residual network for small images",
-    "data": "made images of three textures",
-    "evaluator": "accuracy of the nearest class mean",
-    "head": "one linear layer and a normalisation",
-    "logger": "one JSON object a logged step",
-    "loss": "alignment and uniformity of two views",
-    "method": "alignment and uniformity on the sphere",
-    "optimizer": "RMSprop, through torch",
-    "scheduler": "linear warm-up, then a straight line down",
-}
-"""What the component of each kind's template is, for lists."""
+"""Distribution of the method that the configurations of all other kinds use."""
 
 
 @dataclass(frozen=True)
 class NewPlugin:
-    """A plugin that is to be written. Everything is called after its distribution.
+    """Names of a new plugin, derived from its distribution.
 
     Attributes:
-        distribution: as pip calls it, ``ssl-plugin-my-idea``.
-        kind: of its one component.
+        distribution: name of the distribution, such as ``ssl-plugin-my-idea``.
+        kind: kind of its only component.
     """
 
     distribution: str
@@ -50,97 +37,104 @@ class NewPlugin:
 
     @property
     def module(self) -> str:
-        """As Python calls it, ``ssl_plugin_my_idea``."""
+        """Name of the Python package, such as ``ssl_plugin_my_idea``."""
         return self.distribution.replace("-", "_")
 
     @property
     def name(self) -> str:
-        """As INI files call the component, ``my_idea``; the entry point's name too."""
+        """Name of the component and of the entry point, such as ``my_idea``."""
         return self.distribution.removeprefix(PREFIX).replace("-", "_")
 
     @property
-    def needed_to_test(self) -> list[str]:
-        """What its tests and its configuration need besides: pytest, and a method to work with."""
+    def test_requirements(self) -> list[str]:
+        """Distributions that its tests and its configuration need in addition."""
         return ["pytest"] if self.kind == "method" else ["pytest", METHOD]
 
-    def cls(self, taken: set[str]) -> str:
-        """The class, ``MyIdea``; ``MyLoss`` for what would hide one of the names taken."""
+    def class_name(self, used: set[str]) -> str:
+        """Return the name of the class, such as ``MyIdea``.
+
+        Args:
+            used: names in the template; the class gets the prefix ``My`` if its name is one.
+        """
         camel = "".join(word.capitalize() for word in self.name.split("_"))
-        if camel[0].isdigit() or keyword.iskeyword(camel) or camel in taken:
+        if camel[0].isdigit() or keyword.iskeyword(camel) or camel in used:
             return f"My{camel}"
         return camel
 
 
 def plan(name: str, kind: str, catalog: Catalog) -> NewPlugin:
-    """Check the name and the kind against the rules and against what is installed.
+    """Check the name and the kind of a new plugin.
 
     Args:
-        name: of the distribution, with or without ``ssl-plugin-``.
+        name: name of the distribution, with or without ``ssl-plugin-``.
+        kind: kind of the component.
+        catalog: the installed components.
 
     Raises:
-        UserError: for a name that no plugin may have, or an unknown kind.
-        PluginError: when an installed plugin has the name already.
+        UserError: for an invalid name or an unknown kind.
+        PluginError: when an installed plugin already has the name.
     """
-    if kind not in REGISTRATION:
-        hint = did_you_mean(kind, REGISTRATION)
-        raise UserError(f"unknown kind '{kind}'{hint}; kinds are {', '.join(REGISTRATION)}")
+    if kind not in KINDS:
+        hint = did_you_mean(kind, KINDS)
+        raise UserError(f"unknown kind '{kind}'{hint}; kinds are {', '.join(KINDS)}")
     full = name if name.startswith(PREFIX) else PREFIX + name
     if not re.fullmatch(rf"{PREFIX}[a-z0-9]+(-[a-z0-9]+)*", full):
         stem = re.sub(r"^ssl[-_. ]plugin[-_. ]", "", name.lower())
-        near = PREFIX + re.sub(r"[^a-z0-9]+", "-", stem).strip("-")
+        words = re.sub(r"[^a-z0-9]+", "-", stem).strip("-")
         raise UserError(
-            f"'{name}' cannot be a plugin's name: {PREFIX} is followed by lower-case letters and "
-            f"digits, in words joined by single hyphens; take {EXAMPLE if near == PREFIX else near}"
+            f"'{name}' is not a valid plugin name: after {PREFIX} use lower-case letters and "
+            f"digits, with single hyphens between words; use {PREFIX}{words or EXAMPLE}"
         )
     new = NewPlugin(full, kind)
-    _refuse_taken(new, catalog)
+    _require_unused(new, catalog)
     return new
 
 
-def _refuse_taken(new: NewPlugin, catalog: Catalog) -> None:
+def _require_unused(new: NewPlugin, catalog: Catalog) -> None:
     for entry in catalog.entries(new.kind):
         if entry.name == new.name:
             raise PluginError(
-                f"{new.kind} '{new.name}' is registered by {entry.origin} already, and two of one "
-                "name exclude each other; take another name"
+                f"{new.kind} '{new.name}' is already registered by {entry.origin}; use another name"
             )
     for plugin in catalog.plugins:
         if new.name == plugin.origin.plugin or new.distribution == plugin.origin.distribution:
             raise PluginError(
-                f"{plugin.origin} is installed as plugin '{plugin.origin.plugin}' already, and "
-                f"{new.distribution} would take its place; take another name"
+                f"{plugin.origin} is already installed as plugin '{plugin.origin.plugin}'; use "
+                "another name"
             )
 
 
 def write(new: NewPlugin, parent: Path) -> tuple[Path, list[str]]:
-    """Write the package into a folder of its own.
+    """Write the package into a new folder.
 
     Args:
-        parent: where that folder is made.
+        new: the plugin.
+        parent: folder that gets the new folder.
 
     Returns:
-        The folder, and the files in it, sorted.
+        The new folder, and the files in it, sorted.
 
     Raises:
-        UserError: when the folder holds something already, or cannot be written.
+        UserError: when the folder is not empty or cannot be written.
     """
     folder = parent / new.distribution
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            what = "holds files already" if folder.is_dir() else "is a file"
-            raise UserError(f"{folder} {what}; remove it, or choose another place by --dir")
+            problem = "is not empty" if folder.is_dir() else "is a file"
+            raise UserError(f"{folder} {problem}; remove it, or choose another folder with --dir")
         files = dict(_files(new))
         for path, text in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written: {error.strerror or error}; choose another place by --dir"
+            f"cannot write {folder}: {error.strerror or error}; choose another folder with --dir"
         ) from None
     return folder, sorted(files)
 
 
 def _files(new: NewPlugin) -> Iterator[tuple[str, str]]:
+    """Yield the relative path and the content of each file."""
     environment = Environment(
         loader=PackageLoader("ssl_host.scaffold", "templates"),
         undefined=StrictUndefined,
@@ -155,16 +149,16 @@ def _files(new: NewPlugin) -> Iterator[tuple[str, str]]:
         "distribution": new.distribution,
         "module": new.module,
         "name": new.name,
-        "cls": new.cls(taken=set(re.findall(r"\w+", source))),
+        "cls": new.class_name(set(re.findall(r"\w+", source))),
         "kind": new.kind,
         "article": "An" if new.kind[0] in "aeiou" else "A",
-        "summary": SUMMARIES[new.kind],
-        "hook": REGISTRATION[new.kind].__name__,
+        "summary": KINDS[new.kind].example,
+        "hook": KINDS[new.kind].hook,
         "api": API_VERSION,
         "needs": METHOD if new.kind != "method" else "",
         "host": f">={major}.{minor},<{int(major) + 1}",
     }
-    places = {
+    templates = {
         ".gitignore": "gitignore.jinja",
         "pyproject.toml": "pyproject.toml.jinja",
         "README.md": "README.md.jinja",
@@ -174,5 +168,5 @@ def _files(new: NewPlugin) -> Iterator[tuple[str, str]]:
         f"tests/test_{new.name}.py": f"test_{new.kind}.py.jinja",
     }
     yield f"{new.module}/py.typed", ""
-    for place, template in places.items():
-        yield place, environment.get_template(template).render(values)
+    for path, template in templates.items():
+        yield path, environment.get_template(template).render(values)

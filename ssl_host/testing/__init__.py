@@ -1,19 +1,21 @@
-"""The conformance kit: proves that a plugin's components keep the contract.
+"""Conformance kit: tests that the components of a plugin keep the host's contract.
 
-In a plugin's tests, one line makes one pytest case a check::
+In the tests of a plugin one line creates a pytest case per check::
 
     from ssl_host.testing import conformance
 
     test_conforms = conformance("method", "nnclr")
 
-``check_method("nnclr")`` and its like make all checks at once, and ``ssl-host plugin check
-ssl-plugin-nnclr`` does so from the shell. Importing this module imports no torch.
+``check_method("nnclr")``, one function per kind, runs all checks at once, and so does ``ssl-host
+plugin check ssl-plugin-nnclr`` in a shell. Importing this module imports no torch.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from ssl_host.contracts.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from ssl_host.testing.suite import conformance as conformance
     from ssl_host.testing.target import CheckTarget as CheckTarget
 
-_HOMES = {
+_MODULES = {
     "ConformanceError": "outcome",
     "MethodCase": "harness",
     "Outcome": "outcome",
@@ -37,54 +39,39 @@ _HOMES = {
     "conformance": "suite",
     "run_distributed": "distributed",
 }
+"""Module of ``ssl_host.testing`` that defines each public name."""
 
 __all__ = [  # noqa: PLE0604 - the table's keys, kept in one place
-    *_HOMES,
-    "check_augmentation",
-    "check_backbone",
-    "check_data",
-    "check_evaluator",
-    "check_head",
-    "check_logger",
-    "check_loss",
-    "check_method",
-    "check_optimizer",
-    "check_scheduler",
+    *_MODULES,
+    *(f"check_{kind}" for kind in sorted(KINDS)),
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name in _MODULES:
+        value = getattr(importlib.import_module(f"ssl_host.testing.{_MODULES[name]}"), name)
+    elif name.startswith("check_") and name.removeprefix("check_") in KINDS:
+        value = _check_function(name.removeprefix("check_"))
+    else:
         raise AttributeError(f"module 'ssl_host.testing' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"ssl_host.testing.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 
 
-def _check_of(kind: str) -> Callable[..., tuple[Outcome, ...]]:
+def _check_function(kind: str) -> Callable[..., tuple[Outcome, ...]]:
+    """Return the function ``check_<kind>``."""
+
     def check(
         target: str | type, *, skip: Collection[str] = (), **settings: Any
     ) -> tuple[Outcome, ...]:
-        found: tuple[Outcome, ...] = __getattr__("check_component")(
+        outcomes: tuple[Outcome, ...] = __getattr__("check_component")(
             kind, target, skip=skip, **settings
         )
-        return found
+        return outcomes
 
     check.__name__ = check.__qualname__ = f"check_{kind}"
     check.__doc__ = (
-        f"All checks of a {kind}, given by its registered name or as a class.\n\n"
-        "See :func:`check_component`, which this is for one kind."
+        f"Run all checks of the kind ``{kind}`` on a component.\n\n"
+        f'See :func:`check_component`, which is called with kind ``"{kind}"``.'
     )
     return check
-
-
-check_augmentation = _check_of("augmentation")
-check_backbone = _check_of("backbone")
-check_data = _check_of("data")
-check_evaluator = _check_of("evaluator")
-check_head = _check_of("head")
-check_logger = _check_of("logger")
-check_loss = _check_of("loss")
-check_method = _check_of("method")
-check_optimizer = _check_of("optimizer")
-check_scheduler = _check_of("scheduler")

@@ -1,4 +1,4 @@
-"""Augmentations: what views must be."""
+"""Checks of augmentations."""
 
 from __future__ import annotations
 
@@ -7,136 +7,138 @@ from torch import Tensor
 
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.errors import ContractError
-from ssl_host.testing.component_checks import judge_reading, watched
+from ssl_host.testing.component_checks import judge_settings, track_reads
 from ssl_host.testing.distributed import distance
 from ssl_host.testing.outcome import CheckFailure
 from ssl_host.testing.target import CheckTarget
 
-SIZE = 32
-COUNT = 6
-SAME = 2e-6
-"""Float32 sums in another order."""
+IMAGE_SIZE = 32
+BATCH_SIZE = 6
+TOLERANCE = 2e-6
+"""Largest error of float32 sums that are computed in another order."""
 
 
-def _maker(subject: CheckTarget, channels: int = 3, settings: object = None) -> ViewMaker:
-    augmentation = subject.make(settings, image_size=SIZE, channels=channels)  # type: ignore[arg-type]
+def _view_maker(target: CheckTarget, channels: int = 3, settings: object = None) -> ViewMaker:
+    augmentation = target.make(settings, image_size=IMAGE_SIZE, channels=channels)  # type: ignore[arg-type]
     try:
-        # No normalisation: values are then those of the views themselves.
+        # Identity normalisation, so that the values are those of the augmentation.
         return ViewMaker(
-            augmentation, image_size=SIZE, mean=(0.0,) * channels, std=(1.0,) * channels
+            augmentation, image_size=IMAGE_SIZE, mean=(0.0,) * channels, std=(1.0,) * channels
         )
     except ContractError as error:
         raise CheckFailure(
             str(error),
-            "the host would not know which of the forms to call",
-            "override view_specs where the engine's operations are enough, else apply_batch, or "
-            "apply_image for transforms that take one image",
+            "the host cannot decide which method to call",
+            "override view_specs if the engine's operations are enough, else apply_batch, or "
+            "apply_image for transforms of a single image",
         ) from None
 
 
-def _images(count: int = COUNT, channels: int = 3) -> Tensor:
+def _images(count: int = BATCH_SIZE, channels: int = 3) -> Tensor:
     generator = torch.Generator().manual_seed(channels)
-    made = torch.rand(count, channels, 8, 8, generator=generator)
-    smooth = torch.nn.functional.interpolate(made, size=(40, 48), mode="bilinear")
+    noise = torch.rand(count, channels, 8, 8, generator=generator)
+    smooth = torch.nn.functional.interpolate(noise, size=(40, 48), mode="bilinear")
     return (smooth * 255).to(torch.uint8)
 
 
-def view_shapes(subject: CheckTarget) -> str:
-    """Views are B C H W, finite, from 0 to 1, full-size ones first, of colour and gray images."""
+def view_shapes(target: CheckTarget) -> str:
+    """Check that views are finite, B C H W, from 0 to 1, with full-size views first."""
     for channels in (3, 1):
-        maker = _maker(subject, channels)
+        maker = _view_maker(target, channels)
         views = maker(_images(channels=channels))
         for number, view in enumerate(views):
-            side = view.shape[-1]
-            good = view.ndim == 4 and view.shape[:2] == (COUNT, channels)
-            if not good or not torch.isfinite(view).all():
+            size = view.shape[-1]
+            fits = view.ndim == 4 and view.shape[:2] == (BATCH_SIZE, channels)
+            if not fits or not torch.isfinite(view).all():
                 raise CheckFailure(
-                    f"view {number} of images with {channels} channels is {tuple(view.shape)}"
-                    + ("" if torch.isfinite(view).all() else ", not all of it finite"),
-                    "the backbone takes B C H W",
-                    "return one tensor B C H W a view, with the images' channels",
+                    f"view {number} of images with {channels} channels has the shape "
+                    f"{tuple(view.shape)}"
+                    + ("" if torch.isfinite(view).all() else " and values that are not finite"),
+                    "the backbone expects finite values B C H W",
+                    "return one tensor B C H W per view, with the channels of the images",
                 )
             if float(view.min()) < -0.3 or float(view.max()) > 1.3:
                 raise CheckFailure(
-                    f"view {number} goes from {float(view.min()):.2f} to {float(view.max()):.2f}",
-                    "the host normalises views that go from 0 to 1",
-                    "leave normalisation to the host, and work on images from 0 to 1",
+                    f"the values of view {number} range from {float(view.min()):.2f} to "
+                    f"{float(view.max()):.2f}",
+                    "the host expects values from 0 to 1, which it normalises",
+                    "leave normalisation to the host, and return images from 0 to 1",
                 )
-            if number < maker.num_global and side != SIZE:
+            if number < maker.num_global and size != IMAGE_SIZE:
                 raise CheckFailure(
-                    f"view {number} has a side of {side}, before views of {SIZE}",
-                    "methods take the first batch.num_global views for the full-size ones",
+                    f"view {number} has {size} pixels, before views of {IMAGE_SIZE} pixels",
+                    "methods treat the first batch.num_global views as the full-size ones",
                     "return full-size views first",
                 )
     return f"{maker.num_views} views, {maker.num_global} of full size"
 
 
-def repeatable(subject: CheckTarget) -> str:
-    """The same seed, epoch and image give the same views, whatever the global generators do."""
-    maker = _maker(subject)
+def same_seed(target: CheckTarget) -> str:
+    """Check that views depend on seed, epoch and image, not on torch's global random generator."""
+    maker = _view_maker(target)
     torch.manual_seed(1)
     first = maker(_images(), seed=5, epoch=2)
     torch.manual_seed(2)
     second = maker(_images(), seed=5, epoch=2)
     if any(not torch.equal(a, b) for a, b in zip(first, second, strict=True)):
         raise CheckFailure(
-            "the same seed, epoch and images give other views",
-            "no step could be made again, and no resume would be exact",
-            "take every random number from rng.uniform(view, 'name'), none from torch.rand",
+            "two calls with the same seed, epoch and images give different views",
+            "steps cannot be repeated, and a resumed run differs",
+            "draw all random numbers by rng.uniform(view, 'name'), none by torch.rand",
         )
     return ""
 
 
-def alone_or_in_a_batch(subject: CheckTarget) -> str:
-    """An image's views do not depend on the batch it is in."""
-    maker = _maker(subject)
-    images, index = _images(), torch.arange(COUNT)
+def batch_independence(target: CheckTarget) -> str:
+    """Check that the views of an image do not depend on the other images of the batch."""
+    maker = _view_maker(target)
+    images, index = _images(), torch.arange(BATCH_SIZE)
     whole = maker(images, index)
-    for i in (0, COUNT - 1):
+    for i in (0, BATCH_SIZE - 1):
         one = maker(images[i : i + 1], index[i : i + 1])
-        gap = max(distance(a[0], b[i]) for a, b in zip(one, whole, strict=True))
-        if gap > SAME:
+        error = max(distance(a[0], b[i]) for a, b in zip(one, whole, strict=True))
+        if error > TOLERANCE:
             raise CheckFailure(
-                f"image {i} alone has views that differ by {gap:.1e} from those in a batch",
+                f"the views of image {i} alone differ by {error:.1e} from those in a batch",
                 "views would depend on the number of processes and on accumulation",
-                "use one random number an image (rng.uniform gives B of them), and no "
+                "use one random number per image (rng.uniform returns B of them), and no "
                 "statistic over the batch",
             )
     return ""
 
 
-def fresh_each_epoch(subject: CheckTarget) -> str:
-    """Where there is chance, epochs and images draw anew."""
-    maker = _maker(subject)
-    same = _images()[:1].expand(COUNT, -1, -1, -1)
-    one, two = maker(same, epoch=0), maker(same, epoch=1)
-    random = any(not torch.equal(a[0], a[1]) for a in one)
-    if random and all(torch.equal(a, b) for a, b in zip(one, two, strict=True)):
+def varies_by_epoch(target: CheckTarget) -> str:
+    """Check that random views differ between epochs."""
+    maker = _view_maker(target)
+    copies = _images()[:1].expand(BATCH_SIZE, -1, -1, -1)
+    first, second = maker(copies, epoch=0), maker(copies, epoch=1)
+    is_random = any(not torch.equal(view[0], view[1]) for view in first)
+    if is_random and all(torch.equal(a, b) for a, b in zip(first, second, strict=True)):
         raise CheckFailure(
             "two epochs have the same views",
-            "the method would see one pair of views an image, for ever",
-            "take random numbers from draws, which knows the epoch",
+            "the method would see the same views of an image in every epoch",
+            "draw random numbers from rng, which depends on the epoch",
         )
-    return "random" if random else "no chance in it"
+    return "random" if is_random else "not random"
 
 
-def input_untouched(subject: CheckTarget) -> str:
-    """The images that are handed over stay as they are."""
-    maker = _maker(subject)
+def input_unchanged(target: CheckTarget) -> str:
+    """Check that the augmentation does not change its input images."""
+    maker = _view_maker(target)
     images = _images()
     before = images.clone()
     maker(images)
     if not torch.equal(images, before):
         raise CheckFailure(
-            "the images have been changed in place",
+            "the input images are changed in place",
             "the next epoch would start from augmented images",
             "write into new tensors",
         )
     return ""
 
 
-def settings_read(subject: CheckTarget) -> str:
-    """Nothing is read that Config does not declare."""
-    settings, read, unknown = watched(subject.make_settings())
-    _maker(subject, settings=settings)(_images())
-    return judge_reading(subject, read, unknown, set())
+def settings_declared(target: CheckTarget) -> str:
+    """Check that the augmentation reads no setting that its Config does not declare."""
+    settings, read, unknown = track_reads(target.make_settings())
+    _view_maker(target, settings=settings)(_images())
+    return judge_settings(target, read, unknown)

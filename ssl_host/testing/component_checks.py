@@ -1,4 +1,4 @@
-"""What every component owes, whatever its kind."""
+"""Checks that apply to components of every kind."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Set
+from functools import cache
 from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
-from ssl_host.config.describe import describe_settings
+from ssl_host.config.display import describe_settings
 from ssl_host.contracts.settings import Settings
 from ssl_host.testing.outcome import CheckFailure, NotApplicable
 from ssl_host.testing.target import CheckTarget
@@ -18,44 +20,43 @@ from ssl_host.testing.target import CheckTarget
 SOURCE = re.compile(
     r"arXiv:|\d{4}\.\d{4,5}|doi|https?://|no paper|et al\.|\((19|20)\d\d\)", re.IGNORECASE
 )
-"""What counts as naming a source. A thing of one's own says so: "No paper"."""
+"""Matches a docstring that names its source, or says "No paper"."""
 
 
-def documented(subject: CheckTarget) -> str:
-    """A docstring that says what it is, and for a method or loss where it comes from."""
-    cls = subject.cls
+def documented(target: CheckTarget) -> str:
+    """Check that the class has a docstring; that of a method or loss names its source."""
+    cls = target.cls
     text = (cls.__doc__ or "").strip()
     if not text:
         raise CheckFailure(
             f"{cls.__qualname__} has no docstring",
-            "`ssl-host component show` and the reference pages print it: nobody else knows "
-            "what this is",
-            "write one sentence that says what it does, and the paper it comes from",
+            "`ssl-host component show` and the reference pages print it",
+            "describe in one sentence what the class does, and name its paper",
         )
-    if subject.kind in ("method", "loss") and not SOURCE.search(text):
+    if target.kind in ("method", "loss") and not SOURCE.search(text):
         raise CheckFailure(
             f"the docstring of {cls.__qualname__} names no source",
-            "whoever compares with the paper must know which paper and which equation",
+            "readers must know which paper and which equation to compare it with",
             "add the source, such as 'Chen & He, CVPR 2021, arXiv:2011.10566, algorithm 1', "
-            "or 'No paper' for an idea of your own",
+            "or 'No paper' for your own idea",
         )
     return text.splitlines()[0]
 
 
-def settings_described(subject: CheckTarget) -> str:
-    """Every setting has a description; every number has bounds, and a default keeps them."""
-    schema: type[Settings] = subject.cls.Config
+def settings_described(target: CheckTarget) -> str:
+    """Check that every setting has a description, and every numeric setting has bounds."""
+    schema: type[Settings] = target.cls.Config
     for row in describe_settings(schema):
         if not row["description"].strip():
             raise CheckFailure(
                 f"the setting {row['name']} has no description",
-                "it is what `component show` and every error message about it print",
-                "write Field(default, description='what it does')",
+                "`component show` and error messages print it",
+                "write Field(default, description='...')",
             )
         if not _is_bounded(schema, row["name"]):
             raise CheckFailure(
                 f"the setting {row['name']} is a number without bounds",
-                "a typo such as 1e3 for 1e-3 would be found after hours instead of at once",
+                "bounds catch typing errors such as 1e3 for 1e-3 before a run starts",
                 f"write {row['name']}: {row['type']} = Field({row['default'] or '...'}, ge=..., "
                 "le=..., description=...)",
             )
@@ -63,49 +64,59 @@ def settings_described(subject: CheckTarget) -> str:
 
 
 def _is_bounded(schema: type[Settings], name: str) -> bool:
-    """Whether some number is refused for it, however the bounds are declared."""
-    numbers = _members(schema.model_fields[name].annotation) & {int, float}
+    """Return True if a setting is not numeric or refuses some number."""
+    types = _member_types(schema.model_fields[name].annotation)
+    numbers = types & {int, float}
     if not numbers:
         return True
     huge = 10**300 if numbers == {int} else 1e300
-    several = bool(_members(schema.model_fields[name].annotation) & {list, tuple})
-    return any(_refuses(schema, name, [n] if several else n) for n in (huge, -huge))
+    is_list = bool(types & {list, tuple})
+    return any(_refuses(schema, name, [n] if is_list else n) for n in (huge, -huge))
 
 
-def _refuses(schema: type[Settings], name: str, given: Any) -> bool:
+def _refuses(schema: type[Settings], name: str, value: Any) -> bool:
     try:
-        schema.model_validate({name: given})
+        schema.model_validate({name: value})
     except ValidationError as error:
-        return any(fault["loc"][:1] == (name,) for fault in error.errors())
+        return any(problem["loc"][:1] == (name,) for problem in error.errors())
     return False
 
 
-def _members(annotation: Any) -> set[Any]:
-    """The types inside a union, a list or an annotation."""
-    inner = [m for a in get_args(annotation) for m in _members(a)]
+def _member_types(annotation: Any) -> set[Any]:
+    """Return the types inside a union, a list or an annotated type."""
+    inner = [m for a in get_args(annotation) for m in _member_types(a)]
     return {get_origin(annotation) or annotation, *inner}
 
 
-def import_is_light(subject: CheckTarget) -> str:
-    """Importing the plugin's module, as every list does, imports no torch."""
-    plugin = subject.entry.origin.plugin
-    module = next((p.module for p in subject.catalog.plugins if p.origin.plugin == plugin), "")
+def import_without_torch(target: CheckTarget) -> str:
+    """Check that importing the plugin's module imports no torch, since every list imports it."""
+    plugin = target.entry.origin.plugin
+    module = next((p.module for p in target.catalog.plugins if p.origin.plugin == plugin), "")
     if not module:
-        raise NotApplicable("the class belongs to no installed plugin")
-    code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    if done.returncode:
+        raise NotApplicable("the class does not belong to an installed plugin")
+    if _imports_torch(module, getattr(sys.modules.get(module), "__file__", None)):
         raise CheckFailure(
             f"import {module} imports torch",
-            "`ssl-host --help` and `component list` import every plugin: each would wait seconds",
-            f"let {module} hold the hooks alone, and refer to classes in another module as text: "
+            "`ssl-host --help` and `component list` import every plugin and would take seconds",
+            f"keep only the hooks in {module}, and name classes in other modules as text: "
             'register("name", "package.module:Class")',
         )
     return module
 
 
-def watched(settings: Settings) -> tuple[Settings, set[str], set[str]]:
-    """Settings that note which of them are read, and what is asked for that they do not have."""
+@cache
+def _imports_torch(module: str, _file: str | None) -> bool:
+    """Return True if importing a module imports torch; one new process per module and file."""
+    code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    return done.returncode != 0
+
+
+def track_reads(settings: Settings) -> tuple[Settings, set[str], set[str]]:
+    """Return a copy of settings, the set of names read from it, and that of undeclared names.
+
+    Both sets fill while the copy is used.
+    """
     cls: Any = type(settings)
     fields = set(cls.model_fields)
     read: set[str] = set()
@@ -123,7 +134,7 @@ def watched(settings: Settings) -> tuple[Settings, set[str], set[str]]:
             f"Config of {cls.__qualname__.split('.')[0]} declares no setting {name!r}"
         )
 
-    twin: Any = type(
+    tracked: Any = type(
         cls.__name__,
         (cls,),
         {
@@ -133,22 +144,30 @@ def watched(settings: Settings) -> tuple[Settings, set[str], set[str]]:
             "__doc__": inspect.getdoc(cls),
         },
     )
-    return twin.model_construct(**dict(settings)), read, unknown
+    return tracked.model_construct(**dict(settings)), read, unknown
 
 
-def judge_reading(subject: CheckTarget, read: set[str], unknown: set[str], used: set[str]) -> str:
-    """The verdict on what :func:`watched` has noted.
+def judge_settings(
+    target: CheckTarget, read: set[str], unknown: set[str], referenced: Set[str] = frozenset()
+) -> str:
+    """Turn the names that :func:`track_reads` recorded into the result of a check.
 
     Args:
-        used: settings that something else reads, by a reference to them.
+        target: the component.
+        read: declared settings that were read.
+        unknown: names that were read and are not declared.
+        referenced: settings that the host or other sections read.
+
+    Raises:
+        CheckFailure: when a setting that Config does not declare was read.
     """
     if unknown:
         names = ", ".join(sorted(unknown))
         raise CheckFailure(
             f"reads config.{names}, which Config does not declare",
-            "nobody can set it from an INI file, and a getattr with a default hides that",
-            f"declare it in {subject.cls.__qualname__}.Config: {sorted(unknown)[0]}: float = "
-            "Field(..., description='what it does')",
+            "INI files cannot set it, and a getattr with a default hides that",
+            f"declare it in {target.cls.__qualname__}.Config: {sorted(unknown)[0]}: float = "
+            "Field(..., description='...')",
         )
-    unread = [n for n in subject.cls.Config.model_fields if n not in read | used]
-    return f"not read in this trial: {', '.join(unread)}" if unread else "all of them are read"
+    unread = [n for n in target.cls.Config.model_fields if n not in read | referenced]
+    return f"not read in this check: {', '.join(unread)}" if unread else "all settings are read"

@@ -1,4 +1,4 @@
-"""Files with random damage: a source of files reads them or says what is wrong with which."""
+"""Test that data sources handle corrupted files."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from pathlib import Path
 from ssl_host import DataError, DataSource, UnreadableImage
 
 
-def check_damaged_copies(
-    whole: Path, make_source: Callable[[Path], DataSource], copies: int = 150
+def check_corrupted_copies(
+    file: Path, make_source: Callable[[Path], DataSource], copies: int = 150
 ) -> None:
-    """Read copies of a file in which one to eight bytes are others, beside the file.
+    """Read copies of a file with one to eight random bytes replaced.
 
     Args:
-        whole: a sound file of a few images.
+        file: a valid file of a few images; copies are written next to it.
         make_source: builds the source of a file.
+        copies: number of copies.
 
     Raises:
-        AssertionError: when a copy is refused by a message that does not name it.
-        Exception: whatever else than a DataError or UnreadableImage the source raises.
+        AssertionError: when a copy raises a DataError that does not name it.
+        Exception: any exception of the source other than DataError and UnreadableImage.
     """
-    content = whole.read_bytes()
+    content = file.read_bytes()
     for seed in range(copies):
-        chance = random.Random(seed)
-        torn = bytearray(content)
-        for _ in range(chance.randint(1, 8)):
-            torn[chance.randrange(len(torn))] = chance.randrange(256)
-        path = whole.with_name(f"{seed}{whole.suffix}")
-        path.write_bytes(torn)
+        rng = random.Random(seed)
+        corrupted = bytearray(content)
+        for _ in range(rng.randint(1, 8)):
+            corrupted[rng.randrange(len(corrupted))] = rng.randrange(256)
+        path = file.with_name(f"{seed}{file.suffix}")
+        path.write_bytes(corrupted)
         try:
             images = make_source(path).open("train")
         except DataError as error:

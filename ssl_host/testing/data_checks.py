@@ -1,4 +1,4 @@
-"""Data sources: what their images and labels must be."""
+"""Checks of data sources."""
 
 from __future__ import annotations
 
@@ -11,183 +11,187 @@ from torch.utils.data import DataLoader, Dataset
 
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.errors import DataError
-from ssl_host.testing.component_checks import judge_reading, watched
+from ssl_host.testing.component_checks import judge_settings, track_reads
 from ssl_host.testing.outcome import CheckFailure, NotApplicable
 from ssl_host.testing.target import CheckTarget
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
-READ = 32
-"""Images of a split that are read."""
+NUM_READ = 32
+"""Number of images of a split that are read."""
 
 
-def settings_read(subject: CheckTarget) -> str:
-    """Nothing is read that Config does not declare."""
-    settings, read, unknown = watched(subject.make_settings())
-    source = subject.make(settings)
+def settings_declared(target: CheckTarget) -> str:
+    """Check that the source reads no setting that its Config does not declare."""
+    settings, read, unknown = track_reads(target.make_settings())
+    source = target.make(settings)
     try:
         source.open("train")
     except DataError as error:
-        raise NotApplicable(f"the data is not here: {error}") from None
-    return judge_reading(subject, read | {"image_size"}, unknown, set())
+        raise NotApplicable(f"the data is not available: {error}") from None
+    return judge_settings(target, read, unknown, {"image_size"})
 
 
-def _opened(subject: CheckTarget, split: str = "train") -> ImageDataset | None:
-    source = subject.make()
+def _open(target: CheckTarget, split: str = "train") -> ImageDataset | None:
+    source = target.make()
     try:
-        found: ImageDataset | None = source.open(split)
+        images: ImageDataset | None = source.open(split)
     except DataError as error:
-        raise NotApplicable(f"the data is not here: {error}") from None
-    if found is None and split == "train":
+        raise NotApplicable(f"the data is not available: {error}") from None
+    if images is None and split == "train":
         raise CheckFailure(
             "open('train') returned None",
-            "pretraining has nothing to look at",
-            "return an ImageDataset; raise DataError with what to do where the data is missing",
+            "there are no images to train on",
+            "return an ImageDataset; if the data is missing, raise DataError that says what to do",
         )
-    return found
+    return images
 
 
-def _some(images: ImageDataset) -> dict[int, Tensor]:
-    found = {}
-    for i in evenly_spaced_indices(len(images), READ).tolist():
+def _read_sample(images: ImageDataset) -> dict[int, Tensor]:
+    by_index = {}
+    for i in evenly_spaced_indices(len(images), NUM_READ).tolist():
         try:
-            found[i] = images.read(i)
+            by_index[i] = images.read(i)
         except UnreadableImage:
             continue
-    return found
+    return by_index
 
 
-def images_are_bytes(subject: CheckTarget) -> str:
-    """Images are uint8 C H W with the source's channels, the same when read again."""
-    images = _opened(subject)
+def images_are_uint8(target: CheckTarget) -> str:
+    """Check that images are uint8 C H W with the source's channels, whenever they are read."""
+    images = _open(target)
     assert images is not None
-    channels = subject.make().channels
-    found = _some(images)
-    if not len(images) or not found:
+    channels = target.make().channels
+    sample = _read_sample(images)
+    if not sample:
         raise CheckFailure(
-            "there is no image",
+            "the source has no readable image",
             "a run would end before its first step",
-            "raise DataError that says where images were looked for",
+            "raise DataError that says where the source looks for images",
         )
-    for i, image in found.items():
+    for i, image in sample.items():
         if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != channels:
             raise CheckFailure(
                 f"{images.name(i)} is {image.dtype} of shape {tuple(image.shape)}",
-                "stores keep bytes, and the engine takes them",
+                "image stores and the augmentation engine expect uint8",
                 f"return uint8 of shape {channels} x H x W",
             )
         if not torch.equal(image, images.read(i)):
             raise CheckFailure(
-                f"{images.name(i)} is another image when read again",
-                "views would not be a function of the image's number",
-                "leave chance to augmentations",
+                f"{images.name(i)} differs when it is read again",
+                "views must depend on seed, epoch and image alone",
+                "leave randomness to augmentations",
             )
     return f"{len(images)} images, {channels} channels"
 
 
-def labels_fit(subject: CheckTarget) -> str:
-    """Labels are int64 from 0, one an image, each with its class's name."""
-    images = _opened(subject)
+def labels_are_valid(target: CheckTarget) -> str:
+    """Check that labels are int64 from 0, one per image, and every class has a name."""
+    images = _open(target)
     assert images is not None
     if images.labels is None:
         if images.classes:
             raise CheckFailure(
-                "there are classes without labels",
-                "probes would be made for nothing",
-                "leave classes empty where there are no labels",
+                "the dataset has classes but no labels",
+                "evaluators would expect labels",
+                "leave classes empty if there are no labels",
             )
         return "no labels"
     labels = images.labels
-    top = int(labels.max()) if len(labels) else -1
-    fits = len(labels) == len(images) and labels.dtype == torch.int64 and int(labels.min()) >= 0
-    if not fits or top >= len(images.classes):
+    largest = int(labels.max()) if len(labels) else -1
+    is_valid = len(labels) == len(images) and labels.dtype == torch.int64 and int(labels.min()) >= 0
+    if not is_valid or largest >= len(images.classes):
         raise CheckFailure(
-            f"{len(labels)} labels of {labels.dtype} up to {top} for {len(images)} images and "
+            f"{len(labels)} labels of {labels.dtype} up to {largest} for {len(images)} images and "
             f"{len(images.classes)} classes",
-            "probes are sized by the classes' names and indexed by labels",
-            "give int64 labels from 0 and as many names",
+            "classifiers have one output per class name, and labels index them",
+            "return int64 labels from 0 and one name per class",
         )
     return f"{len(images.classes)} classes"
 
 
-def splits_are_apart(subject: CheckTarget) -> str:
-    """No image of the test split is one of the training images."""
-    train, test = _opened(subject), _opened(subject, "test")
+def splits_are_disjoint(target: CheckTarget) -> str:
+    """Check that no image of the test split is a training image."""
+    train, test = _open(target), _open(target, "test")
     assert train is not None
     if test is None:
-        return "no test split: the host cuts one"
-    seen = {train.read(i).numpy().tobytes() for i in _some_more(train)}
-    again = [test.name(i) for i, image in _some(test).items() if image.numpy().tobytes() in seen]
-    if again:
+        return "no test split: the host splits the training images"
+    trained = {train.read(i).numpy().tobytes() for i in _readable_indices(train)}
+    shared = [
+        test.name(i)
+        for i, image in _read_sample(test).items()
+        if image.numpy().tobytes() in trained
+    ]
+    if shared:
         raise CheckFailure(
-            f"{again[0]} of the test split is among the training images",
-            "figures would be measured on what was trained on",
-            "keep the splits apart",
+            f"{shared[0]} of the test split is also a training image",
+            "metrics would be measured on training images",
+            "return disjoint splits",
         )
-    return f"{len(test)} held out"
+    return f"{len(test)} test images"
 
 
-def read_side_by_side(subject: CheckTarget) -> str:
-    """Images are the same read by several threads at once, and in worker processes."""
-    images = _opened(subject)
+def concurrent_reads(target: CheckTarget) -> str:
+    """Check that threads and worker processes that read at the same time get the same images."""
+    images = _open(target)
     assert images is not None
     if images.image_size is not None:
-        raise NotApplicable("it decodes whole batches, which the host asks one thread for")
-    found = _some(images)
-    numbers = list(found) * 4
+        raise NotApplicable("it decodes whole batches, which the host does in one thread")
+    sample = _read_sample(images)
+    indices = list(sample) * 4
     with ThreadPoolExecutor(8) as pool:
-        _judge_side_by_side(images, found, numbers, pool.map(images.read, numbers), "threads")
-    # With what the parent process has opened by now, as the host's own workers begin.
-    loader = DataLoader(_Readings(images, numbers), batch_size=None, num_workers=2)
-    _judge_side_by_side(images, found, numbers, loader, "worker processes")
-    return f"{len(found)} images, 8 threads, 2 processes"
+        _compare_reads(images, sample, indices, pool.map(images.read, indices), "threads")
+    # Workers inherit the files that this process has open, as in a training run.
+    loader = DataLoader(_IndexedReads(images, indices), batch_size=None, num_workers=2)
+    _compare_reads(images, sample, indices, loader, "worker processes")
+    return f"{len(sample)} images, 8 threads, 2 processes"
 
 
-class _Readings(Dataset[Tensor]):
-    """Images as the loader's workers read them."""
+class _IndexedReads(Dataset[Tensor]):
+    """Dataset of the images at some indices, for the workers of a DataLoader."""
 
-    def __init__(self, images: ImageDataset, numbers: list[int]) -> None:
+    def __init__(self, images: ImageDataset, indices: list[int]) -> None:
         self.images = images
-        self.numbers = numbers
+        self.indices = indices
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.indices)
 
-    def __getitem__(self, place: int) -> Tensor:
-        return self.images.read(self.numbers[place])
+    def __getitem__(self, position: int) -> Tensor:
+        return self.images.read(self.indices[position])
 
 
-def _judge_side_by_side(
+def _compare_reads(
     images: ImageDataset,
     expected: dict[int, Tensor],
-    numbers: list[int],
-    found: Iterable[Tensor],
+    indices: list[int],
+    actual: Iterable[Tensor],
     readers: str,
 ) -> None:
-    remedy = (
+    fix = (
         "open files in the thread and process that reads them, or keep handles by os.getpid() "
         "behind a lock of that process"
     )
     try:
-        pairs = [*zip(numbers, found, strict=True)]
+        pairs = [*zip(indices, actual, strict=True)]
     except Exception as error:
         last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        why = "stores are packed by threads, and larger sets are decoded by processes"
-        raise CheckFailure(f"reading fails in {readers}: {last}", why, remedy) from None
-    for number, image in pairs:
-        if not torch.equal(image, expected[number]):
+        why = "threads pack image stores, and worker processes decode larger datasets"
+        raise CheckFailure(f"reading fails in {readers}: {last}", why, fix) from None
+    for i, image in pairs:
+        if not torch.equal(image, expected[i]):
             raise CheckFailure(
-                f"{images.name(number)} is another image when {readers} read",
-                "they share what was opened, and move each other's place in it",
-                remedy,
+                f"{images.name(i)} differs when {readers} read at the same time",
+                "they share a file handle and move its position for each other",
+                fix,
             )
 
 
-def _some_more(images: ImageDataset) -> list[int]:
-    found = []
+def _readable_indices(images: ImageDataset) -> list[int]:
+    indices = []
     for i in range(min(len(images), 2000)):
         try:
             images.read(i)
         except UnreadableImage:
             continue
-        found.append(i)
-    return found
+        indices.append(i)
+    return indices

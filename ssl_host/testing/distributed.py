@@ -1,69 +1,118 @@
-"""Two real processes with gloo, for what must not depend on their number."""
+"""Groups of gloo processes, for results that must not depend on the number of processes."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
-# Its functions have the default group for a default. Imported once there is one, they would keep
-# it and its threads until the interpreter ends, where torch aborts now and then (pytorch #190489).
+# Import this before a process group exists: its functions bind the default group as a default
+# argument, and a group that is never freed keeps threads that can abort the interpreter's exit
+# (pytorch #190489).
 import torch.distributed.nn.functional
 from torch.multiprocessing.spawn import start_processes
 
-from ssl_host.toolkit.distributed import world_size as processes
+from ssl_host.toolkit.distributed import world_size as num_processes
+
+TIMEOUT = 300.0
+"""Seconds after which a call is stopped: a process that waits for the others would hang."""
+_PRELOADED = ["__main__", "ssl_host.testing.suite"]
 
 
 def run_distributed(work: Callable[..., Any], *arguments: Any, world_size: int = 2) -> list[Any]:
-    """Run ``work(*arguments)`` in processes that know each other by torch.distributed.
+    """Run ``work(*arguments)`` in several processes that form a torch.distributed group.
+
+    The processes are new ones in each call, so no state is left for the next. On Linux and macOS
+    they are forked from a server that has imported torch and the kit, which takes seconds only
+    once.
 
     Args:
         work: a function of a module, so that the processes can import it.
-        arguments: what it is called with; they are pickled.
+        arguments: arguments of ``work``; they are pickled.
+        world_size: number of processes.
 
     Returns:
-        What each returned, in order of rank.
+        The return value of each process, in order of rank.
+
+    Raises:
+        ProcessRaisedException: when ``work`` raises; the text is the process's traceback.
+        TimeoutError: when a process does not end within ``TIMEOUT`` seconds.
     """
     with tempfile.TemporaryDirectory() as folder:
-        start_processes(
-            _enter, (world_size, folder, work, arguments), nprocs=world_size, start_method="spawn"
+        context = start_processes(
+            _enter,
+            (world_size, folder, dict(os.environ), work, arguments),
+            nprocs=world_size,
+            join=False,
+            start_method=_start_method(),
         )
-        # The files were written by the functions below, a moment ago.
+        deadline = time.monotonic() + TIMEOUT
+        while not context.join(timeout=1):
+            if time.monotonic() > deadline:
+                for process in context.processes:
+                    process.kill()
+                raise TimeoutError(f"{work.__name__} did not end in {TIMEOUT:.0f} seconds")
+        # Unsafe unpickling is fine: _enter has just written these files.
         return [
             torch.load(Path(folder) / f"{rank}.pt", weights_only=False)
             for rank in range(world_size)
         ]
 
 
+@cache
+def _start_method() -> str:
+    """Return ``forkserver`` where it exists, its server set up to import the kit once."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return "spawn"
+    multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
+    return "forkserver"
+
+
 def _enter(
-    rank: int, world_size: int, folder: str, work: Callable[..., Any], arguments: Any
+    rank: int,
+    world_size: int,
+    folder: str,
+    environment: Mapping[str, str],
+    work: Callable[..., Any],
+    arguments: tuple[Any, ...],
 ) -> None:
+    os.environ.clear()
+    os.environ.update(environment)  # the server has the variables of the time when it started
     torch.set_num_threads(1)
     dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world_size
+        "gloo",
+        init_method=f"file://{folder}/rendezvous",
+        rank=rank,
+        world_size=world_size,
+        timeout=timedelta(seconds=TIMEOUT),
     )
     try:
         torch.save(work(*arguments), f"{folder}/{rank}.pt")
-        dist.barrier()  # a process that is done early would hang up on one that still connects
+        dist.barrier()  # closing the group early would break ranks that are still connecting
     finally:
         dist.destroy_process_group()
 
 
 def average_gradients(parameters: list[torch.nn.Parameter]) -> None:
-    """What data-parallel training does after every backward pass."""
-    if processes() == 1:
+    """Average gradients over processes, as DistributedDataParallel does after a backward pass."""
+    if num_processes() == 1:
         return
     for parameter in parameters:
         if parameter.grad is not None:
             dist.all_reduce(parameter.grad)
-            parameter.grad /= processes()
+            parameter.grad /= num_processes()
 
 
-def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """‖found − expected‖ over max(1, ‖expected‖)."""
-    found, expected = found.detach().double(), expected.detach().double()
-    return float((found - expected).norm() / max(1.0, float(expected.norm())))
+def distance(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """Return ‖actual − expected‖ / max(1, ‖expected‖)."""
+    actual, expected = actual.detach().double(), expected.detach().double()
+    return float((actual - expected).norm() / max(1.0, float(expected.norm())))

@@ -1,4 +1,4 @@
-"""The pytest plugin of the kit: fixtures for the tests of plugins. Loads no torch by itself."""
+"""Pytest plugin with fixtures for the tests of plugins; importing it imports no torch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def method_case() -> Callable[..., MethodCase]:
-    """Makes small float64 instances of a method and batches for them.
+    """Return a function that builds small float64 instances of a method, with batches for them.
 
-    ``case = method_case("nnclr", queue_size=8)``, then ``case.fresh()``, ``case.batch(8)``,
-    ``case.train(method, 3)``: see :class:`ssl_host.testing.MethodCase`.
+    ``case = method_case("nnclr", queue_size=8)``, then ``case.fresh()``, ``case.batch(8)`` and
+    ``case.train(method, 3)``; see :class:`ssl_host.testing.MethodCase`.
     """
-    from ssl_host.testing.harness import MethodCase  # noqa: PLC0415 - torch comes with it
+    from ssl_host.testing.harness import MethodCase  # noqa: PLC0415 - imports torch
     from ssl_host.testing.target import CheckTarget  # noqa: PLC0415
 
     return lambda target, **settings: MethodCase(CheckTarget("method", target, settings))
@@ -27,7 +27,7 @@ def method_case() -> Callable[..., MethodCase]:
 
 @pytest.fixture
 def two_processes() -> Callable[..., list[Any]]:
-    """Calls a module's function in two gloo processes: ``two_processes(work, *arguments)``."""
+    """Return :func:`ssl_host.testing.run_distributed`: ``two_processes(work, *arguments)``."""
     from ssl_host.testing.distributed import run_distributed  # noqa: PLC0415 - imports torch
 
     return run_distributed
@@ -35,16 +35,16 @@ def two_processes() -> Callable[..., list[Any]]:
 
 @pytest.fixture
 def run_tiny(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Runs a configuration in a temporary folder and returns its results.
+    """Return a function that runs a configuration in a temporary folder and returns the results.
 
-    ``run_tiny({"method": {"name": "nnclr"}})``: what is not given is made tiny, two epochs on
-    48 made images.
+    ``run_tiny({"method": {"name": "nnclr"}})``; other settings have small values: two epochs on
+    48 synthetic images.
     """
 
     def run(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         import ssl_host  # noqa: PLC0415
 
-        small: dict[str, dict[str, Any]] = {
+        config: dict[str, dict[str, Any]] = {
             "run": {"name": "tiny", "epochs": 2, "batch_size": 16, "dir": str(tmp_path)},
             "data": {"name": "synthetic", "num_images": 48, "num_test": 24, "image_size": 16},
             "backbone": {"name": "small_conv", "width": 8, "num_stages": 3},
@@ -52,9 +52,12 @@ def run_tiny(tmp_path: Path) -> Callable[..., dict[str, Any]]:
             "evaluator.rankme": {"name": "rankme"},
         }
         for section, values in sections.items():
-            other = "name" in values and values["name"] != small.get(section, {}).get("name")
-            kept = {} if other and section != "run" else small.get(section, {})
-            small[section] = {**kept, **values}
-        return ssl_host.run(small, quiet=True)
+            defaults = config.get(section, {})
+            if section != "run" and values.get("name", defaults.get("name")) != defaults.get(
+                "name"
+            ):
+                defaults = {}  # settings of another component
+            config[section] = {**defaults, **values}
+        return ssl_host.run(config, quiet=True)
 
     return run

@@ -1,4 +1,4 @@
-"""Small instances of a method, with batches from its own recipe's views."""
+"""Small instances of methods for checks and tests, with batches of their own views."""
 
 from __future__ import annotations
 
@@ -14,102 +14,110 @@ from ssl_host.compose import Experiment, compose
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.config.run_config import RunConfig
 from ssl_host.config.schema import DEFAULT_HEAD
-from ssl_host.contracts.batch import Batch, StepOutput
+from ssl_host.contracts.batch import Batch, Progress, StepOutput
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError
 from ssl_host.testing.distributed import average_gradients
 from ssl_host.testing.outcome import CheckFailure
 from ssl_host.testing.target import CheckTarget
+from ssl_host.train.step import InvalidOutputError, compute_output, update
 
-IMAGES = 64
 TOTAL_STEPS = 20
-WIDTH = 16
-"""Widest layer of a head, where the recipe gives a number; references stay."""
-LARGEST = 1024
-"""A method's whole number above this is the size of something: of a queue, of a set."""
-SMALL = 24
+MAX_HEAD_DIM = 16
+"""Upper bound of the widths of heads that the recipe gives as numbers."""
+SIZE_THRESHOLD = 1024
+"""Integer settings of a method above this are taken for sizes, such as of a queue."""
+SMALL_SIZE = 24
+"""Value that replaces such a size."""
 
 
 def plain_sgd(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """Without any state of its own."""
+    """Return SGD without momentum, which keeps no state."""
     return torch.optim.SGD(parameters, lr=0.1)
 
 
 class MethodCase:
-    """A method on a tiny backbone and made images, all of it a function of seeds.
+    """A small instance of a method on synthetic images, reproducible from seeds.
 
-    The recipe's own views, heads and loss are used, made small: heads at most 16 wide, and whole
-    numbers of the method above 1,024 (a queue's size) become 24, unless settings say otherwise.
+    It has the views, heads and loss of the method's recipe and a tiny backbone. Heads are at most
+    16 wide, and integer settings of the method above 1,024, such as the size of a queue, become
+    24. Settings of the target have priority.
 
     Args:
-        subject: a method; its settings may hold sections, ``{"backbone": {"name": ...}}``.
+        target: a method; its settings may hold whole sections, ``{"backbone": {"name": ...}}``.
     """
 
-    def __init__(self, subject: CheckTarget) -> None:
-        self.subject = subject
+    def __init__(self, target: CheckTarget) -> None:
+        self.target = target
 
     @cached_property
     def config(self) -> RunConfig:
-        """The whole configuration.
+        """The resolved configuration.
 
         Raises:
-            CheckFailure: when the recipe is refused.
+            CheckFailure: when the recipe is invalid.
         """
         try:
-            return resolve_sections(self._sections(), self.subject.catalog)
+            return resolve_sections(self._sections(), self.target.catalog)
         except ConfigError as error:
             raise CheckFailure(
-                f"the recipe is refused: {error}",
-                "an INI file that names nothing but the method would be refused in the same words",
-                "correct the class's `recipe`, or give the check the settings that are missing",
+                f"the recipe is invalid: {error}",
+                "a run whose INI file names only the method would fail with the same error",
+                "correct `recipe` of the class, or give the check the missing settings",
             ) from None
 
     def _sections(self) -> dict[str, dict[str, Any]]:
-        cls, given = self.subject.cls, self.subject.settings
+        cls, settings = self.target.cls, self.target.settings
         sections: dict[str, dict[str, Any]] = {
             "run": {"batch_size": 32},
-            "data": {"name": "synthetic", "image_size": 16, "num_images": IMAGES, "num_test": 8},
-            "method": {"name": self.subject.name, **_shrunk(cls.Config, given)},
+            "data": {
+                "name": "synthetic",
+                "image_size": 16,
+                "num_images": 64,
+                "num_test": 8,
+            },
+            "method": {"name": self.target.name, **_reduced_sizes(cls.Config, settings)},
         }
         recipe: Mapping[str, Mapping[str, Any]] = cls.recipe
-        if "backbone" not in recipe and "backbone" not in given:
+        if "backbone" not in recipe and "backbone" not in settings:
             sections["backbone"] = {"name": "small_conv", "width": 8, "num_stages": 3}
         for head in cls.heads:
-            sections[f"head.{head}"] = self._narrow(head, recipe.get(f"head.{head}", {}))
-        for key, value in given.items():
-            section = key if isinstance(value, Mapping) else "method"
-            own = dict(value) if isinstance(value, Mapping) else {key: value}
-            sections.setdefault(section, {}).update(own)
+            sections[f"head.{head}"] = self._reduced_widths(head, recipe.get(f"head.{head}", {}))
+        for key, value in settings.items():
+            is_section = isinstance(value, Mapping)
+            values = dict(value) if is_section else {key: value}
+            sections.setdefault(key if is_section else "method", {}).update(values)
         return sections
 
-    def _narrow(self, head: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
-        """Small widths where there are numbers; a reference to another head is left to follow."""
-        name = self.subject.settings.get(f"head.{head}", {}).get(
+    def _reduced_widths(self, head: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """Return small values for the widths that are numbers; references resolve later."""
+        name = self.target.settings.get(f"head.{head}", {}).get(
             "name", recipe.get("name", DEFAULT_HEAD)
         )
-        schema: type[Settings] = self.subject.catalog.load("head", str(name)).Config
-        given = {key: field.default for key, field in schema.model_fields.items()} | {**recipe}
+        schema: type[Settings] = self.target.catalog.load("head", str(name)).Config
+        values = {key: field.default for key, field in schema.model_fields.items()} | {**recipe}
         return {
-            key: min(value, WIDTH)
-            for key, value in given.items()
+            key: min(value, MAX_HEAD_DIM)
+            for key, value in values.items()
             if key.endswith("_dim") and type(value) is int
         }
 
     def experiment(self, seed: int = 0, settings: Settings | None = None) -> Experiment:
-        """Everything built, weights by the seed.
+        """Build the method and everything it needs.
 
         Args:
-            settings: in the place of the method's own.
+            seed: seed of the weights.
+            settings: settings that replace those of the method.
         """
         config = self.config.with_value("run", "seed", seed, "check")
         if settings is not None:
-            part = replace(config.components["method"], settings=settings)
-            config = replace(config, components={**config.components, "method": part})
+            method = replace(config.components["method"], settings=settings)
+            config = replace(config, components={**config.components, "method": method})
         return compose(config)
 
     def fresh(self, seed: int = 0, dtype: torch.dtype = torch.float64) -> Method:
-        """A new instance in training mode."""
+        """Return a new instance of the method in training mode."""
         return self.experiment(seed).method.to(dtype).train()
 
     @cached_property
@@ -125,41 +133,45 @@ class MethodCase:
         count: int = 8,
         seed: int = 0,
         dtype: torch.dtype = torch.float64,
-        chosen: Tensor | None = None,
+        positions: Tensor | None = None,
     ) -> Batch:
-        """Views of ``count`` images; the same seed picks the same images and views.
+        """Return a batch of views; the same seed picks the same images and views.
 
         Args:
-            chosen: places in the batch to keep, in this order.
+            count: number of images.
+            seed: picks the images and the random numbers of the views.
+            dtype: number format of the views.
+            positions: positions of the batch to return, in this order; by default all.
         """
-        maker, pixels, labels = self._data
+        view_maker, pixels, labels = self._data
         generator = torch.Generator().manual_seed(seed)
         index = torch.randint(len(pixels), (count,), generator=generator)
         if count <= len(pixels):
             index = torch.randperm(len(pixels), generator=generator)[:count]
-        # Views depend on the image's number alone, so that a part of a batch has the same ones.
-        number = torch.arange(count)
-        if chosen is not None:
-            index, number = index[chosen], number[chosen]
-        views = [view.to(dtype) for view in maker(pixels[index], number, seed, seed)]
-        own = labels[index] if labels is not None and self.subject.cls.uses_labels else None
-        return Batch(views, number, own, maker.num_global)
+        # The views of an image depend on its position alone, so a micro-batch has the same ones.
+        sample = torch.arange(count)
+        if positions is not None:
+            index, sample = index[positions], sample[positions]
+        views = [view.to(dtype) for view in view_maker(pixels[index], sample, seed, seed)]
+        if not self.target.cls.uses_labels:
+            labels = None
+        batch_labels = None if labels is None else labels[index]
+        return Batch(views, sample, batch_labels, view_maker.num_global)
 
     def step(self, method: Method, batch: Batch) -> StepOutput:
-        """One step, its random numbers those of the method's progress.
+        """Compute one step; torch is seeded by the number of the step.
 
         Raises:
-            CheckFailure: when it raises, or returns something else than a StepOutput.
+            CheckFailure: when the step does not return a StepOutput with a scalar loss.
         """
-        torch.default_generator.manual_seed(method.progress.step)
-        out = method.step(batch)
-        if not isinstance(out, StepOutput):
+        try:
+            return compute_output(method, batch, method.progress, seed=method.progress.step)
+        except InvalidOutputError as error:
             raise CheckFailure(
-                f"step returned {type(out).__name__}",
-                "the host reads loss, features and what queues receive from a StepOutput",
-                "return StepOutput(loss, features=h)",
-            )
-        return out
+                str(error),
+                "the host needs a scalar loss with a gradient, features, and rows for queues",
+                "return StepOutput(loss, features=h), with a loss that is not detached",
+            ) from None
 
     def train(
         self,
@@ -171,33 +183,35 @@ class MethodCase:
         optimizer: Callable[..., torch.optim.Optimizer] = plain_sgd,
         share: slice = slice(None),
     ) -> list[tuple[float, Tensor]]:
-        """Training steps; the loss and the gradient of each.
+        """Train for some steps and return the loss and the flat gradient of each.
 
         Args:
-            optimizer: makes it from the parameters.
+            method: the method, which is changed.
+            steps: number of steps.
             start: number of the first step.
-            share: this process's part of each batch.
+            count: images per batch, over all processes.
+            optimizer: makes the optimizer from the parameters.
+            share: positions of each batch that belong to this process.
         """
         parameters = [p for _, p in method.trainable_parameters()]
         dtype = parameters[0].dtype
-        stepping = optimizer(parameters)
-        found = []
+        stepper = optimizer(parameters)
+        results = []
         for step in range(start, start + steps):
-            chosen = torch.arange(count)[share]
-            out = self.step(method, self.batch(count, step, dtype, chosen))
-            stepping.zero_grad()
+            positions = torch.arange(count)[share]
+            out = self.step(method, self.batch(count, step, dtype, positions))
+            stepper.zero_grad()
             out.loss.backward()
             average_gradients(parameters)
             gradient = [p.grad.flatten() for p in parameters if p.grad is not None]
-            found.append((float(out.loss.detach()), torch.cat(gradient).clone()))
-            stepping.step()
-            method.finish_step(out, step, TOTAL_STEPS)
-        return found
+            results.append((float(out.loss.detach()), torch.cat(gradient).clone()))
+            update(method, stepper, [out], Progress(step, TOTAL_STEPS))
+        return results
 
 
-def _shrunk(schema: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+def _reduced_sizes(schema: type[Settings], settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: SMALL
+        name: SMALL_SIZE
         for name, field in schema.model_fields.items()
-        if name not in given and type(field.default) is int and field.default > LARGEST
+        if name not in settings and type(field.default) is int and field.default > SIZE_THRESHOLD
     }

@@ -1,4 +1,4 @@
-"""What tests of resuming and of missing libraries share, in the host and in plugins."""
+"""Simulated interruptions and missing libraries, for tests of the host and of plugins."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ from ssl_host.contracts.method import Method
 
 
 class StoppedError(BaseException):
-    """Stands for a power cut at a step: nothing that guards against errors catches it."""
+    """Simulates a power cut: code that handles errors does not catch it."""
 
 
 @contextmanager
 def stopped_after(steps: int) -> Iterator[None]:
-    """A run within it ends right after so many optimizer steps of this process.
+    """Stop the run in this context right after some optimizer steps, as a power cut would.
 
     Raises:
-        StoppedError: then; it is caught here.
-        AssertionError: when the run came to its end before.
+        AssertionError: when the run ends before.
     """
-    advance, done = Method.finish_step, 0
+    finish_step, num_done = Method.finish_step, 0
 
-    def counted(self: Method, *arguments: Any, **named: Any) -> None:
-        nonlocal done
-        advance(self, *arguments, **named)
-        done += 1
-        if done == steps:
+    def counted(self: Method, *args: Any, **kwargs: Any) -> None:
+        nonlocal num_done
+        finish_step(self, *args, **kwargs)
+        num_done += 1
+        if num_done == steps:
             raise StoppedError
 
     with patch.object(Method, "finish_step", counted):
@@ -46,15 +45,16 @@ def stopped_after(steps: int) -> Iterator[None]:
 def command_without(
     library: str, *arguments: str, folder: Path
 ) -> subprocess.CompletedProcess[str]:
-    """``ssl-host`` in ``folder`` as it is where a library is not installed."""
+    """Run ``ssl-host`` in a folder as if a library were not installed."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     missing = f'raise ModuleNotFoundError("No module named {library!r}", name={library!r})'
     (site / f"{library}.py").write_text(missing, encoding="utf-8")
+    search_path = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.run(
         [sys.executable, "-m", "ssl_host", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(site), "COLUMNS": "200"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(search_path), "COLUMNS": "200"},
         capture_output=True,
         text=True,
         check=False,

@@ -1,4 +1,4 @@
-"""What shows only in many steps: a collapse, and what the method's own arithmetic costs."""
+"""Checks of a method that train for many steps: collapse, and the time of a step."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ssl_host.contracts.batch import Batch
 from ssl_host.contracts.method import Method
 from ssl_host.testing.harness import MethodCase
 from ssl_host.testing.outcome import CheckFailure
 from ssl_host.testing.target import CheckTarget
 
-STEPS = 100
-COLLAPSED = 0.1
-"""Spread of unit-length embeddings, relative to a uniform sphere's, that is called a collapse."""
-SLOW = 5.0
-"""Times that a step may take what its networks take."""
-REPEATS = 7
+NUM_STEPS = 100
+MIN_SPREAD = 0.1
+"""Least spread of unit-length embeddings, relative to a uniform distribution on the sphere."""
+MAX_OVERHEAD = 5.0
+"""Largest time of a step, relative to the time of its networks alone."""
+NUM_TIMINGS = 7
 
 
-def no_collapse(subject: CheckTarget) -> str:
-    """After 100 steps on made images the embeddings of different images still differ."""
-    case = MethodCase(subject)
+def no_collapse(target: CheckTarget) -> str:
+    """Check that the embeddings of different images still differ after 100 steps."""
+    case = MethodCase(target)
     method = case.fresh(dtype=torch.float32)
-    first = [name for name, feeder in method.heads.items() if feeder == "backbone"]
-    watched = first or ["backbone"]
+    projectors = [name for name, feeder in method.heads.items() if feeder == "backbone"]
     spreads: dict[str, float] = {}
-    for name in watched:
-        getattr(method, name).register_forward_hook(_note(spreads, name))
+    for name in projectors or ["backbone"]:
+        getattr(method, name).register_forward_hook(_record_spread(spreads, name))
     losses = [loss for loss, _ in case.train(method, 1, count=32, optimizer=_adam)]
-    begun = dict(spreads)
+    initial_spreads = dict(spreads)
     losses += [
-        loss for loss, _ in case.train(method, STEPS - 1, start=1, count=32, optimizer=_adam)
+        loss for loss, _ in case.train(method, NUM_STEPS - 1, start=1, count=32, optimizer=_adam)
     ]
     if not math.isfinite(losses[-1]):
         raise CheckFailure(
-            f"within {STEPS} steps of Adam at a rate of 0.01 the loss became {losses[-1]}",
-            "the method diverges where others learn",
-            "normalise embeddings, and guard divisions, roots and logarithms by an epsilon",
+            f"within {NUM_STEPS} steps of Adam at a learning rate of 0.01 the loss becomes "
+            f"{losses[-1]}",
+            "the method diverges on data that is easy to learn",
+            "normalise embeddings, and add an epsilon to divisors, roots and logarithms",
         )
     name, spread = min(spreads.items(), key=lambda pair: pair[1])
-    if spread < COLLAPSED:
+    if spread < MIN_SPREAD:
         raise CheckFailure(
-            f"after {STEPS} steps the {name}'s outputs of all images are nearly the same "
-            f"(spread {spread:.3f} of 1; {begun[name]:.3f} before the first step)",
-            "the loss goes down while nothing is learned",
+            f"after {NUM_STEPS} steps the {name}'s outputs of all images are nearly the same "
+            f"(spread {spread:.3f} of 1; {initial_spreads[name]:.3f} before the first step)",
+            "the loss falls although nothing is learned",
             "check what keeps images apart: the stop-gradient, negatives, a variance term, "
-            "centring and temperatures; and batch norm in a head whose outputs are alike from "
-            "the start",
+            "centring and temperatures; if outputs are alike from the start, batch norm in a head",
         )
     return f"spread {spread:.2f}, loss {losses[0]:.3g} to {losses[-1]:.3g}"
 
 
 def _adam(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """Whatever the scale of the loss, the steps have one size."""
+    """Return Adam: the size of its steps does not depend on the scale of the loss."""
     return torch.optim.Adam(parameters, lr=0.01)
 
 
-def _note(spreads: dict[str, float], name: str) -> Callable[..., None]:
+def _record_spread(spreads: dict[str, float], name: str) -> Callable[..., None]:
     def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
         unit = functional.normalize(output.detach().float(), dim=1)
         spreads[name] = float(unit.std(dim=0).mean() * math.sqrt(unit.shape[1]))
@@ -71,51 +71,52 @@ def _note(spreads: dict[str, float], name: str) -> Callable[..., None]:
     return hook
 
 
-def overhead(subject: CheckTarget) -> str:
-    """A step takes about as long as its networks alone."""
-    case = MethodCase(subject)
+def overhead(target: CheckTarget) -> str:
+    """Check that a step takes at most five times as long as its networks alone."""
+    case = MethodCase(target)
     method = case.fresh(dtype=torch.float32)
     batch = case.batch(64, dtype=torch.float32)
-    calls = _calls(case, method, batch)
+    calls = _network_calls(case, method, batch)
 
-    def whole() -> None:
+    def step() -> None:
         case.step(method, batch).loss.backward()
 
     def networks() -> None:
         total: Tensor = torch.zeros(())
-        for module, given, learns in calls:
-            with torch.set_grad_enabled(learns):
-                out = module(given).sum()
+        for module, inputs, has_gradient in calls:
+            with torch.set_grad_enabled(has_gradient):
+                out = module(inputs).sum()
             total = total + out
         total.backward()
 
-    times: dict[Callable[[], None], list[float]] = {whole: [], networks: []}
-    for _ in range(REPEATS):  # alternating, so that what else the machine does hits both
-        for work, taken in times.items():
-            begun = time.perf_counter()
+    times: dict[Callable[[], None], list[float]] = {step: [], networks: []}
+    for _ in range(NUM_TIMINGS):  # alternating, so that other load on the machine affects both
+        for work, seconds in times.items():
+            start = time.perf_counter()
             work()
-            taken.append(time.perf_counter() - begun)
-    ratio = statistics.median(times[whole]) / statistics.median(times[networks])
-    if ratio > SLOW:
+            seconds.append(time.perf_counter() - start)
+    ratio = statistics.median(times[step]) / statistics.median(times[networks])
+    if ratio > MAX_OVERHEAD:
         raise CheckFailure(
-            f"a step takes {ratio:.1f} times what its networks take",
+            f"a step takes {ratio:.1f} times as long as its networks alone",
             "the rest is loops and copies, which grow with the batch",
             "replace Python loops over images by one operation on the whole batch",
         )
     return f"{ratio:.2f} times its networks alone"
 
 
-def _calls(case: MethodCase, method: Method, batch: Any) -> list[tuple[nn.Module, Tensor, bool]]:
-    """What a step asks of the networks: module, input, and whether a gradient is wanted."""
-    found: list[tuple[nn.Module, Tensor, bool]] = []
-    parts = ["backbone", *method.heads, *(f"ema_{part}" for part in method.ema)]
-    handles = [
-        getattr(method, name).register_forward_pre_hook(
-            lambda module, given: found.append((module, given[0].detach(), torch.is_grad_enabled()))
-        )
-        for name in parts
-    ]
+def _network_calls(
+    case: MethodCase, method: Method, batch: Batch
+) -> list[tuple[nn.Module, Tensor, bool]]:
+    """Return the calls of networks in a step: module, input, and True if it has a gradient."""
+    calls: list[tuple[nn.Module, Tensor, bool]] = []
+
+    def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        calls.append((module, inputs[0].detach(), torch.is_grad_enabled()))
+
+    names = ["backbone", *method.heads, *(f"ema_{name}" for name in method.ema)]
+    handles = [getattr(method, name).register_forward_pre_hook(record) for name in names]
     case.step(method, batch)
     for handle in handles:
         handle.remove()
-    return found
+    return calls

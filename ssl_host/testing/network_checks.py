@@ -1,4 +1,4 @@
-"""Backbones, heads and losses."""
+"""Checks of backbones and heads."""
 
 from __future__ import annotations
 
@@ -10,126 +10,135 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ssl_host.testing.component_checks import judge_reading, watched
-from ssl_host.testing.distributed import average_gradients, distance, run_distributed
-from ssl_host.testing.method_checks import EXACT
+from ssl_host.contracts.settings import Settings
+from ssl_host.testing.component_checks import judge_settings, track_reads
+from ssl_host.testing.distributed import distance
+from ssl_host.testing.method_checks import BATCH_SIZES
 from ssl_host.testing.outcome import CheckFailure
 from ssl_host.testing.target import CheckTarget
-from ssl_host.toolkit.distributed import rank, world_size
 
-COUNT = 8
 IN_DIM = 12
-SIZE = 32
+IMAGE_SIZE = 32
 
 
-def _network(subject: CheckTarget, seed: int = 0, settings: Any = None) -> nn.Module:
+def _build(target: CheckTarget, seed: int = 0, settings: Settings | None = None) -> nn.Module:
     torch.manual_seed(seed)
-    context: dict[str, int] = {"in_dim": IN_DIM}
-    if subject.kind == "backbone":
-        context = {"in_channels": 3, "image_size": SIZE}
-    network: nn.Module = subject.make(settings, **context)
+    build_args = {"in_dim": IN_DIM}
+    if target.kind == "backbone":
+        build_args = {"in_channels": 3, "image_size": IMAGE_SIZE}
+    network: nn.Module = target.make(settings, **build_args)
     return network
 
 
-def _inputs(subject: CheckTarget, count: int, channels: int = 3) -> Tensor:
+def _inputs(target: CheckTarget, count: int) -> Tensor:
     generator = torch.Generator().manual_seed(count)
-    shape = (count, channels, SIZE, SIZE) if subject.kind == "backbone" else (count, IN_DIM)
+    is_backbone = target.kind == "backbone"
+    shape = (count, 3, IMAGE_SIZE, IMAGE_SIZE) if is_backbone else (count, IN_DIM)
     return torch.randn(*shape, generator=generator)
 
 
-def output_shape(subject: CheckTarget) -> str:
-    """B rows of the promised width, finite, for a batch of 2, an odd and a large one."""
-    network = _network(subject).train()
-    promise = "feature_dim" if subject.kind == "backbone" else "output_dim"
-    wanted = getattr(network, promise)
-    for count in (2, 5, 33):
-        out = network(_inputs(subject, count))
-        if tuple(out.shape) != (count, wanted) or not torch.isfinite(out).all():
-            finite = "" if torch.isfinite(out).all() else ", not all of it finite"
+def settings_declared(target: CheckTarget) -> str:
+    """Check that the network reads no setting that its Config does not declare."""
+    settings, read, unknown = track_reads(target.make_settings())
+    _build(target, settings=settings)(_inputs(target, 4))
+    return judge_settings(target, read, unknown)
+
+
+def output_shape(target: CheckTarget) -> str:
+    """Check that the output is finite and has the declared width for batches of any size."""
+    network = _build(target).train()
+    attribute = "feature_dim" if target.kind == "backbone" else "output_dim"
+    width = getattr(network, attribute)
+    for count in BATCH_SIZES:
+        out = network(_inputs(target, count))
+        is_finite = bool(torch.isfinite(out).all())
+        if tuple(out.shape) != (count, width) or not is_finite:
             raise CheckFailure(
-                f"for {count} inputs the output is {tuple(out.shape)}{finite}",
-                f"what follows is sized by self.{promise}, which is {wanted}",
-                f"return B x {wanted}, or set self.{promise} to what is returned; pool over space",
+                f"the output for {count} inputs has the shape {tuple(out.shape)}"
+                + ("" if is_finite else " and values that are not finite"),
+                f"heads and probes are built for the width self.{attribute}, which is {width}",
+                f"return B x {width}, or set self.{attribute} to the width of the output; pool "
+                "over space",
             )
-    return f"{wanted} wide"
+    return f"width {width}"
 
 
-def learns(subject: CheckTarget) -> str:
-    """Every trainable parameter gets a gradient."""
-    network = _network(subject).train()
-    out = network(_inputs(subject, 8))
-    # Random weights: the plain sum of a batch norm's output is constant.
+def gradients(target: CheckTarget) -> str:
+    """Check that every trainable parameter gets a gradient."""
+    network = _build(target).train()
+    out = network(_inputs(target, 8))
+    # Random weights, because the plain sum of a batch norm's output is constant.
     weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(0))
     (out * weights).sum().backward()
-    lost = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
-    if lost:
+    missing = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
+    if missing:
         raise CheckFailure(
-            f"{lost[0]} gets no gradient",
-            "it stays as it was initialised; data-parallel training stops with an error",
-            "use it in forward(), or remove the layer (a classifier that is not needed?)",
+            f"{missing[0]} gets no gradient",
+            "it keeps its initial value, and data-parallel training stops with an error",
+            "use it in forward(), or remove the layer (such as an unused classifier)",
         )
     return f"{sum(p.numel() for p in network.parameters()):,} parameters"
 
 
 @torch.no_grad()
-def evaluation_is_repeatable(subject: CheckTarget) -> str:
-    """In evaluation mode an input's output depends on no other input, and on no chance."""
-    network = _network(subject).eval()
-    inputs = _inputs(subject, 6)
-    whole = network(inputs)
-    one = torch.cat([network(inputs[i : i + 1]) for i in range(6)])
-    gap = max(distance(one, whole), distance(network(inputs), whole))
-    if gap > 1e-4:
+def deterministic_in_eval_mode(target: CheckTarget) -> str:
+    """Check that in evaluation mode an output depends only on its own input."""
+    network = _build(target).eval()
+    inputs = _inputs(target, 6)
+    expected = network(inputs)
+    one_by_one = torch.cat([network(inputs[i : i + 1]) for i in range(6)])
+    error = max(distance(one_by_one, expected), distance(network(inputs), expected))
+    if error > 1e-4:
         raise CheckFailure(
-            f"in evaluation mode the same input gives outputs that differ by {gap:.1e}",
-            "features and figures would depend on the batch",
-            "let dropout and batch statistics be off when self.training is False",
+            f"in evaluation mode outputs of the same input differ by {error:.1e}",
+            "features and metrics would depend on the batch",
+            "turn off dropout and batch statistics when self.training is False",
         )
     return ""
 
 
 @torch.no_grad()
-def state_round_trip(subject: CheckTarget) -> str:
-    """Another instance that loads the state gives the same outputs; so does a deep copy."""
-    network = _network(subject, seed=0).eval()
-    twin = _network(subject, seed=1).eval()
+def state_dict_round_trip(target: CheckTarget) -> str:
+    """Check that an instance that loads the state dict, and a deep copy, give the same outputs."""
+    network = _build(target, seed=0).eval()
+    restored = _build(target, seed=1).eval()
     buffer = io.BytesIO()
     torch.save(network.state_dict(), buffer)
     buffer.seek(0)
-    twin.load_state_dict(torch.load(buffer, weights_only=True))
-    inputs = _inputs(subject, 4)
-    for other in (twin, copy.deepcopy(network)):
+    restored.load_state_dict(torch.load(buffer, weights_only=True))
+    inputs = _inputs(target, 4)
+    for other in (restored, copy.deepcopy(network)):
         if not torch.equal(other(inputs), network(inputs)):
             raise CheckFailure(
-                "an instance that has loaded the state gives another output",
-                "a checkpoint or an exported file would be another network",
+                "an instance that loads the state dict gives another output",
+                "checkpoints and exported files would hold another network",
                 "keep all weights and tables in parameters, modules or register_buffer()",
             )
     return f"{len(network.state_dict())} tensors"
 
 
-def exported(subject: CheckTarget) -> str:
-    """``export`` gives a module with the weights and a description that JSON can hold."""
-    network: Any = _network(subject)
-    module, about = network.export()
+def export(target: CheckTarget) -> str:
+    """Check that ``export`` returns a module with all weights and a description for JSON."""
+    network: Any = _build(target)
+    module, description = network.export()
     try:
-        json.dumps(about)
+        json.dumps(description)
     except (TypeError, ValueError) as error:
         raise CheckFailure(
-            f"export() describes its maker by what JSON cannot hold: {error}",
-            "backbone.json says how another program makes the network again",
+            f"JSON cannot hold the description that export() returns: {error}",
+            "backbone.json tells other programs how to build the network",
             'return plain values, such as {"library": "timm", "model": "resnet18"}',
         ) from None
-    inside = {p.data_ptr() for p in module.parameters()}
-    lost = [n for n, p in network.named_parameters() if p.data_ptr() not in inside]
-    if lost:
+    exported = {p.data_ptr() for p in module.parameters()}
+    missing = [n for n, p in network.named_parameters() if p.data_ptr() not in exported]
+    if missing:
         raise CheckFailure(
-            f"export() leaves out {lost[0]}",
-            "backbone.safetensors would be a part of the network",
+            f"the module that export() returns does not have {missing[0]}",
+            "backbone.safetensors would be incomplete",
             "return the module that holds all weights",
         )
-    _check_code(module, about.get("code", []))
-    return str(about.get("library", ""))
+    _check_code(module, description.get("code", []))
+    return str(description.get("library", ""))
 
 
 def _check_code(module: nn.Module, code: list[str]) -> None:
@@ -139,127 +148,23 @@ def _check_code(module: nn.Module, code: list[str]) -> None:
     try:
         exec("\n".join(code), names)
         names["model"].load_state_dict(module.state_dict())
-    except Exception as error:  # whatever the lines raise
+    except Exception as error:  # the lines are the author's code and can raise anything
         raise CheckFailure(
-            f"the code that export() gives makes another module: {error}",
-            "the card of an exported backbone shows it, and it would not load there",
-            "give every line that makes the module, as `model`, and changes its layers",
+            f"the code that export() returns builds another module: {error}",
+            "model cards show this code, and it would fail to load the weights",
+            "return every line that creates the module as `model` and changes its layers",
         ) from None
 
 
-def half_precision(subject: CheckTarget) -> str:
-    """Under bfloat16 autocast the output is finite."""
-    network = _network(subject).train()
+def autocast(target: CheckTarget) -> str:
+    """Check that under bfloat16 autocast the output is finite."""
+    network = _build(target).train()
     with torch.autocast("cpu", torch.bfloat16):
-        out = network(_inputs(subject, 8))
+        out = network(_inputs(target, 8))
     if not torch.isfinite(out).all():
         raise CheckFailure(
             "under bfloat16 autocast the output is not finite",
-            "it is what GPUs and newer CPUs choose by themselves",
+            "GPUs and recent CPUs train in bfloat16 by default",
             "compute sensitive sums in float32",
         )
     return ""
-
-
-def settings_read(subject: CheckTarget) -> str:
-    """Nothing is read that Config does not declare."""
-    settings, read, unknown = watched(subject.make_settings())
-    if subject.kind == "loss":
-        subject.make(settings)(*_embeddings(COUNT))
-    else:
-        _network(subject, settings=settings)(_inputs(subject, 4))
-    return judge_reading(subject, read, unknown, set())
-
-
-# -- losses ---------------------------------------------------------------------------------
-
-
-def _embeddings(count: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(count)
-    made = torch.randn(2, count, IN_DIM, generator=generator, dtype=torch.float64)
-    return [z.to(dtype).requires_grad_() for z in made]
-
-
-def scalar(subject: CheckTarget) -> str:
-    """``loss(a, b)`` of two embeddings B D is a finite scalar with a gradient to one of them."""
-    loss = subject.make()
-    for count in (2, 5, 33):
-        given = _embeddings(count)
-        value = loss(*given)
-        if value.ndim or not torch.isfinite(value):
-            raise CheckFailure(
-                f"for {count} embeddings the loss is {value.detach().tolist()}",
-                "the host takes a finite scalar",
-                "take the mean over images",
-            )
-        gradients = torch.autograd.grad(value, given, allow_unused=True)
-        if all(g is None or not g.any() for g in gradients):
-            raise CheckFailure(
-                "no gradient reaches the embeddings",
-                "nothing would be learned",
-                "detach no more than one of them, and compute nothing under no_grad()",
-            )
-    return ""
-
-
-def degenerate(subject: CheckTarget) -> str:
-    """Embeddings that are zero or all alike give no nan, in the loss or its gradient."""
-    loss = subject.make()
-    same = torch.ones(6, IN_DIM, dtype=torch.float64)
-    for what, rows in (("zero", torch.zeros_like(same)), ("all alike", same)):
-        given = [rows.clone().requires_grad_(), rows.clone().requires_grad_()]
-        value = loss(*given)
-        gradients = torch.autograd.grad(value, given, allow_unused=True)
-        bad = [g for g in gradients if g is not None and not torch.isfinite(g).all()]
-        if not torch.isfinite(value) or bad:
-            raise CheckFailure(
-                f"embeddings that are {what} give {'a gradient' if bad else 'a loss'} that is "
-                "not finite",
-                "dead units and collapses would end in nan instead of a warning",
-                "normalise by functional.normalize, add an epsilon under roots",
-            )
-    return ""
-
-
-def image_order(subject: CheckTarget) -> str:
-    """The loss does not depend on the order of the images."""
-    loss = subject.make()
-    given = _embeddings(9)
-    order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
-    gap = distance(loss(*(z[order] for z in given)).detach(), loss(*given).detach())
-    if gap > EXACT:
-        raise CheckFailure(
-            f"in another order of the images the loss differs by {gap:.1e}",
-            "what is learned would depend on how a folder is sorted",
-            "pair row i of one view with row i of the other, and compare with all others alike",
-        )
-    return f"to {gap:.0e}"
-
-
-def two_processes(subject: CheckTarget) -> str:
-    """On two processes the gradient is that of one process with the whole batch."""
-    wanted = _gradient(subject)
-    for found in run_distributed(_gradient, subject):
-        gap = distance(found, wanted)
-        if gap > EXACT:
-            raise CheckFailure(
-                f"on two processes the gradient is off by {gap:.1e}",
-                "with every further GPU another loss would be minimised",
-                "compare images over all processes by ssl_host.gather(z), offset labels by "
-                "gather_offset(z), and take the mean over this process's own images",
-            )
-    return ""
-
-
-def _gradient(subject: CheckTarget) -> Tensor:
-    """Of a shared linear layer, averaged as data-parallel training does."""
-    loss = subject.make()
-    generator = torch.Generator().manual_seed(0)
-    weight = nn.Parameter(torch.randn(IN_DIM, IN_DIM, generator=generator, dtype=torch.float64))
-    each = COUNT // world_size()
-    share = slice(rank() * each, (rank() + 1) * each)
-    first, second = (z.detach()[share] @ weight for z in _embeddings(COUNT))
-    loss(first, second).backward()
-    average_gradients([weight])
-    assert weight.grad is not None
-    return weight.grad

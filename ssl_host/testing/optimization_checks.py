@@ -1,4 +1,4 @@
-"""Optimizers and schedulers."""
+"""Checks of optimizers and schedulers."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Any
 import torch
 from torch import nn
 
-from ssl_host.testing.component_checks import judge_reading, watched
+from ssl_host.testing.component_checks import judge_settings, track_reads
 from ssl_host.testing.outcome import CheckFailure
 from ssl_host.testing.target import CheckTarget
 
-RATE = 0.05
-LENGTHS = ((1, 1), (10, 5), (1000, 40))
-"""Total steps and steps an epoch."""
+LR = 0.05
+RUN_LENGTHS = ((1, 1), (10, 5), (1000, 40))
+"""Total steps and steps per epoch."""
 
 
-def _created(
-    subject: CheckTarget, parameters: list[nn.Parameter], lr: float, decay: float = 0.0
+def _create(
+    target: CheckTarget, parameters: list[nn.Parameter], lr: float, weight_decay: float = 0.0
 ) -> torch.optim.Optimizer:
-    groups = [{"params": [p], "lr": lr, "weight_decay": decay} for p in parameters]
-    optimizer: Any = subject.make().create(groups)
+    groups = [{"params": [p], "lr": lr, "weight_decay": weight_decay} for p in parameters]
+    optimizer: Any = target.make().create(groups)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise CheckFailure(
             f"create returned {type(optimizer).__name__}",
-            "the host steps, saves and restores a torch optimizer",
+            "the host needs a torch optimizer to step, save and restore",
             "return a torch.optim.Optimizer over the groups",
         )
     return optimizer
 
 
-def _weights() -> list[nn.Parameter]:
+def _parameters() -> list[nn.Parameter]:
     generator = torch.Generator().manual_seed(0)
     return [nn.Parameter(torch.randn(4, 3, generator=generator)) for _ in range(2)]
 
@@ -46,81 +46,81 @@ def _step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> f
     return float(loss.detach())
 
 
-def minimizes(subject: CheckTarget) -> str:
-    """Fifty steps on a bowl bring the loss down."""
-    parameters = _weights()
-    optimizer = _created(subject, parameters, RATE)
+def minimizes(target: CheckTarget) -> str:
+    """Check that fifty steps on a quadratic function reduce its value."""
+    parameters = _parameters()
+    optimizer = _create(target, parameters, LR)
     losses = [_step(optimizer, parameters) for _ in range(50)]
     if not losses[-1] < losses[0]:
         raise CheckFailure(
-            f"the loss of a bowl went from {losses[0]:.3g} to {losses[-1]:.3g}",
-            "it does not minimise",
+            f"the value of a quadratic goes from {losses[0]:.3g} to {losses[-1]:.3g}",
+            "the optimizer does not minimise",
             "check the sign of the step and the use of group['lr']",
         )
     return f"{losses[0]:.3g} to {losses[-1]:.2g}"
 
 
-def respects_lr(subject: CheckTarget) -> str:
-    """The rate of a group is read at every step: at 0 its weights stay."""
-    parameters = _weights()
-    optimizer = _created(subject, parameters, RATE)
+def respects_lr(target: CheckTarget) -> str:
+    """Check that the learning rate of each group is read in every step; 0 freezes the group."""
+    parameters = _parameters()
+    optimizer = _create(target, parameters, LR)
     _step(optimizer, parameters)
     optimizer.param_groups[0]["lr"] = 0.0
     before = [p.detach().clone() for p in parameters]
     _step(optimizer, parameters)
     if not torch.equal(parameters[0], before[0]) or torch.equal(parameters[1], before[1]):
         raise CheckFailure(
-            "weights of a group with rate 0 move, or those of another group do not",
-            "the host sets every group's lr before each step: warm-up and schedules",
+            "parameters of a group with lr 0 change, or those of another group do not",
+            "the host sets the lr of every group before each step (warm-up, schedules)",
             "read group['lr'] in step(), and keep no copy of it",
         )
     return ""
 
 
-def keeps_groups(subject: CheckTarget) -> str:
-    """What the host notes in the groups, names and peak rates, stays there."""
-    parameters = _weights()
+def keeps_group_keys(target: CheckTarget) -> str:
+    """Check that the parameter groups keep the keys that the host adds, such as ``peak_lr``."""
+    parameters = _parameters()
     groups = [
-        {"params": [p], "lr": RATE, "weight_decay": 0.0, "name": f"g{i}", "peak_lr": RATE}
+        {"params": [p], "lr": LR, "weight_decay": 0.0, "name": f"g{i}", "peak_lr": LR}
         for i, p in enumerate(parameters)
     ]
-    found = subject.make().create(groups).param_groups
-    names = [group.get("name") for group in found]
-    if names != ["g0", "g1"] or any("peak_lr" not in group for group in found):
+    kept = target.make().create(groups).param_groups
+    names = [group.get("name") for group in kept]
+    if names != ["g0", "g1"] or any("peak_lr" not in group for group in kept):
         raise CheckFailure(
-            f"the groups come back as {names}",
-            "the host finds each group's peak rate in the group itself",
-            "hand the groups to torch.optim.Optimizer as they are",
+            f"the groups of the optimizer are named {names} instead of ['g0', 'g1']",
+            "the host reads the peak learning rate of a group from the group",
+            "pass the groups to torch.optim.Optimizer unchanged",
         )
     return ""
 
 
-def resumes(subject: CheckTarget) -> str:
-    """After load_state_dict the steps are those of the original, to the last bit."""
-    parameters = _weights()
-    optimizer = _created(subject, parameters, RATE, 0.01)
+def resume(target: CheckTarget) -> str:
+    """Check that an optimizer restored by load_state_dict makes bit-identical steps."""
+    parameters = _parameters()
+    optimizer = _create(target, parameters, LR, 0.01)
     for _ in range(3):
         _step(optimizer, parameters)
-    twins = [nn.Parameter(p.detach().clone()) for p in parameters]
-    other = _created(subject, twins, RATE, 0.01)
-    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    copies = [nn.Parameter(p.detach().clone()) for p in parameters]
+    restored = _create(target, copies, LR, 0.01)
+    restored.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for _ in range(3):
         _step(optimizer, parameters)
-        _step(other, twins)
-    if any(not torch.equal(a, b) for a, b in zip(parameters, twins, strict=True)):
+        _step(restored, copies)
+    if any(not torch.equal(a, b) for a, b in zip(parameters, copies, strict=True)):
         raise CheckFailure(
-            "after a resume the weights are others",
-            "a preempted run would end elsewhere",
-            "keep moments and counts in self.state, which state_dict() saves",
+            "after a resume the parameters differ",
+            "an interrupted run would end with another result",
+            "keep moments and counters in self.state, which state_dict() saves",
         )
     return ""
 
 
-def factors(subject: CheckTarget) -> str:
-    """Factors are finite, never negative, and the same when asked again, however long the run."""
-    scheduler = subject.make()
-    top = 0.0
-    for total, per_epoch in LENGTHS:
+def factors(target: CheckTarget) -> str:
+    """Check that factors are finite, not negative and reproducible, for runs of any length."""
+    scheduler = target.make()
+    largest = 0.0
+    for total, per_epoch in RUN_LENGTHS:
         for step in [*range(min(total, 200)), total - 1, total]:
             factor = scheduler.factor(step, total, per_epoch)
             if not (isinstance(factor, int | float) and math.isfinite(factor) and factor >= 0):
@@ -128,34 +128,32 @@ def factors(subject: CheckTarget) -> str:
                     f"factor({step}, {total}, {per_epoch}) is {factor!r}",
                     "it multiplies every learning rate",
                     "return a finite float that is not negative, also for runs of one step and "
-                    "for warm-ups that are longer than the run",
+                    "warm-ups longer than the run",
                 )
             if scheduler.factor(step, total, per_epoch) != factor:
                 raise CheckFailure(
                     f"factor({step}, {total}, {per_epoch}) changes from call to call",
-                    "it has to be a pure function of the step: a resume asks in another order",
-                    "compute it from the arguments, and keep no count of calls",
+                    "it must be a pure function of its arguments: a resumed run skips steps",
+                    "compute it from the arguments, and count no calls",
                 )
-            top = max(top, float(factor))
-    if not top:
-        raise CheckFailure(
-            "all factors are 0", "nothing would be learned", "rise above 0 somewhere"
-        )
-    return f"at most {top:.3g}"
+            largest = max(largest, float(factor))
+    if not largest:
+        raise CheckFailure("all factors are 0", "the method cannot learn", "return factors above 0")
+    return f"at most {largest:.3g}"
 
 
-def settings_read(subject: CheckTarget) -> str:
-    """Nothing is read that Config does not declare."""
-    settings, read, unknown = watched(subject.make_settings())
-    made = subject.make(settings)
-    used: set[str] = set()
-    if subject.kind == "optimizer":
-        # The host reads these for every optimizer.
-        used = {"lr", "base_lr", "weight_decay", "decay_params"}
-        parameters = _weights()
-        groups = [{"params": parameters, "lr": RATE, "weight_decay": 0.0}]
-        _step(made.create(groups), parameters)
+def settings_declared(target: CheckTarget) -> str:
+    """Check that the component reads no setting that its Config does not declare."""
+    settings, read, unknown = track_reads(target.make_settings())
+    component = target.make(settings)
+    referenced: set[str] = set()
+    if target.kind == "optimizer":
+        # The host itself reads these settings of every optimizer.
+        referenced = {"lr", "base_lr", "weight_decay", "decay_params"}
+        parameters = _parameters()
+        groups = [{"params": parameters, "lr": LR, "weight_decay": 0.0}]
+        _step(component.create(groups), parameters)
     else:
         for step in range(20):
-            made.factor(step, 20, 5)
-    return judge_reading(subject, read, unknown, used)
+            component.factor(step, 20, 5)
+    return judge_settings(target, read, unknown, referenced)

@@ -1,4 +1,4 @@
-"""What a check has found."""
+"""Results of conformance checks."""
 
 from __future__ import annotations
 
@@ -7,59 +7,59 @@ from dataclasses import dataclass
 from typing import Literal
 
 
-class CheckFailure(Exception):  # noqa: N818 - becomes an Outcome, and is raised by checks alone
-    """A component breaks a promise.
+class CheckFailure(Exception):  # noqa: N818 - run_check turns it into an Outcome
+    """Raised by a check when a component breaks its contract.
 
     Args:
-        what: what was found.
+        what: what is wrong.
         why: why it matters.
-        remedy: how to mend it.
+        fix: how to fix it.
     """
 
-    def __init__(self, what: str, why: str, remedy: str) -> None:
+    def __init__(self, what: str, why: str, fix: str) -> None:
         self.what = what
         self.why = why
-        self.remedy = remedy
+        self.fix = fix
         super().__init__(what)
 
 
-class NotApplicable(Exception):  # noqa: N818 - likewise
-    """The check says nothing about this component; the message says why."""
+class NotApplicable(Exception):  # noqa: N818 - run_check turns it into an Outcome
+    """Raised by a check that does not apply to a component; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of one check.
+    """Result of one check.
 
     Attributes:
-        check: its name.
-        subject: the component, as ``method nnclr``.
-        state: ``passed``, ``failed``, or ``skipped`` where the check does not apply.
-        what: what was found; for a passed check what was measured, if anything.
+        check: name of the check.
+        component: kind and name of the component, such as ``method nnclr``.
+        state: ``passed``, ``failed``, or ``skipped`` if the check does not apply.
+        what: what is wrong or why the check is skipped; for a passed check a measured value.
         why: why a failure matters.
-        remedy: how to mend it.
+        fix: how to fix a failure.
     """
 
     check: str
-    subject: str
+    component: str
     state: Literal["passed", "failed", "skipped"]
     what: str = ""
     why: str = ""
-    remedy: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        lines = [f"{self.subject}: {self.check} {self.state}"]
+        lines = [f"{self.component}: {self.check} {self.state}"]
         lines += [f"  {self.what}"] if self.what else []
         lines += [f"  why it matters: {self.why}"] if self.why else []
-        lines += [f"  how to mend it: {self.remedy}"] if self.remedy else []
+        lines += [f"  how to fix it: {self.fix}"] if self.fix else []
         return "\n".join(lines)
 
 
 class ConformanceError(AssertionError):
-    """At least one check failed. The text holds every failure.
+    """At least one check failed; the message lists all failures.
 
     Attributes:
-        outcomes: of all checks.
+        outcomes: the outcomes of all checks.
     """
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:

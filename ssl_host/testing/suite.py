@@ -1,4 +1,4 @@
-"""The checks of each kind, and how they are run: one by one, by pytest, or all at once."""
+"""Lists the checks of each kind and runs them one by one, by pytest, or all at once."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from functools import cache
 from typing import Any
 
 from ssl_host.catalog.registry import error_location
-from ssl_host.contracts.component import KINDS
+from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import SslHostError, UserError
 from ssl_host.testing import (
     augmentation_checks,
     component_checks,
     data_checks,
-    measuring_checks,
+    evaluator_checks,
+    export_checks,
+    gradient_checks,
+    logger_checks,
+    loss_checks,
     method_checks,
     method_state,
     method_training,
@@ -30,24 +34,24 @@ Check = Callable[[CheckTarget], str]
 _EVERY: tuple[Check, ...] = (
     component_checks.documented,
     component_checks.settings_described,
-    component_checks.import_is_light,
+    component_checks.import_without_torch,
 )
 _NETWORK: tuple[Check, ...] = (
     network_checks.output_shape,
-    network_checks.learns,
-    network_checks.evaluation_is_repeatable,
-    network_checks.state_round_trip,
-    network_checks.half_precision,
-    network_checks.settings_read,
+    network_checks.gradients,
+    network_checks.deterministic_in_eval_mode,
+    network_checks.state_dict_round_trip,
+    network_checks.autocast,
+    network_checks.settings_declared,
 )
 _OF_KIND: dict[str, tuple[Check, ...]] = {
     "method": (
-        method_checks.settings_read,
+        method_checks.settings_declared,
         method_checks.finite_loss,
-        method_checks.features_given,
-        method_checks.gradients,
-        method_checks.momentum_follows,
-        method_checks.stop_gradient,
+        method_checks.features_returned,
+        gradient_checks.gradients,
+        gradient_checks.ema_update,
+        gradient_checks.stop_gradient,
         method_checks.step_is_pure,
         method_checks.batch_order,
         method_checks.multicrop,
@@ -60,136 +64,143 @@ _OF_KIND: dict[str, tuple[Check, ...]] = {
         method_training.overhead,
     ),
     "augmentation": (
-        augmentation_checks.settings_read,
+        augmentation_checks.settings_declared,
         augmentation_checks.view_shapes,
-        augmentation_checks.repeatable,
-        augmentation_checks.alone_or_in_a_batch,
-        augmentation_checks.fresh_each_epoch,
-        augmentation_checks.input_untouched,
+        augmentation_checks.same_seed,
+        augmentation_checks.batch_independence,
+        augmentation_checks.varies_by_epoch,
+        augmentation_checks.input_unchanged,
     ),
-    "backbone": (*_NETWORK, network_checks.exported),
+    "backbone": (*_NETWORK, network_checks.export),
     "head": _NETWORK,
     "loss": (
-        network_checks.settings_read,
-        network_checks.scalar,
-        network_checks.degenerate,
-        network_checks.image_order,
-        network_checks.two_processes,
+        loss_checks.settings_declared,
+        loss_checks.finite_loss,
+        loss_checks.degenerate_embeddings,
+        loss_checks.batch_order,
+        loss_checks.one_process_equals_two,
     ),
     "optimizer": (
-        optimization_checks.settings_read,
+        optimization_checks.settings_declared,
         optimization_checks.minimizes,
         optimization_checks.respects_lr,
-        optimization_checks.keeps_groups,
-        optimization_checks.resumes,
+        optimization_checks.keeps_group_keys,
+        optimization_checks.resume,
     ),
-    "scheduler": (optimization_checks.settings_read, optimization_checks.factors),
+    "scheduler": (optimization_checks.settings_declared, optimization_checks.factors),
     "evaluator": (
-        measuring_checks.settings_read,
-        measuring_checks.metrics_are_numbers,
-        measuring_checks.finds_what_is_there,
-        measuring_checks.test_split_is_only_read,
-        measuring_checks.leaves_the_bank_alone,
-        measuring_checks.without_labels,
+        evaluator_checks.settings_declared,
+        evaluator_checks.metrics_are_finite,
+        evaluator_checks.separates_classes,
+        evaluator_checks.no_test_leakage,
+        evaluator_checks.features_unchanged,
+        evaluator_checks.works_without_labels,
     ),
     "data": (
-        data_checks.settings_read,
-        data_checks.images_are_bytes,
-        data_checks.labels_fit,
-        data_checks.splits_are_apart,
-        data_checks.read_side_by_side,
+        data_checks.settings_declared,
+        data_checks.images_are_uint8,
+        data_checks.labels_are_valid,
+        data_checks.splits_are_disjoint,
+        data_checks.concurrent_reads,
     ),
-    "logger": (measuring_checks.settings_read, measuring_checks.keeps_a_record),
+    "logger": (logger_checks.settings_declared, logger_checks.logs_a_run),
+    "exporter": (
+        export_checks.settings_declared,
+        export_checks.writes_files,
+        export_checks.refuses_with_a_reason,
+        export_checks.backbone_unchanged,
+    ),
 }
 
 
 def checks_of(kind: str) -> dict[str, Check]:
-    """The checks of a kind by name; a check's docstring says what it promises.
+    """Return the checks of a kind by name; the docstring of a check says what it requires.
 
     Raises:
         UserError: for an unknown kind.
     """
-    if kind not in _OF_KIND:
+    if kind not in KINDS:
         raise UserError(f"unknown kind {kind!r}; kinds are {', '.join(KINDS)}")
-    return {check.__name__: check for check in (*_EVERY, *_OF_KIND[kind])}
+    return {check.__name__: check for check in (*_EVERY, *_OF_KIND.get(kind, ()))}
 
 
-def run_check(subject: CheckTarget, name: str) -> Outcome:
-    """One check, its failure contained. Whatever a component raises is a failure with a place."""
+def run_check(target: CheckTarget, name: str) -> Outcome:
+    """Run one check; an exception of the component becomes a failure with its location."""
+    check = checks_of(target.kind)[name]
     try:
-        return Outcome(name, str(subject), "passed", checks_of(subject.kind)[name](subject))
+        return Outcome(name, str(target), "passed", check(target))
     except NotApplicable as reason:
-        return Outcome(name, str(subject), "skipped", str(reason))
-    except CheckFailure as fault:
-        return Outcome(name, str(subject), "failed", fault.what, fault.why, fault.remedy)
-    except KeyboardInterrupt:
-        raise
+        return Outcome(name, str(target), "skipped", str(reason))
+    except CheckFailure as failure:
+        return Outcome(name, str(target), "failed", failure.what, failure.why, failure.fix)
     except Exception as error:
-        return Outcome(
-            name,
-            str(subject),
-            "failed",
-            _raised(subject, error),
-            f"this was being checked: {(checks_of(subject.kind)[name].__doc__ or '').strip()}",
-            "it says what to do"
+        why = f"this check did not complete: {(check.__doc__ or '').strip()}"
+        fix = (
+            "follow the message"
             if isinstance(error, SslHostError)
-            else "the place above is the component's own line, where the fault came up",
+            else "start at the location above: it is the last line of the component's own code"
         )
+        return Outcome(name, str(target), "failed", _describe(target, error), why, fix)
 
 
-def _raised(subject: CheckTarget, error: Exception) -> str:
+def _describe(target: CheckTarget, error: Exception) -> str:
+    """Return the message of an exception with the line of the component that caused it."""
     if isinstance(error, SslHostError):
         return str(error)
-    if type(error).__name__ == "ProcessRaisedException":  # the text is the process's traceback
+    if type(error).__name__ == "ProcessRaisedException":  # its text is another process's traceback
         return str(error).strip().splitlines()[-1]
     try:
-        module = subject.cls.__module__
+        module = target.cls.__module__
     except SslHostError:
         module = ""
-    place = error_location(error, module)
     last = traceback.format_exception_only(error)[-1].strip()
-    return f"{last} ({place})"
+    return f"{last} ({error_location(error, module)})"
 
 
 def run_checks(
-    subject: CheckTarget, skip: Collection[str] = (), only: Collection[str] = ()
+    target: CheckTarget, skip: Collection[str] = (), only: Collection[str] = ()
 ) -> Iterator[Outcome]:
-    """All checks of a subject, one by one.
+    """Run the checks of a component one by one.
 
     Args:
-        skip: names of checks that are not to be made, each for a reason that its docstring tells.
-        only: if given, the names of those that are.
+        target: the component.
+        skip: names of checks to leave out; explain why in the component's docstring.
+        only: names of the checks to run; empty runs all.
 
     Raises:
-        UserError: for a name that is no check's.
+        UserError: for a name that is not a check of this kind.
     """
-    known = checks_of(subject.kind)
-    wrong = [name for name in (*skip, *only) if name not in known]
-    if wrong:
-        raise UserError(f"no check of a {subject.kind} is called {wrong[0]}: {', '.join(known)}")
-    told = ""
+    known = checks_of(target.kind)
+    unknown = [name for name in (*skip, *only) if name not in known]
+    if unknown:
+        raise UserError(
+            f"{target.kind}s have no check named '{unknown[0]}'; checks are {', '.join(known)}"
+        )
+    reported = ""
     for name in known:
         if name not in skip and (not only or name in only):
-            outcome = run_check(subject, name)
-            if outcome.state == "failed" and outcome.what == told:
-                outcome = replace(outcome, what="as above", why="", remedy="")
+            outcome = run_check(target, name)
+            if outcome.state == "failed" and outcome.what == reported:
+                outcome = replace(outcome, what="as above", why="", fix="")
             elif outcome.state == "failed":
-                told = outcome.what
+                reported = outcome.what
             yield outcome
 
 
 def check_component(
     kind: str, target: str | type, *, skip: Collection[str] = (), **settings: Any
 ) -> tuple[Outcome, ...]:
-    """Make every check of a kind.
+    """Run all checks of a component.
 
     Args:
-        target: the component's registered name, or its class.
-        skip: checks that do not apply.
-        settings: of the component; a method's may hold sections: ``backbone={"name": "timm"}``.
+        kind: kind of the component, such as ``method``.
+        target: its registered name, or its class.
+        skip: names of checks to leave out.
+        settings: settings of the component; a method's may hold whole sections:
+            ``backbone={"name": "timm"}``.
 
     Raises:
-        ConformanceError: when one fails; the text has all failures, with remedies.
+        ConformanceError: when a check fails; the message lists all failures and how to fix them.
     """
     outcomes = tuple(run_checks(CheckTarget(kind, target, settings), skip))
     if any(outcome.state == "failed" for outcome in outcomes):
@@ -200,20 +211,25 @@ def check_component(
 def conformance(
     kind: str, target: str | type, *, skip: Collection[str] = (), **settings: Any
 ) -> Callable[[str], None]:
-    """A pytest test with one case a check: ``test_conforms = conformance("method", "nnclr")``.
+    """Return a pytest test with one case per check.
+
+    Assign it to a name that pytest collects: ``test_conforms = conformance("method", "nnclr")``.
 
     Args:
-        target, skip, settings: as :func:`check_component` takes them.
+        kind: kind of the component, such as ``method``.
+        target: its registered name, or its class.
+        skip: names of checks to leave out.
+        settings: settings of the component, as in :func:`check_component`.
     """
     import pytest  # noqa: PLC0415 - only tests need it
 
     @cache
-    def subject() -> CheckTarget:
+    def check_target() -> CheckTarget:
         return CheckTarget(kind, target, settings)
 
     @pytest.mark.parametrize("check", [name for name in checks_of(kind) if name not in skip])
     def test_conforms(check: str) -> None:
-        outcome = run_check(subject(), check)
+        outcome = run_check(check_target(), check)
         if outcome.state == "skipped":
             pytest.skip(outcome.what)
         if outcome.state == "failed":

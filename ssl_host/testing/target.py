@@ -1,4 +1,4 @@
-"""What is checked: a component by its registered name, or a class that is not registered yet."""
+"""The component that is checked: a registered name, or a class that is not registered yet."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,17 @@ from ssl_host.testing.outcome import CheckFailure, NotApplicable
 
 @dataclass(frozen=True)
 class CheckTarget:
-    """A component with the settings to check it with. Can be sent to another process.
+    """A component and the settings to check it with; can be pickled for another process.
 
     Attributes:
-        target: its registered name, or the class.
-        settings: of the component; for a method, sections besides: ``{"head.projector": {...}}``.
+        kind: kind of the component, such as ``method``.
+        component: its registered name, or its class.
+        settings: settings of the component; those of a method may hold whole sections, such as
+            ``{"head.projector": {"output_dim": 8}}``.
     """
 
     kind: str
-    target: str | type
+    component: str | type
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -38,36 +41,38 @@ class CheckTarget:
 
     @property
     def name(self) -> str:
-        """Its registered name; a class that has none goes by its own, which no other can have."""
-        return self.target if isinstance(self.target, str) else self.target.__name__
+        """The registered name; for an unregistered class the name of the class."""
+        return self.component if isinstance(self.component, str) else self.component.__name__
 
     @cached_property
     def catalog(self) -> Catalog:
-        """All installed components, and this one."""
+        """All installed components and this one. Do not change it: targets share it."""
+        if isinstance(self.component, str):
+            return _installed_components(_search_path())
         catalog = Catalog()
-        if not isinstance(self.target, str):
-            catalog.add(_entry(self.kind, self.name, self.target))
+        catalog.add(_entry(self.kind, self.name, self.component))
         return catalog
 
     @cached_property
     def entry(self) -> Entry:
-        """Where it is registered."""
+        """The catalog's entry of the component."""
         return self.catalog.find(self.kind, self.name)
 
     @cached_property
     def cls(self) -> Any:
-        """The class, checked to be one of its kind."""
+        """The component's class, checked to be a subclass of its kind's base class."""
         return self.catalog.load(self.kind, self.name)
 
     def make_settings(self) -> Settings:
-        """The component's settings, validated.
+        """Return the component's settings, validated.
 
         Raises:
-            NotApplicable: when a required setting has not been given.
+            NotApplicable: when a required setting is missing.
+            CheckFailure: when a setting is invalid.
         """
         schema: type[Settings] = self.cls.Config
-        needed = [n for n, f in schema.model_fields.items() if f.is_required()]
-        missing = [name for name in needed if name not in self.settings]
+        required = [n for n, f in schema.model_fields.items() if f.is_required()]
+        missing = [name for name in required if name not in self.settings]
         if missing:
             raise NotApplicable(
                 f"needs the setting {', '.join(missing)}: give it to the check, on the command "
@@ -79,43 +84,66 @@ class CheckTarget:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"]))
             raise CheckFailure(
-                f"the setting {key} = {first['input']!r} is refused: {first['msg']}",
-                "nothing can be checked with settings that are not valid",
+                f"the setting {key} = {first['input']!r} is invalid: {first['msg']}",
+                "a component cannot be checked with invalid settings",
                 "give the check valid settings, or widen the bounds in Config",
             ) from None
 
-    def make(self, settings: Settings | None = None, **context: Any) -> Any:
-        """The component itself."""
+    def make(self, settings: Settings | None = None, **build_args: Any) -> Any:
+        """Build the component.
+
+        Args:
+            settings: validated settings; by default those of the target.
+            build_args: arguments that the host gives to this kind, such as ``in_dim`` to a head.
+        """
         settings = self.make_settings() if settings is None else settings
-        return build_component(self.cls, settings, self.entry, context)
+        return build_component(self.cls, settings, self.entry, build_args)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if isinstance(self.target, str):
-            return (CheckTarget, (self.kind, self.target, dict(self.settings)))
-        target = self.target
-        file = getattr(sys.modules.get(target.__module__), "__file__", None)
-        place = (target.__module__, target.__qualname__, file)
-        return (_again, (self.kind, place, dict(self.settings)))
+        if isinstance(self.component, str):
+            return (CheckTarget, (self.kind, self.component, dict(self.settings)))
+        cls = self.component
+        file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+        location = (cls.__module__, cls.__qualname__, file)
+        return (_unpickle, (self.kind, location, dict(self.settings)))
 
 
-def _entry(kind: str, name: str, target: type) -> Entry:
-    reference = f"{target.__module__}:{target.__qualname__}"
+def _search_path() -> tuple[tuple[str, int], ...]:
+    """Return the folders of ``sys.path`` with their times, which change on an installation."""
+    times = {}
+    for folder in sys.path:
+        times[folder] = 0
+        with suppress(OSError):
+            times[folder] = Path(folder).stat().st_mtime_ns
+    return tuple(times.items())
+
+
+@lru_cache(maxsize=1)
+def _installed_components(_search_path: tuple[tuple[str, int], ...]) -> Catalog:
+    """Return one catalog for all targets, until the search path changes."""
+    return Catalog()
+
+
+def _entry(kind: str, name: str, cls: type) -> Entry:
+    reference = f"{cls.__module__}:{cls.__qualname__}"
     return Entry(kind, name, reference, "", PluginOrigin("none", "no distribution yet", "0"))
 
 
-def _again(kind: str, place: tuple[str, str, str | None], settings: dict[str, Any]) -> CheckTarget:
-    """The subject of a class, in a process that has not imported it: by name, else by file."""
-    module_name, qualname, file = place
+def _unpickle(
+    kind: str, location: tuple[str, str, str | None], settings: dict[str, Any]
+) -> CheckTarget:
+    """Rebuild the target of a class; import its module by name, else from its file."""
+    module_name, qualname, file = location
     try:
-        found: Any = importlib.import_module(module_name)
+        value: Any = importlib.import_module(module_name)
     except ImportError:
         if file is None or not Path(file).exists():
             raise
         spec = importlib.util.spec_from_file_location(module_name, file)
         assert spec is not None
         assert spec.loader is not None
-        found = sys.modules[module_name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(found)
-    for part in qualname.split("."):
-        found = getattr(found, part)
-    return CheckTarget(kind, found, settings)
+        value = sys.modules[module_name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(value)
+    for attribute in qualname.split("."):
+        value = getattr(value, attribute)
+    return CheckTarget(kind, value, settings)

@@ -1,1 +1,1 @@
-"""What methods share: queues, schedules, gathering over processes, synchronised batch norm."""
+"""Queues, schedules, distributed operations and file helpers for methods and data sources."""

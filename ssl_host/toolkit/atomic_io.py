@@ -1,4 +1,4 @@
-"""A disk that is full or fails is nobody's fault and ends a run with a sentence."""
+"""Atomic writes, and reports of full or failing disks."""
 
 from __future__ import annotations
 
@@ -11,44 +11,50 @@ from pathlib import Path
 from ssl_host.errors import RunError
 
 
-def _numbers(*names: str) -> set[int]:
+def _error_numbers(*names: str) -> set[int]:
+    """Return the numbers of those error codes that the operating system defines."""
     return {getattr(errno, name) for name in names if hasattr(errno, name)}
 
 
-_FULL = _numbers("ENOSPC", "EDQUOT", "EFBIG")
-_GONE = _numbers("ESTALE", "ENOTCONN", "EREMOTEIO", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH")
-_FAILING = _numbers("EROFS", "EIO") | _GONE
-_TOO_MANY = _numbers("EMFILE", "ENFILE")
+_FULL = _error_numbers("ENOSPC", "EDQUOT", "EFBIG")
+_DISCONNECTED = _error_numbers(
+    "ESTALE", "ENOTCONN", "EREMOTEIO", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH"
+)
+_FAILING = _error_numbers("EROFS", "EIO") | _DISCONNECTED
+_TOO_MANY_OPEN = _error_numbers("EMFILE", "ENFILE")
 
 
 def is_disk_error(error: BaseException) -> bool:
-    """Whether an error says that a file system took no more or is gone, whoever used it."""
-    return isinstance(error, OSError) and error.errno in _FULL | _FAILING | _TOO_MANY
+    """Return True if an error comes from a full, failing or disconnected file system."""
+    return isinstance(error, OSError) and error.errno in _FULL | _FAILING | _TOO_MANY_OPEN
 
 
 def affects_all_files(error: OSError) -> bool:
-    """Whether it says nothing of the file that was read: every other one meets the same."""
-    return error.errno in _GONE | _TOO_MANY
+    """Return True if the error affects all files of the disk or process, not just this one."""
+    return error.errno in _DISCONNECTED | _TOO_MANY_OPEN
 
 
 def remedy(error: OSError) -> str:
-    """What to do about it."""
+    """Return what a user can do about a disk error, as the beginning of a sentence."""
     if error.errno in _FULL:
         return "Free some space and give the same command again"
-    if error.errno in _TOO_MANY:
+    if error.errno in _TOO_MANY_OPEN:
         return "Raise the limit of open files (ulimit -n) and give the same command again"
-    return "See to that disk and give the same command again"
+    return "Check the disk and give the same command again"
 
 
 def reserve(descriptor: int, size: int, name: Path) -> None:
-    """Take the room of a file before it is mapped: a page that finds none kills the process.
+    """Allocate disk space for a file before it is memory-mapped.
+
+    Writing to a mapped page without space on the disk kills the process.
 
     Args:
-        size: bytes.
-        name: what the error calls the file.
+        descriptor: descriptor of the open file.
+        size: bytes to allocate.
+        name: name of the file in errors.
 
     Raises:
-        OSError: when the disk has not so much.
+        OSError: when there is not enough space on the disk.
     """
     if not hasattr(os, "posix_fallocate"):
         return
@@ -59,10 +65,10 @@ def reserve(descriptor: int, size: int, name: Path) -> None:
 
 
 def atomic_write(path: Path, payload: bytes | memoryview) -> Path:
-    """Write a file beside, bring it to the disk and rename it.
+    """Write a file atomically: temporary file, fsync, rename.
 
     Raises:
-        OSError: when it cannot be written, by its name; a file of that name is then as it was.
+        OSError: when it cannot be written; it names ``path``. An existing file is unchanged.
     """
     partial = path.with_name(path.name + ".partial")
     try:
@@ -71,7 +77,7 @@ def atomic_write(path: Path, payload: bytes | memoryview) -> Path:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        partial.unlink(missing_ok=True)  # on a full disk it would be in the way of the next try
+        partial.unlink(missing_ok=True)  # free the space for the next attempt
         raise OSError(error.errno, error.strerror, str(path)) from None
     partial.replace(path)
     if hasattr(os, "O_DIRECTORY"):
@@ -84,27 +90,27 @@ def atomic_write(path: Path, payload: bytes | memoryview) -> Path:
 
 
 def atomic_write_text(path: Path, text: str) -> Path:
-    """The same for text. What is no Unicode in it, as names of files may be, is escaped."""
+    """Write text atomically as UTF-8; undecodable bytes of file names are escaped."""
     return atomic_write(path, text.encode("utf-8", "backslashreplace"))
 
 
 @contextmanager
 def report_disk_errors(folder: Path) -> Iterator[None]:
-    """Within it a disk that is full or fails becomes a sentence.
+    """Turn errors of full or failing disks into a RunError that says what to do.
 
     Args:
-        folder: what is being written, where the error names no file.
+        folder: what is being written, for errors that do not name a file.
 
     Raises:
-        RunError: instead of the OSError.
+        RunError: in place of the OSError.
     """
     try:
         yield
     except OSError as error:
         if not is_disk_error(error):
             raise
-        used = "written" if error.errno in _FULL else "used"
+        action = "written" if error.errno in _FULL else "used"
         raise RunError(
-            f"{error.filename or folder} could not be {used}: {error.strerror}. {remedy(error)}: "
-            "the run goes on from its last checkpoint"
+            f"{error.filename or folder} cannot be {action}: {error.strerror}. {remedy(error)} "
+            "to resume from the last checkpoint"
         ) from error

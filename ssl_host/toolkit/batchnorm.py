@@ -1,7 +1,7 @@
-"""Batch norm whose statistics are those of all processes together, on any device.
+"""Batch norm with statistics over all processes, on any device.
 
-torch's SyncBatchNorm refuses CPU tensors; this one is written with differentiable sums, so that
-two gloo processes equal one.
+torch's SyncBatchNorm does not accept CPU tensors. This one uses differentiable sums, so that two
+gloo processes compute the same as one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from ssl_host.toolkit.distributed import world_size
 
 
 class _SumOverProcesses(torch.autograd.Function):
+    """Differentiable sum over processes."""
+
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
         total = values.clone()
@@ -48,18 +50,18 @@ class SyncBatchNorm(_BatchNorm):
         total: Tensor = _SumOverProcesses.apply(sums)
         number = total[-1].detach()
         mean = total[:-1] / number
-        # Two passes: E[x²] - E[x]² loses half of the digits where the mean is large.
+        # Two passes: E[x²] - E[x]² loses half of the digits if the mean is large.
         centred = values - mean.view(shape)
         squares: Tensor = _SumOverProcesses.apply(centred.square().sum(dim=axes))
         variance = squares / number
-        self._track(mean.detach(), variance.detach(), number)
+        self._update_running_stats(mean.detach(), variance.detach(), number)
         normal = centred * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
             normal = normal * self.weight.view(shape) + self.bias.view(shape)
         return normal.to(input.dtype)
 
     @torch.no_grad()
-    def _track(self, mean: Tensor, variance: Tensor, number: Tensor) -> None:
+    def _update_running_stats(self, mean: Tensor, variance: Tensor, number: Tensor) -> None:
         if not self.track_running_stats:
             return
         assert self.num_batches_tracked is not None
@@ -73,10 +75,10 @@ class SyncBatchNorm(_BatchNorm):
 
 
 def synchronise_batchnorm(module: nn.Module) -> nn.Module:
-    """Replace every batch norm by a synchronised one with the same parameters and buffers."""
+    """Replace every batch norm by a synchronised one that shares its parameters and buffers."""
     if isinstance(module, _BatchNorm) and not isinstance(module, SyncBatchNorm):
-        # Created without memory of its own: it takes over parameters and buffers as they are.
-        twin = SyncBatchNorm(
+        # Created on the meta device, without memory: it takes over parameters and buffers.
+        replacement = SyncBatchNorm(
             module.num_features,
             module.eps,
             module.momentum,
@@ -84,12 +86,12 @@ def synchronise_batchnorm(module: nn.Module) -> nn.Module:
             module.track_running_stats,
             device="meta",
         )
-        twin._parameters = module._parameters
-        twin._buffers = module._buffers
-        twin.training = module.training
-        return twin
+        replacement._parameters = module._parameters
+        replacement._buffers = module._buffers
+        replacement.training = module.training
+        return replacement
     for name, child in module.named_children():
-        fresh = synchronise_batchnorm(child)
-        if fresh is not child:
-            setattr(module, name, fresh)
+        replacement_child = synchronise_batchnorm(child)
+        if replacement_child is not child:
+            setattr(module, name, replacement_child)
     return module

@@ -1,4 +1,4 @@
-"""Under what names other projects keep a network's weights, and the way back to its own names."""
+"""Mapping between the names of tensors in a checkpoint and those of a network."""
 
 from __future__ import annotations
 
@@ -8,60 +8,55 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-PREFIXES = (
-    *("", "backbone.", "online_network.", "encoder.", "module.backbone.", "module.", "model."),
-    *("feature_extractor.", "feature_extractor.backbone.", "student_backbone."),
-)
-"""What may stand in front of every name; ``backbone.`` is ours, solo-learn's and lightly's."""
+OWN_PREFIXES = ("", "backbone.")
+"""Prefixes of a network's names in ssl-host's own files."""
 
-CUT = (
-    "as lightly numbers its own ResNet, which so cut was trained without the ReLU after the first "
-    "batch norm that this network has"
-)
-_BESIDE = 5
-"""How many groups of other tensors a sentence lists."""
+_MAX_GROUPS = 5
+"""Number of groups of tensors that a message lists."""
 
 
 @dataclass(frozen=True)
 class KeyMapping:
-    """A way to name the tensors of a network.
+    """A naming scheme for the tensors of a network in a checkpoint.
 
     Attributes:
-        prefix: stands in front of every name.
-        words: what it is like, where names differ by more than the prefix.
-        children: the network's children by their names to what they are called; others keep
-            their names.
-        shortcut: whether a block's ``downsample`` is called ``shortcut``.
+        prefix: precedes every name, such as ``backbone.``.
+        description: the scheme in words, for messages, if it is more than a prefix.
+        children: names in the file of the network's direct children; others keep their names.
+        substrings: replacements in the rest of the names: ``{"downsample.": "shortcut."}`` if
+            the file has ``shortcut.`` where the network has ``downsample.``.
     """
 
     prefix: str = ""
-    words: str = ""
+    description: str = ""
     children: Mapping[str, str] = field(default_factory=dict)
-    shortcut: bool = False
+    substrings: Mapping[str, str] = field(default_factory=dict)
 
-    def outside(self, name: str) -> str:
-        """A name of the network, as the file has it."""
+    def file_name(self, name: str) -> str:
+        """Return the name in the file for a name of the network."""
         child, dot, rest = name.partition(".")
-        renamed = rest.replace("downsample.", "shortcut.") if self.shortcut else rest
-        return f"{self.prefix}{self.children.get(child, child)}{dot}{renamed}"
+        for own, stored in self.substrings.items():
+            rest = rest.replace(own, stored)
+        return f"{self.prefix}{self.children.get(child, child)}{dot}{rest}"
 
-    def inside(self, name: str) -> str | None:
-        """A name of the file, as the network would have it; None without the prefix."""
+    def network_name(self, name: str) -> str | None:
+        """Return the name of the network for a name in the file; None without the prefix."""
         if not name.startswith(self.prefix):
             return None
         child, dot, rest = name.removeprefix(self.prefix).partition(".")
-        own = {theirs: ours for ours, theirs in self.children.items()}.get(child, child)
-        renamed = rest.replace("shortcut.", "downsample.") if self.shortcut else rest
-        return f"{own}{dot}{renamed}"
+        own_children = {stored: own for own, stored in self.children.items()}
+        for own, stored in self.substrings.items():
+            rest = rest.replace(stored, own)
+        return f"{own_children.get(child, child)}{dot}{rest}"
 
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """The tensors of a checkpoint and the naming schemes under which they may fit a network.
+    """Tensors of a checkpoint and the naming schemes under which they may fit a network.
 
     Attributes:
         tensors: by the names in the file.
-        mappings: naming schemes to try for a network, in order.
+        mappings: returns the naming schemes to try for a network, in order.
     """
 
     tensors: Mapping[str, Tensor]
@@ -70,99 +65,99 @@ class StoredWeights:
 
 @dataclass(frozen=True)
 class KeyMatch:
-    """How the tensors of a file fit a network under one layout.
+    """Result of matching a checkpoint with a network under one naming scheme.
 
     Attributes:
-        found: tensors by the network's names; all of them where there are no faults.
-        faults: what is missing, of another shape or too much, by the file's names.
-        left_out: the file's other tensors.
+        mapping: the naming scheme.
+        tensors: by the network's names; complete if there are no problems.
+        problems: tensors that are missing, have another shape, or are not part of the network.
+        unused: names in the file of all other tensors.
     """
 
-    layout: KeyMapping
-    found: Mapping[str, Tensor]
-    faults: Sequence[str]
-    left_out: Sequence[str]
+    mapping: KeyMapping
+    tensors: Mapping[str, Tensor]
+    problems: Sequence[str]
+    unused: Sequence[str]
 
-    def told(self) -> str:
-        """Which tensors were taken and which were not, in a few words."""
-        told = f"{len(self.found)} tensors"
-        if self.layout.prefix:
-            told += f" under {self.layout.prefix[:-1]}"
-        if self.layout.words:
-            told += f", {self.layout.words}"
-        if self.left_out:
-            depth = self.layout.prefix.count(".") + 1
-            groups = Counter(
-                ".".join(name.split(".")[: depth if name.startswith(self.layout.prefix) else 1])
-                for name in self.left_out
-            )
-            beside = [f"{name} ({count})" for name, count in groups.most_common(_BESIDE)]
-            more = "" if len(groups) <= _BESIDE else f" and {len(groups) - _BESIDE} others"
-            told += f"; left out: {', '.join(beside)}{more}"
-        return told
+    def describe(self) -> str:
+        """Return a phrase about the used and the unused tensors."""
+        text = f"{len(self.tensors)} tensors"
+        if self.mapping.prefix:
+            text += f" under {self.mapping.prefix[:-1]}"
+        if self.mapping.description:
+            text += f", {self.mapping.description}"
+        if self.unused:
+            text += f"; not used: {list_groups(self.unused, self.mapping.prefix)}"
+        return text
 
 
-def match_keys(network: nn.Module, tensors: Mapping[str, Tensor]) -> KeyMatch:
-    """The layout under which tensors fit a network, or the one that comes closest."""
-    closest = None
-    for layout in _layouts(network):
-        one = _fit(network, layout, tensors)
-        if not one.faults:
-            return one
-        if closest is None or len(one.found) > len(closest.found):
-            closest = one
-    assert closest is not None
-    return closest
+def own_weights(tensors: Mapping[str, Tensor]) -> StoredWeights:
+    """Return tensors with the naming schemes of ssl-host's own files."""
+    return StoredWeights(tensors, lambda _: (KeyMapping(prefix) for prefix in OWN_PREFIXES))
 
 
-def _layouts(network: nn.Module) -> Iterator[KeyMapping]:
-    children = dict(network.named_children())
-    weighted = [name for name, child in children.items() if child.state_dict()]
-    forms = (
-        KeyMapping(),
-        # lightly's examples: nn.Sequential(*list(resnet.children())[:-1])
-        KeyMapping(words="numbered as the layers of a Sequential", children=_numbered(children)),
-        # The same of lightly's own ResNet, whose activations are functions and no layers.
-        KeyMapping(words=CUT, children=_numbered(weighted), shortcut=True),
-        KeyMapping(words="as lightly names its ResNet", shortcut=True),
+def match_keys(network: nn.Module, stored: StoredWeights) -> KeyMatch:
+    """Match the tensors of a checkpoint with a network.
+
+    Returns:
+        The first naming scheme without problems, or the one that finds most tensors.
+    """
+    matches = []
+    for mapping in stored.mappings(network):
+        match = _match(network, mapping, stored.tensors)
+        if not match.problems:
+            return match
+        matches.append(match)
+    return max(matches, key=lambda match: len(match.tensors))
+
+
+def list_groups(names: Sequence[str], prefix: str = "") -> str:
+    """Return the groups of names by their first component with their sizes, largest first.
+
+    Args:
+        names: names of tensors.
+        prefix: names that start with it are grouped by the component after it.
+    """
+    depth = prefix.count(".") + 1
+    groups = Counter(
+        ".".join(name.split(".")[: depth if name.startswith(prefix) else 1]) for name in names
     )
-    for form in forms:
-        for prefix in PREFIXES:
-            yield KeyMapping(prefix, form.words, form.children, form.shortcut)
+    listed = [f"{name} ({count})" for name, count in groups.most_common(_MAX_GROUPS)]
+    more = "" if len(groups) <= _MAX_GROUPS else f" and {len(groups) - _MAX_GROUPS} others"
+    return f"{', '.join(listed)}{more}"
 
 
-def _numbered(names: Mapping[str, nn.Module] | Sequence[str]) -> dict[str, str]:
-    return {name: str(number) for number, name in enumerate(names)}
-
-
-def _fit(network: nn.Module, layout: KeyMapping, tensors: Mapping[str, Tensor]) -> KeyMatch:
-    wanted = network.state_dict()
-    places = {name: layout.outside(name) for name in wanted}
-    found = {name: tensors[place] for name, place in places.items() if place in tensors}
-    faults = [f"{place} is missing" for name, place in places.items() if name not in found]
-    faults += [
-        f"{places[name]} is {tuple(tensor.shape)} and should be {tuple(wanted[name].shape)}"
-        for name, tensor in found.items()
-        if tensor.shape != wanted[name].shape
+def _match(network: nn.Module, mapping: KeyMapping, stored: Mapping[str, Tensor]) -> KeyMatch:
+    expected = network.state_dict()
+    file_names = {name: mapping.file_name(name) for name in expected}
+    tensors = {name: stored[key] for name, key in file_names.items() if key in stored}
+    problems = [f"{key} is missing" for name, key in file_names.items() if name not in tensors]
+    problems += [
+        f"{file_names[name]} has shape {tuple(tensor.shape)}, expected "
+        f"{tuple(expected[name].shape)}"
+        for name, tensor in tensors.items()
+        if tensor.shape != expected[name].shape
     ]
-    taken = {places[name] for name in found}
-    left_out = [name for name in tensors if name not in taken]
-    if not faults:
-        faults += [
-            f"{name} has no place in it"
-            for name in left_out
-            if _belongs(network, found, layout.inside(name))
+    used = {file_names[name] for name in tensors}
+    unused = [key for key in stored if key not in used]
+    if not problems:
+        problems += [
+            f"{key} is not part of the network"
+            for key in unused
+            if _is_of_larger_network(network, tensors, mapping.network_name(key))
         ]
-    return KeyMatch(layout, found, faults, left_out)
+    return KeyMatch(mapping, tensors, problems, unused)
 
 
-def _belongs(network: nn.Module, found: Mapping[str, Tensor], name: str | None) -> bool:
-    """Whether a tensor that was not wanted is part of the same network, which then is another one.
+def _is_of_larger_network(
+    network: nn.Module, tensors: Mapping[str, Tensor], name: str | None
+) -> bool:
+    """Return True if an unused tensor shows that the file is of a larger network.
 
-    The first blocks of a ResNet-34 are those of a ResNet-18. A classifier is no such part: an
-    identity stands in its place.
+    The first blocks of a ResNet-34 fit a ResNet-18. A classifier does not count: the network has
+    an identity in its place.
     """
-    if name is None or name.split(".")[0] not in {own.split(".")[0] for own in found}:
+    if name is None or name.split(".")[0] not in {own.split(".")[0] for own in tensors}:
         return False
     owner, _, _ = name.rpartition(".")
     try:

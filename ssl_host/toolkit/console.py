@@ -1,4 +1,4 @@
-"""The terminal, for words that come from files, plugins and errors."""
+"""Console for messages that contain text of files, plugins and errors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from rich.console import Console
 
 
 def make_console(**settings: Any) -> Console:
-    """A console that takes no word for markup: messages are full of ``[section]``.
+    """Return a rich console without markup, because messages contain ``[section]``.
 
     Args:
-        settings: of rich's ``Console``.
+        settings: arguments of rich's ``Console``.
     """
     return Console(markup=False, highlight=False, **settings)

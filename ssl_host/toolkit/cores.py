@@ -1,4 +1,4 @@
-"""How many threads or processes are worth their while."""
+"""Number of CPU cores available to this process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 
 
 def available_cores() -> int:
-    """Cores that this process may use, which in a container or a job are fewer than there are."""
+    """Return the number of cores that this process may use.
+
+    In a container or a batch job it can be smaller than the number of cores of the machine.
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

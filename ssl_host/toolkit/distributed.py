@@ -1,4 +1,4 @@
-"""Gathering over processes, right in the backward pass too. One process is the trivial case."""
+"""Operations over the processes of a run, with correct gradients; trivial with one process."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from torch import Tensor
 
 
 def world_size() -> int:
-    """Number of processes that train together."""
+    """Return the number of processes of the run."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """This process's number among them, from 0."""
+    """Return the index of this process among them, from 0."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 class _Gather(torch.autograd.Function):
+    """Differentiable all-gather along the first dimension."""
+
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
         ctx.rows = len(rows)
-        parts = [torch.empty_like(rows) for _ in range(world_size())]
-        dist.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
+        gathered = [torch.empty_like(rows) for _ in range(world_size())]
+        dist.all_gather(gathered, rows.contiguous())
+        return torch.cat(gathered)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        # Every process's loss depends on these rows. Their sum is the gradient of the sum of
-        # the losses; data-parallel averaging turns it into that of their mean. Without the sum
-        # the gradient is wrong by 1/world_size (lightly #1977).
-        # A copy: autograd may hand the same tensor to another gather, and this reduces in place.
+        # The loss of every process depends on these rows. Summing the gradients gives that of the
+        # sum of the losses, and data-parallel averaging turns it into that of their mean. Without
+        # the sum the gradient is too small by 1/world_size (lightly #1977).
+        # Clone, because all_reduce works in place and autograd may share this tensor.
         total = gradients[0].contiguous().clone()
         dist.all_reduce(total)
         start = rank() * ctx.rows
@@ -40,10 +42,10 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(rows: Tensor) -> Tensor:
-    """The rows B D of all processes, in order of rank, with gradient: (world_size · B) D.
+    """Return the rows B D of all processes in order of rank: (world_size · B) D, with gradient.
 
-    With each process's loss a mean over its own images, and gradients averaged over processes
-    as in data-parallel training, the result equals one process on the whole batch.
+    If the loss of each process is the mean over its own images and gradients are averaged over
+    processes, as in data-parallel training, the result equals one process on the whole batch.
     """
     if world_size() == 1:
         return rows
@@ -52,7 +54,7 @@ def gather(rows: Tensor) -> Tensor:
 
 
 def gather_offset(rows: Tensor) -> int:
-    """Where this process's rows begin in :func:`gather`'s result."""
+    """Return the index of this process's first row in the result of :func:`gather`."""
     return rank() * len(rows)
 
 
@@ -61,34 +63,34 @@ def shuffle_keys(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Exchange images between processes by a common permutation (MoCo, arXiv:1911.05722, 3.3).
 
     Args:
-        images: B C H W, this process's.
-        seed: the same number on every process; it picks the permutation.
+        images: B C H W, the images of this process.
+        seed: seed of the permutation, the same in every process.
 
     Returns:
-        This process's share of the shuffled batch, and the indices that
+        The images of the shuffled batch for this process, and the indices that
         :func:`unshuffle_keys` needs.
     """
-    everything = gather(images)
+    all_images = gather(images)
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(everything), generator=generator).to(images.device)
+    order = torch.randperm(len(all_images), generator=generator).to(images.device)
     start = gather_offset(images)
-    return everything[order[start : start + len(images)]], order
+    return all_images[order[start : start + len(images)]], order
 
 
 @torch.no_grad()
 def unshuffle_keys(keys: Tensor, order: Tensor) -> Tensor:
-    """Undo :func:`shuffle_keys`: keys B D of this process's own images, in their order."""
-    everything = gather(keys)
+    """Undo :func:`shuffle_keys`: return the keys B D of this process's images, in their order."""
+    all_keys = gather(keys)
     start = gather_offset(keys)
-    return everything[torch.argsort(order)[start : start + len(keys)]]
+    return all_keys[torch.argsort(order)[start : start + len(keys)]]
 
 
 def is_lost_process(error: BaseException) -> bool:
-    """Whether an error, or what it came from, is another process's silence."""
-    seen: BaseException | None = error
-    while seen is not None:
-        # gloo's are RuntimeErrors that name it; NCCL's have a class of their own.
-        if isinstance(seen, dist.DistError) or "gloo/transport" in str(seen):
+    """Return True if an error or one of its causes is a lost connection to another process."""
+    cause: BaseException | None = error
+    while cause is not None:
+        # NCCL raises DistError; gloo raises a RuntimeError with its source file in the message.
+        if isinstance(cause, dist.DistError) or "gloo/transport" in str(cause):
             return True
-        seen = seen.__cause__ or seen.__context__
+        cause = cause.__cause__ or cause.__context__
     return False

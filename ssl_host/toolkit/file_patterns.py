@@ -1,4 +1,4 @@
-"""The files that a path in a configuration stands for."""
+"""Files that match a path or pattern of a configuration."""
 
 from __future__ import annotations
 
@@ -8,65 +8,65 @@ from pathlib import Path
 
 from ssl_host.errors import DataError
 
-_MOST_FILES = 100_000
+_MAX_FILES = 100_000
 
 
-def find_files(setting: str, place: Path, suffixes: Sequence[str]) -> list[Path]:
-    """The files below a folder, sorted, or those of a pattern, in the pattern's order.
+def find_files(setting: str, path: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Return the files below a folder, sorted, or those of a pattern, in the pattern's order.
 
     Args:
-        setting: that gives the place, for messages.
-        place: a folder, a file, or a pattern with ``{000..003}``, ``{a,b}``, ``*`` or ``?``.
-        suffixes: endings of the files to take out of a folder, such as ``.tar``.
+        setting: name of the setting that contains the path, for messages.
+        path: a folder, a file, or a pattern with ``{000..003}``, ``{a,b}``, ``*`` or ``?``.
+        suffixes: endings of the files to find in a folder, such as ``.tar``.
 
     Raises:
-        DataError: when there is none, or one of the pattern's is missing.
+        DataError: when there are no files, or one of the pattern's is missing.
     """
-    if place.is_dir():
-        every = (path for path in place.rglob("*") if path.name.endswith(tuple(suffixes)))
-        found = [p for p in sorted(every) if p.is_file() and not _hidden(p.relative_to(place))]
-        if not found:
-            present = ", ".join(sorted(path.name for path in place.iterdir())[:3])
-            holds = f"it holds {present}" if present else "it is empty"
-            raise DataError(f"[data] {setting} = {place}: no {' or '.join(suffixes)}; {holds}")
-        return found
-    found = [path for name in expand_braces(str(place)) for path in _matching(Path(name))]
-    missing = [path for path in found if not path.is_file()]
-    if missing or not found:
-        first = missing[0] if missing else place
-        of = f" ({len(missing)} of {len(found)} are missing)" if len(found) > 1 else ""
-        named = "" if first == place else f"{first}: "
-        raise DataError(f"[data] {setting} = {place}: {named}no such file{of}")
-    return found
+    if path.is_dir():
+        candidates = (file for file in path.rglob("*") if file.name.endswith(tuple(suffixes)))
+        files = [f for f in sorted(candidates) if f.is_file() and not _hidden(f.relative_to(path))]
+        if not files:
+            present = ", ".join(sorted(file.name for file in path.iterdir())[:3])
+            content = f"it contains {present}" if present else "it is empty"
+            raise DataError(f"[data] {setting} = {path}: no {' or '.join(suffixes)}; {content}")
+        return files
+    files = [file for name in expand_braces(str(path)) for file in _matching(Path(name))]
+    missing = [file for file in files if not file.is_file()]
+    if missing or not files:
+        first = missing[0] if missing else path
+        count = f" ({len(missing)} of {len(files)} are missing)" if len(files) > 1 else ""
+        name = "" if first == path else f"{first}: "
+        raise DataError(f"[data] {setting} = {path}: {name}no such file{count}")
+    return files
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """``a-{00..02}.tar`` and ``{a,b}.tar`` as the shell expands them.
+    """Expand ``a-{00..02}.tar`` and ``{a,b}.tar`` as the shell does.
 
     Raises:
-        DataError: when there would be too many.
+        DataError: when the pattern expands to too many names.
     """
-    found = re.search(r"\{([^{}]*)\}", pattern)
-    if found is None:
+    braces = re.search(r"\{([^{}]*)\}", pattern)
+    if braces is None:
         return [pattern]
-    span = re.fullmatch(r"(\d{1,18})\.\.(\d{1,18})", found[1], re.ASCII)
+    span = re.fullmatch(r"(\d{1,18})\.\.(\d{1,18})", braces[1], re.ASCII)
     if span is None:
-        options = found[1].split(",")
+        options = braces[1].split(",")
     else:
         first, last = int(span[1]), int(span[2])
-        if abs(last - first) >= _MOST_FILES:
-            raise DataError(f"[data] {pattern}: stands for more than {_MOST_FILES:,} files")
+        if abs(last - first) >= _MAX_FILES:
+            raise DataError(f"[data] {pattern}: expands to more than {_MAX_FILES:,} files")
         width = max(map(len, span.groups())) if "0" in (span[1][0], span[2][0]) else 0
         step = 1 if first <= last else -1
         options = [f"{number:0{width}}" for number in range(first, last + step, step)]
-    rest = expand_braces(pattern[found.end() :])
-    if len(options) * len(rest) > _MOST_FILES:
-        raise DataError(f"[data] {pattern}: stands for more than {_MOST_FILES:,} files")
-    return [f"{pattern[: found.start()]}{option}{end}" for option in options for end in rest]
+    rest = expand_braces(pattern[braces.end() :])
+    if len(options) * len(rest) > _MAX_FILES:
+        raise DataError(f"[data] {pattern}: expands to more than {_MAX_FILES:,} files")
+    return [f"{pattern[: braces.start()]}{option}{end}" for option in options for end in rest]
 
 
 def _matching(path: Path) -> list[Path]:
-    """What a name with ``*``, ``?`` or ``[`` in any part stands for; itself where it is there."""
+    """Return the files that match ``*``, ``?`` and ``[``; the path itself if it exists."""
     if path.is_file() or not re.search(r"[*?\[]", str(path)):
         return [path]
     root = Path(path.anchor)

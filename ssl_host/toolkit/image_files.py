@@ -1,4 +1,4 @@
-"""Images as files or their bytes, of any format and state that people's data may hold."""
+"""Image datasets of files or encoded bytes, of any format that Pillow reads."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.errors import SslHostError
 from ssl_host.toolkit.atomic_io import affects_all_files, is_disk_error
 
-LONGEST = 8
-"""Times the short side, that of the long side which is looked at to cut out the centre."""
+MAX_ASPECT = 8
+"""Longer images are cut to this multiple of the short side before they are resized."""
 
 LARGEST_SIDE = 20_000
-"""Pixels; a larger image is refused before it is decoded, for it would take gigabytes."""
+"""Largest side in pixels; larger images would take gigabytes and are not decoded."""
 
 
 class FileImages(ImageDataset):
-    """Image files, decoded when read.
+    """Dataset of image files, decoded when read.
 
     Args:
         paths: the files.
         labels: N, int64, or None.
-        classes: names in the order of the labels.
-        channels: 3 converts everything to RGB, 1 to gray.
-        root: folder that names in messages are relative to.
+        classes: class names in the order of the labels.
+        channels: 3 converts all images to RGB, 1 to gray.
+        root: folder to which names in messages are relative.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (
@@ -52,7 +52,7 @@ class FileImages(ImageDataset):
         ".ppm",
         ".pgm",
     )
-    """Endings of the file names that are taken for images."""
+    """File name suffixes of images."""
 
     def __init__(
         self,
@@ -73,8 +73,9 @@ class FileImages(ImageDataset):
 
     def name(self, i: int) -> str:
         path = self.paths[i]
-        within = self.root is not None and path.is_relative_to(self.root)
-        return readable(str(path.relative_to(self.root) if self.root and within else path))
+        if self.root is not None and path.is_relative_to(self.root):
+            path = path.relative_to(self.root)
+        return escape_name(str(path))
 
     def path(self, i: int) -> Path:
         return self.paths[i]
@@ -83,30 +84,30 @@ class FileImages(ImageDataset):
         return read_image(self.paths[i], self.channels)
 
 
-def readable(name: str) -> str:
-    """A file's name as text: Linux's names are bytes, and those that are no UTF-8 are escaped."""
+def escape_name(name: str) -> str:
+    """Return a file name as valid Unicode; bytes that are not UTF-8 are escaped."""
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 class EncodedImages(ImageDataset):
-    """Images that lie encoded in larger files, such as shards, and are decoded when read.
+    """Dataset of encoded images within larger files, such as shards, decoded when read.
 
-    A subclass says how many there are, what they are called, which file each is in
-    (:meth:`~ssl_host.ImageDataset.path`), and gives their bytes. It is read by several threads at
-    once, and copied into worker processes: open files belong to one process and are no attribute.
+    A subclass defines the number of images, their names, their files
+    (:meth:`~ssl_host.ImageDataset.path`) and their bytes. Several threads read it at once, and it
+    is copied into worker processes: do not keep open files as attributes.
 
     Attributes:
-        channels: 3 converts everything to RGB, 1 to gray.
+        channels: 3 converts all images to RGB, 1 to gray.
     """
 
     channels: int = 3
 
     @abstractmethod
     def encoded(self, i: int) -> bytes:
-        """Image ``i`` as the bytes of an image file, in any format that Pillow reads.
+        """Return the bytes of image ``i`` in any file format that Pillow reads.
 
         Raises:
-            UnreadableImage: with the reason, in a few words; an OSError is turned into one.
+            UnreadableImage: with the reason, in a few words. An OSError is converted to it.
         """
 
     def read(self, i: int) -> Tensor:
@@ -121,27 +122,29 @@ class EncodedImages(ImageDataset):
 
 
 def read_image(source: Path | bytes, channels: int = 3) -> Tensor:
-    """A file, or what is in one, as uint8 C H W: first frame, turned as its EXIF data say, 16 bits
-    scaled to 8.
+    """Decode an image file or its bytes to uint8 C H W.
+
+    Of an animation the first frame is read. The image is rotated as its EXIF data say, and 16-bit
+    values are scaled to 8 bits.
 
     Raises:
-        UnreadableImage: for whatever is wrong with it, in a few words.
-        OSError: when nothing can be read there any more, whatever the file.
+        UnreadableImage: when the image cannot be decoded, with the reason in a few words.
+        OSError: when the error affects all files of the disk.
     """
     try:
         with warnings.catch_warnings():
-            # Only sizes beyond LARGEST_SIDE are refused, and by the check below.
+            # Pillow warns of large images; _decode rejects those above LARGEST_SIDE.
             warnings.simplefilter("ignore")
             return _decode(source, channels)
-    except (UnreadableImage, SslHostError):  # the end that a signal asks for among them
+    except (UnreadableImage, SslHostError):  # SslHostError includes Preempted, raised by signals
         raise
     except FileNotFoundError:
         raise UnreadableImage("the file is gone") from None
     except PermissionError:
         raise UnreadableImage("no permission to read it") from None
     except MemoryError:
-        raise UnreadableImage("there is not enough memory to decode it", transient=True) from None
-    except Exception as error:  # Pillow's decoders raise a dozen types, SyntaxError among them
+        raise UnreadableImage("not enough memory to decode it", transient=True) from None
+    except Exception as error:  # Pillow's decoders raise a dozen types, even SyntaxError
         if isinstance(error, OSError) and affects_all_files(error):
             raise
         if _is_empty(source):
@@ -162,13 +165,13 @@ def _is_empty(source: Path | bytes) -> bool:
 def _decode(source: Path | bytes, channels: int) -> Tensor:
     if isinstance(source, Path):
         _require_file(source)
-    # For good: threads decode at once, and one would put back what another has taken away.
+    # Set once and not restored, because several threads decode at the same time.
     Image.MAX_IMAGE_PIXELS = None
     with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
         if max(image.size) > LARGEST_SIDE:
             width, height = image.size
             raise UnreadableImage(
-                f"is {width} x {height} pixels, and {LARGEST_SIDE} a side is the limit"
+                f"{width} x {height} pixels, but the limit is {LARGEST_SIDE} per side"
             )
         image.seek(0)
         image.load()
@@ -177,19 +180,19 @@ def _decode(source: Path | bytes, channels: int) -> Tensor:
 
 
 def _require_file(path: Path) -> None:
-    """Opening a pipe waits for whoever writes to it, for ever."""
+    """Raise UnreadableImage for anything but a regular file; opening a pipe would block."""
     mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):  # a source names a folder as an image where it could not look into it
+    if stat.S_ISDIR(mode):  # sources list a folder that they may not open as an image
         raise UnreadableImage("no permission to list this folder")
     if not stat.S_ISREG(mode):
-        raise UnreadableImage("is no file but a pipe, a socket or a device")
+        raise UnreadableImage("not a regular file but a pipe, a socket or a device")
 
 
 def _to_tensor(image: Image.Image, channels: int) -> Tensor:
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits: Pillow would clip them to 255
         values = np.nan_to_num(np.asarray(image, dtype=np.float32))
         top = 65535.0
-        if image.mode == "F":  # nothing in the file says of which of these it is a part
+        if image.mode == "F":  # the file does not store its maximum
             top = next((t for t in (1.0, 255.0) if values.max(initial=0) <= t), top)
         image = Image.fromarray(np.rint(np.clip(values * (255.0 / top), 0, 255)).astype(np.uint8))
     if image.mode in ("LA", "PA", "RGBA", "P") and "transparency" in image.info:
@@ -201,13 +204,13 @@ def _to_tensor(image: Image.Image, channels: int) -> Tensor:
 
 
 def resize_and_crop(image: Tensor, size: int) -> Tensor:
-    """C H W, uint8, to C ``size`` ``size``, as packed images are made.
+    """Resize the short side of an image C H W, uint8, and crop the centre: C ``size`` ``size``.
 
-    The short side is resized, antialiased bicubic, then the centre is cut out. Of a strip only
-    the middle is resized: its whole length can take gigabytes.
+    Resizing is bicubic with antialiasing; packed images are made in the same way. Of a very long
+    image only the middle is resized, because its whole length can take gigabytes.
     """
     for side in (1, 2):
-        longest = LONGEST * min(image.shape[1:])
+        longest = MAX_ASPECT * min(image.shape[1:])
         if image.shape[side] > longest:
             image = image.narrow(side, (image.shape[side] - longest) // 2, longest)
     _, height, width = image.shape

@@ -1,4 +1,4 @@
-"""A first-in-first-out store of past embeddings."""
+"""First-in-first-out queue of past embeddings."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from ssl_host.toolkit.distributed import gather
 
 
 class FeatureQueue(nn.Module):
-    """The last ``size`` embeddings of all processes; state that the checkpoint keeps.
+    """Ring buffer of the last ``size`` embeddings of all processes, saved in the checkpoint.
 
-    Any size goes with any batch: a batch that reaches the end goes on at the beginning, and of
-    a batch larger than the queue the last ``size`` rows stay. Until it is filled, random unit
-    vectors stand in (He et al., arXiv:1911.05722, and their code).
+    The batch size need not divide ``size``: a batch that reaches the end continues at the
+    beginning, and of a batch larger than the queue the last ``size`` rows remain. The queue starts
+    with random unit vectors (He et al., arXiv:1911.05722, and their code).
 
     Args:
-        size: K, the number of rows.
-        dim: D of an embedding.
-        seed: of the random start.
+        size: number of rows K.
+        dim: width D of an embedding.
+        seed: seed of the random vectors.
+
+    Attributes:
+        rows: K D, unit vectors, not in order of age.
+        cursor: index of the row that is replaced next.
+        pushed: number of rows pushed so far.
     """
 
     rows: Tensor
@@ -29,7 +34,7 @@ class FeatureQueue(nn.Module):
     def __init__(self, size: int, dim: int, seed: int = 0) -> None:
         super().__init__()
         if size < 1:
-            raise ValueError(f"a queue of {size} rows holds nothing; size must be at least 1")
+            raise ValueError(f"size = {size}: the size must be at least 1")
         generator = torch.Generator().manual_seed(seed)
         start = functional.normalize(torch.randn(size, dim, generator=generator), dim=1)
         self.register_buffer("rows", start)
@@ -41,19 +46,19 @@ class FeatureQueue(nn.Module):
 
     @torch.no_grad()
     def push(self, rows: Tensor) -> None:
-        """Add the rows B D of every process, normalised, oldest out first."""
+        """Replace the oldest rows by the normalised rows B D of all processes."""
         rows = functional.normalize(gather(rows.detach()), dim=1)
         size = len(self)
         skipped = max(0, len(rows) - size)
-        places = torch.arange(skipped, len(rows), device=rows.device)
-        places = (places + self.cursor) % size
-        self.rows[places] = rows[skipped:].to(self.rows.dtype)
+        positions = torch.arange(skipped, len(rows), device=rows.device)
+        positions = (positions + self.cursor) % size
+        self.rows[positions] = rows[skipped:].to(self.rows.dtype)
         self.cursor.copy_((self.cursor + len(rows)) % size)
         self.pushed.add_(len(rows))
 
     @torch.no_grad()
     def nearest(self, rows: Tensor) -> Tensor:
-        """Of each row B D, the most similar one of the queue by cosine: B D, unit vectors."""
-        with torch.autocast(rows.device.type, enabled=False):  # bfloat16 has many ties
+        """Return the row of the queue with the largest cosine similarity to each row B D: B D."""
+        with torch.autocast(rows.device.type, enabled=False):  # in bfloat16 many rows would tie
             similarity = functional.normalize(rows.to(self.rows.dtype), dim=1) @ self.rows.T
             return self.rows[similarity.argmax(dim=1)]

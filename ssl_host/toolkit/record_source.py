@@ -1,4 +1,4 @@
-"""What sources share whose images carry labels as people write them: text, numbers or none."""
+"""Base class of data sources with labels as text or numbers, such as tables and shards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from ssl_host.contracts.data import DataSource, ImageDataset
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import DataError
-from ssl_host.toolkit.image_files import FileImages, readable
+from ssl_host.toolkit.image_files import FileImages, escape_name
 
 SplitWord = Literal["train", "val", "test"]
 
@@ -34,27 +34,28 @@ _WORDS: dict[str, SplitWord] = {
 
 @dataclass(frozen=True)
 class Records:
-    """What a source has found for a split.
+    """Images of a split with labels as the source stores them.
 
     Attributes:
-        images: N, without labels.
-        labels: N values, text or whole numbers, None or empty text for an image that has none;
-            None where nothing could be a label.
-        classes: all names in their order, where the data say them; else the values, sorted.
-        place: what messages call where all of this lies.
+        images: N images, without labels.
+        labels: N values, text or whole numbers, None or empty text for an image without a label;
+            None if the source has no labels at all.
+        classes: all class names in their order, if the data define them; by default the sorted
+            values of the labels.
+        location: name of the file or folder in messages.
     """
 
     images: ImageDataset
     labels: Sequence[str | int | None] | None = None
     classes: Sequence[str] | None = None
-    place: str = "the data"
+    location: str = "the data"
 
 
 class RecordSource(DataSource):
-    """A source of photographs that says what it has found, and leaves the labels to the host.
+    """Data source that returns labels as stored; the host converts them to class indices.
 
     A subclass implements :meth:`records`. Its ``Config`` inherits from ``RecordSource.Config``,
-    its ``setup()``, if it has one, calls this one's.
+    and its ``setup()``, if any, calls ``super().setup()``.
     """
 
     class Config(Settings):
@@ -65,7 +66,7 @@ class RecordSource(DataSource):
         )
 
     _classes: tuple[str, ...] | None = None
-    _trained: Records | None = None
+    _train: Records | None = None
 
     def setup(self) -> None:
         self.channels = self.config.num_channels
@@ -73,10 +74,11 @@ class RecordSource(DataSource):
             self.mean, self.std = (0.5,), (0.25,)
 
     def records(self, held_out: bool) -> Records | None:
-        """The images to train on, or those that the data set holds out, with their labels.
+        """Return the training images or the held-out images, with their labels.
 
         Args:
-            held_out: which of the two; None says that the host is to cut a part.
+            held_out: True for the held-out images; return None if the dataset has none, so that
+                the host holds out a fraction of the training images.
 
         Raises:
             DataError: when the data cannot be read at all, with file and line or row.
@@ -85,109 +87,122 @@ class RecordSource(DataSource):
 
     def open(self, split: str) -> ImageDataset | None:
         if split == "probe" and self._classes == ():
-            return None  # the training images are known to have no labels: not looked for again
+            return None  # the training images have no labels, so do not read them again
         if split != "test":
-            self._trained = self.records(held_out=False)
-            images = self._numbered(self._trained, None)
+            self._train = self.records(held_out=False)
+            images = self._labelled_images(self._train, None)
             self._classes = () if images is None else images.classes
             return images
-        found = self.records(held_out=True)
-        if found is None:
+        test = self.records(held_out=True)
+        if test is None:
             return None
-        if self._trained is None:
+        if self._train is None:
             self.open("train")
-        self._refuse_common(found)
-        images = self._numbered(found, self._classes)
-        # Images without labels measure nothing: where there are others, the host cuts a part.
+        self._reject_overlap(test)
+        images = self._labelled_images(test, self._classes)
+        # A test split without labels cannot be evaluated: if the training images have labels, let
+        # the host hold out some of them.
         return None if images is None or (self._classes and images.labels is None) else images
 
-    def _refuse_common(self, held_out: Records) -> None:
-        # Images that are trained on and held out would make every figure too high. Sources of one
-        # file an image tell the two apart by their paths; files of many may be given twice.
-        assert self._trained is not None
+    def _reject_overlap(self, held_out: Records) -> None:
+        # Held-out images that are trained on would make every accuracy too high. Sources with one
+        # file per image separate the splits by path; files with many images may be given twice.
+        assert self._train is not None
         if isinstance(held_out.images, FileImages):
             return
-        known = {place for _, place in _places(self._trained.images)}
-        for name, place in _places(held_out.images):
-            if place in known:
+        training = {key for _, key in _image_keys(self._train.images)}
+        for name, key in _image_keys(held_out.images):
+            if key in training:
                 raise DataError(
-                    f"[data] {held_out.place}: {name} is held out, and is among the training "
-                    f"images in {self._trained.place} too; leave it to one of the two"
+                    f"[data] {held_out.location}: {name} is held out, and is among the training "
+                    f"images in {self._train.location} too; remove it from one of the two"
                 )
 
-    def _numbered(
-        self, found: Records | None, classes: tuple[str, ...] | None
+    def _labelled_images(
+        self, records: Records | None, classes: tuple[str, ...] | None
     ) -> ImageDataset | None:
-        if found is None:
+        """Return the images with labels as class indices.
+
+        Args:
+            classes: names of the training classes; None for the training images themselves.
+        """
+        if records is None:
             return None
-        values = None if self.config.labelled is False or classes == () else _as_text(found.labels)
+        ignored = self.config.labelled is False or classes == ()
+        values = None if ignored else _as_text(records.labels)
         missing = [] if values is None else [i for i, v in enumerate(values) if v in (None, "")]
         if values is None or len(missing) == len(values):
             if self.config.labelled and classes is None:
-                raise DataError(f"[data] labelled = true, and there are no labels in {found.place}")
-            return found.images
+                raise DataError(
+                    f"[data] labelled = true, and there are no labels in {records.location}"
+                )
+            return records.images
         if missing:
             raise DataError(
-                f"[data] {found.place}: {len(missing)} of {len(values)} images have no label, the "
-                f"first is {found.images.name(missing[0])}; label all of them or none, or set "
-                "[data] labelled = false"
+                f"[data] {records.location}: {len(missing)} of {len(values)} images have no label, "
+                f"the first is {records.images.name(missing[0])}; label all of them or none, or "
+                "set [data] labelled = false"
             )
         names = tuple(
-            classes or _as_text(found.classes) or _sorted({str(value) for value in values})
+            classes or _as_text(records.classes) or _sorted_names({str(v) for v in values})
         )
-        found.images.labels, found.images.classes = _numbers(found, values, names), names
-        return found.images
+        records.images.labels = _class_indices(records, values, names)
+        records.images.classes = names
+        return records.images
 
     @staticmethod
     def split_word(text: str) -> SplitWord | None:
-        """Which split a word names, in any of the usual spellings: ``Validation`` is ``val``."""
+        """Return the split that a word names, in any usual spelling: ``Validation`` is ``val``."""
         return _WORDS.get(text.strip().lower())
 
     @classmethod
     def split_files(cls, paths: Iterable[Path], root: Path) -> tuple[list[Path], list[Path]]:
-        """Files to train on, and those held out, by the names of files and their folders.
+        """Return training files and held-out files, by the names of files and their folders.
 
-        ``train-00000.x`` and ``train/00000.x`` are to train on, ``val...`` is held out or, where
-        there is none, ``test...``. Without a name of a split anywhere, all are to train on.
+        ``train-00000.x`` and ``train/00000.x`` are training files. ``val...`` is held out, or
+        ``test...`` if there is no ``val...``. If no name contains a split, all are training files.
         """
-        found: dict[SplitWord | None, list[Path]] = {None: [], "train": [], "val": [], "test": []}
+        files: dict[SplitWord | None, list[Path]] = {None: [], "train": [], "val": [], "test": []}
         for path in sorted(paths):
-            within = path.relative_to(root)
-            words = [re.split(r"[-_.]", within.name)[0], *reversed(within.parts[:-1])]
-            found[next(filter(None, map(cls.split_word, words)), None)].append(path)
-        return found["train"] or found[None], found["val"] or found["test"]
+            relative = path.relative_to(root)
+            words = [re.split(r"[-_.]", relative.name)[0], *reversed(relative.parts[:-1])]
+            files[next(filter(None, map(cls.split_word, words)), None)].append(path)
+        return files["train"] or files[None], files["val"] or files["test"]
 
 
-def _places(images: ImageDataset) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Of each image its name, the file it lies in and its place there, however they are written."""
-    whole: dict[Path, str] = {}
+def _image_keys(images: ImageDataset) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield the name of each image and a key of it: the real path of its file, and the rest."""
+    real_paths: dict[Path, str] = {}
     for i in range(len(images)):
         name, file = images.name(i), images.path(i)
         if file is not None:
-            if file not in whole:
-                whole[file] = os.path.realpath(file)
-            yield name, (whole[file], name.partition(file.name)[2])
+            if file not in real_paths:
+                real_paths[file] = os.path.realpath(file)
+            yield name, (real_paths[file], name.partition(file.name)[2])
 
 
 def _as_text(values: Sequence[str | int | None] | None) -> Any:
-    """Names of folders that are no UTF-8 as text that can be written and shown."""
-    return values and [readable(v) if isinstance(v, str) else v for v in values]
+    """Escape class names that are not valid Unicode, as folder names may be."""
+    return values and [escape_name(v) if isinstance(v, str) else v for v in values]
 
 
-def _numbers(found: Records, values: Sequence[str | int | None], names: tuple[str, ...]) -> Tensor:
-    """N, int64: the values' places among the names."""
-    numbers = {name: i for i, name in enumerate(names)}
-    strange = next((i for i, value in enumerate(values) if str(value) not in numbers), None)
-    if strange is not None:
+def _class_indices(
+    records: Records, values: Sequence[str | int | None], names: tuple[str, ...]
+) -> Tensor:
+    """Return the index of each label among the class names: N, int64."""
+    indices = {name: i for i, name in enumerate(names)}
+    unknown = next((i for i, value in enumerate(values) if str(value) not in indices), None)
+    if unknown is not None:
         raise DataError(
-            f"[data] {found.place}: class {values[strange]} of {found.images.name(strange)} is not "
-            f"among the training classes ({', '.join(names[:10])})"
+            f"[data] {records.location}: class {values[unknown]} of "
+            f"{records.images.name(unknown)} is not among the training classes "
+            f"({', '.join(names[:10])})"
         )
-    return torch.tensor([numbers[str(value)] for value in values], dtype=torch.int64)
+    return torch.tensor([indices[str(value)] for value in values], dtype=torch.int64)
 
 
-def _sorted(names: Iterable[str]) -> list[str]:
-    """By value where all are whole numbers, else by text."""
+def _sorted_names(names: Iterable[str]) -> list[str]:
+    """Sort numerically if all names are whole numbers, else as text."""
     try:
         return sorted(names, key=lambda name: (int(name), name))
     except ValueError:

@@ -1,8 +1,8 @@
-"""Tensors out of a pickle whose other objects are never brought to life.
+"""Safe loading of pickled checkpoints: tensors and plain values only.
 
-torch's own ``weights_only`` refuses a whole checkpoint when one object beside the weights is of a
-class it does not know, as Lightning's are that keep a network among their hyperparameters. Here
-such an object becomes an empty placeholder: its class is not imported and none of its code runs.
+``torch.load(weights_only=True)`` refuses a whole checkpoint if one object next to the weights is of
+an unknown class, as in Lightning checkpoints with a network among their hyperparameters. Here such
+an object becomes an empty placeholder: its class is not imported and none of its code is executed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torch._utils as rebuilding
 
-REAL: dict[tuple[str, str], Any] = {
+ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     **{
         (builtin, kind.__name__): kind
@@ -36,22 +36,22 @@ REAL: dict[tuple[str, str], Any] = {
         if isinstance(value, torch.dtype)
     },
 }
-"""What is made as it is: tensors, and what they consist of."""
+"""Classes and functions that are really called: tensors and their components."""
 
 SUSPECT = {
     *("os", "posix", "nt", "subprocess", "pty", "sys", "shutil", "socket", "importlib", "runpy"),
     *("ctypes", "code", "codeop", "pickle", "webbrowser", "urllib", "http", "multiprocessing"),
 }
 SUSPECT_BUILTINS = {"eval", "exec", "compile", "open", "__import__", "breakpoint", "input"}
-"""What only an attack has in a checkpoint. It would not run here; its reader should know of it."""
+"""Names that only malicious checkpoints contain. They are not executed here but refused."""
 
 
 class CodeInPickleError(pickle.UnpicklingError):
-    """The file would run commands where it is opened without care."""
+    """Raised when a file would execute code if it were opened with ``torch.load``."""
 
 
 class Placeholder:
-    """Stands for any object that is not a tensor. It does nothing."""
+    """Empty replacement of any object that is not a tensor."""
 
     def __new__(cls, *_: Any, **__: Any) -> Placeholder:
         return super().__new__(cls)
@@ -63,17 +63,19 @@ class Placeholder:
     def __setitem__(self, _: Any, __: Any) -> None: ...
 
     def append(self, _: Any) -> None:
-        """As a list's."""
+        """Ignore an item of a pickled list."""
 
     def extend(self, _: Any) -> None:
-        """As a list's."""
+        """Ignore the items of a pickled list."""
 
 
 class _Unpickler(pickle.Unpickler):
+    """Unpickler that replaces all classes except the allowed ones."""
+
     def find_class(self, module: str, name: str) -> Any:
-        real = REAL.get((module, name))
-        if real is not None:
-            return real
+        allowed = ALLOWED.get((module, name))
+        if allowed is not None:
+            return allowed
         root = module.split(".", maxsplit=1)[0]
         builtin = root in ("builtins", "__builtin__")
         if root in SUSPECT or (builtin and name in SUSPECT_BUILTINS):
@@ -82,13 +84,13 @@ class _Unpickler(pickle.Unpickler):
 
 
 def safe_load(file: Path) -> Any:
-    """What a file of ``torch.save`` holds, everything but tensors and plain values left out.
+    """Return the content of a file of ``torch.save`` with placeholders for other objects.
 
     Raises:
-        Exception: of any kind, when the file is damaged or would run commands.
+        Exception: of any kind, when the file is damaged or would execute code.
     """
     module = SimpleNamespace(
-        __name__="inert",
+        __name__="safe_unpickle",
         Unpickler=_Unpickler,
         load=lambda stream, **settings: _Unpickler(stream, **settings).load(),
     )

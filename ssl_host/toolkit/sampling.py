@@ -1,4 +1,4 @@
-"""Some of many, evenly spread: folders are sorted by class, and their first images are of one."""
+"""Evenly spaced samples of a dataset; its first images are often of one class."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 
-def evenly_spaced_indices(count: int, wanted: int) -> Tensor:
-    """At most ``wanted`` different indices below ``count``, in order, the first and the last in.
+def evenly_spaced_indices(count: int, limit: int) -> Tensor:
+    """Return at most ``limit`` different indices below ``count``, sorted, with first and last.
 
-    In whole numbers: from 2²⁴ on a float32 ``linspace`` misses images, and its last may be none.
+    Computed with integers: a float32 ``linspace`` is inexact from 2²⁴, and its last value can
+    exceed the range.
     """
-    number = min(count, wanted)
+    number = min(count, limit)
     return torch.arange(number) * (count - 1) // max(number - 1, 1)

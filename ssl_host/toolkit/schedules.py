@@ -1,4 +1,4 @@
-"""Numbers that move with the step: a momentum, a temperature."""
+"""Schedules of numbers over the run, such as an EMA decay or a temperature."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from ssl_host.contracts.method import Schedule
 
 
 class ConstantSchedule(Schedule):
-    """The same value throughout."""
+    """Constant value."""
 
     def value_at(self, step: int, total_steps: int) -> float:
         return float(self.value)
 
 
 class CosineSchedule(Schedule):
-    """From ``start`` to ``end`` along half a cosine.
+    """Half-cosine schedule from ``start`` to ``end`` over the run.
 
-    BYOL's momentum, arXiv:2006.07733, section 3.3: τ = 1 − (1 − τ₀)·(cos(πk/K) + 1)/2 is
+    BYOL's EMA decay, arXiv:2006.07733, section 3.3: τ = 1 − (1 − τ₀)·(cos(πk/K) + 1)/2 is
     ``CosineSchedule(tau0, 1.0)``.
     """
 
@@ -32,19 +32,21 @@ class CosineSchedule(Schedule):
 
 
 class LinearSchedule(Schedule):
-    """From ``start`` to ``end`` in a straight line, then ``end``.
+    """Linear schedule from ``start`` to ``end``, constant afterwards.
 
-    DINO's teacher temperature, arXiv:2104.14294, section 3.2, warmed up over the first 30 of 100
-    epochs, is ``LinearSchedule(0.04, 0.07, until=0.3)``.
+    DINO's teacher temperature, arXiv:2104.14294, section 3.2, with a warm-up over the first 30 of
+    100 epochs, is ``LinearSchedule(0.04, 0.07, until=0.3)``.
 
     Args:
-        until: part of the run after which ``end`` is reached.
+        start: value at the first step.
+        end: final value.
+        until: fraction of the run after which ``end`` is reached.
     """
 
     def __init__(self, start: float, end: float, until: float = 1.0) -> None:
         super().__init__(start)
         if not 0 < until <= 1:
-            raise ValueError(f"until = {until} is no part of the run: from 0 to 1, not 0")
+            raise ValueError(f"until = {until} is not a fraction of the run above 0 and up to 1")
         self.start = start
         self.end = end
         self.until = until

@@ -1,4 +1,4 @@
-"""Tensors on the disk, by name: safetensors, and what is safe to read of anyone's checkpoint."""
+"""Reading and writing of tensors by name: safetensors, and the tensors of any checkpoint."""
 
 from __future__ import annotations
 
@@ -17,37 +17,43 @@ Tensors = dict[str, Tensor]
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file beside and rename it."""
-    atomic_write(path, save(dict(tensors)))
+    """Write tensors as a safetensors file, atomically.
+
+    Args:
+        path: the file to write.
+        tensors: by name, such as a ``state_dict``, on any device.
+    """
+    atomic_write(path, save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
 
 
 def read_tensors(file: Path) -> Tensors:
-    """All tensors of a file by name; of a checkpoint, those of the network.
+    """Return all tensors of a file by name; of a training checkpoint, those of the network.
 
     Args:
-        file: safetensors, or anything of ``torch.save``. Nothing in it is executed: objects that
-            are no tensors are left out.
+        file: safetensors, or any file of ``torch.save``. No code in it is executed: objects that
+            are not tensors are skipped.
 
     Raises:
-        CheckpointError: when it is damaged, holds no tensors by name, or would run commands where
-            it is opened without care.
+        CheckpointError: when the file is damaged, has no tensors by name, or would execute code
+            if it were opened with ``torch.load``.
     """
     if file.suffix == ".safetensors":
         try:
             return load_file(file)
         except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{file} is damaged or no safetensors file: {error}") from None
+            message = f"{file} is damaged or not a safetensors file: {error}"
+            raise CheckpointError(message) from None
     try:
         state = safe_load(file)
     except Exception as error:  # torch raises pickle's, zip's and its own errors
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{file} cannot be read as plain weights ({reason}); a pickle that holds more than "
-            "tensors could run any code and is not opened. Ask its maker for a safetensors file"
+            f"{file} cannot be read as plain weights ({reason}); a pickle with more than tensors "
+            "can execute any code, so it is not opened. Ask its author for a safetensors file"
         ) from None
     for key in ("state_dict", "method", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping):
-        raise CheckpointError(f"{file} holds a {type(state).__name__}, not weights by name")
+        raise CheckpointError(f"{file} contains a {type(state).__name__}, not weights by name")
     return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}

@@ -1,1 +1,1 @@
-"""Training on pytorch-lightning: the one module, its callbacks, the checkpoints."""
+"""Training with pytorch-lightning: step, state, module, callbacks and checkpoints."""

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that is state, written beside and renamed, with a checksum."""
+"""Checkpoint files: written atomically, with a checksum, and read without running any code."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import torch
 from ssl_host.errors import CheckpointError
 from ssl_host.toolkit.atomic_io import atomic_write, remedy
 
-FORMAT = 1
+FORMAT = 2
 _NAME = re.compile(r"^step-(\d{9})\.ckpt$")
 
 
 def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
-    """Write ``step-N.ckpt`` and its ``.sha256`` so that a crash leaves either all or nothing.
+    """Write ``step-N.ckpt`` and its ``.sha256`` atomically and remove the oldest checkpoints.
 
     Args:
-        keep: how many of the newest stay.
+        keep: number of the newest checkpoints that stay.
 
     Raises:
-        CheckpointError: when it cannot be written; those before it are untouched.
+        CheckpointError: if it cannot be written; earlier checkpoints are untouched.
     """
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
@@ -38,77 +38,87 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
     except OSError as error:
         if not path.exists():
             path.with_suffix(".sha256").unlink(missing_ok=True)
-        last = checkpoints(folder)
-        kept = f"; the last good one is {last[-1].name}" if last else ""
-        onwards = "the run goes on from there" if last else "the run begins anew"
-        raise CheckpointError(
-            f"the checkpoint {path} could not be written: {error.strerror}{kept}. "
-            f"{remedy(error)}: {onwards}"
-        ) from None
-    for left in folder.glob("*.partial"):
-        left.unlink(missing_ok=True)  # of a process that was killed while it wrote
-    # What is newer than the step a run stands at could not be read, or it would have gone on from
-    # there. It is kept, under a name that displaces no sound one.
-    there = checkpoints(folder)
-    newer = [old for old in there if old.name > path.name]
-    for old in newer:
-        old.replace(old.with_suffix(".damaged"))
-    for old in there[: len(there) - len(newer)][:-keep]:
-        old.unlink(missing_ok=True)
-        old.with_suffix(".sha256").unlink(missing_ok=True)
+        raise _write_error(path, error) from None
+    for partial in folder.glob("*.partial"):
+        partial.unlink(missing_ok=True)  # of a process that was killed while writing
+    _remove_old(folder, path, keep)
     return path
 
 
-def checkpoints(folder: Path) -> list[Path]:
-    """The folder's checkpoints, oldest first."""
+def _write_error(path: Path, error: OSError) -> CheckpointError:
+    existing = list_checkpoints(path.parent)
+    last = f"; the last good one is {existing[-1].name}" if existing else ""
+    restart = "the run resumes from there" if existing else "the run starts again"
+    return CheckpointError(
+        f"the checkpoint {path} could not be written: {error.strerror}{last}. "
+        f"{remedy(error)}: {restart}"
+    )
+
+
+def _remove_old(folder: Path, written: Path, keep: int) -> None:
+    # Newer checkpoints than the one just written are damaged, or the run would have resumed from
+    # them. Rename them, so that they do not displace good ones and can still be examined.
+    existing = list_checkpoints(folder)
+    newer = [path for path in existing if path.name > written.name]
+    for path in newer:
+        path.replace(path.with_suffix(".damaged"))
+    for path in existing[: len(existing) - len(newer)][:-keep]:
+        path.unlink(missing_ok=True)
+        path.with_suffix(".sha256").unlink(missing_ok=True)
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the folder's checkpoints, oldest first."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if _NAME.match(path.name))
 
 
-def read_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest sound checkpoint, and a sentence for each damaged one that was passed over."""
-    faults: list[CheckpointError] = []
-    for path in reversed(checkpoints(folder)):
+def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return the state of the newest undamaged checkpoint, and a warning for each damaged one."""
+    errors: list[CheckpointError] = []
+    state = None
+    for path in reversed(list_checkpoints(folder)):
         try:
-            found = read_checkpoint(path)
+            state = read_checkpoint(path)
+            break
         except CheckpointError as error:
-            faults.append(error)
-            continue
-        return found, [f"{fault}; the one before it is taken" for fault in faults]
-    told = [f"{fault}; the one before it is taken" for fault in faults[:-1]]
-    return None, told + [f"{fault}; the run begins anew" for fault in faults[-1:]]
+            errors.append(error)
+    warnings = [f"{error}; trying the checkpoint before it" for error in errors]
+    if errors and state is None:
+        warnings[-1] = f"{errors[-1]}; no checkpoint is left, the run starts again"
+    return state, warnings
 
 
-def last_written(folder: Path) -> str:
-    """Where a run would go on, for a message."""
-    kept = checkpoints(folder)
-    return f"{kept[-1].name} is the last checkpoint" if kept else "No checkpoint was written"
+def describe_last_checkpoint(folder: Path) -> str:
+    """Return a sentence on where the run would resume."""
+    existing = list_checkpoints(folder)
+    return f"The last checkpoint is {existing[-1].name}" if existing else "There is no checkpoint"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's state, after its checksum has been found right. No code in it is run.
+    """Return the state in a checkpoint after verifying its checksum. No code in it runs.
 
     Raises:
-        CheckpointError: when it is torn, damaged or not one of ours.
+        CheckpointError: if it is truncated, damaged or of another format.
     """
     try:
-        stated = path.with_suffix(".sha256").read_text(encoding="ascii").split()[0]
+        expected = path.with_suffix(".sha256").read_text(encoding="ascii").split()[0]
         payload = path.read_bytes()
     except (OSError, IndexError, UnicodeDecodeError):
-        raise CheckpointError(f"{path.name} has no readable checksum beside it") from None
-    if hashlib.sha256(payload).hexdigest() != stated:
-        raise CheckpointError(f"{path.name} is damaged: its checksum does not agree")
+        raise CheckpointError(f"{path.name} is damaged: its checksum file cannot be read") from None
+    if hashlib.sha256(payload).hexdigest() != expected:
+        raise CheckpointError(f"{path.name} is damaged: its checksum does not match")
     try:
         state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except Exception:  # what torch refuses, such as objects that would run code
+    except Exception:  # torch refuses objects that would run code
         state = None
     if not isinstance(state, dict):
         raise CheckpointError(
-            f"{path.name} is no checkpoint of tensors and numbers; nothing in it was run"
+            f"{path.name} is not a checkpoint of tensors and numbers; no code in it was run"
         )
     if state.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path.name} is of format {state.get('format')}, and this version reads {FORMAT}"
+            f"{path.name} has format {state.get('format')}, and this version reads {FORMAT}"
         )
     return state

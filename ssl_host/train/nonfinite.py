@@ -1,146 +1,129 @@
-"""A step whose numbers were not finite, written so that it can be computed again."""
+"""Checks for loss, gradients and weights that are not finite."""
 
 from __future__ import annotations
 
-import io
+import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ssl_host.contracts.batch import Batch, Progress, StepOutput
+from ssl_host.contracts.batch import Batch
 from ssl_host.contracts.method import Method
-from ssl_host.errors import CheckpointError
-from ssl_host.toolkit.atomic_io import atomic_write
-from ssl_host.toolkit.bf16_conv_workaround import run_small_convs_in_float32
-
-FILE = "non_finite.ckpt"
-_UNREADABLE = (
-    *(OSError, EOFError, UnpicklingError, RuntimeError),
-    *(KeyError, TypeError, ValueError),
-)
+from ssl_host.errors import NonFiniteError
+from ssl_host.train.checkpoint import describe_last_checkpoint
+from ssl_host.train.failed_step import FailedStep, write_failed_step
+from ssl_host.train.training_step import TrainingStep
 
 
-@dataclass
-class FailedStep:
-    """A method as it was when a step failed, and what it was given.
+class NonFiniteChecks:
+    """Stops the training at a number that is not finite, with a diagnosis.
 
-    Attributes:
-        method: in training mode, on the CPU when it has been read.
-        batch: its views, with the numbers of their images.
-        names: of those images.
-        precision: ``[trainer] precision`` of the run.
-        seed: what dropout and stochastic depth drew from.
+    Args:
+        step: the training step to check.
+        checkpoints: their folder; the failed step is written to its parent.
+        image_name: returns the name of a training image by its index.
     """
 
-    method: Method
-    batch: Batch
-    names: list[str]
-    progress: Progress
-    precision: str
-    seed: int
+    def __init__(
+        self, step: TrainingStep, checkpoints: Path, image_name: Callable[[int], str]
+    ) -> None:
+        self.step = step
+        self.checkpoints = checkpoints
+        self.image_name = image_name
 
-    def again(self) -> StepOutput:
-        """Compute the step once more, on the CPU.
+    def check_loss(self, loss: Tensor) -> None:
+        """Check the loss on a CPU; reading it from a GPU would wait for the GPU.
 
-        In the run's precision, and in its random numbers where that was a CPU's too.
+        Raises:
+            NonFiniteError: if it is not finite.
         """
-        torch.default_generator.manual_seed(self.seed)
-        self.method.progress = self.progress
-        with mixed("cpu", self.precision):
-            return self.method.step(self.batch)
+        if loss.is_cpu and not math.isfinite(value := loss.item()):
+            self.fail("loss", value)
 
+    def check_gradients(self, weights: Iterable[nn.Parameter]) -> None:
+        """Check all gradients; on a GPU only in steps that log a row, since it has to wait.
 
-def mixed(device: str, precision: str) -> torch.autocast:
-    """The context in which a step of ``[trainer] precision`` is computed."""
-    number = torch.float16 if precision == "16-mixed" else torch.bfloat16
-    return torch.autocast(device, number, enabled=precision.endswith("mixed"))
+        Raises:
+            NonFiniteError: if a gradient is not finite.
+        """
+        step, settings = self.step, self.step.settings
+        if settings.precision == "16-mixed":
+            return  # its scaler skips a step with infinite gradients, which is normal
+        is_logged = (step.state.step + 1) % settings.log_every == 0
+        if not step.loss.is_cpu and not (step.has_all_micro_batches and is_logged):
+            return
+        total = gradient_sum(weights)
+        if not math.isfinite(total):
+            loss = step.loss.item()
+            if math.isfinite(loss):
+                self.fail("gradient", total)
+            self.fail("loss", loss)
 
+    def check_weights(self) -> None:
+        """Check the weights before a checkpoint: every resume would start from NaN weights.
 
-def remove_failed_steps(folder: Path) -> None:
-    """Remove what an earlier process wrote: the run goes on, and meets the step again or not."""
-    for file in (folder / FILE, *folder.glob(f"rank-*-{FILE}")):
-        file.unlink(missing_ok=True)
+        Raises:
+            NonFiniteError: if a weight is not finite, or a buffer is NaN.
+        """
+        method = self.step.method
+        weights = {name for name, _ in method.named_parameters()}
+        for name, tensor in method.state_dict().items():
+            norm = tensor.norm().item() if tensor.is_floating_point() else 0.0
+            # A buffer may be a mask of infinities, but NaN is always an error.
+            if math.isnan(norm) or (math.isinf(norm) and name in weights):
+                self.fail(f"norm of {name}", norm)
+
+    def fail(self, what: str, value: float) -> None:
+        """Write the failed step and raise.
+
+        Raises:
+            NonFiniteError: always.
+        """
+        step, state = self.step, self.step.state
+        batch = step.make_batch(step.raw)
+        names = [self.image_name(i) for i in step.raw.index.tolist()]
+        written = self._write(batch, names)
+        when = "at" if step.loss.is_cpu else "at or before"
+        raise NonFiniteError(
+            f"the {what} became {value} {when} step {state.step} (epoch {state.epoch}), with a "
+            f"learning rate of {step.learning_rate:.3g}{find_cause(step.method, batch)}; the batch "
+            f"starts with {', '.join(names[:4])}. {written}. A smaller [optimizer] lr or base_lr, "
+            "a longer [scheduler] warmup_epochs, [trainer] gradient_clip = 1.0 or precision = "
+            f"32-true usually helps. {describe_last_checkpoint(self.checkpoints)}"
+        )
+
+    def _write(self, batch: Batch, names: list[str]) -> str:
+        step = self.step
+        method, precision = step.method, step.settings.precision
+        failed = FailedStep(method, batch, names, method.progress, precision, step.seed)
+        try:
+            path = write_failed_step(self.checkpoints.parent, failed, step.plan.rank)
+        except OSError as error:
+            return f"The step could not be written: {error.strerror}"
+        return f"Weights and batch are in {path.name}: ssl_host.load_failed_step({str(path)!r})"
 
 
 def gradient_sum(weights: Iterable[nn.Parameter]) -> float:
-    """Of all gradients' numbers: not finite where one of them is not.
+    """Return the sum of all gradients' elements, which is not finite if one of them is not.
 
-    It is taken in every step: a sum costs two thirds of a norm.
+    It runs in every step on a CPU, and a sum takes two thirds of the time of a norm.
     """
     sums = [weight.grad.sum() for weight in weights if weight.grad is not None]
     return torch.stack(sums).sum().item() if sums else 0.0
 
 
-def cause(method: Method, batch: Batch) -> str:
-    """Where the numbers were lost, as far as it can be seen from a step's beginning."""
+def find_cause(method: Method, batch: Batch) -> str:
+    """Return where non-finite numbers first appear, as far as weights and views show it."""
     if not all(torch.isfinite(view).all() for view in batch.views):
-        return "; the views themselves are not finite: look at the augmentation"
-    lost = [name for name, p in method.named_parameters() if not torch.isfinite(p).all()]
-    if lost:
-        return f"; the weights had been lost in the step before, {lost[0]} first: it exploded"
-    gradient = [
+        return "; the views themselves are not finite: check the augmentation"
+    weights = [name for name, p in method.named_parameters() if not torch.isfinite(p).all()]
+    if weights:
+        return f"; the weights were already not finite after the step before, first {weights[0]}"
+    gradients = [
         name
         for name, p in method.named_parameters()
         if p.grad is not None and not torch.isfinite(p.grad).all()
     ]
-    return f"; it is the gradient of {gradient[0]}" if gradient else ""
-
-
-def write_failed_step(folder: Path, failed: FailedStep, rank: int) -> Path:
-    """Write ``non_finite.ckpt``; a process that is not the first puts its rank in the name.
-
-    Raises:
-        OSError: when it cannot be written.
-    """
-    path = folder / (FILE if rank == 0 else f"rank-{rank}-{FILE}")
-    batch, progress = failed.batch, failed.progress
-    state = {
-        "sizes": [failed.method.backbone.in_channels, failed.method.backbone.image_size],
-        "method": failed.method.state_dict(),
-        "views": batch.views,
-        "index": batch.index,
-        "labels": batch.labels,
-        "num_global": batch.num_global,
-        "names": failed.names,
-        "progress": [progress.step, progress.total_steps, progress.epoch],
-        "precision": failed.precision,
-        "seed": failed.seed,
-    }
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    atomic_write(path, buffer.getbuffer())
-    return path
-
-
-def read_failed_step(path: Path, make_method: Callable[[int, int], Method]) -> FailedStep:
-    """The step in a file. No code in the file is run.
-
-    Args:
-        make_method: gives the run's method for input channels and image size.
-
-    Raises:
-        CheckpointError: when the file is damaged or none of these.
-    """
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        method = make_method(*state["sizes"])
-        if state["precision"] == "64-true":
-            method.double()
-        method.load_state_dict(state["method"])
-        if state["precision"] == "bf16-mixed":
-            run_small_convs_in_float32(method)
-        step, total_steps, epoch = state["progress"]
-        batch = Batch(state["views"], state["index"], state["labels"], state["num_global"])
-        progress = Progress(step, total_steps, epoch)
-        found = FailedStep(
-            method, batch, state["names"], progress, state["precision"], state["seed"]
-        )
-    except _UNREADABLE as error:
-        raise CheckpointError(f"{path} holds no failed step: {error}") from None
-    method.train()
-    return found
+    return f"; it is the gradient of {gradients[0]}" if gradients else ""

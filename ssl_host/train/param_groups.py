@@ -1,4 +1,4 @@
-"""A method's parameter groups as a torch optimizer takes them, and their rates per step."""
+"""A method's parameter groups in the form of torch, and their learning rates per step."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from ssl_host.errors import PluginError
 
 
 def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.optim.Optimizer:
-    """The optimizer over the method's groups, each split into what decays and what is excluded.
+    """Create the torch optimizer over the parameter groups of a method.
 
     Raises:
-        PluginError: when a trainable parameter is in no group, or in two.
+        PluginError: if a trainable parameter is in no group, or in two.
     """
-    groups: list[dict[str, Any]] = []
-    seen: dict[int, str] = {}
-    with attribute_errors(method, "while giving its param_groups"):
-        given = list(method.param_groups())
-    for group in given:
+    torch_groups: list[dict[str, Any]] = []
+    group_of: dict[int, str] = {}
+    with attribute_errors(method, "in param_groups"):
+        groups = list(method.param_groups())
+    for group in groups:
         for name, parameter in group.params:
-            if id(parameter) in seen:
+            if id(parameter) in group_of:
                 raise PluginError(
-                    f"parameter {name} is in the groups {seen[id(parameter)]} and {group.name}"
+                    f"parameter {name} is in the groups {group_of[id(parameter)]} and {group.name}"
                 )
-            seen[id(parameter)] = group.name
-        groups += torch_groups(group, optimizer, lr)
-    missing = [name for name, p in method.trainable_parameters() if id(p) not in seen]
+            group_of[id(parameter)] = group.name
+        torch_groups += split_by_decay(group, optimizer, lr)
+    missing = [name for name, p in method.trainable_parameters() if id(p) not in group_of]
     if missing:
         raise PluginError(
             f"{type(method).__qualname__}.param_groups() leaves out {', '.join(missing[:5])}; "
             "every trainable parameter belongs to one group"
         )
-    with attribute_errors(optimizer, "while making its torch optimizer"):
-        return optimizer.create(groups)
+    with attribute_errors(optimizer, "while creating its torch optimizer"):
+        return optimizer.create(torch_groups)
 
 
-def torch_groups(group: ParamGroup, optimizer: Optimizer, lr: float) -> list[dict[str, Any]]:
-    """A group as torch takes it: its weights, and what is excluded from decay."""
+def split_by_decay(group: ParamGroup, optimizer: Optimizer, lr: float) -> list[dict[str, Any]]:
+    """Split a group into torch groups with and without weight decay."""
     settings = optimizer.config
     decay = settings.weight_decay if group.weight_decay is None else group.weight_decay
     split: dict[bool, list[nn.Parameter]] = {True: [], False: []}
@@ -64,26 +64,30 @@ def torch_groups(group: ParamGroup, optimizer: Optimizer, lr: float) -> list[dic
     ]
 
 
-def set_rates(
+def set_learning_rates(
     optimizer: torch.optim.Optimizer,
     scheduler: Scheduler,
     step: int,
     total_steps: int,
     steps_per_epoch: int,
 ) -> float:
-    """Set every group's rate for optimizer step ``step``; returns the first scheduled one."""
-    with attribute_errors(scheduler, f"while giving the factor of step {step}"):
+    """Set every group's learning rate for a step and return the first scheduled one.
+
+    Args:
+        step: number of the optimizer step, from 0.
+    """
+    with attribute_errors(scheduler, f"in factor of step {step}"):
         factor = scheduler.factor(step, total_steps, steps_per_epoch)
-    shown = None
+    scheduled = None
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * (1.0 if group["constant"] else factor)
-        if shown is None and not group["constant"]:
-            shown = group["lr"]
-    return float(optimizer.param_groups[0]["lr"] if shown is None else shown)
+        if scheduled is None and not group["constant"]:
+            scheduled = group["lr"]
+    return float(optimizer.param_groups[0]["lr"] if scheduled is None else scheduled)
 
 
-def drop_frozen(optimizer: torch.optim.Optimizer, step: int, total_steps: int) -> None:
-    """Take the gradients of what stands still at this step away, for the optimizer to pass over."""
+def drop_frozen_gradients(optimizer: torch.optim.Optimizer, step: int, total_steps: int) -> None:
+    """Remove the gradients of groups that are still frozen, so that the optimizer skips them."""
     for group in optimizer.param_groups:
         if step < group.get("frozen_until", 0.0) * total_steps:
             for parameter in group["params"]:

@@ -1,4 +1,4 @@
-"""The online linear probe: what the features are worth while they are being learned."""
+"""The online linear probe, which shows the quality of the features during training."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ssl_host.toolkit.distributed import world_size
 
 
 class OnlineProbe:
-    """A linear classifier on detached features, with an optimizer and a state of its own.
+    """A linear classifier on detached features, with a separate optimizer.
 
-    It is no part of the method: its loss has a backward of its own, and no gradient of it can
-    reach the backbone. Features are standardised by a batch norm without parameters, so that
-    one learning rate serves all backbones.
+    It is not part of the method: its loss has a separate backward pass, so that none of its
+    gradient can reach the backbone. Features are standardised by a batch norm without
+    parameters, so that one learning rate suits all backbones.
     """
 
     def __init__(self, settings: ProbeSettings, dim: int, num_classes: int, seed: int) -> None:
@@ -35,24 +35,26 @@ class OnlineProbe:
 
     @property
     def norm(self) -> nn.Module:
-        """What standardises the features."""
+        """The batch norm that standardises the features."""
         return self.network[0]
 
     @property
     def layer(self) -> nn.Linear:
-        """The classifier."""
-        found = self.network[1]
-        assert isinstance(found, nn.Linear)
-        return found
+        """The linear classifier."""
+        layer = self.network[1]
+        assert isinstance(layer, nn.Linear)
+        return layer
 
     def to(self, device: torch.device) -> OnlineProbe:
-        """Move it to a device, before the first step."""
+        """Move network, optimizer state and counts to a device."""
         self.network.to(device)
+        # Loading casts the optimizer's state to the device of its parameters.
+        self.optimizer.load_state_dict(self.optimizer.state_dict())
         self.correct = self.correct.to(device)
         return self
 
     def step(self, features: Tensor, labels: Tensor) -> None:
-        """One step on features B D and labels B; counts what it got right before it."""
+        """Count the correct predictions for features B D and labels B, then train on them."""
         with torch.autocast(features.device.type, enabled=False), torch.enable_grad():
             logits = self.network(features.detach().float())
             loss = functional.cross_entropy(logits, labels)
@@ -68,9 +70,9 @@ class OnlineProbe:
         self.seen += len(labels)
 
     def accuracy(self) -> float:
-        """Top-1 on the training batches of all processes since the last call, from 0 to 1.
+        """Return the top-1 accuracy, from 0 to 1, on the training batches since the last call.
 
-        Every process has to call it.
+        It counts the batches of all processes, so every process has to call it.
         """
         counts = torch.stack([self.correct, torch.full_like(self.correct, float(self.seen))])
         if world_size() > 1:
@@ -82,14 +84,14 @@ class OnlineProbe:
 
     @torch.no_grad()
     def predict(self, features: Tensor) -> Tensor:
-        """Logits N C of features N D, by the statistics gathered in training."""
+        """Return logits N C for features N D, standardised by the running statistics."""
         self.network.eval()
         logits: Tensor = self.network(features.to(self.layer.weight.device).float())
         self.network.train()
         return logits
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that is state."""
+        """Return weights, running statistics, optimizer state and counts."""
         return {
             "norm": self.norm.state_dict(),
             "layer": self.layer.state_dict(),
@@ -99,7 +101,7 @@ class OnlineProbe:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The reverse of :meth:`state_dict`."""
+        """Restore what :meth:`state_dict` returned."""
         self.norm.load_state_dict(state["norm"])
         self.layer.load_state_dict(state["layer"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -1,22 +1,22 @@
-"""The progress bar: loss, online accuracy, images/s and the time left."""
+"""The progress bar: loss, online accuracy, images per second and the remaining time."""
 
 from __future__ import annotations
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ssl_host.train.module import PretrainModule
+from ssl_host.train.state import TrainingState
 
 
 class ProgressBar:
-    """One line on a terminal; on anything else a line an epoch."""
+    """One line on a terminal; elsewhere, such as in a log file, a line per epoch."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.bar: Progress | None = None
 
-    def start(self, module: PretrainModule) -> None:
-        """Show where training stands before its first step."""
+    def start(self, state: TrainingState) -> None:
+        """Show the bar before the first step."""
         if not self.console.is_terminal:
             return
         self.bar = Progress(
@@ -28,35 +28,34 @@ class ProgressBar:
             console=self.console,
         )
         self.task = self.bar.add_task(
-            "", total=module.total_steps, completed=module.step, epoch=0, row=""
+            "", total=state.total_steps, completed=state.step, epoch=0, row=""
         )
         self.bar.start()
 
-    def step(self, module: PretrainModule, row: dict[str, float]) -> None:
-        """After a step; ``row`` is the last that was logged."""
+    def show_step(self, state: TrainingState, row: dict[str, float]) -> None:
+        """Update the bar after a step; ``row`` is the last one that was logged."""
         if self.bar is not None:
             self.bar.update(
-                self.task, completed=module.step, epoch=module.epoch + 1, row=_text(row)
+                self.task, completed=state.step, epoch=state.epoch + 1, row=_format_row(row)
             )
 
-    def epoch(self, module: PretrainModule, row: dict[str, float]) -> None:
-        """After an epoch, which the module counts already."""
+    def show_epoch(self, state: TrainingState, row: dict[str, float]) -> None:
+        """Print a line after an epoch if there is no bar; ``state`` already counts the epoch."""
         if self.bar is None:
-            epochs = module.experiment.config.run.epochs
-            self.console.print(f"epoch {module.epoch}/{epochs}  {_text(row)}")
+            self.console.print(f"epoch {state.epoch}/{state.epochs}  {_format_row(row)}")
 
     def stop(self) -> None:
-        """Take the line away; more than once does no harm."""
+        """Remove the bar; calling it again has no effect."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
 
 
-def _text(row: dict[str, float]) -> str:
+def _format_row(row: dict[str, float]) -> str:
     if not row:
         return ""
-    parts = [f"loss {row['loss']:.4f}"]
+    fields = [f"loss {row['loss']:.4f}"]
     if "online_top1" in row:
-        parts.append(f"online {100 * row['online_top1']:.1f} %")
-    parts.append(f"{row['images_per_s']:.0f} images/s")
-    return "  ".join(parts)
+        fields.append(f"online {100 * row['online_top1']:.1f} %")
+    fields.append(f"{row['images_per_s']:.0f} images/s")
+    return "  ".join(fields)

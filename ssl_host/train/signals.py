@@ -1,4 +1,4 @@
-"""What surrounds training: the signals that ask for its end, and what Lightning says aloud."""
+"""Signals that ask a run to stop, and the messages of Lightning that are silenced."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from contextlib import contextmanager
 
 from ssl_host.errors import Preempted
 
-OUTSIDE = (
-    "asked to stop outside training: what was trained is written; give the same command again to "
-    "go on"
+STOPPED_OUTSIDE_TRAINING = (
+    "stopped by a signal outside training: trained weights are saved; give the same command again "
+    "to resume"
 )
 
 
-ASKING = ("SIGTERM", "SIGUSR1")
-"""What clusters send: the second is SLURM's, before the time is over."""
+STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
+"""Signals that clusters send before they end a job; SLURM can send the second one."""
 
 
-class _AskedToStop(BaseException):
-    """What the handler raises: not caught where the errors of a file or plugin are."""
+class _StopRequested(BaseException):
+    """Raised by the handler; not an Exception, so that plugins and readers do not catch it."""
 
 
 @contextmanager
@@ -30,16 +30,16 @@ def _handled(names: Sequence[str], handler: Callable[..., object]) -> Iterator[N
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {}
+    previous = {}
     for name in names:
         number = getattr(signal, name, None)
         if number is not None:
-            before[number] = signal.signal(number, handler)
+            previous[number] = signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
+        for number, old_handler in previous.items():
+            signal.signal(number, old_handler)
 
 
 @contextmanager
@@ -47,8 +47,8 @@ def graceful_shutdown() -> Iterator[threading.Event]:
     """Turn SIGTERM, SLURM's SIGUSR1 and Ctrl-C into a flag that is read between steps.
 
     Raises:
-        KeyboardInterrupt: after Ctrl-C, once the state is written; at the second one at once.
-        Preempted: after the others; at the end, too, when nobody has read the flag any more.
+        KeyboardInterrupt: after Ctrl-C, once the state is saved; at the second one, at once.
+        Preempted: after the other signals; also at the end, if nothing read the flag any more.
     """
     requested, interrupted = threading.Event(), threading.Event()
 
@@ -60,45 +60,45 @@ def graceful_shutdown() -> Iterator[threading.Event]:
 
     try:
         with (
-            _handled(ASKING, lambda *_: requested.set()),
+            _handled(STOP_SIGNALS, lambda *_: requested.set()),
             _handled(("SIGINT",), interrupt),
         ):
             yield requested
         if requested.is_set():
-            raise Preempted(OUTSIDE)
-    except (Preempted, SystemExit):  # Lightning turns the second Ctrl-C into the end of the process
+            raise Preempted(STOPPED_OUTSIDE_TRAINING)
+    except (Preempted, SystemExit):  # Lightning turns a second Ctrl-C into SystemExit
         if interrupted.is_set():
             raise KeyboardInterrupt from None
         raise
 
 
 @contextmanager
-def preemptible(told: str = OUTSIDE) -> Iterator[None]:
-    """Before and after training, the same signals end the run where it stands.
+def preemptible(message: str = STOPPED_OUTSIDE_TRAINING) -> Iterator[None]:
+    """End the run at once when a stop signal arrives before or after training.
 
-    Nothing is lost by it: what was trained is in the last checkpoint, files are written beside and
-    renamed, and rows beyond the checkpoint are dropped when the run goes on.
+    No work is lost: the last checkpoint holds the training, files are written atomically, and
+    rows after the checkpoint are dropped when the run resumes.
 
     Args:
-        told: the message.
+        message: of the exception.
 
     Raises:
         Preempted: at a signal.
     """
 
     def stop(*_: object) -> None:
-        raise _AskedToStop
+        raise _StopRequested
 
     try:
-        with _handled(ASKING, stop):
+        with _handled(STOP_SIGNALS, stop):
             yield
-    except _AskedToStop:
-        raise Preempted(told) from None
+    except _StopRequested:
+        raise Preempted(message) from None
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Lightning's banners and advice on what is meant as it is."""
+    """Silence Lightning's banners and its warnings about intended behaviour."""
     names = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.distributed")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]

@@ -1,45 +1,55 @@
-"""How long a run has trained, and waited for images, over all the processes it went through."""
+"""Time that a run spends in training and in waiting for images, over all its processes."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
 class TrainingTimer:
-    """Seconds of training; what stopped processes did after their last checkpoint is not in them.
-
-    Args:
-        kept: :meth:`state` as the checkpoint has it that training goes on from, if there is one.
+    """Seconds of training, including those of earlier processes up to their last checkpoint.
 
     Attributes:
         earlier_s: seconds that earlier processes trained.
-        waited_s: seconds in which a step waited for images, theirs too.
+        waited_s: seconds in which a step waited for images, in all processes.
     """
 
-    def __init__(self, kept: dict[str, Any] | None = None) -> None:
-        kept = kept or {}
-        self.earlier_s = float(kept.get("trained_s", 0.0))
-        self.waited_s = float(kept.get("waited_s", 0.0))
-        self._begun: float | None = None
-        self._spent = 0.0
+    def __init__(self) -> None:
+        self.earlier_s = 0.0
+        self.waited_s = 0.0
+        self._started: float | None = None
+        self._elapsed = 0.0
 
     def start(self) -> None:
-        """This process begins to train."""
-        self._begun = time.perf_counter()
+        """Start measuring the training of this process."""
+        self._started = time.perf_counter()
 
     def stop(self) -> None:
-        """It has come to an end."""
-        self._spent, self._begun = self._here(), None
+        """Stop measuring."""
+        self._elapsed, self._started = self._process_s(), None
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time within this context as waiting for images."""
+        start = time.perf_counter()
+        yield
+        self.waited_s += time.perf_counter() - start
 
     @property
     def trained_s(self) -> float:
         """Seconds trained in all processes."""
-        return self.earlier_s + self._here()
+        return self.earlier_s + self._process_s()
 
-    def state(self) -> dict[str, float]:
-        """What a checkpoint keeps."""
+    def state_dict(self) -> dict[str, float]:
+        """Return the seconds trained and waited, for a checkpoint."""
         return {"trained_s": self.trained_s, "waited_s": self.waited_s}
 
-    def _here(self) -> float:
-        return self._spent if self._begun is None else time.perf_counter() - self._begun
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the seconds of earlier processes."""
+        self.earlier_s = float(state["trained_s"])
+        self.waited_s = float(state["waited_s"])
+
+    def _process_s(self) -> float:
+        return self._elapsed if self._started is None else time.perf_counter() - self._started

@@ -1,4 +1,4 @@
-"""The built-in backbone and heads."""
+"""Tests of the built-in backbone and heads."""
 
 import pytest
 import torch
@@ -8,13 +8,13 @@ import ssl_host
 
 
 @pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32), (4, 65)])
-def test_small_conv_gives_its_features(channels, size):
+def test_small_conv_returns_features_of_declared_width(channels, size):
     backbone = ssl_host.build("backbone", "small_conv", in_channels=channels, image_size=size)
     assert backbone(torch.randn(2, channels, size, size)).shape == (2, backbone.feature_dim)
     assert backbone.feature_dim == 24 * 16
 
 
-def kinds(head):
+def layer_kinds(head):
     names = {nn.Linear: "linear", nn.BatchNorm1d: "norm", nn.ReLU: "relu"}
     return [names[type(layer)] for layer in head.layers]
 
@@ -31,14 +31,14 @@ def kinds(head):
         ),
     ],
 )
-def test_mlp_layers(settings, expected):
+def test_mlp_has_expected_layers(settings, expected):
     head = ssl_host.build("head", "mlp", in_dim=6, hidden_dim=5, output_dim=4, **settings)
-    assert kinds(head) == expected
+    assert layer_kinds(head) == expected
     assert head(torch.randn(3, 6)).shape == (3, 4)
     assert head.output_dim == 4
 
 
-def test_mlp_biases_stand_where_no_norm_follows():
+def test_mlp_has_biases_only_in_layers_without_norm():
     head = ssl_host.build("head", "mlp", in_dim=6, hidden_dim=5, output_dim=4, num_layers=2)
     first, last = (layer for layer in head.layers if isinstance(layer, nn.Linear))
     assert first.bias is None
@@ -50,10 +50,12 @@ def test_mlp_biases_stand_where_no_norm_follows():
     assert plain.layers[1].weight is not None
 
 
-def test_the_small_networks_last_stage_takes_one_pixel_in_bfloat16():
-    """Small crops come down to one pixel, where torch's gradient of a convolution of stride 2 in
-    bfloat16 has been seen to hold whatever the memory held (torch 2.14, a CPU with bfloat16; not in
-    every process). The same product without a stride is right in all."""
+def test_small_conv_with_one_pixel_has_correct_bfloat16_gradient():
+    """The last stage sees one pixel of a small crop.
+
+    There torch's bfloat16 gradient of a convolution of stride 2 can contain uninitialised memory
+    (torch 2.14 on a CPU with bfloat16, not in every process); without a stride it is correct.
+    """
     backbone = ssl_host.build("backbone", "small_conv", in_channels=3, image_size=16)
     layer = backbone.layers[-3]
     generator = torch.Generator().manual_seed(0)
@@ -61,11 +63,11 @@ def test_the_small_networks_last_stage_takes_one_pixel_in_bfloat16():
     plain = torch.nn.functional.conv2d(pixel, layer.weight, stride=2, padding=1)
     assert torch.allclose(layer(pixel), plain, rtol=0, atol=1e-5)
     grads = []
-    for half in (False, True):
+    for is_half in (False, True):
         layer.weight.grad = None
-        held = [torch.full_like(layer.weight, 1e20) for _ in range(3)]
-        del held  # what the memory held
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        garbage = [torch.full_like(layer.weight, 1e20) for _ in range(3)]
+        del garbage  # the next allocations contain these values
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
             out = layer(pixel)
         out.float().square().sum().backward()
         grads.append(layer.weight.grad)

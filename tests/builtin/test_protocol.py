@@ -1,9 +1,4 @@
-"""The linear and the fine-tuning protocol against plain loops, and what a fraction of labels is.
-
-Seen to fail with the cosine taken out, the global clipping of LAMB left on, the fraction ignored,
-top-5 taken for top-1 and the backbone frozen in fine-tuning; and once by itself: without decay
-timm's LAMB is Adam, and the probe had no trust ratio.
-"""
+"""Linear and fine-tuning protocols compared with plain loops."""
 
 import math
 from dataclasses import replace
@@ -17,7 +12,7 @@ from torch.nn import functional
 
 import ssl_host
 from ssl_host import FeatureBank, Features, UserError
-from ssl_host.builtin.evaluators.subsets import labelled_fraction
+from ssl_host.builtin.evaluators.label_fraction import labelled_fraction
 
 CLASSES, DIM = 7, 10
 
@@ -32,7 +27,7 @@ def bank(noise=1.0, train=140):
 
 
 def plain_probe(b, rows, optimizer_of, epochs, batch_size):
-    """One head on standardised features, its rate a half cosine from 1 to 0."""
+    """Train one head on standardised features, its rate a half cosine from 1 to 0."""
     x = (b.train.x - b.train.x.mean(0)) / b.train.x.std(0)
     weight = nn.Parameter(torch.full((CLASSES, DIM), 0.1))
     bias = nn.Parameter(torch.zeros(CLASSES))
@@ -40,10 +35,10 @@ def plain_probe(b, rows, optimizer_of, epochs, batch_size):
     order = torch.Generator().manual_seed(b.seed)
     total, step = -(-len(rows) // batch_size) * epochs, 0
     for _ in range(epochs):
-        for part in rows[torch.randperm(len(rows), generator=order)].split(batch_size):
+        for index in rows[torch.randperm(len(rows), generator=order)].split(batch_size):
             for group in optimizer.param_groups:
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / total))
-            loss = functional.cross_entropy(x[part] @ weight.T + bias, b.train.y[part])
+            loss = functional.cross_entropy(x[index] @ weight.T + bias, b.train.y[index])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -53,7 +48,7 @@ def plain_probe(b, rows, optimizer_of, epochs, batch_size):
 
 @pytest.mark.parametrize("fraction", [1.0, 0.2])
 @pytest.mark.parametrize("name", ["sgd", "lamb"])
-def test_the_linear_probe_is_a_plain_loop(name, fraction, monkeypatch):
+def test_linear_probe_equals_a_plain_loop(name, fraction, monkeypatch):
     b, rate = bank(), 0.3
 
     def optimizer_of(parameters):
@@ -65,13 +60,13 @@ def test_the_linear_probe_is_a_plain_loop(name, fraction, monkeypatch):
 
     from ssl_host.builtin.evaluators import linear
 
-    def known(self, *arguments):
+    def constant_weights(self, *arguments):
         original(self, *arguments)
         for parameter in self.parameters():
             nn.init.constant_(parameter, 0.1 if parameter.ndim > 1 else 0.0)
 
     original = linear._Heads.__init__
-    monkeypatch.setattr(linear._Heads, "__init__", known)
+    monkeypatch.setattr(linear._Heads, "__init__", constant_weights)
     probe = ssl_host.build(
         "evaluator",
         "linear",
@@ -90,26 +85,26 @@ def test_the_linear_probe_is_a_plain_loop(name, fraction, monkeypatch):
     assert torch.allclose(found["bias"], bias - (weight / std) @ b.train.x.mean(0), atol=1e-4)
 
 
-def test_a_rate_that_explodes_leaves_the_others_of_a_sweep_alone():
-    """Heads share batches, and nothing else: a common clipping would couple them."""
+def test_exploding_rate_of_a_sweep_does_not_change_the_other_heads():
+    """Heads share only the batches: clipping by a common norm would couple them."""
     b = bank()
     settings = {"epochs": 3, "batch_size": 32}
     alone = ssl_host.build("evaluator", "linear", learning_rates=[0.05], **settings)
     wild = ssl_host.build("evaluator", "linear", learning_rates=[0.05, 50.0], **settings)
     rows = torch.arange(140)
-    take = lambda part, epoch: b.train.x[part]  # noqa: E731
-    one = alone._train(take, rows, (0.05,), b).weights[0]
-    two = wild._train(take, rows, (0.05, 50.0), b).weights[0]
+    features = lambda index, epoch: b.train.x[index]  # noqa: E731
+    one = alone._train(features, rows, (0.05,), b).weights[0]
+    two = wild._train(features, rows, (0.05, 50.0), b).weights[0]
     assert torch.allclose(one, two, atol=1e-5)
 
 
-def test_top5_counts_the_first_five():
+def test_top5_is_above_top1_and_at_most_one():
     metrics = ssl_host.build("evaluator", "linear", epochs=3).evaluate(bank(noise=4.0)).metrics
     assert metrics["top1"] < metrics["top5"] <= 1
 
 
 class Pixels(nn.Module):
-    """A backbone that says nothing until it is trained: all weights are 0 but a little."""
+    """Backbone with nearly zero weights: its features carry no information until trained."""
 
     def __init__(self):
         super().__init__()
@@ -131,11 +126,11 @@ def image_bank(flipped=()):
     labels = y.clone()
     labels[list(flipped)] = (labels[list(flipped)] + 3) % CLASSES
     features = Features(torch.zeros(140, DIM), labels)
-    made = []
+    copies = []
 
     def encoder():
-        made.append(Pixels())
-        return made[-1]
+        copies.append(Pixels())
+        return copies[-1]
 
     b = replace(
         bank(),
@@ -147,35 +142,34 @@ def image_bank(flipped=()):
         eval_transform=lambda x: x.float() / 128 - 1,
         train_transform=lambda x, index, epoch: x.float() / 128 - 1,
     )
-    return b, made
+    return b, copies
 
 
-def test_fine_tuning_trains_the_backbone_too():
-    b, made = image_bank()
+def test_fine_tuning_trains_the_backbone():
+    b, copies = image_bank()
     metrics = ssl_host.build("evaluator", "finetune", epochs=40, lr=0.2).evaluate(b).metrics
     assert metrics["top1"] > 0.95
-    moved = (made[0].layer.weight - Pixels().layer.weight).detach().abs().max()
+    moved = (copies[0].layer.weight - Pixels().layer.weight).detach().abs().max()
     assert float(moved) > 0.01
 
 
-def test_fine_tuning_trains_a_ema_encoder_too():
-    """Seen to fail with the copy's parameters left frozen, as a momentum network's are."""
-    b, made = image_bank()
+def test_fine_tuning_trains_an_ema_encoder_with_frozen_parameters():
+    b, copies = image_bank()
     encoder = b.encoder
     frozen = replace(b, encoder=lambda: encoder().requires_grad_(False))
     ssl_host.build("evaluator", "finetune", epochs=2, lr=0.2).evaluate(frozen)
-    assert not torch.equal(made[0].layer.weight, Pixels().layer.weight)
+    assert not torch.equal(copies[0].layer.weight, Pixels().layer.weight)
 
 
-def test_fine_tuning_on_a_fraction_sees_no_other_labels():
-    """All labels outside of the fraction are wrong: had they been used, it would show."""
+def test_fine_tuning_on_a_fraction_uses_no_other_labels():
+    """All labels outside the fraction are wrong and would lower the accuracy."""
     rows = set(labelled_fraction(torch.arange(140) % CLASSES, 0.2).tolist())
     wrong = [i for i in range(140) if i not in rows]
     b, _ = image_bank(flipped=wrong)
     right = torch.arange(140) % CLASSES
     whole = replace(b, train=Features(b.train.x, b.train.y))
     tuned = ssl_host.build("evaluator", "finetune", epochs=100, lr=0.2, label_fraction=0.2)
-    # The draw is by labels: give it the rows that the true labels would have drawn.
+    # The draw depends on the labels, so it is replaced by the draw with the true labels.
     from ssl_host.builtin.evaluators import finetune
 
     original = finetune.labelled_fraction
@@ -186,26 +180,26 @@ def test_fine_tuning_on_a_fraction_sees_no_other_labels():
         finetune.labelled_fraction = original
 
 
-def test_a_given_classifier_is_tested_and_not_trained(tmp_path):
-    """The older project's only_eval: the saved weights' figure, whatever the layer's name."""
+def test_saved_classifier_is_tested_and_not_trained(tmp_path):
+    """The name of the layer in the file does not matter."""
     b = bank()
     trained = ssl_host.build("evaluator", "linear", epochs=5).evaluate(b)
     layer = trained.artifacts["linear"]
     save_file(dict(layer), tmp_path / "linear.safetensors")
-    beside = {"backbone.fc.weight": torch.zeros(CLASSES, 99), "backbone.fc.bias": layer["bias"]}
-    older = {"clf.weight": layer["weight"], "clf.bias": layer["bias"], **beside}
+    others = {"backbone.fc.weight": torch.zeros(CLASSES, 99), "backbone.fc.bias": layer["bias"]}
+    older = {"clf.weight": layer["weight"], "clf.bias": layer["bias"], **others}
     torch.save({"state_dict": older}, tmp_path / "old.ckpt")
-    for given in (tmp_path, tmp_path / "old.ckpt"):
-        evaluator = ssl_host.build("evaluator", "linear", weights=given)
+    for path in (tmp_path, tmp_path / "old.ckpt"):
+        evaluator = ssl_host.build("evaluator", "linear", weights=path)
         found = evaluator.evaluate(b)
         assert found.metrics == {k: trained.metrics[k] for k in ("top1", "top5")}
         assert not evaluator.has_baselines
-        assert "given, not trained here" in found.notes[0]
+        assert "loaded from a file" in found.notes[0]
     wrong = {"a.weight": layer["weight"], "a.bias": layer["bias"], **older}
     torch.save(wrong, tmp_path / "two.ckpt")
-    torch.save(beside, tmp_path / "none.ckpt")
-    for name, told in (("two", r"there is a\., clf\."), ("none", "there is none")):
-        with pytest.raises(UserError, match=told):
+    torch.save(others, tmp_path / "none.ckpt")
+    for name, layers in (("two", r"found a\., clf\."), ("none", "found none")):
+        with pytest.raises(UserError, match=layers):
             ssl_host.build("evaluator", "linear", weights=tmp_path / f"{name}.ckpt").evaluate(b)
     with pytest.raises(UserError, match="no such file"):
         ssl_host.build("evaluator", "linear", weights=tmp_path / "nothing").evaluate(b)

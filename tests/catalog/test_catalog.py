@@ -1,4 +1,4 @@
-"""Plugins found, contained, explained; components registered with their origin."""
+"""Tests of plugin discovery, broken plugins and the registry of components."""
 
 import subprocess
 import sys
@@ -6,52 +6,18 @@ import sys
 import pytest
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.contracts.component import KINDS
+from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import PluginError
 
-REGISTERS_ALL = """
-from ssl_host import hookimpl
-
+REGISTERS_ALL = "from ssl_host import hookimpl\n" + "".join(
+    f"""
 @hookimpl
-def register_methods(register):
-    register("all_method", "ssl_plugin_all:X", summary="a method")
-
-@hookimpl
-def register_augmentations(register):
-    register("all_augmentation", "ssl_plugin_all:X")
-
-@hookimpl
-def register_backbones(register):
-    register("all_backbone", "ssl_plugin_all:X")
-
-@hookimpl
-def register_heads(register):
-    register("all_head", "ssl_plugin_all:X")
-
-@hookimpl
-def register_losses(register):
-    register("all_loss", "ssl_plugin_all:X")
-
-@hookimpl
-def register_optimizers(register):
-    register("all_optimizer", "ssl_plugin_all:X")
-
-@hookimpl
-def register_schedulers(register):
-    register("all_scheduler", "ssl_plugin_all:X")
-
-@hookimpl
-def register_evaluators(register):
-    register("all_evaluator", "ssl_plugin_all:X")
-
-@hookimpl
-def register_data(register):
-    register("all_data", "ssl_plugin_all:X")
-
-@hookimpl
-def register_loggers(register):
-    register("all_logger", "ssl_plugin_all:X")
-
+def {kind.hook}(register):
+    register("all_{kind.name}", "ssl_plugin_all:X", summary="one {kind.name}")
+"""
+    for kind in KINDS.values()
+)
+REGISTERS_ALL += """
 @hookimpl
 def register_presets(register):
     register("all/preset", "ssl_plugin_all:preset.ini")
@@ -62,13 +28,13 @@ def plugin(catalog: Catalog, name: str):
     return next(p for p in catalog.plugins if p.origin.plugin == name)
 
 
-def test_every_kind_can_be_registered_and_knows_its_origin(install):
+def test_component_of_every_kind_is_registered_with_its_origin(install):
     install("ssl-plugin-all", REGISTERS_ALL, version="2.5")
     catalog = Catalog()
     for kind in KINDS:
         entry = catalog.find(kind, f"all_{kind}")
         assert (entry.origin.distribution, entry.origin.version) == ("ssl-plugin-all", "2.5")
-    assert catalog.find("method", "all_method").summary == "a method"
+    assert catalog.find("method", "all_method").summary == "one method"
     assert catalog.find("preset", "all/preset").reference == "ssl_plugin_all:preset.ini"
     assert len(plugin(catalog, "all").components) == len(KINDS) + 1
 
@@ -90,7 +56,7 @@ def test_every_kind_can_be_registered_and_knows_its_origin(install):
         (
             "from ssl_host import hookimpl\n"
             "@hookimpl\ndef register_methods(register):\n    register('Bad Name', 'a:B')\n",
-            "registering failed: ValueError: 'Bad Name' is no name for a method",
+            "registering failed: ValueError: method 'Bad Name': the name is invalid",
         ),
         (
             "from ssl_host import hookimpl\n"
@@ -101,29 +67,29 @@ def test_every_kind_can_be_registered_and_knows_its_origin(install):
         ("ssl_host_api = 0\n", "made for plugin API 0, and this host needs 1; upgrade the plugin"),
     ],
 )
-def test_a_broken_plugin_is_explained_and_takes_nothing_else_down(code, reason, install):
+def test_broken_plugin_has_a_reason_and_other_plugins_load(code, reason, install):
     install("ssl-plugin-faulty", code)
     catalog = Catalog()
-    found = plugin(catalog, "faulty")
-    assert found.state == "broken"
-    assert reason in found.reason
+    faulty = plugin(catalog, "faulty")
+    assert faulty.state == "broken"
+    assert reason in faulty.reason
     assert "simclr" in catalog.names("method")
     assert catalog.load("method", "simclr").__name__ == "SimCLR"
 
 
-def test_the_reason_names_file_and_line(install):
+def test_broken_plugin_reason_names_file_and_line(install):
     file = install("ssl-plugin-faulty", "x = 1\ny = x.nothing\n")
     assert f"{file}:2" in plugin(Catalog(), "faulty").reason
 
 
-def test_an_entry_point_must_name_a_module(install, tmp_path):
+def test_entry_point_that_is_not_a_module_is_broken(install, tmp_path):
     install("ssl-plugin-faulty", "thing = 3\n")
     entry = next(tmp_path.rglob("entry_points.txt"))
     entry.write_text("[ssl_host]\nfaulty = ssl_plugin_faulty:thing\n", encoding="utf-8")
     assert "must name a module" in plugin(Catalog(), "faulty").reason
 
 
-def test_two_plugins_that_claim_one_name_are_told_apart(install):
+def test_name_registered_by_two_plugins_raises_until_one_is_blocked(install):
     code = (
         "from ssl_host import hookimpl\n"
         "@hookimpl\ndef register_losses(register):\n    register('twin', 'ssl_plugin_{0}:X')\n"
@@ -133,15 +99,13 @@ def test_two_plugins_that_claim_one_name_are_told_apart(install):
     catalog = Catalog()
     with pytest.raises(PluginError) as caught:
         catalog.find("loss", "twin")
-    assert str(caught.value) == (
-        "loss 'twin' is claimed by ssl-plugin-one 1.0 and by ssl-plugin-two 1.0; uninstall one "
-        "or block it with `-p no:two`"
-    )
+    for text in ("loss 'twin'", "ssl-plugin-one 1.0 and by ssl-plugin-two 1.0", "`-p no:two`"):
+        assert text in str(caught.value)
     assert Catalog(blocked=["two"]).find("loss", "twin").origin.plugin == "one"
 
 
 @pytest.mark.parametrize("name", ["simclr", "ssl-plugin-simclr", "ssl_plugin_simclr"])
-def test_a_plugin_is_blocked_by_entry_point_or_distribution(name, monkeypatch):
+def test_plugin_is_blocked_by_entry_point_or_distribution(name, monkeypatch):
     assert "simclr" not in Catalog(blocked=[name]).names("method")
     monkeypatch.setenv("SSL_HOST_DISABLE", f"other, {name}")
     catalog = Catalog()
@@ -151,13 +115,11 @@ def test_a_plugin_is_blocked_by_entry_point_or_distribution(name, monkeypatch):
         catalog.find("method", "simclr")
 
 
-def test_a_missing_component_says_what_to_install(catalog):
+def test_unknown_component_error_suggests_a_name_and_a_distribution(catalog):
     with pytest.raises(PluginError) as caught:
         catalog.find("method", "rnnclvr")
-    assert str(caught.value) == (
-        "unknown method 'rnnclvr'; did you mean 'nnclr'?; if a plugin provides it: "
-        "pip install ssl-plugin-rnnclvr"
-    )
+    for text in ("unknown method 'rnnclvr'", "'nnclr'?", "pip install ssl-plugin-rnnclvr"):
+        assert text in str(caught.value)
 
 
 REFERS = (
@@ -186,7 +148,7 @@ REFERS = (
         ),
     ],
 )
-def test_a_faulty_component_names_its_distribution(reference, body, message, install):
+def test_faulty_component_error_names_its_distribution(reference, body, message, install):
     install("ssl-plugin-odd", REFERS.format(reference))
     install("odd-parts", body, module="ssl_plugin_odd_parts")
     catalog = Catalog()
@@ -196,14 +158,14 @@ def test_a_faulty_component_names_its_distribution(reference, body, message, ins
     assert "ssl-plugin-odd 1.0" in str(caught.value)
 
 
-def test_lists_do_not_import_the_components(install):
+def test_catalog_does_not_import_components(install):
     install("ssl-plugin-lazy", REFERS.format("module_that_is_not_there:X"))
     catalog = Catalog()
     assert plugin(catalog, "lazy").state == "ready"
     assert "odd" in catalog.names("loss")
 
 
-def test_filling_the_catalog_imports_no_torch():
+def test_catalog_imports_no_torch():
     code = (
         "import sys\nfrom ssl_host.catalog.catalog import Catalog\n"
         "assert len(Catalog().entries()) > 30\nassert 'torch' not in sys.modules"

@@ -1,6 +1,6 @@
-"""Broken configurations of every kind: accepted, or refused with a sentence; never a traceback.
+"""Randomly broken configurations: accepted, or refused with a message and never a traceback.
 
-The suite tries some hundred; with SSL_HOST_FUZZ=10000 in the environment as many as that.
+A test run tries two hundred; set SSL_HOST_FUZZ=10000 in the environment to try more.
 """
 
 import os
@@ -15,8 +15,8 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_file
 from ssl_host.errors import UserError
 
-COUNT = int(os.environ.get("SSL_HOST_FUZZ", "400"))
-WHOLE = """\
+COUNT = int(os.environ.get("SSL_HOST_FUZZ", "200"))
+VALID = """\
 [run]
 name = trial            # a comment
 extends = nnclr/cifar10
@@ -30,7 +30,6 @@ image_size = 32
 
 [method]
 name = nnclr
-temperature = 0.2
 queue_size = 1000
 
 [head.projector]
@@ -65,21 +64,7 @@ k = 20
 [evaluator.linear]
 learning_rates = [0.01, 0.1]
 """
-OLDER = """\
-seed = 7@int
-epochs = 100@int
-compute_cfg = {'devices':1, 'accelerator':'cpu'}@dict
-backbone = resnet18@str
-ssl_method = simclr@str
-dataset = cifar10@str
-batch_size = 64@int
-aug_crop_lst = [2]@list
-[ckpt_args]
-save_top_k = 3@int
-[ssl_args]
-lr = 0.06@float
-"""
-SIGNS = [
+FRAGMENTS = [
     *(
         "[",
         "]",
@@ -113,34 +98,34 @@ SIGNS = [
 ]
 
 
-def mutated(text, chance):
-    """One to four changes: a sign put in, a stretch cut out, doubled or exchanged, a line moved."""
-    for _ in range(chance.randint(1, 4)):
-        at = chance.randrange(len(text) + 1)
-        end = min(len(text), at + chance.randint(1, 12))
-        kind = chance.randrange(5)
+def mutate(text, rng):
+    """Make one to four changes: insert, delete, repeat or replace text, or shuffle the lines."""
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(text) + 1)
+        end = min(len(text), at + rng.randint(1, 12))
+        kind = rng.randrange(5)
         if kind == 0:
-            text = text[:at] + chance.choice(SIGNS) + text[at:]
+            text = text[:at] + rng.choice(FRAGMENTS) + text[at:]
         elif kind == 1:
             text = text[:at] + text[end:]
         elif kind == 2:
             text = text[:end] + text[at:end] + text[end:]
         elif kind == 3:
-            text = text[:at] + chance.choice(SIGNS) + text[end:]
+            text = text[:at] + rng.choice(FRAGMENTS) + text[end:]
         else:
             lines = text.splitlines(keepends=True)
-            chance.shuffle(lines)
+            rng.shuffle(lines)
             text = "".join(lines)
     return text
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzz")
 
 
-def judged(text, file, catalog):
-    """The sentence a configuration is refused with, or None."""
+def error_message(text, file, catalog):
+    """Return the message with which a configuration is refused, or None if it is valid."""
     file.write_text(text, encoding="utf-8", newline="")
     try:
         resolve_file(file, (), catalog)
@@ -149,34 +134,30 @@ def judged(text, file, catalog):
     return None
 
 
-@given(seed=st.integers(0, 2**63), older=st.booleans())
+@given(seed=st.integers(0, 2**63))
 @settings(
     max_examples=COUNT,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     database=None,
 )
-def test_a_broken_configuration_is_told_in_sentences(seed, older, place, catalog):
-    """Seen to fail with the errors of literals that are none let through."""
-    text = mutated(OLDER if older else WHOLE, random.Random(seed))
-    told = judged(text, place / "c.ini", catalog)
-    if told is not None:
-        for line in told.splitlines():
-            assert len(line) > 15, told
-            assert "Traceback" not in line
-            assert not re.search(r"\b(KeyError|TypeError|AttributeError|IndexError)\b", line), told
+def test_broken_config_is_refused_with_messages_and_not_python_errors(seed, folder, catalog):
+    message = error_message(mutate(VALID, random.Random(seed)), folder / "c.ini", catalog)
+    for line in (message or "").splitlines():
+        assert len(line) > 15, message
+        assert "Traceback" not in line
+        assert not re.search(r"\b(KeyError|TypeError|AttributeError|IndexError)\b", line), message
 
 
 @pytest.mark.slow
-def test_a_sample_through_the_real_command(ssl_host, tmp_path):
-    """Status 0 with a line of praise, or 2 with sentences on stderr, and nothing else."""
-    chance = random.Random(1)
+def test_command_with_a_broken_config_exits_with_0_or_2_and_prints_the_messages(ssl_host, tmp_path):
+    rng = random.Random(1)
     catalog = Catalog()
     for number in range(6):
         file = tmp_path / f"{number}.ini"
-        told = judged(mutated(WHOLE, chance), file, catalog)
+        message = error_message(mutate(VALID, rng), file, catalog)
         done = ssl_host("config", "check", file)
-        assert done.returncode in ((0, 2) if told is None else (2,)), done.stderr
+        assert done.returncode in ((0, 2) if message is None else (2,)), done.stderr
         assert "Traceback" not in done.stderr
-        if told is not None:
-            assert done.stderr.strip() == told
+        if message is not None:
+            assert done.stderr.strip() == message

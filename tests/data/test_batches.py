@@ -21,20 +21,21 @@ def test_epoch_takes_each_image_at_most_once_and_has_its_own_order():
     assert not torch.equal(epochs[0], torch.cat(list(EpochPlan(50, 8, seed=4).indices(0))))
 
 
-@pytest.mark.parametrize(("world_size", "parts"), [(2, 1), (1, 4), (2, 2), (4, 2)])
-def test_steps_do_not_depend_on_number_of_processes_and_micro_batches(world_size, parts):
+@pytest.mark.parametrize(("world_size", "micro_batches"), [(2, 1), (1, 4), (2, 2), (4, 2)])
+def test_steps_do_not_depend_on_number_of_processes_and_micro_batches(world_size, micro_batches):
     whole = list(EpochPlan(50, 16, seed=1).indices(2))
     shares = [
-        list(EpochPlan(50, 16, 1, parts, rank, world_size).indices(2)) for rank in range(world_size)
+        list(EpochPlan(50, 16, 1, micro_batches, rank, world_size).indices(2))
+        for rank in range(world_size)
     ]
     for step, batch in enumerate(whole):
-        own = [s[step * parts + part] for s in shares for part in range(parts)]
+        own = [s[step * micro_batches + i] for s in shares for i in range(micro_batches)]
         assert sorted(torch.cat(own).tolist()) == sorted(batch.tolist())
-        assert all(len(share) == 16 // (world_size * parts) for share in own)
+        assert all(len(share) == 16 // (world_size * micro_batches) for share in own)
 
 
 def test_indices_from_a_step_are_the_rest_of_the_epoch():
-    plan = EpochPlan(50, 8, seed=3, parts=2)
+    plan = EpochPlan(50, 8, seed=3, micro_batches=2)
     whole = list(plan.indices(1))
     assert all(torch.equal(a, b) for a, b in zip(whole[8:], plan.indices(1, 4), strict=True))
 
@@ -46,7 +47,7 @@ def test_batch_larger_than_the_data_set_raises_data_error():
 
 def test_batch_not_divisible_by_processes_and_micro_batches_raises_data_error():
     with pytest.raises(DataError, match=r"batch_size = 16 .* multiple of 6"):
-        EpochPlan(100, 16, seed=0, parts=3, world_size=2)
+        EpochPlan(100, 16, seed=0, micro_batches=3, world_size=2)
 
 
 def test_batch_has_images_labels_index_and_epoch():

@@ -1,4 +1,4 @@
-"""The batch script of the cluster page, with SLURM's environment and stand-ins for its commands."""
+"""Run the batch script of the cluster page, with substitutes for SLURM's commands."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from tests.conftest import as_ini, tiny
 from tests.processes import command, has_rows, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "cluster.md"
-# What SLURM sets for a job of one task; srun hands it on to the command.
+# Variables that SLURM sets for a job of one task; srun passes them to the command.
 SLURM = {
     "SLURM_JOB_ID": "7",
     "SLURM_JOB_NAME": "nnclr",
@@ -25,15 +25,14 @@ SLURM = {
 }
 
 
-def stand_in(folder, name, text):
+def write_script(folder, name, text):
     file = folder / name
     file.write_text(f"#!/bin/bash\n{text}\n", encoding="utf-8")
     file.chmod(0o755)
 
 
 @pytest.mark.slow
-def test_the_script_is_requeued_when_slurm_asks_it_to_end(tmp_path, request):
-    """Seen to fail with USR1 left to Lightning."""
+def test_batch_script_after_usr1_requeues_the_job(tmp_path, request):
     script = re.search(r"```text\n(#!/bin/bash\n.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     assert script is not None
     (tmp_path / "job.sh").write_text(script[1], encoding="utf-8")
@@ -41,16 +40,16 @@ def test_the_script_is_requeued_when_slurm_asks_it_to_end(tmp_path, request):
     (tmp_path / "config.ini").write_text(as_ini(config), encoding="utf-8")
     commands = tmp_path / "bin"
     commands.mkdir()
-    stand_in(commands, "srun", 'echo $$ > pid; exec "$@"')
-    stand_in(commands, "scontrol", 'echo "$@" >> requeued')
-    stand_in(commands, "ssl-host", f'exec {sys.executable} -m ssl_host "$@"')
+    write_script(commands, "srun", 'echo $$ > pid; exec "$@"')
+    write_script(commands, "scontrol", 'echo "$@" >> requeued')
+    write_script(commands, "ssl-host", f'exec {sys.executable} -m ssl_host "$@"')
     path = f"{commands}:{os.environ['PATH']}"
     job = command("bash", "job.sh", cwd=tmp_path, environment={**SLURM, "PATH": path}, group=True)
     request.addfinalizer(lambda: job.poll() is None and os.killpg(job.pid, signal.SIGKILL))
     rows = tmp_path / "runs" / "long" / "metrics.csv"
     wait_until(lambda: has_rows(rows, 5), process=job)
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGUSR1)
-    _, told = job.communicate(timeout=60)
-    assert job.returncode == 75, told
+    _, stderr = job.communicate(timeout=60)
+    assert job.returncode == 75, stderr
     assert (tmp_path / "requeued").read_text() == "requeue 7\n"
     assert len(list((tmp_path / "runs" / "long" / "checkpoints").glob("*.ckpt"))) == 1

@@ -1,14 +1,21 @@
-"""Every command, INI block and Python block of README and docs is run."""
+"""Run every command, INI block and Python block of README and docs."""
 
+import contextlib
+import importlib
+import io
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import importlib_metadata
 import pytest
 from PIL import Image
+
+from tests.conftest import run_command
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -18,11 +25,11 @@ DOCUMENTS = [
 ]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-# What a reader runs for hours is run for seconds here; nothing else differs.
 SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
+# A reader runs these for hours, the test for seconds; nothing else differs.
 SHORT = (
     *("-o", "run.epochs=1", "-o", "evaluator.linear.epochs=1"),
-    # Two tests run side by side: more threads than cores are slower than one.
+    # Two tests run at the same time: more threads than cores are slower than one.
     *("-o", "trainer.num_threads=1"),
 )
 
@@ -31,17 +38,31 @@ def with_blocks():
     return [d for d in DOCUMENTS if BLOCK.search(d.read_text(encoding="utf-8"))]
 
 
-def test_every_block_says_what_it_is():
+def test_every_block_names_its_language():
     for document in DOCUMENTS:
         for language, _ in BLOCK.findall(document.read_text(encoding="utf-8")):
             assert language in {"sh", "ini", "python", "toml", "text", "json"}, document
 
 
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Make and enter the folder of a document's reader; what is installed in ``site`` is found."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+    importlib_metadata.MetadataPathFinder.invalidate_caches()
+
+
 @pytest.mark.parametrize("document", with_blocks(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_the_blocks_of_a_document_work(document, tmp_path):
-    """In the order of the document, in one folder, as its reader would."""
+def test_document_blocks_run_in_order(document, folder):
     for i in range(340):
-        name = tmp_path / "flowers" / ("rose" if i % 2 else "tulip") / f"{i}.png"
+        name = folder / "flowers" / ("rose" if i % 2 else "tulip") / f"{i}.png"
         name.parent.mkdir(parents=True, exist_ok=True)
         Image.effect_noise((40, 40), 20 + i % 100).convert("RGB").save(name)
     for language, shown in BLOCK.findall(document.read_text(encoding="utf-8")):
@@ -49,24 +70,29 @@ def test_the_blocks_of_a_document_work(document, tmp_path):
         if language == "ini":
             title = re.match(r"# (\S+\.ini)\n", text)
             assert title, f"an INI block begins with its file's name: {text[:40]!r}"
-            (tmp_path / title[1]).write_text(text, encoding="utf-8")
-            run([sys.executable, "-m", "ssl_host", "config", "check", title[1]], tmp_path)
+            (folder / title[1]).write_text(text, encoding="utf-8")
+            ssl_host("config", "check", title[1], cwd=folder)
         elif language == "python":
-            run([sys.executable, "-c", text], tmp_path)
+            (folder / "block.py").write_text(text, encoding="utf-8")
+            with contextlib.redirect_stdout(io.StringIO()):
+                runpy.run_path(str(folder / "block.py"), run_name="__main__")
         elif language == "sh":
             for line in text.replace("\\\n", " ").splitlines():
-                command(shlex.split(line, comments=True), tmp_path)
+                command(shlex.split(line, comments=True), folder)
 
 
 def command(words, folder):
+    """Run one line of a shell block."""
     if not words:
         return
     if words[0] == "make":
         assert words[1] in TARGETS, f"make {words[1]}: no such target"
     elif words[:3] == ["pip", "install", "-e"]:
-        # Into a folder of the test's own, which stands for the environment of the reader.
+        # Into a folder that stands for the reader's environment.
         site = ["--no-deps", "--no-build-isolation", "--target", str(folder / "site")]
         run([sys.executable, "-m", "pip", "install", "--quiet", *site, words[3]], folder)
+        importlib.invalidate_caches()
+        importlib_metadata.MetadataPathFinder.invalidate_caches()
     elif words[:2] == ["pip", "install"]:
         for name in words[2:]:
             if name.startswith("ssl-plugin-"):
@@ -76,12 +102,18 @@ def command(words, folder):
     else:
         assert words[0] == "ssl-host", f"a command that no test runs: {words}"
         short = SHORT if words[1] == "run" and "--dry-run" not in words else ()
-        run([sys.executable, "-m", "ssl_host", *words[1:], *short], folder)
+        ssl_host(*words[1:], *short, cwd=folder)
+
+
+def ssl_host(*arguments, cwd):
+    """Run a command of a document, which must succeed."""
+    done = run_command(*arguments, cwd=cwd)
+    assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
 
 
 def run(words, folder):
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / "cache")}
-    env["PYTHONPATH"] = str(folder / "site")
+    """Run another program, which must succeed."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder / "site")}
     done = subprocess.run(
         words, cwd=folder, capture_output=True, text=True, env=env, timeout=300, check=False
     )

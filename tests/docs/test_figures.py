@@ -1,4 +1,4 @@
-"""The figures in READMEs are those of the committed results."""
+"""Check that the figures in READMEs are those of the committed results."""
 
 import importlib.util
 import json
@@ -14,19 +14,19 @@ SPEC.loader.exec_module(publish)
 
 
 @pytest.mark.parametrize("document", publish.documents(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_documents_figures_are_the_committed_ones(document):
-    """Seen to fail with one digit of a table changed. `benchmarks/publish.py` writes them anew."""
+def test_figures_in_documents_are_the_committed_results(document):
+    """If this fails, run `benchmarks/publish.py`."""
     shown = document.read_text("utf-8")
     assert shown == publish.documents()[document]
     assert publish.TABLE.search(shown) or publish.SENTENCE.search(shown)
 
 
-def test_the_table_is_that_of_the_raw_results():
+def test_committed_table_matches_the_raw_results():
     raw = json.loads((publish.RESULTS / "mnist5k.json").read_text("utf-8"))
-    for method, row in publish.rows().items():
+    for method, row in publish.read_cells().items():
         values = [
             100 * cell["results"]["metrics"]["knn.top1"]
-            for cell in raw["cells"]
+            for cell in raw["runs"]
             if cell["method"] == method
         ]
         if values:

@@ -1,4 +1,4 @@
-"""The table of faults names tests that exist."""
+"""The tables of the reliability page name existing tests."""
 
 import re
 from pathlib import Path
@@ -11,13 +11,12 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and "`" in l
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_the_row_names_a_test_that_exists(row):
-    """Seen to fail with a test renamed."""
-    found = re.search(r"\| `([\w./-]+)::(\w+)` \|$", row)
-    assert found is not None, row
-    file = ROOT / found[1] if found[1].startswith("plugins/") else ROOT / "tests" / found[1]
-    assert re.search(rf"^def {found[2]}\(", file.read_text("utf-8"), re.MULTILINE), row
+def test_table_row_names_an_existing_test(row):
+    match = re.search(r"\| `([\w./-]+)::(\w+)` \|$", row)
+    assert match is not None, row
+    file = ROOT / match[1] if match[1].startswith("plugins/") else ROOT / "tests" / match[1]
+    assert re.search(rf"^def {match[2]}\(", file.read_text("utf-8"), re.MULTILINE), row
 
 
-def test_there_are_many_of_them():
+def test_table_has_many_rows():
     assert len(ROWS) > 30

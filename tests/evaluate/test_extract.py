@@ -1,4 +1,4 @@
-"""Features in memory and on the disk are the same, and so is what is measured on them."""
+"""Features in memory and on the disk are equal, and so are the figures computed from them."""
 
 import gc
 from pathlib import Path
@@ -24,39 +24,34 @@ def mapped(folder):
 
 
 @pytest.mark.parametrize("kind", ["network", "pixels"])
-def test_what_does_not_fit_in_memory_is_on_the_disk_and_goes_with_its_user(
-    kind, tmp_path, monkeypatch
-):
-    """Seen to fail with the rows of every block written at the start."""
-    monkeypatch.setattr(extract, "BATCH", 16)
+def test_large_features_are_on_the_disk_until_their_tensor_is_deleted(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(extract, "BATCH_SIZE", 16)
     backbone = ssl_host.build("backbone", "small_conv", in_channels=3, image_size=8, num_stages=2)
 
-    def made():
-        by = extract.network_features(backbone, lambda x: x.float() / 255)
-        represent = {"network": by, "pixels": extract.pixels}[kind]
+    def compute():
+        network = extract.network_features(backbone, lambda x: x.float() / 255)
+        represent = {"network": network, "pixels": extract.pixels}[kind]
         return extract.representations(images(), {kind: represent}, tmp_path)[kind]
 
-    inside = made()
-    assert not isinstance(inside.numpy().base, np.memmap)
-    monkeypatch.setattr(extract, "IN_MEMORY", 100)
-    outside = made()
-    assert torch.equal(inside, outside)
+    in_memory = compute()
+    assert not isinstance(in_memory.numpy().base, np.memmap)
+    monkeypatch.setattr(extract, "MAX_BYTES_IN_MEMORY", 100)
+    on_disk = compute()
+    assert torch.equal(in_memory, on_disk)
     maps = mapped(tmp_path)
     assert len(maps) == 1
-    assert not list(tmp_path.iterdir())  # without a name: gone even if the process is killed
-    del outside
+    assert not list(tmp_path.iterdir())  # without a name: deleted even if the process is killed
+    del on_disk
     gc.collect()
     assert not mapped(tmp_path)
 
 
 @pytest.mark.parametrize("keys", [7, 60, 1000])
-def test_neighbours_are_the_same_in_blocks(keys, monkeypatch):
-    """A plain loop over all pairs is the reference. Seen to fail with the numbers of a block left
-    as they are in it."""
+def test_neighbours_in_blocks_equal_a_plain_loop(keys, monkeypatch):
     generator = torch.Generator().manual_seed(1)
     x, xt = (torch.randn(n, 6, generator=generator) for n in (60, 33))
     y, yt = torch.arange(60) % 5, torch.arange(33) % 5
-    monkeypatch.setattr(knn, "KEYS", keys)
+    monkeypatch.setattr(knn, "KEY_BLOCK", keys)
     evaluator = ssl_host.build("evaluator", "knn", k=9, block=10)
     found = evaluator.evaluate(FeatureBank(Features(x, y), Features(xt, yt), 5)).metrics["top1"]
     right = 0

@@ -1,84 +1,116 @@
-"""A network and its baselines: every image read once, unreadable ones left out in their place."""
+"""Evaluation of a network and its baselines: reads, unreadable images, declared figures."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
 
 import ssl_host
+from ssl_host import Evaluation, Evaluator, Figure
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.data.datasets import open_datasets
-from ssl_host.evaluate import measure as room
+from ssl_host.evaluate import banks
+from ssl_host.evaluate.figures import describe_figures
 from ssl_host.evaluate.measure import measure
 from tests.conftest import tiny
 
 
 class Counted:
-    """A store's images that count how often each is asked for."""
+    """Images of a store that count how often each is read."""
 
     def __init__(self, images):
         self.images = images
-        self.asked = torch.zeros(len(images), dtype=torch.int64)
+        self.reads = torch.zeros(len(images), dtype=torch.int64)
         self.unreadable = {}
 
     def __len__(self):
         return len(self.images)
 
     def __getitem__(self, index):
-        self.asked[index] += 1
+        self.reads[index] += 1
         return self.images[index]
 
 
 @pytest.fixture
 def experiment():
     config = resolve_sections(tiny(), Catalog())
-    made = compose(config)
-    images = open_datasets(made.source, made.views, config.loader)
-    counted = [replace(part, images=Counted(part.images)) for part in (images.probe, images.test)]
-    return made, counted, len(images.classes)
+    experiment = compose(config)
+    images = open_datasets(experiment.source, experiment.views, config.loader)
+    stores = (images.probe, images.test)
+    counted = [replace(store, images=Counted(store.images)) for store in stores]
+    return experiment, counted, len(images.classes)
 
 
-def measured(experiment, lost=()):
-    made, (train, test), classes = experiment
-    train.images.unreadable = dict.fromkeys(lost, "torn")
-    assert isinstance(made.views, ViewMaker)
-    evaluators = {name: ssl_host.build("evaluator", name) for name in ("knn", "rankme")}
-    backbone = made.method.backbone
-    return measure(evaluators, backbone, backbone, made.views, train, test, classes, seed=1)
+def measured(experiment, unreadable=(), evaluators=None):
+    composed, (train, test), classes = experiment
+    train.images.unreadable = dict.fromkeys(unreadable, "truncated")
+    assert isinstance(composed.views, ViewMaker)
+    if evaluators is None:
+        evaluators = {name: ssl_host.build("evaluator", name) for name in ("knn", "rankme")}
+    backbone = composed.method.backbone
+    return measure(evaluators, backbone, backbone, composed.views, train, test, classes, seed=1)
 
 
-def test_every_image_is_read_once_for_the_network_and_all_baselines(experiment):
-    """And once more where the untrained network's batch norm is set by them.
-
-    Seen to fail with a reading for each representation.
-    """
+def test_each_image_is_read_once_for_the_network_and_all_baselines(experiment):
+    """Training images are read once more to recalibrate the untrained network's batch norm."""
     found = measured(experiment)
     assert {name.split(".")[0] for name in found.metrics if name.endswith("top1")} == {
         *("knn", "random_init", "pixels", "statistics")
     }
     _, (train, test), _ = experiment
-    assert set(train.images.asked.tolist()) == {2}
-    assert set(test.images.asked.tolist()) == {1}
+    assert set(train.images.reads.tolist()) == {2}
+    assert set(test.images.reads.tolist()) == {1}
 
 
-def test_unreadable_images_are_moved_out_where_the_features_lie(experiment, monkeypatch):
-    """Seen to fail with a copy of the rest, which of features on the disk fills the memory."""
+def test_unreadable_images_are_removed_in_place(experiment, monkeypatch):
+    """A copy of features that are on the disk would fill the memory."""
     whole = measured(experiment).bank.train
-    monkeypatch.setattr(room, "MOVED", 5)
-    made = []
-    taken = room.representations
+    monkeypatch.setattr(banks, "ROWS_PER_MOVE", 5)
+    computed = []
+    representations = banks.representations
 
-    def noted(*args):
-        made.append(taken(*args))
-        return {**made[-1]}
+    def recorded(*args):
+        computed.append(representations(*args))
+        return {**computed[-1]}
 
-    monkeypatch.setattr(room, "representations", noted)
-    bank = measured(experiment, lost=[0, 7, 30]).bank
+    monkeypatch.setattr(banks, "representations", recorded)
+    bank = measured(experiment, unreadable=[0, 7, 30]).bank
     kept = [i for i in range(len(whole.x)) if i not in (0, 7, 30)]
     assert torch.equal(bank.train.x, whole.x[kept])
     assert torch.equal(bank.train.y, whole.y[kept])
-    assert bank.train.x.data_ptr() == made[1][""].data_ptr()
-    assert bank.train_images is None  # its numbers would be other images'
+    assert bank.train.x.data_ptr() == computed[1][""].data_ptr()
+    assert bank.train_images is None  # image and row numbers differ
+
+
+class ErrorRates(Evaluator):
+    """Third-party evaluator with figures of any name."""
+
+    figures: ClassVar = {
+        "error": Figure("error rate", higher_is_better=False, unit="%", baseline=True),
+        "N.mAP": Figure("mean average precision", baseline=True),
+        "seconds": Figure("time", higher_is_better=False),
+    }
+
+    def evaluate(self, bank):
+        values = {"error": 0.5, "3.mAP": 0.2, "seconds": 1.0, "undeclared": 2.0}
+        return Evaluation(values, {"head": {}})
+
+
+def test_baselines_are_measured_for_declared_figures_of_any_name(experiment):
+    evaluators = {"detect": ErrorRates(ErrorRates.Config())}
+    measurement = measured(experiment, evaluators=evaluators)
+    baselines = {name for name in measurement.metrics if not name.startswith("detect.")}
+    assert baselines == {
+        f"{baseline}.detect.{figure}"
+        for baseline in ("random_init", "pixels", "statistics")
+        for figure in ("error", "3.mAP")
+    }
+    assert set(measurement.artifacts) == {"detect_head"}
+    described = describe_figures([*measurement.metrics, "online.top1"], evaluators)
+    assert set(described) == {"detect.error", "detect.3.mAP", "detect.seconds", "online.top1"}
+    assert described["detect.3.mAP"]["description"] == "mean average precision"
+    assert described["detect.error"]["higher_is_better"] is False

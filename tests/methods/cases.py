@@ -1,4 +1,4 @@
-"""Small float64 instances of the six methods, and steps on fixed views."""
+"""Small float64 instances of the six methods, and fixed views."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def small(name: str, seed: int = 0, **settings: Any) -> Method:
-    """A method on a tiny backbone, float64, in training mode."""
+    """Return a method with a tiny backbone, float64, in training mode."""
     torch.manual_seed(seed)
     backbone = ssl_host.build(
         "backbone", "small_conv", in_channels=1, image_size=8, width=4, num_stages=2
@@ -43,19 +43,18 @@ def small(name: str, seed: int = 0, **settings: Any) -> Method:
 
 
 def views(count: int, seed: int = 0) -> list[Tensor]:
-    """Two fixed views of ``count`` images."""
+    """Return two fixed views of ``count`` images."""
     generator = torch.Generator().manual_seed(seed)
-    made = torch.randn(2, count, 1, 8, 8, generator=generator, dtype=torch.float64)
-    return list(made)
+    pair = torch.randn(2, count, 1, 8, 8, generator=generator, dtype=torch.float64)
+    return list(pair)
 
 
 def batch(count: int, seed: int = 0) -> Batch:
-    """The same as a batch."""
+    """Return the views as a batch."""
     return Batch(views(count, seed), torch.arange(count))
 
 
 def gradients(method: Method, loss: Tensor) -> Tensor:
-    """The gradient of all trainable parameters as one vector."""
+    """Return the gradient of all trainable parameters as one vector."""
     parameters = [p for _, p in method.trainable_parameters()]
-    found = torch.autograd.grad(loss, parameters)
-    return torch.cat([g.flatten() for g in found])
+    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)])

@@ -1,4 +1,4 @@
-"""Two processes on half batches equal one process on the whole, for every method."""
+"""Tests that two processes with half a batch each equal one process, for every method."""
 
 import pytest
 import torch
@@ -16,23 +16,23 @@ STEPS = 3
 
 
 def steps(name, rank, world_size, **settings):
-    """Three SGD steps; gradients are averaged over processes, as data-parallel training does."""
+    """Make three SGD steps on this process's share; return the gradients and the final state."""
     method = small(name, **settings)
     if world_size > 1 and method.sync_batchnorm:
         synchronise_batchnorm(method)
     parameters = [p for _, p in method.trainable_parameters()]
     optimizer = torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
-    kept = []
+    gradients = []
     for step in range(STEPS):
         share = [view.chunk(world_size)[rank] for view in views(COUNT, seed=step)]
         out = method.step(Batch(share, torch.arange(COUNT).chunk(world_size)[rank]))
         optimizer.zero_grad()
         out.loss.backward()
         average_gradients(parameters)
-        kept.append(torch.cat([p.grad.flatten() for p in parameters]))
+        gradients.append(torch.cat([p.grad.flatten() for p in parameters]))
         optimizer.step()
         method.finish_step(out, step, STEPS)
-    return kept, {k: v.clone() for k, v in method.state_dict().items()}
+    return gradients, {k: v.clone() for k, v in method.state_dict().items()}
 
 
 def work(name):
@@ -41,27 +41,23 @@ def work(name):
 
 @pytest.mark.parametrize("name", [m for m in METHODS if m != "mocov2"])
 def test_two_processes_equal_one(name):
-    """float64, fixed views, norm-wise 1e-9: gradients, parameters, copies, τ, queue.
-
-    Seen to fail with a gather without gradient, with a loss over the own rows alone, and with a
-    queue that took the own process's rows only.
-    """
+    """Gradients, parameters, EMA copies and queues agree to a relative 1e-9, at float64."""
     expected_gradients, expected = steps(name, 0, 1)
-    for found_gradients, found in run_distributed(work, name):
-        for a, b in zip(found_gradients, expected_gradients, strict=True):
+    for actual_gradients, actual in run_distributed(work, name):
+        for a, b in zip(actual_gradients, expected_gradients, strict=True):
             assert close(a, b)
         for key, value in expected.items():
             if key == "queue.rows":
                 continue
-            assert close(found[key].double(), value.double()), key
+            assert close(actual[key].double(), value.double()), key
         if "queue.rows" in expected:
-            rows = torch.cdist(found["queue.rows"], expected["queue.rows"])
+            rows = torch.cdist(actual["queue.rows"], expected["queue.rows"])
             assert rows.min(dim=1).values.max() < 1e-9
             assert rows.min(dim=0).values.max() < 1e-9
 
 
-def moco(permutations):
-    """MoCo on two processes, its statistics per process, with known permutations."""
+def train_moco(permutations):
+    """Train MoCo with separate statistics per process and known permutations of the keys."""
     import ssl_plugin_mocov2.method as module
 
     original = module.shuffle_keys
@@ -70,27 +66,24 @@ def moco(permutations):
 
 
 def test_moco_on_two_processes_equals_one_with_split_batch_norm(monkeypatch):
-    """Per-process statistics are those of bn_splits = 2 under the same permutation.
-
-    Seen to fail with synchronised batch norm, and without the shuffling.
-    """
+    """Statistics per process equal those of bn_splits = 2 with the same permutations."""
     import ssl_plugin_mocov2.method as module
 
-    seeds = {step: step + 100 for step in range(STEPS)}
+    permutations = {step: step + 100 for step in range(STEPS)}
     original = module.shuffle_keys
     shuffled = []
 
-    def noted(images, seed):
+    def record(images, seed):
         shuffled.append(seed)
-        return original(images, seeds[seed])
+        return original(images, permutations[seed])
 
-    monkeypatch.setattr(module, "shuffle_keys", noted)
+    monkeypatch.setattr(module, "shuffle_keys", record)
     expected_gradients, expected = steps("mocov2", 0, 1, bn_splits=2)
-    assert shuffled == list(seeds)
-    for found_gradients, found in run_distributed(moco, seeds):
-        for a, b in zip(found_gradients, expected_gradients, strict=True):
+    assert shuffled == list(permutations)
+    for actual_gradients, actual in run_distributed(train_moco, permutations):
+        for a, b in zip(actual_gradients, expected_gradients, strict=True):
             assert close(a, b)
         for key, value in expected.items():
             if "running" in key or "tracked" in key:
-                continue  # each process has seen its own half
-            assert close(found[key].double(), value.double()), key
+                continue  # each process has statistics of its own half
+            assert close(actual[key].double(), value.double()), key

@@ -12,7 +12,7 @@ from ssl_host.errors import UserError
 from ssl_host.pipeline.run import run_config
 from tests.conftest import tiny
 
-WATCHES = """
+WATCHING_PLUGIN = """
 import pytorch_lightning as pl
 from ssl_host import UserError, hookimpl
 
@@ -39,12 +39,12 @@ def run_finished(run, results):
 
 @hookimpl
 def report_sections(run, results):
-    return [("Of my own", "<b id='own'>bold</b>")]
+    return [("Plugin section", "<b id='plugin'>bold</b>")]
 """
 
 
-def test_run_hooks_are_called_in_their_order(install, tmp_path):
-    install("ssl-plugin-watch", WATCHES)
+def test_run_hooks_are_called_in_order(install, tmp_path):
+    install("ssl-plugin-watch", WATCHING_PLUGIN)
     catalog = Catalog()
     config = resolve_sections(tiny(run={"dir": tmp_path}), catalog)
     outcome = run_config(config, catalog, Console(quiet=True))
@@ -52,12 +52,12 @@ def test_run_hooks_are_called_in_their_order(install, tmp_path):
     assert [call[0] for call in calls] == ["config", "callbacks", *["batch"] * 6, "finished"]
     assert calls[0] == ("config", 2)
     assert calls[-1] == ("finished", True, 6)
-    assert "<b id='own'>bold</b>" in (outcome.folder / "report.html").read_text("utf-8")
+    assert "<b id='plugin'>bold</b>" in (outcome.folder / "report.html").read_text("utf-8")
     assert json.loads((outcome.folder / "results.json").read_text("utf-8"))["steps"] == 6
 
 
-def test_a_plugin_can_refuse_a_configuration(install, tmp_path):
-    install("ssl-plugin-watch", WATCHES)
+def test_config_resolved_hook_can_refuse_a_configuration(install, tmp_path):
+    install("ssl-plugin-watch", WATCHING_PLUGIN)
     catalog = Catalog()
     config = resolve_sections(tiny(run={"dir": tmp_path, "seed": 13}), catalog)
     with pytest.raises(UserError, match="refuses the seed 13"):

@@ -1,4 +1,4 @@
-"""A plugin's component that raises, wherever in a run: distribution, line and what was going on."""
+"""Errors in a plugin's component: the message names distribution, line and activity."""
 
 import pytest
 from rich.console import Console
@@ -55,22 +55,22 @@ CASES = {
         "optimizer",
         "optimizers",
         "class Odd(Optimizer):\n    def create(self, groups):\n        1 / 0\n",
-        "optimizer Odd (ssl_plugin_odd, from ssl-plugin-odd 1.0) failed while making its torch "
-        "optimizer: ZeroDivisionError: division by zero ({file}:8)",
+        "optimizer Odd (ssl_plugin_odd, from ssl-plugin-odd 1.0) failed while creating its "
+        "torch optimizer: ZeroDivisionError: division by zero ({file}:8)",
     ),
     "scheduler": (
         "scheduler",
         "schedulers",
         "class Odd(Scheduler):\n    def factor(self, step, total_steps, steps_per_epoch):\n"
         "        1 / 0\n",
-        "scheduler Odd (ssl_plugin_odd, from ssl-plugin-odd 1.0) failed while giving the factor "
-        "of step 0: ZeroDivisionError: division by zero ({file}:8)",
+        "scheduler Odd (ssl_plugin_odd, from ssl-plugin-odd 1.0) failed in factor of "
+        "step 0: ZeroDivisionError: division by zero ({file}:8)",
     ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_message_names_distribution_line_and_moment(case, install, tmp_path):
+def test_error_in_component_names_distribution_and_line(case, install, tmp_path):
     section, hook, body, message = CASES[case]
     file = install("ssl-plugin-odd", HEAD + body + REGISTER.format(hook=hook))
     catalog = Catalog()
@@ -84,7 +84,7 @@ def test_the_message_names_distribution_line_and_moment(case, install, tmp_path)
     assert str(caught.value) == message.format(file=file)
 
 
-AFTER = """
+FAILING_METHOD = """
 class Odd(Method):
     heads = {"projector": "backbone"}
 
@@ -98,21 +98,20 @@ class Odd(Method):
 
 
 @pytest.mark.parametrize("dry", [False, True])
-def test_what_a_method_does_after_its_step_is_told_too(dry, install, tmp_path):
-    """Seen to fail: it came as a traceback through Lightning, without the plugin's name."""
-    file = install("ssl-plugin-odd", HEAD + AFTER + REGISTER.format(hook="methods"))
+def test_error_after_optimizer_step_names_distribution_and_line(dry, install, tmp_path):
+    file = install("ssl-plugin-odd", HEAD + FAILING_METHOD + REGISTER.format(hook="methods"))
     catalog = Catalog()
     config = resolve_sections(tiny(run={"dir": tmp_path}, method={"name": "odd"}), catalog)
     with pytest.raises(PluginError) as caught:
         dry_run(config, catalog) if dry else run_config(config, catalog, Console(quiet=True))
     line = file.read_text().splitlines().index("        1 / 0") + 1
     assert str(caught.value) == (
-        "method Odd (ssl_plugin_odd, from ssl-plugin-odd 1.0) failed while moving on after step 0: "
+        "method Odd (ssl_plugin_odd, from ssl-plugin-odd 1.0) failed after optimizer step 0: "
         f"ZeroDivisionError: division by zero ({file}:{line})"
     )
 
 
-def test_other_runs_are_untouched_by_a_broken_plugin(install, tmp_path):
+def test_broken_plugin_does_not_affect_other_runs(install, tmp_path):
     install("ssl-plugin-odd", "raise SystemExit(3)")
     catalog = Catalog()
     outcome = run_config(resolve_sections(tiny(run={"dir": tmp_path}), catalog), catalog)

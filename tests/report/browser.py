@@ -1,4 +1,4 @@
-"""Headless Chromium, as the tests of pages use it."""
+"""Headless Chromium for tests of pages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 
-def opened(page: Path, profile: Path, width: int = 1280) -> subprocess.CompletedProcess:
-    """The page's document after its scripts have run, and on stderr what they complained of."""
+def open_page(page: Path, profile: Path, width: int = 1280) -> subprocess.CompletedProcess:
+    """Return the page's document after its scripts have run; console errors are in stderr."""
     return subprocess.run(
         [
             *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),

@@ -1,25 +1,28 @@
-"""The page: self-contained, escaped, without an error in a real browser."""
+"""Report page: self-contained, escaped, without errors in a real browser."""
 
+import json
 import re
 import shutil
+from dataclasses import asdict
 
 import pytest
 from PIL import Image
 from rich.console import Console
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.resolve import resolve_sections
+from ssl_host.config.resolve import resolve_file, resolve_sections
+from ssl_host.contracts.evaluation import Figure
 from ssl_host.pipeline.run import run_config
-from ssl_host.report.page import breakable
+from ssl_host.report.page import write_page
 from tests.conftest import tiny
-from tests.report.browser import opened
+from tests.report.browser import open_page
 
 EVIL = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run whose class and file names are hostile."""
+    """A run with HTML in the names of its classes and files."""
     base = tmp_path_factory.mktemp("evil")
     for k, name in enumerate((f"a{EVIL.replace('/', '')}", "b&<b>")):
         (base / "images" / name).mkdir(parents=True)
@@ -35,14 +38,14 @@ def folder(tmp_path_factory):
     return run_config(resolve_sections(config, catalog), catalog, Console(quiet=True)).folder
 
 
-def test_nothing_from_names_is_taken_for_markup(folder):
+def test_html_in_names_is_escaped(folder):
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert EVIL not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert "evil <b>run" not in page
 
 
-def test_the_page_needs_nothing_from_elsewhere(folder):
+def test_page_loads_nothing_from_other_files(folder):
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)\s*=\s*["'](?!data:)""", page)
     assert "http://" not in page
@@ -50,14 +53,14 @@ def test_the_page_needs_nothing_from_elsewhere(folder):
     assert "@import" not in page
 
 
-def test_the_page_shows_what_the_design_says(folder):
+def test_page_has_all_sections(folder):
     page = (folder / "report.html").read_text(encoding="utf-8")
     for heading in (
-        "Accuracy beside its baselines",
+        "Figures and baselines",
         "Training",
-        "What the method sees",
+        "Augmented views",
         "Nearest neighbours",
-        "A map of the features",
+        "Map of the features",
         "Configuration",
         "Environment",
     ):
@@ -67,16 +70,29 @@ def test_the_page_shows_what_the_design_says(folder):
     assert "were held out, by class" in page
 
 
-def test_a_name_breaks_between_its_words_and_a_number_nowhere():
-    """Seen to fail with a break after every dot, underscore and slash."""
-    assert breakable("few_label.10.top1") == "few_<wbr>label.10.<wbr>top1"
-    assert breakable("[0.003, 1e-06]") == "[0.003, 1e-06]"
-    assert breakable("a/<b>__c") == "a/&lt;b&gt;__<wbr>c"
-
-
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
-def test_a_real_browser_runs_the_page_without_an_error(folder, tmp_path):
-    """Seen to fail with a reference to a missing element put into map.js."""
-    done = opened(folder / "report.html", tmp_path)
+def test_page_in_a_browser_has_no_console_errors(folder, tmp_path):
+    done = open_page(folder / "report.html", tmp_path)
     assert "CONSOLE" not in done.stderr, done.stderr
     assert "<h1>evil" in done.stdout
+
+
+def test_page_of_results_with_any_figures_shows_units_baselines_and_verdict(folder, tmp_path):
+    results = json.loads((folder / "results.json").read_text("utf-8"))
+    results["metrics"] = {
+        "detect.error": 0.25,
+        "pixels.detect.error": 0.5,
+        "detect.distance": 3.0,
+        "pixels.detect.distance": 2.0,
+    }
+    results["figures"] = {
+        "detect.error": asdict(Figure("rate", False, unit="%", baseline=True, headline=True)),
+        "detect.distance": asdict(Figure("mean", False, unit="px", baseline=True, headline=True)),
+    }
+    config = resolve_file(folder / "config.ini", (), Catalog())
+    page = re.sub(r"<wbr>", "", write_page(tmp_path, results, config).read_text("utf-8"))
+    assert "25.00<small> %</small>" in page
+    assert "-25.0 points from the best baseline" in page
+    assert "+1 from the best baseline" in page
+    assert re.search(r'detect\.distance, px</code></td>\s*<td class="number strong">3</td>', page)
+    assert "No sign of learning in detect.distance" in page

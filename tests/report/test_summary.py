@@ -1,13 +1,19 @@
-"""Figures beside their baselines, and what may be said of them."""
+"""Summary of a run's figures: baselines, direction, verdict, terminal tables."""
 
 import io
+from dataclasses import asdict
 
-from ssl_host.report.summary import accuracies, other_figures, per_cent, tables, verdict
+import pytest
+
+from ssl_host import Figure, summarize
+from ssl_host.report.summary import summary_tables
 from ssl_host.toolkit.console import make_console
 
+TOP1 = Figure("accuracy", unit="%", baseline=True, headline=True)
 METRICS = {
     "online.top1": 0.9,
     "knn.top1": 0.8,
+    "few_label.5.top1": 0.65,
     "few_label.10.top1": 0.7,
     "few_label.10.top1_std": 0.02,
     "rankme": 30.0,
@@ -15,46 +21,89 @@ METRICS = {
     "pixels.knn.top1": 0.85,
     "statistics.knn.top1": 0.3,
     "random_init.few_label.10.top1": 0.5,
+    "random_init.few_label.10.top1_std": 0.01,
     "pixels.few_label.10.top1": 0.6,
     "statistics.few_label.10.top1": 0.4,
     "linear.top1": None,
 }
+FIGURES = {
+    "online.top1": Figure("probe", unit="%", headline=True),
+    "knn.top1": TOP1,
+    "few_label.5.top1": TOP1,
+    "few_label.10.top1": TOP1,
+    "few_label.10.top1_std": Figure("std", higher_is_better=None, unit="%", baseline=True),
+    "rankme": Figure("rank", headline=True),
+    "linear.top1": TOP1,
+}
 
 
-def test_each_accuracy_is_a_row_with_its_baselines():
-    rows = {row.name: row for row in accuracies(METRICS)}
-    assert list(rows) == ["online.top1", "knn.top1", "few_label.10.top1"]
-    assert rows["knn.top1"].baselines == {"random_init": 0.5, "pixels": 0.85, "statistics": 0.3}
-    assert rows["knn.top1"].best == 0.85
-    assert rows["knn.top1"].learned is False
-    assert rows["few_label.10.top1"].learned is True
-    assert rows["few_label.10.top1"].std == 0.02
-    assert rows["online.top1"].learned is None
-    assert other_figures(METRICS) == {"rankme": 30.0}
+def results(metrics=METRICS, figures=FIGURES):
+    return {"metrics": metrics, "figures": {name: asdict(f) for name, f in figures.items()}}
 
 
-def test_the_verdict_names_what_shows_no_learning():
-    assert verdict(METRICS) == (
-        "Not above all three baselines, and so no sign of learning: knn.top1."
-    )
-    good = {**METRICS, "knn.top1": 0.86}
-    assert verdict(good) == "Every accuracy beats its three baselines."
+def test_rows_have_baselines_and_standard_deviation():
+    summary = summarize(results())
+    names = ["online.top1", "knn.top1", "few_label.5.top1", "few_label.10.top1"]
+    assert [row.name for row in summary.rows] == names
+    knn = summary.find("knn.top1")
+    assert knn.baselines == {"random_init": 0.5, "pixels": 0.85, "statistics": 0.3}
+    assert knn.best_baseline == 0.85
+    assert knn.learned is False
+    few_label = summary.find("few_label.10.top1")
+    assert few_label.learned is True
+    assert few_label.std == 0.02
+    assert summary.find("online.top1").learned is None
+    assert summary.find("linear.top1") is None
+    assert [(row.name, row.value) for row in summary.others] == [("rankme", 30.0)]
+
+
+def test_headlines_of_names_with_numbers_are_the_last_one():
+    names = [row.name for row in summarize(results()).headlines]
+    assert names == ["online.top1", "knn.top1", "few_label.10.top1", "rankme"]
+
+
+def test_figures_without_declaration_are_other_figures():
+    summary = summarize({"metrics": METRICS})
+    assert not summary.rows
+    assert {"knn.top1", "rankme"} < {row.name for row in summary.others}
+
+
+@pytest.mark.parametrize(("value", "learned"), [(0.2, True), (0.3, False), (0.4, False)])
+def test_figures_where_lower_is_better_must_be_below_all_baselines(value, learned):
+    metrics = {"error": value, "random_init.error": 0.5, "pixels.error": 0.3}
+    figure = Figure("error rate", higher_is_better=False, baseline=True)
+    row = summarize(results(metrics, {"error": figure})).find("error")
+    assert row.best_baseline == 0.3
+    assert row.learned is learned
+
+
+def test_figures_of_any_name_get_baselines_and_a_verdict():
+    metrics = {"detect.mAP": 0.4, "random_init.detect.mAP": 0.1, "pixels.detect.mAP": 0.2}
+    summary = summarize(results(metrics, {"detect.mAP": TOP1}))
+    assert summary.find("detect.mAP").baselines == {"random_init": 0.1, "pixels": 0.2}
+    assert summary.verdict == "Every figure beats its baselines."
+
+
+def test_verdict_names_figures_that_do_not_beat_their_baselines():
+    verdict = summarize(results()).verdict
+    assert "No sign of learning in knn.top1" in verdict
+    assert "few_label" not in verdict
     equal = {**METRICS, "knn.top1": 0.85, "few_label.10.top1": 0.6}
-    assert "do not show that anything was learned" in verdict(equal)
-    assert verdict({"rankme": 3.0}) == (
-        "No accuracy stands here with baselines beside it: nothing can be said of learning."
-    )
+    assert "No figure beats its baselines" in summarize(results(equal)).verdict
+    assert "No figure has baselines" in summarize(results({"rankme": 3.0})).verdict
 
 
-def test_the_terminal_shows_figures_and_no_markup():
-    """Seen to fail with styles written as markup, which a plain console prints as it stands."""
+def test_terminal_tables_show_figures_without_markup():
     screen = io.StringIO()
-    make_console(file=screen, width=100).print(tables({"metrics": METRICS}))
+    make_console(file=screen, width=100).print(summary_tables(results()))
     lines = [line.split() for line in screen.getvalue().splitlines()]
-    assert ["knn.top1", "80.00", "50.00", "85.00", "30.00"] in lines
-    assert ["few_label.10.top1", "70.00", "±2.0", "50.00", "60.00", "40.00"] in lines
+    assert ["knn.top1,", "%", "80.00", "50.00", "85.00", "30.00"] in lines
+    assert ["few_label.10.top1,", "%", "70.00", "±2.0", "50.00", "60.00", "40.00"] in lines
+    assert ["rankme", "30"] in lines
+    assert lines[-1][:3] == ["No", "sign", "of"]
 
 
-def test_tables_print_per_cent():
-    assert per_cent(0.98765) == "98.77"
-    assert per_cent(None) == "–"
+def test_figures_are_formatted_by_their_unit():
+    assert TOP1.format(0.98765) == "98.77"
+    assert TOP1.format(None) == "–"
+    assert Figure("rank").format(30.123456) == "30.12"

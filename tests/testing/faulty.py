@@ -1,4 +1,4 @@
-"""Good methods and losses with one fault each: what the kit is there to catch."""
+"""Correct methods and losses, and variants with one fault each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MLP = {"name": "mlp", "hidden_dim": 16, "output_dim": 8, "num_layers": 2}
 
 
 class Predicting(Method):
-    """Nothing is wrong: SimSiam, arXiv:2011.10566."""
+    """Correct: SimSiam, arXiv:2011.10566."""
 
     class Config(Settings):
         weight: float = Field(1.0, ge=0, le=10, description="factor on the loss")
@@ -68,7 +68,7 @@ class UndeclaredWithDefault(Predicting):
         return z.detach() * getattr(self.config, "sharpness", 1.0)
 
 
-class OfTheFirstImage(Predicting):
+class DependsOnFirstImage(Predicting):
     """SimSiam, arXiv:2011.10566."""
 
     def target(self, z):
@@ -89,12 +89,12 @@ class BareLoss(Predicting):
         return super().step(batch).loss
 
 
-class Unbiased(Predicting):
+class NanForTwoImages(Predicting):
     """SimSiam, arXiv:2011.10566."""
 
     def step(self, batch):
         out = super().step(batch)
-        # The deviation over the images but two: nothing is left of a batch of two.
+        # The deviation over all but two images, which is nan for a batch of two.
         return StepOutput(out.loss + self.projector(out.features)[2:].std(), out.features)
 
 
@@ -107,11 +107,11 @@ class Unseeded(Predicting):
         return z.detach() + torch.randn(z.shape, generator=self.noise, dtype=z.dtype)
 
 
-class Idle(Predicting):
+class UnusedLayer(Predicting):
     """SimSiam, arXiv:2011.10566."""
 
     def setup(self):
-        self.spare = torch.nn.Linear(3, 3)
+        self.unused = torch.nn.Linear(3, 3)
 
 
 class Undocumented(Predicting):
@@ -137,7 +137,7 @@ class Crashing(Predicting):
 
 
 class Collapsing(Predicting):
-    """Alignment without anything that keeps images apart. No paper."""
+    """Alignment without a term that keeps images apart. No paper."""
 
     heads = {"projector": "backbone"}
     recipe = {"head.projector": MLP, "loss": {"name": "negative_cosine"}}
@@ -149,7 +149,7 @@ class Collapsing(Predicting):
 
 
 class Following(Predicting):
-    """Nothing is wrong: BYOL, arXiv:2006.07733."""
+    """Correct: BYOL, arXiv:2006.07733."""
 
     ema = ("backbone", "projector")
 
@@ -165,7 +165,7 @@ class Following(Predicting):
         return StepOutput(loss, features=h1)
 
 
-class MomentumCopyTrained(Following):
+class EMACopyTrained(Following):
     """BYOL, arXiv:2006.07733."""
 
     def step(self, batch):
@@ -175,13 +175,13 @@ class MomentumCopyTrained(Following):
         return StepOutput(out.loss + self.loss(t, t.detach().flip(1)), out.features)
 
 
-class MomentumCopyUnused(Following):
+class EMACopyUnused(Following):
     """BYOL, arXiv:2006.07733."""
 
     step = Predicting.step
 
 
-class MovesItsCopies(Following):
+class UpdatesEMACopies(Following):
     """BYOL, arXiv:2006.07733."""
 
     @torch.no_grad()
@@ -191,7 +191,7 @@ class MovesItsCopies(Following):
 
 
 class Neighbours(Predicting):
-    """Nothing is wrong: NNCLR, arXiv:2104.14548."""
+    """Correct: NNCLR, arXiv:2104.14548."""
 
     recipe = {**Predicting.recipe, "loss": {"name": "info_nce"}}
 
@@ -201,29 +201,29 @@ class Neighbours(Predicting):
     def step(self, batch):
         h1, h2 = map(self.backbone, batch.views)
         z1, z2 = self.projector(h1), self.projector(h2)
-        self.before(z1)
+        self.before_lookup(z1)
         near = self.queue.nearest(z1)
         loss = self.config.weight * self.loss(near, self.predictor(z2))
-        return StepOutput(loss, features=h1, enqueue=self.received(z1))
+        return StepOutput(loss, features=h1, enqueue=self.enqueue(z1))
 
-    def before(self, z1):
-        """Nothing happens before the look-up."""
+    def before_lookup(self, z1):
+        """Do nothing; faulty variants push here."""
 
-    def received(self, z1):
+    def enqueue(self, z1):
         return {"queue": z1}
 
 
-class PushedBeforeTheLookUp(Neighbours):
+class PushesBeforeLookup(Neighbours):
     """NNCLR, arXiv:2104.14548."""
 
-    def before(self, z1):
+    def before_lookup(self, z1):
         self.queue.push(z1)
 
-    def received(self, z1):
+    def enqueue(self, z1):
         return {}
 
 
-class QueueNotInTheCheckpoint(Neighbours):
+class QueueNotInCheckpoint(Neighbours):
     """NNCLR, arXiv:2104.14548."""
 
     def setup(self):
@@ -241,10 +241,10 @@ class QueueNotInTheCheckpoint(Neighbours):
         self.rows = torch.cat([self.waiting, self.rows])[:24]
 
 
-class NoQueueOfThatName(Neighbours):
+class UnknownQueueName(Neighbours):
     """NNCLR, arXiv:2104.14548."""
 
-    def received(self, z1):
+    def enqueue(self, z1):
         return {"bank": z1}
 
 
@@ -253,17 +253,17 @@ class GatherWithoutGradient(Loss):
 
     def forward(self, z1, z2):
         z1, z2 = functional.normalize(z1, dim=1), functional.normalize(z2, dim=1)
-        everything, offset = z2, 0
+        gathered, offset = z2, 0
         if dist.is_initialized():
-            parts = [torch.empty_like(z2) for _ in range(dist.get_world_size())]
-            dist.all_gather(parts, z2)
-            everything, offset = torch.cat(parts), dist.get_rank() * len(z2)
+            shares = [torch.empty_like(z2) for _ in range(dist.get_world_size())]
+            dist.all_gather(shares, z2)
+            gathered, offset = torch.cat(shares), dist.get_rank() * len(z2)
         target = torch.arange(len(z1)) + offset
-        return functional.cross_entropy(z1 @ everything.T / 0.2, target)
+        return functional.cross_entropy(z1 @ gathered.T / 0.2, target)
 
 
 class GatherWithGradient(Loss):
-    """Nothing is wrong: the same by ssl_host.gather."""
+    """Correct: NT-Xent one way with ssl_host.gather."""
 
     def forward(self, z1, z2):
         z1, z2 = functional.normalize(z1, dim=1), functional.normalize(z2, dim=1)
@@ -271,7 +271,7 @@ class GatherWithGradient(Loss):
         return functional.cross_entropy(z1 @ gather(z2).T / 0.2, target)
 
 
-class NoGuard(Loss):
+class NoEpsilon(Loss):
     """Minus the cosine. No paper."""
 
     def forward(self, a, b):
@@ -281,7 +281,7 @@ class NoGuard(Loss):
 
 
 class Contrasting(Predicting):
-    """A method whose loss gathers without a gradient, arXiv:2002.05709."""
+    """A method with a loss that gathers without a gradient, arXiv:2002.05709."""
 
     heads = {"projector": "backbone"}
     recipe = {"head.projector": MLP}
@@ -296,7 +296,7 @@ class Contrasting(Predicting):
         return StepOutput(loss, features=h1)
 
 
-class ContrastingWell(Contrasting):
-    """Nothing is wrong: arXiv:2002.05709."""
+class ContrastingCorrectly(Contrasting):
+    """Correct: arXiv:2002.05709."""
 
     inner = GatherWithGradient

@@ -1,4 +1,4 @@
-"""Methods that keep a centre between steps, right and wrong: DINO's idea, arXiv:2104.14294."""
+"""Correct and faulty methods with a moving average, such as DINO's centre, arXiv:2104.14294."""
 
 import torch
 
@@ -7,7 +7,7 @@ from tests.testing.faulty import Following
 
 
 class Centring(Following):
-    """Nothing is wrong: BYOL with DINO's centre, arXiv:2104.14294."""
+    """Correct: BYOL with DINO's centre, arXiv:2104.14294."""
 
     def setup(self):
         super().setup()
@@ -19,16 +19,16 @@ class Centring(Following):
             t = self.ema_projector(self.ema_backbone(batch.views[0]))
         p = self.predictor(self.projector(self.backbone(batch.views[1])))
         loss = out.loss + self.loss(p, t - self.centre.mean)
-        return StepOutput(loss, out.features, **self.keep(t))
+        return StepOutput(loss, out.features, **self.push_later(t))
 
-    def keep(self, rows):
+    def push_later(self, rows):
         return {"enqueue": {"centre": rows}}
 
 
-class Stashing(Centring):
+class KeepsRowsOnSelf(Centring):
     """BYOL with DINO's centre, arXiv:2104.14294."""
 
-    def keep(self, rows):
+    def push_later(self, rows):
         self.rows = rows
         return {}
 
@@ -36,34 +36,34 @@ class Stashing(Centring):
         self.centre.push(self.rows)
 
 
-class CentringInTheStep(Centring):
+class PushesInStep(Centring):
     """BYOL with DINO's centre, arXiv:2104.14294."""
 
-    def keep(self, rows):
+    def push_later(self, rows):
         self.centre.push(rows)
         return {}
 
 
-class FloatExpected(Stashing):
+class ExpectsFloat32(KeepsRowsOnSelf):
     """BYOL with DINO's centre, arXiv:2104.14294."""
 
     def after_optimizer_step(self):
         self.centre.mean.lerp_(self.rows.mean(dim=0), 0.5)
 
 
-class EncoderMisspelt(Following):
+class UnknownEncoder(Following):
     """BYOL, arXiv:2006.07733."""
 
-    encoder = "momentum_bakbone"
+    encoder = "ema_bakbone"
 
 
-class MomentumOfNothing(Following):
+class UnknownEMA(Following):
     """BYOL, arXiv:2006.07733."""
 
     ema = ("backbone", "prototypes")
 
 
-class FrozenByHand(Following):
+class FreezesInStep(Following):
     """BYOL, arXiv:2006.07733."""
 
     def step(self, batch):
@@ -76,8 +76,8 @@ class FrozenByHand(Following):
         return super().step(batch)
 
 
-class FrozenByTheHost(Following):
-    """Nothing is wrong: BYOL whose predictor stands still at first, arXiv:2006.07733."""
+class FrozenByParamGroup(Following):
+    """Correct: BYOL with a predictor that is frozen at first, arXiv:2006.07733."""
 
     def param_groups(self):
         yield ParamGroup("encoder", list(self.trainable_parameters("backbone", "projector")))

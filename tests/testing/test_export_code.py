@@ -1,4 +1,4 @@
-"""The code by which a backbone says how it is made elsewhere is tried by the kit."""
+"""Tests that the kit runs the code with which a backbone says how to build it elsewhere."""
 
 import pytest
 from torch import nn
@@ -8,7 +8,7 @@ from ssl_host.testing import CheckTarget
 from ssl_host.testing.suite import run_check
 
 
-class Coded(Backbone):
+class CorrectCode(Backbone):
     code = ["from torch import nn", "model = nn.Conv2d(3, 4, 3)"]
 
     def setup(self):
@@ -22,21 +22,23 @@ class Coded(Backbone):
         return self.layer, {"library": "torch", "code": self.code}
 
 
-class Wider(Coded):
+class WrongWidth(CorrectCode):
     code = ["from torch import nn", "model = nn.Conv2d(3, 8, 3)"]
 
 
-class Misspelt(Coded):
+class WrongVariable(CorrectCode):
     code = ["network = 1"]
 
 
-def test_code_that_makes_the_module_passes():
-    assert run_check(CheckTarget("backbone", Coded), "exported").state == "passed"
+def test_export_with_correct_code_passes():
+    assert run_check(CheckTarget("backbone", CorrectCode), "export").state == "passed"
 
 
-@pytest.mark.parametrize(("cls", "reason"), [(Wider, "size mismatch"), (Misspelt, "'model'")])
-def test_code_that_makes_another_is_caught(cls, reason):
-    outcome = run_check(CheckTarget("backbone", cls), "exported")
+@pytest.mark.parametrize(
+    ("cls", "reason"), [(WrongWidth, "size mismatch"), (WrongVariable, "'model'")]
+)
+def test_export_with_wrong_code_fails(cls, reason):
+    outcome = run_check(CheckTarget("backbone", cls), "export")
     assert outcome.state == "failed"
-    assert "the code that export() gives makes another module" in outcome.what
+    assert "the code that export() returns builds another module" in outcome.what
     assert reason in outcome.what

@@ -1,4 +1,4 @@
-"""The pytest plugin, used as a plugin's author uses it, in a pytest of its own."""
+"""Tests of the pytest fixtures of the kit, in a separate pytest process."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from ssl_host.testing import conformance
 test_conforms = conformance("scheduler", "warmup_cosine", warmup_epochs=2.0)
 
 
-def test_a_case(method_case):
+def test_method_case(method_case):
     case = method_case("nnclr", queue_size=8)
     method = case.fresh()
     losses = [loss for loss, _ in case.train(method, 2)]
@@ -28,13 +28,13 @@ def rank():
     return torch.tensor(dist.get_rank())
 
 
-def test_processes(two_processes):
+def test_two_processes(two_processes):
     from test_author import rank
 
     assert [int(r) for r in two_processes(rank)] == [0, 1]
 
 
-def test_a_run(run_tiny):
+def test_run_tiny(run_tiny):
     results = run_tiny({"method": {"name": "simsiam"}, "run": {"epochs": 1}})
     assert results["steps"] == 3
     assert results["metrics"]["rankme"] > 1
@@ -42,7 +42,7 @@ def test_a_run(run_tiny):
 
 
 @pytest.mark.slow
-def test_an_authors_tests_need_one_import(tmp_path):
+def test_fixtures_work_in_tests_of_a_plugin(tmp_path):
     (tmp_path / "test_author.py").write_text(TESTS, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_author.py"],
@@ -57,6 +57,6 @@ def test_an_authors_tests_need_one_import(tmp_path):
     assert "8 passed" in done.stdout, done.stdout
 
 
-def test_the_pytest_plugin_costs_no_torch():
+def test_fixtures_module_imports_no_torch():
     code = "import ssl_host.testing.fixtures, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)

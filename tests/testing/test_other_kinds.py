@@ -1,4 +1,4 @@
-"""Components of the other kinds with a fault each, and the check that catches it."""
+"""Faulty components of all kinds except methods, and the checks that find the faults."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ from ssl_host import (
     DataSource,
     Evaluation,
     Evaluator,
+    Exporter,
+    Figure,
     Head,
     ImageDataset,
     Logger,
+    ModelCard,
     Optimizer,
     Scheduler,
     Settings,
@@ -32,7 +35,7 @@ from ssl_host.testing.suite import run_check
 from tests.testing import faulty
 
 
-class GlobalDice(Augmentation):
+class GlobalGenerator(Augmentation):
     def apply_batch(self, images, rng):
         return [images * torch.rand(()), images]
 
@@ -48,7 +51,7 @@ class OncePerImage(Augmentation):
         return [images * torch.rand(len(images), 1, 1, 1, generator=generator), images]
 
 
-class InPlace(Augmentation):
+class TwoForms(Augmentation):
     def view_specs(self):
         return []
 
@@ -56,12 +59,12 @@ class InPlace(Augmentation):
         return [images]
 
 
-class Bytes(Augmentation):
+class UnscaledValues(Augmentation):
     def apply_batch(self, images, rng):
         return [images * 255, images]
 
 
-class Flat(Backbone):
+class UnusedClassifier(Backbone):
     def setup(self):
         self.layer = torch.nn.Conv2d(self.in_channels, 4, 3)
         self.classifier = torch.nn.Linear(4, 10)
@@ -71,7 +74,7 @@ class Flat(Backbone):
         return self.layer(images).mean(dim=(2, 3))
 
 
-class ForeverNoisy(Head):
+class NoisyInEvalMode(Head):
     def setup(self):
         self.layer = torch.nn.Linear(self.in_dim, 4)
         self.output_dim = 4
@@ -103,6 +106,8 @@ class DividesByWarmUp(Scheduler):
 class Percent(Evaluator):
     """Nearest mean, in per cent."""
 
+    figures = {"top1": Figure("accuracy", unit="%", baseline=True)}
+
     def evaluate(self, bank):
         means = torch.stack([bank.train.x[bank.train.y == c].mean(0) for c in range(4)])
         right = torch.cdist(bank.test.x, means).argmin(1) == bank.test.y
@@ -111,6 +116,8 @@ class Percent(Evaluator):
 
 class FitsTheTest(Evaluator):
     """Nearest mean of the test split itself."""
+
+    figures = {"top1": Figure("accuracy", unit="%", baseline=True)}
 
     def evaluate(self, bank):
         means = torch.stack([bank.test.x[bank.test.y == c].mean(0) for c in range(4)])
@@ -139,15 +146,15 @@ class Gray(Leaky):
     channels = 1
 
 
-class Strange(Leaky):
+class TooFewClasses(Leaky):
     def open(self, split):
-        found = super().open(split)
-        found.classes = ("only one",)
-        return found
+        images = super().open(split)
+        images.classes = ("only one",)
+        return images
 
 
 class OneHandle(ImageDataset):
-    """Images in one file, opened once, with nothing to keep readers apart."""
+    """Images in one file that is opened once, without a lock between readers."""
 
     def __init__(self):
         self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - the fault itself
@@ -171,13 +178,30 @@ class SharedByThreads(Leaky):
 
 class SharedByProcesses(Leaky):
     def open(self, split):
-        found = SharedByThreads.open(self, split)
-        if found is not None:
-            found.lock = threading.Lock()
-        return found
+        images = SharedByThreads.open(self, split)
+        if images is not None:
+            images.lock = threading.Lock()
+        return images
 
 
-class Deaf(Logger):
+class WritesNothing(Exporter):
+    def write(self, backbone, folder, properties):
+        return ModelCard(usage="")
+
+
+class ChangesTheBackbone(Exporter):
+    def write(self, backbone, folder, properties):
+        (folder / "weights.bin").write_bytes(b"0")
+        backbone.train()
+        return ModelCard(usage="")
+
+
+class RefusesWithTrue(Exporter):
+    def refusal(self, backbone):
+        return True
+
+
+class StartsOnce(Logger):
     def start(self, run):
         self.file = (run.folder / "x.txt").open("x")
 
@@ -186,46 +210,50 @@ class Deaf(Logger):
 
 
 CASES = [
-    ("augmentation", GlobalDice, "repeatable", "other views"),
-    ("augmentation", BatchMean, "alone_or_in_a_batch", "image 0 alone has views that differ"),
-    ("augmentation", OncePerImage, "fresh_each_epoch", "two epochs have the same views"),
-    ("augmentation", InPlace, "view_shapes", "must override exactly one"),
-    ("augmentation", Bytes, "view_shapes", "view 0 goes from 1.00 to 254.00"),
-    ("backbone", Flat, "output_shape", "for 2 inputs the output is (2, 4)"),
-    ("backbone", Flat, "learns", "classifier.weight gets no gradient"),
-    ("head", ForeverNoisy, "evaluation_is_repeatable", "the same input gives outputs"),
-    ("head", ForeverNoisy, "state_round_trip", "has loaded the state gives another output"),
-    ("loss", faulty.NoGuard, "degenerate", "embeddings that are zero give"),
-    ("loss", faulty.GatherWithoutGradient, "two_processes", "the gradient is off by"),
-    ("optimizer", FixedRate, "respects_lr", "rate 0 move"),
-    ("optimizer", FixedRate, "keeps_groups", "the groups come back as [None]"),
+    ("augmentation", GlobalGenerator, "same_seed", "different views"),
+    ("augmentation", BatchMean, "batch_independence", "the views of image 0 alone differ"),
+    ("augmentation", OncePerImage, "varies_by_epoch", "two epochs have the same views"),
+    ("augmentation", TwoForms, "view_shapes", "must override exactly one"),
+    ("augmentation", UnscaledValues, "view_shapes", "view 0 range from 1.00 to 254.00"),
+    ("backbone", UnusedClassifier, "output_shape", "the output for 2 inputs has the shape (2, 4)"),
+    ("backbone", UnusedClassifier, "gradients", "classifier.weight gets no gradient"),
+    ("head", NoisyInEvalMode, "deterministic_in_eval_mode", "outputs of the same input differ"),
+    ("head", NoisyInEvalMode, "state_dict_round_trip", "loads the state dict gives another output"),
+    ("loss", faulty.NoEpsilon, "degenerate_embeddings", "embeddings that are zero give"),
+    ("loss", faulty.GatherWithoutGradient, "one_process_equals_two", "the gradient is off by"),
+    ("optimizer", FixedRate, "respects_lr", "with lr 0 change"),
+    ("optimizer", FixedRate, "keeps_group_keys", "named [None]"),
     ("scheduler", Counting, "factors", "changes from call to call"),
     ("scheduler", DividesByWarmUp, "factors", "ZeroDivisionError"),
-    ("evaluator", Percent, "metrics_are_numbers", "top1 is 100"),
-    ("evaluator", FitsTheTest, "test_split_is_only_read", "means of means depends on the test"),
-    ("evaluator", Normalises, "leaves_the_bank_alone", "changed in place"),
-    ("data", Leaky, "splits_are_apart", "image 0 of the test split is among"),
-    ("data", Gray, "images_are_bytes", "image 0 is torch.uint8 of shape (3, 8, 8)"),
-    ("data", Strange, "labels_fit", "20 images and 1 classes"),
-    ("data", SharedByThreads, "read_side_by_side", "is another image when threads read"),
-    ("data", SharedByProcesses, "read_side_by_side", "is another image when worker processes read"),
-    ("logger", Deaf, "keeps_a_record", "FileExistsError"),
+    ("evaluator", Percent, "metrics_are_finite", "top1 is 100"),
+    ("evaluator", FitsTheTest, "no_test_leakage", "means of means depends on the test"),
+    ("evaluator", Normalises, "features_unchanged", "changed in place"),
+    ("data", Leaky, "splits_are_disjoint", "image 0 of the test split is also"),
+    ("data", Gray, "images_are_uint8", "image 0 is torch.uint8 of shape (3, 8, 8)"),
+    ("data", TooFewClasses, "labels_are_valid", "20 images and 1 classes"),
+    ("data", SharedByThreads, "concurrent_reads", "differs when threads read"),
+    ("data", SharedByProcesses, "concurrent_reads", "differs when worker processes read"),
+    ("logger", StartsOnce, "logs_a_run", "FileExistsError"),
+    ("exporter", WritesNothing, "writes_files", "leaves the folder empty"),
+    ("exporter", WritesNothing, "refuses_with_a_reason", "leaves the folder empty"),
+    ("exporter", ChangesTheBackbone, "backbone_unchanged", "training mode"),
+    ("exporter", RefusesWithTrue, "refuses_with_a_reason", "refusal() returns bool"),
     ("scheduler", Counting, "documented", "has no docstring"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("kind", "cls", "check", "words"), CASES, ids=[f"{c[1].__name__}-{c[2]}" for c in CASES]
+    ("kind", "cls", "check", "message"), CASES, ids=[f"{c[1].__name__}-{c[2]}" for c in CASES]
 )
-def test_the_fault_is_caught(kind, cls, check, words):
+def test_check_fails_on_faulty_component_with_message_reason_and_fix(kind, cls, check, message):
     outcome = run_check(CheckTarget(kind, cls), check)
     assert outcome.state == "failed", outcome
-    assert words in outcome.what
+    assert message in outcome.what
     assert outcome.why
-    assert outcome.remedy
+    assert outcome.fix
 
 
-def test_a_torch_import_is_caught(install):
+def test_import_without_torch_fails_on_plugin_that_imports_torch(install):
     install(
         "ssl-plugin-heavy",
         "import torch\nfrom ssl_host import hookimpl, Scheduler\n\n\n"
@@ -239,28 +267,28 @@ def test_a_torch_import_is_caught(install):
 
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     try:
-        outcome = run_check(CheckTarget("scheduler", "heavy"), "import_is_light")
+        outcome = run_check(CheckTarget("scheduler", "heavy"), "import_without_torch")
     finally:
         del os.environ["PYTHONPATH"]
     assert outcome.what == "import ssl_plugin_heavy imports torch"
 
 
-def test_a_setting_that_is_missing_is_asked_for():
-    outcome = run_check(CheckTarget("data", "imagefolder"), "images_are_bytes")
+def test_check_is_skipped_without_required_setting():
+    outcome = run_check(CheckTarget("data", "imagefolder"), "images_are_uint8")
     assert outcome.state == "skipped"
     assert "-o data.root=" in outcome.what
 
 
-def test_a_setting_that_is_refused_is_told():
-    outcome = run_check(CheckTarget("head", "mlp", {"num_layers": 99}), "learns")
+def test_check_fails_with_invalid_setting():
+    outcome = run_check(CheckTarget("head", "mlp", {"num_layers": 99}), "gradients")
     assert outcome.state == "failed"
-    assert "num_layers = 99 is refused" in outcome.what
+    assert "num_layers = 99 is invalid" in outcome.what
 
 
-def test_an_unknown_kind_or_check_is_a_sentence():
+def test_unknown_kind_or_check_raises_user_error():
     from ssl_host.testing import check_component
 
     with pytest.raises(ssl_host.UserError, match="kinds are augmentation"):
         check_component("gizmo", "x")
-    with pytest.raises(ssl_host.UserError, match="no check of a head is called gizmo"):
+    with pytest.raises(ssl_host.UserError, match="heads have no check named 'gizmo'"):
         check_component("head", "mlp", skip=["gizmo"])

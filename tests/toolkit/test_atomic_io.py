@@ -1,4 +1,4 @@
-"""A disk that takes no more: a sentence, the last good state, and going on when there is room."""
+"""Tests of atomic writes and of full or failing disks."""
 
 import errno
 import json
@@ -18,7 +18,7 @@ from tests.conftest import as_ini, tiny
 
 
 def limited_run(folder, largest=None):
-    """The real command, whose files may not become larger; its error is that of a full disk."""
+    """Run the command with a limit on file size, whose error is like that of a full disk."""
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
@@ -34,24 +34,22 @@ def limited_run(folder, largest=None):
     )
 
 
-def test_a_full_disk_leaves_the_last_checkpoint_and_the_run_goes_on(tmp_path):
-    """Seen to fail with the error of the operating system let through."""
+def test_run_on_a_full_disk_fails_cleanly_and_resumes(tmp_path):
     config = tiny(run={"name": "full", "epochs": 3}, checkpoint={"every_epochs": 1})
     (tmp_path / "c.ini").write_text(as_ini(config), encoding="utf-8")
-    torn = limited_run(tmp_path, 20_000)
-    told = " ".join(torn.stderr.split())
-    assert torn.returncode == 1
-    assert "step-000000003.ckpt could not be written: File too large. Free some space" in told
-    assert "Traceback" not in torn.stderr
-    left = [path.name for path in (tmp_path / "runs" / "full" / "checkpoints").iterdir()]
-    assert left == []
-    whole = limited_run(tmp_path)
-    assert whole.returncode == 0, whole.stderr
+    failed = limited_run(tmp_path, 20_000)
+    message = " ".join(failed.stderr.split())
+    assert failed.returncode == 1
+    assert "step-000000003.ckpt could not be written: File too large. Free some space" in message
+    assert "Traceback" not in failed.stderr
+    checkpoints = [path.name for path in (tmp_path / "runs" / "full" / "checkpoints").iterdir()]
+    assert checkpoints == []
+    resumed = limited_run(tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
     assert json.loads((tmp_path / "runs/full/results.json").read_text())["steps"] == 9
 
 
-def test_half_a_file_is_not_left_on_a_full_disk_and_the_error_names_it(tmp_path, monkeypatch):
-    """Seen to fail with `report.html.partial` left, and the folder named alone."""
+def test_atomic_write_on_a_full_disk_keeps_the_old_file_and_names_it(tmp_path, monkeypatch):
     atomic_write(tmp_path / "report.html", b"before")
 
     def full(*_):
@@ -59,7 +57,7 @@ def test_half_a_file_is_not_left_on_a_full_disk_and_the_error_names_it(tmp_path,
 
     monkeypatch.setattr(os, "fsync", full)
     with (
-        pytest.raises(RunError, match=r"report\.html could not be written: No space"),
+        pytest.raises(RunError, match=r"report\.html cannot be written: No space"),
         report_disk_errors(tmp_path),
     ):
         atomic_write(tmp_path / "report.html", b"after")
@@ -67,54 +65,48 @@ def test_half_a_file_is_not_left_on_a_full_disk_and_the_error_names_it(tmp_path,
     assert (tmp_path / "report.html").read_bytes() == b"before"
 
 
-def test_names_of_bytes_can_be_written(tmp_path):
-    """Seen to fail with strict UTF-8: no results after all of the training."""
+def test_atomic_write_text_escapes_undecodable_file_names(tmp_path):
     content = {"image": os.fsdecode(b"\xff.png")}
     atomic_write_text(tmp_path / "x.json", json.dumps(content, ensure_ascii=False))
     assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == content
 
 
-def test_a_logger_on_a_full_disk_is_not_blamed(tmp_path):
-    """Seen to fail with every error of a component taken for its fault."""
+def test_disk_error_in_a_component_is_not_attributed_to_it(tmp_path):
 
     class Full:
         pass
 
     with (
-        pytest.raises(RunError, match=r"metrics\.csv could not be written: No space") as caught,
+        pytest.raises(RunError, match=r"metrics\.csv cannot be written: No space") as caught,
         report_disk_errors(tmp_path),
         attribute_errors(Full(), "while logging"),
     ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "metrics.csv")
-    assert "Free some space and give the same command again" in str(caught.value)
+    assert "Free some space" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["EROFS", "EIO", "ESTALE"])
-def test_a_disk_that_fails_is_named(name, tmp_path):
-    """Seen to fail with full disks alone told: a traceback, or the component's fault."""
+def test_error_of_a_failing_disk_names_the_file_and_the_remedy(name, tmp_path):
     number = getattr(errno, name)
 
     class Gone:
         pass
 
     with (
-        pytest.raises(RunError, match=r"metrics\.csv could not be used: .*\. See to that disk and"),
+        pytest.raises(RunError, match=r"metrics\.csv cannot be used: .*\. Check the disk"),
         report_disk_errors(tmp_path),
         attribute_errors(Gone(), "while logging"),
     ):
         raise OSError(number, os.strerror(number), "metrics.csv")
 
 
-def test_other_errors_of_files_are_not_taken_for_it(tmp_path):
+def test_other_file_errors_pass_through(tmp_path):
     with pytest.raises(FileNotFoundError), report_disk_errors(tmp_path):
         (tmp_path / "nowhere").read_text()
 
 
-def test_room_is_taken_before_a_file_is_mapped(tmp_path, monkeypatch):
-    """A mapped page that finds no room kills the process without a word.
-
-    Seen to fail with the file mapped as it was made, with holes.
-    """
+def test_disk_space_is_reserved_before_a_file_is_mapped(tmp_path, monkeypatch):
+    """Writing to a mapped page without disk space kills the process without a message."""
     with (tmp_path / "whole").open("wb") as file:
         reserve(file.fileno(), 1_000_000, tmp_path / "whole")
     assert (tmp_path / "whole").stat().st_blocks * 512 >= 1_000_000

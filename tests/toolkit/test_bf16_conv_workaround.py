@@ -1,4 +1,4 @@
-"""Convolutions whose kernel is larger than their image, in bfloat16 on a CPU."""
+"""Tests of convolutions with kernels larger than their images, in bfloat16 on a CPU."""
 
 import copy
 
@@ -12,21 +12,21 @@ from ssl_host.toolkit.bf16_conv_workaround import has_padding_only_taps, run_sma
 @pytest.mark.parametrize("kernel", [1, 3, 5, 7])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 8])
-def test_a_tap_is_dead_if_its_weight_never_meets_the_image(size, stride, kernel):
-    """Held to torch's own float64 gradient. Seen to fail with the stride left out."""
+def test_padding_only_taps_are_those_with_zero_gradient(size, stride, kernel):
+    """Compare with torch's float64 gradient."""
     weight = torch.zeros(1, 1, kernel, 1, dtype=torch.float64, requires_grad=True)
     image = torch.ones(1, 1, size, 1, dtype=torch.float64)
     out = nn.functional.conv2d(image, weight, stride=(stride, 1), padding=(kernel // 2, 0))
     out.sum().backward()
-    dead = bool((weight.grad == 0).any())
-    assert has_padding_only_taps(size, kernel, stride, kernel // 2, 1) == dead
+    has_zero_gradient = bool((weight.grad == 0).any())
+    assert has_padding_only_taps(size, kernel, stride, kernel // 2, 1) == has_zero_gradient
 
 
 def gradient(conv, images):
-    """Of a step under autocast, when memory that was freed just before held no numbers."""
+    """Return the weight gradient under autocast, with NaN in the memory that was freed before."""
     conv.zero_grad(set_to_none=True)
-    junk = [torch.full(conv.weight.shape, float("nan"), dtype=torch.bfloat16) for _ in range(4)]
-    del junk
+    freed = [torch.full(conv.weight.shape, float("nan"), dtype=torch.bfloat16) for _ in range(4)]
+    del freed
     with torch.autocast("cpu", torch.bfloat16):
         out = conv(images)
         assert torch.is_autocast_enabled("cpu")
@@ -35,8 +35,7 @@ def gradient(conv, images):
 
 
 @pytest.mark.parametrize(("size", "kernel", "stride"), [(1, 3, 2), (1, 5, 1), (2, 7, 1), (2, 3, 2)])
-def test_the_gradient_is_that_of_float32(size, kernel, stride):
-    """Seen to fail without the guard: torch leaves part of it uninitialised."""
+def test_gradient_equals_that_of_float32(size, kernel, stride):
     torch.manual_seed(0)
     conv = nn.Conv2d(256, 512, kernel, stride, kernel // 2, bias=False)
     images = torch.randn(8, 256, size, size)
@@ -48,16 +47,14 @@ def test_the_gradient_is_that_of_float32(size, kernel, stride):
 
 
 @pytest.mark.parametrize(("size", "kernel", "stride", "padding"), [(5, 7, 1, 1), (3, 3, 3, 1)])
-def test_any_padding_and_stride_is_seen(size, kernel, stride, padding):
-    """Seen to fail with half a kernel taken for every padding."""
+def test_other_paddings_and_strides_are_detected(size, kernel, stride, padding):
     conv = nn.Conv2d(3, 4, kernel, stride, padding)
     run_small_convs_in_float32(conv)
     with torch.autocast("cpu", torch.bfloat16):
         assert conv(torch.zeros(1, 3, size, size)).dtype == torch.float32
 
 
-def test_larger_images_stay_in_bfloat16_and_a_fault_leaves_autocast_on():
-    """Seen to fail with the way back left out where the convolution raised."""
+def test_larger_images_stay_in_bfloat16_and_an_error_restores_autocast():
     conv = nn.Conv2d(3, 4, 3, padding=1)
     run_small_convs_in_float32(conv)
     with torch.autocast("cpu", torch.bfloat16):

@@ -1,4 +1,4 @@
-"""Gathering, shuffling and batch norm over two real processes equal one."""
+"""Tests that gathering, shuffling and batch norm over two processes equal one process."""
 
 import torch
 from torch import nn
@@ -17,19 +17,18 @@ def rows(seed=0, count=8, dim=3):
 
 def gathering():
     mine = rows().chunk(2)[rank()].clone().requires_grad_()
-    everything = gather(mine)
-    weights = rows(seed=rank() + 1)  # each process's loss depends on all rows in its own way
-    (everything * weights).square().sum().backward()
-    return everything.detach(), gather_offset(mine), mine.grad
+    gathered = gather(mine)
+    weights = rows(seed=rank() + 1)  # a different loss in each process
+    (gathered * weights).square().sum().backward()
+    return gathered.detach(), gather_offset(mine), mine.grad
 
 
-def test_gather_is_in_order_of_rank_and_its_gradient_is_the_sum_of_all():
-    """Seen to fail without the all_reduce in the backward pass (lightly #1977)."""
+def test_gather_is_in_order_of_rank_with_summed_gradient():
     found = run_distributed(gathering)
     whole = rows().requires_grad_()
     sum((whole * rows(seed=r + 1)).square().sum() for r in range(2)).backward()
-    for number, (everything, offset, gradient) in enumerate(found):
-        assert torch.equal(everything, rows())
+    for number, (gathered, offset, gradient) in enumerate(found):
+        assert torch.equal(gathered, rows())
         assert offset == 4 * number
         assert close(gradient, whole.grad[4 * number : 4 * number + 4])
 
@@ -41,7 +40,7 @@ def shuffling():
     return shuffled.flatten(), unshuffle_keys(keys, order).flatten(), order
 
 
-def test_shuffled_keys_come_back_to_their_images():
+def test_unshuffle_returns_keys_in_the_order_of_their_images():
     found = run_distributed(shuffling)
     assert torch.equal(torch.cat([f[0] for f in found]).sort().values, torch.arange(8.0))
     assert not torch.equal(found[0][0], torch.arange(4.0))
@@ -72,7 +71,7 @@ def normalising():
     return out.detach(), gradients, dict(model.named_buffers())
 
 
-def test_two_processes_normalise_as_one():
+def test_sync_batchnorm_of_two_processes_equals_one():
     found = run_distributed(normalising)
     model = network()
     out = model(images())
@@ -83,7 +82,7 @@ def test_two_processes_normalise_as_one():
         assert all(close(buffers[n].double(), b.double()) for n, b in model.named_buffers())
 
 
-def test_synchronising_keeps_parameters_and_needs_no_process_group():
+def test_synchronise_batchnorm_keeps_parameters_without_a_process_group():
     model = network()
     names = dict(model.named_parameters())
     before = model(images())
@@ -101,9 +100,7 @@ def gathering_twice():
     return a.grad, b.grad
 
 
-def test_two_gathers_may_share_a_gradient():
-    """Seen to fail with the reduction done in place: the sum of two gathers hands both backward
-    passes one tensor, and the second reduced what the first had reduced, 16 for 8."""
+def test_sum_of_two_gathers_has_correct_gradients():
     for grads in run_distributed(gathering_twice):
         for grad in grads:
             assert grad.tolist() == [8.0, 8.0]

@@ -1,4 +1,4 @@
-"""The moving average against the formula, over two processes, and in a checkpoint."""
+"""Tests of the moving average: formula, two processes, state."""
 
 import pytest
 import torch
@@ -10,8 +10,8 @@ from ssl_host.toolkit.distributed import rank, world_size
 ROWS = torch.arange(24, dtype=torch.float64).view(3, 4, 2)
 
 
-def test_it_is_the_papers_centre():
-    """c <- m c + (1 - m) mean, from zero. Seen to fail with m and 1 - m exchanged."""
+def test_moving_average_follows_the_formula_of_dino():
+    """c <- m c + (1 - m) mean, from zero."""
     average = MovingAverage(2, 0.9).double()
     expected = torch.zeros(2, dtype=torch.float64)
     for rows in ROWS:
@@ -27,13 +27,12 @@ def pushed():
     return average.mean
 
 
-def test_two_processes_equal_one():
-    """Seen to fail without the gathering."""
-    for found in run_distributed(pushed):
-        assert torch.allclose(found, pushed(), rtol=0, atol=1e-12)
+def test_moving_average_of_two_processes_equals_one():
+    for mean in run_distributed(pushed):
+        assert torch.allclose(mean, pushed(), rtol=0, atol=1e-12)
 
 
-def test_it_is_state_and_a_momentum_has_bounds():
+def test_moving_average_is_saved_and_momentum_has_bounds():
     average = MovingAverage(2, 0.5)
     average.push(torch.ones(3, 2))
     twin = MovingAverage(2, 0.5)

@@ -1,4 +1,4 @@
-"""Image files of every kind and state."""
+"""Tests of reading and resizing image files of all formats and in any condition."""
 
 import io
 import os
@@ -37,49 +37,46 @@ def photo(mode="RGB", size=(12, 8)):
     ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_mode_becomes_bytes(name, mode, channels, tmp_path):
+def test_image_of_any_mode_becomes_uint8(name, mode, channels, tmp_path):
     photo(mode).save(tmp_path / name)
-    found = read_image(tmp_path / name, channels)
-    assert found.shape == (channels, 8, 12)
-    assert found.dtype == torch.uint8
+    image = read_image(tmp_path / name, channels)
+    assert image.shape == (channels, 8, 12)
+    assert image.dtype == torch.uint8
     if channels == 3 and mode in ("RGB", "RGBA") and name.endswith("png"):
-        assert found[:, 7, 11].tolist() == [200, 100, 50]
+        assert image[:, 7, 11].tolist() == [200, 100, 50]
 
 
-def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path):
+def test_sixteen_bit_image_is_scaled_not_clipped(tmp_path):
     values = np.linspace(0, 65535, 96).reshape(8, 12).astype(np.uint16)
     Image.fromarray(values).save(tmp_path / "deep.png")
-    found = read_image(tmp_path / "deep.png", 1)[0].numpy().astype(float)
-    assert np.abs(found - values / 257).max() <= 1
+    image = read_image(tmp_path / "deep.png", 1)[0].numpy().astype(float)
+    assert np.abs(image - values / 257).max() <= 1
 
 
-def test_sixteen_bits_keep_their_measure_from_image_to_image(tmp_path):
-    """Seen to fail with a dark image's own greatest value deciding: 255 became white, 256 black."""
+def test_sixteen_bit_scale_does_not_depend_on_the_image(tmp_path):
     for top in (255, 256):
         Image.fromarray(np.full((8, 12), top, np.uint16)).save(tmp_path / f"{top}.png")
         assert read_image(tmp_path / f"{top}.png", 1).unique().tolist() == [1]
 
 
 @pytest.mark.parametrize("top", [1.0, 255.0, 65535.0])
-def test_floats_are_fractions_bytes_or_sixteen_bits(top, tmp_path):
-    """Seen to fail with values from 0 to 1 taken for bytes: all of the image was black."""
+def test_float_image_is_scaled_by_its_range(top, tmp_path):
     values = np.linspace(0, top, 96, dtype=np.float32).reshape(8, 12)
     Image.fromarray(values).save(tmp_path / "x.tif")
-    found = read_image(tmp_path / "x.tif", 1)[0].numpy().astype(float)
-    assert np.abs(found - np.linspace(0, 255, 96).reshape(8, 12)).max() <= 1
+    image = read_image(tmp_path / "x.tif", 1)[0].numpy().astype(float)
+    assert np.abs(image - np.linspace(0, 255, 96).reshape(8, 12)).max() <= 1
 
 
-def test_a_strip_is_fitted_in_bounded_memory():
-    """Seen to fail with its whole length resized: 118 bytes of file took 8.5 GB."""
+def test_very_long_image_is_resized_in_bounded_memory():
     strip = torch.arange(20_000).remainder(256).to(torch.uint8).expand(3, 1, -1)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         assert resize_and_crop(strip, 64).shape == (3, 64, 64)
-    taken = max(event.cpu_memory_usage for event in found.events())
-    assert taken < 2**22
+    peak = max(event.cpu_memory_usage for event in profiler.events())
+    assert peak < 2**22
 
 
 @pytest.mark.parametrize("shape", [(3, 30, 24), (3, 64, 8 * 64), (1, 480, 60)])
-def test_ordinary_shapes_are_fitted_from_the_whole_image(shape):
+def test_ordinary_image_is_resized_as_a_whole(shape):
     image = torch.randint(0, 256, shape, dtype=torch.uint8)
     _, height, width = shape
     scale = 32 / min(height, width)
@@ -89,31 +86,30 @@ def test_ordinary_shapes_are_fitted_from_the_whole_image(shape):
     assert torch.equal(resize_and_crop(image, 32), whole[0, :, top : top + 32, left : left + 32])
 
 
-def test_names_need_not_be_unicode(tmp_path):
-    """Seen to fail with the name as it is, which no report, JSON or terminal takes."""
+def test_name_with_undecodable_bytes_is_escaped(tmp_path):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
     assert FileImages([path], root=tmp_path).name(0) == "\\xff.png"
 
 
-def test_the_first_frame_of_an_animation(tmp_path):
+def test_animation_is_read_as_its_first_frame(tmp_path):
     frames = [Image.new("RGB", (6, 6), c) for c in ((255, 0, 0), (0, 255, 0))]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     assert read_image(tmp_path / "a.gif")[:, 0, 0].tolist() == [255, 0, 0]
 
 
-def test_exif_turns_the_image(tmp_path):
+def test_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     photo().save(tmp_path / "turned.jpg", exif=exif)
     assert read_image(tmp_path / "turned.jpg").shape == (3, 12, 8)
 
 
-def test_one_pixel(tmp_path):
+def test_image_of_one_pixel_is_read(tmp_path):
     Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "dot.png")
     assert read_image(tmp_path / "dot.png").flatten().tolist() == [1, 2, 3]
 
 
-def test_a_wrong_ending_does_not_matter(tmp_path):
+def test_image_with_a_wrong_suffix_is_read(tmp_path):
     buffer = io.BytesIO()
     photo().save(buffer, format="PNG")
     (tmp_path / "really_png.jpg").write_bytes(buffer.getvalue())
@@ -137,12 +133,12 @@ def bomb(path):
         (lambda p: None, "the file is gone"),
         (lambda p: p.write_bytes(b"hello"), "cannot be decoded: cannot identify image file it"),
         (truncated, "cannot be decoded: "),
-        (os.mkfifo, "is no file but a pipe, a socket or a device"),
+        (os.mkfifo, "not a regular file but a pipe"),
         (Path.mkdir, "no permission to list this folder"),
-        (bomb, f"is 30000 x 2 pixels, and {image_files.LARGEST_SIDE} a side is the limit"),
+        (bomb, f"30000 x 2 pixels, but the limit is {image_files.LARGEST_SIDE}"),
     ],
 )
-def test_what_cannot_be_read_says_why(make, reason, tmp_path):
+def test_unreadable_image_error_has_a_reason(make, reason, tmp_path):
     make(tmp_path / "x.jpg")
     with pytest.raises(UnreadableImage) as caught:
         read_image(tmp_path / "x.jpg")
@@ -150,7 +146,7 @@ def test_what_cannot_be_read_says_why(make, reason, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_missing_permission(tmp_path):
+def test_image_without_permission_is_unreadable(tmp_path):
     photo().save(tmp_path / "x.png")
     (tmp_path / "x.png").chmod(0)
     with pytest.raises(UnreadableImage, match="no permission"):

@@ -1,4 +1,4 @@
-"""The feature queue: any size, any batch, all of it state."""
+"""Tests of the feature queue: sizes, order, state, neighbours."""
 
 import pytest
 import torch
@@ -8,14 +8,13 @@ from ssl_host import FeatureQueue
 
 
 def rows(count, dim=3, seed=0):
-    made = torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
-    return functional.normalize(made, dim=1)
+    vectors = torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
+    return functional.normalize(vectors, dim=1)
 
 
 @pytest.mark.parametrize("size", [1, 5, 7, 16])
 @pytest.mark.parametrize("batch", [1, 3, 7, 20])
-def test_it_holds_the_last_rows_whatever_the_sizes(size, batch):
-    """Seen to fail when a push was cut at the end of the queue instead of going round."""
+def test_queue_holds_the_last_rows_for_any_batch_size(size, batch):
     queue = FeatureQueue(size, 3)
     history = queue.rows.clone()
     for seed in range(6):
@@ -30,7 +29,7 @@ def test_it_holds_the_last_rows_whatever_the_sizes(size, batch):
     assert int(queue.pushed) == 6 * batch
 
 
-def test_the_oldest_goes_first():
+def test_push_replaces_the_oldest_rows():
     queue = FeatureQueue(4, 3)
     queue.push(rows(3, seed=1))
     queue.push(rows(2, seed=2))
@@ -39,19 +38,18 @@ def test_the_oldest_goes_first():
     assert torch.allclose(queue.rows[1:3], rows(3, seed=1)[1:])
 
 
-def test_all_of_it_is_in_the_state_dict():
-    """Seen to fail with persistent=False on a buffer (lightly since PR #993)."""
+def test_state_dict_restores_the_queue():
     queue = FeatureQueue(5, 3)
     queue.push(rows(7))
     twin = FeatureQueue(5, 3, seed=9)
     twin.load_state_dict(queue.state_dict())
     for each in (queue, twin):
         each.push(rows(3, seed=4))
-    assert torch.equal(queue.rows, twin.features)
-    assert queue.state_dict().keys() == {"features", "cursor", "pushed"}
+    assert torch.equal(queue.rows, twin.rows)
+    assert queue.state_dict().keys() == {"rows", "cursor", "pushed"}
 
 
-def test_the_nearest_row_by_cosine():
+def test_nearest_is_the_row_of_largest_cosine():
     queue = FeatureQueue(6, 3)
     queue.push(rows(6, seed=3))
     queries = 5 * rows(4, seed=8)
@@ -60,6 +58,6 @@ def test_the_nearest_row_by_cosine():
         assert torch.equal(found, best)
 
 
-def test_an_empty_queue_is_refused():
+def test_queue_of_size_zero_is_rejected():
     with pytest.raises(ValueError, match="size must be at least 1"):
         FeatureQueue(0, 3)

@@ -1,4 +1,4 @@
-"""What sources share: patterns of files, names of splits, labels of any kind."""
+"""Tests of record sources and file patterns: labels, splits, braces."""
 
 import pytest
 import torch
@@ -7,8 +7,8 @@ from ssl_host import ArrayImages, DataError, Records, RecordSource
 from ssl_host.toolkit.file_patterns import expand_braces
 
 
-class Made(RecordSource):
-    """Images with the labels that a test gives."""
+class TableSource(RecordSource):
+    """Data source with the records of a test."""
 
     train: Records
     test: Records | None = None
@@ -18,15 +18,15 @@ class Made(RecordSource):
 
 
 def source(labels, test=None, classes=None, **settings):
-    made = Made(Made.Config(**settings))
-    made.train = records(labels, classes)
-    made.test = None if test is None else records(test, classes)
-    return made
+    table = TableSource(TableSource.Config(**settings))
+    table.train = records(labels, classes)
+    table.test = None if test is None else records(test, classes)
+    return table
 
 
 def records(labels, classes=None):
     images = ArrayImages(torch.zeros(len(labels), 3, 4, 4, dtype=torch.uint8))
-    return Records(images, labels, classes, "made")
+    return Records(images, labels, classes, "table")
 
 
 @pytest.mark.parametrize(
@@ -39,52 +39,51 @@ def records(labels, classes=None):
         ([True, False, True], ("False", "True"), [1, 0, 1]),
     ],
 )
-def test_labels_of_any_kind_become_numbers(labels, classes, numbers):
-    found = source(labels).open("train")
-    assert found.classes == classes
-    assert found.labels.tolist() == numbers
+def test_labels_of_any_type_become_class_indices(labels, classes, numbers):
+    images = source(labels).open("train")
+    assert images.classes == classes
+    assert images.labels.tolist() == numbers
 
 
-def test_known_names_keep_their_order_and_the_unused_ones_theirs():
-    found = source(["z", "a"], classes=["z", "m", "a"]).open("train")
-    assert found.classes == ("z", "m", "a")
-    assert found.labels.tolist() == [0, 2]
+def test_defined_classes_keep_their_order():
+    images = source(["z", "a"], classes=["z", "m", "a"]).open("train")
+    assert images.classes == ("z", "m", "a")
+    assert images.labels.tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("labels", [[None, None], ["", None], None])
-def test_no_label_at_all_is_no_labels(labels):
-    made = source(["a", "b"])
-    made.train = Records(records(["a", "b"]).images, labels)
-    found = made.open("train")
-    assert (found.labels, found.classes) == (None, ())
+def test_images_without_any_label_are_unlabelled(labels):
+    table = source(["a", "b"])
+    table.train = Records(records(["a", "b"]).images, labels)
+    images = table.open("train")
+    assert (images.labels, images.classes) == (None, ())
 
 
-def test_what_has_no_labels_is_not_looked_through_again():
-    made = source([None, None])
-    assert made.open("train").labels is None
-    assert made.open("probe") is None
+def test_probe_split_of_unlabelled_images_is_none():
+    table = source([None, None])
+    assert table.open("train").labels is None
+    assert table.open("probe") is None
     labelled = source(["a", "b"])
     labelled.open("train")
     assert labelled.open("probe").labels.tolist() == [0, 1]
 
 
-def test_some_labels_are_refused():
-    with pytest.raises(DataError, match="made: 1 of 2 images have no label, the first is image 1"):
+def test_partly_labelled_images_are_rejected():
+    with pytest.raises(DataError, match="table: 1 of 2 images have no label, the first is image 1"):
         source(["a", None]).open("train")
     assert source(["a", None], labelled=False).open("train").labels is None
 
 
-def test_the_test_images_have_the_training_images_classes():
-    """Seen to fail with the classes of each split on its own."""
-    made = source(["a", "b", "c"], ["c", "a"])
-    test = made.open("test")
+def test_test_split_uses_the_training_classes():
+    table = source(["a", "b", "c"], ["c", "a"])
+    test = table.open("test")
     assert test.labels.tolist() == [2, 0]
     assert test.classes == ("a", "b", "c")
     with pytest.raises(DataError, match="class d of image 1 is not among the training classes"):
         source(["a"], ["a", "d"]).open("test")
 
 
-def test_test_images_without_labels_leave_the_cut_to_the_host():
+def test_unlabelled_test_split_is_none_if_training_images_have_labels():
     assert source(["a", "b"], [None, None]).open("test") is None
     unlabelled = source([None], ["a"]).open("test")
     assert unlabelled.labels is None
@@ -102,9 +101,9 @@ def test_test_images_without_labels_leave_the_cut_to_the_host():
         (["trainer.x", "latest.x"], ["latest.x", "trainer.x"], []),
     ],
 )
-def test_splits_by_names(names, train, test, tmp_path):
-    found = RecordSource.split_files([tmp_path / name for name in names], tmp_path)
-    assert found == ([tmp_path / n for n in train], [tmp_path / n for n in test])
+def test_split_files_by_names(names, train, test, tmp_path):
+    split = RecordSource.split_files([tmp_path / name for name in names], tmp_path)
+    assert split == ([tmp_path / n for n in train], [tmp_path / n for n in test])
 
 
 @pytest.mark.parametrize(
@@ -119,11 +118,11 @@ def test_splits_by_names(names, train, test, tmp_path):
         ("a{", ["a{"]),
     ],
 )
-def test_braces_are_the_shells(pattern, expected):
+def test_braces_expand_as_in_the_shell(pattern, expected):
     assert expand_braces(pattern) == expected
 
 
 @pytest.mark.parametrize("pattern", ["{0..100000000000}", "{0..999}{0..999}"])
-def test_braces_that_stand_for_too_much(pattern):
-    with pytest.raises(DataError, match="stands for more than 100,000 files"):
+def test_braces_that_expand_to_too_many_names_are_rejected(pattern):
+    with pytest.raises(DataError, match="more than 100,000 files"):
         expand_braces(pattern)

@@ -1,4 +1,4 @@
-"""Schedules: values computed by hand, state that survives."""
+"""Tests of schedules against formulas, and of their state."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 from ssl_host import ConstantSchedule, CosineSchedule, LinearSchedule
 
 
-def test_byols_momentum_at_given_steps():
+def test_cosine_schedule_follows_the_formula_of_byol():
     """τ = 1 − (1 − τ₀)·(cos(πk/K) + 1)/2."""
     ema_decay = CosineSchedule(0.99, 1.0)
     for step in (0, 1, 250, 500, 999, 1000):
@@ -19,8 +19,7 @@ def test_byols_momentum_at_given_steps():
     assert float(ema_decay) == pytest.approx(0.995)
 
 
-def test_the_value_is_state_and_keeps_its_digits():
-    """Seen to fail with a float32 buffer: 0.9996 came back as 0.99959999322."""
+def test_schedule_state_keeps_float64_digits():
     ema_decay = CosineSchedule(0.9996, 1.0)
     ema_decay.set_step(10, 100)
     twin = CosineSchedule(0.5, 1.0).to(torch.bfloat16)
@@ -29,17 +28,16 @@ def test_the_value_is_state_and_keeps_its_digits():
     assert float(ema_decay.to(torch.float16).half()) == ema_decay.value_at(10, 100)
 
 
-def test_a_constant_stays():
+def test_constant_schedule_keeps_its_value():
     ema_decay = ConstantSchedule(0.999)
     ema_decay.set_step(700, 1000)
     assert float(ema_decay) == 0.999
 
 
-def test_a_line_ends_where_it_should():
-    """Seen to fail with the part of the run ignored."""
+def test_linear_schedule_ends_at_its_fraction_of_the_run():
     line = LinearSchedule(0.04, 0.07, until=0.3)
     values = [line.value_at(step, 100) for step in (0, 15, 30, 60, 100)]
     assert values == pytest.approx([0.04, 0.055, 0.07, 0.07, 0.07])
     assert float(line) == pytest.approx(0.04)
-    with pytest.raises(ValueError, match="no part of the run"):
+    with pytest.raises(ValueError, match="until = 0"):
         LinearSchedule(0, 1, until=0)

@@ -1,4 +1,4 @@
-"""A few of the kills that ``make soak`` makes by the hundred."""
+"""A short version of ``make soak``, which kills runs many times."""
 
 import subprocess
 import sys
@@ -10,15 +10,14 @@ SOAK = Path(__file__).parents[2] / "benchmarks" / "soak.py"
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_several_times_ends_as_if_it_had_not_been(tmp_path):
-    """Seen to fail with the queue left out of the checkpoint."""
-    done = subprocess.run(
+def test_run_killed_several_times_ends_bit_equal(tmp_path):
+    process = subprocess.run(
         [sys.executable, SOAK, "--kills", "4", "--methods", "mocov2"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "kills={" in done.stdout
-    assert "different=[])" in done.stdout
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "kills={" in process.stdout
+    assert "different=[])" in process.stdout

@@ -1,4 +1,4 @@
-"""Going on after a stop cannot be told from never having stopped."""
+"""A run that was stopped and resumed equals one that was not, bit by bit."""
 
 import os
 import signal
@@ -14,11 +14,16 @@ from safetensors.torch import load_file
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_sections
-from ssl_host.errors import Preempted
+from ssl_host.errors import Preempted, RunFolderError
 from ssl_host.pipeline import run as pipeline
+from ssl_host.run_folder.folder import RunFolder
 from ssl_host.testing.interruption import StoppedError, stopped_after
 from ssl_host.toolkit.console import make_console
-from ssl_host.train.checkpoint import checkpoints, read_newest, write_checkpoint
+from ssl_host.train.checkpoint import (
+    list_checkpoints,
+    load_latest_checkpoint,
+    write_checkpoint,
+)
 from ssl_host.train.signals import graceful_shutdown, preemptible
 from tests.conftest import as_ini, tiny
 from tests.processes import has_rows, module, wait_until
@@ -43,111 +48,113 @@ def run(tmp_path, method, name, stop_after=None, **more):
         return pipeline.run_config(config, catalog, Console(quiet=True))
 
 
-def content(folder):
-    """Everything that must be equal: weights, metrics, figures."""
+def weights_and_rows(folder):
+    """Return everything that must be equal: weights and rows of metrics."""
     metrics = (folder / "metrics.csv").read_text(encoding="utf-8")
     return load_file(folder / "backbone.safetensors"), metrics
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("stop_after", [4, 6, 7])
-def test_a_run_that_stopped_ends_bit_equal(method, stop_after, tmp_path):
-    """Three steps an epoch: stops within the second, at its last step, and early in the third.
-
-    Seen to fail with the queue's features left out of the checkpoint (nnclr, mocov2) and with the
-    optimizer's state not restored (all).
-    """
-    whole = run(tmp_path, method, "whole")
-    run(tmp_path, method, "torn", stop_after)
-    again = run(tmp_path, method, "torn")
-    expected, expected_rows = content(whole.folder)
-    found, rows = content(again.folder)
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+def test_resumed_run_ends_bit_equal(method, stop_after, tmp_path):
+    """With three steps per epoch, stop within the second, at its end and early in the third."""
+    uninterrupted = run(tmp_path, method, "whole")
+    run(tmp_path, method, "stopped", stop_after)
+    resumed = run(tmp_path, method, "stopped")
+    expected, expected_rows = weights_and_rows(uninterrupted.folder)
+    actual, rows = weights_and_rows(resumed.folder)
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)
     assert rows == expected_rows
-    assert again.results["metrics"]["online.top1"] == whole.results["metrics"]["online.top1"]
-    assert again.results["metrics"]["rankme"] == whole.results["metrics"]["rankme"]
+    assert (
+        resumed.results["metrics"]["online.top1"] == uninterrupted.results["metrics"]["online.top1"]
+    )
+    assert resumed.results["metrics"]["rankme"] == uninterrupted.results["metrics"]["rankme"]
 
 
 @pytest.mark.parametrize("minutes", [10.0, 1e-9])
-def test_a_chain_of_stops_ends_bit_equal(minutes, tmp_path):
-    """With checkpoints at the ends of epochs, and after every step.
-
-    Seen to fail with a loader that began at the epoch's start, for the second.
-    """
+def test_run_resumed_several_times_ends_bit_equal(minutes, tmp_path):
+    """With checkpoints at the end of each epoch, and after every step."""
     often = {"checkpoint": {"every_minutes": minutes}}
-    whole = run(tmp_path, "byol", "whole", **often)
+    uninterrupted = run(tmp_path, "byol", "whole", **often)
     for stop_after in (3, 1, 2, 2):
-        run(tmp_path, "byol", "torn", stop_after, **often)
-    again = run(tmp_path, "byol", "torn", **often)
-    expected, found = content(whole.folder)[0], content(again.folder)[0]
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+        run(tmp_path, "byol", "stopped", stop_after, **often)
+    resumed = run(tmp_path, "byol", "stopped", **often)
+    expected, actual = (
+        weights_and_rows(uninterrupted.folder)[0],
+        weights_and_rows(resumed.folder)[0],
+    )
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)
 
 
-def test_a_stop_in_the_evaluation_keeps_the_training(tmp_path, monkeypatch):
-    whole = run(tmp_path, "simclr", "whole")
-    monkeypatch.setattr(pipeline, "measure", lambda *a, **k: (_ for _ in ()).throw(StoppedError()))
+def stop(*_, **__):
+    raise StoppedError
+
+
+def test_stop_during_evaluation_keeps_the_training(tmp_path, monkeypatch):
+    uninterrupted = run(tmp_path, "simclr", "whole")
+    monkeypatch.setattr(pipeline, "evaluate_network", stop)
     with pytest.raises(StoppedError):
-        run(tmp_path, "simclr", "torn")
+        run(tmp_path, "simclr", "stopped")
     monkeypatch.undo()
-    again = run(tmp_path, "simclr", "torn")
-    # Nothing was left to train: the speed is that of the process that did.
-    trained = read_newest(tmp_path / "torn" / "checkpoints")[0]["clock"]["trained_s"]
-    assert again.results["metrics"]["throughput.images_per_s"] == pytest.approx(9 * 16 / trained)
-    assert content(again.folder)[1] == content(whole.folder)[1]
+    resumed = run(tmp_path, "simclr", "stopped")
+    # Nothing is left to train, so the speed is that of the process that trained.
+    trained = load_latest_checkpoint(tmp_path / "stopped" / "checkpoints")[0]["timer"]["trained_s"]
+    assert resumed.results["metrics"]["throughput.images_per_s"] == pytest.approx(9 * 16 / trained)
+    assert weights_and_rows(resumed.folder)[1] == weights_and_rows(uninterrupted.folder)[1]
     for name in ("online.top1", "rankme"):
-        assert again.results["metrics"][name] == whole.results["metrics"][name]
+        assert resumed.results["metrics"][name] == uninterrupted.results["metrics"][name]
 
 
-def test_the_time_of_a_run_is_that_of_all_its_processes(tmp_path):
-    """Seen to fail with the last process's time alone."""
-    run(tmp_path, "simclr", "torn", 4)
-    folder = tmp_path / "torn" / "checkpoints"
-    state, _ = read_newest(folder)
-    assert state["clock"]["trained_s"] > state["clock"]["waited_s"] > 0
+def test_wall_time_counts_all_processes(tmp_path):
+    run(tmp_path, "simclr", "stopped", 4)
+    folder = tmp_path / "stopped" / "checkpoints"
+    state, _ = load_latest_checkpoint(folder)
+    assert state["timer"]["trained_s"] > state["timer"]["waited_s"] > 0
     slow = {"trained_s": 1000.0, "waited_s": 500.0}
-    write_checkpoint(folder, state["step"], {**state, "clock": slow}, keep=2)
-    again = run(tmp_path, "simclr", "torn")
-    assert 1000 < again.results["wall_time_s"] < 1100
-    assert read_newest(folder)[0]["clock"]["trained_s"] > 1000
-    metrics = again.results["metrics"]
+    write_checkpoint(folder, state["step"], {**state, "timer": slow}, keep=2)
+    resumed = run(tmp_path, "simclr", "stopped")
+    assert 1000 < resumed.results["wall_time_s"] < 1100
+    assert load_latest_checkpoint(folder)[0]["timer"]["trained_s"] > 1000
+    metrics = resumed.results["metrics"]
     assert metrics["throughput.images_per_s"] == pytest.approx(9 * 16 / 1000, rel=0.1)
     assert metrics["throughput.data_wait_fraction"] == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, capsys):
-    whole = run(tmp_path, "simclr", "whole")
-    run(tmp_path, "simclr", "torn", 7)
-    newest = checkpoints(tmp_path / "torn" / "checkpoints")[-1]
+def test_resume_skips_damaged_checkpoint_with_a_warning(tmp_path, capsys):
+    uninterrupted = run(tmp_path, "simclr", "whole")
+    run(tmp_path, "simclr", "stopped", 7)
+    newest = list_checkpoints(tmp_path / "stopped" / "checkpoints")[-1]
     payload = bytearray(newest.read_bytes())
     payload[len(payload) // 2] ^= 1
     newest.write_bytes(payload)
     catalog = Catalog()
-    config = resolve_sections(sections(tmp_path, "simclr", "torn"), catalog)
-    again = pipeline.run_config(config, catalog, make_console(force_terminal=False, width=200))
-    assert f"{newest.name} is damaged: its checksum does not agree" in capsys.readouterr().out
-    expected, found = content(whole.folder)[0], content(again.folder)[0]
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    config = resolve_sections(sections(tmp_path, "simclr", "stopped"), catalog)
+    resumed = pipeline.run_config(config, catalog, make_console(force_terminal=False, width=200))
+    assert f"{newest.name} is damaged: its checksum does not match" in capsys.readouterr().out
+    expected, actual = (
+        weights_and_rows(uninterrupted.folder)[0],
+        weights_and_rows(resumed.folder)[0],
+    )
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)
 
 
-@pytest.mark.parametrize("parts", [1, 8])
-def test_sigterm_finishes_the_step_writes_and_asks_to_be_started_again(parts, tmp_path):
-    """Seen to fail, in parts, with Lightning's own handler beside: status 0 and no checkpoint."""
+@pytest.mark.parametrize("micro_batches", [1, 8])
+def test_sigterm_saves_a_checkpoint_and_exits_with_75(micro_batches, tmp_path):
     config = tiny(run={"epochs": 4000, "name": "long"}, checkpoint={"every_epochs": 4000})
-    config["trainer"]["accumulate"] = parts
+    config["trainer"]["accumulate"] = micro_batches
     (tmp_path / "long.ini").write_text(as_ini(config), encoding="utf-8")
     process = module("ssl_host", "run", "long.ini", cwd=tmp_path)
     table = tmp_path / "runs" / "long" / "metrics.csv"
     wait_until(lambda: has_rows(table, 5), 90, process)
     process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == Preempted.exit_status == 75
-    assert "give the same command again to go on" in told
-    assert len(checkpoints(tmp_path / "runs" / "long" / "checkpoints")) == 1
+    assert "give the same command again to resume" in stderr
+    assert len(list_checkpoints(tmp_path / "runs" / "long" / "checkpoints")) == 1
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
-def test_a_signal_outside_training_asks_to_be_started_again_too(name, tmp_path):
-    """Seen to fail with the signals left to Python: the process was killed, and not requeued."""
+def test_signal_outside_training_exits_with_75(name, tmp_path):
     config = tiny(run={"epochs": 1, "name": "long"})
     config["evaluator.linear"] = {"name": "linear", "epochs": 5000}
     (tmp_path / "long.ini").write_text(as_ini(config), encoding="utf-8")
@@ -155,38 +162,36 @@ def test_a_signal_outside_training_asks_to_be_started_again_too(name, tmp_path):
     wait_until((tmp_path / "runs" / "long" / "backbone.safetensors").exists, 90, process)
     time.sleep(1)
     process.send_signal(getattr(signal, name))
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == Preempted.exit_status, told
-    assert "asked to stop outside training" in told
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == Preempted.exit_status, stderr
+    assert "stopped by a signal outside training" in stderr
 
 
-def caught(process):
-    """Whether SIGTERM is met by a handler of the process."""
+def handles_sigterm(process):
+    """Return True if the process has a handler for SIGTERM."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     mask = next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1]
     return bool(int(mask, 16) & 1 << (signal.SIGTERM - 1))
 
 
-def begun(tmp_path, epochs=4000):
+def start(tmp_path, epochs=4000):
     config = tiny(run={"epochs": epochs, "name": "long"}, checkpoint={"every_epochs": 4000})
     (tmp_path / "long.ini").write_text(as_ini(config), encoding="utf-8")
     return module("ssl_host", "run", "long.ini", cwd=tmp_path)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="handlers are read from /proc")
-def test_a_signal_while_everything_is_imported_asks_to_be_started_again(tmp_path):
-    """Seen to fail with handlers from the run on: status 143 in the first seconds."""
-    process = begun(tmp_path)
-    wait_until(lambda: caught(process), 30, process)
+@pytest.mark.skipif(sys.platform != "linux", reason="reads handlers from /proc")
+def test_signal_during_imports_exits_with_75(tmp_path):
+    process = start(tmp_path)
+    wait_until(lambda: handles_sigterm(process), 30, process)
     process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == Preempted.exit_status
-    assert told == "asked to stop: give the same command again to go on\n"
+    assert "run the same command again to resume" in stderr
 
 
-def test_a_signal_again_while_the_process_ends_changes_nothing(tmp_path):
-    """Seen to fail with Python's own handlers by then: status 143 in place of 75."""
-    process = begun(tmp_path)
+def test_repeated_signal_at_exit_keeps_status_75(tmp_path):
+    process = start(tmp_path)
     table = tmp_path / "runs" / "long" / "metrics.csv"
     wait_until(lambda: has_rows(table, 5), 90, process)
     process.send_signal(signal.SIGTERM)
@@ -199,21 +204,19 @@ def test_a_signal_again_while_the_process_ends_changes_nothing(tmp_path):
     assert process.returncode == Preempted.exit_status
 
 
-def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path):
-    """Seen to fail with Lightning's way: status 1, not a word, and no checkpoint."""
-    process = begun(tmp_path)
+def test_ctrl_c_saves_a_checkpoint_and_exits_with_130(tmp_path):
+    process = start(tmp_path)
     table = tmp_path / "runs" / "long" / "metrics.csv"
     wait_until(lambda: has_rows(table, 5), 90, process)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told.endswith("interrupted; give the same command again to go on\n")
-    assert len(checkpoints(tmp_path / "runs" / "long" / "checkpoints")) == 1
+    assert "interrupted; run the same command again" in stderr
+    assert len(list_checkpoints(tmp_path / "runs" / "long" / "checkpoints")) == 1
 
 
-def test_a_second_ctrl_c_ends_at_once():
-    """Seen to fail with Lightning's SystemExit let through."""
-    before = signal.getsignal(signal.SIGINT)
+def test_second_ctrl_c_interrupts_at_once():
+    previous = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), graceful_shutdown() as requested:
         os.kill(os.getpid(), signal.SIGINT)
         assert requested.is_set()
@@ -222,23 +225,20 @@ def test_a_second_ctrl_c_ends_at_once():
             time.sleep(5)
         except KeyboardInterrupt:
             raise SystemExit(1) from None  # as Lightning does
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is previous
 
 
-def test_a_signal_is_not_taken_for_a_fault_of_what_is_being_done():
-    """As while weights are read. Seen to fail with a signal that was an error like others."""
-    with pytest.raises(Preempted, match="asked to stop outside training"), preemptible():
+def test_signal_is_not_caught_as_an_exception():
+    """Code that catches every Exception, such as a reader of files, does not catch it."""
+    with pytest.raises(Preempted, match="outside training"), preemptible():
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(5)
         except Exception as error:
-            raise AssertionError("taken for a fault of the file") from error
+            raise AssertionError("the signal is caught as an Exception") from error
 
 
-def test_two_processes_cannot_use_one_folder(tmp_path):
-    from ssl_host.errors import RunFolderError
-    from ssl_host.run_folder.folder import RunFolder
-
+def test_run_folder_in_use_is_refused(tmp_path):
     with RunFolder(tmp_path / "whole"), pytest.raises(RunFolderError, match="in use by another"):
         run(tmp_path, "simclr", "whole")
-    run(tmp_path, "simclr", "whole")  # a lock file that was left behind is not in the way
+    run(tmp_path, "simclr", "whole")  # the lock file remains, but not its lock

@@ -1,4 +1,4 @@
-"""What the trainer watches over: collapse, parts of a step, schedules, choices of auto."""
+"""The training: order of images, micro-batches, schedules, frozen groups, collapse, auto."""
 
 import csv
 import sys
@@ -7,7 +7,6 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
-from ssl_plugin_simclr.method import SimCLR
 
 import ssl_host
 from ssl_host import read_tensors
@@ -17,33 +16,32 @@ from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.data.batches import EpochPlan
 from ssl_host.errors import PluginError, UserError
-from ssl_host.pipeline.dry_run import dry_run
 from ssl_host.pipeline.run import run_config
 from ssl_host.toolkit.console import make_console
 from tests.conftest import tiny
-from tests.train.odd_methods import odd, run
+from tests.train.step_plugin import run, run_step
 
 
-def test_a_collapse_is_warned_of_while_the_run_is_young(install, tmp_path, capsys):
+def test_collapse_is_warned_of_once(install, tmp_path, capsys):
     body = "h = h * 0 + 1.0\nreturn StepOutput(z.square().mean(), features=h)"
-    odd(body, install, tmp_path, make_console(width=400, force_terminal=False))
-    told = capsys.readouterr().out
-    assert told.count("the method is collapsing") == 1
-    assert "at step 2 the features of all images are nearly the same" in told
+    run_step(body, install, tmp_path, make_console(width=400, force_terminal=False))
+    output = capsys.readouterr().out
+    assert output.count("the method is collapsing") == 1
+    assert "at step 2 the features of all images are nearly the same" in output
 
 
-def test_a_method_that_raises_is_named_with_its_line_and_shapes(install, tmp_path):
+def test_error_in_step_gives_plugin_line_and_view_shapes(install, tmp_path):
     with pytest.raises(PluginError) as caught:
-        odd("return StepOutput(self.projector(z).mean())", install, tmp_path)
+        run_step("return StepOutput(self.projector(z).mean())", install, tmp_path)
     message = str(caught.value)
     assert "method 'odd' (ssl_plugin_odd:Odd, from ssl-plugin-odd 1.0) failed in step 0" in message
     assert "ssl_plugin_odd.py:16" in message
     assert "the views were 16x3x16x16, 16x3x16x16" in message
 
 
-def test_a_step_must_return_a_step_output(install, tmp_path):
+def test_step_without_step_output_is_refused(install, tmp_path):
     with pytest.raises(PluginError, match=r"Odd\.step returned Tensor; return StepOutput\(loss"):
-        odd("return z.mean()", install, tmp_path)
+        run_step("return z.mean()", install, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -51,49 +49,47 @@ def test_a_step_must_return_a_step_output(install, tmp_path):
     [
         (
             "return StepOutput(z)",
-            "Odd.step returned a loss of shape 16x16; a scalar: take its mean",
+            "Odd.step returned a loss of shape 16x16; return a scalar",
         ),
         ("return StepOutput(z.mean().detach())", "returned a loss without a gradient"),
     ],
 )
-def test_a_loss_must_be_a_scalar_with_a_gradient(body, message, install, tmp_path):
+def test_loss_not_scalar_or_without_gradient_is_refused(body, message, install, tmp_path):
     with pytest.raises(PluginError) as caught:
-        odd(body, install, tmp_path)
+        run_step(body, install, tmp_path)
     assert message in str(caught.value)
 
 
-def test_every_epoch_has_an_order_of_its_own(install, tmp_path):
-    """Seen to fail with a loader that was not told its epoch."""
+def test_every_epoch_has_a_new_order(install, tmp_path):
     body = "Odd.seen = [*getattr(Odd, 'seen', []), batch.index]\nreturn StepOutput(z.mean())"
-    odd(body, install, tmp_path)
+    run_step(body, install, tmp_path)
     plan = EpochPlan(48, 16, seed=1)
     expected = [index for epoch in range(2) for index in plan.indices(epoch)]
     seen = sys.modules["ssl_plugin_odd"].Odd.seen
     assert all(torch.equal(a, b) for a, b in zip(seen, expected, strict=True))
 
 
-def test_labels_are_handed_only_to_methods_that_use_them(install, tmp_path):
+def test_batch_has_no_labels_for_methods_without_uses_labels(install, tmp_path):
     body = "assert batch.labels is None\nreturn StepOutput(z.square().mean(), features=h)"
-    assert "online.top1" in odd(body, install, tmp_path).results["metrics"]
+    assert "online.top1" in run_step(body, install, tmp_path).results["metrics"]
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_the_views_are_the_same_in_any_precision(precision, install, tmp_path):
-    """Seen to fail: under autocast the engine's matrix products were made in bfloat16."""
+def test_views_are_equal_in_any_precision(precision, install, tmp_path):
     body = "Odd.views = batch.views\nreturn StepOutput(z.float().mean(), features=h)"
     trainer = {"precision": precision}
-    odd(body, install, tmp_path, trainer=trainer, augmentation={"name": "simclr"})
+    run_step(body, install, tmp_path, trainer=trainer, augmentation={"name": "simclr"})
     config = resolve_sections(tiny(), Catalog())
     views = compose(config).views
     index = list(EpochPlan(48, 16, seed=1).indices(1))[-1]
     images = ssl_host.build("data", "synthetic", **config.components["data"].settings.model_dump())
     expected = views(images.open("train").images[index], index, epoch=1, seed=1)
-    found = sys.modules["ssl_plugin_odd"].Odd.views
-    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    actual = sys.modules["ssl_plugin_odd"].Odd.views
+    assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
 
 
-def test_a_step_in_parts_is_a_step(tmp_path):
-    """Half batches accumulated give the gradient of the whole: no batch norm, plain mean loss."""
+def test_accumulated_micro_batches_equal_one_batch(tmp_path):
+    """Without batch norm and with a mean loss, so that two half batches equal the whole."""
     sections = {
         "method": {"name": "simsiam"},
         "head.projector": {"hidden_dim": 8, "output_dim": 8, "num_layers": 1, "last_norm": False},
@@ -103,25 +99,24 @@ def test_a_step_in_parts_is_a_step(tmp_path):
         "backbone": {"name": "timm", "model": "vit_tiny_patch16_224", "patch_size": 8},
     }
     sections["run"] = {"epochs": 1}
-    whole = tiny(**sections)
+    config = tiny(**sections)
     for key in ("width", "num_stages"):
-        whole["backbone"].pop(key)
-    found = []
-    for parts in (1, 2):
-        whole["run"] |= {"dir": tmp_path, "name": f"parts-{parts}"}
-        whole["trainer"]["accumulate"] = parts
+        config["backbone"].pop(key)
+    weights = []
+    for micro_batches in (1, 2):
+        config["run"] |= {"dir": tmp_path, "name": f"micro-batches-{micro_batches}"}
+        config["trainer"]["accumulate"] = micro_batches
         catalog = Catalog()
-        outcome = run_config(resolve_sections(whole, catalog), catalog, Console(quiet=True))
-        found.append(load_file(outcome.folder / "backbone.safetensors"))
+        outcome = run_config(resolve_sections(config, catalog), catalog, Console(quiet=True))
+        weights.append(load_file(outcome.folder / "backbone.safetensors"))
         assert outcome.results["steps"] == 3
         with (outcome.folder / "metrics.csv").open(encoding="utf-8") as file:
             assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3"]
-    for name, value in found[0].items():
-        assert (value - found[1][name]).norm() <= 1e-9 * max(1, float(value.norm())), name
+    for name, value in weights[0].items():
+        assert (value - weights[1][name]).norm() <= 1e-9 * max(1, float(value.norm())), name
 
 
-def test_a_queue_receives_every_part_of_a_step(tmp_path):
-    """Seen to fail with the last part's rows alone in the queue."""
+def test_queue_receives_rows_of_all_micro_batches(tmp_path):
     catalog = Catalog()
     sections = tiny(
         run={"dir": tmp_path, "epochs": 1},
@@ -135,7 +130,7 @@ def test_a_queue_receives_every_part_of_a_step(tmp_path):
     assert max(int(t) for t in queues if t.ndim == 0) == 3 * 16
 
 
-STANDS_STILL = """
+FROZEN_HEAD = """
 from ssl_host import Method, ParamGroup, StepOutput, hookimpl
 
 class Odd(Method):
@@ -144,8 +139,8 @@ class Odd(Method):
 
     def step(self, batch):
         weight = self.projector.layers[0].weight.detach().clone()
-        now = self.progress
-        Odd.seen.append((now.step, now.epoch, now.total_steps, weight))
+        progress = self.progress
+        Odd.seen.append((progress.step, progress.epoch, progress.total_steps, weight))
         h = self.backbone(batch.views[0])
         return StepOutput((self.projector(h) - 1).square().mean(), features=h)
 
@@ -159,9 +154,8 @@ def register_methods(register):
 """
 
 
-def test_a_group_stands_still_at_first_and_progress_is_that_of_the_step(install, tmp_path):
-    """Seen to fail with the gradients left, and with the progress of the step before."""
-    install("ssl-plugin-odd", STANDS_STILL)
+def test_frozen_until_keeps_weights_and_progress_is_current(install, tmp_path):
+    install("ssl-plugin-odd", FROZEN_HEAD)
     catalog = Catalog()
     sections = tiny(
         run={"dir": tmp_path, "epochs": 2},
@@ -180,10 +174,8 @@ def test_a_group_stands_still_at_first_and_progress_is_that_of_the_step(install,
     assert not torch.equal(weights[4], weights[0])
 
 
-def test_the_schedule_moves_every_step_and_reaches_its_end(tmp_path):
-    """Never per epoch, and not once too often: the last row is the rate of the last step. Seen to
-    fail with the rate of the epoch's first step, and with that of the next step.
-    """
+def test_learning_rate_changes_every_step(tmp_path):
+    """The last row has the rate of the last step, not that of the epoch or of the next step."""
     folder = run(tmp_path).folder
     with (folder / "metrics.csv").open(encoding="utf-8") as file:
         rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
@@ -191,90 +183,76 @@ def test_the_schedule_moves_every_step_and_reaches_its_end(tmp_path):
     assert rates == pytest.approx([0.05 * schedule.factor(s, 6, 3) for s in range(6)], rel=1e-6)
 
 
-def test_auto_is_settled_from_the_hardware_and_kept(catalog, tmp_path):
+def test_auto_is_resolved_and_stored(catalog, tmp_path):
     config = resolve_auto(resolve_sections(tiny(), catalog))
     for section, key in (
         ("trainer", "precision"),
         ("trainer", "compile"),
         ("loader", "num_workers"),
     ):
-        assert config.entries[section, key].origin.layer == "auto, settled here"
+        assert config.entries[section, key].origin.layer == "auto, chosen on this machine"
         assert "auto" not in config.entries[section, key].text
     assert config.trainer.num_threads == 1  # what the file says stays
     text = (run(tmp_path).folder / "config.ini").read_text(encoding="utf-8")
     assert "= auto" not in text.replace("strategy = auto", "").replace("store = auto", "")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_missing_gpu_is_told(catalog):
-    with pytest.raises(UserError, match="no GPU that torch can use; set accelerator = cpu"):
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_missing_gpu_is_an_error(catalog):
+    with pytest.raises(UserError, match="accelerator = cpu"):
         resolve_auto(resolve_sections(tiny(trainer={"accelerator": "gpu"}), catalog))
 
 
-def test_a_dry_run_reads_the_weights_it_would_start_from(catalog, tmp_path):
-    """Seen to fail with a run that was sure to end at once."""
-    (tmp_path / "backbone.onnx").write_bytes(b"")
-    for path, told in ((tmp_path / "none", "no such file"), (tmp_path, "ONNX graph is for infer")):
-        with pytest.raises(UserError, match=told):
-            dry_run(resolve_sections(tiny(run={"init_from": str(path)}), catalog), catalog)
-
-
-def test_a_graph_beside_weights_is_not_in_their_way(catalog, tmp_path):
-    """As in many folders of a hub. Seen to fail with every folder of a graph refused."""
-    folder = run(tmp_path).folder
-    (folder / "model.onnx").write_bytes(b"")
-    found = dry_run(resolve_sections(tiny(run={"init_from": str(folder)}), catalog), catalog)
-    assert "backbone.safetensors" in found.starts_from
-
-
-def test_a_dry_run_counts_what_the_run_will_do(catalog):
-    estimate = dry_run(resolve_sections(tiny(), catalog), catalog)
-    method = ssl_host.build(
-        "method",
-        "simclr",
-        backbone=ssl_host.build(
-            "backbone", "small_conv", in_channels=3, image_size=16, width=8, num_stages=3
-        ),
-        **{"head.projector": {"hidden_dim": 32, "output_dim": 16}},
-    )
-    assert estimate.parameters == sum(p.numel() for p in method.parameters())
-    assert (estimate.total_steps, estimate.steps_per_epoch) == (6, 3)
-    assert estimate.views == [[16, 3, 16, 16]] * 2
-    expected = estimate.seconds_per_step * 6 / 60
-    assert estimate.training_minutes == pytest.approx(expected)
-    chosen = resolve_auto(resolve_sections(tiny(), catalog)).trainer
-    others = {(other.setting, other.value) for other in estimate.alternatives}
-    assert {setting for setting, _ in others} >= {"precision", "channels_last"}
-    assert not others & {(s, getattr(chosen, s)) for s in ("precision", "channels_last")}
-    assert all(other.seconds_per_step > 0 for other in estimate.alternatives)
-
-
-def test_a_dry_run_refuses_a_batch_that_the_devices_cannot_share(catalog):
-    """Seen to fail: the run was the first to say so."""
-    sections = tiny(trainer={"accelerator": "cpu", "devices": 3})
-    with pytest.raises(UserError, match="cannot be shared"):
-        dry_run(resolve_sections(sections, catalog), catalog)
-
-
-def test_a_dry_run_is_of_the_numbers_that_the_run_will_have(catalog, monkeypatch):
-    """Seen to fail: 64-true was timed in float32."""
-    seen = []
-    step = SimCLR.step
-    monkeypatch.setattr(
-        SimCLR, "step", lambda self, batch: seen.append(batch.views[0].dtype) or step(self, batch)
-    )
-    sections = tiny(trainer={"accelerator": "cpu", "precision": "64-true"})
-    dry_run(resolve_sections(sections, catalog), catalog)
-    assert seen[0] == torch.float64
-    assert seen[-1] == torch.float64  # and again, after the alternatives
-    assert torch.float32 in seen
-
-
-def test_what_is_only_measured_may_have_any_batch_size(catalog, tmp_path):
-    """Seen to fail: the batch was made as small as the set, which could not be shared then."""
+def test_evaluation_only_allows_any_batch_size(catalog, tmp_path):
     sections = tiny(
         run={"epochs": 0, "batch_size": 64, "dir": tmp_path},
         data={"name": "synthetic", "num_images": 33, "image_size": 16},
         trainer={"accumulate": 2},
     )
     assert run_config(resolve_sections(sections, catalog), catalog).results["steps"] == 0
+
+
+HOOK = """
+import torch
+from ssl_host import Method, ParamGroup, StepOutput, hookimpl
+
+class Odd(Method):
+    heads = {"projector": "backbone"}
+    calls = []
+
+    def step(self, batch):
+        Odd.calls.append("step")
+        h = self.backbone(batch.views[0])
+        return StepOutput(100 * self.projector(h).square().mean(), features=h)
+
+    def param_groups(self):
+        yield ParamGroup("backbone", list(self.trainable_parameters("backbone")))
+        yield ParamGroup("head", list(self.trainable_parameters("projector")), frozen_until=1.0)
+
+    def before_optimizer_step(self):
+        assert not torch.is_grad_enabled()
+        assert all(p.grad is not None for p in self.projector.parameters())
+        norms = torch.stack([p.grad.norm() for p in self.parameters()])
+        Odd.calls.append(("before", self.progress.step, float(norms.norm()) > 0.01))
+
+    def after_optimizer_step(self):
+        assert all(p.grad is None for p in self.projector.parameters())
+        norms = torch.stack([p.grad.norm() for p in self.backbone.parameters()])
+        Odd.calls.append(("after", round(float(norms.norm()), 5)))
+
+@hookimpl
+def register_methods(register):
+    register("odd", "ssl_plugin_odd:Odd")
+"""
+
+
+def test_before_optimizer_step_runs_once_before_clipping_and_freezing(install, tmp_path):
+    install("ssl-plugin-odd", HOOK)
+    trainer = {"precision": "32-true", "accumulate": 2, "gradient_clip": 0.01}
+    run(tmp_path, run={"epochs": 1}, method={"name": "odd"}, trainer=trainer)
+    calls = sys.modules["ssl_plugin_odd"].Odd.calls
+    assert calls == [
+        call
+        for step in range(3)
+        for call in ("step", "step", ("before", step, True), ("after", 0.01))
+    ]

@@ -7,16 +7,18 @@ from torch.nn.functional import mse_loss, relu
 
 
 class VICRegLoss(Loss):
-    """Of z1 and z2: Bardes et al., arXiv:2105.04906, eq. 6; the hinge halved as in their code."""
+    """Bardes et al., arXiv:2105.04906, equation 6, the hinge halved as in the authors' code."""
 
     class Config(Settings):
         invariance: float = Field(25.0, ge=0, le=1e4, description="weight of the views' distance")
         variance: float = Field(25.0, ge=0, le=1e4, description="weight of the hinge at σ = 1")
         covariance: float = Field(1.0, ge=0, le=1e4, description="weight of the off-diagonal")
 
+    config: Config
+
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
-        loss: Tensor = self.config.invariance * mse_loss(z1, z2)
-        for z in (gather(z1), gather(z2)):  # statistics are those of all processes' images
+        loss = self.config.invariance * mse_loss(z1, z2)
+        for z in (gather(z1), gather(z2)):  # compute statistics over the images of all processes
             hinge = relu(1 - (z.var(dim=0) + 1e-4).sqrt()).mean() / 2
             off_diagonal = z.T.cov().fill_diagonal_(0).square().sum() / z.shape[1]
             loss = loss + self.config.variance * hinge + self.config.covariance * off_diagonal

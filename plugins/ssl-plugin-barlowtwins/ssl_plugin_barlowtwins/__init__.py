@@ -1,4 +1,4 @@
-"""Barlow Twins: make the views' cross-correlation the identity (arXiv:2103.03230)."""
+"""Barlow Twins: make the cross-correlation of views the identity (arXiv:2103.03230)."""
 
 from ssl_host import Register, RegisterPreset, hookimpl
 
@@ -10,7 +10,7 @@ def register_methods(register: Register) -> None:
     register(
         "barlowtwins",
         "ssl_plugin_barlowtwins.method:BarlowTwins",
-        "make the views' cross-correlation the identity",
+        "make the cross-correlation of views the identity",
     )
 
 

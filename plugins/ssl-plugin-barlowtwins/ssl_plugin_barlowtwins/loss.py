@@ -13,26 +13,28 @@ EPS = 1e-5
 
 
 class BarlowTwinsLoss(Loss):
-    """Σ (1 − Cii)² + λ Σ Cij², of the cross-correlation of two views: arXiv:2103.03230, eq. 1.
+    """Σ (1 − Cii)² + λ Σ Cij² of the cross-correlation C of two views: arXiv:2103.03230, eq. 1.
 
-    ``loss(z1, z2)`` of embeddings B D. C is taken over the batch of all processes, with the
-    embeddings normalised per view by mean and biased variance.
+    ``loss(z1, z2)`` of embeddings B D. C is computed over the images of all processes, from
+    embeddings that are normalised per view by mean and biased variance.
     """
 
     class Config(Settings):
         lambda_: float = Field(0.0051, ge=0, le=10, description="weight of the off-diagonal")
         scale: float = Field(1.0, gt=0, le=100, description="factor on the whole loss")
 
+    config: Config
+
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
-        z1, z2 = _normalised(gather(z1)), _normalised(gather(z2))
+        z1, z2 = _normalise(gather(z1)), _normalise(gather(z2))
         correlation = z1.T @ z2 / len(z1)
         diagonal = correlation.diagonal()
-        on = (1 - diagonal).square().sum()
-        off = correlation.square().sum() - diagonal.square().sum()
-        loss: Tensor = self.config.scale * (on + self.config.lambda_ * off)
-        return loss
+        on_diagonal = (1 - diagonal).square().sum()
+        off_diagonal = correlation.square().sum() - diagonal.square().sum()
+        loss: Tensor = on_diagonal + self.config.lambda_ * off_diagonal
+        return self.config.scale * loss
 
 
-def _normalised(z: Tensor) -> Tensor:
+def _normalise(z: Tensor) -> Tensor:
     variance, mean = torch.var_mean(z, dim=0, correction=0)
     return (z - mean) * torch.rsqrt(variance + EPS)

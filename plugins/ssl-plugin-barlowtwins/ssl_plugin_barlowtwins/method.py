@@ -12,16 +12,18 @@ from ssl_host import Batch, Head, Method, ParamGroup, Settings, StepOutput
 class BarlowTwins(Method):
     """Barlow Twins. Zbontar et al., ICML 2021, arXiv:2103.03230, algorithm 1.
 
-    Rates are the authors' code's: 0.2 for weights and 0.0048 for biases and batch norms, at 256
-    images, down to a thousandth. Their all_reduce has no backward, so that on W processes their
-    gradient is 1/W of the true one; here it is the true one, and the rates are left as they are:
-    LARS divides by the gradient's norm for weights, and biases learn W times as fast.
+    Learning rates are those of the authors' code for 256 images: 0.2 for weights and 0.0048 for
+    biases and batch norms, decayed to a thousandth. Their all_reduce has no backward, so on W
+    processes their gradient is 1/W of the true one. Here it is the true one. Weights are not
+    affected, because LARS divides by the norm of the gradient; biases learn W times as fast.
     """
 
     class Config(Settings):
         bias_lr_scale: float = Field(
-            0.024, gt=0, le=10, description="rate of biases and batch norms, relative to weights"
+            0.024, gt=0, le=10, description="lr of biases and batch norms, relative to weights"
         )
+
+    config: Config
 
     heads = {"projector": "backbone"}
     recipe = {

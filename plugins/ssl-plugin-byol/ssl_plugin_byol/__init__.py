@@ -1,4 +1,4 @@
-"""BYOL: predict a momentum network's view, no negatives (arXiv:2006.07733)."""
+"""BYOL: predict the output of an EMA network, no negatives (arXiv:2006.07733)."""
 
 from ssl_host import Register, RegisterPreset, hookimpl
 
@@ -8,7 +8,7 @@ ssl_host_api = 1
 @hookimpl
 def register_methods(register: Register) -> None:
     register(
-        "byol", "ssl_plugin_byol.method:BYOL", "predict a momentum network's view, no negatives"
+        "byol", "ssl_plugin_byol.method:BYOL", "predict the output of an EMA network, no negatives"
     )
 
 

@@ -7,21 +7,23 @@ from pydantic import Field
 
 from ssl_host import Backbone, Batch, CosineSchedule, Head, Method, Settings, StepOutput
 
-# The last layer is linear, without bias and without batch norm (section 3.3, the authors' code).
+# The last layer has no bias and no batch norm (section 3.3 and the authors' code).
 MLP = {"hidden_dim": 4096, "num_layers": 2, "bias": False}
 
 
 class BYOL(Method):
     """BYOL. Grill et al., NeurIPS 2020, arXiv:2006.07733, equations 1 to 3.
 
-    The momentum network follows in its parameters only; its batch norms are in training mode
-    and keep statistics of their own. The defaults are those of the paper's 100 epochs.
+    The EMA networks average the parameters only; their batch norms are in training mode and have
+    separate statistics. The recipe is that of the paper's runs of 100 epochs.
     """
 
     class Config(Settings):
         ema_decay: float = Field(
-            0.99, ge=0, le=1, description="momentum at the start; 1 at the end"
+            0.99, ge=0, le=1, description="EMA decay at the start; it rises to 1 at the end"
         )
+
+    config: Config
 
     heads = {"projector": "backbone", "predictor": "projector"}
     ema = ("backbone", "projector")
@@ -47,6 +49,6 @@ class BYOL(Method):
         p1, p2 = self.predictor(self.projector(h1)), self.predictor(self.projector(h2))
         with torch.no_grad():
             t1, t2 = (self.ema_projector(self.ema_backbone(v)) for v in batch.views)
-        # The loss gives minus the cosine: 2 − 2 cos each way, equations 2 and 3.
+        # The loss is minus the cosine: 2 − 2 cos for each direction, equations 2 and 3.
         loss = 4 + 2 * self.loss(p1, t2) + 2 * self.loss(p2, t1)
         return StepOutput(loss, features=h1)

@@ -1,4 +1,4 @@
-"""BYOL's step against the paper's equations 2 and 3, at float64."""
+"""Tests of BYOL's step against the paper's equations 2 and 3, at float64."""
 
 import copy
 import math
@@ -30,7 +30,7 @@ def views(count, seed=0):
 
 
 def reference(byol, target_backbone, target_projector, pair):
-    """2 − 2 cos, each way, the target without gradient."""
+    """Return 2 − 2 cos summed over both directions, with targets that have no gradient."""
     total = 0
     for a, b in (pair, pair[::-1]):
         q = byol.predictor(byol.projector(byol.backbone(a)))
@@ -42,11 +42,8 @@ def reference(byol, target_backbone, target_projector, pair):
 
 
 @pytest.mark.parametrize("count", [2, 5, 9])
-def test_three_steps_are_the_papers(count):
-    """Loss, gradients, target and τ, with a target kept by hand.
-
-    Seen to fail with a target that moved before the optimizer, and with gradients through it.
-    """
+def test_three_steps_equal_equations_2_and_3(count):
+    """Loss, gradients and EMA networks equal those of a reference implementation."""
     byol = method()
     backbone, projector = copy.deepcopy(byol.backbone), copy.deepcopy(byol.projector)
     parameters = [p for _, p in byol.trainable_parameters()]
@@ -56,11 +53,11 @@ def test_three_steps_are_the_papers(count):
         out = byol.step(Batch(pair, torch.arange(count)))
         expected = reference(byol, backbone, projector, pair)
         assert abs(float(out.loss - expected)) <= 1e-9
-        mine = torch.autograd.grad(out.loss, parameters)
-        theirs = torch.autograd.grad(expected, parameters)
-        for a, b in zip(mine, theirs, strict=True):
+        gradients = torch.autograd.grad(out.loss, parameters)
+        expected_gradients = torch.autograd.grad(expected, parameters)
+        for a, b in zip(gradients, expected_gradients, strict=True):
             assert (a - b).norm() <= 1e-9 * max(1, float(b.norm()))
-        for parameter, gradient in zip(parameters, mine, strict=True):
+        for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         optimizer.step()
         byol.finish_step(out, step, 3)
@@ -68,18 +65,18 @@ def test_three_steps_are_the_papers(count):
         for target, online in ((backbone, byol.backbone), (projector, byol.projector)):
             for t, o in zip(target.parameters(), online.parameters(), strict=True):
                 t.data = ema_decay * t.data + (1 - ema_decay) * o.data
-        for own, kept in ((byol.ema_backbone, backbone), (byol.ema_projector, projector)):
-            for a, b in zip(own.parameters(), kept.parameters(), strict=True):
+        for ema, expected_ema in ((byol.ema_backbone, backbone), (byol.ema_projector, projector)):
+            for a, b in zip(ema.parameters(), expected_ema.parameters(), strict=True):
                 assert (a - b).norm() <= 1e-9 * max(1, float(b.norm()))
 
 
-def test_the_momentum_ends_at_one():
+def test_ema_decay_is_1_at_the_end():
     byol = method(ema_decay=0.9)
     byol.ema_decay.set_step(100, 100)
     assert float(byol.ema_decay) == 1.0
 
 
-def test_the_heads_are_the_papers():
+def test_default_heads_are_those_of_the_paper():
     backbone = ssl_host.build("backbone", "small_conv", in_channels=1, image_size=8, num_stages=1)
     byol = ssl_host.build("method", "byol", backbone=backbone)
     for head in (byol.projector, byol.predictor):

@@ -1,13 +1,8 @@
-"""Packed JPEG stores of FFCV as data sources of ssl-host."""
+"""Data source of ssl-host for packed image files of FFCV."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ssl_host import Register, hookimpl
-
-if TYPE_CHECKING:
-    import click
+from ssl_host import CommandGroup, Register, hookimpl
 
 ssl_host_api = 1
 
@@ -22,7 +17,7 @@ def register_data(register: Register) -> None:
 
 
 @hookimpl
-def register_commands(cli: click.Group) -> None:
-    from ssl_plugin_ffcv.command import add_to  # noqa: PLC0415 - start-up is counted
+def register_commands(cli: CommandGroup) -> None:
+    from ssl_plugin_ffcv.command import pack  # noqa: PLC0415 - for a fast start
 
-    add_to(cli)
+    cli.subgroup("data", help="Prepare data sets.").add_command(pack)

@@ -1,4 +1,4 @@
-"""``ssl-host data pack``."""
+"""``ssl-host data pack``: pack images into files of FFCV."""
 
 from __future__ import annotations
 
@@ -15,36 +15,31 @@ import click
 from ssl_host import available_cores
 
 if TYPE_CHECKING:
-    from ssl_plugin_ffcv.packing import Tell
-    from ssl_plugin_ffcv.sidecar import About
-
-
-def add_to(cli: click.Group) -> None:
-    """Add ``data pack``; the group may be there already, of another plugin."""
-    group = cli.commands.get("data")
-    if not isinstance(group, click.Group):
-        group = click.Group("data", help="Prepare data sets.")
-        cli.add_command(group)
-    group.add_command(pack)
+    from ssl_plugin_ffcv.packing import ProgressCallback
+    from ssl_plugin_ffcv.sidecar import PackInfo
 
 
 @click.command()
-@click.argument("places", metavar="[IN] OUT.beton", nargs=-1, required=True)
+@click.argument("paths", metavar="[IN] OUT.beton", nargs=-1, required=True)
 @click.option("--data", metavar="NAME", help="Data source to pack; default: imagefolder.")
 @click.option(
-    "-o", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the data source."
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Setting of the data source.",
 )
 @click.option(
     "--size",
     type=click.IntRange(4, 8192),
-    help="Side in pixels that every image is fitted to; default: what suits the source.",
+    help="Height and width of the packed images in pixels; default: chosen for the source.",
 )
-@click.option("--quality", type=click.IntRange(1, 100), help="Of the JPEGs; default: 90.")
-@click.option("--raw", is_flag=True, help="Keep every pixel: no compression.")
-@click.option("--workers", type=click.IntRange(1, 1024), help="Threads; default: one a core.")
-@click.option("--force", is_flag=True, help="Overwrite OUT.beton and the files beside it.")
+@click.option("--quality", type=click.IntRange(1, 100), help="JPEG quality; default: 90.")
+@click.option("--raw", is_flag=True, help="Store all pixels without compression.")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Threads; default: one per core.")
+@click.option("--force", is_flag=True, help="Overwrite OUT.beton, OUT.test.beton and OUT.json.")
 def pack(
-    places: tuple[str, ...],
+    paths: tuple[str, ...],
     data: str | None,
     options: tuple[str, ...],
     size: int | None,
@@ -53,23 +48,24 @@ def pack(
     workers: int | None,
     force: bool,
 ) -> None:
-    """Pack the images in the folder IN, or of a data source, into OUT.beton.
+    """Pack the images of the folder IN, or of a data source, into OUT.beton.
 
-    Images are fitted to one size, JPEG-compressed and written to OUT.beton, held-out ones to
-    OUT.test.beton; OUT.json says what is inside. `[data] name = ffcv` reads them.
+    All images are resized to one size and compressed as JPEG. Training images go to OUT.beton,
+    held-out images to OUT.test.beton, and OUT.json describes both. `[data] name = ffcv` reads
+    them.
     """
-    if len(places) > 2 or (len(places) == 1 and data is None):
+    if len(paths) > 2 or (len(paths) == 1 and data is None):
         raise click.UsageError(
             "name a folder of images and OUT.beton, or --data NAME and OUT.beton"
         )
     if raw and quality is not None:
-        raise click.UsageError("--raw keeps every pixel, so there is no --quality")
-    settings = dict(_setting(option) for option in options)
-    if len(places) == 2:
-        settings.setdefault("root", places[0])
-    from ssl_plugin_ffcv import packing  # noqa: PLC0415 - torch comes with it
+        raise click.UsageError("--raw stores all pixels; remove --quality")
+    settings = dict(_parse_setting(option) for option in options)
+    if len(paths) == 2:
+        settings.setdefault("root", paths[0])
+    from ssl_plugin_ffcv import packing  # noqa: PLC0415 - imports torch
 
-    wanted = packing.Wanted(
+    request = packing.PackOptions(
         data or "imagefolder",
         settings,
         size,
@@ -77,44 +73,45 @@ def pack(
         workers or available_cores(),
         force,
     )
-    out = Path(places[-1])
-    with _progress() as shown, _stopped_by_sigterm(shown) as tell:
-        about = packing.pack(out, wanted, tell)
-    _summary(out, about)
+    out = Path(paths[-1])
+    with _progress_bars() as show_progress, _stop_on_sigterm(show_progress) as report:
+        info = packing.pack(out, request, report)
+    _print_summary(out, info)
 
 
-def _setting(option: str) -> tuple[str, str]:
-    key, sign, value = option.partition("=")
+def _parse_setting(option: str) -> tuple[str, str]:
+    key, equals, value = option.partition("=")
     key = key.strip().removeprefix("data.")
-    if not sign or not key:
-        raise click.BadParameter(f"{option!r} is not KEY=VALUE", param_hint="-o")
+    if not equals or not key:
+        raise click.BadParameter(f"{option!r} should be KEY=VALUE", param_hint="-o")
     return key, value.strip()
 
 
 @contextmanager
-def _stopped_by_sigterm(tell: Tell) -> Iterator[Tell]:
-    """As Ctrl-C does, so that a scheduler's stop leaves nothing half-written behind.
+def _stop_on_sigterm(report: ProgressCallback) -> Iterator[ProgressCallback]:
+    """Handle SIGTERM like Ctrl-C, so that a scheduler leaves no incomplete file behind.
 
-    Between two images: raised within what others compile or call back, it would be lost there.
+    KeyboardInterrupt is raised between two images: raised by the handler itself, it could be
+    lost in compiled code or in a callback.
     """
-    asked = threading.Event()
+    requested = threading.Event()
 
-    def told(split: str, done: int, total: int) -> None:
-        if asked.is_set():
+    def report_or_stop(split: str, done: int, total: int) -> None:
+        if requested.is_set():
             raise KeyboardInterrupt
-        tell(split, done, total)
+        report(split, done, total)
 
-    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    previous = signal.signal(signal.SIGTERM, lambda *_: requested.set())
     try:
-        yield told
+        yield report_or_stop
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
 @contextmanager
-def _progress() -> Iterator[Tell]:
-    """A bar a split, on a terminal."""
-    from rich.console import Console  # noqa: PLC0415 - start-up is counted
+def _progress_bars() -> Iterator[ProgressCallback]:
+    """Show one progress bar per split if stderr is a terminal."""
+    from rich.console import Console  # noqa: PLC0415 - for a fast start
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
         MofNCompleteColumn,
@@ -134,28 +131,29 @@ def _progress() -> Iterator[Tell]:
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
 
-        def tell(split: str, done: int, total: int) -> None:
+        def report(split: str, done: int, total: int) -> None:
             if split not in tasks:
                 tasks[split] = bar.add_task(split, total=total)
             bar.update(tasks[split], completed=done)
 
-        yield tell
+        yield report
 
 
-def _summary(out: Path, about: About) -> None:
-    from ssl_plugin_ffcv.sidecar import file_of, sidecar_of  # noqa: PLC0415 - start-up is counted
+def _print_summary(out: Path, info: PackInfo) -> None:
+    """Print what was written, what was skipped, and the sections that read it."""
+    from ssl_plugin_ffcv.sidecar import sidecar_file, split_file  # noqa: PLC0415 - for a fast start
 
-    kept = "every pixel kept" if about.quality is None else f"JPEG of quality {about.quality}"
-    for split, part in about.splits.items():
-        name = os.path.relpath(file_of(out, split))
-        size = f"{part.bytes / 2**20:.1f} MB"
-        click.echo(f"{name}: {len(part.names)} images of {about.side} pixels, {kept}, {size}")
-    skipped = [absent for part in about.splits.values() for absent in part.skipped]
+    encoding = "all pixels stored" if info.quality is None else f"JPEG of quality {info.quality}"
+    for name, split in info.splits.items():
+        file = os.path.relpath(split_file(out, name))
+        size = f"{split.bytes / 2**20:.1f} MB"
+        click.echo(f"{file}: {len(split.names)} images of {info.side} pixels, {encoding}, {size}")
+    skipped = [missing for split in info.splits.values() for missing in split.skipped]
     if skipped:
         first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
         more = "; ..." if len(skipped) > 3 else ""
-        listing = os.path.relpath(sidecar_of(out))
-        click.echo(f"{len(skipped)} could not be read and are left out ({first}{more}): {listing}")
+        listing = os.path.relpath(sidecar_file(out))
+        click.echo(f"{len(skipped)} could not be read and are skipped ({first}{more}): {listing}")
     click.echo(f"\n[data]\nname = ffcv\npath = {os.path.relpath(out)}")
-    for section, values in about.recipe.items():
+    for section, values in info.recipe.items():
         click.echo("\n".join([f"\n[{section}]", *(f"{k} = {v}" for k, v in values.items())]))

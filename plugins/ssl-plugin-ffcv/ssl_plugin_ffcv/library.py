@@ -1,4 +1,4 @@
-"""The package ffcv, which may be missing: its C++ is compiled when it is installed."""
+"""Imports the optional package ffcv, whose C++ code is compiled on installation."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from typing import Any
 from ssl_host import UserError
 
 SYSTEM_PACKAGES = "pkg-config libopencv-dev libturbojpeg0-dev"
-"""What ffcv's C++ is compiled with, as Debian and Ubuntu call it."""
+"""Debian and Ubuntu packages that are needed to compile ffcv."""
 
-REMEDY = f"`apt-get install {SYSTEM_PACKAGES}`, then `pip install ffcv`"
+INSTALL_HINT = f"`apt-get install {SYSTEM_PACKAGES}`, then `pip install ffcv`"
 
 
 @dataclass(frozen=True)
 class Library:
-    """What this plugin uses of ffcv.
+    """Classes and functions of ffcv that this plugin uses.
 
     Attributes:
-        version: of the package.
-        writer, allocator: ``DatasetWriter`` and the ``MemoryAllocator`` of its workers.
-        image_field, int_field: the two fields of a record.
-        raw_mode: how the file marks an image that is not compressed.
-        reader: ``Reader``, of a file's header and tables.
-        imdecode: libffcv's JPEG decoder; like the next, a call that lets other threads run.
-        split: of OpenCV, which ffcv comes with: H W C to its C channels H W.
+        version: version of the package.
+        writer: ``DatasetWriter``.
+        allocator: ``MemoryAllocator`` of the writer.
+        image_field: ``RGBImageField``.
+        int_field: ``IntField``.
+        raw_mode: number that marks an uncompressed image in the file.
+        reader: ``Reader`` of the header and the tables of a file.
+        imdecode: libffcv's JPEG decoder, which releases Python's lock.
+        split: OpenCV's function that splits H W C into C channels H W, also without the lock.
     """
 
     version: str
@@ -42,11 +44,10 @@ class Library:
 
 @lru_cache(maxsize=1)
 def library() -> Library:
-    """ffcv, imported when first needed.
+    """Import ffcv on the first call.
 
     Raises:
-        UserError: when it is not installed, or a library of the system is missing; it says what
-            to install.
+        UserError: when ffcv or a system library is missing; the message says what to install.
     """
     try:
         import ffcv  # noqa: F401, PLC0415 - optional
@@ -58,10 +59,10 @@ def library() -> Library:
         from ffcv.writer import DatasetWriter  # noqa: PLC0415
     except MemoryError:
         raise
-    except Exception as error:  # numba and cv2 raise others than ImportError
-        missing = isinstance(error, ModuleNotFoundError) and error.name == "ffcv"
-        found = "" if missing else f", which cannot be imported here ({_first_line(error)})"
-        raise UserError(f"packed images need the package ffcv{found}: {REMEDY}") from None
+    except Exception as error:  # numba and cv2 raise other errors than ImportError
+        is_missing = isinstance(error, ModuleNotFoundError) and error.name == "ffcv"
+        reason = "" if is_missing else f", which cannot be imported ({_first_line(error)})"
+        raise UserError(f"packed images need the package ffcv{reason}: {INSTALL_HINT}") from None
     import cv2  # noqa: PLC0415 - ffcv has imported it already
 
     return Library(

@@ -1,4 +1,4 @@
-"""A data source into packed files, all of them or none."""
+"""Packs a data source into files: either all of them or none."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from ssl_plugin_ffcv.sidecar import (
     SPLITS,
     SUFFIX,
     VERSION,
-    About,
-    Part,
+    PackInfo,
+    SplitInfo,
     SplitName,
-    file_of,
-    sidecar_of,
+    sidecar_file,
+    split_file,
 )
-from ssl_plugin_ffcv.writing import Form, write_beton
+from ssl_plugin_ffcv.writing import ImageFormat, write_beton
 
 PHOTO_MARGIN = 8 / 7
-"""Packed photographs keep a margin around the view, as 256 for 224 pixels."""
+"""Size of packed photographs relative to a view, such as 256 for 224 pixels."""
 
 QUALITY = 90
 
-Tell = Callable[[str, int, int], None]
-"""Told a split, its images done and in all."""
+ProgressCallback = Callable[[str, int, int], None]
+"""Called with a split, the number of its images that are done, and their total."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a packing is asked for.
+class PackOptions:
+    """Options of a packing.
 
     Attributes:
         data: name of the data source.
-        settings: of that source, as they stand in a configuration.
-        size: side of the packed images in pixels, None for what suits the source.
-        quality: of the JPEGs; None keeps every pixel.
-        workers: threads.
-        force: overwrite what is there.
+        settings: settings of the source, as text like in a configuration.
+        size: height and width of the packed images in pixels; None chooses one for the source.
+        quality: JPEG quality; None stores all pixels.
+        workers: number of threads.
+        force: True overwrites existing files.
     """
 
     data: str
@@ -55,94 +55,105 @@ class Wanted:
     force: bool = False
 
 
-def pack(out: Path, wanted: Wanted, tell: Tell | None = None) -> About:
-    """Write OUT.beton, OUT.test.beton and OUT.probe.beton, as far as the source has them.
+def pack(out: Path, options: PackOptions, report: ProgressCallback | None = None) -> PackInfo:
+    """Write OUT.beton and, if the source has these splits, OUT.test.beton and OUT.probe.beton.
 
-    They are written in a folder beside, and renamed when all are there, OUT.json last; without
-    it none of them is read.
+    The files are written into a temporary folder and renamed when all are complete, OUT.json
+    last; without it none of them is read.
+
+    Args:
+        out: path of OUT.beton.
+        options: options of the packing.
+        report: called after each image.
 
     Raises:
-        UserError: when something that was given is wrong; a DataError for the images.
+        UserError: when an option is invalid; a DataError for the images.
         RunError: when the source or the disk fails.
     """
-    check_out(out, wanted.force)
+    check_out(out, options.force)
     ffcv = library()
-    source: DataSource = ssl_host.build("data", wanted.data, **wanted.settings)
+    source: DataSource = ssl_host.build("data", options.data, **options.settings)
     if source.channels not in (1, 3):
         raise DataError(
-            f"[data] {wanted.data} has {source.channels} channels, and a packed file holds gray "
-            "or colour images, 1 or 3"
+            f"[data] {options.data} has {source.channels} channels, but packed files support only "
+            "1 or 3"
         )
-    found = _open(source, wanted)
-    side, image_size = _sizes(source, found["train"], wanted)
-    form = Form(side, source.channels, wanted.quality, wanted.workers)
+    datasets = _open_splits(source, options)
+    side, image_size = _sizes(source, datasets["train"], options)
+    image_format = ImageFormat(side, source.channels, options.quality, options.workers)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{out.stem}.", suffix=".partial", dir=out.parent))
+        staging = Path(tempfile.mkdtemp(prefix=f".{out.stem}.", suffix=".partial", dir=out.parent))
     except OSError as error:
-        raise UserError(f"{out}: cannot be written there: {error.strerror}") from None
+        raise UserError(f"{out}: cannot be written: {error.strerror}") from None
     try:
-        parts = {
-            split: _write(beside / file_of(out, split).name, images, form, split, tell)
-            for split, images in found.items()
+        splits = {
+            name: _write(staging / split_file(out, name).name, images, image_format, name, report)
+            for name, images in datasets.items()
         }
-        about = About(
+        info = PackInfo(
             version=VERSION,
             side=side,
             channels=1 if source.channels == 1 else 3,
             image_size=image_size,
             mean=tuple(source.mean),
             std=tuple(source.std),
-            quality=wanted.quality,
-            source=wanted.data,
+            quality=options.quality,
+            source=options.data,
             recipe={k: dict(v) for k, v in source.recipe.items()},
             ffcv=ffcv.version,
             plugin=version("ssl-plugin-ffcv"),
-            splits=parts,
+            splits=splits,
         )
-        listing = beside / sidecar_of(out).name
-        listing.write_text(about.model_dump_json(indent=1), encoding="utf-8")
-        _put_in_place(beside, out)
+        sidecar = staging / sidecar_file(out).name
+        sidecar.write_text(info.model_dump_json(indent=1), encoding="utf-8")
+        _replace_files(staging, out)
     except OSError as error:
-        raise RunError(f"{out}: could not be written: {error.strerror or error}") from None
+        raise RunError(f"{out}: cannot be written: {error.strerror or error}") from None
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    return about
+        shutil.rmtree(staging, ignore_errors=True)
+    return info
 
 
 def check_out(out: Path, force: bool) -> None:
-    """Refuse a name that says something else, and one that is taken."""
+    """Refuse a name with another suffix, and existing files unless ``force`` is set.
+
+    Raises:
+        UserError: when the name is refused.
+    """
     if out.suffix != SUFFIX:
-        raise UserError(f"{out}: the name of a packed file ends in {SUFFIX}: {out.name}{SUFFIX}")
-    taken = [path for path in _all_files(out) if path.exists()]
-    folder = next((path for path in taken if path.is_dir()), None)
+        raise UserError(
+            f"{out}: the name of a packed file must end in {SUFFIX}: {out.name}{SUFFIX}"
+        )
+    existing = [path for path in _all_files(out) if path.exists()]
+    folder = next((path for path in existing if path.is_dir()), None)
     if folder is not None:
-        raise UserError(f"{folder}: is a folder; give another name")
-    if taken and not force:
-        raise UserError(f"{taken[0]}: is there already; give another name, or --force")
+        raise UserError(f"{folder}: is a folder; use another name")
+    if existing and not force:
+        raise UserError(f"{existing[0]}: exists already; use another name, or --force")
 
 
 def _all_files(out: Path) -> list[Path]:
-    return [*(file_of(out, split) for split in SPLITS), sidecar_of(out)]
+    return [*(split_file(out, split) for split in SPLITS), sidecar_file(out)]
 
 
-def _open(source: DataSource, wanted: Wanted) -> dict[SplitName, ImageDataset]:
-    """The splits that the source has; a probe split only where it is not the training images."""
-    train = _images(source, "train", wanted)
+def _open_splits(source: DataSource, options: PackOptions) -> dict[SplitName, ImageDataset]:
+    """Return the splits of the source, without a probe split that equals the training images."""
+    train = _open_split(source, "train", options)
     if train is None:
-        raise DataError(f"[data] {wanted.data} has no training images")
-    found: dict[SplitName, ImageDataset] = {"train": train}
-    test = _images(source, "test", wanted)
+        raise DataError(f"[data] {options.data} has no training images")
+    datasets: dict[SplitName, ImageDataset] = {"train": train}
+    test = _open_split(source, "test", options)
     if test is not None:
-        found["test"] = test
+        datasets["test"] = test
     if train.labels is None:
-        probe = _images(source, "probe", wanted)
+        probe = _open_split(source, "probe", options)
         if probe is not None and probe.labels is not None:
-            found["probe"] = probe
-    return found
+            datasets["probe"] = probe
+    return datasets
 
 
-def _images(source: DataSource, split: SplitName, wanted: Wanted) -> ImageDataset | None:
+def _open_split(source: DataSource, split: SplitName, options: PackOptions) -> ImageDataset | None:
     try:
         images = source.open(split)
         return images if images is not None and len(images) else None
@@ -150,56 +161,61 @@ def _images(source: DataSource, split: SplitName, wanted: Wanted) -> ImageDatase
         raise
     except Exception as error:
         raise RunError(
-            f"data {wanted.data} failed while opening its {split} images: "
+            f"data {options.data} failed while opening its {split} images: "
             f"{type(error).__name__}: {error}"
         ) from error
 
 
-def _sizes(source: DataSource, images: ImageDataset, wanted: Wanted) -> tuple[int, int]:
-    """Sides in pixels of the packed images and of a view.
+def _sizes(source: DataSource, images: ImageDataset, options: PackOptions) -> tuple[int, int]:
+    """Return the size of the packed images and of a view in pixels.
 
-    Arrays are packed as they are. Files get the margin that the host's own store gives them;
-    where only --size is given, the view follows from it.
+    Arrays keep their size. Files get the same margin as in the host's image store; if only
+    --size is given, the size of a view follows from it.
     """
     if isinstance(images, ArrayImages):
-        return wanted.size or min(images.images.shape[-2:]), source.image_size
+        return options.size or min(images.images.shape[-2:]), source.image_size
     if images.image_size is not None:
-        return wanted.size or images.image_size, source.image_size
-    if wanted.size is None:
+        return options.size or images.image_size, source.image_size
+    if options.size is None:
         return round(source.image_size * PHOTO_MARGIN), source.image_size
-    if "image_size" in wanted.settings:
-        return wanted.size, source.image_size
-    return wanted.size, round(wanted.size / PHOTO_MARGIN)
+    if "image_size" in options.settings:
+        return options.size, source.image_size
+    return options.size, round(options.size / PHOTO_MARGIN)
 
 
 def _write(
-    file: Path, images: ImageDataset, form: Form, split: SplitName, tell: Tell | None
-) -> Part:
+    file: Path,
+    images: ImageDataset,
+    image_format: ImageFormat,
+    split: SplitName,
+    report: ProgressCallback | None,
+) -> SplitInfo:
     count = len(images)
-    report = None if tell is None else (lambda done: tell(split, done, count))
+    report_image = None if report is None else (lambda done: report(split, done, count))
     try:
-        written = write_beton(file, images, form, report)
+        result = write_beton(file, images, image_format, report_image)
     except (UserError, RunError, OSError):
         raise
     except Exception as error:
         raise RunError(
             f"packing the {split} images failed: {type(error).__name__}: {error}"
         ) from error
-    return Part(
+    return SplitInfo(
         bytes=file.stat().st_size,
         labelled=images.labels is not None,
         classes=images.classes if images.labels is not None else (),
-        names=tuple(images.name(i) for i in written.kept),
-        skipped=tuple(written.skipped),
+        names=tuple(images.name(i) for i in result.indices),
+        skipped=tuple(result.skipped),
     )
 
 
-def _put_in_place(beside: Path, out: Path) -> None:
-    for path in reversed(_all_files(out)):  # the listing of what was there goes first
+def _replace_files(staging: Path, out: Path) -> None:
+    """Move the new files to their final names after deleting existing ones."""
+    for path in reversed(_all_files(out)):  # delete the old sidecar file first
         path.unlink(missing_ok=True)
     for path in _all_files(out):
-        made = beside / path.name
-        if made.exists():
-            with made.open("rb") as file:
+        new = staging / path.name
+        if new.exists():
+            with new.open("rb") as file:
                 os.fsync(file.fileno())
-            made.replace(path)
+            new.replace(path)

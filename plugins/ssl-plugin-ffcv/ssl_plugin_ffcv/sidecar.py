@@ -1,4 +1,4 @@
-"""OUT.json beside OUT.beton: what an ffcv file does not say about its images."""
+"""Sidecar file OUT.json of OUT.beton: the facts that an ffcv file cannot store."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ssl_host import DataError, MissingImage
 
 SUFFIX = ".beton"
-VERSION = 2
+VERSION = 3
 PACK = "`ssl-host data pack`"
 
 SplitName = Literal["train", "test", "probe"]
 SPLITS: tuple[SplitName, ...] = ("train", "test", "probe")
 
 
-class _Closed(BaseModel):
+class _StrictModel(BaseModel):
+    """Model without unknown keys, nan and infinity."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Part(_Closed):
-    """One split.
+class SplitInfo(_StrictModel):
+    """Description of a packed split.
 
     Attributes:
-        bytes: length of its file; another length is another or a torn file.
-        labelled: whether the labels in the file are any.
-        classes: names in the order of the labels.
-        names: what the source called each image, in the file's order.
-        skipped: each image that could not be read, with its place in the source and its label.
+        bytes: size of the file; another size means another or an incomplete file.
+        labelled: True if the labels in the file are valid.
+        classes: class names in the order of the labels.
+        names: names of the images in the source, in the order of the file.
+        skipped: images that could not be read, with their index in the source and their label.
     """
 
     bytes: int = Field(ge=1)
@@ -41,22 +43,26 @@ class Part(_Closed):
 
     @property
     def total(self) -> int:
-        """Images of the source."""
+        """Number of images in the source."""
         return len(self.names) + len(self.skipped)
 
 
-class About(_Closed):
-    """All splits of one data set.
+class PackInfo(_StrictModel):
+    """Description of a packed data set.
 
     Attributes:
-        side: of every image in the files, in pixels.
-        channels: 1 or 3; the files themselves keep 3 always.
-        image_size: side of a view in pixels, where the configuration says no other.
-        mean, std: of each channel, on images from 0 to 1.
-        quality: of the JPEGs, from 1 to 100; None where every pixel is kept.
-        source: the data source they came from.
-        recipe: what that source would set in other sections of a configuration.
-        ffcv, plugin: versions that wrote them.
+        version: version of the format of this description.
+        side: height and width of the packed images in pixels.
+        channels: 1 or 3; the files always contain 3.
+        image_size: default size of a view in pixels.
+        mean: mean of each channel, for values from 0 to 1.
+        std: standard deviation of each channel.
+        quality: JPEG quality from 1 to 100; None if the images are not compressed.
+        source: name of the data source of the images.
+        recipe: settings that the source has for other sections of a configuration.
+        ffcv: version of ffcv that wrote the files.
+        plugin: version of this plugin that wrote the files.
+        splits: the packed splits.
     """
 
     version: Literal[3]
@@ -70,87 +76,84 @@ class About(_Closed):
     recipe: dict[str, dict[str, Any]]
     ffcv: str
     plugin: str
-    splits: dict[SplitName, Part]
+    splits: dict[SplitName, SplitInfo]
 
 
-def file_of(path: Path, split: SplitName) -> Path:
-    """The file of a split: OUT.beton, OUT.test.beton, OUT.probe.beton."""
+def split_file(path: Path, split: SplitName) -> Path:
+    """Return the file of a split: OUT.beton, OUT.test.beton or OUT.probe.beton."""
     return path if split == "train" else path.with_suffix(f".{split}{SUFFIX}")
 
 
-def sidecar_of(path: Path) -> Path:
-    """OUT.json of OUT.beton."""
+def sidecar_file(path: Path) -> Path:
+    """Return OUT.json of OUT.beton."""
     return path.with_suffix(".json")
 
 
-def read_about(path: Path) -> About:
-    """What is packed in OUT.beton and the files beside it.
+def read_sidecar(path: Path) -> PackInfo:
+    """Return the description of OUT.beton from its sidecar file.
 
     Raises:
-        DataError: when a file is missing, damaged, of another version, or no packed file at all.
+        DataError: when a file is missing, damaged, of another version, or not a packed file.
     """
     if path.suffix != SUFFIX:
-        raise DataError(
-            f"[data] path = {path}: is not the name of a {SUFFIX} file; {PACK} makes one"
-        )
+        raise DataError(f"[data] path = {path}: is not a {SUFFIX} file; write one with {PACK}")
     if not path.is_file():
-        raise DataError(f"[data] path = {path}: no such file; {PACK} makes it")
-    listing = sidecar_of(path)
-    if not listing.is_file():
+        raise DataError(f"[data] path = {path}: no such file; write it with {PACK}")
+    sidecar = sidecar_file(path)
+    if not sidecar.is_file():
         raise DataError(
-            f"[data] path = {path}: {listing.name} is not beside it, which says what is inside; "
-            f"copy it there, or make both anew by {PACK}"
+            f"[data] path = {path}: {sidecar.name} is missing next to it; copy it there, or write "
+            f"both again with {PACK}"
         )
-    about = _parse(listing)
-    for split, part in about.splits.items():
-        _check_length(file_of(path, split), part.bytes)
-    return about
+    info = _parse(sidecar)
+    for name, split in info.splits.items():
+        _check_size(split_file(path, name), split.bytes)
+    return info
 
 
-def _parse(listing: Path) -> About:
-    damaged = f"[data] {listing}: is damaged, or was not written by {PACK}"
+def _parse(sidecar: Path) -> PackInfo:
+    damaged = f"[data] {sidecar}: is damaged, or was not written by {PACK}"
     try:
-        found = json.loads(listing.read_text(encoding="utf-8"))
+        content = json.loads(sidecar.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"[data] {listing}: cannot be read: {error.strerror}") from None
+        raise DataError(f"[data] {sidecar}: cannot be read: {error.strerror}") from None
     except ValueError:
-        raise DataError(f"{damaged}: it is no JSON; pack the images anew") from None
-    version = found.get("version") if isinstance(found, dict) else None
+        raise DataError(f"{damaged}: it is not valid JSON; pack the images again") from None
+    version = content.get("version") if isinstance(content, dict) else None
     if isinstance(version, int) and version != VERSION:
         raise DataError(
-            f"[data] {listing}: is of version {version}, and this ssl-plugin-ffcv reads "
-            f"{VERSION}; pack the images anew, or install the release that wrote them"
+            f"[data] {sidecar}: has version {version}, but this ssl-plugin-ffcv reads version "
+            f"{VERSION}; pack the images again, or install the release that wrote them"
         )
     try:
-        about = About.model_validate(found)
+        info = PackInfo.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "it"
-        raise DataError(f"{damaged}: {place}: {first['msg']}; pack the images anew") from None
-    if not len(about.mean) == len(about.std) == about.channels:
+        key = ".".join(map(str, first["loc"])) or "content"
+        raise DataError(f"{damaged}: {key}: {first['msg']}; pack the images again") from None
+    if not len(info.mean) == len(info.std) == info.channels:
         raise DataError(
-            f"{damaged}: {about.channels} channels have {len(about.mean)} means and "
-            f"{len(about.std)} deviations; pack the images anew"
+            f"{damaged}: {info.channels} channels have {len(info.mean)} means and "
+            f"{len(info.std)} standard deviations; pack the images again"
         )
-    for split, part in about.splits.items():
-        places = {missing.index for missing in part.skipped}
-        if len(places) < len(part.skipped) or not places <= set(range(part.total)):
+    for name, split in info.splits.items():
+        indices = {missing.index for missing in split.skipped}
+        if len(indices) < len(split.skipped) or not indices <= set(range(split.total)):
             raise DataError(
-                f"{damaged}: the {split} images that were left out have no places; pack the "
-                "images anew"
+                f"{damaged}: the skipped {name} images have invalid indices; pack the images again"
             )
-    if "train" not in about.splits:
-        raise DataError(f"{damaged}: it lists no training images; pack the images anew")
-    return about
+    if "train" not in info.splits:
+        raise DataError(f"{damaged}: it lists no training images; pack the images again")
+    return info
 
 
-def _check_length(file: Path, expected: int) -> None:
+def _check_size(file: Path, expected: int) -> None:
     if not file.is_file():
-        raise DataError(f"[data] {file}: no such file; copy it there, or pack the images anew")
-    found = file.stat().st_size
-    if found != expected:
-        state = "is cut off" if found < expected else "is another file"
+        raise DataError(f"[data] {file}: no such file; copy it there, or pack the images again")
+    size = file.stat().st_size
+    if size != expected:
+        state = "is incomplete" if size < expected else "is another file"
         raise DataError(
-            f"[data] {file}: {state}: it has {found} bytes, and {expected} were packed; "
-            "copy it again, or pack the images anew"
+            f"[data] {file}: {state}: it has {size} bytes, but {expected} were packed; "
+            "copy it again, or pack the images again"
         )

@@ -1,4 +1,4 @@
-"""One split into one ffcv file, image by image."""
+"""Writes the images of a split into an ffcv file."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ from ssl_plugin_ffcv.images import FIELDS
 from ssl_plugin_ffcv.library import library
 
 _SMALLEST_PAGE, _LARGEST_PAGE = 2**21, 2**31
-"""Bounds of ffcv's, in bytes. A page is written at once, and no image lies across two."""
+"""Bounds of ffcv in bytes. A page is written at once, and an image must fit into one page."""
 
-_SHARED = Path("/dev/shm")
-"""Where ffcv keeps the table of images while it writes: 24 bytes an image."""
+_SHARED_MEMORY = Path("/dev/shm")
+"""Where ffcv keeps the table of images while it writes: 24 bytes per image."""
 
 
 @dataclass
-class Written:
-    """What became of a split.
+class WriteResult:
+    """Images that were written and skipped.
 
     Attributes:
-        kept: each written image's number in its set, in the file's order, which is the set's.
-        skipped: what could not be read.
+        indices: index of each written image in its dataset, in the order of the file.
+        skipped: images that could not be read.
     """
 
-    kept: list[int] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
     skipped: list[MissingImage] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Form:
-    """How images are kept.
+class ImageFormat:
+    """Format of the packed images.
 
     Attributes:
-        side: in pixels, of all of them.
-        channels: 1 or 3; gray ones are written as 3 equal channels, for ffcv knows no other.
-        quality: of the JPEGs, from 1 to 100; None keeps every pixel.
-        workers: threads that decode and compress.
+        side: height and width in pixels.
+        channels: 1 or 3; gray images are written as 3 equal channels, since ffcv supports no other.
+        quality: JPEG quality from 1 to 100; None stores all pixels.
+        workers: number of threads that decode and compress.
     """
 
     side: int
@@ -63,26 +63,32 @@ class Form:
 
 
 def write_beton(
-    file: Path, images: ImageDataset, form: Form, tell: Callable[[int], None] | None = None
-) -> Written:
-    """Write every image that can be read, in order, with its label (-1 without labels).
+    file: Path,
+    images: ImageDataset,
+    image_format: ImageFormat,
+    report: Callable[[int], None] | None = None,
+) -> WriteResult:
+    """Write all readable images in order, with their labels (-1 without labels).
 
-    ffcv's own ``DatasetWriter`` lays the file out. Its worker processes are not used: they wait
-    for ever when one of them is stopped, and leave their shared memory behind; here threads
-    decode and compress, which is done outside of Python's lock.
+    ffcv's ``DatasetWriter`` lays out the file. Its worker processes are not used, because they
+    hang when one of them is stopped and leave their shared memory behind. Threads decode and
+    compress instead, without Python's lock.
 
     Args:
-        tell: called with the number of images done.
+        file: path of the file.
+        images: images to write.
+        image_format: format of the images.
+        report: called after each image with the number of images that are done.
 
     Raises:
-        DataError: when no image can be read, or one is not what its source says.
-        RunError: when the system has too little shared memory for the file's tables.
+        DataError: when no image can be read, or an image has an unexpected shape or dtype.
+        RunError: when there is not enough shared memory for the tables of the file.
     """
     ffcv = library()
-    mode = "raw" if form.quality is None else "jpg"
-    image_field = ffcv.image_field(write_mode=mode, jpeg_quality=form.quality or 90)
+    mode = "raw" if image_format.quality is None else "jpg"
+    image_field = ffcv.image_field(write_mode=mode, jpeg_quality=image_format.quality or 90)
     fields = dict(zip(FIELDS, (image_field, ffcv.int_field()), strict=True))
-    writer = ffcv.writer(str(file), fields, page_size=_page_size(form), num_workers=1)
+    writer = ffcv.writer(str(file), fields, page_size=_page_size(image_format), num_workers=1)
     writer.num_samples = len(images)
     _check_shared_memory(len(images) * writer.metadata_type.itemsize)
     writer.prepare()
@@ -91,17 +97,17 @@ def write_beton(
         table = np.ndarray(len(images), writer.metadata_type, writer.metadata_sm.buf)
         try:
             with allocator:
-                written = _fill(table, allocator, image_field, images, form, tell)
+                result = _fill(table, allocator, image_field, images, image_format, report)
         finally:
-            del table  # shared memory with a view on it cannot be closed
-        if not written.kept:
-            raise DataError(_nothing(written.skipped))
-        writer.header["num_samples"] = len(written.kept)
+            del table  # shared memory cannot be closed while an array uses it
+        if not result.indices:
+            raise DataError(_nothing_readable(result.skipped))
+        writer.header["num_samples"] = len(result.indices)
         writer.finalize(allocator.allocations)
     finally:
         writer.metadata_sm.close()
         writer.metadata_sm.unlink()
-    return written
+    return result
 
 
 def _fill(
@@ -109,93 +115,96 @@ def _fill(
     allocator: Any,
     image_field: Any,
     images: ImageDataset,
-    form: Form,
-    tell: Callable[[int], None] | None,
-) -> Written:
+    image_format: ImageFormat,
+    report: Callable[[int], None] | None,
+) -> WriteResult:
     labels = None if images.labels is None else images.labels.tolist()
-    written = Written()
+    result = WriteResult()
 
     def work(i: int) -> tuple[np.ndarray, np.ndarray] | str:
         try:
             image = images.read(i)
         except UnreadableImage as error:
             return str(error)
-        if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != form.channels:
+        if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != image_format.channels:
             raise DataError(
-                f"[data] {images.name(i)} is {image.dtype} of shape {tuple(image.shape)}, and its "
-                f"source says uint8 of {form.channels} channels"
+                f"[data] {images.name(i)} is {image.dtype} of shape {tuple(image.shape)}, but its "
+                f"source declares uint8 with {image_format.channels} channels"
             )
-        return _encode(image_field, resize_and_crop(image, form.side))
+        return _encode(image_field, resize_and_crop(image, image_format.side))
 
-    for i, outcome in enumerate(_in_order(work, len(images), form.workers)):
+    for i, outcome in enumerate(_map_in_order(work, len(images), image_format.workers)):
         if isinstance(outcome, str):
             label = None if labels is None else labels[i]
-            written.skipped.append(MissingImage(i, label, images.name(i), outcome))
+            result.skipped.append(MissingImage(i, label, images.name(i), outcome))
         else:
-            row = len(written.kept)
+            row = len(result.indices)
             entry, data = outcome
             allocator.set_current_sample(row)
-            entry["data_ptr"], place = allocator.malloc(data.nbytes)
-            place[:] = data
+            entry["data_ptr"], buffer = allocator.malloc(data.nbytes)
+            buffer[:] = data
             table["f0"][row] = entry[0]
             table["f1"][row] = -1 if labels is None else labels[i]
-            written.kept.append(i)
-        if tell is not None:
-            tell(i + 1)
-    return written
+            result.indices.append(i)
+        if report is not None:
+            report(i + 1)
+    return result
 
 
 def _encode(image_field: Any, image: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """An entry of the file's table, its place still open, and the bytes that go there."""
+    """Return an entry of the file's table, without its position, and the bytes of the image."""
     pixels = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
     entry = np.zeros(1, image_field.metadata_type)
     data = np.empty(0, np.uint8)
 
-    def lend(size: int) -> tuple[int, np.ndarray]:
+    def allocate(size: int) -> tuple[int, np.ndarray]:
         nonlocal data
         data = np.empty(size, np.uint8)
         return 0, data
 
-    image_field.encode(entry, pixels, lend)
+    image_field.encode(entry, pixels, allocate)
     return entry, data
 
 
-def _in_order(work: Callable[[int], Any], count: int, workers: int) -> Iterator[Any]:
-    """Outcomes in order, a bounded number of images in flight: Executor.map submits them all."""
+def _map_in_order(work: Callable[[int], Any], count: int, workers: int) -> Iterator[Any]:
+    """Yield results in order with a bounded number of pending tasks, unlike Executor.map."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pack")
-    ahead: deque[Future[Any]] = deque()
+    pending: deque[Future[Any]] = deque()
     try:
         for i in range(count):
-            ahead.append(pool.submit(work, i))
-            if len(ahead) > 16 * workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+            pending.append(pool.submit(work, i))
+            if len(pending) > 16 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _page_size(form: Form) -> int:
-    """A power of two, for at least two images; for forty where that is not too much, so that
-    little is left empty at a page's end."""
-    whole = 3 * form.side**2
-    wanted = min(max(40 * whole, _SMALLEST_PAGE), 2**23)
-    return min(1 << (max(wanted, 2 * whole) - 1).bit_length(), _LARGEST_PAGE)
+def _page_size(image_format: ImageFormat) -> int:
+    """Return a power of two with space for two images, or forty so that pages waste less."""
+    raw_size = 3 * image_format.side**2
+    size = min(max(40 * raw_size, _SMALLEST_PAGE), 2**23)
+    return min(1 << (max(size, 2 * raw_size) - 1).bit_length(), _LARGEST_PAGE)
 
 
 def _check_shared_memory(needed: int) -> None:
-    """ffcv writes into it without asking, and a process that finds none left is killed."""
-    if not _SHARED.is_dir():
+    """Check free shared memory, because a process that runs out of it is killed.
+
+    Raises:
+        RunError: when there is not enough.
+    """
+    if not _SHARED_MEMORY.is_dir():
         return
-    free = shutil.disk_usage(_SHARED).free
+    free = shutil.disk_usage(_SHARED_MEMORY).free
     if free < needed:
         raise RunError(
-            f"{_SHARED} has {free >> 20} MB left, and the tables of the packed file take "
-            f"{needed >> 20} MB while it is written; give it more (docker run --shm-size)"
+            f"{_SHARED_MEMORY} has {free >> 20} MB left, but the tables of the packed file take "
+            f"{needed >> 20} MB while it is written; increase it (docker run --shm-size)"
         )
 
 
-def _nothing(skipped: list[MissingImage]) -> str:
+def _nothing_readable(skipped: list[MissingImage]) -> str:
     first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return f"[data] none of {len(skipped)} images could be read: {first}{more}"

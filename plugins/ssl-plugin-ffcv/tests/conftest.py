@@ -1,4 +1,4 @@
-"""Folders of images, sources packed, and the real command."""
+"""Fixtures: a folder of images, and the command."""
 
 import os
 import subprocess
@@ -12,13 +12,13 @@ from PIL import Image
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Two test processes on two cores."""
+    """Use one thread, since several test processes share the cores."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture
 def command(tmp_path):
-    """Runs ssl-host in a process of its own."""
+    """Return a function that runs ssl-host in a separate process."""
 
     def run(*arguments, env=None):
         return subprocess.run(
@@ -35,7 +35,7 @@ def command(tmp_path):
 
 
 def picture(seed, height, width, mode="RGB"):
-    """A smooth one, as photographs are: JPEG keeps it nearly."""
+    """Return a smooth image, which JPEG changes little, like a photograph."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
@@ -43,13 +43,13 @@ def picture(seed, height, width, mode="RGB"):
 
 @pytest.fixture
 def photos(tmp_path):
-    """flowers/rose and flowers/tulip, 24 images of several sizes and formats, one of them torn."""
+    """Write 24 images of several sizes and formats in two folders, and one truncated file."""
     folder = tmp_path / "flowers"
     for i in range(24):
         kind = ("png", "jpg", "bmp")[i % 3]
         file = folder / ("rose" if i % 2 else "tulip") / f"{i:02}.{kind}"
         file.parent.mkdir(parents=True, exist_ok=True)
         picture(i, 40 + i, 60 - i).save(file)
-    torn = folder / "rose" / "torn.png"
-    torn.write_bytes((folder / "rose" / "03.png").read_bytes()[:60])
+    truncated = folder / "rose" / "torn.png"
+    truncated.write_bytes((folder / "rose" / "03.png").read_bytes()[:60])
     return folder

@@ -1,4 +1,4 @@
-"""Packed files as a data source: conformance, whole runs, and files that are damaged."""
+"""Tests of packed files as a data source: conformance, runs, the command, damaged files."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from ssl_plugin_ffcv import packing
-from ssl_plugin_ffcv.packing import Wanted
+from ssl_plugin_ffcv.packing import PackOptions
 
 import ssl_host
 from ssl_host import DataError, UnreadableImage
@@ -21,7 +21,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def pack(out):
-    packing.pack(out, Wanted("synthetic", SETTINGS, workers=2))
+    packing.pack(out, PackOptions("synthetic", SETTINGS, workers=2))
     return out
 
 
@@ -31,15 +31,15 @@ def packed(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def beside(packed, monkeypatch):
-    """The settings of a conformance test are constants, so its path is a relative one."""
+def current_folder(packed, monkeypatch):
+    """Change to the folder of the packed file: conformance tests use a relative path."""
     monkeypatch.chdir(packed.parent)
 
 
 @pytest.fixture
-def own(tmp_path):
-    """A packed file of the test's own, to damage."""
-    return pack(tmp_path / "own.beton")
+def private_file(tmp_path):
+    """Return a packed file that a test may damage."""
+    return pack(tmp_path / "private.beton")
 
 
 test_conforms = conformance("data", "ffcv", path="small.beton")
@@ -58,43 +58,43 @@ def sections(packed, folder, name):
     }
 
 
-def test_a_run_that_stopped_ends_bit_equal(packed, tmp_path):
-    """Three steps an epoch: it stops within the second, with a batch decoded ahead."""
+def test_resumed_run_ends_bit_equal(packed, tmp_path):
+    """It stops in the second epoch of three steps, with a batch already decoded."""
     from safetensors.torch import load_file
 
-    whole = ssl_host.run(sections(packed, tmp_path, "whole"), quiet=True)
+    uninterrupted = ssl_host.run(sections(packed, tmp_path, "uninterrupted"), quiet=True)
     with stopped_after(4):
-        ssl_host.run(sections(packed, tmp_path, "torn"), quiet=True)
-    again = ssl_host.run(sections(packed, tmp_path, "torn"), quiet=True)
-    expected, found = (
-        load_file(tmp_path / name / "backbone.safetensors") for name in ("whole", "torn")
+        ssl_host.run(sections(packed, tmp_path, "resumed"), quiet=True)
+    resumed = ssl_host.run(sections(packed, tmp_path, "resumed"), quiet=True)
+    expected, actual = (
+        load_file(tmp_path / name / "backbone.safetensors") for name in ("uninterrupted", "resumed")
     )
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
-    rows = [(tmp_path / name / "metrics.csv").read_text() for name in ("whole", "torn")]
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)
+    rows = [(tmp_path / name / "metrics.csv").read_text() for name in ("uninterrupted", "resumed")]
     assert rows[0] == rows[1]
-    assert again["metrics"]["rankme"] == whole["metrics"]["rankme"]
-    assert again["metrics"]["online.top1"] == whole["metrics"]["online.top1"]
+    assert resumed["metrics"]["rankme"] == uninterrupted["metrics"]["rankme"]
+    assert resumed["metrics"]["online.top1"] == uninterrupted["metrics"]["online.top1"]
 
 
-def test_packed_without_loss_a_run_is_the_sources_own(tmp_path):
-    """Every byte the same, every draw the same: the weights come out the same."""
+def test_run_on_raw_packed_images_equals_run_on_source(tmp_path):
+    """The images and the random numbers are equal, so the weights are."""
     from safetensors.torch import load_file
 
     out = tmp_path / "raw.beton"
-    packing.pack(out, Wanted("synthetic", SETTINGS, quality=None))
+    packing.pack(out, PackOptions("synthetic", SETTINGS, quality=None))
     ssl_host.run(sections(out, tmp_path, "packed"), quiet=True)
     plain = sections(out, tmp_path, "plain")
     plain["data"] = {"name": "synthetic", **SETTINGS}
     ssl_host.run(plain, quiet=True)
-    expected, found = (
+    expected, actual = (
         load_file(tmp_path / name / "backbone.safetensors") for name in ("plain", "packed")
     )
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)
 
 
 @pytest.mark.usefixtures("photos")
-def test_the_readmes_commands_work(command, tmp_path):
-    """Its text blocks, in their order, in one folder; a run is shortened, nothing else differs."""
+def test_commands_of_readme_work(command, tmp_path):
+    """Runs the text blocks in order, in one folder, with a shortened run."""
     short = ["-o", "run.epochs=1", "-o", "run.batch_size=8", "-o", "evaluator.linear.epochs=1"]
     ran = []
     for text in re.findall(r"^```text\n(.*?)^```$", README.read_text("utf-8"), re.M | re.S):
@@ -105,48 +105,48 @@ def test_the_readmes_commands_work(command, tmp_path):
         for line in text.splitlines():
             if not line.startswith("ssl-host "):
                 continue
-            words = line.split(" #")[0].split()[1:]
-            done = command(*words, *(short if words[0] == "run" else ()))
+            arguments = line.split(" #")[0].split()[1:]
+            done = command(*arguments, *(short if arguments[0] == "run" else ()))
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-            ran.append(words[0])
+            ran.append(arguments[0])
     assert {"data", "run"} <= set(ran)
 
 
 @pytest.mark.usefixtures("photos")
-def test_the_command_says_what_it_made(command):
+def test_pack_prints_files_and_configuration(command):
     done = command("data", "pack", "flowers", "packed/out.beton", "--size", 32)
     assert done.returncode == 0, done.stderr
-    told = done.stdout.splitlines()
-    assert told[0].startswith("packed/out.beton: 24 images of 32 pixels, JPEG of quality 90, ")
-    assert told[1].startswith("1 could not be read and are left out (rose/torn.png: cannot be dec")
-    assert told[3:] == ["[data]", "name = ffcv", "path = packed/out.beton"]
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("packed/out.beton: 24 images of 32 pixels, JPEG of quality 90, ")
+    assert lines[1].startswith("1 could not be read and are skipped (rose/torn.png: cannot be dec")
+    assert lines[3:] == ["[data]", "name = ffcv", "path = packed/out.beton"]
     assert done.stderr == ""
 
 
-def test_the_command_takes_any_source_and_tells_its_other_settings(command):
+def test_pack_prints_settings_that_the_source_recommends(command):
     pytest.importorskip("sklearn")
     done = command("data", "pack", "d.beton", "--data", "digits", "-o", "image_size=16", "--raw")
     assert done.returncode == 0, done.stderr
-    assert "d.beton: 1438 images of 8 pixels, every pixel kept" in done.stdout
+    assert "d.beton: 1438 images of 8 pixels, all pixels stored" in done.stdout
     assert "d.test.beton: 359 images of 8 pixels" in done.stdout
     assert done.stdout.endswith("[augmentation]\nname = digits\n")
 
 
 @pytest.mark.usefixtures("photos")
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["out.beton"], "name a folder of images and OUT.beton, or --data NAME and OUT.beton"),
         (["a", "b", "c.beton"], "name a folder of images and OUT.beton"),
-        (["flowers", "out.beton", "--raw", "--quality", "80"], "--raw keeps every pixel"),
-        (["flowers", "out.beton", "-o", "image_size"], "'image_size' is not KEY=VALUE"),
+        (["flowers", "out.beton", "--raw", "--quality", "80"], "--raw stores all pixels"),
+        (["flowers", "out.beton", "-o", "image_size"], "'image_size' should be KEY=VALUE"),
         (["flowers", "out.beton", "--size", "1"], "1 is not in the range 4<=x<=8192"),
-        (["flowers", "out.png"], "out.png: the name of a packed file ends in .beton"),
+        (["flowers", "out.png"], "out.png: the name of a packed file must end in .beton"),
         (["nowhere", "out.beton"], "[data] root = nowhere: no such folder"),
     ],
 )
-def test_what_the_command_refuses(command, tmp_path, words, message):
-    done = command("data", "pack", *words)
+def test_pack_with_invalid_arguments_fails(command, tmp_path, arguments, message):
+    done = command("data", "pack", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -154,28 +154,28 @@ def test_what_the_command_refuses(command, tmp_path, words, message):
 
 
 def change(**values):
-    """A damage: other values in the sidecar."""
+    """Return a function that changes values in the sidecar file."""
 
     def damage(path):
-        listing = path.with_suffix(".json")
-        listing.write_text(json.dumps({**json.loads(listing.read_text()), **values}))
+        sidecar = path.with_suffix(".json")
+        sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), **values}))
 
     return damage
 
 
-def overwrite(at, data):
-    """A damage: other bytes in the file, counted from its end where ``at`` is negative."""
+def overwrite(offset, data):
+    """Return a function that overwrites bytes; a negative offset counts from the end."""
 
     def damage(path):
         content = bytearray(path.read_bytes())
-        at_byte = at % len(content)
-        content[at_byte : at_byte + len(data)] = data
+        start = offset % len(content)
+        content[start : start + len(data)] = data
         path.write_bytes(content)
 
     return damage
 
 
-def cut(path):
+def truncate(path):
     path.write_bytes(path.read_bytes()[:-100])
 
 
@@ -184,87 +184,93 @@ def lengthen(path):
 
 
 def other_fields(path):
-    """Another ffcv file under the same name, its length in the sidecar."""
+    """Replace the file by another ffcv file, with its size in the sidecar file."""
     from ffcv import DatasetWriter
     from ffcv.fields import IntField
 
     DatasetWriter(str(path), {"number": IntField()}, num_workers=1).from_indexed_dataset([(1,)])
-    listing = path.with_suffix(".json")
-    about = json.loads(listing.read_text())
-    about["splits"]["train"]["bytes"] = path.stat().st_size
-    listing.write_text(json.dumps(about))
+    sidecar = path.with_suffix(".json")
+    info = json.loads(sidecar.read_text())
+    info["splits"]["train"]["bytes"] = path.stat().st_size
+    sidecar.write_text(json.dumps(info))
 
 
 def fewer_names(path):
-    listing = path.with_suffix(".json")
-    about = json.loads(listing.read_text())
-    about["splits"]["train"]["names"].pop()
-    listing.write_text(json.dumps(about))
+    sidecar = path.with_suffix(".json")
+    info = json.loads(sidecar.read_text())
+    info["splits"]["train"]["names"].pop()
+    sidecar.write_text(json.dumps(info))
 
 
 def fewer_classes(path):
-    listing = path.with_suffix(".json")
-    about = json.loads(listing.read_text())
-    about["splits"]["train"]["classes"].pop()
-    listing.write_text(json.dumps(about))
+    sidecar = path.with_suffix(".json")
+    info = json.loads(sidecar.read_text())
+    info["splits"]["train"]["classes"].pop()
+    sidecar.write_text(json.dumps(info))
 
 
-def left_out_nowhere(path):
-    listing = path.with_suffix(".json")
-    about = json.loads(listing.read_text())
-    about["splits"]["train"]["skipped"] = [[49, 0, "49.png", "torn"]]
-    listing.write_text(json.dumps(about))
+def invalid_index(path):
+    sidecar = path.with_suffix(".json")
+    info = json.loads(sidecar.read_text())
+    info["splits"]["train"]["skipped"] = [[49, 0, "49.png", "truncated"]]
+    sidecar.write_text(json.dumps(info))
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda p: p.unlink(), "own.beton: no such file; `ssl-host data pack` makes it"),
-        (lambda p: p.with_suffix(".json").unlink(), "own.json is not beside it"),
-        (lambda p: p.with_suffix(".test.beton").unlink(), "own.test.beton: no such file; copy"),
-        (lambda p: p.with_suffix(".json").write_text("{"), "own.json: is damaged.*it is no JSON"),
-        (lambda p: p.with_suffix(".json").write_text("[]"), "own.json: is damaged, or was not wri"),
-        (change(version=1), "is of version 1, and this ssl-plugin-ffcv reads 2"),
-        (change(side="wide"), "own.json: is damaged.*: side: "),
-        (change(mean=[0.5]), "3 channels have 1 means and 3 deviations"),
+        (lambda p: p.unlink(), "private.beton: no such file; write it with `ssl-host data pack`"),
+        (lambda p: p.with_suffix(".json").unlink(), "private.json is missing next to it"),
+        (lambda p: p.with_suffix(".test.beton").unlink(), "private.test.beton: no such file; copy"),
+        (
+            lambda p: p.with_suffix(".json").write_text("{"),
+            "private.json: is damaged.*it is not valid JSON",
+        ),
+        (
+            lambda p: p.with_suffix(".json").write_text("[]"),
+            "private.json: is damaged, or was not written",
+        ),
+        (change(version=1), "has version 1, but this ssl-plugin-ffcv reads version 3"),
+        (change(side="wide"), "private.json: is damaged.*: side: "),
+        (change(mean=[0.5]), "3 channels have 1 means and 3 standard deviations"),
         (change(splits={}), "it lists no training images"),
-        (cut, "own.beton: is cut off: it has .* bytes, and .* were packed"),
-        (lengthen, "own.beton: is another file: it has"),
-        (overwrite(0, b"\7\0"), "was not written by this ffcv .*code=2,file=7"),
-        (overwrite(2, b"\0\1"), "own.beton: is damaged"),
-        (overwrite(8, b"\7"), "is damaged: it has 7 images, and 48 were packed"),
-        (overwrite(16, b"\7"), "is damaged: its table of images is not complete"),
-        (overwrite(-1, b"\7"), "is damaged: an image lies beyond its end"),
-        (overwrite(-48 * 24 + 8, b"\7"), "is damaged: its table of images is not complete"),
-        (change(side=20), "is damaged: not all images are of 20 pixels"),
-        (other_fields, "is damaged: its fields are number, not image, label"),
-        (fewer_names, "is damaged: it has 48 images, and 47 were packed"),
-        (left_out_nowhere, "is damaged.*: the train images that were left out have no places"),
+        (truncate, "private.beton: is incomplete: it has .* bytes, but .* were packed"),
+        (lengthen, "private.beton: is another file: it has"),
+        (overwrite(0, b"\7\0"), "written by another version of ffcv .*code=2,file=7"),
+        (overwrite(2, b"\0\1"), "private.beton: is damaged"),
+        (overwrite(8, b"\7"), "is damaged: it has 7 images, but 48 were packed"),
+        (overwrite(16, b"\7"), "is damaged: its table of images is incomplete"),
+        (overwrite(-1, b"\7"), "is damaged: an image extends beyond the end"),
+        (overwrite(-48 * 24 + 8, b"\7"), "is damaged: its table of images is incomplete"),
+        (change(side=20), "is damaged: not all images have 20 pixels"),
+        (other_fields, "is damaged: its fields are number instead of image, label"),
+        (fewer_names, "is damaged: it has 48 images, but 47 were packed"),
+        (invalid_index, "is damaged.*: the skipped train images have invalid indices"),
         (fewer_classes, "is damaged: a label is not among the classes"),
     ],
 )
-def test_a_damaged_set_says_what_is_wrong_and_what_to_do(own, damage, message):
-    damage(own)
+def test_damaged_file_raises_data_error_with_reason_and_fix(private_file, damage, message):
+    damage(private_file)
     with pytest.raises(DataError, match=message) as caught:
-        ssl_host.build("data", "ffcv", path=own).open("train")
-    assert re.search(r"copy|anew|makes it", str(caught.value))
+        ssl_host.build("data", "ffcv", path=private_file).open("train")
+    assert re.search(r"copy|again|write it", str(caught.value))
 
 
-def test_another_name_than_a_packed_files(own):
-    with pytest.raises(DataError, match=r"own\.json: is not the name of a \.beton file"):
-        ssl_host.build("data", "ffcv", path=own.with_suffix(".json"))
+def test_path_with_other_suffix_raises_data_error(private_file):
+    with pytest.raises(DataError, match=r"private\.json: is not a \.beton file"):
+        ssl_host.build("data", "ffcv", path=private_file.with_suffix(".json"))
 
 
-def test_an_image_damaged_within_is_named(own):
-    """A batch cannot go on without it; read alone it is one that is left out."""
-    images = ssl_host.build("data", "ffcv", path=own).open("train")
+def test_damaged_image_is_named(private_file):
+    """A batch with it raises a DataError; reading it alone raises UnreadableImage."""
+    images = ssl_host.build("data", "ffcv", path=private_file).open("train")
     start = int(images._records["start"][5])
-    content = bytearray(own.read_bytes())
+    content = bytearray(private_file.read_bytes())
     content[start : start + 60] = bytes(60)
-    own.write_bytes(content)
-    images = ssl_host.build("data", "ffcv", path=own).open("train")
+    private_file.write_bytes(content)
+    images = ssl_host.build("data", "ffcv", path=private_file).open("train")
     assert images.read(4).shape == (3, 16, 16)
     with pytest.raises(UnreadableImage, match="cannot be decoded: the file is damaged"):
         images.read(5)
-    with pytest.raises(DataError, match=r"own\.beton: image 5 \(image 5\) cannot be decoded"):
+    with pytest.raises(DataError, match=r"private\.beton: image 5 \(image 5\) cannot be decoded"):
         images.read_many(torch.tensor([4, 5, 6]))

@@ -1,4 +1,4 @@
-"""What works, and what is said, where ffcv is missing or broken."""
+"""Tests of commands and messages if ffcv is missing or broken."""
 
 import os
 import subprocess
@@ -17,50 +17,50 @@ BROKEN = "raise ImportError('libopencv_core.so.406: cannot open shared object fi
 
 @pytest.fixture
 def blocked(tmp_path):
-    """The environment of a command in which importing ffcv does what a line of code says."""
+    """Return a function that returns environment variables with a replacement of ffcv."""
 
     def block(code):
         site = tmp_path / "site" / "ffcv"
         site.mkdir(parents=True)
         (site / "__init__.py").write_text(code, encoding="utf-8")
-        before = os.environ.get("PYTHONPATH", "")
-        return {"PYTHONPATH": os.pathsep.join(filter(None, (str(site.parent), before)))}
+        path = os.environ.get("PYTHONPATH", "")
+        return {"PYTHONPATH": os.pathsep.join(filter(None, (str(site.parent), path)))}
 
     return block
 
 
 @pytest.mark.parametrize(
-    ("code", "says"),
+    ("code", "message"),
     [
         (MISSING, "need the package ffcv: `apt-get"),
-        (BROKEN, "ffcv, which cannot be imported here (libopencv_core.so.406: cannot open"),
+        (BROKEN, "ffcv, which cannot be imported (libopencv_core.so.406: cannot open"),
     ],
 )
-def test_both_ways_in_say_in_one_line_what_to_install(code, says, blocked, command, tmp_path):
+def test_pack_and_check_say_in_one_line_what_to_install(code, message, blocked, command, tmp_path):
     env = blocked(code)
     (tmp_path / "packed.ini").write_text(PACKED)
-    for words in (
+    for arguments in (
         ("data", "pack", "packed.beton", "--data", "synthetic"),
         ("config", "check", "packed.ini"),
     ):
-        done = command(*words, env=env)
+        done = command(*arguments, env=env)
         assert done.returncode == 2, done.stderr
-        assert says in done.stderr
+        assert message in done.stderr
         assert f"`apt-get install {SYSTEM_PACKAGES}`, then `pip install ffcv`" in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.glob("*packed.beton*"))
 
 
-def test_lists_help_and_settings_need_no_ffcv(blocked, command):
+def test_lists_help_and_settings_work_without_ffcv(blocked, command):
     env = blocked(MISSING)
     assert "--quality" in command("data", "pack", "--help", env=env).stdout
-    assert "packed file, OUT.beton" in command("component", "show", "data", "ffcv", env=env).stdout
-    listed = command("component", "list", "data", env=env)
-    assert "packed by `ssl-host data pack`" in listed.stdout
+    assert "packed file OUT.beton" in command("component", "show", "data", "ffcv", env=env).stdout
+    done = command("component", "list", "data", env=env)
+    assert "packed by `ssl-host data pack`" in done.stdout
     assert "data" in command("--help", env=env).stdout
 
 
-def test_building_it_from_python_says_the_same(monkeypatch):
+def test_build_without_ffcv_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ffcv", None)
     library.cache_clear()
     with pytest.raises(UserError, match="packed images need the package ffcv: `apt-get install"):
@@ -68,9 +68,9 @@ def test_building_it_from_python_says_the_same(monkeypatch):
     library.cache_clear()
 
 
-def test_registering_imports_neither_torch_nor_ffcv():
+def test_plugin_import_does_not_import_torch_or_ffcv():
     code = (
-        "import sys, click, ssl_plugin_ffcv as p; p.register_commands(click.Group());"
+        "import sys, ssl_host, ssl_plugin_ffcv as p; p.register_commands(ssl_host.CommandGroup());"
         "sys.exit(bool({'torch', 'ffcv', 'numba', 'cv2', 'rich'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

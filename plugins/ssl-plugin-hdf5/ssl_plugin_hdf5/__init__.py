@@ -1,4 +1,4 @@
-"""HDF5 files of images as data of ssl-host."""
+"""Data source of ssl-host for images in HDF5 files."""
 
 from ssl_host import Register, hookimpl
 

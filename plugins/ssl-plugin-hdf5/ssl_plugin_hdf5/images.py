@@ -1,4 +1,4 @@
-"""The images of one dataset of an HDF5 file."""
+"""Images of one dataset of an HDF5 file."""
 
 from __future__ import annotations
 
@@ -21,140 +21,144 @@ Axes = Literal["H W", "H W C", "C H W", "encoded"]
 
 _CHANNELS = (1, 3, 4)
 
-DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
-"""What h5py raises over a file that is damaged."""
+READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""Exceptions of h5py for a damaged file."""
 
 
-class Place(NamedTuple):
-    """A dataset of a file.
+class DatasetPath(NamedTuple):
+    """Path of a dataset in an HDF5 file.
 
     Attributes:
-        file: its path.
+        file: path of the file.
         dataset: name within the file, such as ``train/images``.
-        written: when, in nanoseconds: a file that was open before is not taken for what it is now.
+        mtime_ns: modification time of the file in nanoseconds, so that a file that is replaced is
+            opened again.
     """
 
     file: Path
     dataset: str
-    written: int
+    mtime_ns: int
 
     def __str__(self) -> str:
         return f"{self.file}:{self.dataset}"
 
 
-def open_datasets(place: Place, channels: int, called: str) -> ImageDataset:
-    """The images of a dataset, read one by one when they are needed.
+def open_images(path: DatasetPath, channels: int, label: str) -> ImageDataset:
+    """Return the images of a dataset, which are read one by one when they are needed.
 
     Args:
-        channels: 3 or 1, of what is given back.
-        called: how messages call the dataset.
+        path: the dataset.
+        channels: number of channels of the returned images, 3 or 1.
+        label: name of the dataset in messages.
 
     Raises:
-        DataError: when it holds something else.
+        DataError: when the dataset does not contain images.
     """
-    with damage_told(place.file):
-        found = dataset_of(place)
-        count, axes = len(found), _axes(place, found)
+    with report_damage(path.file):
+        dataset = open_dataset(path)
+        count, axes = len(dataset), _axes(path, dataset)
     if axes == "encoded":
-        return EncodedRows(place, count, channels, called)
-    return ArrayRows(place, count, axes, channels, called)
+        return EncodedRows(path, count, channels, label)
+    return ArrayRows(path, count, axes, channels, label)
 
 
 @contextmanager
-def damage_told(file: Path) -> Iterator[None]:
-    """Any of h5py's errors as one of ours, with the file's name.
+def report_damage(file: Path) -> Iterator[None]:
+    """Turn exceptions of h5py into a DataError that names the file.
 
     Raises:
-        DataError: for a file that is damaged, or is no HDF5 file.
+        DataError: when the file is damaged or is not an HDF5 file.
     """
     try:
         yield
-    except DAMAGE as error:
+    except READ_ERRORS as error:
         raise DataError(
-            f"[data] {file}: is damaged or no HDF5 file ({_first_line(error)}); copy or write it "
-            "again"
+            f"[data] {file}: is damaged or is not an HDF5 file ({_first_line(error)}); copy or "
+            "write it again"
         ) from None
 
 
-def dataset_of(place: Place) -> Any:
-    """The dataset, in this process's own handle of its file."""
-    return _opened(place.file, place.written, os.getpid())[place.dataset]
+def open_dataset(path: DatasetPath) -> Any:
+    """Return the h5py dataset, opened in this process."""
+    return _open_file(path.file, path.mtime_ns, os.getpid())[path.dataset]
 
 
 class _Rows(ImageDataset):
-    """A row an image, called by the dataset and the row."""
+    """Base class of images that are stored one per row."""
 
-    def __init__(self, place: Place, count: int, channels: int, called: str) -> None:
-        self.place = place
+    def __init__(self, dataset: DatasetPath, count: int, channels: int, label: str) -> None:
+        self.dataset = dataset
         self.count = count
         self.channels = channels
-        self.called = called
+        self.label = label
 
     def __len__(self) -> int:
         return self.count
 
     def path(self, i: int) -> Path:
-        return self.place.file
+        return self.dataset.file
 
     def name(self, i: int) -> str:
-        return f"{self.called}[{i}]"
+        return f"{self.label}[{i}]"
 
 
 class EncodedRows(_Rows, EncodedImages):
-    """Images as the bytes of image files, a row each."""
+    """Images stored as the bytes of image files, one per row."""
 
     def encoded(self, i: int) -> bytes:
-        row = _row(self.place, i)
+        row = _read_row(self.dataset, i)
         return bytes(row.tobytes() if isinstance(row, np.ndarray | np.void) else row)
 
 
 class ArrayRows(_Rows):
-    """Images as arrays, uint8, a row each."""
+    """Images stored as uint8 arrays, one per row."""
 
-    def __init__(self, place: Place, count: int, axes: Axes, channels: int, called: str) -> None:
-        super().__init__(place, count, channels, called)
+    def __init__(
+        self, dataset: DatasetPath, count: int, axes: Axes, channels: int, label: str
+    ) -> None:
+        super().__init__(dataset, count, channels, label)
         self.axes = axes
 
     def read(self, i: int) -> Tensor:
-        row = np.asarray(_row(self.place, i))
+        row = np.asarray(_read_row(self.dataset, i))
         pixels = row.transpose(1, 2, 0) if self.axes == "C H W" else row
         pixels = pixels[..., None] if self.axes == "H W" else pixels
         if pixels.shape[2] != self.channels:
-            gray = pixels.shape[2] == 1
-            picture = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if gray else pixels))
-            converted = np.array(picture.convert("L" if self.channels == 1 else "RGB"))
+            is_gray = pixels.shape[2] == 1
+            image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if is_gray else pixels))
+            converted = np.array(image.convert("L" if self.channels == 1 else "RGB"))
             pixels = converted.reshape(*pixels.shape[:2], self.channels)
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
-def _axes(place: Place, found: Any) -> Axes:
-    """What the axes after the first are, by the type and the number of channels."""
-    shape, kind = found.shape, found.dtype
-    inner = h5py.check_vlen_dtype(kind)
-    opaque = kind.kind == "V" and kind.names is None
-    if len(shape) == 1 and (inner in (np.uint8, np.int8) or opaque):
+def _axes(path: DatasetPath, dataset: Any) -> Axes:
+    """Return the meaning of the axes after the first, from dtype and number of channels."""
+    shape, dtype = dataset.shape, dataset.dtype
+    element_dtype = h5py.check_vlen_dtype(dtype)
+    is_opaque = dtype.kind == "V" and dtype.names is None
+    if len(shape) == 1 and (element_dtype in (np.uint8, np.int8) or is_opaque):
         return "encoded"
-    if kind == np.uint8 and len(shape) == 3:
+    if dtype == np.uint8 and len(shape) == 3:
         return "H W"
-    if kind == np.uint8 and len(shape) == 4 and shape[3] in _CHANNELS:
+    if dtype == np.uint8 and len(shape) == 4 and shape[3] in _CHANNELS:
         return "H W C"
-    if kind == np.uint8 and len(shape) == 4 and shape[1] in _CHANNELS:
+    if dtype == np.uint8 and len(shape) == 4 and shape[1] in _CHANNELS:
         return "C H W"
-    if h5py.check_string_dtype(kind) is not None:
+    if h5py.check_string_dtype(dtype) is not None:
         raise DataError(
-            f"[data] {place}: holds text, which ends at the first zero byte; encoded images are "
-            "variable-length uint8: h5py.vlen_dtype('uint8')"
+            f"[data] {path}: contains text, which ends at the first zero byte; store encoded "
+            "images as variable-length uint8: h5py.vlen_dtype('uint8')"
         )
     raise DataError(
-        f"[data] {place}: is {kind} of shape {shape}; images are uint8 N H W C or N C H W with 1, "
-        "3 or 4 channels, N H W, or N rows of variable-length uint8"
+        f"[data] {path}: is {dtype} of shape {shape}; images must be uint8 N H W C or N C H W with "
+        "1, 3 or 4 channels, N H W, or N rows of variable-length uint8"
     )
 
 
-def _row(place: Place, i: int) -> Any:
+def _read_row(path: DatasetPath, i: int) -> Any:
     try:
-        return dataset_of(place)[i]
-    except DAMAGE as error:
+        return open_dataset(path)[i]
+    except READ_ERRORS as error:
         raise UnreadableImage(f"the file is damaged: {_first_line(error)}") from None
 
 
@@ -163,6 +167,6 @@ def _first_line(error: Exception) -> str:
 
 
 @lru_cache(maxsize=16)
-def _opened(file: Path, _written: int, _process: int) -> Any:
-    """An HDF5 handle belongs to the process that opened it; threads share it, one at a time."""
+def _open_file(file: Path, _mtime_ns: int, _process: int) -> Any:
+    """Open a file once per process, since an HDF5 handle must not be used in another process."""
     return h5py.File(file, "r")

@@ -1,4 +1,4 @@
-"""``[data] name = hdf5``."""
+"""Data source ``[data] name = hdf5``."""
 
 from __future__ import annotations
 
@@ -10,106 +10,115 @@ import numpy as np
 from pydantic import Field
 
 from ssl_host import DataError, Records, RecordSource
-from ssl_plugin_hdf5.images import Place, damage_told, dataset_of, open_datasets
+from ssl_plugin_hdf5.images import DatasetPath, open_dataset, open_images, report_damage
 
 
 class HDF5(RecordSource):
     """Images and labels in the datasets of an HDF5 file.
 
-    * ``images``: uint8 of N H W C, N C H W (1, 3 or 4 channels) or N H W; or N rows of
-      variable-length uint8 that hold encoded images, JPEG and the like;
-    * ``labels``: N, whole numbers or text; without it there are none.
+    * ``images``: uint8 of shape N H W C, N C H W (1, 3 or 4 channels) or N H W; or N rows of
+      variable-length uint8 with encoded images, such as JPEG;
+    * ``labels``: N integers or texts; optional.
 
-    Both may be in groups ``train`` and ``val`` or ``test``. What is held out is such a group, or
-    ``test_images`` and ``test_labels``, or ``test_file``; else the host cuts a part. Images are
-    read one by one, and the file is opened in every process anew.
+    Both may be in groups ``train`` and ``val`` or ``test``. The test images are such a group, or
+    ``test_images`` and ``test_labels``, or ``test_file``; otherwise the host splits off a fraction.
+    Images are read one by one, and each process opens the file itself.
     """
 
     class Config(RecordSource.Config):
         file: Path = Field(description="the HDF5 file")
         images: str = Field("images", min_length=1, description="dataset of the images")
         labels: str | None = Field(
-            None, description="dataset of the labels; default: labels, where there is one"
+            None, description="dataset of the labels; default: labels, if it exists"
         )
-        test_file: Path | None = Field(None, description="another HDF5 file, to hold out")
+        test_file: Path | None = Field(None, description="another HDF5 file with the test images")
         test_images: str | None = Field(
-            None, description="dataset of the images to hold out, in test_file or file"
+            None, description="dataset of the test images, in test_file or file"
         )
         test_labels: str | None = Field(
-            None, description="dataset of their labels; default: as labels"
+            None, description="dataset of the test labels; default: as labels"
         )
+
+    config: Config
 
     def records(self, held_out: bool) -> Records | None:
         config = self.config
-        apart = held_out and config.test_file is not None
-        file = Path(config.test_file if apart else config.file)
-        names = _datasets(file)
-        images = config.images
-        labels, named = config.labels or "labels", config.labels is not None
+        file = config.file
+        has_test_file = held_out and config.test_file is not None
+        if held_out and config.test_file is not None:
+            file = config.test_file
+        datasets = _dataset_names(file)
+        images_name = config.images
+        labels_name, labels_set = config.labels or "labels", config.labels is not None
         if held_out:
-            images = config.test_images or images
-            labels, named = config.test_labels or labels, named or config.test_labels is not None
-        group = self._group(names, images, held_out)
-        if held_out and not apart and config.test_images is None and not group:
+            images_name = config.test_images or images_name
+            labels_name = config.test_labels or labels_name
+            labels_set = labels_set or config.test_labels is not None
+        group = self._group(datasets, images_name, held_out)
+        if held_out and not has_test_file and config.test_images is None and not group:
             return None
-        written = file.stat().st_mtime_ns
-        found = _find(file, names, group, images, "test_images" if held_out else "images")
-        pictures = open_datasets(Place(file, found, written), self.channels, f"{file.name}:{found}")
-        if len(pictures) == 0:
-            raise DataError(f"[data] {file}:{found}: has no rows")
-        values = None
-        if named or group + labels in names:
-            where = _find(file, names, group, labels, "test_labels" if held_out else "labels")
-            values = _labels(Place(file, where, written), len(pictures))
-        return Records(pictures, values, place=f"{file}:{found}")
+        prefix = "test_" if held_out else ""
+        mtime_ns = file.stat().st_mtime_ns
+        name = _find(file, datasets, group, images_name, f"{prefix}images")
+        path = DatasetPath(file, name, mtime_ns)
+        images = open_images(path, self.channels, f"{file.name}:{name}")
+        if len(images) == 0:
+            raise DataError(f"[data] {path}: has no rows")
+        labels = None
+        if labels_set or group + labels_name in datasets:
+            name = _find(file, datasets, group, labels_name, f"{prefix}labels")
+            labels = _labels(DatasetPath(file, name, mtime_ns), len(images))
+        return Records(images, labels, location=str(path))
 
-    def _group(self, names: list[str], images: str, held_out: bool) -> str:
-        """The group of a split, with a slash; empty where there is none that holds images."""
-        words = {self.split_word(n.split("/")[0]): n.split("/")[0] + "/" for n in names}
-        wanted = ("val", "test") if held_out else ("train",)
-        groups = (words[word] for word in wanted if word in words)
-        return next((group for group in groups if group + images in names), "")
+    def _group(self, datasets: list[str], images_name: str, held_out: bool) -> str:
+        """Return the group of a split with a slash; empty if no such group contains images."""
+        prefixes = [name.split("/")[0] for name in datasets]
+        groups = {self.split_word(prefix): f"{prefix}/" for prefix in prefixes}
+        candidates = [groups.get(s, "") for s in (("val", "test") if held_out else ("train",))]
+        return next((g for g in candidates if g and g + images_name in datasets), "")
 
 
-def _datasets(file: Path) -> list[str]:
-    """Names of all datasets of a file, with their groups."""
+def _dataset_names(file: Path) -> list[str]:
+    """Return the names of all datasets of a file, with their groups."""
     if not file.is_file():
         raise DataError(f"[data] {file}: no such file")
-    found: list[str] = []
+    names: list[str] = []
 
-    def note(name: str, item: Any) -> None:
+    def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
-            found.append(name)
+            names.append(name)
 
-    with damage_told(file), h5py.File(file, "r") as opened:
-        opened.visititems(note)
-    return found
+    with report_damage(file), h5py.File(file, "r") as opened:
+        opened.visititems(visit)
+    return names
 
 
-def _find(file: Path, names: list[str], group: str, name: str, setting: str) -> str:
-    """A dataset in the split's group, or else by its whole name."""
-    for found in (group + name, name.strip("/")):
-        if found in names:
-            return found
+def _find(file: Path, datasets: list[str], group: str, name: str, setting: str) -> str:
+    """Return the dataset of a name in the group of the split, or with this full name."""
+    for full_name in (group + name, name.strip("/")):
+        if full_name in datasets:
+            return full_name
+    if not datasets:
+        raise DataError(f"[data] {file}: the file has no datasets")
     raise DataError(
-        f"[data] {file}: no dataset is called {name}; set [data] {setting} to one of "
-        f"{', '.join(sorted(names)[:10]) or 'those that there are: it is empty'}"
+        f"[data] {file}: has no dataset '{name}'; set [data] {setting} to one of "
+        f"{', '.join(sorted(datasets)[:10])}"
     )
 
 
-def _labels(place: Place, count: int) -> list[Any]:
-    """N labels, as Python's values."""
-    with damage_told(place.file):
-        found = dataset_of(place)
-        kind, shape = found.dtype, found.shape
-        text = h5py.check_string_dtype(kind) is not None
+def _labels(path: DatasetPath, count: int) -> list[Any]:
+    """Return the labels as Python values."""
+    with report_damage(path.file):
+        dataset = open_dataset(path)
+        dtype, shape = dataset.dtype, dataset.shape
+        is_text = h5py.check_string_dtype(dtype) is not None
     if (shape[:1] if shape[1:] == (1,) else shape) != (count,):
         raise DataError(
-            f"[data] {place}: is of shape {shape}, and there are {count} images; labels are one "
-            "an image"
+            f"[data] {path}: has the shape {shape}, but there are {count} images; store one label "
+            "per image"
         )
-    if not text and kind.kind not in "iub":
-        raise DataError(f"[data] {place}: is {kind}; labels are whole numbers or text")
-    with damage_told(place.file):
-        values: list[Any] = np.ravel(found.asstr()[()] if text else found[()]).tolist()
+    if not is_text and dtype.kind not in "iub":
+        raise DataError(f"[data] {path}: is {dtype}; labels must be integers or text")
+    with report_damage(path.file):
+        values: list[Any] = np.ravel(dataset.asstr()[()] if is_text else dataset[()]).tolist()
     return values

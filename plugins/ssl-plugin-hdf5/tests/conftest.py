@@ -1,4 +1,4 @@
-"""What all tests of this plugin share."""
+"""Fixtures of all tests of this plugin."""
 
 import pytest
 import torch
@@ -6,5 +6,5 @@ import torch
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Two test processes on two cores."""
+    """Use one thread, since several test processes share the cores."""
     torch.set_num_threads(1)

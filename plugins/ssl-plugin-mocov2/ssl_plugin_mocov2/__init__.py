@@ -1,4 +1,4 @@
-"""MoCo v2: contrast with a queue of momentum keys (arXiv:2003.04297)."""
+"""MoCo v2: contrast with a queue of keys of an EMA network (arXiv:2003.04297)."""
 
 from ssl_host import Register, RegisterPreset, hookimpl
 
@@ -7,7 +7,11 @@ ssl_host_api = 1
 
 @hookimpl
 def register_methods(register: Register) -> None:
-    register("mocov2", "ssl_plugin_mocov2.method:MoCoV2", "contrast with a queue of momentum keys")
+    register(
+        "mocov2",
+        "ssl_plugin_mocov2.method:MoCoV2",
+        "contrast with a queue of keys of an EMA network",
+    )
 
 
 @hookimpl

@@ -25,18 +25,20 @@ from ssl_host import (
 class MoCoV2(Method):
     """MoCo v2. Chen et al. 2020, arXiv:2003.04297; He et al., CVPR 2020, arXiv:1911.05722.
 
-    The first view is the query, the second the key, against a queue of past keys; the loss is
-    not symmetrised. Keys are shuffled over processes, so that batch norm gives nothing away;
-    on one process ``bn_splits`` has the same effect, as in the authors' CIFAR example.
+    The first view is the query and the second the key; negatives are the queue of past keys. The
+    loss is not symmetrised. Keys are shuffled over processes, so that batch-norm statistics do not
+    reveal which key belongs to a query; on one process ``bn_splits`` has the same effect, as in
+    the authors' CIFAR example.
     """
 
     class Config(Settings):
         queue_size: int = Field(65_536, ge=1, le=10_000_000, description="rows of the queue")
-        temperature: float = Field(0.2, gt=0, le=100, description="temperature of the loss")
-        ema_decay: float = Field(0.999, ge=0, le=1, description="momentum of the key encoder")
+        ema_decay: float = Field(0.999, ge=0, le=1, description="EMA decay of the key encoder")
         bn_splits: int = Field(
-            1, ge=1, le=1024, description="parts of a batch with batch-norm statistics of their own"
+            1, ge=1, le=1024, description="chunks of a batch with separate batch-norm statistics"
         )
+
+    config: Config
 
     heads = {"projector": "backbone"}
     ema = ("backbone", "projector")
@@ -49,7 +51,7 @@ class MoCoV2(Method):
             "num_layers": 2,
             "hidden_norm": False,
         },
-        "loss": {"name": "info_nce", "temperature": "${method.temperature}"},
+        "loss": {"name": "info_nce", "temperature": 0.2},
         "optimizer": {"name": "sgd", "base_lr": 0.03, "weight_decay": 1e-4, "decay_params": "all"},
     }
 
@@ -64,16 +66,16 @@ class MoCoV2(Method):
     def config_warnings(self, num_processes: int) -> Iterable[str]:
         if num_processes == 1 and self.config.bn_splits == 1:
             yield (
-                "on one process with [method] bn_splits = 1 batch norm sees all keys together and "
-                "shuffling them does nothing, which lets the network cheat (arXiv:1911.05722, "
-                "section 3.3); the authors use 8"
+                "[method] bn_splits = 1 on one process: batch norm sees all keys together, so "
+                "shuffling has no effect and the network can cheat (arXiv:1911.05722, section "
+                "3.3); the authors use 8"
             )
 
     def step(self, batch: Batch) -> StepOutput:
         features = self._in_splits(self.backbone, batch.views[0])
         with torch.no_grad():
-            # The momentum encoder has followed at the end of the step before: the same as
-            # the paper's update at the beginning of this one.
+            # The host updates the EMA networks at the end of the previous step, which is
+            # equivalent to the paper's update at the beginning of this one.
             images, order = shuffle_keys(batch.views[1], seed=self.progress.step)
             keys = self.ema_projector(self._in_splits(self.ema_backbone, images))
             keys = unshuffle_keys(keys, order)
@@ -81,4 +83,5 @@ class MoCoV2(Method):
         return StepOutput(loss, features=features, enqueue={"queue": keys})
 
     def _in_splits(self, network: nn.Module, images: Tensor) -> Tensor:
-        return torch.cat([network(part) for part in images.chunk(self.config.bn_splits)])
+        """Apply a network to each of ``bn_splits`` chunks of the images."""
+        return torch.cat([network(chunk) for chunk in images.chunk(self.config.bn_splits)])

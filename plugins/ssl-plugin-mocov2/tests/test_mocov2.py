@@ -1,4 +1,4 @@
-"""MoCo v2's steps against the paper's algorithm 1, at float64."""
+"""Tests of MoCo v2's steps against the paper's algorithm 1, at float64."""
 
 import copy
 
@@ -15,10 +15,9 @@ def method(**settings):
         "backbone", "small_conv", in_channels=1, image_size=8, width=4, num_stages=2
     )
     head = {"hidden_dim": 12, "output_dim": 6}
-    made = ssl_host.build(
+    return ssl_host.build(
         "method", "mocov2", backbone=backbone, **{"head.projector": head}, **settings
-    )
-    return made.double()
+    ).double()
 
 
 def views(count, seed=0):
@@ -37,12 +36,9 @@ def contrast(queries, keys, queue, temperature):
 
 
 @pytest.mark.parametrize(("count", "queue_size"), [(2, 9), (5, 9), (12, 7)])
-def test_three_steps_are_the_papers(count, queue_size):
-    """The key encoder follows before the keys of a step are made; the queue is pushed after it.
-
-    Seen to fail with the push before the look-up, and with keys that were not brought back.
-    """
-    moco = method(queue_size=queue_size, ema_decay=0.9, temperature=0.2)
+def test_three_steps_equal_algorithm_1(count, queue_size):
+    """The key encoder is updated before a step computes its keys, the queue after the step."""
+    moco = method(queue_size=queue_size, ema_decay=0.9)
     backbone, projector = copy.deepcopy(moco.backbone), copy.deepcopy(moco.projector)
     queue = list(moco.queue.rows.clone())
     parameters = [p for _, p in moco.trainable_parameters()]
@@ -51,7 +47,7 @@ def test_three_steps_are_the_papers(count, queue_size):
     for step in range(3):
         pair = views(count, step)
         out = moco.step(Batch(pair, torch.arange(count)))
-        if step:  # the paper's update, at the beginning of the step
+        if step:  # the paper updates at the beginning of a step
             for target, online in ((backbone, moco.backbone), (projector, moco.projector)):
                 for t, o in zip(target.parameters(), online.parameters(), strict=True):
                     t.data = 0.9 * t.data + 0.1 * o.data
@@ -59,10 +55,10 @@ def test_three_steps_are_the_papers(count, queue_size):
             keys = projector(backbone(pair[1]))
         expected = contrast(moco.projector(moco.backbone(pair[0])), keys, queue, 0.2)
         assert abs(float(out.loss - expected)) <= 1e-9 * max(1, float(expected))
-        mine = torch.autograd.grad(out.loss, parameters)
-        for a, b in zip(mine, torch.autograd.grad(expected, parameters), strict=True):
+        gradients = torch.autograd.grad(out.loss, parameters)
+        for a, b in zip(gradients, torch.autograd.grad(expected, parameters), strict=True):
             assert (a - b).norm() <= 1e-9 * max(1, float(b.norm()))
-        for parameter, gradient in zip(parameters, mine, strict=True):
+        for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         optimizer.step()
         moco.finish_step(out, step, 3)
@@ -72,24 +68,24 @@ def test_three_steps_are_the_papers(count, queue_size):
         assert torch.allclose(moco.queue.rows, torch.stack(queue), rtol=0, atol=1e-9)
 
 
-def test_the_loss_is_not_symmetrised():
+def test_loss_is_not_symmetric():
     moco = method(queue_size=9)
     first, second = views(4)
-    there = moco.step(Batch([first, second], torch.arange(4))).loss
-    back = moco.step(Batch([second, first], torch.arange(4))).loss
-    assert abs(float(there - back)) > 1e-6
+    forward = moco.step(Batch([first, second], torch.arange(4))).loss
+    backward = moco.step(Batch([second, first], torch.arange(4))).loss
+    assert abs(float(forward - backward)) > 1e-6
 
 
-def test_splits_have_statistics_of_their_own():
+def test_bn_splits_have_separate_statistics():
     whole, split = method(queue_size=9), method(queue_size=9, bn_splits=2)
     pair = views(6)
     features = split.step(Batch(pair, torch.arange(6))).features
-    halves = torch.cat([whole.backbone(part) for part in pair[0].chunk(2)])
+    halves = torch.cat([whole.backbone(chunk) for chunk in pair[0].chunk(2)])
     assert torch.allclose(features, halves, rtol=0, atol=1e-12)
     assert not torch.allclose(features, whole.backbone(pair[0]))
 
 
-def test_head_queue_and_momentum_are_the_papers():
+def test_default_head_queue_and_ema_decay_are_those_of_the_paper():
     backbone = ssl_host.build("backbone", "small_conv", in_channels=1, image_size=8, num_stages=1)
     moco = ssl_host.build("method", "mocov2", backbone=backbone)
     kinds = [type(layer).__name__ for layer in moco.projector.layers]
@@ -102,8 +98,8 @@ def test_head_queue_and_momentum_are_the_papers():
     assert not moco.sync_batchnorm
 
 
-@pytest.mark.parametrize(("processes", "splits", "said"), [(1, 1, 1), (1, 2, 0), (2, 1, 0)])
-def test_batch_norm_that_sees_all_keys_is_remarked_upon(processes, splits, said):
+@pytest.mark.parametrize(("processes", "splits", "num_warnings"), [(1, 1, 1), (1, 2, 0), (2, 1, 0)])
+def test_config_warnings_if_batch_norm_sees_all_keys(processes, splits, num_warnings):
     backbone = ssl_host.build("backbone", "small_conv", in_channels=3, image_size=16, num_stages=2)
     method = ssl_host.build("method", "mocov2", backbone=backbone, queue_size=8, bn_splits=splits)
-    assert len(list(method.config_warnings(processes))) == said
+    assert len(list(method.config_warnings(processes))) == num_warnings

@@ -10,14 +10,15 @@ from ssl_host import Batch, FeatureQueue, Head, Method, Settings, StepOutput
 class NNCLR(Method):
     """NNCLR. Dwibedi et al., ICCV 2021, arXiv:2104.14548, equations 3 and 4.
 
-    The nearest neighbour of each embedding in a queue of past ones is contrasted with the
-    predictions of the other view, B candidates each way. The first view's embeddings enter the
-    queue after the look-up.
+    The positive of an image is the nearest neighbour of its embedding in a queue of past
+    embeddings. It is contrasted with the predictions of the other view, with B candidates in each
+    direction. The embeddings of the first view enter the queue after the step.
     """
 
     class Config(Settings):
         queue_size: int = Field(98_304, ge=1, le=10_000_000, description="rows of the queue")
-        temperature: float = Field(0.1, gt=0, le=100, description="temperature of the loss")
+
+    config: Config
 
     heads = {"projector": "backbone", "predictor": "projector"}
     recipe = {
@@ -33,7 +34,7 @@ class NNCLR(Method):
             "output_dim": "${head.projector.output_dim}",
             "num_layers": 2,
         },
-        "loss": {"name": "info_nce", "temperature": "${method.temperature}"},
+        "loss": {"name": "info_nce", "temperature": 0.1},
         "optimizer": {"name": "lars", "base_lr": 0.3, "weight_decay": 1e-6},
         "scheduler": {"name": "warmup_cosine", "warmup_epochs": 10},
     }

@@ -1,4 +1,4 @@
-"""NNCLR's step against the paper's equations 3 and 4, at float64."""
+"""Tests of NNCLR's step against the paper's equations 3 and 4, at float64."""
 
 import pytest
 import torch
@@ -16,22 +16,17 @@ def method(queue_size=11, temperature=0.1):
         "head.projector": {"hidden_dim": 12, "output_dim": 6},
         "head.predictor": {"hidden_dim": 9},
     }
-    made = ssl_host.build(
-        "method",
-        "nnclr",
-        backbone=backbone,
-        queue_size=queue_size,
-        temperature=temperature,
-        **heads,
-    )
-    return made.double()
+    loss = {"loss": {"temperature": temperature}}
+    return ssl_host.build(
+        "method", "nnclr", backbone=backbone, queue_size=queue_size, **heads, **loss
+    ).double()
 
 
 def neighbour(z, queue):
     return max(queue, key=lambda row: float((row / row.norm()) @ (z / z.norm()))).detach()
 
 
-def one_way(anchors, predictions, queue, temperature):
+def one_direction(anchors, predictions, queue, temperature):
     total = 0
     for i, z in enumerate(anchors):
         n = neighbour(z, queue)
@@ -43,8 +38,8 @@ def one_way(anchors, predictions, queue, temperature):
 
 @pytest.mark.parametrize(("count", "queue_size"), [(2, 11), (5, 3), (9, 64)])
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
-def test_the_step_is_the_papers(count, queue_size, temperature):
-    """Candidates are the predictions of the other view, B each way, no same-side negatives."""
+def test_step_equals_equations_3_and_4(count, queue_size, temperature):
+    """Candidates are the B predictions of the other view; there are no same-view negatives."""
     nnclr = method(queue_size, temperature)
     assert nnclr.loss.config.temperature == temperature
     views = list(torch.randn(2, count, 1, 8, 8, dtype=torch.float64))
@@ -52,9 +47,8 @@ def test_the_step_is_the_papers(count, queue_size, temperature):
     z = [nnclr.projector(nnclr.backbone(view)) for view in views]
     p = [nnclr.predictor(each) for each in z]
     queue = nnclr.queue.rows
-    reference = (
-        one_way(z[0], p[1], queue, temperature) + one_way(z[1], p[0], queue, temperature)
-    ) / 2
+    directions = [one_direction(z[i], p[1 - i], queue, temperature) for i in (0, 1)]
+    reference = sum(directions) / 2
     assert abs(float(out.loss - reference)) <= 1e-9 * max(1, float(reference))
     parameters = [q for _, q in nnclr.trainable_parameters()]
     for a, b in zip(
@@ -67,7 +61,7 @@ def test_the_step_is_the_papers(count, queue_size, temperature):
     assert out.enqueue.keys() == {"queue"}
 
 
-def test_heads_and_queue_are_the_papers():
+def test_default_heads_and_queue_are_those_of_the_paper():
     backbone = ssl_host.build("backbone", "small_conv", in_channels=1, image_size=8, num_stages=1)
     nnclr = ssl_host.build("method", "nnclr", backbone=backbone)
     assert len(nnclr.queue) == 98_304

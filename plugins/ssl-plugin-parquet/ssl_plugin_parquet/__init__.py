@@ -1,4 +1,4 @@
-"""Parquet files and Hugging Face datasets on disk as data of ssl-host."""
+"""Data source of ssl-host for parquet files and Hugging Face datasets on disk."""
 
 from ssl_host import Register, hookimpl
 

@@ -1,4 +1,4 @@
-"""Which columns hold images and labels, and what the classes are called."""
+"""Finds the columns of images and labels, and the names of the classes."""
 
 from __future__ import annotations
 
@@ -15,98 +15,107 @@ _IMAGE_NAMES = ("image", "img", "images", "jpg", "png")
 _LABEL_NAMES = ("label", "labels")
 
 
-def features_of(table: Table) -> Mapping[str, Any]:
-    """The features of Hugging Face's ``datasets``, by column; empty for any other file.
+def read_features(table: Table) -> Mapping[str, Any]:
+    """Return the features of Hugging Face's ``datasets`` by column; empty for other files.
 
-    They are in the schema's metadata, and beside the files of ``save_to_disk``.
+    They are in the metadata of the schema, and next to the files of ``save_to_disk``.
     """
     texts = [(table.schema.metadata or {}).get(b"huggingface")]
-    listing = table.path.parent / "dataset_info.json"
-    if listing.is_file():
-        texts.append(listing.read_bytes())
+    info_file = table.path.parent / "dataset_info.json"
+    if info_file.is_file():
+        texts.append(info_file.read_bytes())
     for text in filter(None, texts):
         try:
-            about = json.loads(text)
-            found = about.get("info", about)["features"]
+            info = json.loads(text)
+            features = info.get("info", info)["features"]
         except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # another's, or damaged: columns are then told by their types
-        if isinstance(found, dict):
-            return {name: f for name, f in found.items() if isinstance(f, dict)}
+            continue  # metadata of another program: columns are recognised by their types
+        if isinstance(features, dict):
+            return {name: f for name, f in features.items() if isinstance(f, dict)}
     return {}
 
 
-def image_column(table: Table, named: str | None) -> str:
-    """The column of the images.
+def image_column(table: Table, setting: str | None) -> str:
+    """Return the name of the column of the images.
+
+    Args:
+        table: the file.
+        setting: name from the configuration, or None to find the column.
 
     Raises:
-        DataError: when there is none, or it holds something else.
+        DataError: when there is no such column, or it does not contain images.
     """
-    schema, features = table.schema, features_of(table)
-    if named is None:
+    schema, features = table.schema, read_features(table)
+    if setting is None:
         images = [name for name in schema.names if features.get(name, {}).get("_type") == "Image"]
-        fit = [name for name in schema.names if _holds_images(schema.field(name).type)]
-        usual = [name for name in _IMAGE_NAMES if name in fit]
-        chosen: list[str] = [*(name for name in images if name in fit), *usual, *fit]
-        if not chosen:
+        suitable = [name for name in schema.names if _is_image_type(schema.field(name).type)]
+        usual = [name for name in _IMAGE_NAMES if name in suitable]
+        names: list[str] = [*(name for name in images if name in suitable), *usual, *suitable]
+        if not names:
             raise DataError(
-                f"[data] {table.path}: no column holds encoded images, bytes or a struct with "
-                f"bytes; there are {_listed(schema)}"
+                f"[data] {table.path}: no column contains encoded images (bytes, or a struct with "
+                f"bytes); columns are {_list_columns(schema)}"
             )
-        return chosen[0]
-    wanted = "encoded images are bytes, or a struct with bytes"
-    return _checked("image_column", table, named, _holds_images, wanted)
+        return names[0]
+    expected = "encoded images must be bytes, or a struct with bytes"
+    return _require_column("image_column", table, setting, _is_image_type, expected)
 
 
-def label_column(table: Table, named: str | None) -> str | None:
-    """The column of the labels, or None.
+def label_column(table: Table, setting: str | None) -> str | None:
+    """Return the name of the column of the labels, or None if there are no labels.
+
+    Args:
+        table: the file.
+        setting: name from the configuration, or None to find the column.
 
     Raises:
-        DataError: when the one that is named is not there, or holds no labels.
+        DataError: when the configured column does not exist or does not contain labels.
     """
-    schema, features = table.schema, features_of(table)
-    if named is None:
+    schema, features = table.schema, read_features(table)
+    if setting is None:
         classes = [n for n in schema.names if features.get(n, {}).get("_type") == "ClassLabel"]
-        chosen = [*(name for name in _LABEL_NAMES if name in schema.names), *classes]
-        return next((name for name in chosen if _holds_labels(schema.field(name).type)), None)
-    return _checked("label_column", table, named, _holds_labels, "labels are text or whole numbers")
+        names = [*(name for name in _LABEL_NAMES if name in schema.names), *classes]
+        return next((name for name in names if _is_label_type(schema.field(name).type)), None)
+    expected = "labels must be text or integers"
+    return _require_column("label_column", table, setting, _is_label_type, expected)
 
 
 def class_names(table: Table, column: str) -> list[str] | None:
-    """The names of a ``ClassLabel``, or None."""
-    names = features_of(table).get(column, {}).get("names")
+    """Return the class names of a ``ClassLabel`` column, or None for other columns."""
+    names = read_features(table).get(column, {}).get("names")
     return [str(name) for name in names] if isinstance(names, list) and names else None
 
 
-def _checked(
-    setting: str, table: Table, named: str, holds: Callable[[Any], bool], wanted: str
+def _require_column(
+    key: str, table: Table, name: str, is_suitable: Callable[[Any], bool], expected: str
 ) -> str:
-    """The column that a setting names, once it is known to be there and to hold what it should."""
-    if table.schema.names.count(named) != 1:
+    """Return a configured column name after checking that it exists and has a suitable type."""
+    if table.schema.names.count(name) != 1:
         raise DataError(
-            f"[data] {table.path}: {setting} = {named}: no such column; there are "
-            f"{_listed(table.schema)}"
+            f"[data] {table.path}: {key} = {name}: no such column; columns are "
+            f"{_list_columns(table.schema)}"
         )
-    kind = table.schema.field(named).type
-    if not holds(kind):
-        raise DataError(f"[data] {table.path}: {setting} = {named} is of type {kind}; {wanted}")
-    return named
+    column_type = table.schema.field(name).type
+    if not is_suitable(column_type):
+        raise DataError(f"[data] {table.path}: {key} = {name} has type {column_type}; {expected}")
+    return name
 
 
-def _listed(schema: Any) -> str:
+def _list_columns(schema: Any) -> str:
     return ", ".join(f"{field.name} ({str(field.type)[:40]})" for field in schema)
 
 
-def _holds_images(kind: Any) -> bool:
-    if pa.types.is_struct(kind):
-        at = kind.get_field_index("bytes")
-        return at >= 0 and _holds_images(kind.field(at).type)
-    return bool(
-        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
-    )
+def _is_image_type(column_type: Any) -> bool:
+    if pa.types.is_struct(column_type):
+        index = column_type.get_field_index("bytes")
+        return index >= 0 and _is_image_type(column_type.field(index).type)
+    checks = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return any(check(column_type) for check in checks)
 
 
-def _holds_labels(kind: Any) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return bool(text or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+def _is_label_type(column_type: Any) -> bool:
+    if pa.types.is_dictionary(column_type):
+        column_type = column_type.value_type
+    types = pa.types
+    checks = (types.is_string, types.is_large_string, types.is_integer, types.is_boolean)
+    return any(check(column_type) for check in checks)

@@ -1,4 +1,4 @@
-"""The images of a column."""
+"""Images of one column of parquet or Arrow files."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class ColumnImages(EncodedImages):
 
     Args:
         tables: the files.
-        column: bytes, or ``{bytes, path}`` as Hugging Face's ``datasets`` writes them.
-        channels: 3 or 1.
-        root: folder that files are named from in messages.
+        column: name of the column, of bytes or ``{bytes, path}`` as ``datasets`` writes it.
+        channels: number of channels, 3 or 1.
+        root: folder that file names in messages are relative to.
     """
 
     def __init__(self, tables: Sequence[Table], column: str, channels: int, root: Path) -> None:
@@ -30,37 +30,37 @@ class ColumnImages(EncodedImages):
         groups = [(t, g) for t, table in enumerate(tables) for g in range(len(table.group_rows))]
         self._groups = np.array(groups, np.int64).reshape(-1, 2)
         rows = [rows for table in tables for rows in table.group_rows]
-        self._ends = np.cumsum(np.array(rows, np.int64))
-        self._first_rows = np.array([sum(table.group_rows) for table in tables]).cumsum()
+        self._group_ends = np.cumsum(np.array(rows, np.int64))
+        self._table_ends = np.array([sum(table.group_rows) for table in tables]).cumsum()
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return int(self._group_ends[-1]) if len(self._group_ends) else 0
 
     def path(self, i: int) -> Path:
-        return self._place(i)[0].path
+        return self._locate(i)[0].path
 
     def name(self, i: int) -> str:
-        path = self._place(i)[0].path
-        within = path.relative_to(self.root) if path.is_relative_to(self.root) else path
-        number = int(np.searchsorted(self._first_rows, i, side="right"))
-        before = int(self._first_rows[number - 1]) if number else 0
-        return f"{within}:{self.column}[{i - before}]"
+        path = self._locate(i)[0].path
+        relative = path.relative_to(self.root) if path.is_relative_to(self.root) else path
+        table = int(np.searchsorted(self._table_ends, i, side="right"))
+        first = int(self._table_ends[table - 1]) if table else 0
+        return f"{relative}:{self.column}[{i - first}]"
 
     def encoded(self, i: int) -> bytes:
-        table, group, row = self._place(i)
+        table, group, row = self._locate(i)
         try:
-            found = read_value(table, self.column, group, row)
+            value = read_value(table, self.column, group, row)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise UnreadableImage(f"the file is damaged: {error}") from None
-        content = found.get("bytes") if isinstance(found, dict) else found
+        content = value.get("bytes") if isinstance(value, dict) else value
         if isinstance(content, bytes):
             return content
-        path = found.get("path") if isinstance(found, dict) else None
-        raise UnreadableImage(f"only its path is there: {path}" if path else "there are no bytes")
+        path = value.get("path") if isinstance(value, dict) else None
+        raise UnreadableImage(f"only the path is stored: {path}" if path else "no bytes are stored")
 
-    def _place(self, i: int) -> tuple[Table, int, int]:
-        """File, row group, and row within it."""
-        at = int(np.searchsorted(self._ends, i, side="right"))
-        table, group = self._groups[at].tolist()
-        before = int(self._ends[at - 1]) if at else 0
-        return self.tables[table], group, i - before
+    def _locate(self, i: int) -> tuple[Table, int, int]:
+        """Return the file, the row group and the row within the group."""
+        k = int(np.searchsorted(self._group_ends, i, side="right"))
+        table, group = self._groups[k].tolist()
+        first = int(self._group_ends[k - 1]) if k else 0
+        return self.tables[table], group, i - first

@@ -1,4 +1,4 @@
-"""Which files of a folder are to train on, and which are held out."""
+"""Splits the files of a folder into training files and test files."""
 
 from __future__ import annotations
 
@@ -10,39 +10,44 @@ from ssl_host import DataError, RecordSource, find_files
 from ssl_plugin_parquet.tables import SUFFIXES
 
 
-def split_files(setting: str, place: Path) -> tuple[list[Path], list[Path]]:
-    """The files of a folder, a file or a pattern: to train on, and held out.
+def split_files(key: str, path: Path) -> tuple[list[Path], list[Path]]:
+    """Return the training files and the test files of a folder, a file or a pattern.
+
+    Args:
+        key: name of the setting, for messages.
+        path: value of the setting.
 
     Raises:
-        DataError: when there are none, or those of several data sets.
+        DataError: when there are no files, or those of several data sets.
     """
-    if (place / "state.json").is_file():
-        return _saved(place), []
-    if (place / "dataset_dict.json").is_file():
-        return _saved_splits(setting, place)
-    files = find_files(setting, place, SUFFIXES)
-    strange = [path for path in files if path.suffix not in SUFFIXES]
-    if strange:
+    if (path / "state.json").is_file():
+        return _saved_files(path), []
+    if (path / "dataset_dict.json").is_file():
+        return _saved_splits(key, path)
+    files = find_files(key, path, SUFFIXES)
+    others = [file for file in files if file.suffix not in SUFFIXES]
+    if others:
         raise DataError(
-            f"[data] {setting} = {place}: {strange[0].name} is no {' or '.join(SUFFIXES)} file"
+            f"[data] {key} = {path}: {others[0].name} is not a {' or '.join(SUFFIXES)} file"
         )
-    if not place.is_dir():
+    if not path.is_dir():
         return files, []
-    train, test = RecordSource.split_files(files, place)
-    return _of_one_set(setting, place, train), test
+    train, test = RecordSource.split_files(files, path)
+    _require_one_dataset(key, path, train)
+    return train, test
 
 
-def _saved(folder: Path) -> list[Path]:
-    """The files of a ``Dataset.save_to_disk``, in the order that it says."""
+def _saved_files(folder: Path) -> list[Path]:
+    """Return the files of ``Dataset.save_to_disk`` in the order of ``state.json``."""
     state = read_json(folder / "state.json")
     try:
         names = [str(entry["filename"]) for entry in state["_data_files"]]
     except (KeyError, TypeError):
-        raise DataError(f"[data] {folder / 'state.json'}: lists no files") from None
+        raise DataError(f"[data] {folder / 'state.json'}: does not list files") from None
     if state.get("_indices_data_files"):
         raise DataError(
-            f"[data] {folder}: was saved with a choice of rows beside it, as old releases of "
-            "datasets did; load and save it again"
+            f"[data] {folder}: has a separate selection of rows, as old releases of datasets wrote "
+            "it; load and save it again"
         )
     missing = [name for name in names if not (folder / name).is_file()]
     if missing or not names:
@@ -50,41 +55,42 @@ def _saved(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _saved_splits(setting: str, folder: Path) -> tuple[list[Path], list[Path]]:
-    """The splits of a ``DatasetDict.save_to_disk``."""
-    about = read_json(folder / "dataset_dict.json")
-    names = about.get("splits", []) if isinstance(about, dict) else []
-    found = {RecordSource.split_word(str(name)): folder / str(name) for name in names}
-    if "train" not in found:
+def _saved_splits(key: str, folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the training files and the test files of ``DatasetDict.save_to_disk``."""
+    content = read_json(folder / "dataset_dict.json")
+    names = content.get("splits", []) if isinstance(content, dict) else []
+    splits = {RecordSource.split_word(str(name)): folder / str(name) for name in names}
+    if "train" not in splits:
         raise DataError(
-            f"[data] {setting} = {folder}: no split is called train, only {', '.join(names)}; set "
-            f"{setting} to the folder of one"
+            f"[data] {key} = {folder}: has no split 'train', only {', '.join(names)}; set {key} to "
+            "the folder of a split"
         )
-    held_out = found.get("val", found.get("test"))
-    return _saved(found["train"]), [] if held_out is None else _saved(held_out)
+    test = splits.get("val", splits.get("test"))
+    return _saved_files(splits["train"]), [] if test is None else _saved_files(test)
 
 
-def _of_one_set(setting: str, place: Path, train: list[Path]) -> list[Path]:
-    """A snapshot of the hub has a folder for each configuration: they are different data sets."""
-    folders = sorted({str(path.parent.relative_to(place)) for path in train})
-    named = [path for path in train if RecordSource.split_word(path.name.split("-")[0])]
+def _require_one_dataset(key: str, path: Path, train: list[Path]) -> None:
+    """Refuse several configurations: a hub snapshot has a folder for each, and they differ."""
+    folders = sorted({str(file.parent.relative_to(path)) for file in train})
+    named = [file for file in train if RecordSource.split_word(file.name.split("-")[0])]
     if len(folders) > 1 and named:
         raise DataError(
-            f"[data] {setting} = {place}: several folders have files to train on: "
-            f"{', '.join(folders[:5])}; set {setting} to one of them"
+            f"[data] {key} = {path}: several folders have training files: "
+            f"{', '.join(folders[:5])}; set {key} to one of them"
         )
     if not train:
-        raise DataError(f"[data] {setting} = {place}: no file is to train on, all are held out")
-    return train
+        raise DataError(f"[data] {key} = {path}: has no training files, only test files")
 
 
 def read_json(file: Path) -> Any:
-    """A small JSON file.
+    """Return the content of a JSON file.
 
     Raises:
-        DataError: when it is damaged.
+        DataError: when it is not valid JSON.
     """
     try:
         return json.loads(file.read_bytes())
     except ValueError as error:
-        raise DataError(f"[data] {file}: is damaged: {error}; copy or write it again") from None
+        raise DataError(
+            f"[data] {file}: is not valid JSON: {error}; copy or write it again"
+        ) from None

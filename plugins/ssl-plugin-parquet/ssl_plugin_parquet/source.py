@@ -1,4 +1,4 @@
-"""``[data] name = parquet``."""
+"""Data source ``[data] name = parquet``."""
 
 from __future__ import annotations
 
@@ -16,76 +16,76 @@ from ssl_plugin_parquet.tables import Table, check_column, read_table, read_valu
 
 
 class Parquet(RecordSource):
-    """Parquet files, or a dataset of Hugging Face's ``datasets`` on disk, in either layout.
+    """Parquet files, or a dataset of Hugging Face's ``datasets`` on disk.
 
-    * ``dataset.save_to_disk(root)``: Arrow files with ``state.json``, in a folder a split where
+    * ``dataset.save_to_disk(root)``: Arrow files with ``state.json``, one folder per split if
       there are splits;
-    * a snapshot of the hub: ``data/train-00000-of-00002.parquet`` and its like;
+    * a snapshot of the hub: files such as ``data/train-00000-of-00002.parquet``;
     * any parquet file or pattern with a column of encoded images, bytes or ``{bytes, path}``.
 
-    ``validation``, or else ``test``, is held out; without either the host cuts a part. A label is
-    text or a whole number, and is called as ``ClassLabel`` says. Each image is read when it is
-    needed: out of an Arrow file at once, out of a parquet file with the row group it is in.
+    The test images are the split ``validation``, or else ``test``; without either the host splits
+    off a fraction. Labels are text or integers; ``ClassLabel`` provides the class names. Images are
+    read when they are needed: a single one from an Arrow file, a row group from a parquet file.
     """
 
     class Config(RecordSource.Config):
-        root: Path = Field(
-            description="the folder, or a file, or a pattern such as train-{000..003}.parquet"
-        )
+        root: Path = Field(description="folder, file, or pattern such as train-{000..003}.parquet")
         test: Path | None = Field(
-            None, description="folder, file or pattern to hold out; default: by the files' names"
+            None, description="folder, file or pattern of the test images; default: by file names"
         )
         image_column: str | None = Field(
-            None, description="column of the images; default: the Image feature, or image, or img"
+            None, description="column of the images; default: the Image feature, image or img"
         )
         label_column: str | None = Field(
             None, description="column of the labels; default: label, or the first ClassLabel"
         )
 
+    config: Config
+
     def records(self, held_out: bool) -> Records | None:
-        place = Path(self.config.root)
-        train, test = split_files("root", place)
+        root = self.config.root
+        train, test = split_files("root", root)
         files = test if held_out else train
         if held_out and self.config.test is not None:
-            place = Path(self.config.test)
-            files, _ = split_files("test", place)
+            root = self.config.test
+            files, _ = split_files("test", root)
         if not files:
             return None
         tables = [read_table(path) for path in files]
         image = image_column(tables[0], self.config.image_column)
         label = label_column(tables[0], self.config.label_column)
-        _check(tables, [image] if label is None else [image, label])
-        images = ColumnImages(
-            tables, image, self.channels, place if place.is_dir() else place.parent
-        )
+        _check_columns(tables, [image] if label is None else [image, label])
+        folder = root if root.is_dir() else root.parent
+        images = ColumnImages(tables, image, self.channels, folder)
         if len(images) == 0:
-            raise DataError(f"[data] {place}: {files[0].name} has no rows")
+            raise DataError(f"[data] {root}: {files[0].name} has no rows")
         if label is None or self.config.labelled is False:
-            return Records(images, place=str(place))
+            return Records(images, location=str(root))
         names = class_names(tables[0], label)
         values = [value for table in tables for value in _labels(table, label, names)]
-        return Records(images, values, names, str(place))
+        return Records(images, values, names, str(root))
 
 
 def _labels(table: Table, column: str, names: Sequence[str] | None) -> list[Any]:
-    """Labels of a file; -1 is how ``ClassLabel`` says that there is none."""
+    """Return the labels of a file; -1 in a ``ClassLabel`` column means no label."""
     values = read_values(table, column)
     if names is None or any(isinstance(value, str) for value in values):
         return values
     for row, value in enumerate(values):
         if value is not None and not -1 <= value < len(names):
             raise DataError(
-                f"[data] {table.path}:{column}[{row}]: label {value}, and there are names for "
+                f"[data] {table.path}:{column}[{row}]: label {value}, but the column has names of "
                 f"{len(names)} classes"
             )
     return [None if value is None or value < 0 else names[value] for value in values]
 
 
-def _check(tables: Sequence[Table], columns: Sequence[str]) -> None:
+def _check_columns(tables: Sequence[Table], columns: Sequence[str]) -> None:
+    """Check that all files have the columns of the first, with values inside of the file."""
     for table in tables:
         for column in columns:
             if column not in table.schema.names:
                 raise DataError(
-                    f"[data] {table.path}: no column {column}, which {tables[0].path.name} has"
+                    f"[data] {table.path}: no column {column}, but {tables[0].path.name} has one"
                 )
             check_column(table, column)

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files: their rows, their schema, and reading a column of some rows."""
+"""Reads the schema, the row groups and the columns of parquet and Arrow files."""
 
 from __future__ import annotations
 
@@ -17,122 +17,122 @@ from ssl_host import DataError
 
 SUFFIXES = (".parquet", ".arrow")
 
-_GROUPS_KEPT = 4
-"""Row groups that stay decompressed: packing goes through them in order, by several threads."""
+_CACHED_GROUPS = 4
+"""Number of decompressed row groups in the cache; several threads read them in order."""
 
 
 class Table(NamedTuple):
-    """A file and what it says of itself.
+    """Path and structure of a file.
 
     Attributes:
-        path: of the file.
-        written: when, in nanoseconds: what was read of it before is not taken for what it is now.
-        group_rows: rows of each row group (parquet) or record batch (Arrow).
+        path: path of the file.
+        mtime_ns: modification time in nanoseconds, so that a file that is replaced is read again.
+        group_rows: number of rows of each row group (parquet) or record batch (Arrow).
         schema: names and types of the columns.
     """
 
     path: Path
-    written: int
+    mtime_ns: int
     group_rows: tuple[int, ...]
     schema: Any
 
 
 def read_table(path: Path) -> Table:
-    """What a file says of itself; no image is read.
+    """Return the structure of a file without reading images.
 
     Raises:
-        DataError: when it is damaged or something else.
+        DataError: when the file is damaged or has another format.
     """
-    with damage_told(path):
-        written = path.stat().st_mtime_ns
+    with report_damage(path):
+        mtime_ns = path.stat().st_mtime_ns
         if path.suffix == ".parquet":
             with pq.ParquetFile(path) as file:
-                about, schema = file.metadata, file.schema_arrow
-                rows = [about.row_group(k).num_rows for k in range(about.num_row_groups)]
+                metadata, schema = file.metadata, file.schema_arrow
+                rows = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
         else:
-            batches = _batches(path, written, os.getpid())
-            schema = _mapped(path, written, os.getpid()).schema
+            batches = _batches(path, mtime_ns, os.getpid())
+            schema = _map_file(path, mtime_ns, os.getpid()).schema
             rows = [len(batch) for batch in batches]
-        str(schema)  # names that are no text are found here
-        return Table(path, written, tuple(rows), schema)
+        str(schema)  # raises if a name is not valid text
+        return Table(path, mtime_ns, tuple(rows), schema)
 
 
 def check_column(table: Table, column: str) -> None:
-    """See that a column's values lie within its file; pyarrow would end the process over it.
+    """Check that the values of a column lie within the file, else pyarrow ends the process.
 
-    Of images only their places are looked at. Parquet files are checked when they are decoded.
+    Only offsets are checked, not image data. Parquet files are checked when they are decoded.
 
     Raises:
         DataError: when the file is damaged.
     """
     if table.path.suffix != ".parquet":
-        with damage_told(table.path):
-            mapped = _mapped(table.path, table.written, os.getpid())
+        with report_damage(table.path):
+            mapped = _map_file(table.path, table.mtime_ns, os.getpid())
             mapped.column(column).validate(full=True)
 
 
 def read_values(table: Table, column: str) -> list[Any]:
-    """A column of all rows, as Python's values.
+    """Return all values of a column as Python values.
 
     Raises:
         DataError: when the file is damaged.
     """
-    with damage_told(table.path):
+    with report_damage(table.path):
         if table.path.suffix == ".parquet":
-            found = pq.read_table(table.path, columns=[column], partitioning=None)
+            rows = pq.read_table(table.path, columns=[column], partitioning=None)
         else:
-            found = _mapped(table.path, table.written, os.getpid())
-        values: list[Any] = found.column(column).to_pylist()
+            rows = _map_file(table.path, table.mtime_ns, os.getpid())
+        values: list[Any] = rows.column(column).to_pylist()
         return values
 
 
 def read_value(table: Table, column: str, group: int, row: int) -> Any:
-    """A column of one row of a row group, as Python's value.
+    """Return the value of one row of a row group as a Python value.
 
-    Files are opened in every process anew, and an Arrow file is memory-mapped. Of a parquet file
-    the whole row group is decompressed, and the last few stay.
+    Each process opens the files itself. Arrow files are memory-mapped; of parquet files the whole
+    row group is decompressed and cached.
 
     Raises:
-        pa.ArrowException, OSError, ValueError: for a file that is damaged.
+        ArrowException: when the file is damaged; OSError and ValueError are possible too.
     """
     process = os.getpid()
     if table.path.suffix != ".parquet":
-        batch = _batches(table.path, table.written, process)[group]
+        batch = _batches(table.path, table.mtime_ns, process)[group]
         return batch.column(column)[row].as_py()
-    with _lock(process):  # else all threads read the same row group
-        found = _row_group(table.path, table.written, column, group, process)
-    return found[row].as_py()
+    with _lock(process):  # otherwise every thread decompresses the same row group
+        values = _row_group(table.path, table.mtime_ns, column, group, process)
+    return values[row].as_py()
 
 
 @contextmanager
-def damage_told(path: Path) -> Iterator[None]:
-    """Any of pyarrow's errors as one of ours, with the file's name."""
+def report_damage(path: Path) -> Iterator[None]:
+    """Turn exceptions of pyarrow into a DataError that names the file."""
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"[data] {path}: is damaged, or no {path.suffix[1:]} file ({first}); copy or write it "
-            "again"
+            f"[data] {path}: is damaged or is not a valid {path.suffix} file ({first}); copy or "
+            "write it again"
         ) from None
 
 
-@lru_cache(maxsize=_GROUPS_KEPT)
-def _row_group(path: Path, _written: int, column: str, group: int, _process: int) -> Any:
+@lru_cache(maxsize=_CACHED_GROUPS)
+def _row_group(path: Path, _mtime_ns: int, column: str, group: int, _process: int) -> Any:
     with pq.ParquetFile(path, memory_map=True) as file:
-        # pyarrow's threads do not survive a fork.
+        # Without pyarrow's threads, which do not survive a fork.
         return file.read_row_group(group, [column], use_threads=False).column(0)
 
 
 @lru_cache(maxsize=256)
-def _batches(path: Path, written: int, process: int) -> list[Any]:
-    batches: list[Any] = _mapped(path, written, process).to_batches()
+def _batches(path: Path, mtime_ns: int, process: int) -> list[Any]:
+    batches: list[Any] = _map_file(path, mtime_ns, process).to_batches()
     return batches
 
 
 @lru_cache(maxsize=256)
-def _mapped(path: Path, _written: int, _process: int) -> Any:
-    """An Arrow file, in either of its forms; it takes no memory until it is read."""
+def _map_file(path: Path, _mtime_ns: int, _process: int) -> Any:
+    """Memory-map an Arrow file of the stream or the file format."""
     source = pa.memory_map(str(path))
     try:
         return pa.ipc.open_stream(source).read_all()
@@ -143,5 +143,5 @@ def _mapped(path: Path, _written: int, _process: int) -> Any:
 
 @lru_cache(maxsize=1)
 def _lock(_process: int) -> Lock:
-    """A process's own: a lock that another thread held at a fork is never released."""
+    """Return one lock per process: a lock that is held during a fork is never released."""
     return Lock()

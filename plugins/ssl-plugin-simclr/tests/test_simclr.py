@@ -1,4 +1,4 @@
-"""SimCLR's step against the paper's algorithm 1, at float64."""
+"""Tests of SimCLR's step against the paper's algorithm 1, at float64."""
 
 import pytest
 import torch
@@ -13,20 +13,21 @@ def method(**settings):
         "backbone", "small_conv", in_channels=1, image_size=8, width=4, num_stages=2
     )
     head = {"hidden_dim": 12, "output_dim": 6}
-    made = ssl_host.build(
+    return ssl_host.build(
         "method", "simclr", backbone=backbone, **{"head.projector": head}, **settings
-    )
-    return made.double()
+    ).double()
 
 
 @pytest.mark.parametrize("count", [2, 5, 9])
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
-def test_the_step_is_the_papers(count, temperature):
+def test_step_equals_algorithm_1(count, temperature):
     simclr = method(loss={"temperature": temperature})
     views = list(torch.randn(2, count, 1, 8, 8, dtype=torch.float64))
     out = simclr.step(Batch(views, torch.arange(count)))
     z = [simclr.projector(simclr.backbone(view)) for view in views]
-    u = [v / v.norm() for pair in zip(*z, strict=True) for v in pair]  # 2k-1, 2k are a pair
+    u = [
+        v / v.norm() for pair in zip(*z, strict=True) for v in pair
+    ]  # rows 2k and 2k + 1 are a pair
     total = 0
     for i, anchor in enumerate(u):
         j = i + 1 if i % 2 == 0 else i - 1
@@ -43,6 +44,6 @@ def test_the_step_is_the_papers(count, temperature):
         assert (a - b).norm() <= 1e-9 * max(1, float(b.norm()))
 
 
-def test_the_head_is_the_official_codes():
+def test_default_head_is_that_of_the_official_code():
     kinds = [type(layer).__name__ for layer in method().projector.layers]
     assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"]

@@ -1,4 +1,4 @@
-"""SimSiam: predict one view from the other, no negatives, no momentum (arXiv:2011.10566)."""
+"""SimSiam: predict one view from the other, no negatives, no EMA network (arXiv:2011.10566)."""
 
 from ssl_host import Register, RegisterPreset, hookimpl
 
@@ -10,7 +10,7 @@ def register_methods(register: Register) -> None:
     register(
         "simsiam",
         "ssl_plugin_simsiam.method:SimSiam",
-        "predict one view from the other, no negatives, no momentum",
+        "predict one view from the other, no negatives, no EMA network",
     )
 
 

@@ -12,13 +12,16 @@ from ssl_host import Batch, Head, Method, ParamGroup, Settings, StepOutput
 class SimSiam(Method):
     """SimSiam. Chen & He, CVPR 2021, arXiv:2011.10566, algorithm 1.
 
-    Weight decay is on all parameters, batch norms and biases too, as in the authors' code.
+    Weight decay applies to all parameters including batch norms and biases, as in the authors'
+    code.
     """
 
     class Config(Settings):
         fix_predictor_lr: bool = Field(
-            True, description="keep the predictor's rate constant (68.1 against 67.7, table 1)"
+            True, description="keep the predictor's lr constant (68.1 against 67.7 %, table 1)"
         )
+
+    config: Config
 
     heads = {"projector": "backbone", "predictor": "projector"}
     recipe = {

@@ -1,4 +1,4 @@
-"""The host's own checks of a method, one case each."""
+"""The host's conformance checks."""
 
 from ssl_host.testing import conformance
 

@@ -1,4 +1,4 @@
-"""SimSiam's step against the paper's algorithm 1, at float64."""
+"""Tests of SimSiam's step against the paper's algorithm 1, at float64."""
 
 import pytest
 import torch
@@ -20,8 +20,7 @@ def method(**settings):
 
 
 @pytest.mark.parametrize("count", [2, 5, 9])
-def test_the_step_is_the_papers(count):
-    """Seen to fail with either detach taken away."""
+def test_step_equals_algorithm_1(count):
     simsiam = method()
     views = list(torch.randn(2, count, 1, 8, 8, dtype=torch.float64))
     out = simsiam.step(Batch(views, torch.arange(count)))
@@ -43,7 +42,7 @@ def test_the_step_is_the_papers(count):
         assert (a - b).norm() <= 1e-9 * max(1, float(b.norm()))
 
 
-def test_the_heads_are_the_official_codes():
+def test_default_heads_are_those_of_the_official_code():
     simsiam = method()
     kinds = [type(layer).__name__ for layer in simsiam.projector.layers]
     assert kinds == ["Linear", "BatchNorm1d", "ReLU"] * 2 + ["Linear", "BatchNorm1d"]
@@ -53,9 +52,9 @@ def test_the_heads_are_the_official_codes():
     assert simsiam.predictor.layers[-1].bias is not None
 
 
-@pytest.mark.parametrize(("fixed", "schedule"), [(True, "constant"), (False, "scheduler")])
-def test_the_predictors_rate_is_constant_unless_asked_otherwise(fixed, schedule):
-    groups = {g.name: g for g in method(fix_predictor_lr=fixed).param_groups()}
+@pytest.mark.parametrize(("is_fixed", "schedule"), [(True, "constant"), (False, "scheduler")])
+def test_fix_predictor_lr_sets_schedule_of_predictor(is_fixed, schedule):
+    groups = {g.name: g for g in method(fix_predictor_lr=is_fixed).param_groups()}
     assert groups["predictor"].schedule == schedule
     assert groups["encoder"].schedule == "scheduler"
     assert all(name.startswith("predictor") for name, _ in groups["predictor"].params)

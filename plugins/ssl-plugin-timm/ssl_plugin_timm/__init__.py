@@ -1,4 +1,4 @@
-"""Every timm model as a backbone for ssl-host."""
+"""All models of timm as backbones for ssl-host."""
 
 from ssl_host import Register, hookimpl
 
@@ -7,4 +7,4 @@ ssl_host_api = 1
 
 @hookimpl
 def register_backbones(register: Register) -> None:
-    register("timm", "ssl_plugin_timm.backbone:Timm", "every model of timm")
+    register("timm", "ssl_plugin_timm.backbone:Timm", "all models of timm")

@@ -1,4 +1,4 @@
-"""torchvision's classification models as backbones for ssl-host."""
+"""Classification models of torchvision as backbones for ssl-host."""
 
 from ssl_host import Register, hookimpl
 
@@ -10,5 +10,5 @@ def register_backbones(register: Register) -> None:
     register(
         "torchvision",
         "ssl_plugin_torchvision.backbone:Torchvision",
-        "torchvision's classification models",
+        "classification models of torchvision",
     )

@@ -1,4 +1,4 @@
-"""torchvision's models."""
+"""Models of torchvision as backbones."""
 
 from __future__ import annotations
 
@@ -11,82 +11,89 @@ from torch import Tensor, nn
 from ssl_host import Backbone, Settings, UserError
 
 _CLASSIFIERS = ("fc", "classifier", "heads", "head")
-"""What torchvision calls the classifier that features are taken in front of."""
+"""Attribute names of the classifier in torchvision's models."""
 
 
 class Torchvision(Backbone):
-    """torchvision's classification models, without their classifier.
+    """Any classification model of torchvision, without its classifier.
 
-    Channels and, for vision transformers, the image size come from the data.
+    The number of channels and, for vision transformers, the image size are those of the data.
     """
 
     class Config(Settings):
         model: str = Field(
-            "resnet18", min_length=1, description="as in torchvision.models.list_models()"
+            "resnet18", min_length=1, description="a name of torchvision.models.list_models()"
         )
         weights: str | None = Field(
-            None, description="torchvision's weights to start from, such as DEFAULT; downloaded"
+            None,
+            description="torchvision's weights to start from, such as DEFAULT; they are downloaded",
         )
         stem: Literal["default", "cifar"] = Field(
             "default",
             description="cifar: 3 x 3 convolution, no pooling, for ResNets on small images",
         )
 
+    config: Config
+
     def setup(self) -> None:
-        self.changes: list[str] = []  # what is done to the model, as lines of code for export()
-        self.model: Any = self._make()
-        self.feature_dim = self._drop_classifier()
+        self.changes: list[str] = []  # lines of code that change the model, for export()
+        self.model: Any = self._create_model()
+        self.feature_dim = self._remove_classifier()
         if self.config.stem == "cifar":
             self._use_cifar_stem()
         elif self.in_channels != 3:
             self._adapt_channels()
 
-    def _make(self) -> Any:
+    def _create_model(self) -> Any:
         name = self.config.model
         known = torchvision.models.list_models(module=torchvision.models)
         if name not in known:
             raise UserError(
                 f"[backbone] model = {name}: torchvision has no such classification model; "
-                f"it has {', '.join(known[:5])} and {len(known) - 5} others"
+                f"use {', '.join(known[:5])} or one of {len(known) - 5} others"
             )
         try:
-            return torchvision.models.get_model(name, weights=self.config.weights, **self._size())
+            return torchvision.models.get_model(
+                name, weights=self.config.weights, **self._size_arguments()
+            )
         except (OSError, ValueError, KeyError) as error:
             raise UserError(
-                f"[backbone] torchvision could not make {name} with weights = "
+                f"[backbone] torchvision cannot create {name} with weights = "
                 f"{self.config.weights}: {error}"
             ) from None
 
-    def _size(self) -> dict[str, int]:
+    def _size_arguments(self) -> dict[str, int]:
         return {"image_size": self.image_size} if self.config.model.startswith("vit_") else {}
 
-    def _drop_classifier(self) -> int:
+    def _remove_classifier(self) -> int:
+        """Replace the classifier by an identity and return the width of its input."""
         owner = next(name for name in _CLASSIFIERS if hasattr(self.model, name))
         layer = getattr(self.model, owner)
         if isinstance(layer, nn.Linear):
             self._replace(owner, nn.Identity(), "nn.Identity()")
             return layer.in_features
-        last = [name for name, part in layer.named_children() if isinstance(part, nn.Linear)]
-        if not last:
+        linear_names = [n for n, child in layer.named_children() if isinstance(child, nn.Linear)]
+        if not linear_names:
             raise UserError(
                 f"[backbone] torchvision's {self.config.model} has no linear classifier; "
-                "take another model, or the same one from timm"
+                "use another model, or this model from timm"
             )
-        linear = layer.get_submodule(last[-1])
-        self._replace(f"{owner}.{last[-1]}", nn.Identity(), "nn.Identity()")
+        linear = layer.get_submodule(linear_names[-1])
+        self._replace(f"{owner}.{linear_names[-1]}", nn.Identity(), "nn.Identity()")
         return int(linear.in_features)
 
-    def _replace(self, place: str, layer: nn.Module, code: str) -> None:
-        owner, _, attribute = place.rpartition(".")
+    def _replace(self, path: str, layer: nn.Module, code: str) -> None:
+        """Replace a submodule, and record the code that does the same."""
+        owner, _, attribute = path.rpartition(".")
         self.model.get_submodule(owner).register_module(attribute, layer)
-        steps = [f"[{step}]" if step.isdigit() else f".{step}" for step in place.split(".")]
+        steps = [f"[{step}]" if step.isdigit() else f".{step}" for step in path.split(".")]
         self.changes.append(f"model{''.join(steps)} = {code}")
 
     def _use_cifar_stem(self) -> None:
-        """A first layer for images of 32 pixels: He et al., arXiv:1512.03385, section 4.2."""
+        """Use a first layer for images of 32 pixels: He et al., arXiv:1512.03385, section 4.2."""
         if not (hasattr(self.model, "conv1") and hasattr(self.model, "maxpool")):
             raise UserError(
-                f"[backbone] stem = cifar is for ResNets, and {self.config.model} has none; "
+                f"[backbone] stem = cifar is for ResNets, and {self.config.model} is not one; "
                 "set stem = default"
             )
         width = self.model.conv1.out_channels
@@ -97,33 +104,40 @@ class Torchvision(Backbone):
         self._replace("maxpool", nn.Identity(), "nn.Identity()")
 
     def _adapt_channels(self) -> None:
+        """Replace the first convolution by one for the number of channels of the data."""
         name, first = next(
             (n, m) for n, m in self.model.named_modules() if isinstance(m, nn.Conv2d)
         )
         if self.config.weights is not None:
             raise UserError(
-                f"[backbone] weights = {self.config.weights} are for 3 channels, and the data have "
-                f"{self.in_channels}; leave weights out, or let the data give 3 channels"
+                f"[backbone] weights = {self.config.weights} have 3 channels, and the data has "
+                f"{self.in_channels}; remove weights, or use data with 3 channels"
             )
         shape = (self.in_channels, first.out_channels, first.kernel_size, first.stride)
         bias = first.bias is not None
-        twin = nn.Conv2d(*shape, first.padding, bias=bias)  # type: ignore[arg-type]
-        given = ", ".join(map(str, (*shape, first.padding)))
-        self._replace(name, twin, f"nn.Conv2d({given}, bias={bias})")
+        conv = nn.Conv2d(*shape, first.padding, bias=bias)  # type: ignore[arg-type]
+        arguments = ", ".join(map(str, (*shape, first.padding)))
+        self._replace(name, conv, f"nn.Conv2d({arguments}, bias={bias})")
 
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.model(images)
         return features.flatten(1)
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
-        """The plain torchvision model, its classifier an identity."""
-        about = {"library": "torchvision", "model": self.config.model, "stem": self.config.stem}
-        return self.model, {**about, "code": self._code()}
+        """Return the torchvision model, with an identity as classifier, and its description."""
+        return self.model, {
+            "library": "torchvision",
+            "model": self.config.model,
+            "stem": self.config.stem,
+            "code": self._code(),
+        }
 
     def _code(self) -> list[str]:
-        # Models that came with weights differ by these from those that come without.
-        own = {k: getattr(self.model, k, None) for k in ("aux_logits", "transform_input")}
-        given = {**self._size(), **{k: v for k, v in own.items() if v is not None}}
-        arguments = "".join(f", {key}={value!r}" for key, value in given.items())
-        made = f'model = torchvision.models.get_model("{self.config.model}"{arguments})'
-        return ["import torchvision", "from torch import nn", "", made, *self.changes]
+        """Return the lines of Python that create the model."""
+        # Models that are created with weights differ in these arguments.
+        options = {k: getattr(self.model, k, None) for k in ("aux_logits", "transform_input")}
+        options = {k: v for k, v in options.items() if v is not None}
+        pairs = (self._size_arguments() | options).items()
+        arguments = "".join(f", {key}={value!r}" for key, value in pairs)
+        create = f'model = torchvision.models.get_model("{self.config.model}"{arguments})'
+        return ["import torchvision", "from torch import nn", "", create, *self.changes]

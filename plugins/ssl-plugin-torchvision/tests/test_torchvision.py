@@ -1,4 +1,4 @@
-"""torchvision's models as backbones."""
+"""Tests of torchvision's models as backbones."""
 
 import pytest
 import torch
@@ -9,28 +9,27 @@ from ssl_host import UserError
 
 
 def build(**settings):
-    context = {"in_channels": settings.pop("in_channels", 3)}
-    context["image_size"] = settings.pop("image_size", 32)
-    return ssl_host.build("backbone", "torchvision", **context, **settings)
+    defaults = {"in_channels": 3, "image_size": 32}
+    return ssl_host.build("backbone", "torchvision", **{**defaults, **settings})
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("model", ["resnet18", "mobilenet_v3_small", "convnext_tiny"])
-def test_features_come_out_in_their_width(model, channels):
+def test_feature_dim_equals_output_width(model, channels):
     backbone = build(model=model, in_channels=channels).eval()
     images = torch.randn(2, channels, 32, 32)
     assert backbone(images).shape == (2, backbone.feature_dim)
 
 
-def test_the_cifar_stem():
+def test_cifar_stem_with_one_channel_returns_512_features():
     backbone = build(model="resnet18", stem="cifar", in_channels=1)
     assert backbone.model.conv1.padding == (1, 1)
     assert backbone(torch.randn(2, 1, 32, 32)).shape == (2, 512)
 
 
-def test_the_export_loads_into_plain_torchvision():
-    module, about = build(model="resnet18").export()
-    plain = torchvision.models.get_model(about["model"])
+def test_exported_state_loads_into_plain_torchvision():
+    module, description = build(model="resnet18").export()
+    plain = torchvision.models.get_model(description["model"])
     plain.fc = torch.nn.Identity()
     plain.load_state_dict(module.state_dict())
 
@@ -43,6 +42,6 @@ def test_the_export_loads_into_plain_torchvision():
         ({"model": "resnet18", "weights": "NOPE"}, "with weights = NOPE"),
     ],
 )
-def test_what_cannot_be_made_says_why(settings, message):
+def test_invalid_settings_raise_user_error(settings, message):
     with pytest.raises(UserError, match=message):
         build(**settings)

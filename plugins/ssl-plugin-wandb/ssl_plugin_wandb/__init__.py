@@ -1,4 +1,4 @@
-"""Weights & Biases as a logger of ssl-host."""
+"""Logger of ssl-host for Weights & Biases."""
 
 from ssl_host import Register, hookimpl
 

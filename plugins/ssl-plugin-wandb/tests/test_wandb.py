@@ -1,4 +1,4 @@
-"""The real wandb package in offline mode, and what it wrote read back."""
+"""Tests with the wandb package in offline mode, which read the files that it writes."""
 
 import json
 
@@ -27,27 +27,27 @@ test_conforms = conformance("logger", "wandb", offline=True)
 
 
 def records(folder):
-    """The records of the one offline run in a folder: LevelDB's log format, after a header."""
+    """Yield the records of the only offline run in a folder: a header and LevelDB's log format."""
     (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
-    data, at, parts = file.read_bytes(), HEADER, []
-    while at + HEADER <= len(data):
-        if BLOCK - at % BLOCK < HEADER:
-            at += BLOCK - at % BLOCK
+    data, offset, chunks = file.read_bytes(), HEADER, []
+    while offset + HEADER <= len(data):
+        if BLOCK - offset % BLOCK < HEADER:
+            offset += BLOCK - offset % BLOCK
             continue
-        length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
-        parts.append(data[at + HEADER : at + HEADER + length])
-        at += HEADER + length
-        if kind in (1, 4):  # whole, or the last of several
+        length, kind = int.from_bytes(data[offset + 4 : offset + 6], "little"), data[offset + 6]
+        chunks.append(data[offset + HEADER : offset + HEADER + length])
+        offset += HEADER + length
+        if kind in (1, 4):  # a complete record, or its last chunk
             record = wandb_internal_pb2.Record()
-            record.ParseFromString(b"".join(parts))
-            parts = []
+            record.ParseFromString(b"".join(chunks))
+            chunks = []
             yield record
 
 
-def history(found):
-    """Rows of scalars, by step."""
+def history(all_records):
+    """Return the rows of scalars by step."""
     rows = {}
-    for record in found:
+    for record in all_records:
         if record.WhichOneof("record_type") == "history":
             values = {
                 item.key or "/".join(item.nested_key): json.loads(item.value_json)
@@ -57,58 +57,57 @@ def history(found):
     return rows
 
 
-def log(folder, steps, results=None, resumed=0, **settings):
+def log(folder, steps, results=None, resumed_step=0, **settings):
     logger = ssl_host.build("logger", "wandb", offline=True, **settings)
     config = {"run": {"epochs": 3, "dir": folder}, "method": {"name": "simclr"}}
-    logger.start(Run("digits", folder, 0, config, resumed))
+    logger.start(Run("digits", folder, 0, config, resumed_step))
     for step in steps:
         logger.log(step, {"loss": step / 8})
     logger.flush()
     logger.finish(results)
 
 
-def test_scalars_settings_figures_views_and_report_are_written(tmp_path):
+def test_run_writes_scalars_settings_metrics_views_and_report(tmp_path):
     (tmp_path / "report.json").write_text(
         json.dumps({"gallery": [{"image": PIXEL, "views": [PIXEL, PIXEL]}]})
     )
     (tmp_path / "report.html").write_text("<b>figures</b>")
     log(tmp_path, (1, 2), {"metrics": {"knn.top1": 0.5}}, project="study", group="first")
-    found = list(records(tmp_path))
-    rows = history(found)
+    all_records = list(records(tmp_path))
+    rows = history(all_records)
     assert [rows[1], rows[2]["loss"]] == [{"loss": 0.125}, 0.25]
     assert (rows[2]["views/count"], rows[2]["views/width"]) == (1, 3)
     assert rows[2]["report/_type"] == "html-file"
-    run = next(r.run for r in found if r.WhichOneof("record_type") == "run")
+    run = next(r.run for r in all_records if r.WhichOneof("record_type") == "run")
     assert (run.project, run.display_name, run.run_group) == ("study", "digits", "first")
     config = {item.key: json.loads(item.value_json) for item in run.config.update}
     assert (config["run"]["epochs"], config["method"]["name"]) == (3, "simclr")
     summary = {
         item.key: item.value_json
-        for r in found
+        for r in all_records
         if r.WhichOneof("record_type") == "summary"
         for item in r.summary.update
     }
     assert summary["knn.top1"] == "0.5"
 
 
-def test_a_resumed_run_is_the_same_run_and_another_folder_is_not(tmp_path):
+def test_resumed_run_has_the_same_id_and_another_folder_has_not(tmp_path):
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
     log(tmp_path / "one", (1, 2))
-    (identity,) = (f.read_text() for f in (tmp_path / "one").glob("wandb/id-*"))
-    log(tmp_path / "one", (2, 3), resumed=1)
+    (run_id,) = (f.read_text() for f in (tmp_path / "one").glob("wandb/id-*"))
+    log(tmp_path / "one", (2, 3), resumed_step=1)
     log(tmp_path / "other", (1,))
-    (other,) = (f.read_text() for f in (tmp_path / "other").glob("wandb/id-*"))
-    assert other != identity
+    (other_id,) = (f.read_text() for f in (tmp_path / "other").glob("wandb/id-*"))
+    assert other_id != run_id
     runs = [
         f.name.removesuffix(".wandb")
         for f in sorted(tmp_path.glob("*/wandb/offline-run-*/*.wandb"))
     ]
-    assert sorted(runs) == sorted([*[f"run-{identity}"] * 2, f"run-{other}"])
+    assert sorted(runs) == sorted([*[f"run-{run_id}"] * 2, f"run-{other_id}"])
 
 
-def test_a_run_may_be_sent_to_two_projects_at_once(tmp_path):
-    """Seen to fail at the end of the run: the second began by finishing the first."""
+def test_two_loggers_write_two_projects_of_one_run(tmp_path):
     loggers = [
         ssl_host.build("logger", "wandb", offline=True, project=project) for project in ("a", "b")
     ]
@@ -121,13 +120,12 @@ def test_a_run_may_be_sent_to_two_projects_at_once(tmp_path):
     assert len(list(tmp_path.glob("wandb/offline-run-*/*.wandb"))) == 2
 
 
-def test_without_an_account_the_way_out_is_told(tmp_path):
+def test_start_without_account_names_offline_mode(tmp_path):
     logger = ssl_host.build("logger", "wandb")
-    with pytest.raises(UserError, match="or offline = true, which needs no account"):
+    with pytest.raises(UserError, match="offline = true"):
         logger.start(Run("digits", tmp_path, 0, {}, 0))
 
 
-def test_a_project_that_wandb_would_refuse_is_told_by_the_settings():
-    """Seen to fail when the run began, with the advice to log in."""
+def test_invalid_project_name_is_refused_by_the_settings():
     with pytest.raises(UserError, match="project: String should match pattern"):
         ssl_host.build("logger", "wandb", project="a/b", offline=True)

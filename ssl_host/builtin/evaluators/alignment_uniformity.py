@@ -1,23 +1,27 @@
-"""Closeness of views and spread of images."""
+"""Alignment and uniformity of features."""
 
 from __future__ import annotations
 
 import torch
 from torch.nn import functional
 
-from ssl_host import Evaluation, Evaluator, FeatureBank
+from ssl_host import Evaluation, Evaluator, FeatureBank, Figure
 
 
 class AlignmentUniformity(Evaluator):
-    """Wang & Isola, arXiv:2005.10242, eq. 1 and 2, with α = 2 and t = 2. Needs no labels.
+    """Alignment and uniformity: Wang & Isola, arXiv:2005.10242, eq. 1 and 2, with α = 2 and t = 2.
 
-    Alignment: mean squared distance of two views' unit features, smaller is better.
-    Uniformity: log of the mean Gaussian potential over all pairs, smaller is better.
+    Alignment is the mean squared distance of two views' unit features, uniformity the log of the
+    mean Gaussian potential over all pairs of images. Needs no labels.
     """
 
-    metrics = {
-        "alignment": "mean squared distance of two views' unit features; lower is closer",
-        "uniformity": "log of the mean Gaussian potential of all pairs; lower is more spread",
+    figures = {
+        "alignment": Figure(
+            "mean squared distance of the unit features of two views", higher_is_better=False
+        ),
+        "uniformity": Figure(
+            "log of the mean Gaussian potential of all pairs of images", higher_is_better=False
+        ),
     }
 
     needs_labels = False

@@ -1,4 +1,4 @@
-"""Logistic regression on a few labels a class: what pretraining is for."""
+"""Logistic regression on a few labelled images per class."""
 
 from __future__ import annotations
 
@@ -9,26 +9,38 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
+from ssl_host import Evaluation, Evaluator, FeatureBank, Figure, Settings
 
 
 class FewLabel(Evaluator):
-    """Multinomial logistic regression on 1, 5 and 10 labels a class, mean over fixed draws.
+    """Logistic regression on 1, 5 and 10 labelled images per class, mean over fixed draws.
 
-    L2-regularised with C = 1 as scikit-learn's, on features standardised over all training
-    images (which takes no labels). All draws are solved together.
+    Multinomial, L2-regularised with C = 1 as in scikit-learn, on features standardised over all
+    training images (which needs no labels). All draws are solved together.
     """
 
-    metrics = {
-        "N.top1": "top-1 with N labelled images a class, the mean over the draws",
-        "N.top1_std": "its standard deviation over the draws",
+    figures = {
+        "N.top1": Figure(
+            "top-1 accuracy with N labelled images per class, mean over the draws",
+            unit="%",
+            baseline=True,
+            headline=True,
+        ),
+        "N.top1_std": Figure(
+            "standard deviation of N.top1 over the draws",
+            higher_is_better=None,
+            unit="%",
+            baseline=True,
+        ),
     }
 
     class Config(Settings):
         labels: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
-            (1, 5, 10), min_length=1, max_length=16, description="labels a class"
+            (1, 5, 10), min_length=1, max_length=16, description="labelled images per class"
         )
-        draws: int = Field(10, ge=1, le=1000, description="draws of labelled images")
+        draws: int = Field(10, ge=1, le=1000, description="random draws of labelled images")
+
+    config: Config
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         assert bank.train.y is not None
@@ -43,9 +55,9 @@ class FewLabel(Evaluator):
             if count > smallest:
                 notes.append(f"few_label.{count}: a class has only {smallest} training images")
                 continue
-            chosen = draw(bank.train.y, bank.num_classes, count, self.config.draws)
+            draws = draw_labelled(bank.train.y, bank.num_classes, count, self.config.draws)
             scores = []
-            for rows in chosen.split(4):
+            for rows in draws.split(4):
                 x = (bank.train.x[rows] - mean) / std
                 logits = fit_logistic(x, bank.train.y[rows], bank.num_classes, test)
                 scores.append((logits.argmax(dim=2) == bank.test.y).double().mean(dim=1))
@@ -56,8 +68,15 @@ class FewLabel(Evaluator):
         return Evaluation(metrics, notes=tuple(notes))
 
 
-def draw(labels: Tensor, num_classes: int, count: int, draws: int) -> Tensor:
-    """Indices ``draws`` × (``count`` · C): the same in every run, so that runs compare."""
+def draw_labelled(labels: Tensor, num_classes: int, count: int, draws: int) -> Tensor:
+    """Return indices ``draws`` × (``count`` · C) of labelled images, the same in every run.
+
+    Args:
+        labels: N, int64.
+        num_classes: C.
+        count: images per class.
+        draws: number of random draws.
+    """
     generator = torch.Generator().manual_seed(count)
     members = [(labels == c).nonzero().squeeze(1) for c in range(num_classes)]
     rows = [
@@ -68,16 +87,17 @@ def draw(labels: Tensor, num_classes: int, count: int, draws: int) -> Tensor:
 
 
 def fit_logistic(x: Tensor, y: Tensor, num_classes: int, queries: Tensor) -> Tensor:
-    """Solve R independent regressions and apply them.
+    """Fit R independent logistic regressions and return their logits for other features.
 
-    The solution lies in the span of the samples, so each problem is turned into the n
-    coordinates of that span (xxᵀ = VΛVᵀ, coordinates VΛ^½): it costs n² and not D², and is as
-    well conditioned as in D.
+    The solution lies in the span of the samples, so each problem is solved in the n coordinates
+    of that span (xxᵀ = VΛVᵀ, coordinates VΛ^½): the cost is n² instead of D², and the
+    conditioning is the same as in D dimensions.
 
     Args:
-        x: R n D.
-        y: R n.
-        queries: N D.
+        x: R n D, features of the labelled images.
+        y: R n, their labels.
+        num_classes: C.
+        queries: N D, features to classify.
 
     Returns:
         Logits R N C.
@@ -107,7 +127,7 @@ def fit_logistic(x: Tensor, y: Tensor, num_classes: int, queries: Tensor) -> Ten
 
     solver.step(closure)
     with torch.no_grad():
-        # Directions without extent carry nothing: their inverse is 0.
+        # Directions without variance carry no information: set their inverse to 0.
         inverse = torch.where(root > 1e-6 * root.amax(), 1 / root, torch.zeros_like(root))
         weight = x.transpose(1, 2) @ (vectors * inverse[:, None] @ dual)
         logits: Tensor = queries.double() @ weight + bias

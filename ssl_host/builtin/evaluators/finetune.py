@@ -1,4 +1,4 @@
-"""The whole network, trained on with labels."""
+"""Fine-tuning of the whole network with labels."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
-from ssl_host.builtin.evaluators.subsets import labelled_fraction
+from ssl_host.builtin.evaluators.accuracy import ACCURACY, AccuracyCounter
+from ssl_host.builtin.evaluators.label_fraction import labelled_fraction
 
 
 class FineTune(Evaluator):
-    """Backbone and a linear layer on top, trained together: the protocol of BYOL and SimCLR.
+    """Fine-tune the backbone with a linear layer on top: the protocol of BYOL and SimCLR.
 
     SGD with Nesterov momentum and a cosine (arXiv:2002.05709, appendix B.8; arXiv:2006.07733,
-    appendix D.2), random crops and flips. With ``label_fraction`` 0.01 or 0.1 it is their
-    semi-supervised protocol. No rate is searched: the test split is read once, at the end.
+    appendix D.2), random crops and flips. ``label_fraction`` 0.01 or 0.1 gives their
+    semi-supervised protocol. There is no search for a learning rate: the test split is read once,
+    at the end.
     """
 
     needs_encoder = True
 
-    metrics = {
-        "top1": "fraction of the held-out images whose class is found",
-        "top5": "fraction whose class is among the first five, where there are more than five",
-    }
+    figures = ACCURACY
 
     class Config(Settings):
         epochs: int = Field(30, ge=1, le=10_000, description="passes over the labelled images")
-        batch_size: int = Field(64, ge=2, le=1_000_000, description="images a step")
+        batch_size: int = Field(64, ge=2, le=1_000_000, description="images per step")
         lr: float = Field(0.01, gt=0, le=100, description="learning rate of the backbone")
         head_lr: float = Field(0.1, gt=0, le=100, description="learning rate of the linear layer")
         weight_decay: float = Field(0.0, ge=0, le=10, description="weight decay")
         label_fraction: float = Field(
-            1.0, gt=0, le=1, description="part of the labels that is used"
+            1.0, gt=0, le=1, description="fraction of the labels that is used"
         )
+
+    config: Config
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         assert bank.train.y is not None
@@ -49,28 +50,23 @@ class FineTune(Evaluator):
             or bank.train_transform is None
             or bank.eval_transform is None
         ):
-            note = "finetune: some images turned out to be unreadable, so it was left out"
+            note = "finetune was skipped: some images cannot be read"
             return Evaluation({}, notes=(note,))
-        backbone = encoder().requires_grad_(True)  # a momentum encoder comes frozen
+        backbone = encoder().requires_grad_(True)  # an EMA encoder is frozen
         device = next(backbone.parameters()).device
         head = nn.Linear(bank.train.x.shape[1], bank.num_classes).to(device)
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
         self._train(backbone, head, bank, device)
-        hits1, hits5, top = 0, 0, min(5, bank.num_classes)
+        accuracy = AccuracyCounter(bank.num_classes)
         backbone.eval()
         with torch.no_grad():
             for rows in torch.arange(len(bank.test.y)).split(256):
                 logits = head(
                     backbone(bank.eval_transform(bank.test_images[rows].to(device)))
                 ).cpu()
-                ranked = logits.topk(top, dim=1).indices
-                hits1 += int((ranked[:, 0] == bank.test.y[rows]).sum())
-                hits5 += int((ranked == bank.test.y[rows, None]).any(dim=1).sum())
-        metrics = {"top1": hits1 / len(bank.test.y)}
-        if bank.num_classes > 5:
-            metrics["top5"] = hits5 / len(bank.test.y)
-        return Evaluation(metrics)
+                accuracy.update(logits, bank.test.y[rows])
+        return Evaluation(accuracy.metrics())
 
     def _train(
         self, backbone: nn.Module, head: nn.Linear, bank: FeatureBank, device: torch.device
@@ -92,21 +88,21 @@ class FineTune(Evaluator):
         backbone.train()
         for epoch in range(config.epochs):
             order = rows[torch.randperm(len(rows), generator=generator)]
-            for part in order.split(config.batch_size):
-                if len(part) < 2 <= len(rows):
-                    continue  # batch norm has no statistics of one image
+            for index in order.split(config.batch_size):
+                if len(index) < 2 <= len(rows):
+                    continue  # batch norm needs more than one image
                 factor = (1 + math.cos(math.pi * step / total)) / 2
                 for group in optimizer.param_groups:
                     group["lr"] = group["peak"] * factor
-                views = self._views(bank, part, epoch, device)
+                views = self._views(bank, index, epoch, device)
                 loss = functional.cross_entropy(
-                    head(backbone(views)), bank.train.y[part].to(device)
+                    head(backbone(views)), bank.train.y[index].to(device)
                 )
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 step += 1
 
-    def _views(self, bank: FeatureBank, part: Tensor, epoch: int, device: torch.device) -> Tensor:
+    def _views(self, bank: FeatureBank, index: Tensor, epoch: int, device: torch.device) -> Tensor:
         assert bank.train_transform is not None
-        return bank.train_transform(bank.train_images[part].to(device), part.to(device), epoch)
+        return bank.train_transform(bank.train_images[index].to(device), index.to(device), epoch)

@@ -1,4 +1,4 @@
-"""Weighted nearest neighbours."""
+"""Weighted k-nearest-neighbour classifier."""
 
 from __future__ import annotations
 
@@ -8,69 +8,63 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
+from ssl_host.builtin.evaluators.accuracy import ACCURACY, AccuracyCounter
 
-FEW = 50
-"""Images a class under which 20 neighbours are asked instead of 200."""
+FEW_IMAGES = 50
+"""With fewer images per class 20 neighbours are used instead of 200."""
 
-KEYS = 65_536
-"""Keys at a time."""
+KEY_BLOCK = 65_536
+"""Training images that are compared at a time."""
 
 
 class WeightedKNN(Evaluator):
-    """Neighbours by cosine, weighted by exp(s/T): Wu et al., arXiv:1805.01978, section 3.4.
+    """kNN by cosine similarity s, weighted by exp(s/T): Wu et al., arXiv:1805.01978, section 3.4.
 
-    k is 200, or 20 where there are under 50 images a class.
+    k is 200, or 20 with fewer than 50 images per class.
     """
 
-    metrics = {
-        "top1": "fraction of the held-out images whose class is found",
-        "top5": "fraction whose class is among the first five, where there are more than five",
-    }
+    figures = ACCURACY
 
     class Config(Settings):
         k: int | None = Field(None, ge=1, le=100_000, description="neighbours; default 200 or 20")
         temperature: float = Field(0.07, gt=0, le=100, description="temperature of the weights")
-        block: int = Field(1024, ge=1, le=1_000_000, description="queries at a time")
+        block: int = Field(1024, ge=1, le=1_000_000, description="test images compared at a time")
+
+    config: Config
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         assert bank.test is not None
         assert bank.train.y is not None
         assert bank.test.y is not None
         count = len(bank.train.x)
-        k = self.config.k or (20 if count < FEW * bank.num_classes else 200)
+        k = self.config.k or (20 if count < FEW_IMAGES * bank.num_classes else 200)
         similarity, neighbours = self._nearest(bank.test.x, bank.train.x, min(k, count))
-        top = min(5, bank.num_classes)
-        hits1 = hits5 = 0
+        accuracy = AccuracyCounter(bank.num_classes)
         for rows in torch.arange(len(bank.test.y)).split(self.config.block):
-            y = bank.test.y[rows]
             votes = self._votes(similarity[rows], bank.train.y[neighbours[rows]], bank.num_classes)
-            ranked = votes.topk(top, dim=1).indices
-            hits1 += int((ranked[:, 0] == y).sum())
-            hits5 += int((ranked == y[:, None]).any(dim=1).sum())
-        metrics = {"top1": hits1 / len(bank.test.y)}
-        if bank.num_classes > 5:
-            metrics["top5"] = hits5 / len(bank.test.y)
-        return Evaluation(metrics)
+            accuracy.update(votes, bank.test.y[rows])
+        return Evaluation(accuracy.metrics())
 
     def _nearest(self, queries: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Similarities and numbers, Q k, of each query's nearest keys.
+        """Return similarities and indices, Q k, of the nearest keys of each query.
 
-        Block by block on both sides, the keys read once: a bank on the disk may be larger than
-        the memory.
+        Computed block by block, reading the keys once: a bank on the disk may be larger than the
+        memory.
         """
-        best = torch.full((len(queries), k), -torch.inf)
-        numbers = torch.zeros(len(queries), k, dtype=torch.int64)
-        for start in range(0, len(keys), KEYS):
-            block = functional.normalize(keys[start : start + KEYS].float(), dim=1)
+        similarity = torch.full((len(queries), k), -torch.inf)
+        indices = torch.zeros(len(queries), k, dtype=torch.int64)
+        for start in range(0, len(keys), KEY_BLOCK):
+            block = functional.normalize(keys[start : start + KEY_BLOCK].float(), dim=1)
             for rows in torch.arange(len(queries)).split(self.config.block):
                 near = functional.normalize(queries[rows].float(), dim=1) @ block.T
-                found, at = near.topk(min(k, len(block)), dim=1)
-                kept = torch.cat([best[rows], found], dim=1).topk(k, dim=1)
-                best[rows] = kept.values
-                numbers[rows] = torch.cat([numbers[rows], at + start], 1).gather(1, kept.indices)
-        return best, numbers
+                values, at = near.topk(min(k, len(block)), dim=1)
+                best = torch.cat([similarity[rows], values], dim=1).topk(k, dim=1)
+                similarity[rows] = best.values
+                indices[rows] = torch.cat([indices[rows], at + start], 1).gather(1, best.indices)
+        return similarity, indices
 
     def _votes(self, similarity: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-        # Shifted by the largest: exp(1/0.07) is fine, a temperature of 0.001 would overflow.
+        """Return the votes Q C of the neighbours for each class."""
+        # Subtract the maximum: exp(1/0.07) is fine, but a temperature of 0.001 would overflow.
         weights = ((similarity - similarity[:, :1]) / self.config.temperature).exp()
         return torch.zeros(len(labels), num_classes).scatter_add_(1, labels, weights)

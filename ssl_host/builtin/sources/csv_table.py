@@ -71,7 +71,7 @@ class CSVTable(RecordSource):
         root = self._root(table.file)
         images = FileImages([row.path for row in rows], channels=self.channels, root=root)
         labels = [row.label for row in rows] if table.has_labels else None
-        return Records(images, labels, place=str(table.file))
+        return Records(images, labels, location=str(table.file))
 
     def _root(self, file: Path) -> Path:
         """Return the absolute root, so that paths that lead out of it are noticed."""

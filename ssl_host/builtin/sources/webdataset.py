@@ -39,7 +39,7 @@ class WebDataset(RecordSource):
         if not samples:
             raise DataError(f"[data] {path}: no image in {shards[0].name} or the shards after it")
         images = ShardImages(samples, self.channels, path if path.is_dir() else path.parent)
-        return Records(images, [sample.label for _, sample in samples], place=str(path))
+        return Records(images, [sample.label for _, sample in samples], location=str(path))
 
     def _shards(self, path: Path, held_out: bool) -> list[Path]:
         """Return the training or held-out shards."""

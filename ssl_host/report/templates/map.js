@@ -13,7 +13,7 @@
   });
   swatch.remove();
   const margin = 30;
-  const dots = data.places.map(([x, y]) => [
+  const dots = data.positions.map(([x, y]) => [
     margin + x * (canvas.width - 2 * margin), margin + y * (canvas.height - 2 * margin)]);
   dots.forEach(([x, y], i) => {
     pen.fillStyle = colours[(data.labels[i] ?? 0) % 10];

@@ -9,10 +9,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
   headings.forEach((heading, column) => {
     heading.tabIndex = 0;
     const sort = () => {
-      // Figures begin with the highest, words with A; the next click turns it round.
+      // The best numbers come first and words start with A; the next click reverses the order.
       const last = heading.getAttribute("aria-sort");
-      const numeric = heading.classList.contains("number");
-      const descending = last === null ? numeric : last === "ascending";
+      const highestFirst = heading.matches(".number:not(.ascending)");
+      const descending = last === null ? highestFirst : last === "ascending";
       headings.forEach((other) => other.removeAttribute("aria-sort"));
       heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
       for (const body of table.tBodies) {

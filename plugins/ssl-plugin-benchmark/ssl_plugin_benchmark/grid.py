@@ -1,0 +1,126 @@
+"""The grid of a suite: its combinations, and the configuration layers of each run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ssl_host import KINDS, ConfigError, ConfigLayer, ConfigOrigin, ConfigValue, Problem
+from ssl_plugin_benchmark.settings import SuiteSettings
+
+SINGLE_KINDS = frozenset(kind.name for kind in KINDS.values() if kind.sections == "one")
+"""Kinds that a run configures in one section ``[kind]``; the axes of a grid are such kinds."""
+
+Combination = Mapping[str, str]
+"""One choice per axis of the grid, by kind, the method first."""
+
+SET_PER_RUN = {"seed": "seeds", "name": "name", "dir": "dir"}
+"""Keys of ``[run]`` that differ between the runs, and the key of ``[suite]`` that decides them."""
+
+
+@dataclass(frozen=True)
+class SuiteGrid:
+    """Combinations of methods and other axes that a suite file describes.
+
+    Attributes:
+        path: the suite file, for messages.
+        layers: the file and the options, lowest first.
+    """
+
+    path: Path
+    layers: Sequence[ConfigLayer]
+    settings: SuiteSettings
+
+    def combinations(self) -> list[Combination]:
+        """Return every combination of the axes.
+
+        A kind of which a run has one becomes an axis if the suite has ``[kind.instance]`` sections.
+
+        Raises:
+            ConfigError: if no method is named.
+        """
+        axes: dict[str, list[str]] = {"method": list(self.settings.methods)}
+        for layer in self.layers:
+            for section in layer.sections():
+                kind, _, instance = section.partition(".")
+                if kind in SINGLE_KINDS and instance:
+                    choices = axes.setdefault(kind, [])
+                    if instance not in choices:
+                        choices.append(instance)
+        if not axes["method"]:
+            text = "[suite] methods: name at least one, such as simclr, byol"
+            raise ConfigError([Problem(str(self.path), text)])
+        return [
+            dict(zip(axes, choices, strict=True)) for choices in itertools.product(*axes.values())
+        ]
+
+    def layers_of(
+        self, combination: Combination, seed: int, name: str, folder: Path
+    ) -> list[ConfigLayer]:
+        """Return the layers of one run, lowest first.
+
+        These are the method and preset of ``[suite]``, the sections of the suite that apply to the
+        combination, and the run's own seed, name and folder.
+        """
+        components = {kind: self._component(kind, choice) for kind, choice in combination.items()}
+        chosen = {(kind, "name"): component for kind, component in components.items()}
+        if self.settings.preset is not None:
+            chosen["run", "extends"] = f"{components['method']}/{self.settings.preset}"
+        own = {("run", "seed"): seed, ("run", "name"): name, ("run", "dir"): folder}
+        return [
+            _constant_layer(ConfigOrigin("suite", str(self.path)), chosen),
+            *(_select_sections(layer, combination) for layer in self.layers),
+            _constant_layer(ConfigOrigin("suite run", name), own),
+        ]
+
+    def ineffective_settings(self) -> list[Problem]:
+        """Return a problem for each setting that every run of a suite gets from ``[suite]``."""
+        return [
+            Problem(
+                str(layer.values["run", key].origin),
+                f"[run] {key} has no effect in a suite, because each run gets its own; "
+                f"use [suite] {instead}",
+            )
+            for layer in self.layers
+            for key, instead in SET_PER_RUN.items()
+            if ("run", key) in layer.values
+        ]
+
+    def _component(self, kind: str, instance: str) -> str:
+        """Return the component that ``[kind.instance]`` names, by default the instance's name."""
+        for layer in reversed(self.layers):
+            name = layer.section(f"{kind}.{instance}").get("name")
+            if name is not None:
+                return str(name.raw)
+        return instance
+
+
+def _constant_layer(origin: ConfigOrigin, values: Mapping[tuple[str, str], Any]) -> ConfigLayer:
+    return ConfigLayer(
+        origin.layer, {key: ConfigValue(value, origin) for key, value in values.items()}
+    )
+
+
+def _select_sections(layer: ConfigLayer, combination: Combination) -> ConfigLayer:
+    """Return a suite's sections that apply to a combination, with their names in a run."""
+    values: dict[tuple[str, str], ConfigValue] = {}
+    lines: dict[str, int] = {}
+    for section in layer.sections():
+        target = _target_section(section, combination)
+        if target is not None:
+            lines[target] = layer.lines.get(section, 0)
+            values |= {(target, key): value for key, value in layer.section(section).items()}
+    return replace(layer, values=values, lines=lines)
+
+
+def _target_section(section: str, combination: Combination) -> str | None:
+    """Return the section of a run that a section of the suite sets, or None."""
+    kind, _, instance = section.partition(".")
+    if section == "suite" or kind == "published":
+        return None
+    if kind in SINGLE_KINDS and instance:
+        return kind if combination[kind] == instance else None
+    return section

@@ -1,0 +1,107 @@
+"""The table of a suite as Markdown, CSV, HTML and JSON, and runs as lines for the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ssl_host import render_page
+from ssl_plugin_benchmark.runs import RunOutcome
+from ssl_plugin_benchmark.suite import Suite
+from ssl_plugin_benchmark.table import Table, TableRow
+
+
+def to_markdown(table: Table) -> str:
+    """Return the table for a README, followed by links to the weights."""
+    lines = [
+        _markdown_line([*table.axes, *table.columns.values()]),
+        "|" + "---|" * len(table.axes) + "---:|" * len(table.columns),
+    ]
+    for row in table.rows:
+        label, *rest = row.label
+        note = f" ({row.note})" if row.note else ""
+        cells = [str(row.cells.get(name, "–")) for name in table.columns]
+        lines.append(_markdown_line([label + note, *rest, *cells]))
+    lines += ["", describe_table(table)]
+    linked = [row for row in table.rows if row.links]
+    if linked:
+        lines += ["", "Weights, by seed:", "", *(_weights_line(row) for row in linked)]
+    return "\n".join(lines) + "\n"
+
+
+def describe_table(table: Table) -> str:
+    """Return sentences on seeds, units and marks of the table."""
+    seeds = ", ".join(map(str, table.seeds))
+    subject = "Mean ± standard deviation over seeds" if len(table.seeds) > 1 else "Seed"
+    return (
+        f"{subject} {seeds}; accuracies in per cent on the held-out images; ↓ marks a figure that "
+        "is not better than all its baselines with every seed."
+    )
+
+
+def to_csv(table: Table) -> str:
+    """Return the table for a spreadsheet, with separate columns for deviations and weights."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = [column for name in table.columns for column in (name, f"{name}_std")]
+    writer.writerow([*table.axes, "kind", *columns, "note", "weights"])
+    for row in table.rows:
+        numbers: list[str] = []
+        for name in table.columns:
+            cell = row.cells.get(name)
+            numbers += [_number(cell.mean), _number(cell.std)] if cell else ["", ""]
+        weights = " ".join(target for _, target in row.links)
+        writer.writerow([*row.label, row.kind, *numbers, row.note, weights])
+    return text.getvalue()
+
+
+def to_html(table: Table) -> str:
+    """Return the table as a stand-alone page; clicking a heading sorts it."""
+    return render_page(
+        "ssl_plugin_benchmark",
+        "table.html",
+        title=table.name,
+        table=table,
+        explanation=describe_table(table),
+    )
+
+
+def to_json(suite: Suite, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
+    """Return the unprocessed results of every run."""
+    runs = [
+        {
+            "run": outcome.run.name,
+            **outcome.run.combination,
+            "seed": outcome.run.seed,
+            "error": outcome.error if outcome.results is None else "",
+            "results": outcome.results,
+        }
+        for outcome in outcomes
+    ]
+    return {"suite": suite.name, "runs": runs}
+
+
+def describe_outcome(outcome: RunOutcome) -> str:
+    """Return the main figures of a run or its error, for the terminal."""
+    if outcome.results is None or outcome.summary is None:
+        return f"FAILED: {outcome.error}"
+    figures = [f"{row.name} {row.figure.format(row.value)}" for row in outcome.summary.headlines]
+    return ", ".join([*figures, f"{outcome.results['wall_time_s']:.0f} s"])
+
+
+def _markdown_line(cells: Sequence[str]) -> str:
+    escaped = (cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
+
+
+def _weights_line(row: TableRow) -> str:
+    links = (f"[{Path(target).stem} {seed}]({quote(target)})" for seed, target in row.links)
+    return f"- {' '.join(row.label)}: {', '.join(links)}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

@@ -1,0 +1,93 @@
+"""Published results of other projects: the sections ``[published.METHOD]`` of a suite file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ssl_host import (
+    Catalog,
+    ConfigLayer,
+    ConfigValue,
+    Figure,
+    FigureRow,
+    PluginError,
+    Problem,
+    declared_figures,
+    did_you_mean,
+    find_figure,
+)
+
+
+@dataclass(frozen=True)
+class Published:
+    """Published results of one method.
+
+    Attributes:
+        figures: the results, without baselines.
+        source: where they were published.
+    """
+
+    figures: tuple[FigureRow, ...] = ()
+    source: str = ""
+
+
+def read_published(
+    layer: ConfigLayer, methods: Collection[str], catalog: Catalog
+) -> tuple[dict[str, Published], list[Problem]]:
+    """Return the published results by method, and the problems of these sections."""
+    sections = [name for name in layer.sections() if name.partition(".")[0] == "published"]
+    if not sections:
+        return {}, []
+    declared = _declared_figures(layer, catalog)
+    published: dict[str, Published] = {}
+    problems: list[Problem] = []
+    for section in sections:
+        method = section.partition(".")[2]
+        if method not in methods:
+            place = f"{layer.file}:{layer.lines[section]}"
+            hint = did_you_mean(method, methods)
+            text = f"[{section}] {method!r} is not a method of the suite{hint}"
+            problems.append(Problem(place, text))
+        figures = []
+        source = ""
+        for key, value in layer.section(section).items():
+            if key == "source":
+                source = str(value.raw)
+                continue
+            try:
+                figures.append(_read_figure(key, value, declared))
+            except ValueError as error:
+                text = f"[{section}] {key} = {value.raw}: {error}"
+                problems.append(Problem(str(value.origin), text))
+        published[method] = Published(tuple(figures), source)
+    return published, problems
+
+
+def _declared_figures(layer: ConfigLayer, catalog: Catalog) -> dict[str, Figure]:
+    """Return the figures of all installed evaluators and of the suite's ``[evaluator.NAME]``."""
+    components = {name: name for name in catalog.names("evaluator")}
+    for section in layer.sections():
+        kind, _, instance = section.partition(".")
+        if kind == "evaluator":
+            name = layer.section(section).get("name")
+            components[instance] = str(name.raw) if name else instance
+    evaluators = {}
+    for instance, component in components.items():
+        with suppress(PluginError):  # reported as a problem of the runs that use it
+            evaluators[instance] = catalog.load("evaluator", component)
+    return declared_figures(evaluators)
+
+
+def _read_figure(name: str, value: ConfigValue, declared: Mapping[str, Figure]) -> FigureRow:
+    figure = find_figure(declared, name)
+    if figure is None:
+        raise ValueError(f"unknown figure{did_you_mean(name, [*declared, 'source'])}")
+    try:
+        number = float(value.raw)
+    except ValueError:
+        raise ValueError("should be a number") from None
+    if figure.unit == "%" and not 0 <= number <= 1:
+        raise ValueError("should be a fraction from 0 to 1")
+    return FigureRow(name, number, figure)

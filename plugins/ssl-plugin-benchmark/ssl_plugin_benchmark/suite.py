@@ -1,0 +1,118 @@
+"""A suite: one INI file that describes many runs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_host import (
+    Catalog,
+    ConfigError,
+    Problem,
+    RunConfig,
+    option_layer,
+    read_ini_layer,
+    resolve_layers,
+    validate_section,
+)
+from ssl_plugin_benchmark.grid import Combination, SuiteGrid
+from ssl_plugin_benchmark.published import Published, read_published
+from ssl_plugin_benchmark.settings import SuiteSettings
+
+
+@dataclass(frozen=True)
+class SuiteRun:
+    """One run of a suite.
+
+    Attributes:
+        name: name of the run and of its folder.
+        combination: the choice on each axis of the grid.
+        config: the complete, validated configuration.
+    """
+
+    name: str
+    combination: Combination
+    seed: int
+    config: RunConfig
+
+
+@dataclass(frozen=True)
+class Suite:
+    """All runs that a suite file describes.
+
+    Attributes:
+        folder: holds the run folders and the table.
+        jobs: runs at the same time.
+        columns: titles of the figures to show, by name; empty for all declared figures.
+        published: results from elsewhere, by method.
+    """
+
+    name: str
+    folder: Path
+    runs: tuple[SuiteRun, ...]
+    jobs: int
+    columns: Mapping[str, str]
+    published: Mapping[str, Published]
+
+
+def is_suite(text: str) -> bool:
+    """Return True if a configuration file's text has a section ``[suite]``."""
+    return bool(re.search(r"(?m)^\[suite\]", text))
+
+
+def read_suite(path: Path, options: Sequence[str], catalog: Catalog) -> Suite:
+    """Read a suite file and validate the configuration of every run.
+
+    ``[suite]`` names methods, preset and seeds. A kind of which a run has one becomes an axis of
+    the grid if it is written with instances: ``[backbone.small]`` and ``[backbone.large]`` run
+    every method with both. ``[published.METHOD]`` holds results from elsewhere. Every other section
+    applies to all runs.
+
+    Raises:
+        ConfigError: with the problems of all runs, each reported once.
+    """
+    layers = [read_ini_layer(path, "suite"), option_layer(options)]
+    settings = validate_section("suite", SuiteSettings, layers, str(path))
+    grid = SuiteGrid(path, layers, settings)
+    combinations = grid.combinations()
+    folder = settings.dir / (settings.name or path.stem)
+    runs, problems = _resolve_runs(grid, combinations, folder, catalog)
+    methods = {combination["method"] for combination in combinations}
+    published, published_problems = read_published(layers[0], methods, catalog)
+    problems += [*published_problems, *grid.ineffective_settings()]
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return Suite(folder.name, folder, tuple(runs), settings.jobs, settings.titles(), published)
+
+
+def _resolve_runs(
+    grid: SuiteGrid, combinations: Sequence[Combination], folder: Path, catalog: Catalog
+) -> tuple[list[SuiteRun], list[Problem]]:
+    """Return the valid runs of a grid, and the problems of the others."""
+    runs: list[SuiteRun] = []
+    problems: list[Problem] = []
+    owners: dict[str, Combination] = {}
+    for combination, seed in itertools.product(combinations, grid.settings.seeds):
+        name = "-".join([*combination.values(), f"seed{seed}"])
+        if name in owners:
+            text = (
+                f"{_sections(owners[name])} and {_sections(combination)} would share the folder "
+                f"{name}; rename one of the sections"
+            )
+            problems.append(Problem(str(grid.path), text))
+            continue
+        owners[name] = combination
+        try:
+            layers = grid.layers_of(combination, seed, name, folder)
+            config = resolve_layers(layers, catalog, name)
+            runs.append(SuiteRun(name, combination, seed, config))
+        except ConfigError as error:
+            problems += error.problems
+    return runs, problems
+
+
+def _sections(combination: Combination) -> str:
+    return " with ".join(f"[{kind}.{instance}]" for kind, instance in combination.items())

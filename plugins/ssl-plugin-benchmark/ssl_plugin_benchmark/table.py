@@ -1,0 +1,182 @@
+"""The table of a suite: a row per combination, with mean and deviation over the seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Literal
+
+from ssl_host import Figure
+from ssl_plugin_benchmark.runs import RunOutcome
+from ssl_plugin_benchmark.suite import Suite
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """Mean of a figure over the seeds; figures with the unit % are in per cent.
+
+    Attributes:
+        std: standard deviation over the seeds; None for a single seed.
+        learned: True if every seed is better than its baselines; None without baselines.
+        is_setting: True for a whole number that was set, such as the epochs.
+    """
+
+    mean: float
+    std: float | None = None
+    learned: bool | None = None
+    is_setting: bool = False
+
+    def __str__(self) -> str:
+        if self.is_setting and not self.std:
+            return f"{self.mean:g}"
+        digits = 1 if self.mean < 1000 else 0
+        deviation = "" if self.std is None else f" ± {self.std:.{digits}f}"
+        mark = " ↓" if self.learned is False else ""
+        return f"{self.mean:.{digits}f}{deviation}{mark}"
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row of the table.
+
+    Attributes:
+        label: the choice on each axis, a baseline, or ``METHOD (published)``.
+        cells: by figure.
+        note: missing seeds, or the source of published figures.
+        links: pairs of a seed and a file of weights, relative to the suite's folder.
+    """
+
+    label: tuple[str, ...]
+    kind: Literal["run", "baseline", "published"]
+    cells: Mapping[str, TableCell]
+    note: str = ""
+    links: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table of a suite.
+
+    Attributes:
+        axes: headings of the label columns.
+        columns: titles of the other columns, by figure.
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    columns: Mapping[str, str]
+    rows: tuple[TableRow, ...]
+    seeds: tuple[int, ...]
+
+
+def make_table(suite: Suite, outcomes: Sequence[RunOutcome]) -> Table:
+    """Return the table: all combinations in the suite's order, baselines, published results.
+
+    Columns without a value in any row are left out.
+    """
+    names = list(suite.columns) or _default_columns(suite, outcomes)
+    axes = tuple(suite.runs[0].combination)
+    groups: dict[tuple[str, ...], list[RunOutcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault(tuple(outcome.run.combination.values()), []).append(outcome)
+    rows = [
+        *(_run_row(suite, names, label, group) for label, group in groups.items()),
+        *_baseline_rows(names, groups),
+        *_published_rows(suite, len(axes)),
+    ]
+    columns = {
+        name: suite.columns.get(name, name)
+        for name in names
+        if any(name in row.cells for row in rows)
+    }
+    seeds = tuple(dict.fromkeys(outcome.run.seed for outcome in outcomes))
+    return Table(suite.name, axes, columns, tuple(rows), seeds)
+
+
+def _default_columns(suite: Suite, outcomes: Sequence[RunOutcome]) -> list[str]:
+    """Return epochs, every figure of the runs and the published results, and the time."""
+    summaries = [outcome.summary for outcome in outcomes if outcome.summary is not None]
+    measured = [row.name for summary in summaries for row in (*summary.rows, *summary.others)]
+    published = [row.name for entry in suite.published.values() for row in entry.figures]
+    return list(dict.fromkeys(["epochs", *measured, *published, "wall_time_s"]))
+
+
+def _run_row(
+    suite: Suite, names: Sequence[str], label: tuple[str, ...], outcomes: Sequence[RunOutcome]
+) -> TableRow:
+    cells = {}
+    for name in names:
+        figures = [row for outcome in outcomes if (row := outcome.find(name)) is not None]
+        if figures:
+            compared = [row.learned for row in figures if row.learned is not None]
+            learned = all(compared) if compared else None
+            cells[name] = _average([row.value for row in figures], figures[0].figure, learned)
+    links = tuple(
+        (str(outcome.run.seed), f"{outcome.run.name}/{file.name}")
+        for outcome in outcomes
+        if outcome.results is not None
+        for file in sorted((suite.folder / outcome.run.name).glob("*.safetensors"))
+    )
+    return TableRow(label, "run", cells, _missing_seeds(outcomes), links)
+
+
+def _missing_seeds(outcomes: Sequence[RunOutcome]) -> str:
+    """Return a note about the seeds without results, such as ``without seed 1, 2``."""
+    notes = []
+    for changed, reason in ((False, ""), (True, ": other configuration")):
+        seeds = [
+            str(outcome.run.seed)
+            for outcome in outcomes
+            if outcome.results is None and outcome.changed == changed
+        ]
+        if seeds:
+            notes.append(f"without seed {', '.join(seeds)}{reason}")
+    return "; ".join(notes)
+
+
+def _baseline_rows(
+    names: Sequence[str], groups: Mapping[tuple[str, ...], Sequence[RunOutcome]]
+) -> Iterator[TableRow]:
+    """Yield the baselines of each combination of the axes other than the method.
+
+    All methods of a combination have the same baselines, so each seed counts once.
+    """
+    groups_without_method: dict[tuple[str, ...], list[RunOutcome]] = {}
+    for label, outcomes in groups.items():
+        groups_without_method.setdefault(label[1:], []).extend(outcomes)
+    for rest, outcomes in groups_without_method.items():
+        summaries = [outcome.summary for outcome in outcomes if outcome.summary is not None]
+        titles = summaries[0].baseline_labels if summaries else {}
+        for baseline, title in titles.items():
+            cells = {name: _baseline_cell(baseline, name, outcomes) for name in names}
+            measured = {name: cell for name, cell in cells.items() if cell is not None}
+            if measured:
+                yield TableRow((title, *rest), "baseline", measured)
+
+
+def _baseline_cell(baseline: str, name: str, outcomes: Sequence[RunOutcome]) -> TableCell | None:
+    by_seed: dict[int, list[float]] = {}
+    figure = Figure("")
+    for outcome in outcomes:
+        row = outcome.find(name)
+        if row is not None and baseline in row.baselines:
+            figure = row.figure
+            by_seed.setdefault(outcome.run.seed, []).append(row.baselines[baseline])
+    if not by_seed:
+        return None
+    return _average([fmean(values) for values in by_seed.values()], figure)
+
+
+def _published_rows(suite: Suite, num_axes: int) -> Iterator[TableRow]:
+    for method, published in suite.published.items():
+        label = (f"{method} (published)", *[""] * (num_axes - 1))
+        cells = {row.name: _average([row.value], row.figure) for row in published.figures}
+        yield TableRow(label, "published", cells, published.source)
+
+
+def _average(values: Sequence[float], figure: Figure, learned: bool | None = None) -> TableCell:
+    scale = 100.0 if figure.unit == "%" else 1.0
+    std = scale * stdev(values) if len(values) > 1 else None
+    is_setting = all(isinstance(value, int) for value in values)
+    return TableCell(scale * fmean(values), std, learned, is_setting)

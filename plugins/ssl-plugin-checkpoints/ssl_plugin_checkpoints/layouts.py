@@ -1,0 +1,78 @@
+"""Naming schemes of other projects for the tensors of a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from ssl_host import KeyMapping, StoredWeights, read_tensors
+
+OWN_PREFIXES = ("", "backbone.")
+"""Prefixes that ssl-host reads itself; other projects use them with other names."""
+
+FOREIGN_PREFIXES = (
+    *("online_network.", "encoder.", "module.backbone.", "module.", "model."),
+    *("feature_extractor.", "feature_extractor.backbone.", "student_backbone."),
+)
+"""Prefixes of a backbone in checkpoints of other projects."""
+
+SHORTCUT = {"downsample.": "shortcut."}
+"""lightly's own ResNet has ``shortcut`` where timm and torchvision have ``downsample``."""
+
+SEQUENTIAL = "numbered as the layers of a Sequential"
+LIGHTLY_RESNET = "with the names of lightly's ResNet"
+LIGHTLY_SEQUENTIAL = (
+    "numbered as the layers of lightly's ResNet in a Sequential, which was trained without the "
+    "ReLU after the first batch norm that this network has"
+)
+
+
+def read_checkpoint(path: Path) -> StoredWeights | None:
+    """Return the tensors of a checkpoint and the naming schemes of other projects.
+
+    Args:
+        path: safetensors, or any file of ``torch.save``. No code in it is executed.
+
+    Returns:
+        None if no name in the file is of a known naming scheme.
+
+    Raises:
+        CheckpointError: when the file cannot be read.
+    """
+    tensors = read_tensors(path)
+    if not any(map(_is_foreign, tensors)):
+        return None
+    return StoredWeights(tensors, key_mappings)
+
+
+def key_mappings(network: nn.Module) -> Iterator[KeyMapping]:
+    """Yield the naming schemes to try for a network, the most common ones first."""
+    children = dict(network.named_children())
+    with_weights = [name for name, child in children.items() if child.state_dict()]
+    schemes = (
+        KeyMapping(),
+        # lightly's examples: nn.Sequential(*list(resnet.children())[:-1])
+        KeyMapping(description=SEQUENTIAL, children=_numbers(children)),
+        # The same with lightly's own ResNet, whose activations are functions instead of layers.
+        KeyMapping(
+            description=LIGHTLY_SEQUENTIAL, children=_numbers(with_weights), substrings=SHORTCUT
+        ),
+        KeyMapping(description=LIGHTLY_RESNET, substrings=SHORTCUT),
+    )
+    for scheme in schemes:
+        for prefix in (*OWN_PREFIXES, *FOREIGN_PREFIXES):
+            yield replace(scheme, prefix=prefix)
+
+
+def _numbers(names: Iterable[str]) -> dict[str, str]:
+    return {name: str(number) for number, name in enumerate(names)}
+
+
+def _is_foreign(name: str) -> bool:
+    """Return True if the name of a tensor is of another project's naming scheme."""
+    if name.startswith(FOREIGN_PREFIXES) or ".shortcut." in name:
+        return True
+    return name.removeprefix("backbone.").split(".")[0].isdigit()

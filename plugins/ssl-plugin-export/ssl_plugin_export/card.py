@@ -1,0 +1,126 @@
+"""Model card of an exported backbone: usage, input, figures and training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ssl_host import (
+    Backbone,
+    ModelCard,
+    RunFolder,
+    RunFolderError,
+    __version__,
+    read_ini_layer,
+    summarize,
+)
+
+CARD = "README.md"
+MARK = "<!-- written by ssl-host export -->"
+"""Distinguishes a card from a README that a user wrote."""
+_SHOWN_KEYS = {
+    "run": ("seed", "epochs", "batch_size"),
+    # The other keys of a data source are paths and such, which mean nothing to others.
+    "data": ("name", "image_size"),
+}
+"""Sections of which a card shows only these keys."""
+_SHOWN_KINDS = ("method", "backbone", "augmentation", "head", "loss", "optimizer", "scheduler")
+"""Kinds of sections that a card shows completely."""
+_COSTS = ("throughput.", "peak_")
+"""Prefixes of figures that describe the machine and not the backbone."""
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """A finished run, as far as its model card describes it.
+
+    Attributes:
+        results: the content of ``results.json``.
+        environment: the content of ``environment.json``.
+        settings: the settings that determine the weights, by section.
+        notes: the notes of the results, with file names in place of absolute paths.
+    """
+
+    results: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    settings: Mapping[str, Mapping[str, str]]
+    notes: Sequence[str]
+
+    def properties(self, backbone: Backbone) -> dict[str, str]:
+        """Return what a user of an exported file has to know, as text."""
+        size = backbone.image_size
+        return {
+            "input": f"normalised float32 images B {backbone.in_channels} {size} {size}: "
+            "(pixels / 255 - mean) / std",
+            "output": f"features B {backbone.feature_dim}",
+            "mean": json.dumps(list(backbone.mean)),
+            "std": json.dumps(list(backbone.std)),
+            "image_size": str(size),
+            "method": str(self.results["method"]),
+            "data": str(self.results["data"]),
+            "ssl_host": __version__,
+        }
+
+
+def read_run(run: Path) -> RunDescription:
+    """Read the folder of a finished run.
+
+    Raises:
+        RunFolderError: when it is not a run's folder, or the run is not finished.
+    """
+    results = RunFolder(run).finished()
+    settings: dict[str, dict[str, str]] = {}
+    notes = [str(note) for note in results.get("notes", ())]
+    for (section, key), value in read_ini_layer(run / "config.ini").values.items():
+        if section.split(".")[0] in _SHOWN_KINDS or key in _SHOWN_KEYS.get(section, ()):
+            settings.setdefault(section, {})[key] = str(value.raw)
+        path = Path(str(value.raw))
+        if path.is_absolute() and path.name:
+            notes = [note.replace(str(path), path.name) for note in notes]
+    return RunDescription(results, _read_json(run / "environment.json"), settings, notes)
+
+
+def write_card(
+    file: Path, run: RunDescription, backbone: Backbone, label: str, card: ModelCard
+) -> None:
+    """Write a model card as Markdown.
+
+    Args:
+        file: the card.
+        run: the finished run.
+        backbone: the exported network.
+        label: its name for sentences, such as ``timm's resnet18``.
+        card: the parts that depend on the format.
+    """
+    summary = summarize(run.results)
+    environment = Environment(  # Markdown with code in it: nothing is escaped
+        loader=PackageLoader("ssl_plugin_export", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    text = environment.get_template("card.md.jinja").render(
+        mark=MARK,
+        run=run,
+        results=run.results,
+        backbone=backbone,
+        label=label,
+        card=card,
+        summary=summary,
+        others=[row for row in summary.others if not row.name.startswith(_COSTS)],
+    )
+    file.write_text(text, encoding="utf-8")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{file} cannot be read: {error}") from None
+    return content

@@ -1,0 +1,90 @@
+"""Selection of the exporter for ``--to FORMAT``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ssl_host import (
+    Backbone,
+    Catalog,
+    Exporter,
+    PluginError,
+    UserError,
+    build,
+    did_you_mean,
+    parse_value,
+)
+
+LIBRARY = "library"
+"""Exporter used if ``--to`` names the library of the backbone."""
+
+
+def describe_backbone(backbone: Backbone, component: str) -> str:
+    """Return a name of a backbone for sentences, such as ``timm's resnet18``.
+
+    Args:
+        backbone: the trained network.
+        component: its name in configurations, for networks that are not of another library.
+    """
+    about = backbone.export()[1]
+    name = f"{about.get('library', 'ssl_host')}'s {about.get('model', component)}"
+    stem = about.get("stem", "default")
+    return name if stem == "default" else f"{name} with stem = {stem}"
+
+
+def find_exporter(
+    to: str, backbone: Backbone, component: str, catalog: Catalog, options: Sequence[str] = ()
+) -> Exporter:
+    """Return the exporter for a format.
+
+    Args:
+        to: name of an exporter, or of the library that the backbone comes from.
+        backbone: the trained network.
+        component: its name in configurations.
+        catalog: the installed exporters.
+        options: settings of the exporter, as ``key=value``.
+
+    Raises:
+        UserError: when the backbone cannot be written in this format; it lists the formats that
+            it can be written in.
+    """
+    library = str(backbone.export()[1].get("library", ""))
+    name = LIBRARY if to == library else to
+    label = describe_backbone(backbone, component)
+    formats = available_formats(backbone, catalog)
+    choices = f"{label} can be exported --to {', '.join(formats)}"
+    if name not in catalog.names("exporter"):
+        hint = did_you_mean(to, formats)
+        raise UserError(f"--to {to}: there is no such exporter{hint}, and {choices}")
+    exporter: Exporter = build("exporter", name, **_settings(name, catalog, options))
+    reason = exporter.refusal(backbone)
+    if reason:
+        raise UserError(f"--to {to}: {reason}; {choices}")
+    return exporter
+
+
+def available_formats(backbone: Backbone, catalog: Catalog) -> list[str]:
+    """Return the names for ``--to`` that work for a backbone, sorted."""
+    library = str(backbone.export()[1].get("library", ""))
+    names = []
+    for name in catalog.names("exporter"):
+        try:
+            refused = bool(build("exporter", name).refusal(backbone))
+        except PluginError:
+            continue  # a broken exporter does not hide the others
+        if not refused:
+            names.append(library if name == LIBRARY else name)
+    return sorted(names)
+
+
+def _settings(name: str, catalog: Catalog, options: Sequence[str]) -> dict[str, Any]:
+    fields = catalog.load("exporter", name).Config.model_fields
+    settings = {}
+    for option in options:
+        key, equals, text = option.partition("=")
+        if not equals:
+            raise UserError(f"-o {option}: expected KEY=VALUE")
+        annotation = fields[key].annotation if key in fields else None
+        settings[key] = parse_value(text, annotation)
+    return settings

@@ -1,0 +1,52 @@
+"""Exporter of folders for the Hugging Face hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from ssl_host import Backbone, Exporter, ModelCard, write_tensors
+from ssl_plugin_export.usage import torch_usage
+
+MODEL_CODE = """\
+import timm
+import torch
+
+model = timm.create_model("local-dir:.", pretrained=True)"""
+
+
+class HuggingFaceExporter(Exporter):
+    """Write a folder that timm loads, also from the Hugging Face hub."""
+
+    main_file = "model.safetensors"
+
+    def refusal(self, backbone: Backbone) -> str:
+        if "hub" in backbone.export()[1]:
+            return ""
+        return "a Hugging Face folder describes a timm model by its name and arguments only"
+
+    def write(self, backbone: Backbone, folder: Path, properties: Mapping[str, str]) -> ModelCard:
+        module, about = backbone.export()
+        write_tensors(folder / self.main_file, module.state_dict())
+        input_config = {
+            "input_size": [backbone.in_channels, backbone.image_size, backbone.image_size],
+            "mean": list(backbone.mean),
+            "std": list(backbone.std),
+            # As in the evaluation of the run: the whole centred square.
+            "interpolation": "bicubic",
+            "crop_pct": 1.0,
+            "crop_mode": "center",
+        }
+        hub = about["hub"]
+        config = {**hub, "pretrained_cfg": {**hub.get("pretrained_cfg", {}), **input_config}}
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        return ModelCard(
+            torch_usage(backbone, MODEL_CODE),
+            "After uploading to the Hugging Face hub, replace `local-dir:.` by `hf-hub:USER/NAME`.",
+            {
+                "library_name": "timm",
+                "pipeline_tag": "image-feature-extraction",
+                "tags": ["timm", "self-supervised-learning", properties["method"]],
+            },
+        )

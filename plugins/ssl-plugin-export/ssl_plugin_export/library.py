@@ -1,0 +1,31 @@
+"""Exporter of weights for the library that a backbone comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ssl_host import Backbone, Exporter, ModelCard, write_tensors
+from ssl_plugin_export.usage import torch_usage
+
+
+class LibraryExporter(Exporter):
+    """Write the weights of a library's model, under the names of its ``state_dict``."""
+
+    main_file = "backbone.safetensors"
+
+    def refusal(self, backbone: Backbone) -> str:
+        if "code" in backbone.export()[1]:
+            return ""
+        return "the backbone is not a model of another library"
+
+    def write(self, backbone: Backbone, folder: Path, properties: Mapping[str, str]) -> ModelCard:
+        module, about = backbone.export()
+        write_tensors(folder / self.main_file, module.state_dict())
+        lines = [
+            "import torch",
+            "from safetensors.torch import load_file",
+            *about["code"],
+            f'model.load_state_dict(load_file("{self.main_file}"))',
+        ]
+        return ModelCard(torch_usage(backbone, "\n".join(lines)))

@@ -1,0 +1,179 @@
+"""Exports compute the same features in other programs: real commands, separate processes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ssl_plugin_export.export import export_run
+
+import ssl_host
+from ssl_host import load_backbone
+
+TOLERANCE = 1e-5
+# Executes the code of the card in the card's folder, then computes features with its model.
+READER = """
+import re, sys
+from pathlib import Path
+import numpy as np
+code = re.search(r"```python\\n(.*?)```", Path("README.md").read_text("utf-8"), re.DOTALL)[1]
+names = {}
+exec(code, names)
+assert len(names["features"]) == 2
+images = np.load(sys.argv[1])
+if "session" in names:
+    (features,) = names["session"].run(None, {"images": images})
+else:
+    import torch
+    with torch.no_grad():
+        features = names["model"](torch.from_numpy(images)).numpy()
+np.save(sys.argv[2], features)
+assert not any(name.startswith("ssl_") for name in sys.modules), "the host was imported"
+"""
+
+
+def run_python(code, folder, *arguments):
+    """Run code in a separate process without network access."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    python = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(
+        python, cwd=folder, capture_output=True, text=True, env=env, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "to"),
+    [
+        ("resnet", "timm"),
+        ("cifar", "timm"),
+        ("resnet", "huggingface"),
+        ("vit", "huggingface"),
+        ("mobilenet", "torchvision"),
+        ("torch-cifar", "torchvision"),
+        ("small", "onnx"),
+        ("cifar", "onnx"),
+        ("vit", "onnx"),
+        ("mobilenet", "onnx"),
+    ],
+)
+def test_code_of_the_card_computes_the_same_features(run_of, command, tmp_path, name, to):
+    run = run_of(name)
+    done = command("export", run, "--to", to, "--output", tmp_path / to)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    written = [line.rpartition("/")[2] for line in done.stdout.splitlines()]
+    assert written[-1] == "README.md"
+    assert sorted(written) == sorted(file.name for file in (tmp_path / to).iterdir())
+    backbone = load_backbone(run)
+    torch.manual_seed(0)
+    images = torch.randn(5, backbone.in_channels, backbone.image_size, backbone.image_size)
+    np.save(tmp_path / "images.npy", images.numpy())
+    run_python(READER, tmp_path / to, tmp_path / "images.npy", tmp_path / "features.npy")
+    with torch.no_grad():
+        expected = backbone(images)
+    found = torch.from_numpy(np.load(tmp_path / "features.npy"))
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() <= TOLERANCE
+
+
+def test_timm_loads_the_weights_by_checkpoint_path(run_of, catalog, tmp_path):
+    export_run(run_of("resnet"), "timm", catalog, tmp_path / "out")
+    code = (
+        "import timm; timm.create_model('resnet18', in_chans=4, num_classes=0, "
+        "checkpoint_path='backbone.safetensors')"
+    )
+    run_python(code, tmp_path / "out")
+
+
+def test_hub_folder_is_loaded_with_a_new_classifier(run_of, catalog, tmp_path):
+    export_run(run_of("vit"), "huggingface", catalog, tmp_path / "hub")
+    code = """
+import timm
+from safetensors.torch import load_file
+model = timm.create_model("local-dir:.", pretrained=True, num_classes=7)
+weights = load_file("model.safetensors")
+assert model.get_classifier().out_features == 7
+assert all((model.state_dict()[name] == value).all() for name, value in weights.items())
+view = timm.data.resolve_model_data_config(model)
+assert view["input_size"] == (3, 16, 16) and view["crop_pct"] == 1.0, view
+assert tuple(view["mean"]) == (0.5,) * 3 and tuple(view["std"]) == (0.25,) * 3, view
+"""
+    run_python(code, tmp_path / "hub")
+
+
+def test_graph_contains_no_paths_of_this_machine(run_of, catalog, tmp_path):
+    """torch's exporter writes a stack trace into every node."""
+    export_run(run_of("cifar"), "onnx", catalog, tmp_path / "out")
+    content = (tmp_path / "out" / "backbone.onnx").read_bytes()
+    for text in (b"site-packages", b"stack_trace", str(Path(__file__).parents[3]).encode()):
+        assert text not in content
+
+
+def test_metadata_of_a_graph_describe_its_input(run_of, catalog, tmp_path):
+    import onnxruntime
+
+    export_run(run_of("small"), "onnx", catalog, tmp_path / "out")
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "backbone.onnx")
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert metadata["input"] == ("normalised float32 images B 3 16 16: (pixels / 255 - mean) / std")
+    assert json.loads(metadata["mean"]) == [0.5] * 3
+    assert json.loads(metadata["std"]) == [0.25] * 3
+    for count in (1, 7):
+        images = np.zeros((count, 3, 16, 16), np.float32)
+        assert session.run(None, {"images": images})[0].shape == (count, 32)
+
+
+def test_card_has_figures_baselines_and_versions_but_no_paths(run_of, catalog):
+    run = run_of("resnet")
+    card = export_run(run, "timm", catalog)[-1].read_text(encoding="utf-8")
+    metrics = json.loads((run / "results.json").read_text())["metrics"]
+    keys = ("knn.top1", *(f"{b}.knn.top1" for b in ("random_init", "pixels", "statistics")))
+    row = " | ".join(f"{100 * metrics[key]:.2f}" for key in keys)
+    assert f"| knn.top1, % | {row} |" in card
+    for text in (
+        "timm's resnet18, pretrained by simclr on synthetic",
+        "| mean | 0.5, 0.5, 0.5, 0.5 |",
+        "48 images of synthetic, 3 steps in 1 epoch; 24 images were held out.",
+        "| backbone | timm | ssl-plugin-timm 0.1.0 |",
+        f"| torch | {version('torch')} |",
+        "temperature = 0.1",
+    ):
+        assert text in card, text
+    assert str(run.parent) not in card
+    assert re.search(r"\n{3,}", card) is None
+
+
+def test_card_names_the_initial_weights_without_their_path(run_of, config_of, catalog, tmp_path):
+    start = run_of("resnet")
+    config = config_of("resnet", tmp_path, "further", epochs=0, init_from=str(start))
+    ssl_host.run(config, quiet=True)
+    card = export_run(tmp_path / "further", "timm", catalog)[-1].read_text(encoding="utf-8")
+    assert "the backbone starts from resnet/backbone.safetensors" in card
+    assert str(start.parent) not in card
+
+
+@pytest.mark.parametrize(("name", "to"), [("resnet", "timm"), ("vit", "huggingface")])
+def test_exported_weights_can_be_loaded_and_started_from(
+    run_of, command, catalog, tmp_path, name, to
+):
+    run = run_of(name)
+    export_run(run, to, catalog, tmp_path / "out")
+    loaded = load_backbone(tmp_path / "out").state_dict()
+    own = load_backbone(run).state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in own.items())
+    config = (run / "config.ini").read_text(encoding="utf-8")
+    next_config = config.replace("[run]\n", "[run]\ninit_from = out\n")
+    (tmp_path / "next.ini").write_text(next_config.replace(f"name = {name}\n", "name = next\n"))
+    done = command("run", "next.ini", "--json", "-o", f"run.dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    notes = json.loads(done.stdout)["notes"]
+    note = next(note for note in notes if note.startswith("the backbone starts from"))
+    assert f"{tmp_path / 'out'}" in note
+    assert note.endswith(f"safetensors: {len(own)} tensors")

@@ -1,0 +1,23 @@
+"""``ssl-host config convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ssl_host import Session, pass_session, session_options
+
+
+@click.command()
+@click.argument("config_file", metavar="CONFIG", type=click.Path(path_type=Path))
+@session_options
+@pass_session
+def convert(session: Session, config_file: Path) -> None:
+    """Print CONFIG, a file of Lightweight-SSL, as a configuration of ssl-host.
+
+    Comments are kept; notes about keys without effect become comments at the top.
+    """
+    from ssl_plugin_lightweight_ssl.convert import convert_file  # noqa: PLC0415 - for a fast start
+
+    click.echo(convert_file(config_file, session.catalog()), nl=False)

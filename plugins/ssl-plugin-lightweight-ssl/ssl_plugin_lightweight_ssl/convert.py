@@ -1,0 +1,78 @@
+"""Conversion of a Lightweight-SSL file to the text of an ssl-host configuration."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ssl_host import Catalog, ConfigError, Problem, format_value, read_config_text
+from ssl_plugin_lightweight_ssl.dialect import is_flat_config, translate
+
+_KEY = re.compile(r"^[\w.]+\s*=")
+_INLINE_COMMENT = re.compile(r"\s(#+.*)$")
+_SECTION_ORDER = (
+    *("run", "loader", "trainer", "checkpoint", "data", "method", "augmentation", "backbone"),
+    *("head", "loss", "optimizer", "scheduler", "evaluator", "logger"),
+)
+
+
+@dataclass
+class _Comments:
+    """Comments of one key: the lines above it and the one at the end of its line."""
+
+    above: list[str] = field(default_factory=list)
+    inline: str = ""
+
+
+def convert_file(path: Path, catalog: Catalog) -> str:
+    """Return a file of Lightweight-SSL as an ssl-host configuration, comments kept.
+
+    Args:
+        path: the file.
+        catalog: the installed methods.
+
+    Raises:
+        ConfigError: if the file is not in the dialect, or with every problem in it.
+    """
+    text = read_config_text(path)
+    if not is_flat_config(text):
+        message = "is not a Lightweight-SSL file: ssl_method is not set before the first section"
+        raise ConfigError([Problem(str(path), message)])
+    layer = translate(path, text, catalog)
+    comments, other_comments = _comments(text)
+    body: list[str] = []
+    for section in sorted(layer.sections(), key=_position):
+        body += ["", f"[{section}]"] if body else [f"[{section}]"]
+        for key, value in layer.section(section).items():
+            # One line may become two keys: its comments go to the first.
+            comment = comments.pop(value.origin.line, _Comments())
+            inline = f"  {comment.inline}" if comment.inline else ""
+            body += [*comment.above, f"{key} = {format_value(value.raw)}{inline}"]
+    for comment in comments.values():  # of keys without effect
+        other_comments += [line for line in (*comment.above, comment.inline) if line]
+    head = [*other_comments, *(f"# {note.partition(': ')[2]}" for note in layer.notes)]
+    return "\n".join([*head, *([""] if head else []), *body]) + "\n"
+
+
+def _position(section: str) -> int:
+    return _SECTION_ORDER.index(section.partition(".")[0])
+
+
+def _comments(text: str) -> tuple[dict[int, _Comments], list[str]]:
+    """Return the comments of keys by line, and the comments that belong to no key."""
+    by_line: dict[int, _Comments] = {}
+    pending: list[str] = []
+    others: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        inline = _INLINE_COMMENT.search(line)
+        if stripped.startswith("#"):
+            pending.append(stripped)
+        elif _KEY.match(stripped):
+            by_line[number] = _Comments(pending, inline[1] if inline else "")
+            pending = []
+        elif stripped.startswith("["):
+            others += [*pending, *([inline[1]] if inline else [])]
+            pending = []
+    return by_line, [*others, *pending]

@@ -1,0 +1,205 @@
+"""Translation of the keys that are more than renamed, one function per key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ssl_host import ConfigValue, did_you_mean
+from ssl_plugin_lightweight_ssl.keys import FLAT, WANDB, Key
+from ssl_plugin_lightweight_ssl.translation import Translation
+
+TORCH_DATA = Path("/data/tch_ds")
+IMAGENET_DATA = Path("/data/ImgNet")
+"""Folders that Lightweight-SSL reads when ``data_dir`` is not set."""
+
+_UNSET = (None, "", "None")
+
+
+def _method(t: Translation, value: ConfigValue) -> None:
+    t.put("method", "name", t.method_name, value)
+
+
+def _seed(t: Translation, value: ConfigValue) -> None:
+    seed = value.raw
+    if isinstance(seed, int) and not 0 <= seed < 2**31:
+        t.note(value, f"seed = {seed} meant no seed; 0 is used")
+        seed = 0
+    t.put("run", "seed", seed, value)
+
+
+def _epochs(t: Translation, value: ConfigValue) -> None:
+    t.put("evaluator.linear" if t.is_linear else "run", "epochs", value.raw, value)
+
+
+def _compute(t: Translation, value: ConfigValue) -> None:
+    if not isinstance(value.raw, dict):
+        example = "{'devices': 1}@dict"
+        t.problem(value, f"compute_cfg: {value.raw!r} is not a dict, such as {example}")
+        return
+    for entry, setting in value.raw.items():
+        if entry == "accelerator":
+            t.put("trainer", "accelerator", setting, value)
+        elif entry == "strategy":
+            t.put("trainer", "strategy", "ddp" if setting == "ddp" else "auto", value)
+        elif entry not in ("devices", "device", "auto_select_gpus"):
+            t.problem(value, f"compute_cfg: unknown entry {entry!r}")
+    if "devices" in value.raw or "device" in value.raw:
+        t.put("trainer", "devices", t.devices, value)
+
+
+def _backbone(t: Translation, value: ConfigValue) -> None:
+    t.put("backbone", "name", "timm", value)
+    t.put("backbone", "model", str(value.raw), value)
+
+
+def _dataset(t: Translation, value: ConfigValue) -> None:
+    name = str(value.raw).lower()
+    t.put("data", "name", name, value)
+    data_dir = t.source.get((FLAT, "data_dir"))
+    root = IMAGENET_DATA if name == "imagenet" else TORCH_DATA
+    if data_dir is not None:
+        root = Path(str(data_dir.raw))
+        if name == "imagenet" and root.name == "train":
+            root = root.parent
+    source = data_dir or value
+    if not root.is_dir():
+        t.problem(source, f"data_dir: no folder {root}; put the data there or set another folder")
+    t.put("data", "root", str(root.absolute()), source)
+
+
+def _batch_size(t: Translation, value: ConfigValue) -> None:
+    """Multiply the batch size, which is per device in Lightweight-SSL, by the devices."""
+    count = len(t.devices) if isinstance(t.devices, list) else t.devices
+    if not isinstance(count, int) or not isinstance(value.raw, int):
+        t.problem(value, "batch_size: should be a whole number, and so should devices")
+        return
+    total = value.raw * count
+    t.put("evaluator.linear" if t.is_linear else "run", "batch_size", total, value)
+    if count > 1:
+        t.note(value, f"batch_size was per device: {total} images per step on {count} devices")
+
+
+def _crops(t: Translation, value: ConfigValue) -> None:
+    """Translate the number of crops of each kind: two full-size views, then small crops.
+
+    Linear evaluations have one view, ``[1]``, which is always so here.
+    """
+    crops = value.raw
+    if t.is_linear and crops == [1]:
+        return
+    is_list = isinstance(crops, list) and crops
+    if not is_list or not all(isinstance(count, int) and count > 0 for count in crops):
+        t.problem(value, f"aug_crop_lst: {crops!r} is not a list of numbers of crops")
+    elif crops[0] == 2 and len(crops) > 1:
+        t.put("augmentation", "name", "multicrop", value)
+        t.put("augmentation", "num_local", sum(crops[1:]), value)
+    elif crops not in ([2], [1, 1]):
+        t.problem(
+            value,
+            f"aug_crop_lst: {crops} should be two full-size views, [2] or [1, 1], or two and "
+            "small crops, such as [2, 6]",
+        )
+
+
+def _log_type(t: Translation, value: ConfigValue) -> None:
+    log_type = str(value.raw).lower()
+    if log_type not in ("wandb", "csv", "", "none"):
+        hint = did_you_mean(log_type, ("wandb", "csv"))
+        t.problem(value, f"log_type: {value.raw!r} should be wandb or csv{hint}")
+    if log_type != "wandb":
+        return
+    t.put("logger.wandb", "name", "wandb", value)
+    for key, setting in WANDB.items():
+        argument = t.source.get(("wandb_args", key))
+        if argument is not None and argument.raw not in ("", None):
+            t.put("logger.wandb", setting, argument.raw, argument)
+
+
+def _pretrained(t: Translation, value: ConfigValue) -> None:
+    if value.raw not in _UNSET:
+        t.put("run", "init_from", t.absolute_path(value), value)
+
+
+def _lr(t: Translation, value: ConfigValue) -> None:
+    if t.is_linear:
+        t.put("evaluator.linear", "learning_rates", (value.raw,), value)
+    else:
+        t.put("optimizer", "lr", value.raw, value)
+
+
+def _weight_decay(t: Translation, value: ConfigValue) -> None:
+    section = "evaluator.linear" if t.is_linear else "optimizer"
+    t.put(section, "weight_decay", value.raw, value)
+
+
+def _scale_loss(t: Translation, value: ConfigValue) -> None:
+    """Scale the loss; biases then learn at the rate of the weights, as in Lightweight-SSL.
+
+    Here Barlow Twins lowers the rate of the biases instead of scaling the loss.
+    """
+    if t.has_effect("scale_loss", value, "loss", "scale"):
+        t.put("loss", "scale", value.raw, value)
+        if t.method_accepts("method", "bias_lr_scale"):
+            t.put("method", "bias_lr_scale", 1.0, value)
+
+
+def _save_top_k(t: Translation, value: ConfigValue) -> None:
+    if not isinstance(value.raw, int):
+        t.problem(value, f"save_top_k: {value.raw!r} is not a number of checkpoints")
+    elif value.raw > 0:
+        t.put("checkpoint", "keep", value.raw, value)
+    else:
+        reason = "the newest checkpoints are kept, so that the same command can resume"
+        t.note(value, f"save_top_k = {value.raw} has no effect: {reason}")
+
+
+def _only_eval(t: Translation, value: ConfigValue) -> None:
+    if not value.raw:
+        return
+    checkpoint = t.source.get(("ckpt_args", "ckpt_path"))
+    if checkpoint is None or checkpoint.raw in _UNSET:
+        t.problem(value, "only_eval: needs ckpt_path, the checkpoint to test")
+        return
+    path = t.absolute_path(checkpoint)
+    t.put("run", "init_from", path, checkpoint)
+    t.put("run", "epochs", 0, value)
+    if t.is_linear:
+        t.put("evaluator.linear", "weights", path, checkpoint)
+
+
+def _ckpt_path(t: Translation, value: ConfigValue) -> None:
+    only_eval = t.source.get(("ckpt_args", "only_eval"))
+    if value.raw not in _UNSET and not (only_eval is not None and only_eval.raw):
+        t.note(
+            value,
+            "ckpt_path has no effect without only_eval: the same command resumes from the last "
+            "checkpoint",
+        )
+
+
+def _with_another_key(t: Translation, value: ConfigValue) -> None:
+    """Do nothing: the key is read together with another one."""
+
+
+TRANSLATORS: dict[Key, Callable[[Translation, ConfigValue], None]] = {
+    (FLAT, "ssl_method"): _method,
+    (FLAT, "seed"): _seed,
+    (FLAT, "epochs"): _epochs,
+    (FLAT, "compute_cfg"): _compute,
+    (FLAT, "backbone"): _backbone,
+    (FLAT, "dataset"): _dataset,
+    (FLAT, "data_dir"): _with_another_key,
+    (FLAT, "batch_size"): _batch_size,
+    (FLAT, "aug_crop_lst"): _crops,
+    (FLAT, "log_type"): _log_type,
+    (FLAT, "pretrain_ckpt_path"): _pretrained,
+    ("ssl_args", "lr"): _lr,
+    ("ssl_args", "weight_decay"): _weight_decay,
+    ("ssl_args", "scale_loss"): _scale_loss,
+    ("ckpt_args", "save_top_k"): _save_top_k,
+    ("ckpt_args", "only_eval"): _only_eval,
+    ("ckpt_args", "ckpt_path"): _ckpt_path,
+    **dict.fromkeys((("wandb_args", key) for key in WANDB), _with_another_key),
+}
+"""Translators by section and key."""

@@ -1,1 +1,0 @@
-"""Methods against each other: a suite file, its cells, and the table they make."""

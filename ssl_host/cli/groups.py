@@ -1,0 +1,111 @@
+"""Command groups that plugins add to."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import click
+
+from ssl_host.catalog.discovery import did_you_mean
+from ssl_host.catalog.official import official_distribution
+from ssl_host.cli.options import Session
+
+
+class CommandGroup(click.Group):
+    """Group of commands to which plugins add commands and groups.
+
+    The hook ``register_commands`` receives the root group, ``ssl-host``. Plugins are asked for
+    their commands when a command is not found or when the help lists all of them, so that the
+    other commands start without importing a plugin.
+    """
+
+    group_class = type
+    """Groups made by ``@cli.group()`` are of this class too."""
+
+    def subgroup(self, name: str, help: str = "") -> CommandGroup:
+        """Return the group ``name``, created if it does not exist yet.
+
+        Args:
+            name: such as ``data`` for commands called ``ssl-host data ...``.
+            help: text for ``--help``, used when the group is created.
+
+        Raises:
+            ValueError: if ``name`` is a command and not a group.
+        """
+        existing = self.commands.get(name)
+        if existing is None:
+            created = CommandGroup(name, help=help)
+            self.add_command(created)
+            return created
+        if not isinstance(existing, CommandGroup):
+            raise ValueError(f"{name!r} is a command, not a group of commands")
+        return existing
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command.
+
+        Raises:
+            ValueError: if the group has a command of that name: none replaces another.
+        """
+        name = name or cmd.name
+        if name in self.commands:
+            raise ValueError(f"the command {name!r} exists already")
+        super().add_command(cmd, name)
+
+    def independent_copy(self) -> CommandGroup:
+        """Return a copy to which commands can be added without changing this group."""
+        duplicate = copy.copy(self)
+        duplicate.commands = {
+            name: command.independent_copy() if isinstance(command, CommandGroup) else command
+            for name, command in self.commands.items()
+        }
+        return duplicate
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name, from a plugin if the host does not have it."""
+        if cmd_name not in self.commands:
+            _add_plugin_commands(ctx)
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, including those of plugins."""
+        _add_plugin_commands(ctx)
+        return super().list_commands(ctx)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments name.
+
+        Raises:
+            UsageError: if there is none; it suggests a similar name or the distribution to install.
+        """
+        name = args[0]
+        if not ctx.resilient_parsing and self.get_command(ctx, name) is None:
+            ctx.fail(_unknown_command(ctx, name, self.commands))
+        return super().resolve_command(ctx, args)
+
+
+def _unknown_command(ctx: click.Context, name: str, known: Any) -> str:
+    full_name = " ".join([*ctx.command_path.split()[1:], name])
+    message = f"unknown command {full_name!r}"
+    distribution = official_distribution("command", full_name)
+    if distribution is None:
+        return message + did_you_mean(name, known)
+    for plugin in ctx.ensure_object(Session).catalog().plugins:
+        if plugin.origin.distribution == distribution and plugin.state != "ready":
+            return f"{message}: its plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
+    return f"{message}; it is part of {distribution}: pip install {distribution}"
+
+
+def _add_plugin_commands(ctx: click.Context) -> None:
+    """Let every plugin add its commands to the root group, once per command line."""
+    session = ctx.ensure_object(Session)
+    if session.has_plugin_commands:
+        return
+    session.has_plugin_commands = True
+    try:
+        session.catalog().call("register_commands", cli=ctx.find_root().command)
+    except Exception as error:  # the commands of the host still work
+        click.echo(f"warning: {error}", err=True)

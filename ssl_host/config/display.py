@@ -1,0 +1,98 @@
+"""Settings and resolved configurations as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from ssl_host.config.run_config import RunConfig
+from ssl_host.config.values import format_value
+from ssl_host.contracts.settings import Settings
+
+_BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+def describe_settings(schema: type[Settings]) -> list[dict[str, Any]]:
+    """Return the name, type, default, bounds and description of each setting."""
+    rows = []
+    for name, field in schema.model_fields.items():
+        bounds = [
+            f"{sign} {value}"
+            for attribute, sign in _BOUNDS.items()
+            for rule in field.metadata
+            if (value := getattr(rule, attribute, None)) is not None
+        ]
+        default = None if field.is_required() else field.get_default()
+        rows.append(
+            {
+                "name": name,
+                "type": type_name(field.annotation),
+                "required": field.is_required(),
+                "default": "" if default is None else format_value(default),
+                "bounds": f" {', '.join(bounds)}" if bounds else "",
+                "description": field.description or "",
+            }
+        )
+    return rows
+
+
+def type_name(annotation: Any) -> str:
+    """Return a type as a user of INI files reads it, such as ``int or auto`` or ``list of float``.
+
+    An optional setting is described by its other types: an empty default says that it may be
+    left out.
+    """
+    members = get_args(annotation)
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return type_name(members[0])
+    if origin is Literal:
+        return " or ".join(map(str, members))
+    if origin in (Union, UnionType):
+        return " or ".join(type_name(member) for member in members if member is not type(None))
+    if origin in (list, tuple):
+        items = dict.fromkeys(type_name(member) for member in members if member is not ...)
+        return f"list of {' or '.join(items)}"
+    return str(getattr(annotation, "__name__", annotation)).lower()
+
+
+def config_rows(config: RunConfig) -> Iterator[dict[str, str]]:
+    """Return every value with its section, key, layer, location and description."""
+    for (section, key), entry in config.entries.items():
+        location = _relative(str(entry.origin))
+        layer = entry.origin.layer
+        yield {
+            "section": section,
+            "key": key,
+            "value": entry.text,
+            "layer": layer,
+            "origin": "" if location == layer else location,
+            "description": entry.description,
+        }
+
+
+def config_lines(config: RunConfig, describe: bool = False) -> Iterator[str]:
+    """Return the configuration as INI text with the origin of each value as a comment.
+
+    Args:
+        config: the configuration.
+        describe: add the description of each setting.
+    """
+    rows = list(config_rows(config))
+    width = min(44, max(len(f"{row['key']} = {row['value']}") for row in rows))
+    section = ""
+    for row in rows:
+        if row["section"] != section:
+            yield f"\n[{row['section']}]" if section else f"[{row['section']}]"
+            section = row["section"]
+        if describe:
+            yield f"# {row['description']}"
+        origin = " ".join(filter(None, (row["layer"], row["origin"])))
+        yield f"{row['key']} = {row['value']}".ljust(width) + f"  # {origin}"
+
+
+def _relative(location: str) -> str:
+    """Shorten the path of a file in the working folder."""
+    return location.removeprefix(f"{Path.cwd()}/")

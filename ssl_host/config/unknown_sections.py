@@ -1,0 +1,46 @@
+"""Check for sections that a configuration of a run does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ssl_host.catalog.discovery import did_you_mean
+from ssl_host.catalog.official import official_distribution
+from ssl_host.config.component_lookup import ComponentLookup
+from ssl_host.config.schema import HOST_SECTIONS, INSTANCE_KINDS, SINGLE_KINDS
+from ssl_host.errors import Problem
+
+
+def unknown_sections(lookup: ComponentLookup) -> Iterator[tuple[str, Problem]]:
+    """Return each unknown section with its problem: the reason and the most similar section."""
+    names = lookup.catalog.names
+    single = [*HOST_SECTIONS, *SINGLE_KINDS]
+    instances = [
+        *(f"head.{name}" for name in lookup.heads),
+        *(f"{kind}.{name}" for kind in ("evaluator", "logger") for name in names(kind)),
+    ]
+    for section in lookup.sections():
+        kind, _, instance = section.partition(".")
+        if section in single:
+            continue
+        if kind in INSTANCE_KINDS and instance:
+            if kind == "head" and lookup.classes.get("method") and instance not in lookup.heads:
+                heads = f"has {', '.join(lookup.heads)}" if lookup.heads else "has no heads"
+                yield section, _problem(lookup, section, f"the method {heads}", instances)
+        elif kind in INSTANCE_KINDS:
+            example = next((name for name in instances if name.startswith(kind)), f"{kind}.name")
+            yield section, _problem(lookup, section, f"name the instance, such as [{example}]")
+        elif kind in SINGLE_KINDS:
+            yield section, _problem(lookup, section, f"there is one {kind}; write [{kind}]")
+        elif distribution := official_distribution("section", section):
+            reason = f"this file is for {distribution}, not for `ssl-host run`"
+            yield section, _problem(lookup, section, f"{reason}: pip install {distribution}")
+        else:
+            yield section, _problem(lookup, section, "", [*single, *instances])
+
+
+def _problem(
+    lookup: ComponentLookup, section: str, reason: str, known: Sequence[str] = ()
+) -> Problem:
+    text = f"[{section}] unknown section" + (f": {reason}" if reason else "")
+    return Problem(lookup.location(section), text + did_you_mean(section, known))

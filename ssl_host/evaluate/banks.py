@@ -1,0 +1,128 @@
+"""Feature banks of one data set for several representations."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ssl_host.augment.executor import ViewMaker, evaluation_view
+from ssl_host.contracts.evaluation import FeatureBank, Features
+from ssl_host.data.store import ImageStore, PixelArray
+from ssl_host.evaluate.extract import Represent, representations
+from ssl_host.toolkit.sampling import evenly_spaced_indices
+
+MAX_PAIRS = 2048
+"""Images of which the features of two views are compared."""
+ROWS_PER_MOVE = 4096
+"""Rows that are moved at a time when unreadable images are removed."""
+
+
+@dataclass(frozen=True)
+class FeatureBankBuilder:
+    """Builds the feature banks of one data set.
+
+    Attributes:
+        views: makes views and the network's input.
+        train: the images that probes are trained on.
+        test: the held-out images; None if there are none.
+        num_classes: 0 without labels.
+        seed: for random crops and for the evaluators.
+    """
+
+    views: ViewMaker
+    train: ImageStore
+    test: ImageStore | None
+    num_classes: int
+    seed: int
+
+    def eval_transform(self, images: Tensor) -> Tensor:
+        """Return the network's normalised input for uint8 images, without randomness."""
+        views = self.views
+        return evaluation_view(images, views.image_size, views.mean, views.std)
+
+    def train_transform(self, images: Tensor, index: Tensor, epoch: int) -> Tensor:
+        """Return random crops and flips of uint8 images as normalised input."""
+        return self.views.crop_and_flip(images, index, epoch, self.seed)
+
+    def build(
+        self,
+        represents: Mapping[str, Represent],
+        networks: Mapping[str, nn.Module],
+        scratch: Path | None,
+    ) -> dict[str, FeatureBank]:
+        """Return a bank for each representation, by name; each image is read only once.
+
+        Args:
+            represents: functions from a batch of images to rows, by name.
+            networks: the networks of those representations that have one.
+            scratch: folder for features that do not fit in memory.
+        """
+        test = self.test
+        test_rows = {} if test is None else representations(test.images, represents, scratch)
+        train_rows = representations(self.train.images, represents, scratch)
+        return {
+            name: self._bank(
+                _readable_features(train_rows.pop(name), self.train),
+                None if test is None else _readable_features(test_rows.pop(name), test),
+                networks.get(name),
+            )
+            for name in represents
+        }
+
+    def _bank(
+        self, train: Features, test: Features | None, network: nn.Module | None
+    ) -> FeatureBank:
+        bank = FeatureBank(train, test, self.num_classes, self.seed)
+        if network is None:
+            return bank
+        bank = replace(
+            bank,
+            encoder=lambda: copy.deepcopy(network),
+            view_pairs=lambda: _view_pairs(network, self.views, self.train.images, self.seed),
+        )
+        if len(train.x) < len(self.train) or (
+            self.test is not None and test and len(test.x) < len(self.test)
+        ):
+            return bank  # some images are unreadable, so image and row numbers differ
+        return replace(
+            bank,
+            train_images=self.train.images,
+            test_images=None if self.test is None else self.test.images,
+            eval_transform=self.eval_transform,
+            train_transform=self.train_transform,
+        )
+
+
+def _readable_features(x: Tensor, store: ImageStore) -> Features:
+    """Return features and labels without the rows of unreadable images."""
+    unreadable = list(getattr(store.images, "unreadable", ()))
+    if not unreadable:
+        return Features(x, store.labels)
+    readable = torch.ones(len(x), dtype=torch.bool)
+    readable[unreadable] = False
+    # Moved in place: a copy of features that are on the disk would fill the memory.
+    done = 0
+    for rows in readable.nonzero().squeeze(1).split(ROWS_PER_MOVE):
+        x[done : done + len(rows)] = x[rows]
+        done += len(rows)
+    return Features(x[:done], None if store.labels is None else store.labels[readable])
+
+
+@torch.no_grad()
+def _view_pairs(
+    network: nn.Module, views: ViewMaker, images: PixelArray, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Return the features of two views of the same images, evenly spaced over the data set."""
+    device = next(network.parameters()).device
+    network.eval()
+    first, second = [], []
+    for index in evenly_spaced_indices(len(images), MAX_PAIRS).split(256):
+        pair = views(images[index].to(device), index.to(device), 0, seed)
+        first.append(network(pair[0]).float().cpu())
+        second.append(network(pair[min(1, len(pair) - 1)]).float().cpu())
+    return torch.cat(first), torch.cat(second)

@@ -1,0 +1,208 @@
+"""Page that compares finished runs."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+from urllib.parse import quote
+
+from ssl_host.config.run_config import RunConfig
+from ssl_host.report.curves import draw_charts, read_curves
+from ssl_host.report.page import read_json
+from ssl_host.report.render import HOST_PACKAGE, render_page
+from ssl_host.report.summary import RANDOM_NETWORK, FigureRow, Summary, summarize
+from ssl_host.toolkit.atomic_io import atomic_write_text
+
+ALWAYS_DIFFERENT = {("run", "name"), ("run", "dir")}
+"""Settings that differ between any two runs and are not shown as differences."""
+
+MISSING = "–"
+"""Shown for a setting that a run does not have."""
+
+IMAGE_SECTIONS = frozenset({"data", "loader", "evaluator"})
+NETWORK_SECTIONS = frozenset({"backbone"})
+"""Sections that determine the baselines: all of them, and the random network's in addition."""
+
+SPEED = "throughput.images_per_s"
+"""Shown next to the headline figures; other costs are in the table of other figures."""
+
+BATCH_SETTINGS = (("run", "batch_size"), ("trainer", "accumulate"))
+"""Contrastive losses depend on these: at chance nt_xent of 2N views is log(2N - 1)."""
+
+Difference = tuple[str, str, list[str]]
+"""Section, key, and the value in each run."""
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """A finished run on the comparison page.
+
+    Attributes:
+        label: unique name on the page.
+        folder: the run's folder.
+        results: the content of ``results.json``.
+        config: the run's configuration.
+    """
+
+    label: str
+    folder: Path
+    results: Mapping[str, Any]
+    config: RunConfig
+
+    @property
+    def loss_settings(self) -> tuple[str, ...]:
+        """The settings that determine the loss; losses with other settings are not comparable."""
+        return tuple(
+            f"{section}.{key}={value.text}"
+            for (section, key), value in self.config.entries.items()
+            if (section, key) in BATCH_SETTINGS
+            or section in ("method", "loss")
+            or section.startswith("head.")
+        )
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The figures of the run."""
+        return summarize(self.results)
+
+
+@dataclass(frozen=True)
+class BaselineRow:
+    """A baseline's mean over the runs that share it.
+
+    Attributes:
+        label: name of the baseline.
+        runs: labels of these runs; empty if all compared runs share it.
+        data: name of the data source.
+        values: formatted values by the name of the figure.
+    """
+
+    label: str
+    runs: list[str]
+    data: str
+    values: Mapping[str, str]
+
+
+def run_labels(folders: Sequence[Path]) -> list[str]:
+    """Return unique names of folders: the last components of their paths, as few as possible."""
+    absolute = [folder.resolve() for folder in folders]
+    labels = [path.name for path in absolute]
+    depth = 1
+    while len(set(labels)) < len(labels):
+        depth += 1
+        labels = ["/".join(path.parts[-depth:]) for path in absolute]
+    return labels
+
+
+def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
+    """Write the comparison page: figures, curves, different settings, neighbours."""
+    normalised = len({run.loss_settings for run in runs}) > 1
+    different = list(differences(runs))
+    figures = _by_name(row for run in runs for row in run.summary.rows)
+    others = _by_name(row for run in runs for row in run.summary.others)
+    main = [name for name, row in others.items() if row.figure.headline or name == SPEED]
+    page = render_page(
+        HOST_PACKAGE,
+        "comparison.html",
+        title=" · ".join(run.label for run in runs) if len(runs) < 4 else f"{len(runs)} runs",
+        runs=runs,
+        links=[
+            quote(Path(os.path.relpath(run.folder / "report.html", path.parent)).as_posix())
+            for run in runs
+        ],
+        figures=figures,
+        main=main,
+        others=[name for name in others if name not in main],
+        baselines=list(_baseline_rows(runs)),
+        charts=draw_charts({run.label: _curves(run, normalised) for run in runs}),
+        normalised=normalised,
+        differences=different,
+        backbones=list(_backbone_names(runs, different)),
+        queries=list(shared_queries(runs)),
+        positions={run.label: number for number, run in enumerate(runs)},
+    )
+    return atomic_write_text(path, page)
+
+
+def differences(runs: Sequence[ComparedRun]) -> Iterator[Difference]:
+    """Yield every setting that differs between the runs, with its value in each of them."""
+    entries = [run.config.entries for run in runs]
+    for key in dict.fromkeys(key for values in entries for key in values):
+        texts = [values[key].text if key in values else MISSING for values in entries]
+        if key not in ALWAYS_DIFFERENT and len(set(texts)) > 1:
+            yield (*key, texts)
+
+
+def shared_queries(runs: Sequence[ComparedRun]) -> Iterator[tuple[dict[str, Any], list[Any]]]:
+    """Yield each query image that several runs have, with their labels and its neighbours."""
+    queries: dict[str, tuple[dict[str, Any], list[Any]]] = {}
+    for run in runs:
+        for row in read_json(run.folder / "report.json").get("neighbours", []):
+            queries.setdefault(row["image"], (row, []))[1].append((run.label, row["neighbours"]))
+    yield from (query for query in queries.values() if len(query[1]) > 1)
+
+
+def _backbone_names(runs: Sequence[ComparedRun], different: Sequence[Difference]) -> Iterator[str]:
+    """Yield each run's backbone with its different settings: one plugin has many models."""
+    for number, run in enumerate(runs):
+        settings = [
+            f"{key} {texts[number]}"
+            for section, key, texts in different
+            if section == "backbone" and key != "name" and texts[number] != MISSING
+        ]
+        yield ", ".join([run.results["backbone"], *settings])
+
+
+def _curves(run: ComparedRun, normalised: bool) -> dict[str, list[tuple[float, float]]]:
+    curves = read_curves(run.folder)
+    if normalised and "loss" in curves:
+        losses = [y for _, y in curves["loss"] if math.isfinite(y)]
+        low, span = min(losses, default=0.0), max(losses, default=1.0) - min(losses, default=0.0)
+        curves["loss"] = [(x, (y - low) / (span or 1.0)) for x, y in curves["loss"]]
+    return curves
+
+
+def _by_name(rows: Iterator[FigureRow]) -> dict[str, FigureRow]:
+    """Return the first row of each name, in the order of the first occurrence."""
+    first: dict[str, FigureRow] = {}
+    for row in rows:
+        first.setdefault(row.name, row)
+    return first
+
+
+def _baseline_rows(runs: Sequence[ComparedRun]) -> Iterator[BaselineRow]:
+    """Yield each baseline's mean over the runs whose settings give the same baseline."""
+    for key, label in runs[0].summary.baseline_labels.items():
+        sections = IMAGE_SECTIONS
+        if key == RANDOM_NETWORK:
+            sections |= NETWORK_SECTIONS
+        groups: dict[tuple[str, ...], list[ComparedRun]] = {}
+        for run in runs:
+            groups.setdefault(_settings(run, sections), []).append(run)
+        for group in groups.values():
+            values = _mean_baselines(group, key)
+            if values:
+                labels = [run.label for run in group] if len(groups) > 1 else []
+                yield BaselineRow(label, labels, str(group[0].results["data"]), values)
+
+
+def _mean_baselines(runs: Sequence[ComparedRun], key: str) -> dict[str, str]:
+    rows = [row for run in runs for row in run.summary.rows if key in row.baselines]
+    return {
+        name: first.figure.format(fmean(row.baselines[key] for row in rows if row.name == name))
+        for name, first in _by_name(iter(rows)).items()
+    }
+
+
+def _settings(run: ComparedRun, sections: frozenset[str]) -> tuple[str, ...]:
+    return tuple(
+        f"{section}.{key}={value.text}"
+        for (section, key), value in run.config.entries.items()
+        if section.split(".")[0] in sections and key not in ("num_workers", "cache_dir")
+    )

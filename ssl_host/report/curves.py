@@ -1,0 +1,48 @@
+"""Training curves from a run's ``metrics.csv``."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from markupsafe import Markup
+
+from ssl_host.report.charts import Points, line_chart
+
+CURVES = (
+    ("Loss", "loss", False),
+    ("Online accuracy on training batches", "online_top1", True),
+    ("Learning rate", "learning_rate", False),
+    ("Standard deviation of the features (0: collapsed)", "feature_std", False),
+    ("EMA decay", "ema_decay", False),
+)
+"""Title of each chart, its column in ``metrics.csv``, True if it is a fraction in per cent."""
+
+
+def draw_charts(curves: Mapping[str, Mapping[str, Points]]) -> list[tuple[str, Markup]]:
+    """Return a title and a chart for each logged column, with the lines of all runs.
+
+    Args:
+        curves: points by run and column.
+    """
+    charts = []
+    for title, column, percent in CURVES:
+        series = {run: columns.get(column, ()) for run, columns in curves.items()}
+        if chart := line_chart(series, "step", percent):
+            charts.append((title, chart))
+    return charts
+
+
+def read_curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
+    """Return the columns of a run's ``metrics.csv`` as points (step, value)."""
+    curves: dict[str, list[tuple[float, float]]] = {}
+    path = folder / "metrics.csv"
+    if not path.exists():
+        return curves
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            for name, text in row.items():
+                if name not in ("step", None) and isinstance(text, str) and text:
+                    curves.setdefault(name, []).append((float(row["step"]), float(text)))
+    return curves

@@ -1,0 +1,43 @@
+"""Stand-alone HTML pages from templates of the host and of plugins."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+HOST_PACKAGE = "ssl_host.report"
+
+
+def render_page(package: str, template: str, /, **values: Any) -> str:
+    """Return a page that opens offline, from a template of a package.
+
+    A template may extend ``base.html``, which has the blocks ``kicker``, ``facts``, ``main`` and
+    ``scripts`` and needs the value ``title``, and include ``sort.js`` (sorts tables of the class
+    ``sortable``) and ``charts.js``. All values are escaped except ``Markup``; an undefined
+    value is an error.
+
+    Args:
+        package: has the template in its folder ``templates``; templates that it does not have
+            are the host's.
+        template: file name, such as ``table.html``.
+        values: values for the template.
+    """
+    packages = dict.fromkeys((package, HOST_PACKAGE))
+    # Everything is escaped except Markup: names of files and classes may contain HTML.
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(name, "templates") for name in packages]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = breakable
+    return environment.get_template(template).render(**values)
+
+
+def breakable(name: str) -> Markup:
+    """Return a name with line breaks allowed between its words, but not within numbers."""
+    return Markup("<wbr>").join(re.split(r"(?<=[._/])(?=[^\W\d_])", name))

@@ -1,0 +1,62 @@
+"""A folder that one process uses at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+from ssl_host.errors import RunFolderError
+from ssl_host.toolkit.atomic_io import atomic_write_text
+
+FolderType = TypeVar("FolderType", bound="LockedFolder")
+
+
+class LockedFolder:
+    """A folder that is created and locked within the context, with atomic writes of files.
+
+    Args:
+        section: INI section with the folder's ``name`` and ``dir``, for messages.
+    """
+
+    def __init__(self, path: Path, section: str) -> None:
+        self.path = path
+        self.section = section
+        self._lock = FileLock(path / ".lock")
+
+    def __enter__(self: FolderType) -> FolderType:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            # The kernel releases the lock of a process that dies, so a lock file may remain.
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise RunFolderError(
+                f"{self.path} is in use by another process; wait for it, stop it, or give this "
+                f"{self.section} another name with -o {self.section}.name=..."
+            ) from None
+        except OSError as error:
+            raise RunFolderError(
+                f"{self.path} cannot be written: {error.strerror}; choose another "
+                f"folder with -o {self.section}.dir=..."
+            ) from None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a text file atomically and return its path."""
+        return atomic_write_text(self.path / name, text)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Write an indented JSON file atomically and return its path."""
+        return self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,113 @@
+"""The stored configuration of a run and its typed comparison with another one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from ssl_host.config.auto_settings import auto_keys
+from ssl_host.config.run_config import RunConfig
+from ssl_host.config.values import Key, format_value
+from ssl_host.errors import RunFolderError
+
+ConfigValues = Mapping[str, Mapping[str, Any]]
+"""Values as JSON types, by section and key."""
+
+FREE_SETTINGS = {
+    ("run", "dir"),
+    ("run", "name"),
+    ("loader", "num_workers"),
+    ("loader", "cache_dir"),
+    ("checkpoint", "every_minutes"),
+    ("checkpoint", "every_epochs"),
+    ("checkpoint", "keep"),
+}
+"""Settings that may change while a run is resumed, since they do not affect its outcome."""
+
+
+def config_values(config: RunConfig) -> ConfigValues:
+    """Return every value of a configuration as JSON types.
+
+    Values from the environment are the text of the reference, ``${env:NAME}``. ``[run] extends``
+    is left out: the values of its presets are in the other sections.
+    """
+    values: dict[str, dict[str, Any]] = to_jsonable_python(config.values(), fallback=str)
+    values.get("run", {}).pop("extends", None)
+    return values
+
+
+def read_config_values(path: Path) -> ConfigValues:
+    """Return the values in a run folder's ``config.json``.
+
+    Raises:
+        RunFolderError: if the file is missing or damaged.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise RunFolderError(
+            f"{path}:{error.lineno}: not valid JSON: {error.msg}; use --fresh to start again"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunFolderError(
+            f"{path} cannot be read: {error}; use --fresh to start again"
+        ) from None
+    if not isinstance(values, dict) or not all(isinstance(v, dict) for v in values.values()):
+        raise RunFolderError(f"{path} does not contain sections; use --fresh to start again")
+    return values
+
+
+def changed_keys(old: ConfigValues, new: ConfigValues) -> Iterator[Key]:
+    """Yield section and key of every value that differs. None and a missing key are equal."""
+    for section in dict.fromkeys([*old, *new]):
+        before, after = old.get(section, {}), new.get(section, {})
+        for key in dict.fromkeys([*before, *after]):
+            if before.get(key) != after.get(key):
+                yield section, key
+
+
+def compare_configs(
+    stored: ConfigValues, config: RunConfig, evaluators_free: bool
+) -> tuple[list[str], dict[Key, Any]]:
+    """Compare a stored configuration with the present one.
+
+    Args:
+        evaluators_free: ignore evaluator settings, which do not affect the training.
+
+    Returns:
+        A line ``[section] key: was X, is Y`` for each changed setting, and the stored values of
+        settings that the machine chooses for ``auto``, which are not changes.
+    """
+    values, auto = config_values(config), auto_keys(config)
+    changes: list[str] = []
+    chosen: dict[Key, Any] = {}
+    for section, key in changed_keys(stored, values):
+        old = stored.get(section, {}).get(key)
+        is_evaluator = section.partition(".")[0] == "evaluator"
+        if (section, key) in FREE_SETTINGS or (is_evaluator and evaluators_free):
+            continue
+        if (section, key) in auto:
+            chosen[section, key] = old
+        else:
+            new = values.get(section, {}).get(key)
+            changes.append(f"[{section}] {key}: was {_text(old)}, is {_text(new)}")
+    return changes, chosen
+
+
+def has_same_dataset(stored: ConfigValues, config: RunConfig) -> bool:
+    """Return True if a stored run has the same images, and the same ones for testing."""
+    values = config_values(config)
+    return all(
+        stored[section][key] == values[section][key]
+        for section in ("data", "loader")
+        for key in stored.get(section, {}).keys() & values.get(section, {}).keys()
+        if (section, key) == ("loader", "holdout") or (section == "data" and key != "image_size")
+    )
+
+
+def _text(value: Any) -> str:
+    return "(unset)" if value is None else format_value(value)

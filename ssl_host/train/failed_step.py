@@ -1,0 +1,114 @@
+"""A training step with non-finite numbers, written to a file so that it can be replayed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from ssl_host.contracts.batch import Batch, Progress, StepOutput
+from ssl_host.contracts.method import Method
+from ssl_host.errors import CheckpointError
+from ssl_host.toolkit.atomic_io import atomic_write
+from ssl_host.toolkit.bf16_conv_workaround import run_small_convs_in_float32
+from ssl_host.train.step import autocast, compute_output
+
+FILE_NAME = "non_finite.ckpt"
+_READ_ERRORS = (
+    *(OSError, EOFError, UnpicklingError, RuntimeError),
+    *(KeyError, TypeError, ValueError),
+)
+
+
+@dataclass
+class FailedStep:
+    """A method before the step that failed, and the batch of that step.
+
+    Attributes:
+        method: in training mode, and on the CPU after reading.
+        batch: the views, with the index of each image in the training set.
+        names: of those images.
+        precision: ``[trainer] precision`` of the run.
+        seed: of the random numbers of dropout and stochastic depth.
+    """
+
+    method: Method
+    batch: Batch
+    names: list[str]
+    progress: Progress
+    precision: str
+    seed: int
+
+    def replay(self) -> StepOutput:
+        """Compute the loss of the step again, on the CPU and in the run's precision.
+
+        Random numbers are those of the run if it ran on a CPU too.
+        """
+        with autocast("cpu", self.precision):
+            return compute_output(self.method, self.batch, self.progress, self.seed)
+
+
+def remove_failed_steps(folder: Path) -> None:
+    """Remove the files of earlier processes: a resumed run writes them again if it fails again."""
+    for file in (folder / FILE_NAME, *folder.glob(f"rank-*-{FILE_NAME}")):
+        file.unlink(missing_ok=True)
+
+
+def write_failed_step(folder: Path, failed: FailedStep, rank: int) -> Path:
+    """Write ``non_finite.ckpt``; processes other than the first add their rank to the name.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    path = folder / (FILE_NAME if rank == 0 else f"rank-{rank}-{FILE_NAME}")
+    batch, progress = failed.batch, failed.progress
+    state = {
+        "sizes": [failed.method.backbone.in_channels, failed.method.backbone.image_size],
+        "method": failed.method.state_dict(),
+        "views": batch.views,
+        "index": batch.index,
+        "labels": batch.labels,
+        "num_global": batch.num_global,
+        "names": failed.names,
+        "progress": [progress.step, progress.total_steps, progress.epoch],
+        "precision": failed.precision,
+        "seed": failed.seed,
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    atomic_write(path, buffer.getbuffer())
+    return path
+
+
+def read_failed_step(path: Path, make_method: Callable[[int, int], Method]) -> FailedStep:
+    """Read a failed step without running any code from the file.
+
+    Args:
+        make_method: builds the run's method for input channels and image size.
+
+    Raises:
+        CheckpointError: if the file is damaged or contains something else.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        method = make_method(*state["sizes"])
+        if state["precision"] == "64-true":
+            method.double()
+        method.load_state_dict(state["method"])
+        if state["precision"] == "bf16-mixed":
+            run_small_convs_in_float32(method)
+        step, total_steps, epoch = state["progress"]
+        batch = Batch(state["views"], state["index"], state["labels"], state["num_global"])
+        progress = Progress(step, total_steps, epoch)
+        failed = FailedStep(
+            method, batch, state["names"], progress, state["precision"], state["seed"]
+        )
+    except _READ_ERRORS as error:
+        raise CheckpointError(f"{path} does not contain a failed step: {error}") from None
+    method.train()
+    return failed

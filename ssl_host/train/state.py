@@ -1,0 +1,125 @@
+"""The state of a training: counters, weights, optimizer, probe and timer, saved and restored."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+
+from ssl_host.contracts.batch import Progress
+from ssl_host.contracts.method import Method
+from ssl_host.errors import CheckpointError
+from ssl_host.train.probe import OnlineProbe
+from ssl_host.train.timer import TrainingTimer
+
+
+class Stateful(Protocol):
+    """Anything that a checkpoint saves by ``state_dict`` and restores by ``load_state_dict``."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return its state."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore its state."""
+        ...
+
+
+class TrainingState:
+    """Everything that a checkpoint holds, and the only owner of the counters.
+
+    Args:
+        epochs: ``[run] epochs``.
+        steps_per_epoch: optimizer steps of an epoch.
+        probe: the online probe, if there is one.
+
+    Attributes:
+        step: optimizer steps done.
+        epoch: the current epoch, from 0.
+        step_in_epoch: optimizer steps done in the current epoch.
+        timer: time spent in training.
+    """
+
+    def __init__(
+        self, method: Method, epochs: int, steps_per_epoch: int, probe: OnlineProbe | None = None
+    ) -> None:
+        self.method = method
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.probe = probe
+        self.timer = TrainingTimer()
+        self.step = self.epoch = self.step_in_epoch = 0
+        self._late: dict[str, Stateful] = {}
+        self._restored: dict[str, Any] = {}
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole run, at least 1."""
+        return max(1, self.epochs * self.steps_per_epoch)
+
+    @property
+    def progress(self) -> Progress:
+        """The counters as a method sees them."""
+        return Progress(self.step, self.total_steps, self.epoch)
+
+    @property
+    def is_finished(self) -> bool:
+        """True if all epochs are done."""
+        return self.epoch >= self.epochs
+
+    def finish_step(self) -> None:
+        """Count an optimizer step."""
+        self.step += 1
+        self.step_in_epoch += 1
+
+    def finish_epoch(self) -> None:
+        """Count an epoch."""
+        self.epoch += 1
+        self.step_in_epoch = 0
+
+    def bind(self, optimizer: torch.optim.Optimizer, precision: Stateful) -> None:
+        """Add the objects that exist only once the trainer is set up, and restore them.
+
+        Args:
+            precision: Lightning's precision plugin, which owns the gradient scaler.
+        """
+        self._late = {"optimizer": optimizer, "precision": precision}
+        for name, target in self._late.items():
+            if name in self._restored:
+                target.load_state_dict(self._restored.pop(name))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the content of a checkpoint."""
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "step_in_epoch": self.step_in_epoch,
+            "method": self.method.state_dict(),
+            **{name: target.state_dict() for name, target in self._late.items()},
+            "probe": None if self.probe is None else self.probe.state_dict(),
+            "timer": self.timer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore a checkpoint; optimizer and precision follow in :meth:`bind`.
+
+        Raises:
+            CheckpointError: if the checkpoint belongs to another network.
+        """
+        try:
+            self.method.load_state_dict(state["method"])
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise CheckpointError(
+                f"the checkpoint belongs to another network: {reason}. A plugin or library may "
+                "have changed since it was written: install the versions that environment.json "
+                "lists, or use --fresh to start again"
+            ) from None
+        self.step = int(state["step"])
+        self.epoch = int(state["epoch"])
+        self.step_in_epoch = int(state["step_in_epoch"])
+        self.method.progress = self.progress
+        self.timer.load_state_dict(state["timer"])
+        if self.probe is not None and state["probe"] is not None:
+            self.probe.load_state_dict(state["probe"])
+        self._restored = {name: state[name] for name in ("optimizer", "precision")}
