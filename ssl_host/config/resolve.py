@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,8 @@ from ssl_host.config.values import (
     ConfigValue,
     Key,
     LiteralError,
-    absolute_path,
-    accepts_path,
     format_value,
-    parse_value,
+    parse_field,
 )
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
@@ -169,12 +168,7 @@ class _Resolver:
             return str(raw)
         schema = self._schema(section)
         assert schema is not None  # _merge skips sections without one
-        annotation = schema.model_fields[key].annotation
-        if value.is_text and isinstance(raw, str):
-            raw = parse_value(raw, annotation)
-        if accepts_path(annotation) and isinstance(raw, str | Path) and str(raw):
-            raw = absolute_path(str(raw), value.origin)
-        return raw
+        return parse_field(replace(value, raw=raw), schema.model_fields[key].annotation)
 
     def _validate(
         self, merged: Mapping[Key, ConfigValue], parsed: Mapping[Key, Any]

@@ -141,9 +141,22 @@ def _accepted_types(annotation: Any) -> set[Any]:
     return {annotation}
 
 
-def accepts_path(annotation: Any) -> bool:
-    """Return True if a field holds a path, which is relative to the folder of the INI file."""
-    return Path in _accepted_types(annotation)
+def parse_field(value: ConfigValue, annotation: Any) -> Any:
+    """Convert a value for a field of a given type; a relative path becomes absolute.
+
+    Args:
+        value: the value, with references replaced.
+        annotation: type of the field.
+
+    Raises:
+        LiteralError: if a ``@type`` suffix does not match its value.
+    """
+    raw = value.raw
+    if value.is_text and isinstance(raw, str):
+        raw = parse_value(raw, annotation)
+    if Path in _accepted_types(annotation) and isinstance(raw, str | Path) and str(raw):
+        raw = absolute_path(str(raw), value.origin)
+    return raw
 
 
 def absolute_path(text: str, origin: ConfigOrigin) -> str:
