@@ -25,7 +25,7 @@ from ssl_host.toolkit.distributed import world_size as num_processes
 
 TIMEOUT = 300.0
 """Seconds after which a call is stopped: a process that waits for the others would hang."""
-_PRELOADED = ["__main__", "ssl_host.testing.suite"]
+_PRELOADED = ["__main__", "ssl_host.testing.suite", "ssl_host.augment.numba_backend"]
 
 
 def run_distributed(work: Callable[..., Any], *arguments: Any, world_size: int = 2) -> list[Any]:

@@ -306,7 +306,7 @@ def test_without_h5py_the_error_names_it_in_one_line(tmp_path):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "No module named 'h5py'" in done.stderr
-    assert "repair or upgrade ssl-plugin-hdf5" in done.stderr
+    assert "upgrade ssl-plugin-hdf5" in done.stderr
     done = command_without("h5py", "component", "list", "data", folder=tmp_path)
     assert "images in the datasets of HDF5 files" in done.stdout
 

@@ -427,7 +427,7 @@ def test_without_pyarrow_the_error_names_it_in_one_line(tmp_path):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "No module named 'pyarrow'" in done.stderr
-    assert "repair or upgrade ssl-plugin-parquet" in done.stderr
+    assert "upgrade ssl-plugin-parquet" in done.stderr
     done = command_without("pyarrow", "component", "list", "data", folder=tmp_path)
     assert "parquet files, or a Hugging Face dataset on disk" in done.stdout
 
