@@ -15,7 +15,7 @@ from typing import Any
 import click
 import griffe
 import line_counts
-from griffe_roles import as_markdown
+from docstrings import as_markdown
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import hook_specs
