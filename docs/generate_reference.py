@@ -15,7 +15,7 @@ from typing import Any
 import click
 import griffe
 import line_counts
-from griffe_roles import as_markdown
+from docstrings import as_markdown
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import hook_specs
@@ -24,6 +24,7 @@ from ssl_host.cli.options import Session
 from ssl_host.config.display import describe_settings
 from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.config.values import format_value
+from ssl_host.contracts.evaluation import Figure
 from ssl_host.contracts.kinds import KINDS
 from ssl_host.evaluate.figures import HOST_FIGURES, metric_name
 from ssl_host.report.summary import BASELINES
@@ -157,22 +158,28 @@ def _provider(command: click.Command) -> str:
 
 
 def _metrics_page(catalog: Catalog) -> str:
-    baselines = ", ".join(f"`{key}.` ({label})" for key, label in BASELINES.items())
+    prefixes = ", ".join(f"`{key}.` ({label})" for key, label in BASELINES.items())
     lines = [
         "# Metrics\n",
-        "`results.json` holds these values under `metrics`, accuracies as fractions from 0 to 1. "
+        "`results.json` has these values under `metrics` and their declarations under `figures`. "
         "A name begins with the evaluator's instance: `[evaluator.linear]` gives `linear.top1`. "
-        f"Every accuracy has three baselines with a prefix: {baselines}, for example "
-        "`pixels.knn.top1`.\n",
-        "| metric | meaning |",
-        "|---|---|",
+        "With the unit % the value is a fraction from 0 to 1. Figures with baselines have three "
+        f"more values with a prefix: {prefixes}, for example `pixels.knn.top1`.\n",
+        "| metric | meaning | unit | better | baselines |",
+        "|---|---|---|---|---|",
     ]
-    rows = {name: figure.description for name, figure in HOST_FIGURES.items()}
+    figures = dict(HOST_FIGURES)
     for entry in _entries(catalog, "evaluator"):
         for metric, figure in catalog.load("evaluator", entry.name).figures.items():
-            rows[metric_name(entry.name, metric)] = figure.description
-    lines += [f"| `{name}` | {meaning} |" for name, meaning in rows.items()]
+            figures[metric_name(entry.name, metric)] = figure
+    lines += [f"| `{name}` | {_figure_cells(figure)} |" for name, figure in figures.items()]
     return "\n".join(lines)
+
+
+def _figure_cells(figure: Figure) -> str:
+    better = {True: "higher", False: "lower", None: ""}[figure.higher_is_better]
+    baselines = "yes" if figure.baseline else ""
+    return " | ".join((_cell(figure.description), figure.unit, better, baselines))
 
 
 def _files_page() -> str:
@@ -191,13 +198,16 @@ def _checks_page() -> str:
         selected = {n: c for n, c in checks.items() if (n in shared) == (kind == "every kind")}
         if selected:
             blocks += [f"## {kind}\n", "| check | requirement |", "|---|---|"]
-            blocks += [f"| `{n}` | {_first_line(c)} |" for n, c in selected.items()]
+            blocks += [f"| `{n}` | {_requirement(c)} |" for n, c in selected.items()]
             blocks.append("")
     return "\n".join(blocks)
 
 
-def _first_line(found: Any) -> str:
-    return _cell(as_markdown(inspect.getdoc(found) or "").split("\n\n")[0].replace("\n", " "))
+def _requirement(check: Any) -> str:
+    """Return the first line of a check's docstring without "Check that"."""
+    line = as_markdown(inspect.getdoc(check) or "").split("\n\n")[0].replace("\n", " ")
+    line = line.removeprefix("Check that ")
+    return _cell(line[:1].upper() + line[1:])
 
 
 def _docstring(found: Any) -> str:

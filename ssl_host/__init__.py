@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ssl_host.api import load_failed_step as load_failed_step
     from ssl_host.api import load_initial_weights as load_initial_weights
     from ssl_host.api import run as run
+    from ssl_host.augment.operations import ViewSpec as ViewSpec
     from ssl_host.catalog.catalog import Catalog as Catalog
     from ssl_host.catalog.discovery import did_you_mean as did_you_mean
     from ssl_host.catalog.plugin_errors import attribute_errors as attribute_errors
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from ssl_host.config.values import parse_value as parse_value
     from ssl_host.contracts.augmentation import Augmentation as Augmentation
     from ssl_host.contracts.augmentation import SampleRNG as SampleRNG
-    from ssl_host.contracts.augmentation import ViewSpec as ViewSpec
     from ssl_host.contracts.batch import Batch as Batch
     from ssl_host.contracts.batch import Progress as Progress
     from ssl_host.contracts.batch import StepOutput as StepOutput
@@ -183,7 +183,7 @@ _MODULES = {
     "Summary": "report.summary",
     "UnreadableImage": "contracts.data",
     "UserError": "errors",
-    "ViewSpec": "contracts.augmentation",
+    "ViewSpec": "augment.operations",
     "attribute_errors": "catalog.plugin_errors",
     "available_cores": "toolkit.cores",
     "build": "api",

@@ -1,1 +1,1 @@
-"""The batched augmentation engine: view specs in, views out."""
+"""Augmentation engine: makes the views of a batch from view specs, on a CPU or a GPU."""

@@ -1,17 +1,33 @@
-"""Gaussian blur with a σ for each sample."""
+"""Gaussian blur with a σ for each image, one of the view operations: torch function and kernel."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-SMALL = 64
-"""Up to this side a blur is two dense products; beyond it, two depthwise convolutions."""
+from ssl_host.augment.compilation import compiled, f32, sample_between
+
+if TYPE_CHECKING:
+    from ssl_host.augment.operations import ViewSpec
+
+MAX_DENSE_SIDE = 64
+"""Up to this side a blur is two matrix products; beyond it, two depthwise convolutions."""
+
+
+def blur(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tensor:
+    """Blur each image with a standard deviation drawn from ``spec.blur_sigma``."""
+    assert spec.blur_kernel is not None
+    return gaussian_blur(images, draw("sigma", *spec.blur_sigma), spec.blur_kernel)
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, kernel: int) -> Tensor:
-    """Blur B C H W, mirrored at the edges as ``torchvision.gaussian_blur`` does.
+    """Blur images B C H W, mirrored at the edges as in ``torchvision.gaussian_blur``.
 
     Args:
         sigma: B, in pixels.
@@ -20,25 +36,25 @@ def gaussian_blur(images: Tensor, sigma: Tensor, kernel: int) -> Tensor:
     height, width = images.shape[2:]
     kernel = min(kernel, 2 * min(height, width) - 1)
     weights = kernel_weights(sigma, kernel)
-    if max(height, width) <= SMALL:
-        vertical, horizontal = _dense(weights, height), _dense(weights, width)
+    if max(height, width) <= MAX_DENSE_SIDE:
+        vertical, horizontal = _blur_matrix(weights, height), _blur_matrix(weights, width)
         return vertical[:, None] @ images @ horizontal[:, None].transpose(2, 3)
     return _convolve(images, weights)
 
 
 def kernel_weights(sigma: Tensor, kernel: int) -> Tensor:
-    """B ``kernel``, each row of sum 1."""
-    reach = kernel // 2
-    place = torch.arange(-reach, reach + 1, device=sigma.device, dtype=torch.float32)
-    weights = torch.exp(-0.5 * (place / sigma[:, None]) ** 2)
+    """Return Gaussian weights B ``kernel``; each row adds up to 1."""
+    radius = kernel // 2
+    offset = torch.arange(-radius, radius + 1, device=sigma.device, dtype=torch.float32)
+    weights = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
     return weights / weights.sum(dim=1, keepdim=True)
 
 
-def _dense(weights: Tensor, side: int) -> Tensor:
-    """The blur as a matrix B side side, mirroring folded in."""
-    reach = weights.shape[1] // 2
-    place = torch.arange(side, device=weights.device)[:, None]
-    source = place + torch.arange(-reach, reach + 1, device=weights.device)[None]
+def _blur_matrix(weights: Tensor, side: int) -> Tensor:
+    """Return the blur along one axis as matrices B side side, mirroring included."""
+    radius = weights.shape[1] // 2
+    position = torch.arange(side, device=weights.device)[:, None]
+    source = position + torch.arange(-radius, radius + 1, device=weights.device)[None]
     source = source.abs()
     source = torch.where(source >= side, 2 * (side - 1) - source, source)
     matrix = weights.new_zeros(len(weights), side, side)
@@ -47,11 +63,62 @@ def _dense(weights: Tensor, side: int) -> Tensor:
 
 
 def _convolve(images: Tensor, weights: Tensor) -> Tensor:
+    """Blur images B C H W with weights B K by two depthwise convolutions."""
     batch, channels, height, width = images.shape
-    reach = weights.shape[1] // 2
+    radius = weights.shape[1] // 2
     kernels = weights.repeat_interleave(channels, dim=0)
     planes = images.reshape(1, batch * channels, height, width)
-    planes = functional.pad(planes, (reach, reach, reach, reach), mode="reflect")
+    planes = functional.pad(planes, (radius, radius, radius, radius), mode="reflect")
     planes = functional.conv2d(planes, kernels[:, None, None, :], groups=batch * channels)
     planes = functional.conv2d(planes, kernels[:, None, :, None], groups=batch * channels)
     return planes.view(batch, channels, height, width)
+
+
+@compiled
+def compiled_blur(view: Any, spec: Any, sample: Any, salts: Any, scratch: Any) -> None:
+    """Compute :func:`blur` on one view."""
+    sigma = sample_between(sample, salts.sigma, spec.blur_sigma[0], spec.blur_sigma[1])
+    side = view.shape[1]
+    rows = scratch[0]
+    radius = min(spec.blur_kernel, 2 * side - 1) // 2
+    weights = compiled_weights(sigma, radius)
+    padded = np.empty(side + 2 * radius, np.float32)
+    for c in range(view.shape[0]):
+        for i in range(side):
+            row = rows[i]
+            row[:] = f32(0.0)
+            for k in range(2 * radius + 1):
+                source = view[c, compiled_mirror(i + k - radius, side)]
+                weight = weights[k]
+                for x in range(side):
+                    row[x] += weight * source[x]
+        for i in range(side):
+            for x in range(-radius, side + radius):
+                padded[x + radius] = rows[i, compiled_mirror(x, side)]
+            row = view[c, i]
+            row[:] = f32(0.0)
+            for k in range(2 * radius + 1):
+                weight = weights[k]
+                for x in range(side):
+                    row[x] += weight * padded[x + k]
+
+
+@compiled
+def compiled_weights(sigma: Any, radius: Any) -> Any:
+    """Compute :func:`kernel_weights` for one view."""
+    weights = np.empty(2 * radius + 1, np.float32)
+    total = f32(0.0)
+    for k in range(2 * radius + 1):
+        offset = f32(k - radius) / sigma
+        weights[k] = f32(math.exp(f32(-0.5) * offset * offset))
+        total += weights[k]
+    for k in range(2 * radius + 1):
+        weights[k] /= total
+    return weights
+
+
+@compiled
+def compiled_mirror(position: Any, side: Any) -> Any:
+    """Return the position inside the image that mirrors one outside it."""
+    position = abs(position)
+    return 2 * (side - 1) - position if position >= side else position

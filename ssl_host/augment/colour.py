@@ -1,7 +1,7 @@
-"""What a view looks like: colour jitter, grayscale, solarize. Batched, as torchvision defines them.
+"""Colour changes of a batch, as torchvision defines them.
 
-All take images B C H W, float from 0 to 1, and B parameters. Colour needs three channels; with
-any other number, saturation, hue and grayscale leave an image as it is.
+All take images B C H W, float from 0 to 1, and B parameters. Saturation, hue and grayscale need
+three channels; with any other number they return the images as they are.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _LUMA = (0.2989, 0.587, 0.114)
 
 
 def luma(images: Tensor) -> Tensor:
-    """ITU-R 601 brightness, B 1 H W."""
+    """Return the ITU-R 601 brightness, B 1 H W."""
     if images.shape[1] != 3:
         return images.mean(dim=1, keepdim=True) if images.shape[1] > 1 else images
     r, g, b = images.unbind(dim=1)
@@ -21,55 +21,51 @@ def luma(images: Tensor) -> Tensor:
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Multiply by a factor a sample."""
+    """Multiply each image by its factor."""
     return (images * _column(factor)).clamp_(0, 1)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Blend with the mean brightness of each image."""
+    """Blend each image with its mean brightness."""
     mean = luma(images).mean(dim=(1, 2, 3), keepdim=True)
     return torch.lerp(mean, images, _column(factor)).clamp_(0, 1)
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Blend with the gray image."""
+    """Blend each image with its gray version."""
     if images.shape[1] != 3:
         return images
     return torch.lerp(luma(images), images, _column(factor)).clamp_(0, 1)
 
 
 def hue(images: Tensor, shift: Tensor) -> Tensor:
-    """Turn the colour circle by a fraction, -0.5 to 0.5."""
+    """Shift the hue by a fraction of the colour circle, -0.5 to 0.5."""
     if images.shape[1] != 3:
         return images
     top, argtop = images.max(dim=1)
     bottom = images.amin(dim=1)
-    spread = top - bottom
+    chroma = top - bottom
     r, g, b = images.unbind(dim=1)
-    safe = torch.where(spread == 0, torch.ones_like(spread), spread)
+    divisor = torch.where(chroma == 0, torch.ones_like(chroma), chroma)
     # hue in sixths of the circle, as torchvision's _rgb2hsv gives it
     angle = torch.where(
         argtop == 0,
-        (g - b) / safe,
-        torch.where(argtop == 1, 2.0 + (b - r) / safe, 4.0 + (r - g) / safe),
+        (g - b) / divisor,
+        torch.where(argtop == 1, 2.0 + (b - r) / divisor, 4.0 + (r - g) / divisor),
     )
     angle = (angle + 6 * shift[:, None, None]) % 6
     # f(n) of the closed form of HSV to RGB: no branches, three channels at once
     n = torch.tensor([5.0, 3.0, 1.0], device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
     k = (n + angle[:, None]) % 6
-    return top[:, None] - spread[:, None] * torch.minimum(k, 4 - k).clamp_(0, 1)
+    return top[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp_(0, 1)
 
 
 def grayscale(images: Tensor) -> Tensor:
-    """The gray image, in as many channels."""
-    # Contiguous: later operations write chosen rows in place, and channels must not share memory.
+    """Return the gray images with as many channels as before."""
+    # Contiguous: later operations write rows in place, so channels must not share memory.
     return luma(images).expand_as(images).contiguous() if images.shape[1] == 3 else images
 
 
-def solarize(images: Tensor, threshold: float = 0.5) -> Tensor:
-    """Invert everything at or above the threshold."""
-    return torch.where(images >= threshold, 1 - images, images)
-
-
 def _column(values: Tensor) -> Tensor:
+    """Return B values as B 1 1 1."""
     return values[:, None, None, None]

@@ -1,36 +1,38 @@
-"""The executor: an augmentation's specs or functions, applied to a batch."""
+"""Make the views of a batch from an augmentation's specs or functions."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_host.augment.rng import ChunkedRNG, CounterRNG
+from ssl_host.augment import torch_backend
+from ssl_host.augment.operations import ViewSpec
+from ssl_host.augment.rng import CounterRNG
 from ssl_host.augment.specs import expand
-from ssl_host.augment.torch_backend import crop_bytes, cropped, recolour, resized
-from ssl_host.contracts.augmentation import Augmentation, SampleRNG, ViewSpec
+from ssl_host.contracts.augmentation import Augmentation, SampleRNG
 from ssl_host.errors import ContractError
-
-CHUNK_BYTES = 4 * 2**20
-"""Work in parts whose floats stay in a core's cache: at 224 pixels a whole batch does not."""
 
 _FORMS = ("view_specs", "apply_batch", "apply_image")
 
 
 class ViewMaker:
-    """Makes normalised views of uint8 images.
+    """Augmentation applied to batches: makes normalised views of uint8 images.
 
     Args:
-        mean, std: of each channel, on images from 0 to 1.
+        mean, std: of each channel, for images from 0 to 1.
+
+    Attributes:
+        form: name of the method that the augmentation overrides.
+        specs: one spec for each view; empty if the augmentation returns no specs.
 
     Raises:
-        ContractError: when the augmentation overrides none or several of its three methods, or
-            a spec makes no sense.
+        ContractError: if the augmentation overrides none or several of its three methods, or a
+            value of a spec is out of bounds.
     """
 
     def __init__(
@@ -46,79 +48,79 @@ class ViewMaker:
         self.mean = tuple(mean)
         self.std = tuple(std)
         cls = type(augmentation)
-        own = [name for name in _FORMS if getattr(cls, name) is not getattr(Augmentation, name)]
-        if len(own) != 1:
-            found = " and ".join(own) or "none"
+        forms = [name for name in _FORMS if getattr(cls, name) is not getattr(Augmentation, name)]
+        if len(forms) != 1:
             raise ContractError(
                 f"{cls.__qualname__} must override exactly one of {', '.join(_FORMS)}; it "
-                f"overrides {found}"
+                f"overrides {' and '.join(forms) or 'none'}"
             )
-        self.form = own[0]
+        self.form = forms[0]
         self.specs: tuple[ViewSpec, ...] = ()
         if self.form == "view_specs":
             self.specs = expand(augmentation.view_specs(), image_size, cls.__qualname__)
-        self._counted: tuple[int, int] | None = None
+        self._view_counts: tuple[int, int] | None = None
 
     @property
     def num_views(self) -> int:
-        """Views of a batch."""
-        return len(self.specs) if self.specs else self._count()[0]
+        """Number of views of an image."""
+        return len(self.specs) if self.specs else self._count_views()[0]
 
     @property
     def num_global(self) -> int:
-        """Views of full size, which come first."""
+        """Number of full-size views, which come first."""
         if self.specs:
             return sum(spec.size == self.image_size for spec in self.specs)
-        return self._count()[1]
+        return self._count_views()[1]
 
-    def _count(self) -> tuple[int, int]:
-        if self._counted is None:
+    def _count_views(self) -> tuple[int, int]:
+        """Count all views and the full-size ones by making those of a black image."""
+        if self._view_counts is None:
             blank = torch.zeros(
                 1, len(self.mean), self.image_size, self.image_size, dtype=torch.uint8
             )
             sizes = [view.shape[-1] for view in self(blank)]
-            self._counted = len(sizes), sum(size == self.image_size for size in sizes)
-        return self._counted
+            self._view_counts = len(sizes), sum(size == self.image_size for size in sizes)
+        return self._view_counts
 
     def __call__(
         self, images: Tensor, index: Tensor | None = None, epoch: int = 0, seed: int = 0
     ) -> list[Tensor]:
-        """Views of a batch.
+        """Make the views of a batch.
 
         Args:
             images: B C H W, uint8.
-            index: B, the images' numbers in the data set; 0 to B - 1 if left out.
+            index: B, the images' indices in the data set; default 0 to B - 1.
 
         Returns:
-            One float32 tensor B C H W a view, normalised, full-size ones first.
+            One float32 tensor B C H W for each view, normalised, full-size views first.
         """
-        rng = self._draws(images, index, epoch, seed)
+        rng = self._rng(images, index, epoch, seed)
         if self.form == "view_specs":
             return [
-                self._view(images, rng, number, spec, crops=True)
-                for number, spec in enumerate(self.specs)
+                self._render(images, rng, view, spec, crop=True)
+                for view, spec in enumerate(self.specs)
             ]
-        return self._foreign(images, rng, index, epoch, seed)
+        return self._call_augmentation(images, rng, index, epoch, seed)
 
     def finish(
         self, crops: Sequence[Tensor], index: Tensor, epoch: int = 0, seed: int = 0
     ) -> list[Tensor]:
-        """Views of crops that a decoder has cut already: one uint8 B C S S tensor a view."""
-        rng = self._draws(crops[0], index, epoch, seed)
+        """Make the views from crops that a decoder has cut: one uint8 tensor B C S S each."""
+        rng = self._rng(crops[0], index, epoch, seed)
         return [
-            self._view(crop, rng, number, spec, crops=False)
-            for number, (crop, spec) in enumerate(zip(crops, self.specs, strict=True))
+            self._render(crop, rng, view, spec, crop=False)
+            for view, (crop, spec) in enumerate(zip(crops, self.specs, strict=True))
         ]
 
     def crops(self, image: Tensor, index: Tensor, epoch: int, seed: int) -> list[Tensor]:
-        """Each view's crop of one image 1 C H W of any size, uint8, for :meth:`finish`."""
+        """Cut each view's crop from one uint8 image 1 C H W of any size, for :meth:`finish`."""
         rng = CounterRNG(seed, epoch, index)
-        return [crop_bytes(image, rng, i, spec) for i, spec in enumerate(self.specs)]
+        return [torch_backend.crop_bytes(image, rng, i, spec) for i, spec in enumerate(self.specs)]
 
     def crop_and_flip(self, images: Tensor, index: Tensor, epoch: int, seed: int) -> Tensor:
-        """A random crop and flip alone, normalised: what the augmented linear protocol sees.
+        """Crop, flip and normalise images B C H W, the training transform of linear evaluation.
 
-        The crop and the flip are the first view's where that has some, so that digits are not
+        Crop and flip are those of the first view if there are specs, so that digits are not
         flipped here either.
         """
         first = self.specs[0] if self.specs else ViewSpec(crop_scale=(0.08, 1.0), flip=0.5)
@@ -129,75 +131,49 @@ class ViewMaker:
             interpolation=first.interpolation,
             flip=first.flip,
         )
-        rng = self._draws(images, index, epoch, seed)
-        return self._view(images, rng, 0, spec, crops=True)
+        (spec,) = expand([spec], self.image_size, type(self.augmentation).__qualname__)
+        rng = self._rng(images, index, epoch, seed)
+        return self._render(images, rng, 0, spec, crop=True)
 
-    def _draws(self, images: Tensor, index: Tensor | None, epoch: int, seed: int) -> CounterRNG:
+    def _rng(self, images: Tensor, index: Tensor | None, epoch: int, seed: int) -> CounterRNG:
         if index is None:
             index = torch.arange(len(images), device=images.device)
         return CounterRNG(seed, epoch, index)
 
-    def _view(
-        self, images: Tensor, rng: CounterRNG, number: int, spec: ViewSpec, crops: bool
+    def _render(
+        self, images: Tensor, rng: CounterRNG, view: int, spec: ViewSpec, crop: bool
     ) -> Tensor:
-        """One normalised view of each image; ``crops``: whether the crop is still to be made."""
-        usual = images.dtype == torch.uint8 and images.shape[1] in (1, 3)
-        if usual and images.device.type == "cpu":
-            from ssl_host.augment.numba_backend import views_of  # noqa: PLC0415 - compiles when needed
+        """Return one normalised view of each image, from the fastest backend for it."""
+        has_kernel = images.dtype == torch.uint8 and images.shape[1] in (1, 3)
+        if has_kernel and images.device.type == "cpu":
+            from ssl_host.augment import numba_backend  # noqa: PLC0415 - imports numba
 
-            return views_of(images, rng, number, spec, self.mean, self.std, crops)
-        return self._in_chunks(images, rng, number, spec, cropped if crops else resized)
+            return numba_backend.render_view(images, rng, view, spec, self.mean, self.std, crop)
+        return torch_backend.render_view(images, rng, view, spec, self.mean, self.std, crop)
 
-    def _in_chunks(
-        self,
-        images: Tensor,
-        rng: SampleRNG,
-        number: int,
-        spec: ViewSpec,
-        place: Callable[[Tensor, SampleRNG, int, ViewSpec], Tensor],
-    ) -> Tensor:
-        """The same, an operation after the other: for GPUs, and the kernel's reference."""
-        size, channels = spec.size or self.image_size, images.shape[1]
-        out = torch.empty(
-            len(images), channels, size, size, device=images.device, dtype=torch.float32
-        )
-        a_image = 4 * channels * max(size * size, images.shape[2] * images.shape[3])
-        rows = max(1, CHUNK_BYTES // a_image) if images.device.type == "cpu" else len(images)
-        mean = torch.tensor(self.mean, device=images.device, dtype=torch.float32).view(1, -1, 1, 1)
-        scale = 1 / torch.tensor(self.std, device=images.device, dtype=torch.float32).view(
-            1, -1, 1, 1
-        )
-        memo = ChunkedRNG(rng)
-        for start in range(0, len(images), rows):
-            part = slice(start, min(start + rows, len(images)))
-            memo.part = part
-            view = place(images[part], memo, number, spec)
-            view = recolour(view, memo, number, spec)
-            torch.mul(view - mean, scale, out=out[part])
-        return out
-
-    def _foreign(
+    def _call_augmentation(
         self, images: Tensor, rng: SampleRNG, index: Tensor | None, epoch: int, seed: int
     ) -> list[Tensor]:
+        """Return the normalised views of an augmentation on batches or on single images."""
         pixels = images.float() / 255
         if self.form == "apply_batch":
-            made = self.augmentation.apply_batch(pixels, rng)
+            views = self.augmentation.apply_batch(pixels, rng)
         else:
-            numbers = torch.arange(len(images)) if index is None else index.cpu()
-            each = []
-            for i, pixel in enumerate(pixels):
-                own = CounterRNG(seed, epoch, numbers[i : i + 1])
-                with _global_seed(int(own.bits(0, "global")[0])):
-                    each.append(self.augmentation.apply_image(pixel, own))
-            made = [torch.stack(views) for views in zip(*each, strict=True)]
+            samples = torch.arange(len(images)) if index is None else index.cpu()
+            views_of_images = []
+            for i, image in enumerate(pixels):
+                image_rng = CounterRNG(seed, epoch, samples[i : i + 1])
+                with _global_seed(int(image_rng.bits(0, "global")[0])):
+                    views_of_images.append(self.augmentation.apply_image(image, image_rng))
+            views = [torch.stack(images) for images in zip(*views_of_images, strict=True)]
         mean = torch.tensor(self.mean, device=images.device, dtype=torch.float32).view(1, -1, 1, 1)
         std = torch.tensor(self.std, device=images.device, dtype=torch.float32).view(1, -1, 1, 1)
-        return [(view - mean) / std for view in made]
+        return [(view - mean) / std for view in views]
 
 
 @contextmanager
 def _global_seed(seed: int) -> Iterator[None]:
-    """The global generators, seeded for one image and put back."""
+    """Seed the global random generators for one image and restore them afterwards."""
     python, numpy_, torch_ = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         random.seed(seed)
@@ -213,7 +189,7 @@ def _global_seed(seed: int) -> Iterator[None]:
 def evaluation_view(
     images: Tensor, image_size: int, mean: Sequence[float], std: Sequence[float]
 ) -> Tensor:
-    """What probes see: the centred square, resized with antialiasing, normalised, never random.
+    """Return the images as evaluators use them: centred square, resized, normalised.
 
     Args:
         images: B C H W, uint8.
@@ -222,7 +198,8 @@ def evaluation_view(
         B C ``image_size`` ``image_size``, float32.
     """
     spec = ViewSpec(size=image_size)
-    pixels = cropped(images, CounterRNG(0, 0, torch.zeros(1, dtype=torch.int64)), 0, spec)
+    rng = CounterRNG(0, 0, torch.zeros(1, dtype=torch.int64))
+    pixels = torch_backend.crop_view(images, rng, 0, spec)
     shape = (1, -1, 1, 1)
     offset = torch.tensor(tuple(mean), device=images.device, dtype=torch.float32).view(shape)
     return (pixels - offset) / torch.tensor(

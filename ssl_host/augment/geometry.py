@@ -1,4 +1,4 @@
-"""Where a view looks: crops, flips, small affine maps. Batched, parameters per sample."""
+"""Crops, flips and affine maps of a batch, with parameters for each image."""
 
 from __future__ import annotations
 
@@ -8,54 +8,58 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_host.contracts.augmentation import SampleRNG, ViewSpec
+from ssl_host.augment.operations import ViewSpec
+from ssl_host.contracts.augmentation import SampleRNG
 
-TRIES = 10
-"""Boxes that torchvision's RandomResizedCrop tries before it falls back to the centre."""
+MAX_CROP_TRIES = 10
+"""Boxes tried before a crop falls back to the centre, as in torchvision's RandomResizedCrop."""
 
 
 def crop_boxes(spec: ViewSpec, rng: SampleRNG, view: int, height: int, width: int) -> Tensor:
-    """Random crops as torchvision's RandomResizedCrop draws them.
+    """Draw random crops as torchvision's RandomResizedCrop does.
 
     Area uniform in ``crop_scale`` of the image, aspect log-uniform in ``crop_ratio``; the first
-    of ten that fits, else the largest centred box of an admitted aspect.
+    of ten boxes that fits, else the largest centred box with an aspect in ``crop_ratio``.
 
     Returns:
         B 4, int64: top, left, height, width.
     """
     area = float(height * width)
-    low, high = (math.log(r) for r in spec.crop_ratio)
-    scale = torch.stack([rng.uniform(view, f"scale{i}", *spec.crop_scale) for i in range(TRIES)])
-    ratio = torch.stack([rng.uniform(view, f"ratio{i}", low, high) for i in range(TRIES)]).exp()
-    wide = (area * scale * ratio).sqrt().round()
-    high_ = (area * scale / ratio).sqrt().round()
-    fits = (wide > 0) & (wide <= width) & (high_ > 0) & (high_ <= height)
+    low_ratio, high_ratio = (math.log(r) for r in spec.crop_ratio)
+    tries = range(MAX_CROP_TRIES)
+    scale = torch.stack([rng.uniform(view, f"scale{i}", *spec.crop_scale) for i in tries])
+    ratio = torch.stack(
+        [rng.uniform(view, f"ratio{i}", low_ratio, high_ratio) for i in tries]
+    ).exp()
+    widths = (area * scale * ratio).sqrt().round()
+    heights = (area * scale / ratio).sqrt().round()
+    fits = (widths > 0) & (widths <= width) & (heights > 0) & (heights <= height)
     first = fits.to(torch.uint8).argmax(dim=0, keepdim=True)
-    wide, high_ = wide.gather(0, first)[0], high_.gather(0, first)[0]
-    top = (rng.uniform(view, "top") * (height - high_ + 1)).floor()
-    left = (rng.uniform(view, "left") * (width - wide + 1)).floor()
-    boxes = torch.stack([top, left, high_, wide], dim=1)
+    widths, heights = widths.gather(0, first)[0], heights.gather(0, first)[0]
+    top = (rng.uniform(view, "top") * (height - heights + 1)).floor()
+    left = (rng.uniform(view, "left") * (width - widths + 1)).floor()
+    boxes = torch.stack([top, left, heights, widths], dim=1)
     fallback = torch.tensor(central_box(spec, height, width), dtype=boxes.dtype)
-    chosen = torch.where(fits.any(dim=0)[:, None], boxes, fallback.to(boxes.device))
-    return chosen.to(torch.int64)
+    boxes = torch.where(fits.any(dim=0)[:, None], boxes, fallback.to(boxes.device))
+    return boxes.to(torch.int64)
 
 
 def central_box(spec: ViewSpec, height: int, width: int) -> tuple[int, int, int, int]:
-    """The largest centred box of an admitted aspect: top, left, height, width."""
+    """Return top, left, height, width of the largest centred box with an aspect in range."""
     ratio = min(max(width / height, spec.crop_ratio[0]), spec.crop_ratio[1])
-    wide = min(width, max(1, round(height * ratio)))
-    high = min(height, max(1, round(width / ratio)))
-    return (height - high) // 2, (width - wide) // 2, high, wide
+    box_width = min(width, max(1, round(height * ratio)))
+    box_height = min(height, max(1, round(width / ratio)))
+    return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
 def crop_resize(
     images: Tensor, boxes: Tensor, size: int, interpolation: str, flip: Tensor | None = None
 ) -> Tensor:
-    """Cut a box out of each image and resize it, antialiased; flip what is to be flipped.
+    """Cut a box out of each image, resize it with antialiasing, and flip it if asked.
 
-    Resizing is separable: a view is V · image · Hᵀ with one small matrix a side and sample,
-    which holds the filter's weights as Pillow computes them. On small images that is quicker
-    than a gather, and exact. torchvision rounds back to uint8 here; this stays in floats.
+    Resizing is separable: a view is V · image · Hᵀ with one small matrix for each side and
+    image, which holds the filter's weights as Pillow computes them. On small images that is
+    faster than a gather, and exact. torchvision rounds to uint8 here; this returns floats.
 
     Args:
         images: B C H W, uint8, or float from 0 to 1.
@@ -74,7 +78,7 @@ def crop_resize(
     if images.dtype == torch.uint8:
         vertical = vertical / 255
     batch, channels = images.shape[:2]
-    # Along the rows first: one product a sample serves all channels.
+    # Along the rows first: one product for each image covers all channels.
     rows = torch.bmm(pixels.reshape(batch, channels * height, width), horizontal.transpose(1, 2))
     views = torch.matmul(vertical[:, None], rows.view(batch, channels, height, size))
     return views.clamp_(0, 1)
@@ -83,29 +87,30 @@ def crop_resize(
 def resize_weights(
     start: Tensor, length: Tensor, source: int, size: int, interpolation: str
 ) -> Tensor:
-    """Weights B ``size`` ``source`` of an antialiased resize of ``[start, start + length)``.
+    """Return weights B ``size`` ``source`` that resize ``[start, start + length)``.
 
-    Pillow's: a filter of radius 1 (triangle) or 2 (Keys' cubic, a = -0.5) stretched by the
-    scale where it shrinks, cut at the box, normalised.
+    They are Pillow's antialiased weights: a filter of radius 1 (triangle) or 2 (Keys' cubic,
+    a = -0.5), stretched by the scale when the image shrinks, cut off at the box, normalised.
     """
     device = start.device
-    # float64 for the positions: a weight at the filter's edge decides by the last digit
+    # float64: rounding of a position decides if a pixel is inside the filter
     begin, extent = start.double()[:, None, None], length.double()[:, None, None]
     scale = extent / size
     stretch = scale.clamp(min=1.0)
     centre = (torch.arange(size, device=device, dtype=torch.float64)[None, :, None] + 0.5) * scale
-    place = torch.arange(source, device=device, dtype=torch.float64)[None, None, :] - begin
+    position = torch.arange(source, device=device, dtype=torch.float64)[None, None, :] - begin
     radius = 2.0 if interpolation == "bicubic" else 1.0
-    # Pillow's window: pixels whose index, rounded, lies within the stretched radius
+    # Pillow's window: pixels with a rounded index within the stretched radius
     lowest = (centre - radius * stretch + 0.5).floor().clamp(min=0.0)
     highest = torch.minimum((centre + radius * stretch + 0.5).floor(), extent)
-    distance = ((place - centre + 0.5) / stretch).abs().float()
+    distance = ((position - centre + 0.5) / stretch).abs().float()
     weights = _cubic(distance) if interpolation == "bicubic" else (1 - distance).clamp(min=0)
-    weights = weights * ((place >= lowest) & (place < highest))
+    weights = weights * ((position >= lowest) & (position < highest))
     return weights / weights.sum(dim=2, keepdim=True)
 
 
 def _cubic(x: Tensor) -> Tensor:
+    """Return Keys' cubic convolution kernel at distances x ≥ 0."""
     a = -0.5
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * a
@@ -113,9 +118,9 @@ def _cubic(x: Tensor) -> Tensor:
 
 
 def affine(images: Tensor, angle: Tensor, shift: Tensor, shear: Tensor, zoom: Tensor) -> Tensor:
-    """Rotate, shear along x, scale about the centre, then shift; bilinear, black outside.
+    """Rotate, shear along x and scale about the centre, then shift; bilinear, black outside.
 
-    As ``torchvision.transforms.functional.affine`` with BILINEAR.
+    Equals ``torchvision.transforms.functional.affine`` with BILINEAR.
 
     Args:
         images: B C H W, float.

@@ -1,112 +1,102 @@
-"""View specs on a CPU: the compiled kernel, a share of the batch in each thread."""
+"""Views on a CPU: the compiled kernel, with the batch divided among threads."""
 
 from __future__ import annotations
 
+import collections
 import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_host.augment.geometry import central_box
-from ssl_host.augment.kernels import PARAMETERS, make_views
+from ssl_host.augment.geometry import MAX_CROP_TRIES, central_box
+from ssl_host.augment.kernels import make_views
+from ssl_host.augment.operations import OPERATIONS, ViewSpec
 from ssl_host.augment.rng import CounterRNG, salt_of
-from ssl_host.contracts.augmentation import ViewSpec
 
+_namedtuple: Any = collections.namedtuple  # mypy wants literal names of fields
 
-class KernelParams(NamedTuple):
-    """A spec for images of one size, as the kernel reads it."""
+_SPEC_FIELDS = tuple(
+    field.name
+    for field in fields(ViewSpec)
+    if field.name not in ("count", "size", "crop_ratio", "interpolation")
+)
+_DERIVED_FIELDS = ("has_crop", "has_affine", "cubic", "log_ratio", "central_box")
+KernelParams = _namedtuple("KernelParams", (*_SPEC_FIELDS, *_DERIVED_FIELDS))
+"""A view spec for images of one size, as numbers for the kernel."""
 
-    crops: bool
-    scale_low: np.float32
-    scale_high: np.float32
-    log_ratio_low: np.float32
-    log_ratio_high: np.float32
-    central_top: int
-    central_left: int
-    central_height: int
-    central_width: int
-    cubic: bool
-    flip: np.float32
-    has_affine: bool
-    rotate: np.float32
-    translate: np.float32
-    shear: np.float32
-    zoom_low: np.float32
-    zoom_high: np.float32
-    jitter: np.float32
-    strength: tuple[np.float32, np.float32, np.float32, np.float32]
-    grayscale: np.float32
-    blur: np.float32
-    sigma_low: np.float32
-    sigma_high: np.float32
-    kernel: int
-    solarize: np.float32
+_GEOMETRY_RANDOM = ("top", "left", "flip", "rotate", "shift_x", "shift_y", "shear", "zoom")
+_RANDOM = (
+    *_GEOMETRY_RANDOM,
+    *(name for key, operation in OPERATIONS.items() for name in (key, *operation.random)),
+)
+KernelSalts = _namedtuple("KernelSalts", ("scale", "ratio", *_RANDOM))
+"""The salts of a view's random numbers; ``scale`` and ``ratio`` have one for each crop tried."""
 
 
 @lru_cache(maxsize=256)
-def numbers(spec: ViewSpec, height: int, width: int, crops: bool) -> KernelParams:
-    """What the kernel needs to know of a spec."""
-    top, left, high, wide = central_box(spec, height, width)
-    real = np.float32
+def kernel_params(spec: ViewSpec, height: int, width: int, crop: bool) -> Any:
+    """Return a spec as numbers for the kernel.
+
+    Args:
+        height, width: of the images.
+        crop: False if the images are cropped already.
+    """
+    low, high = spec.crop_ratio
     return KernelParams(
-        crops=crops and spec.crop_scale != (1.0, 1.0),
-        scale_low=real(spec.crop_scale[0]),
-        scale_high=real(spec.crop_scale[1]),
-        log_ratio_low=real(math.log(spec.crop_ratio[0])),
-        log_ratio_high=real(math.log(spec.crop_ratio[1])),
-        central_top=top,
-        central_left=left,
-        central_height=high,
-        central_width=wide,
-        cubic=spec.interpolation == "bicubic",
-        flip=real(spec.flip),
+        *(_number(name, getattr(spec, name)) for name in _SPEC_FIELDS),
+        has_crop=crop and spec.crop_scale != (1.0, 1.0),
         has_affine=spec.has_affine,
-        rotate=real(spec.rotate),
-        translate=real(spec.translate),
-        shear=real(spec.shear),
-        zoom_low=real(spec.zoom[0]),
-        zoom_high=real(spec.zoom[1]),
-        jitter=real(spec.jitter),
-        strength=(
-            *(real(spec.brightness), real(spec.contrast)),
-            *(real(spec.saturation), real(spec.hue)),
-        ),
-        grayscale=real(spec.grayscale),
-        blur=real(spec.blur),
-        sigma_low=real(spec.blur_sigma[0]),
-        sigma_high=real(spec.blur_sigma[1]),
-        kernel=spec.blur_kernel or 1,
-        solarize=real(spec.solarize),
+        cubic=spec.interpolation == "bicubic",
+        log_ratio=(np.float32(math.log(low)), np.float32(math.log(high))),
+        central_box=central_box(spec, height, width),
     )
 
 
+def _number(name: str, value: Any) -> Any:
+    """Return a field's value in the type that the kernel is compiled for."""
+    if isinstance(value, tuple):
+        return tuple(np.float32(number) for number in value)
+    # By the default's type: a plugin may write flip=1.
+    return np.float32(value) if isinstance(getattr(ViewSpec, name), float) else int(value)
+
+
 @lru_cache(maxsize=1024)
-def salts(view: int) -> Any:
-    """The salts of all parameters of a view, uint64."""
-    return np.array([salt_of(view, name) for name in PARAMETERS], dtype=np.uint64)
+def kernel_salts(view: int) -> Any:
+    """Return the salts of a view's random numbers, uint64."""
+
+    def salt(name: str) -> np.uint64:
+        return np.uint64(salt_of(view, name))
+
+    tries = range(MAX_CROP_TRIES)
+    return KernelSalts(
+        tuple(salt(f"scale{i}") for i in tries),
+        tuple(salt(f"ratio{i}") for i in tries),
+        *map(salt, _RANDOM),
+    )
 
 
-def views_of(
+def render_view(
     images: Tensor,
     rng: CounterRNG,
     view: int,
     spec: ViewSpec,
     mean: Sequence[float],
     std: Sequence[float],
-    crops: bool,
+    crop: bool,
 ) -> Tensor:
-    """One view of each image, normalised.
+    """Return one normalised view of each image.
 
     Args:
         images: B C H W, uint8, on the CPU, C 1 or 3.
-        view: its number.
-        crops: whether the crop is still to be made.
+        view: index of the view.
+        crop: False if the images are cropped already.
 
     Returns:
         B C S S, float32.
@@ -114,30 +104,28 @@ def views_of(
     size = spec.size or images.shape[2]
     # Lightning makes float64 the default in a run of that precision.
     out = torch.empty(len(images), images.shape[1], size, size, dtype=torch.float32)
-    given = numbers(spec, images.shape[2], images.shape[3], crops)
-    pixels, room = images.contiguous().numpy(), out.numpy()
+    params = kernel_params(spec, images.shape[2], images.shape[3], crop)
+    pixels, views = images.contiguous().numpy(), out.numpy()
     hashes = rng.samples.numpy().view(np.uint64)
     offset = np.asarray(mean, dtype=np.float32)
     scale = (1 / np.asarray(std, dtype=np.float64)).astype(np.float32)
+    salts = kernel_salts(view)
 
-    def make(part: slice) -> None:
-        make_views(pixels[part], hashes[part], salts(view), given, offset, scale, room[part])
+    def render(rows: slice) -> None:
+        make_views(pixels[rows], hashes[rows], salts, params, offset, scale, views[rows])
 
     threads = torch.get_num_threads()
     if threads == 1 or len(images) < 2 * threads:
-        make(slice(None))
+        render(slice(None))
         return out
-    # More parts than threads: whoever is done takes the next one.
+    # More chunks than threads, so that no thread waits long for the slowest one.
     step = max(1, math.ceil(len(images) / (4 * threads)))
-    list(_pool(threads, os.getpid()).map(make, _parts(len(images), step)))
+    chunks = [slice(start, start + step) for start in range(0, len(images), step)]
+    list(_thread_pool(threads, os.getpid()).map(render, chunks))
     return out
 
 
-def _parts(count: int, step: int) -> list[slice]:
-    return [slice(start, start + step) for start in range(0, count, step)]
-
-
 @lru_cache(maxsize=4)
-def _pool(threads: int, _process: int) -> ThreadPoolExecutor:
-    # By process: threads do not come along into a worker that is forked.
+def _thread_pool(threads: int, _process: int) -> ThreadPoolExecutor:
+    """Return a pool of this process: a forked worker does not inherit its parent's threads."""
     return ThreadPoolExecutor(threads, thread_name_prefix="ssl-host views")

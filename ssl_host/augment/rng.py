@@ -15,73 +15,80 @@ _MASK = 2**64 - 1
 
 
 class CounterRNG:
-    """A counter-based generator for a whole batch at once.
+    """Counter-based random number generator for a batch.
 
     Each number is splitmix64's finaliser (Steele et al., OOPSLA 2014, figure 15) of the five
-    coordinates, so it depends neither on the batch a sample is in nor on what was drawn before.
+    coordinates, so it does not depend on the batch of a sample or on earlier draws.
 
     Args:
-        index: B, int64, the samples' numbers; its device is the numbers' device.
+        index: B, int64, the samples' indices in the data set; numbers are on its device.
 
     Attributes:
         samples: B, int64, the hash of seed, epoch and sample.
     """
 
     def __init__(self, seed: int, epoch: int, index: Tensor) -> None:
-        # Each coordinate is mixed before the next one joins: added up, seed 1 of sample 0 would
-        # be seed 0 of sample 1.
+        # Mix each coordinate before adding the next: in a plain sum, seed 1 of sample 0 would equal
+        # seed 0 of sample 1.
         base = _mix(_mix(_scalar(seed)) + _scalar(epoch)).to(index.device)
         self.samples = _mix(base + index.to(torch.int64) * _signed(_GOLDEN))
 
     def bits(self, view: int, parameter: str) -> Tensor:
-        """B numbers of 63 random bits, int64, at least 0."""
+        """Return B numbers of 63 random bits, int64, at least 0."""
         return _mix(self.samples ^ _signed(salt_of(view, parameter))) & (2**63 - 1)
 
     def uniform(self, view: int, parameter: str, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """B numbers in [low, high), float32."""
-        # The top 24 bits: exactly what a float32 holds, so that 1 is never reached.
+        """Return B numbers in [low, high), float32."""
+        # float32 holds 24 bits exactly; rounding more of them could give 1.
         unit = (self.bits(view, parameter) >> 39).to(torch.float32) * 2.0**-24
         return unit if (low, high) == (0.0, 1.0) else low + (high - low) * unit
 
 
 class ChunkedRNG:
-    """SampleRNG for a whole batch, handed out by chunk: a number is hashed once."""
+    """Generator for chunks of a batch that computes each random number once.
+
+    Attributes:
+        rows: the chunk that numbers are returned for.
+    """
 
     def __init__(self, rng: SampleRNG) -> None:
         self.rng = rng
-        self.part = slice(None)
-        self._kept: dict[tuple[int, str, float, float], Tensor] = {}
+        self.rows = slice(None)
+        self._cache: dict[tuple[int, str, float, float], Tensor] = {}
 
     def uniform(self, view: int, parameter: str, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Return the chunk's numbers in [low, high), float32."""
         key = (view, parameter, low, high)
-        if key not in self._kept:
-            self._kept[key] = self.rng.uniform(*key)
-        return self._kept[key][self.part]
+        if key not in self._cache:
+            self._cache[key] = self.rng.uniform(*key)
+        return self._cache[key][self.rows]
 
 
 @lru_cache(maxsize=4096)
 def salt_of(view: int, parameter: str) -> int:
-    """What tells a view's parameter from all others, 64 bits."""
+    """Return the 64 bits that identify a parameter of a view."""
     digest = hashlib.blake2b(parameter.encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") + (view + 1) * 0xA24BAED4963EE407) & _MASK
 
 
 def _scalar(number: int) -> Tensor:
-    """A coordinate on its way into the mix; 0 must not stay 0."""
+    """Return a coordinate as a tensor to mix; 0 must not stay 0."""
     return torch.tensor(_signed((number + 1) * _GOLDEN))
 
 
 def _signed(number: int) -> int:
+    """Return the int64 with the same 64 bits."""
     number &= _MASK
     return number - 2**64 if number >= 2**63 else number
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:
-    """Logical shift to the right; torch's of int64 drags the sign along."""
+    """Shift to the right without copying the sign, as torch does for int64."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _mix(x: Tensor) -> Tensor:
+    """Return splitmix64's finaliser of each number."""
     x = (x ^ _shift(x, 30)) * _signed(0xBF58476D1CE4E5B9)
     x = (x ^ _shift(x, 27)) * _signed(0x94D049BB133111EB)
     return x ^ _shift(x, 31)

@@ -1,153 +1,188 @@
-"""The views of the papers, as specs. All resizing is antialiased; blur is a tenth of the view."""
+"""Augmentations of the papers as view specs. Resizing is antialiased; blur is a tenth of a view."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import fields, replace
+from typing import Any, TypeVar, cast, get_type_hints
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from ssl_host import Augmentation, Settings, UserError, ViewSpec
 
+S = TypeVar("S", bound=Settings)
 
+_GEOMETRY = ("rotate", "translate", "shear")
+_NOT_SETTINGS = {
+    *_GEOMETRY,
+    *("count", "size", "crop_scale", "crop_ratio", "zoom", "blur_sigma", "blur_kernel"),
+}
+_COMMON = tuple(field.name for field in fields(ViewSpec) if field.name not in _NOT_SETTINGS)
+"""Fields of a view spec that are settings of every augmentation here."""
+
+
+def with_spec_fields(*names: str) -> Callable[[type[S]], type[S]]:
+    """Add fields of :class:`ViewSpec` to a class of settings, with their bounds and texts."""
+    hints = get_type_hints(ViewSpec, include_extras=True)
+
+    def extend(cls: type[S]) -> type[S]:
+        return _derive(cls, {name: (hints[name], getattr(ViewSpec, name)) for name in names})
+
+    return extend
+
+
+def with_defaults(**defaults: object) -> Callable[[type[S]], type[S]]:
+    """Change defaults of a class of settings."""
+
+    def change(cls: type[S]) -> type[S]:
+        declared: dict[str, Any] = cls.model_fields
+        changed = {}
+        for name, default in defaults.items():
+            field = copy(declared[name])
+            field.default = default
+            changed[name] = (field.annotation, field)
+        return _derive(cls, changed)
+
+    return change
+
+
+def _derive(cls: type[S], definitions: dict[str, Any]) -> type[S]:
+    """Return a subclass with other fields and the same name."""
+    options: dict[str, Any] = {"__base__": cls, "__module__": cls.__module__, **definitions}
+    subclass = cast("type[S]", create_model(cls.__name__, **options))
+    subclass.__qualname__, subclass.__doc__ = cls.__qualname__, cls.__doc__
+    return subclass
+
+
+@with_spec_fields(*_COMMON)
 class ViewSettings(Settings):
-    """What the recipes of the papers have in common; the defaults change nothing."""
+    """Settings that the augmentations share; the defaults only resize the image."""
 
     crop_min: float = Field(1.0, gt=0, le=1, description="smallest area of a crop")
     crop_max: float = Field(1.0, gt=0, le=1, description="largest area of a crop")
-    interpolation: Literal["bilinear", "bicubic"] = Field(
-        "bilinear", description="how crops are resized, always antialiased"
-    )
-    flip: float = Field(0.0, ge=0, le=1, description="probability of a horizontal flip")
-    jitter: float = Field(0.0, ge=0, le=1, description="probability of the colour jitter")
-    brightness: float = Field(0.0, ge=0, le=4, description="strength of the brightness jitter")
-    contrast: float = Field(0.0, ge=0, le=4, description="strength of the contrast jitter")
-    saturation: float = Field(0.0, ge=0, le=4, description="strength of the saturation jitter")
-    hue: float = Field(0.0, ge=0, le=0.5, description="strength of the hue jitter")
-    grayscale: float = Field(0.0, ge=0, le=1, description="probability of grayscale")
-    blur: float = Field(0.0, ge=0, le=1, description="probability of Gaussian blur")
-    solarize: float = Field(0.0, ge=0, le=1, description="probability of solarizing")
 
 
-class _Recipe(Augmentation):
-    """Views by the settings above."""
+class _TwoViews(Augmentation):
+    """Two views made from the same settings."""
 
     num_views = 2
 
     def base(self) -> ViewSpec:
-        """One view as the settings say."""
-        config: Any = self.config
+        """Return the spec of one view."""
+        config = self.config
+        names = [name for name in (*_COMMON, *_GEOMETRY) if name in type(config).model_fields]
         return ViewSpec(
             crop_scale=(min(config.crop_min, config.crop_max), config.crop_max),
-            interpolation=config.interpolation,
-            flip=config.flip,
-            jitter=config.jitter,
-            brightness=config.brightness,
-            contrast=config.contrast,
-            saturation=config.saturation,
-            hue=config.hue,
-            grayscale=config.grayscale,
-            blur=config.blur,
-            solarize=config.solarize,
+            **{name: getattr(config, name) for name in names},
         )
 
     def view_specs(self) -> Sequence[ViewSpec]:
         return [replace(self.base(), count=self.num_views)]
 
 
-class SimCLRViews(_Recipe):
+class SimCLRViews(_TwoViews):
     """SimCLR's views: Chen et al., arXiv:2002.05709, appendix A. Bicubic.
 
-    For CIFAR the paper halves the colour strengths and leaves the blur out (appendix B.9).
+    For CIFAR the paper halves the colour strengths and omits the blur (appendix B.9).
     """
 
+    @with_defaults(
+        crop_min=0.08,
+        interpolation="bicubic",
+        flip=0.5,
+        jitter=0.8,
+        brightness=0.8,
+        contrast=0.8,
+        saturation=0.8,
+        hue=0.2,
+        grayscale=0.2,
+        blur=0.5,
+    )
     class Config(ViewSettings):
-        crop_min: float = Field(0.08, gt=0, le=1, description="smallest area of a crop")
-        interpolation: Literal["bilinear", "bicubic"] = Field(
-            "bicubic", description="how crops are resized, always antialiased"
-        )
-        flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
-        jitter: float = Field(0.8, ge=0, le=1, description="probability of the colour jitter")
-        brightness: float = Field(0.8, ge=0, le=4, description="strength of the brightness jitter")
-        contrast: float = Field(0.8, ge=0, le=4, description="strength of the contrast jitter")
-        saturation: float = Field(0.8, ge=0, le=4, description="strength of the saturation jitter")
-        hue: float = Field(0.2, ge=0, le=0.5, description="strength of the hue jitter")
-        grayscale: float = Field(0.2, ge=0, le=1, description="probability of grayscale")
-        blur: float = Field(0.5, ge=0, le=1, description="probability of Gaussian blur")
+        """Settings of the views."""
 
 
-class SymmetricWeakViews(_Recipe):
+class SymmetricWeakViews(_TwoViews):
     """MoCo v2's and SimSiam's views: arXiv:2003.04297, arXiv:2011.10566. Bilinear."""
 
+    @with_defaults(
+        crop_min=0.2,
+        flip=0.5,
+        jitter=0.8,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        hue=0.1,
+        grayscale=0.2,
+        blur=0.5,
+    )
     class Config(ViewSettings):
-        crop_min: float = Field(0.2, gt=0, le=1, description="smallest area of a crop")
-        flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
-        jitter: float = Field(0.8, ge=0, le=1, description="probability of the colour jitter")
-        brightness: float = Field(0.4, ge=0, le=4, description="strength of the brightness jitter")
-        contrast: float = Field(0.4, ge=0, le=4, description="strength of the contrast jitter")
-        saturation: float = Field(0.4, ge=0, le=4, description="strength of the saturation jitter")
-        hue: float = Field(0.1, ge=0, le=0.5, description="strength of the hue jitter")
-        grayscale: float = Field(0.2, ge=0, le=1, description="probability of grayscale")
-        blur: float = Field(0.5, ge=0, le=1, description="probability of Gaussian blur")
+        """Settings of the views."""
 
 
-class BYOLViews(_Recipe):
-    """BYOL's and Barlow Twins' two unlike views: arXiv:2006.07733, appendix B. Bicubic.
+class BYOLViews(_TwoViews):
+    """BYOL's and Barlow Twins' asymmetric views: arXiv:2006.07733, appendix B. Bicubic.
 
-    The first is always blurred and never solarized; the second seldom either.
+    The first view is always blurred and never solarized; the second rarely either.
     """
 
+    @with_defaults(
+        crop_min=0.08,
+        interpolation="bicubic",
+        flip=0.5,
+        jitter=0.8,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.2,
+        hue=0.1,
+        grayscale=0.2,
+    )
     class Config(ViewSettings):
-        crop_min: float = Field(0.08, gt=0, le=1, description="smallest area of a crop")
-        interpolation: Literal["bilinear", "bicubic"] = Field(
-            "bicubic", description="how crops are resized, always antialiased"
-        )
-        flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
-        jitter: float = Field(0.8, ge=0, le=1, description="probability of the colour jitter")
-        brightness: float = Field(0.4, ge=0, le=4, description="strength of the brightness jitter")
-        contrast: float = Field(0.4, ge=0, le=4, description="strength of the contrast jitter")
-        saturation: float = Field(0.2, ge=0, le=4, description="strength of the saturation jitter")
-        hue: float = Field(0.1, ge=0, le=0.5, description="strength of the hue jitter")
-        grayscale: float = Field(0.2, ge=0, le=1, description="probability of grayscale")
+        """Settings of the views."""
+
         blur: float = Field(1.0, ge=0, le=1, description="probability of blur, first view")
         blur2: float = Field(0.1, ge=0, le=1, description="probability of blur, second view")
-        solarize: float = Field(0.0, ge=0, le=1, description="of solarizing, first view")
-        solarize2: float = Field(0.2, ge=0, le=1, description="of solarizing, second view")
+        solarize: float = Field(
+            0.0, ge=0, le=1, description="probability of solarizing, first view"
+        )
+        solarize2: float = Field(
+            0.2, ge=0, le=1, description="probability of solarizing, second view"
+        )
 
     def view_specs(self) -> Sequence[ViewSpec]:
         first = self.base()
         return [first, replace(first, blur=self.config.blur2, solarize=self.config.solarize2)]
 
 
-class DigitViews(_Recipe):
-    """Views for digits and text: nothing is mirrored, and no colour is needed.
+class DigitViews(_TwoViews):
+    """Views for digits and text: no flips, and no colour is needed.
 
-    Crops, small shifts, rotations and shears, brightness and contrast; chosen for MNIST, from
-    no paper.
+    Crops, small shifts, rotations and shears, brightness and contrast; chosen for MNIST, not from
+    a paper.
     """
 
+    @with_defaults(
+        crop_min=0.4,
+        rotate=15.0,
+        translate=0.1,
+        shear=15.0,
+        jitter=0.8,
+        brightness=0.4,
+        contrast=0.4,
+    )
+    @with_spec_fields(*_GEOMETRY)
     class Config(ViewSettings):
-        crop_min: float = Field(0.4, gt=0, le=1, description="smallest area of a crop")
-        rotate: float = Field(15.0, ge=0, le=180, description="largest rotation, in degrees")
-        translate: float = Field(0.1, ge=0, le=1, description="largest shift, part of the side")
-        shear: float = Field(15.0, ge=0, le=80, description="largest shear, in degrees")
-        jitter: float = Field(0.8, ge=0, le=1, description="probability of the contrast jitter")
-        brightness: float = Field(0.4, ge=0, le=4, description="strength of the brightness jitter")
-        contrast: float = Field(0.4, ge=0, le=4, description="strength of the contrast jitter")
-
-    def base(self) -> ViewSpec:
-        config = self.config
-        return replace(
-            super().base(), rotate=config.rotate, translate=config.translate, shear=config.shear
-        )
+        """Settings of the views."""
 
 
-class MultiCropViews(_Recipe):
+class MultiCropViews(_TwoViews):
     """Two full-size views and several small ones: SwAV, arXiv:2006.09882, section 3.3."""
 
+    @with_defaults(crop_min=0.14)
     class Config(SimCLRViews.Config):
-        crop_min: float = Field(0.14, gt=0, le=1, description="smallest area of a full-size crop")
+        """Settings of the views."""
+
         num_local: int = Field(6, ge=0, le=64, description="number of small views")
         local_size: int | None = Field(
             None, ge=4, le=1024, description="side of a small view in pixels; default 3/7 of a view"
@@ -172,7 +207,7 @@ class MultiCropViews(_Recipe):
 
 
 class PlainViews(Augmentation):
-    """The image itself, resized, as often as is asked."""
+    """Several equal views: the whole image, resized."""
 
     class Config(Settings):
         num_views: int = Field(2, ge=1, le=64, description="number of equal views")

@@ -1,1 +1,1 @@
-"""Sources to splits, splits to stores, stores to batches."""
+"""Images from sources: splits, stores and batches."""

@@ -1,4 +1,4 @@
-"""Which images make up which step, and the loaders that bring them."""
+"""Order of the images in an epoch, and batches from a store."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ssl_host.errors import DataError
 
 @dataclass
 class RawBatch:
-    """Images on their way to the views.
+    """Batch of images before augmentation.
 
     Attributes:
-        images: B C H W, uint8; or one such tensor a view, cropped while decoding.
-        index: B, the images' numbers in the training set.
+        images: B C H W, uint8; or one such tensor for each view, cropped while decoding.
+        index: B, the images' indices in the training set.
         labels: B, or None.
         epoch: from 0.
     """
@@ -29,15 +29,15 @@ class RawBatch:
     epoch: int
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> RawBatch:
-        """On another device; Lightning calls this."""
-
-        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        """Return the batch on another device; Lightning calls this."""
+        return self._apply(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pinned(self) -> RawBatch:
-        """In page-locked memory."""
-        return self._each(Tensor.pin_memory)
+        """Return the batch in page-locked memory."""
+        return self._apply(Tensor.pin_memory)
 
-    def _each(self, move: Callable[[Tensor], Tensor]) -> RawBatch:
+    def _apply(self, move: Callable[[Tensor], Tensor]) -> RawBatch:
+        """Return the batch with a function applied to every tensor."""
         images = move(self.images) if isinstance(self.images, Tensor) else [*map(move, self.images)]
         labels = None if self.labels is None else move(self.labels)
         return RawBatch(images, move(self.index), labels, self.epoch)
@@ -45,15 +45,15 @@ class RawBatch:
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """The order of the images, a pure function of seed and epoch.
+    """Order of the images in each epoch, a function of seed and epoch only.
 
-    Every step takes ``batch_size`` images over all processes and micro-batches. The images left
-    over at the end of an epoch are not used in it; every epoch has a new order.
+    Every step takes ``batch_size`` images over all processes and micro-batches. Images left over
+    at the end of an epoch are skipped; the next epoch has another order.
 
     Attributes:
-        num_images: N of the training set.
-        batch_size: images of an optimizer step.
-        micro_batches: gradients accumulated before an optimizer step.
+        num_images: number of training images N.
+        batch_size: images in an optimizer step.
+        micro_batches: micro-batches of a step, computed one after the other.
     """
 
     num_images: int
@@ -67,22 +67,22 @@ class EpochPlan:
         if self.batch_size > self.num_images:
             raise DataError(
                 f"[run] batch_size = {self.batch_size} is more than the {self.num_images} "
-                "training images: no step could be made; choose a smaller batch_size"
+                "training images; choose a smaller batch_size"
             )
         shares = self.micro_batches * self.world_size
         if self.batch_size % shares:
             raise DataError(
-                f"[run] batch_size = {self.batch_size} cannot be shared by {self.world_size} "
+                f"[run] batch_size = {self.batch_size} cannot be divided among {self.world_size} "
                 f"processes and {self.micro_batches} micro-batches; make it a multiple of {shares}"
             )
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of an epoch."""
+        """Number of optimizer steps in an epoch."""
         return self.num_images // self.batch_size
 
     def indices(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
-        """This process's share of every micro-batch of an epoch, from step ``start``."""
+        """Yield the indices of this process's micro-batches in an epoch, from step ``start``."""
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
         order = torch.randperm(self.num_images, generator=generator)
         share = self.batch_size // (self.micro_batches * self.world_size)
@@ -93,12 +93,12 @@ class EpochPlan:
 
 
 class StoreLoader:
-    """Batches from a store. Iterating gives an epoch, or the rest of one.
+    """Loader of batches from a store. Iterating gives an epoch, or the rest of one.
 
     Attributes:
-        epoch: the epoch that the next iteration belongs to.
-        start: the step it begins at.
-        reads_disk: whether making a batch waits for the disk.
+        epoch: epoch of the next iteration.
+        start: step at which the next iteration starts.
+        reads_disk: True if making a batch waits for the disk.
     """
 
     def __init__(self, store: ImageStore, plan: EpochPlan) -> None:
@@ -112,5 +112,5 @@ class StoreLoader:
         epoch = self.epoch
         images, labels = self.store.images, self.store.labels
         for index in self.plan.indices(epoch, self.start):
-            chosen = None if labels is None else labels[index]
-            yield RawBatch(images[index], index, chosen, epoch)
+            batch_labels = None if labels is None else labels[index]
+            yield RawBatch(images[index], index, batch_labels, epoch)

@@ -1,4 +1,4 @@
-"""From a configuration's source to images ready for training and evaluation."""
+"""Open the images of a data source for training and evaluation."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ from ssl_host.data.store import ImageStore, array_of, pack, packed_bytes
 from ssl_host.errors import DataError
 
 PHOTO_MARGIN = 8 / 7
-"""Packed photographs keep a margin around the view, as 256 for 224 pixels."""
+"""Size of packed images relative to the view, as 256 to 224 pixels."""
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being packed, images done and in all."""
+"""Called with the name of the split being packed, images done and images in total."""
 
 
 @dataclass
 class OpenedDatasets:
-    """The three splits, opened.
+    """Splits of a data set, ready for use.
 
     Attributes:
-        train: what pretraining sees.
-        probe: what evaluators learn from; the same object as ``train`` in most sets.
-        test: held out, or None.
-        classes: names, empty without labels.
-        notes: what was cut, skipped or decided, for log and report.
+        train: images for pretraining.
+        probe: images that evaluators train on; the same object as ``train`` in most data sets.
+        test: held-out images, or None.
+        classes: class names, empty without labels.
+        make_loader: returns a loader of training batches in the order of a plan.
+        notes: remarks on splits and decoding for the log and the report.
     """
 
     train: ImageStore
@@ -49,20 +50,20 @@ class OpenedDatasets:
     notes: list[str] = field(default_factory=list)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What tells these images from others: how many of each part, and what they are called."""
-        parts = {"train": self.train, "probe": self.probe, "held_out": self.test}
+        """Return the number of images of each split and a hash of their names."""
+        splits = {"train": self.train, "probe": self.probe, "held_out": self.test}
         digest = hashlib.sha256()
-        for part, store in parts.items():
+        for split, store in splits.items():
             for name in () if store is None else store.names():
-                digest.update(f"{part}\0{name}\n".encode("utf-8", "backslashreplace"))
-        counts = {part: 0 if store is None else len(store) for part, store in parts.items()}
+                digest.update(f"{split}\0{name}\n".encode("utf-8", "backslashreplace"))
+        counts = {split: 0 if store is None else len(store) for split, store in splits.items()}
         return {**counts, "names": digest.hexdigest()}
 
     def skipped(self) -> list[Skipped]:
-        """Every image that could not be read, with the reason."""
+        """Return the images that could not be read, with reasons."""
         stores = [self.train] + ([] if self.probe is self.train else [self.probe])
         stores += [] if self.test is None else [self.test]
-        return [fault for store in stores for fault in store.faults()]
+        return [image for store in stores for image in store.unreadable()]
 
 
 def open_datasets(
@@ -71,12 +72,12 @@ def open_datasets(
     """Open a source's splits as stores, packed or decoded on demand.
 
     Raises:
-        DataError: when there is nothing to train on.
+        DataError: if there are no training images, or none of them can be read.
     """
     splits = open_splits(source, settings.holdout)
     opener = _Opener(source, settings, progress)
     train = opener.open(splits.train, "training images")
-    probe = train if splits.probe is splits.train else opener.open(splits.probe, "probe's images")
+    probe = train if splits.probe is splits.train else opener.open(splits.probe, "probe images")
     test = None if splits.test is None else opener.open(splits.test, "held-out images")
     notes = list(splits.notes)
     if not isinstance(train.images, DecodedImages):
@@ -85,7 +86,7 @@ def open_datasets(
         )
     if settings.store == "auto":
         notes.append(
-            f"{len(splits.train)} images are decoded in every epoch: a packed store of them would "
+            f"{len(splits.train)} images are decoded in every epoch, because a packed store would "
             "exceed [loader] store_limit_mb"
         )
     make_loader = _files_loader(splits, train, views, settings)
@@ -95,6 +96,7 @@ def open_datasets(
 def _files_loader(
     splits: Splits, train: ImageStore, views: ViewMaker, settings: LoaderSettings
 ) -> Callable[[EpochPlan], FilesLoader]:
+    """Return a function that makes loaders of images decoded on demand."""
     decoded = train.images
     assert isinstance(decoded, DecodedImages)
 
@@ -106,6 +108,8 @@ def _files_loader(
 
 
 class _Opener:
+    """Opens the splits of one source as stores."""
+
     def __init__(
         self, source: DataSource, settings: LoaderSettings, progress: Progress | None
     ) -> None:
@@ -114,29 +118,28 @@ class _Opener:
         self.progress = progress
         self.cache = settings.cache_dir or user_cache_path("ssl-host")
 
-    def open(self, images: ImageDataset, what: str) -> ImageStore:
-        self._check_first(images)
+    def open(self, images: ImageDataset, description: str) -> ImageStore:
+        self._check_channels(images)
         if images.image_size is not None:
-            every = torch.arange(len(images))
-            whole = BatchImages(images)
+            index = torch.arange(len(images))
             skipped = tuple((missing.name, missing.reason) for missing in images.missing)
-            return ImageStore(whole, images.labels, every, skipped, images.name, on_disk=True)
+            pixels = BatchImages(images)
+            return ImageStore(pixels, images.labels, index, skipped, images.name, on_disk=True)
         channels, settings = self.source.channels, self.settings
         size = settings.store_size or round(self.source.image_size * PHOTO_MARGIN)
         in_memory = array_of(images) is not None
         small = packed_bytes(images, channels, size) <= settings.store_limit_mb * 2**20
         if in_memory or settings.store == "packed" or (settings.store == "auto" and small):
-            tell = self.progress
-            report = None if tell is None else (lambda done, total: tell(what, done, total))
-            return pack(images, channels, size, Path(self.cache), report)
+            progress = None if self.progress is None else partial(self.progress, description)
+            return pack(images, channels, size, Path(self.cache), progress)
         decoded = DecodedImages(images, channels, size)
         return ImageStore(decoded, images.labels, torch.arange(len(images)), (), images.name)
 
-    def _check_first(self, images: ImageDataset) -> None:
-        """A source whose images have another number of channels is told at once."""
-        found = array_of(images)
-        if found is not None and found.shape[1] != self.source.channels:
+    def _check_channels(self, images: ImageDataset) -> None:
+        """Raise DataError if an array of images does not have the source's channels."""
+        array = array_of(images)
+        if array is not None and array.shape[1] != self.source.channels:
             raise DataError(
-                f"[data] {type(self.source).__name__} says {self.source.channels} channels, and "
-                f"its images have {found.shape[1]}"
+                f"[data] {type(self.source).__name__} declares {self.source.channels} channels, "
+                f"but its images have {array.shape[1]}"
             )

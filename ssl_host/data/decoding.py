@@ -1,4 +1,4 @@
-"""Images too many or too large for a store: decoded when they are needed."""
+"""Images decoded when they are needed, for data sets too large for a packed store."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from ssl_host.toolkit.image_files import resize_and_crop
 
 
 class DecodedImages:
-    """Looks like a store's array, N C S S uint8, and decodes what is indexed, in threads.
+    """Array N C S S, uint8, of images that threads decode when they are indexed.
 
     Attributes:
-        unreadable: what was wrong with which image; such an image comes out black, and whoever
-            counts leaves it out.
+        unreadable: reasons by index of the images that could not be read; they are black.
     """
 
     def __init__(self, images: ImageDataset, channels: int, size: int) -> None:
@@ -37,11 +36,11 @@ class DecodedImages:
 
     def __getitem__(self, index: slice | Tensor) -> Tensor:
         if isinstance(index, slice):
-            numbers = list(range(*index.indices(len(self))))
+            indices = list(range(*index.indices(len(self))))
         else:
-            numbers = index.tolist()
+            indices = index.tolist()
         with ThreadPoolExecutor(max_workers=available_cores()) as pool:
-            return torch.stack(list(pool.map(self._read, numbers)))
+            return torch.stack(list(pool.map(self._read, indices)))
 
     def _read(self, i: int) -> Tensor:
         try:
@@ -52,7 +51,7 @@ class DecodedImages:
 
 
 class BatchImages:
-    """Looks like a store's array, N C S S uint8, of a set that decodes many at once."""
+    """Array N C S S, uint8, of a data set that decodes images in batches."""
 
     def __init__(self, images: ImageDataset) -> None:
         self.images = images
@@ -61,16 +60,16 @@ class BatchImages:
         return len(self.images)
 
     def __getitem__(self, index: slice | Tensor) -> Tensor:
-        numbers = torch.arange(len(self))[index] if isinstance(index, slice) else index
-        return self.images.read_many(numbers)
+        indices = torch.arange(len(self))[index] if isinstance(index, slice) else index
+        return self.images.read_many(indices)
 
 
 _Item = tuple[list[Tensor], int, list[tuple[int, str]]]
-"""Crops, the number of the image, and those before it that could not be read."""
+"""Crops, index of the image, and unreadable images before it with reasons."""
 
 
 class _CroppedViews(Dataset[_Item | Exception]):
-    """An image's crops, cut in the worker that decodes it, by the numbers of (epoch, index)."""
+    """Data set of crops by (epoch, index), cut by the worker that decodes the image."""
 
     def __init__(self, images: ImageDataset, views: ViewMaker, size: int, seed: int) -> None:
         self.images = images
@@ -78,32 +77,33 @@ class _CroppedViews(Dataset[_Item | Exception]):
         self.size = size
         self.seed = seed
 
-    def __getitem__(self, place: tuple[int, int]) -> _Item | Exception:
+    def __getitem__(self, key: tuple[int, int]) -> _Item | Exception:
         try:
-            return self._read(*place)
+            return self._read(*key)
         except (DataError, OSError) as error:
-            return error  # raised in a worker, it would arrive with a traceback for a message
+            return error  # DataLoader would add a worker's traceback to its message
 
     def _read(self, epoch: int, index: int) -> _Item:
+        """Return the crops of the first readable image from ``index`` on."""
         failed: list[tuple[int, str]] = []
         for i in range(index, index + len(self.images)):
-            number = i % len(self.images)
+            current = i % len(self.images)
             try:
-                image = self.images.read(number)
+                image = self.images.read(current)
             except UnreadableImage as error:
-                failed.append((number, str(error)))
+                failed.append((current, str(error)))
                 continue
             if self.views.form == "view_specs":
-                at = torch.tensor([number])
-                return self.views.crops(image[None], at, epoch, self.seed), number, failed
-            return [resize_and_crop(image, self.size)[None]], number, failed
+                sample = torch.tensor([current])
+                return self.views.crops(image[None], sample, epoch, self.seed), current, failed
+            return [resize_and_crop(image, self.size)[None]], current, failed
         raise DataError(
-            no_readable_images_message([(self.images.name(i), why) for i, why in failed])
+            no_readable_images_message([(self.images.name(i), reason) for i, reason in failed])
         )
 
 
-class _Order(Sampler[list[tuple[int, int]]]):
-    """The plan's batches as (epoch, index), from wherever the loader stands."""
+class _PlanSampler(Sampler[list[tuple[int, int]]]):
+    """Sampler of a plan's batches as (epoch, index), from a given epoch and step."""
 
     def __init__(self, plan: EpochPlan) -> None:
         self.plan = plan
@@ -117,16 +117,17 @@ class _Order(Sampler[list[tuple[int, int]]]):
 
 
 class FilesLoader:
-    """Batches decoded and cropped by worker processes.
+    """Loader of batches that worker processes decode and crop.
 
-    An unreadable image's place is taken by the next readable one, so that every step has its
-    full batch on every process; it is counted in :attr:`unreadable`.
+    The next readable image replaces an unreadable one, so that every step has a full batch on
+    every process.
 
     Attributes:
-        epoch, start: as :class:`~ssl_host.data.batches.StoreLoader`'s.
+        epoch, start: as in :class:`~ssl_host.data.batches.StoreLoader`.
+        unreadable: reasons by index of the images that could not be read.
     """
 
-    reads_disk = False  # its workers are ahead already
+    reads_disk = False  # workers read in advance
 
     def __init__(
         self,
@@ -139,13 +140,13 @@ class FilesLoader:
     ) -> None:
         self.images = images
         self.views = views
-        self.order = _Order(plan)
+        self.sampler = _PlanSampler(plan)
         self.epoch = 0
         self.start = 0
         self.unreadable = unreadable
         self.loader = DataLoader(
             _CroppedViews(images, views, size, plan.seed),
-            batch_sampler=self.order,
+            batch_sampler=self.sampler,
             num_workers=workers,
             collate_fn=_collate,
             persistent_workers=workers > 0,
@@ -155,29 +156,31 @@ class FilesLoader:
 
     def __iter__(self) -> Iterator[RawBatch]:
         epoch = self.epoch
-        self.order.epoch, self.order.start = epoch, self.start
+        self.sampler.epoch, self.sampler.start = epoch, self.start
         for batch in self.loader:
             if isinstance(batch, Exception):
                 raise batch
             crops, index, failed = batch
             self.unreadable.update(failed)
             labels = None if self.images.labels is None else self.images.labels[index]
-            whole = crops if self.views.form == "view_specs" else crops[0]
-            yield RawBatch(whole, index, labels, epoch)
+            images = crops if self.views.form == "view_specs" else crops[0]
+            yield RawBatch(images, index, labels, epoch)
 
 
 def _collate(
-    found: list[_Item | Exception],
+    results: list[_Item | Exception],
 ) -> tuple[list[Tensor], Tensor, list[tuple[int, str]]] | Exception:
+    """Combine items to a batch, or return the first error."""
     items: list[_Item] = []
-    for item in found:
+    for item in results:
         if isinstance(item, Exception):
             return item
         items.append(item)
     crops = [torch.cat(views) for views in zip(*(item[0] for item in items), strict=True)]
     index = torch.tensor([item[1] for item in items])
-    return crops, index, [fault for item in items for fault in item[2]]
+    return crops, index, [failure for item in items for failure in item[2]]
 
 
 def _one_thread(_: int) -> None:
+    """Use one thread in a worker: the workers share the cores."""
     torch.set_num_threads(1)

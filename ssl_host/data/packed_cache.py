@@ -1,4 +1,4 @@
-"""Sets of images decoded once and kept on the disk: an array, and the listing of what is in it."""
+"""Disk cache of decoded images: one array for each data set, and an index of its rows."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from ssl_host.toolkit.image_files import resize_and_crop
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 Skipped = tuple[str, str]
-"""An image's name and what is wrong with it."""
+"""Name of an image that could not be read, and the reason."""
 
 Progress = Callable[[int, int], None]
-"""Told images done and in all."""
+"""Called with images done and images in total."""
 
 
 @dataclass(frozen=True)
 class PackIndex:
-    """What is in an array.
+    """Index of a packed array's rows.
 
     Attributes:
-        kept: each row's number in the set; rows after these are empty.
-        skipped: what could not be read.
-        transient: whether some of that may be readable another time.
+        indices: index in the data set of each row; rows after these are empty.
+        skipped: images that could not be read.
+        transient: True if some of them may be readable later.
     """
 
-    kept: list[int]
+    indices: list[int]
     skipped: list[Skipped]
     transient: bool = False
 
@@ -46,18 +46,21 @@ class PackIndex:
 def find_or_pack(
     images: ImageDataset, shape: tuple[int, int, int], cache: Path, progress: Progress | None = None
 ) -> tuple[Tensor, PackIndex]:
-    """Images N C S S, uint8, memory-mapped, made by the first process that asks for them.
+    """Return the images as a memory-mapped array, packed by the first process that asks.
 
     Args:
         shape: C, S and S.
         cache: folder of the arrays.
+
+    Returns:
+        N C S S, uint8, and the index of its rows.
     """
     cache.mkdir(parents=True, exist_ok=True)
     stem = cache / _fingerprint(images, shape)
     whole = (len(images), *shape)
     found = _read(stem, whole)
     if found is None or found[1].transient:
-        # One process at a time: the others would decode the same, and wait no longer like this.
+        # One process at a time: others would decode the same images and be no faster.
         with FileLock(stem.with_suffix(".lock")):
             found = _read(stem, whole)
             if found is None or found[1].transient:
@@ -68,44 +71,46 @@ def find_or_pack(
 
 
 def _read(stem: Path, shape: tuple[int, ...]) -> tuple[Tensor, PackIndex] | None:
-    """What an earlier process has left, if both files are there and sound."""
+    """Return the array and index of an earlier process, or None if a file is missing or damaged."""
     try:
-        about = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
-        skipped = [(name, reason) for name, reason in about["skipped"]]
-        listing = PackIndex(list(about["kept"]), skipped, bool(about.get("transient")))
-        # Opened for copying on write: torch wants a writable array, and nothing is written.
+        content = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
+        skipped = [(name, reason) for name, reason in content["skipped"]]
+        index = PackIndex(list(content["indices"]), skipped, bool(content.get("transient")))
+        # Copy on write, because torch expects a writable array; nothing is written.
         array = np.load(stem.with_suffix(".npy"), mmap_mode="c")
     except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
-    sound = array.shape == shape and array.dtype == np.uint8 and len(listing.kept) <= len(array)
-    return (torch.from_numpy(array), listing) if sound else None
+    is_valid = array.shape == shape and array.dtype == np.uint8 and len(index.indices) <= len(array)
+    return (torch.from_numpy(array), index) if is_valid else None
 
 
 def _write(
     images: ImageDataset, shape: tuple[int, ...], stem: Path, progress: Progress | None
 ) -> None:
-    partial, listing_file = stem.with_suffix(".partial"), stem.with_suffix(".json")
-    # What a killed process has left. It is not written over: another machine may have it mapped.
+    """Decode the images and write the array and its index atomically."""
+    partial, index_file = stem.with_suffix(".partial"), stem.with_suffix(".json")
+    # Left by a killed process. Removed, not overwritten: another machine may have it mapped.
     partial.unlink(missing_ok=True)
     try:
         array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
         with partial.open("r+b") as file:
             reserve(file.fileno(), partial.stat().st_size, partial)
-            listing = _fill(array, images, shape[-1], progress)
+            index = _fill(array, images, shape[-1], progress)
             array.flush()
             del array
             os.fsync(file.fileno())
-        listing_file.unlink(missing_ok=True)  # it tells of another array
+        index_file.unlink(missing_ok=True)  # it describes the previous array
         partial.replace(stem.with_suffix(".npy"))
     finally:
         partial.unlink(missing_ok=True)
-    atomic_write_text(listing_file, json.dumps(asdict(listing)))
+    atomic_write_text(index_file, json.dumps(asdict(index)))
 
 
 def _fill(
     array: np.ndarray, images: ImageDataset, size: int, progress: Progress | None
 ) -> PackIndex:
-    kept: list[int] = []
+    """Decode the images into the array's rows, skipping those that cannot be read."""
+    indices: list[int] = []
     skipped: list[Skipped] = []
     transient = False
 
@@ -116,55 +121,55 @@ def _fill(
             return error
 
     with ThreadPoolExecutor(max_workers=available_cores()) as pool:
-        for i, outcome in _in_order(pool, decode, len(images)):
-            if isinstance(outcome, UnreadableImage):
-                skipped.append((images.name(i), str(outcome)))
-                transient = transient or outcome.transient
+        for i, result in _map_in_order(pool, decode, len(images)):
+            if isinstance(result, UnreadableImage):
+                skipped.append((images.name(i), str(result)))
+                transient = transient or result.transient
             else:
-                array[len(kept)] = outcome.numpy()
-                kept.append(i)
+                array[len(indices)] = result.numpy()
+                indices.append(i)
             if progress is not None:
                 progress(i + 1, len(images))
-    return PackIndex(kept, skipped, transient)
+    return PackIndex(indices, skipped, transient)
 
 
-def _in_order(
+def _map_in_order(
     pool: ThreadPoolExecutor, decode: Callable[[int], Tensor | UnreadableImage], count: int
 ) -> Iterator[tuple[int, Tensor | UnreadableImage]]:
-    """Outcomes in order, a bounded number of images in flight: Executor.map submits them all."""
+    """Yield results in order, in blocks: Executor.map alone would hold all images in memory."""
     for start in range(0, count, 512):
         block = range(start, min(start + 512, count))
         yield from zip(block, pool.map(decode, block), strict=True)
 
 
 def _fingerprint(images: ImageDataset, shape: tuple[int, int, int]) -> str:
-    """Changes when an image is added or removed, when a file that images lie in is written, or
-    when the store's form changes."""
+    """Return a hash of the images' names, their files' sizes and times, and the array's shape."""
     digest = hashlib.sha256(f"2 {shape[0]} {shape[1]}".encode())
     states: dict[Path, str] = {}
     for i in range(len(images)):
         path = images.path(i)
         if path is not None and path not in states:
-            states[path] = _state(path)
-        called = f"{'' if path is None else states[path]}\0{images.name(i)}\n"
-        digest.update(called.encode("utf-8", "backslashreplace"))  # names need not be Unicode
+            states[path] = _file_state(path)
+        line = f"{'' if path is None else states[path]}\0{images.name(i)}\n"
+        digest.update(line.encode("utf-8", "backslashreplace"))  # names may not be Unicode
     if not states:
-        digest.update(_some_pixels(images))
+        digest.update(_sample_digest(images))
     return digest.hexdigest()[:32]
 
 
-def _state(path: Path) -> str:
+def _file_state(path: Path) -> str:
+    """Return a text that changes if the file is written or becomes readable."""
     try:
-        found = path.stat()
+        info = path.stat()
     except OSError:
         return f"{path}\0gone"
-    # Giving permission changes neither size nor time.
-    closed = "" if os.access(path, os.R_OK) else "\0closed"
-    return f"{path}\0{found.st_size}\0{found.st_mtime_ns}{closed}"
+    # A change of permissions changes neither size nor time.
+    access = "" if os.access(path, os.R_OK) else "\0closed"
+    return f"{path}\0{info.st_size}\0{info.st_mtime_ns}{access}"
 
 
-def _some_pixels(images: ImageDataset) -> bytes:
-    """What tells sets apart that lie in no file and may call all their images alike."""
+def _sample_digest(images: ImageDataset) -> bytes:
+    """Return a hash of some images, for data sets without files and with equal names."""
     digest = hashlib.sha256()
     for i in evenly_spaced_indices(len(images), 32).tolist():
         try:

@@ -1,4 +1,4 @@
-"""Batches made ready while the step before them is computed."""
+"""Make batches in a thread while the previous step is computed."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 DEPTH = 2
-"""Batches that wait at most: one more than is needed evens out what the disk does."""
+"""Most batches in the queue: one more than needed, to even out disk delays."""
 
 
 def prefetch(batches: Iterator[T]) -> Iterator[T]:
-    """The same batches in the same order, taken by a thread of their own.
+    """Yield the same batches in the same order, made in advance by a thread.
 
-    What training has consumed is the only position that counts: batches that were ready when the
-    process ended are made again.
+    A checkpoint stores how many batches training has consumed, so batches that were still in the
+    queue are made again after a resume.
 
     Raises:
-        Exception: whatever making a batch raised, in its turn.
+        Exception: raised while making a batch, after the batches before it.
     """
     ready: queue.Queue[Any] = queue.Queue(DEPTH)
-    ended = threading.Event()
+    stopped = threading.Event()
 
     def work() -> None:
-        last: BaseException | None = None
+        end: BaseException | None = None
         try:
             for batch in batches:
-                if not _handed_over(batch, ready, ended):
+                if not _put(batch, ready, stopped):
                     return
         except BaseException as error:
-            last = error
-        _handed_over(last, ready, ended)
+            end = error
+        _put(end, ready, stopped)
 
     thread = threading.Thread(target=work, name="ssl-host batches", daemon=True)
     thread.start()
@@ -43,15 +43,15 @@ def prefetch(batches: Iterator[T]) -> Iterator[T]:
                 raise item
             yield item
     finally:
-        ended.set()
+        stopped.set()
         thread.join()
 
 
-def _handed_over(item: object, to: queue.Queue[Any], ended: threading.Event) -> bool:
-    """Whether there was room before nobody waited any more."""
-    while not ended.is_set():
+def _put(item: object, ready: queue.Queue[Any], stopped: threading.Event) -> bool:
+    """Wait for space in the queue; return False if the consumer stopped first."""
+    while not stopped.is_set():
         try:
-            to.put(item, timeout=0.1)
+            ready.put(item, timeout=0.1)
         except queue.Full:
             continue
         return True

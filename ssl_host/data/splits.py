@@ -1,4 +1,4 @@
-"""What is trained on, what probes learn from, and what is held out."""
+"""Split the images of a source into training, probe and held-out images."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ from ssl_host.contracts.data import DataSource, ImageDataset, MissingImage
 from ssl_host.errors import DataError
 
 HOLDOUT_SEED = 20_240_601
-"""The cut is the same in every run, so that runs with different seeds share their test images."""
+"""Seed of the held-out split, the same in every run so that runs share their test images."""
 
 
 class Subset(ImageDataset):
-    """Some images of a set."""
+    """Images of another data set at the given indices."""
 
     def __init__(
-        self, whole: ImageDataset, chosen: Tensor, missing: Sequence[MissingImage] = ()
+        self, dataset: ImageDataset, indices: Tensor, missing: Sequence[MissingImage] = ()
     ) -> None:
         self.missing = missing
-        self.whole = whole
-        self.chosen = chosen
-        self.labels = None if whole.labels is None else whole.labels[chosen]
-        self.classes = whole.classes
-        self.image_size = whole.image_size
-        self.slow_hint = whole.slow_hint
+        self.dataset = dataset
+        self.indices = indices
+        self.labels = None if dataset.labels is None else dataset.labels[indices]
+        self.classes = dataset.classes
+        self.image_size = dataset.image_size
+        self.slow_hint = dataset.slow_hint
 
     def __len__(self) -> int:
-        return len(self.chosen)
+        return len(self.indices)
 
     def read(self, i: int) -> Tensor:
-        return self.whole.read(int(self.chosen[i]))
+        return self.dataset.read(int(self.indices[i]))
 
     def read_many(self, indices: Tensor) -> Tensor:
-        return self.whole.read_many(self.chosen[indices])
+        return self.dataset.read_many(self.indices[indices])
 
     def name(self, i: int) -> str:
-        return self.whole.name(int(self.chosen[i]))
+        return self.dataset.name(int(self.indices[i]))
 
     def path(self, i: int) -> Path | None:
-        return self.whole.path(int(self.chosen[i]))
+        return self.dataset.path(int(self.indices[i]))
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The three parts of a data set.
+    """Splits of a data set.
 
     Attributes:
-        train: what pretraining sees.
-        probe: what evaluators learn from; ``train`` itself in most sets.
-        test: seen by neither; None where there are no labels or no images to spare.
-        notes: what was cut and why, for log and report.
+        train: images for pretraining.
+        probe: images that evaluators train on; the same object as ``train`` in most data sets.
+        test: held-out images; None without labels or with too few images.
+        notes: remarks on the held-out split for the log and the report.
     """
 
     train: ImageDataset
@@ -70,17 +70,21 @@ class Splits:
 
 
 def open_splits(source: DataSource, holdout: float) -> Splits:
-    """Open a source; cut a held-out part where it has labels and none of its own.
+    """Open a source; if it has labels but no test split, hold out some of its images.
+
+    Args:
+        holdout: fraction of each class that is held out.
 
     Raises:
-        DataError: when there is nothing to train on.
-        PluginError: when the source fails in another way than it should.
+        DataError: if there are no training images.
+        PluginError: if the source fails with an unexpected error.
     """
     with attribute_errors(source, "while opening its images"):
         return _open(source, holdout)
 
 
 def _open(source: DataSource, holdout: float) -> Splits:
+    """Open the splits of a source without attributing errors to its plugin."""
     train = source.open("train")
     if train is None or len(train) == 0:
         raise DataError(f"[data] {type(source).__name__} has no training images")
@@ -92,49 +96,49 @@ def _open(source: DataSource, holdout: float) -> Splits:
             probe = labelled
     if test is not None or probe.labels is None:
         return Splits(train, probe, test)
-    kept, held = (_part(probe, places) for places in _cut(_labels(probe), holdout))
-    if len(held) == 0:
-        note = "too few images to hold any out: evaluators that need a test split are left out"
+    kept, held_out = (_subset(probe, rows) for rows in _split_by_class(_labels(probe), holdout))
+    if len(held_out) == 0:
+        note = "too few images to hold any out: evaluators that need a test split are skipped"
         return Splits(train, probe, None, (note,))
     note = (
-        f"the data have no test split: {len(held)} of {len(probe)} images were held out, by class, "
-        "and neither the pretraining nor any probe of this run sees them"
+        f"the data set has no test split: {len(held_out)} of {len(probe)} images were held out, "
+        "by class, and neither pretraining nor evaluators train on them"
     )
-    return Splits(kept if probe is train else train, kept, held, (note,))
+    return Splits(kept if probe is train else train, kept, held_out, (note,))
 
 
 def _labels(images: ImageDataset) -> Tensor:
-    """Of all images in the order of the original set, those that are missing now included."""
+    """Return the labels of all images of the original data set, missing ones included."""
     assert images.labels is not None
     if not images.missing:
         return images.labels
-    found: list[int] = images.labels.tolist()
+    labels: list[int] = images.labels.tolist()
     for missing in sorted(images.missing):
-        found.insert(missing.index, -1 if missing.label is None else missing.label)
-    return torch.tensor(found)
+        labels.insert(missing.index, -1 if missing.label is None else missing.label)
+    return torch.tensor(labels)
 
 
-def _part(images: ImageDataset, places: Tensor) -> Subset:
-    """The images at some places of the original set."""
+def _subset(images: ImageDataset, indices: Tensor) -> Subset:
+    """Return the images at some indices of the original data set, without the missing ones."""
     if not images.missing:
-        return Subset(images, places)
+        return Subset(images, indices)
     gone = torch.tensor(sorted(missing.index for missing in images.missing))
-    here = places[~torch.isin(places, gone)]
-    wanted = set(places.tolist())
-    missing = [each for each in images.missing if each.index in wanted]
-    # A row's number is its place less the missing ones before it.
-    return Subset(images, here - torch.searchsorted(gone, here), missing)
+    present = indices[~torch.isin(indices, gone)]
+    requested = set(indices.tolist())
+    missing = [image for image in images.missing if image.index in requested]
+    # Missing images have no row, so a row is an index less the missing images before it.
+    return Subset(images, present - torch.searchsorted(gone, present), missing)
 
 
-def _cut(labels: Tensor, holdout: float) -> tuple[Tensor, Tensor]:
-    """Indices kept and held out, by class, the same in every run; a class's last stays."""
+def _split_by_class(labels: Tensor, holdout: float) -> tuple[Tensor, Tensor]:
+    """Return indices kept and held out, by class; at least one of each class is kept."""
     generator = torch.Generator().manual_seed(HOLDOUT_SEED)
     order = torch.randperm(len(labels), generator=generator)
-    held = []
+    held_out_of_classes = []
     for label in labels.unique():
         members = order[labels[order] == label]
-        held.append(members[: min(round(holdout * len(members)), len(members) - 1)])
-    chosen = torch.cat(held).sort().values
-    kept = torch.ones(len(labels), dtype=torch.bool)
-    kept[chosen] = False
-    return kept.nonzero().squeeze(1), chosen
+        held_out_of_classes.append(members[: min(round(holdout * len(members)), len(members) - 1)])
+    held_out = torch.cat(held_out_of_classes).sort().values
+    is_kept = torch.ones(len(labels), dtype=torch.bool)
+    is_kept[held_out] = False
+    return is_kept.nonzero().squeeze(1), held_out

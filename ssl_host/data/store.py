@@ -1,4 +1,4 @@
-"""Decoded images in one uint8 array: an epoch is then index, copy, augment."""
+"""Stores of decoded images in one uint8 array, from which batches are indexed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ssl_host.errors import DataError
 
 
 class PixelArray(Protocol):
-    """Images N C S S, uint8: a tensor, or something that decodes what is indexed."""
+    """Images N C S S, uint8: a tensor, or an object that decodes images when indexed."""
 
     def __len__(self) -> int: ...
 
@@ -26,20 +26,20 @@ class PixelArray(Protocol):
 
 @dataclass(frozen=True)
 class ImageStore:
-    """Images of one size, ready to index.
+    """Images of one size with labels and names, ready for indexing.
 
     Attributes:
         images: N C S S, uint8, in memory or memory-mapped; or decoded when indexed.
         labels: N, int64, or None.
-        kept: N, each image's number in the set it came from.
-        skipped: what could not be read when it was packed.
-        name: what messages call an image of the original set.
-        on_disk: whether indexing reads a file.
+        indices: N, each image's index in the original data set.
+        skipped: images that could not be read when they were packed.
+        name: returns the name of an image of the original data set for messages.
+        on_disk: True if indexing reads a file.
     """
 
     images: PixelArray
     labels: Tensor | None
-    kept: Tensor
+    indices: Tensor
     skipped: tuple[Skipped, ...] = ()
     name: Callable[[int], str] = "image {}".format
     on_disk: bool = False
@@ -48,31 +48,31 @@ class ImageStore:
         return len(self.images)
 
     def image_name(self, i: int) -> str:
-        """What messages call image ``i`` of the store."""
-        return self.name(int(self.kept[i]))
+        """Return the name of image ``i`` of the store for messages."""
+        return self.name(int(self.indices[i]))
 
     def names(self) -> Iterator[str]:
-        """What messages call the images, in order."""
-        return map(self.name, self.kept.tolist())
+        """Yield the names of the images in order."""
+        return map(self.name, self.indices.tolist())
 
-    def faults(self) -> list[Skipped]:
-        """Everything that could not be read so far, with the reason."""
-        found: dict[int, str] = getattr(self.images, "unreadable", {})
-        return [*self.skipped, *((self.name(i), reason) for i, reason in sorted(found.items()))]
+    def unreadable(self) -> list[Skipped]:
+        """Return the images that could not be read so far, with reasons."""
+        reasons: dict[int, str] = getattr(self.images, "unreadable", {})
+        return [*self.skipped, *((self.name(i), reason) for i, reason in sorted(reasons.items()))]
 
 
 def array_of(images: ImageDataset) -> Tensor | None:
-    """The array behind a set that has one, N C H W, or None."""
+    """Return the array N C H W of a data set that has one, else None."""
     if isinstance(images, ArrayImages):
         return images.images
     if isinstance(images, Subset):
-        whole = array_of(images.whole)
-        return None if whole is None else whole[images.chosen]
+        array = array_of(images.dataset)
+        return None if array is None else array[images.indices]
     return None
 
 
 def packed_bytes(images: ImageDataset, channels: int, size: int) -> int:
-    """What a store of these images takes."""
+    """Return the size of a packed store of these images, in bytes."""
     return len(images) * channels * size * size
 
 
@@ -83,31 +83,31 @@ def pack(
     cache: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageStore:
-    """Decode a set once, the short side to ``size``, centre-cropped; later runs find it again.
+    """Decode the images once, short side resized to ``size``, centre-cropped, and cache them.
 
     Args:
-        images: what to decode.
+        images: data set to decode.
         size: side in pixels of the store's images.
         cache: folder for the memory-mapped array.
-        progress: called with images done and in all.
+        progress: called with images done and images in total.
 
     Raises:
-        DataError: when nothing is readable.
+        DataError: if no image can be read.
     """
-    found = array_of(images)
-    if found is not None:
-        return ImageStore(found, images.labels, torch.arange(len(found)), (), images.name)
-    packed, listing = find_or_pack(images, (channels, size, size), cache, progress)
-    if not listing.kept:
-        raise DataError(no_readable_images_message(listing.skipped))
-    kept = torch.tensor(listing.kept, dtype=torch.int64)
-    labels = None if images.labels is None else images.labels[kept]
-    rows, skipped = packed[: len(kept)], tuple(listing.skipped)
-    return ImageStore(rows, labels, kept, skipped, images.name, on_disk=True)
+    array = array_of(images)
+    if array is not None:
+        return ImageStore(array, images.labels, torch.arange(len(array)), (), images.name)
+    packed, index = find_or_pack(images, (channels, size, size), cache, progress)
+    if not index.indices:
+        raise DataError(no_readable_images_message(index.skipped))
+    indices = torch.tensor(index.indices, dtype=torch.int64)
+    labels = None if images.labels is None else images.labels[indices]
+    rows, skipped = packed[: len(indices)], tuple(index.skipped)
+    return ImageStore(rows, labels, indices, skipped, images.name, on_disk=True)
 
 
 def no_readable_images_message(skipped: Sequence[Skipped]) -> str:
-    """The message for a set of which no image could be read."""
-    first = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
+    """Return the message for a data set without a readable image."""
+    examples = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-    return f"[data] none of {len(skipped)} images could be read: {first}{more}"
+    return f"[data] none of {len(skipped)} images could be read: {examples}{more}"

@@ -1,4 +1,4 @@
-"""Each batched operation equals torchvision's, image by image, for fixed parameters."""
+"""Each batched operation equals torchvision's on single images with the same parameters."""
 
 import math
 
@@ -7,11 +7,12 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as reference
 
-from ssl_host.augment import blur, colour
+from ssl_host import ViewSpec
+from ssl_host.augment import colour, operations
+from ssl_host.augment.blur import gaussian_blur
 from ssl_host.augment.geometry import affine, crop_boxes, crop_resize
 from ssl_host.augment.rng import CounterRNG
 from ssl_host.augment.torch_backend import crop_bytes
-from ssl_host.contracts.augmentation import ViewSpec
 
 MODES = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
 
@@ -25,8 +26,8 @@ def images(count=4, channels=3, height=40, width=36, seed=0):
 @pytest.mark.parametrize("interpolation", MODES)
 @pytest.mark.parametrize("size", [9, 32, 64])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_crop_and_antialiased_resize(interpolation, size, channels):
-    """Tolerance 1e-5 of the range; torchvision resizes the float image, antialias on."""
+def test_crop_resize_equals_torchvision(interpolation, size, channels):
+    """Tolerance 1e-5; torchvision resizes the float image with antialiasing."""
     batch = images(channels=channels)
     boxes = torch.tensor([[0, 0, 40, 36], [3, 5, 11, 17], [20, 10, 20, 26], [39, 35, 1, 1]])
     found = crop_resize(batch, boxes, size, interpolation)
@@ -44,7 +45,7 @@ def test_crop_and_antialiased_resize(interpolation, size, channels):
         assert torch.allclose(view, expected.clamp(0, 1), atol=1e-5)
 
 
-def test_a_flip_is_the_mirrored_crop():
+def test_crop_resize_with_flip_mirrors_selected_images():
     batch, boxes = images(), torch.tensor([[3, 5, 20, 17]]).expand(4, 4)
     flip = torch.tensor([True, False, True, False])
     plain = crop_resize(batch, boxes, 24, "bilinear")
@@ -53,8 +54,8 @@ def test_a_flip_is_the_mirrored_crop():
     assert torch.equal(found[~flip], plain[~flip])
 
 
-def test_affine_maps():
-    """Tolerance 1e-4 away from pixels that a rounding moves over the edge of the image."""
+def test_affine_equals_torchvision():
+    """Tolerance 1e-4, except for pixels that rounding moves across the edge of the image."""
     batch = images(6, height=33, width=33).float() / 255
     angle = torch.tensor([0.0, 15.0, -30.0, 90.0, 5.0, -12.0])
     shear = torch.tensor([0.0, 0.0, 10.0, -20.0, 30.0, 7.0])
@@ -83,8 +84,8 @@ COLOUR = {
 
 
 @pytest.mark.parametrize("name", COLOUR)
-def test_colour(name):
-    """Tolerance 1e-5 of the range."""
+def test_colour_change_equals_torchvision(name):
+    """Tolerance 1e-5."""
     change, expected, amounts = COLOUR[name]
     batch = images().float() / 255
     batch[0, :, :5, :5] = 0.5  # gray pixels, whose hue is undefined
@@ -94,36 +95,36 @@ def test_colour(name):
 
 
 @pytest.mark.parametrize("name", ["saturation", "hue"])
-def test_colour_leaves_gray_images_alone(name):
+def test_colour_change_of_one_channel_returns_the_input(name):
     gray = images(channels=1).float() / 255
     assert COLOUR[name][0](gray, torch.rand(4)) is gray
 
 
-def test_grayscale():
+def test_grayscale_equals_torchvision():
     batch = images().float() / 255
     expected = torch.stack([reference.rgb_to_grayscale(image, 3) for image in batch])
     assert torch.allclose(colour.grayscale(batch), expected, atol=1e-6)
 
 
-def test_solarize():
+def test_solarize_equals_torchvision():
     batch = images().float() / 255
     expected = torch.stack([reference.solarize(image, 0.5) for image in batch])
-    assert torch.equal(colour.solarize(batch), expected)
+    assert torch.equal(operations.solarize(batch, ViewSpec(), None), expected)
 
 
 @pytest.mark.parametrize(("side", "kernel"), [(32, 3), (64, 7), (65, 7), (96, 9), (8, 15)])
-def test_blur_on_both_sides_of_the_switch(side, kernel):
-    """Tolerance 1e-5: dense products up to 64 pixels, convolutions beyond."""
+def test_blur_below_and_above_max_dense_side_equals_torchvision(side, kernel):
+    """Tolerance 1e-5: matrix products up to 64 pixels, convolutions beyond."""
     batch = images(height=side, width=side).float() / 255
     sigma = torch.tensor([0.1, 0.7, 1.3, 2.0])
-    found = blur.gaussian_blur(batch, sigma, kernel)
+    found = gaussian_blur(batch, sigma, kernel)
     for image, width, view in zip(batch, sigma.tolist(), found, strict=True):
         expected = reference.gaussian_blur(image, [kernel, kernel], [width, width])
         assert torch.allclose(view, expected, atol=1e-5)
 
 
-def test_a_workers_crop_is_the_engines_crop_rounded_to_bytes():
-    """Both cut the same box; half a step of a byte apart, and one more for bicubic in bytes."""
+def test_crop_bytes_equals_crop_resize_rounded_to_bytes():
+    """Tolerance 1.5 steps of a byte: rounding, and resizing in bytes."""
     spec = ViewSpec(size=24, crop_scale=(0.2, 1.0), interpolation="bilinear")
     batch = images(8)
     index = torch.arange(8)
@@ -134,7 +135,7 @@ def test_a_workers_crop_is_the_engines_crop_rounded_to_bytes():
         assert (alone[0].float() / 255 - whole[i]).abs().max() < 1.51 / 255
 
 
-def test_crop_areas_and_aspects_have_their_distributions():
+def test_crop_boxes_have_uniform_area_and_log_uniform_aspect():
     """Kolmogorov-Smirnov at 1e-3: area uniform, aspect log-uniform, where every box fits."""
     spec = ViewSpec(size=8, crop_scale=(0.1, 0.5), crop_ratio=(3 / 4, 4 / 3))
     side, count = 4000, 20_000
@@ -152,7 +153,7 @@ def test_crop_areas_and_aspects_have_their_distributions():
         assert (ranks - steps).abs().max() < 1.95 / math.sqrt(count)
 
 
-def test_boxes_lie_inside_and_the_fallback_is_central():
+def test_crop_boxes_lie_inside_and_fall_back_to_the_centre():
     tall = crop_boxes(ViewSpec(size=8, crop_scale=(0.08, 1)), CounterRNG(1, 0, torch.arange(999)),
                       0, 100, 7)  # fmt: skip
     assert (tall[:, :2] >= 0).all()

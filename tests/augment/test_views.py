@@ -1,4 +1,4 @@
-"""Views are a function of seed, epoch, sample and view, and of nothing else."""
+"""Views depend on seed, epoch, sample and view only."""
 
 import random
 
@@ -8,7 +8,7 @@ import torch
 
 import ssl_host
 from ssl_host import Augmentation, Settings, UserError, ViewSpec
-from ssl_host.augment import executor as module
+from ssl_host.augment import torch_backend
 from ssl_host.augment.executor import ViewMaker, evaluation_view
 from ssl_host.augment.rng import CounterRNG
 from ssl_host.errors import ContractError
@@ -26,7 +26,7 @@ def maker(augmentation, size=32, channels=3):
     return ViewMaker(augmentation, image_size=size, mean=(0.5,) * channels, std=(0.25,) * channels)
 
 
-def of_specs(*specs, size=32):
+def maker_of_specs(*specs, size=32):
     class Own(Augmentation):
         def view_specs(self):
             return specs
@@ -36,11 +36,8 @@ def of_specs(*specs, size=32):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_samples_views_do_not_depend_on_the_batch(name, channels, monkeypatch):
-    """Seen to fail when a draw took its place in the batch instead of the sample's number.
-
-    Tolerance 2e-6: a matrix product may round differently in a batch of another size.
-    """
+def test_views_of_a_sample_do_not_depend_on_its_batch(name, channels, monkeypatch):
+    """Tolerance 2e-6: a matrix product may round differently in a batch of another size."""
     make = ssl_host.build(
         "augmentation", name, image_size=32, channels=channels, mean=(0.5,) * channels,
         std=(0.25,) * channels,
@@ -49,9 +46,9 @@ def test_a_samples_views_do_not_depend_on_the_batch(name, channels, monkeypatch)
     index = torch.arange(12) * 37 + 5
     whole = make(batch, index, epoch=3, seed=9)
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
-    torch.manual_seed(99)  # the global state is not asked
+    torch.manual_seed(99)  # must not matter
     shuffled = make(batch[order], index[order], epoch=3, seed=9)
-    monkeypatch.setattr(module, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(torch_backend, "CHUNK_BYTES", 1)
     alone = [make(batch[i : i + 1], index[i : i + 1], epoch=3, seed=9) for i in range(12)]
     for number, view in enumerate(whole):
         assert torch.allclose(shuffled[number], view[order], atol=2e-6)
@@ -70,8 +67,8 @@ def test_views_change_with_seed_epoch_sample_and_view(name):
     assert not torch.allclose(base[0], make(same, torch.arange(4), epoch=0, seed=1)[0])
 
 
-def test_numbers_of_different_coordinates_are_uncorrelated():
-    """|r| below 4.5 standard errors for 20,000 numbers each."""
+def test_random_numbers_of_different_coordinates_are_uncorrelated():
+    """Correlations are below 4.5 standard errors for 20,000 numbers each."""
     index = torch.arange(20_000)
     base = CounterRNG(0, 0, index)
     columns = [
@@ -94,12 +91,12 @@ def test_numbers_of_different_coordinates_are_uncorrelated():
     ("field", "chance"),
     [("flip", 0.5), ("grayscale", 0.2), ("solarize", 0.3), ("blur", 0.7), ("jitter", 0.8)],
 )
-def test_chances_are_what_they_say(field, chance):
+def test_operations_happen_with_their_probability(field, chance):
     """Within 4 standard errors of the probability, over 3,000 samples."""
-    # A σ of a tenth of a pixel changes nothing that could be seen.
+    # The default σ may be 0.1 pixels, which changes too little to detect.
     strength = {"jitter": {"brightness": 0.4}, "blur": {"blur_sigma": (1, 2)}}.get(field, {})
-    changed = of_specs(ViewSpec(**{field: chance}, **strength), size=8)
-    plain = of_specs(ViewSpec(), size=8)
+    changed = maker_of_specs(ViewSpec(**{field: chance}, **strength), size=8)
+    plain = maker_of_specs(ViewSpec(), size=8)
     batch = images(1, side=8).expand(3000, -1, -1, -1)
     index = torch.arange(3000)
     differs = (changed(batch, index)[0] - plain(batch, index)[0]).abs().amax(dim=(1, 2, 3)) > 1e-4
@@ -107,7 +104,7 @@ def test_chances_are_what_they_say(field, chance):
     assert abs(float(differs.double().mean()) - chance) < 4 * error
 
 
-def test_numbers_of_views_and_sizes():
+def test_multicrop_makes_two_full_size_and_six_small_views():
     make = ssl_host.build("augmentation", "multicrop", image_size=224, num_local=6)
     assert (make.num_views, make.num_global) == (8, 2)
     sizes = [view.shape[-1] for view in make(images(2, side=224))]
@@ -115,19 +112,19 @@ def test_numbers_of_views_and_sizes():
     assert ssl_host.build("augmentation", "byol", image_size=32).num_views == 2
 
 
-def test_views_are_normalised():
-    make = of_specs(ViewSpec(), size=32)
+def test_views_are_normalised_by_mean_and_std():
+    make = maker_of_specs(ViewSpec(), size=32)
     batch = images(3)
     assert torch.allclose(make(batch)[0], (batch.float() / 255 - 0.5) / 0.25, atol=1e-6)
 
 
-def test_byols_views_are_unlike():
+def test_byol_views_have_different_blur_and_solarize():
     specs = ssl_host.build("augmentation", "byol", image_size=224).specs
     assert [(s.blur, s.solarize, s.blur_kernel) for s in specs] == [(1.0, 0.0, 23), (0.1, 0.2, 23)]
 
 
 class PerBatch(Augmentation):
-    """Noise on a batch."""
+    """Augmentation of batches."""
 
     def apply_batch(self, images, rng):
         amount = rng.uniform(0, "amount")[:, None, None, None]
@@ -135,7 +132,7 @@ class PerBatch(Augmentation):
 
 
 class PerImage(Augmentation):
-    """Three other libraries' global random numbers."""
+    """Augmentation of images that uses the global generators of three libraries."""
 
     def apply_image(self, image, rng):
         factor = torch.rand(()) + np.random.rand() + random.random() + float(rng.uniform(0, "x"))
@@ -143,7 +140,7 @@ class PerImage(Augmentation):
 
 
 @pytest.mark.parametrize("cls", [PerBatch, PerImage])
-def test_a_callable_augmentation_is_repeatable_too(cls):
+def test_callable_augmentation_is_repeatable_and_restores_global_state(cls):
     make = maker(cls(Settings(), image_size=32))
     batch, index = images(), torch.arange(12) + 3
     first = make(batch, index, epoch=1, seed=2)
@@ -159,23 +156,23 @@ def test_a_callable_augmentation_is_repeatable_too(cls):
 
 
 @pytest.mark.parametrize(
-    ("spec", "fault"),
+    ("field", "value"),
     [
-        (ViewSpec(flip=1.5), "flip = 1.5 is no probability (0 to 1)"),
-        (ViewSpec(crop_scale=(0.5, 1.2)), "crop_scale is more than the whole image (1)"),
-        (ViewSpec(crop_scale=(0.9, 0.5)), "crop_scale = (0.9, 0.5) is no range of positive"),
-        (ViewSpec(blur_kernel=4), "blur_kernel = 4 is not odd"),
-        (ViewSpec(count=0), "count = 0 is less than 1"),
+        ("flip", 1.5),
+        ("crop_scale", (0.5, 1.2)),
+        ("crop_scale", (0.9, 0.5)),
+        ("crop_ratio", (0.0, 1.0)),
+        ("blur_kernel", 4),
+        ("count", 0),
     ],
 )
-def test_a_spec_that_makes_no_sense_is_refused(spec, fault):
+def test_spec_with_value_out_of_bounds_raises_contract_error(field, value):
     with pytest.raises(ContractError) as caught:
-        of_specs(spec)
-    assert fault in str(caught.value)
-    assert "Own.view_specs()" in str(caught.value)
+        maker_of_specs(ViewSpec(**{field: value}))
+    assert f"Own.view_specs(): {field} = {value}" in str(caught.value)
 
 
-def test_exactly_one_form_must_be_overridden():
+def test_augmentation_must_override_exactly_one_method():
     class Neither(Augmentation):
         pass
 
@@ -188,8 +185,8 @@ def test_exactly_one_form_must_be_overridden():
             maker(cls(Settings(), image_size=32))
 
 
-def test_crops_of_a_worker_and_the_rest_make_the_same_views():
-    """Within a byte's rounding, and what saturation and hue make of it."""
+def test_crops_and_finish_equal_views_of_whole_images():
+    """Tolerance: rounding to bytes, which saturation and hue enlarge."""
     make = ssl_host.build("augmentation", "symmetric_weak", image_size=32)
     batch, index = images(6, side=48), torch.arange(6) + 11
     whole = make(batch, index, epoch=2, seed=5)
@@ -202,20 +199,19 @@ def test_crops_of_a_worker_and_the_rest_make_the_same_views():
         assert (a - b).abs().max() < 0.3
 
 
-def test_the_evaluation_view_is_the_centred_square():
+def test_evaluation_view_is_the_centred_square():
     wide = images(2, side=32)
     wide = torch.cat([wide[:, :, :, :8], wide, wide[:, :, :, :8]], dim=3)
     view = evaluation_view(wide, 32, (0.5,) * 3, (0.25,) * 3)
     assert torch.allclose(view, (wide[:, :, :, 8:40].float() / 255 - 0.5) / 0.25, atol=1e-5)
 
 
-def test_grayscale_for_all_and_blur_for_some_work_together():
-    make = of_specs(ViewSpec(grayscale=1.0, blur=0.5))
+def test_grayscale_of_all_and_blur_of_some_images_combine():
+    make = maker_of_specs(ViewSpec(grayscale=1.0, blur=0.5))
     assert make(images())[0].shape == (12, 3, 32, 32)
 
 
-def test_a_small_views_side_is_what_was_asked_for():
-    """Seen to fail with it cut to three sevenths in silence."""
+def test_multicrop_local_size_is_used_or_refused():
     made = ssl_host.build("augmentation", "multicrop", image_size=28, num_local=1, local_size=16)
     assert [spec.size for spec in made.specs] == [28, 28, 16]
     made = ssl_host.build("augmentation", "multicrop", image_size=224, num_local=1)

@@ -1,4 +1,4 @@
-"""Data sources that ship with the host."""
+"""Built-in data sources."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ def picture(path):
     Image.new("RGB", (9, 7), (1, 2, 3)).save(path)
 
 
-def test_mnist5k_is_4000_and_1000_digits_that_do_not_overlap():
+def test_mnist5k_has_4000_training_and_1000_other_test_images():
     source = ssl_host.build("data", "mnist5k")
     train, test = source.open("train"), source.open("test")
     assert train.images.shape == (4000, 1, 28, 28)
@@ -31,7 +31,7 @@ def test_mnist5k_is_4000_and_1000_digits_that_do_not_overlap():
     assert source.std[0] == pytest.approx(float(pixels.std()), abs=0.01)
 
 
-def test_digits():
+def test_digits_have_1797_images_and_correct_statistics():
     source = ssl_host.build("data", "digits")
     train, test = source.open("train"), source.open("test")
     assert len(train) + len(test) == 1797
@@ -41,14 +41,14 @@ def test_digits():
     assert source.std[0] == pytest.approx(float(pixels.std()), abs=0.01)
 
 
-def test_synthetic_images_are_the_same_every_time():
+def test_synthetic_images_are_equal_every_time():
     source = ssl_host.build("data", "synthetic", num_images=10, num_channels=1)
     assert torch.equal(source.open("train").images, source.open("train").images)
     assert source.open("train").images.shape == (10, 1, 32, 32)
     assert ssl_host.build("data", "synthetic", labelled=False).open("test") is None
 
 
-def test_a_flat_folder_has_no_labels(tmp_path):
+def test_imagefolder_without_subfolders_has_no_labels(tmp_path):
     for i in range(3):
         picture(tmp_path / f"{i}.PNG")
     found = ssl_host.build("data", "imagefolder", root=tmp_path).open("train")
@@ -57,7 +57,7 @@ def test_a_flat_folder_has_no_labels(tmp_path):
     assert [found.name(i) for i in range(3)] == ["0.PNG", "1.PNG", "2.PNG"]
 
 
-def test_subfolders_are_classes(tmp_path):
+def test_imagefolder_subfolders_are_classes(tmp_path):
     for name in ("dog", "cat"):
         picture(tmp_path / name / "deep" / "1.png")
     picture(tmp_path / ".hidden" / "1.png")
@@ -68,7 +68,7 @@ def test_subfolders_are_classes(tmp_path):
 
 
 @pytest.mark.parametrize("held_out", ["val", "validation", "test"])
-def test_train_and_a_held_out_folder(held_out, tmp_path):
+def test_imagefolder_test_folder_is_the_test_split(held_out, tmp_path):
     for split in ("train", held_out):
         for name in ("a", "b"):
             picture(tmp_path / split / name / "1.png")
@@ -77,7 +77,7 @@ def test_train_and_a_held_out_folder(held_out, tmp_path):
     assert source.open("test").labels.tolist() == [0, 1]
 
 
-def test_a_class_without_test_images_keeps_its_number(tmp_path):
+def test_imagefolder_class_without_test_images_keeps_its_label(tmp_path):
     for name in ("a", "b", "c"):
         picture(tmp_path / "train" / name / "1.png")
     for name in ("a", "c"):
@@ -88,16 +88,15 @@ def test_a_class_without_test_images_keeps_its_number(tmp_path):
     ]
 
 
-def test_labelled_overrides_what_is_found(tmp_path):
+def test_imagefolder_labelled_false_ignores_subfolders(tmp_path):
     picture(tmp_path / "a" / "1.png")
-    bare = ssl_host.build("data", "imagefolder", root=tmp_path, labelled=False).open("train")
-    assert bare.labels is None
-    assert len(bare) == 1
+    images = ssl_host.build("data", "imagefolder", root=tmp_path, labelled=False).open("train")
+    assert images.labels is None
+    assert len(images) == 1
 
 
 @pytest.mark.parametrize("loops", [{"a": ".."}, {"a": "..", "b": ".."}, {"a": "b", "b": "a"}])
-def test_a_link_that_leads_back_is_not_followed(loops, tmp_path):
-    """Seen to fail with every link followed: 40 images became 1,312, some of them held out."""
+def test_imagefolder_does_not_follow_links_to_parent_folders(loops, tmp_path):
     for name in ("a", "b"):
         picture(tmp_path / "x" / name / "1.png")
     for name, target in loops.items():
@@ -106,12 +105,12 @@ def test_a_link_that_leads_back_is_not_followed(loops, tmp_path):
         )
     found = ssl_host.build("data", "imagefolder", root=tmp_path / "x").open("train")
     names = [found.name(i) for i in range(len(found))]
-    there = {"a": "a/1.png", "b": "b/1.png"}
+    files = {"a": "a/1.png", "b": "b/1.png"}
     linked = [f"{name}/loop/1.png" for name, target in loops.items() if target != ".."]
-    assert names == sorted([*there.values(), *linked])
+    assert names == sorted([*files.values(), *linked])
 
 
-def test_links_to_other_folders_are_followed(tmp_path):
+def test_imagefolder_follows_links_to_other_folders(tmp_path):
     picture(tmp_path / "elsewhere/1.png")
     picture(tmp_path / "x/a/1.png")
     (tmp_path / "x/b").symlink_to(tmp_path / "elsewhere")
@@ -120,16 +119,15 @@ def test_links_to_other_folders_are_followed(tmp_path):
     assert found.classes == ("a", "b")
 
 
-def test_a_folder_that_may_not_be_listed_is_told(tmp_path, monkeypatch):
-    """Seen to fail with the folder passed over: a class was gone without a word."""
+def test_imagefolder_without_permission_reports_the_folder(tmp_path, monkeypatch):
     for name in ("a/1.png", "b/1.png", "closed/1.png"):
         picture(tmp_path / name)
-    listed = os.scandir
+    original = os.scandir
 
     def scandir(path):  # tests may run as root, who may list everything
         if Path(path).name == "closed":
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return listed(path)
+        return original(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
     found = ssl_host.build("data", "imagefolder", root=tmp_path).open("train")
@@ -139,15 +137,14 @@ def test_a_folder_that_may_not_be_listed_is_told(tmp_path, monkeypatch):
         found.read(2)
 
 
-def test_classes_need_not_be_unicode(tmp_path):
-    """Seen to fail with the name as it is, which no report, JSON or terminal takes."""
+def test_imagefolder_class_not_in_unicode_is_escaped(tmp_path):
     for name in (b"a", b"\xff"):
         picture(tmp_path / os.fsdecode(name) / "1.png")
     found = ssl_host.build("data", "imagefolder", root=tmp_path).open("train")
     assert found.classes == ("a", "\\xff")
 
 
-def test_gray_is_asked_for_by_channels(tmp_path):
+def test_imagefolder_with_one_channel_reads_gray_images(tmp_path):
     picture(tmp_path / "1.png")
     source = ssl_host.build("data", "imagefolder", root=tmp_path, num_channels=1)
     assert source.open("train").read(0).shape == (1, 7, 9)
@@ -155,7 +152,7 @@ def test_gray_is_asked_for_by_channels(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10"])
-def test_what_cannot_be_downloaded_says_what_to_do(name, tmp_path):
+def test_missing_download_raises_data_error_with_advice(name, tmp_path):
     source = ssl_host.build("data", name, root=tmp_path, download=False)
-    with pytest.raises(DataError, match="put its archive there by hand"):
+    with pytest.raises(DataError, match="copy its archive there"):
         source.open("train")

@@ -1,4 +1,4 @@
-"""Tar shards as WebDataset writes them."""
+"""Data source webdataset."""
 
 import io
 import json
@@ -21,13 +21,13 @@ from tests.conftest import tiny
 
 
 def write(path, members, mode="w"):
-    """A shard of (name, bytes) pairs."""
+    """Write a shard of (name, bytes) pairs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, mode) as archive:
         for name, content in members:
-            about = tarfile.TarInfo(name)
-            about.size = len(content)
-            archive.addfile(about, io.BytesIO(content))
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
     return path
 
 
@@ -39,10 +39,10 @@ def samples(seeds, form="{i:04}", cls=True):
 
 
 def shards(folder, split="train", seeds=range(10), each=4, **how):
-    chosen = list(seeds)
-    for start in range(0, len(chosen), each):
+    seeds = list(seeds)
+    for start in range(0, len(seeds), each):
         name = f"{split}-{start // each:03}.tar"
-        write(folder / name, samples(chosen[start : start + each], **how))
+        write(folder / name, samples(seeds[start : start + each], **how))
     return folder
 
 
@@ -60,8 +60,7 @@ def conforming(tmp_path, monkeypatch):
 test_conforms = conformance("data", "webdataset", root="conforming")
 
 
-def test_ten_images_come_back(tmp_path):
-    """Seen to fail with a shard's header counted into the place of its images."""
+def test_open_returns_images_labels_and_names_in_order(tmp_path):
     found = build(shards(tmp_path / "x")).open("train")
     assert len(found) == 10
     assert all(is_picture(found.read(i), i) for i in range(10))
@@ -90,13 +89,13 @@ def test_keys_end_at_the_first_dot_and_keep_their_folder(tmp_path):
     assert found.labels.tolist() == [0, 1, 0]
 
 
-def test_without_labels_they_are_trained_on_bare(tmp_path):
+def test_shards_without_labels_have_no_labels(tmp_path):
     found = build(shards(tmp_path / "x", cls=False)).open("train")
     assert (found.labels, found.classes, len(found)) == (None, (), 10)
 
 
 @pytest.mark.parametrize("names", [("train-{}", "val-{}"), ("train/{}", "test/{}"), ("{}", None)])
-def test_splits_by_the_names_of_shards_and_folders(names, tmp_path):
+def test_names_of_shards_and_folders_define_splits(names, tmp_path):
     for name, seeds in zip(names, (range(6), range(6, 10)), strict=True):
         if name is not None:
             write(tmp_path / "x" / f"{name.format('000')}.tar", samples(seeds))
@@ -108,7 +107,7 @@ def test_splits_by_the_names_of_shards_and_folders(names, tmp_path):
     assert test is None or test.classes == COLOURS
 
 
-def test_patterns_name_the_shards_and_their_order(tmp_path):
+def test_patterns_select_shards_in_their_order(tmp_path):
     folder = shards(tmp_path / "x")
     source = build(folder / "train-{002..001}.tar", test=folder / "train-{000,000}.tar")
     assert [source.open("train").name(i) for i in (0, 2)] == [
@@ -117,13 +116,13 @@ def test_patterns_name_the_shards_and_their_order(tmp_path):
     ]
     assert len(source.open("test")) == 8
     assert len(build(folder / "train-*.tar").open("train")) == 10
-    # Seen to fail as "no such file": signs in the folders' names, and a file with such a name.
+    # Pattern characters in names of folders and files.
     assert len(build(tmp_path / "?" / "train-*.tar").open("train")) == 10
     odd = (folder / "train-000.tar").rename(tmp_path / "one[1].tar")
     assert len(build(odd).open("train")) == 4
 
 
-def test_order_and_resume_are_those_of_every_source(tmp_path):
+def test_loader_follows_the_plan_and_starts_at_a_step(tmp_path):
     source = build(shards(tmp_path / "x"))
     views = ssl_host.build("augmentation", "simclr", image_size=16)
     settings = LoaderSettings(store="files", num_workers=2, holdout=0.01)
@@ -137,7 +136,7 @@ def test_order_and_resume_are_those_of_every_source(tmp_path):
 
 
 def run(root, folder, name):
-    """Decoded by two workers in every epoch, never packed."""
+    """Train on images that two workers decode in every epoch."""
     config = tiny(
         run={"name": name, "dir": str(folder), "epochs": 3, "batch_size": 4},
         loader={"store": "files", "num_workers": 2},
@@ -147,20 +146,20 @@ def run(root, folder, name):
     return ssl_host.run(config, quiet=True)
 
 
-def test_a_run_that_stopped_ends_bit_equal(tmp_path):
+def test_interrupted_run_ends_bit_equal(tmp_path):
     root = shards(tmp_path / "x", seeds=range(16))
     whole = run(root, tmp_path, "whole")
     with stopped_after(4):
-        run(root, tmp_path, "torn")
-    again = run(root, tmp_path, "torn")
+        run(root, tmp_path, "interrupted")
+    again = run(root, tmp_path, "interrupted")
     expected, found = (
-        load_file(tmp_path / name / "backbone.safetensors") for name in ("whole", "torn")
+        load_file(tmp_path / name / "backbone.safetensors") for name in ("whole", "interrupted")
     )
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert again["metrics"]["rankme"] == whole["metrics"]["rankme"]
 
 
-def test_threads_read_side_by_side(tmp_path):
+def test_threads_can_read_at_the_same_time(tmp_path):
     found = build(shards(tmp_path / "x")).open("train")
     numbers = list(range(10)) * 20
     with ThreadPoolExecutor(8) as pool:
@@ -168,7 +167,7 @@ def test_threads_read_side_by_side(tmp_path):
     assert all(is_picture(image, i) for image, i in zip(images, numbers, strict=True))
 
 
-def test_bad_images_are_listed_by_shard_and_key(tmp_path):
+def test_unreadable_images_are_listed_by_shard_and_key(tmp_path):
     members = [*samples(range(4)), ("torn.png", encoded(4)[:80]), ("torn.cls", b"red")]
     members += [
         ("zero.jpg", b""),
@@ -187,8 +186,7 @@ def test_bad_images_are_listed_by_shard_and_key(tmp_path):
     assert len(opened.train) == 4
 
 
-def test_a_shard_that_is_written_anew_is_packed_anew(tmp_path):
-    """Seen to fail with stores told apart by the images' names and some of their pixels."""
+def test_changed_shard_is_packed_again(tmp_path):
     views = ssl_host.build("augmentation", "simclr", image_size=16)
     settings = LoaderSettings(cache_dir=tmp_path / "cache", store_size=20)
     members = [(f"{i}.png", encoded(i)) for i in range(64)]
@@ -200,74 +198,77 @@ def test_a_shard_that_is_written_anew_is_packed_anew(tmp_path):
     assert not torch.equal(before[1], after[1])
 
 
-def cut(path, keep):
+def truncate(path, keep):
     path.write_bytes(path.read_bytes()[:keep])
     return path
 
 
-WRONG = {
-    "text": (lambda p: p.write_text("no tar" * 200), "is damaged or no tar file"),
-    "zero": (lambda p: p.write_bytes(b""), "is damaged or no tar file"),
-    "cut_in_an_image": (lambda p: cut(write(p, samples(range(9))), 3000), "is damaged or no tar"),
-    "cut_at_a_header": (lambda p: cut(write(p, [("a.png", bytes(512))]), 1024), "breaks off after"),
+BAD = {
+    "text": (lambda p: p.write_text("no tar" * 200), "damaged or not a tar file"),
+    "zero": (lambda p: p.write_bytes(b""), "damaged or not a tar file"),
+    "cut_in_an_image": (
+        lambda p: truncate(write(p, samples(range(9))), 3000),
+        "damaged or not a tar",
+    ),
+    "cut_at_a_header": (lambda p: truncate(write(p, [("a.png", bytes(512))]), 1024), "ends early"),
     "header_overwritten": (
         lambda p: p.write_bytes(
             write(p, samples(range(3))).read_bytes().replace(b"0001.png", b"?")
         ),
-        "breaks off after",
+        "ends early",
     ),
     "compressed": (
         lambda p: write(p, samples(range(3)), "w:gz"),
-        r"is compressed \(gzip\).*unpack",
+        r"compressed \(gzip\)",
     ),
     "no_images": (
         lambda p: write(p, [("a.txt", b"x")]),
-        "no sample in x.tar or after it has an im",
+        "no image in x.tar",
     ),
     "bad_json": (
         lambda p: write(p, [("a.png", encoded(0)), ("a.json", b"{")]),
-        r"x\.tar:a\.json: is no JSON",
+        r"x\.tar:a\.json: .*JSON",
     ),
     "label_of_json": (
         lambda p: write(p, [("a.png", encoded(0)), ("a.json", b'{"label": [1]}')]),
-        r"x\.tar:a\.json: label is \[1\], no text and no number",
+        r"x\.tar:a\.json: .*label.*\[1\]",
     ),
     "some_labels": (
         lambda p: write(p, [*samples([0]), *samples([1], cls=False)]),
-        "1 of 2 images have no label, the first is x.tar:0001",
+        "1 of 2 images have no label.* x.tar:0001",
     ),
     "missing": (lambda p: None, r"x\.tar: no such file"),
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_shard_is_named(name, tmp_path):
-    make, message = WRONG[name]
+@pytest.mark.parametrize("name", BAD)
+def test_bad_shard_raises_data_error_with_its_name(name, tmp_path):
+    make, message = BAD[name]
     make(tmp_path / "x.tar")
     with pytest.raises(DataError, match=message) as caught:
         build(tmp_path / "x.tar").open("train")
     assert "x.tar" in str(caught.value)
 
 
-def test_missing_shards_of_a_pattern_are_counted(tmp_path):
+def test_missing_shards_of_a_pattern_raise_data_error_with_count(tmp_path):
     folder = shards(tmp_path / "x")
-    with pytest.raises(DataError, match=r"train-003\.tar: no such file \(2 of 5 are missing\)"):
+    with pytest.raises(DataError, match=r"train-003\.tar: no such file \(2 of 5"):
         build(folder / "train-{000..004}.tar").open("train")
 
 
-def test_a_folder_without_shards_and_one_with_held_out_ones_alone(tmp_path):
+def test_folder_without_training_shards_raises_data_error(tmp_path):
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "notes.txt").touch()
-    with pytest.raises(DataError, match=r"no \.tar; it holds notes\.txt"):
+    with pytest.raises(DataError, match=r"no \.tar.* notes\.txt"):
         build(tmp_path / "x").open("train")
     shards(tmp_path / "x", "test")
     with pytest.raises(DataError, match=r"all shards are held out, such as test-000\.tar"):
         build(tmp_path / "x").open("train")
 
 
-def test_a_shard_cut_off_after_it_was_opened(tmp_path):
+def test_shard_truncated_after_opening_raises_unreadable_image(tmp_path):
     found = build(shards(tmp_path / "x")).open("train")
-    cut(tmp_path / "x" / "train-000.tar", 600)
+    truncate(tmp_path / "x" / "train-000.tar", 600)
     with pytest.raises(UnreadableImage, match="the shard has been cut off"):
         found.read(0)
     (tmp_path / "x" / "train-001.tar").unlink()
@@ -275,17 +276,15 @@ def test_a_shard_cut_off_after_it_was_opened(tmp_path):
         found.read(4)
 
 
-def test_json_of_many_kinds(tmp_path):
-    """What has no label in it says none."""
+def test_json_without_label_gives_no_labels(tmp_path):
     for content in ({"text": "x"}, [1, 2], "label", None):
         members = [("a.png", encoded(0)), ("a.json", json.dumps(content).encode())]
         assert build(write(tmp_path / "x.tar", members)).open("train").labels is None
 
 
-def test_what_is_trained_on_is_not_held_out_too(tmp_path):
-    """However the two are written. Seen to fail with the two compared by their names."""
+def test_held_out_training_shard_raises_data_error_for_any_spelling(tmp_path):
     root = shards(tmp_path / "both" / "deep").parent
     (tmp_path / "link").symlink_to(root)
     for test in (root / "deep" / "train-002.tar", tmp_path / "link" / "deep"):
-        with pytest.raises(DataError, match="is held out, and is among the training images in"):
+        with pytest.raises(DataError, match=r"is held out.*training images"):
             build(root, test=test).open("test")

@@ -1,4 +1,4 @@
-"""Folders and images that are wrong, through the real command."""
+"""Bad folders and images, through the command line."""
 
 import json
 
@@ -13,7 +13,7 @@ def picture(path, colour=(200, 30, 30), size=(20, 16)):
     Image.new("RGB", size, colour).save(path)
 
 
-def folder_run(root):
+def folder_config(root):
     config = tiny(run={"batch_size": 4, "epochs": 1})
     config["data"] = {"name": "imagefolder", "root": root, "image_size": 16}
     config["loader"] = {"cache_dir": "cache"}
@@ -40,59 +40,54 @@ def too_few(root):
         picture(root / f"{i}.png")
 
 
-def a_file(root):
+def file_instead_of_folder(root):
     root.write_text("I am a file")
 
 
-def strange_class(root):
+def class_only_in_val(root):
     picture(root / "train" / "cat" / "1.png")
     picture(root / "train" / "dog" / "1.png")
     picture(root / "val" / "cow" / "1.png")
 
 
 CASES = {
-    "missing": (lambda root: None, "[data] root = {root}: no such folder"),
-    "a_file": (a_file, "[data] root = {root}: is a file, not a folder of images"),
-    "empty": (empty, "[data] {root}: no images ({suffixes}); it is empty"),
-    "only_text": (only_text, "[data] {root}: no images ({suffixes}); it holds notes.txt"),
+    "missing": (lambda root: None, ["root = {root}", "no such folder"]),
+    "file_instead_of_folder": (file_instead_of_folder, ["root = {root}", "is a file"]),
+    "empty": (empty, ["{root}: no images (.jpg, .jpeg, .png,", "empty"]),
+    "only_text": (only_text, ["{root}: no images (.jpg, .jpeg, .png,", "notes.txt"]),
     "all_corrupt": (
         all_corrupt,
-        "[data] none of 3 images could be read: 0.jpg: cannot be decoded: cannot identify image "
-        "file it; 1.jpg: cannot be decoded: cannot identify image file it; 2.jpg: cannot be "
-        "decoded: cannot identify image file it",
+        ["none of 3 images", *(f"{i}.jpg: cannot be decoded: cannot identify" for i in range(3))],
     ),
-    "too_few": (
-        too_few,
-        "[run] batch_size = 4 is more than the 3 training images: no step could be made; choose "
-        "a smaller batch_size",
-    ),
-    "strange_class": (
-        strange_class,
-        "[data] {root}/val: class cow of cow/1.png is not among the training classes (cat, dog)",
+    "too_few": (too_few, ["[run] batch_size = 4", "3 training images", "smaller batch_size"]),
+    "class_only_in_val": (
+        class_only_in_val,
+        ["{root}/val: class cow of cow/1.png", "training classes (cat, dog)"],
     ),
 }
-SUFFIXES = ".jpg, .jpeg, .png, .bmp, .gif, .webp, .tif, .tiff, .ppm, .pgm"
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_wrong_folder_is_one_clear_line(name, ssl_host, tmp_path):
-    make, message = CASES[name]
+def test_bad_folder_ends_with_one_line_and_exit_code_2(name, ssl_host, tmp_path):
+    make, parts = CASES[name]
     root = tmp_path / "images"
     make(root)
-    (tmp_path / "run.ini").write_text(folder_run("images"), encoding="utf-8")
+    (tmp_path / "run.ini").write_text(folder_config("images"), encoding="utf-8")
     done = ssl_host("run", "run.ini")
     assert done.returncode == 2, done.stderr
     last = done.stderr.strip().splitlines()[-1]
-    assert last == message.format(root=root, suffixes=SUFFIXES)
+    assert last.startswith("[run] " if name == "too_few" else "[data] ")
+    for part in parts:
+        assert part.format(root=root) in last
     assert "Traceback" not in done.stderr
 
 
-def test_a_corrupt_image_is_skipped_counted_and_listed(ssl_host, tmp_path):
+def test_unreadable_image_is_skipped_and_listed(ssl_host, tmp_path):
     for i in range(9):
         picture(tmp_path / "images" / f"photo {i} é.png", (20 * i, 90, 30))
     (tmp_path / "images" / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0torn")
     (tmp_path / "images" / "zero.png").write_bytes(b"")
-    (tmp_path / "run.ini").write_text(folder_run("images"), encoding="utf-8")
+    (tmp_path / "run.ini").write_text(folder_config("images"), encoding="utf-8")
     done = ssl_host("run", "run.ini")
     assert done.returncode == 0, done.stderr
     assert "2 images could not be read and are left out" in done.stderr
@@ -103,11 +98,10 @@ def test_a_corrupt_image_is_skipped_counted_and_listed(ssl_host, tmp_path):
     assert "<code>torn.<wbr>jpg</code>" in (tmp_path / "runs/tiny/report.html").read_text("utf-8")
 
 
-def test_a_labelled_folder_without_a_test_part_gets_one_and_says_so(ssl_host, tmp_path):
-    """Seen to fail with no part cut: there was nothing held out."""
+def test_labelled_folder_without_test_split_holds_out_images(ssl_host, tmp_path):
     for i in range(20):
         picture(tmp_path / "images" / ("red" if i % 2 else "blue") / f"{i}.png", (i * 9, 9, 99))
-    (tmp_path / "run.ini").write_text(folder_run("images"), encoding="utf-8")
+    (tmp_path / "run.ini").write_text(folder_config("images"), encoding="utf-8")
     done = ssl_host("run", "run.ini", "-o", "evaluator.knn.k=1", "--json")
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)

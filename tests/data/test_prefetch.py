@@ -1,4 +1,4 @@
-"""Batches taken ahead are the same batches, and nothing is left behind."""
+"""Prefetching keeps the batches and leaves no thread behind."""
 
 import threading
 
@@ -20,13 +20,12 @@ def threads():
     return [t for t in threading.enumerate() if t.name == "ssl-host batches"]
 
 
-def test_they_come_in_order_and_the_thread_ends():
+def test_prefetch_keeps_the_order_and_ends_its_thread():
     assert [int(b.index) for b in prefetch(batches(7))] == list(range(7))
     assert not threads()
 
 
-def test_a_fault_is_raised_where_the_batch_was_awaited():
-    """Seen to fail with faults kept in the thread: the epoch ended early, as if it were done."""
+def test_prefetch_raises_error_after_the_batches_before_it():
     taken = []
     with pytest.raises(OSError, match="the disk is gone"):
         for batch in prefetch(batches(5, fails_at=3)):
@@ -35,15 +34,14 @@ def test_a_fault_is_raised_where_the_batch_was_awaited():
     assert not threads()
 
 
-def test_whoever_stops_early_leaves_no_thread():
-    """Seen to fail without the event: the thread waited for room for ever."""
+def test_prefetch_closed_early_ends_its_thread():
     source = prefetch(batches(1000))
     next(source)
     source.close()
     assert not threads()
 
 
-def test_the_next_batch_is_made_while_this_one_is_computed():
+def test_prefetch_makes_next_batch_before_it_is_requested():
     made = threading.Event()
 
     def source():
@@ -53,5 +51,5 @@ def test_the_next_batch_is_made_while_this_one_is_computed():
 
     taken = prefetch(source())
     next(taken)
-    assert made.wait(timeout=30)  # without being asked for
+    assert made.wait(timeout=30)
     assert len(list(taken)) == 1

@@ -1,4 +1,4 @@
-"""Packed stores, images decoded on demand, and splits that are cut."""
+"""Packed stores, images decoded on demand, and held-out splits."""
 
 import errno
 import os
@@ -33,20 +33,20 @@ def folder(path, count=20, size=(30, 24)):
     return files
 
 
-def test_a_store_is_packed_once_and_found_again(tmp_path):
+def test_pack_decodes_once_and_uses_the_cache_later(tmp_path):
     images = FileImages(folder(tmp_path / "x", 5), torch.arange(5), ("a", "b", "c", "d", "e"))
-    told = []
-    store = pack(images, 3, 16, tmp_path / "cache", lambda *t: told.append(t))
-    assert told == [(i, 5) for i in range(1, 6)]
+    progress = []
+    store = pack(images, 3, 16, tmp_path / "cache", lambda *counts: progress.append(counts))
+    assert progress == [(i, 5) for i in range(1, 6)]
     assert store.images.shape == (5, 3, 16, 16)
     assert torch.equal(store.images[3], resize_and_crop(images.read(3), 16))
-    again = pack(images, 3, 16, tmp_path / "cache", lambda *t: told.append(t))
-    assert len(told) == 5
+    again = pack(images, 3, 16, tmp_path / "cache", lambda *counts: progress.append(counts))
+    assert len(progress) == 5
     assert torch.equal(again.images, store.images)
     assert torch.equal(again.labels, torch.arange(5))
 
 
-def test_a_changed_file_is_packed_anew(tmp_path):
+def test_pack_after_a_file_changed_decodes_again(tmp_path):
     files = folder(tmp_path / "x", 3)
     before = pack(FileImages(files), 3, 16, tmp_path / "cache").images.clone()
     Image.new("RGB", (30, 24), (9, 9, 9)).save(files[1])
@@ -55,18 +55,17 @@ def test_a_changed_file_is_packed_anew(tmp_path):
     assert after[1].unique().tolist() == [9]
 
 
-def test_a_permission_that_was_given_is_seen(tmp_path, monkeypatch):
-    """Seen to fail with size and time alone: what could not be read once was left out for ever."""
+def test_pack_after_a_permission_was_given_decodes_again(tmp_path, monkeypatch):
     files = folder(tmp_path / "x", 3)
     with monkeypatch.context() as m:
         m.setattr(os, "access", lambda path, mode: Path(path) != files[1])
-        m.setattr(image_files, "read_image", refusing(files[1]))
+        m.setattr(image_files, "read_image", without_permission(files[1]))
         assert len(pack(FileImages(files), 3, 16, tmp_path / "cache")) == 2
     assert len(pack(FileImages(files), 3, 16, tmp_path / "cache")) == 3
 
 
-def refusing(path):
-    """read_image for somebody who may not read one file: tests may run as root, who may."""
+def without_permission(path):
+    """Return a read_image that may not read one file, because tests may run as root."""
     original = image_files.read_image
 
     def read(source, channels=3):
@@ -77,8 +76,8 @@ def refusing(path):
     return read
 
 
-class Nameless(ssl_host.ImageDataset):
-    """Images that lie in no file, and are all called alike."""
+class UnnamedImages(ssl_host.ImageDataset):
+    """Images without files, with equal names."""
 
     def __init__(self, colour):
         self.colour = colour
@@ -90,84 +89,79 @@ class Nameless(ssl_host.ImageDataset):
         return torch.full((3, 20, 20), self.colour + i, dtype=torch.uint8)
 
 
-def test_sets_without_names_and_files_are_told_apart(tmp_path):
-    """Seen to fail with stores told apart by names alone: one was taken for the other."""
+def test_pack_distinguishes_data_sets_without_names_and_files(tmp_path):
     for colour in (1, 2):
-        store = pack(Nameless(colour), 3, 16, tmp_path / "cache")
+        store = pack(UnnamedImages(colour), 3, 16, tmp_path / "cache")
         assert store.images[2].unique().tolist() == [colour + 2]
 
 
-def test_unreadable_images_are_left_out_with_their_labels(tmp_path):
+def test_pack_skips_unreadable_images_and_their_labels(tmp_path):
     files = folder(tmp_path / "x", 4)
-    files[1].write_bytes(b"torn")
+    files[1].write_bytes(b"broken")
     images = FileImages(files, torch.arange(4), tuple("abcd"), root=tmp_path / "x")
     store = pack(images, 3, 16, tmp_path / "cache")
     assert store.labels.tolist() == [0, 2, 3]
-    assert store.kept.tolist() == [0, 2, 3]
+    assert store.indices.tolist() == [0, 2, 3]
     assert store.image_name(1) == "02.png"
-    assert [name for name, _ in store.faults()] == ["01.png"]
+    assert [name for name, _ in store.unreadable()] == ["01.png"]
 
 
-def test_nothing_readable_is_an_error(tmp_path):
+def test_pack_without_readable_images_raises_data_error(tmp_path):
     files = folder(tmp_path / "x", 2)
     for file in files:
         file.write_bytes(b"")
-    with pytest.raises(DataError, match=r"none of 2 images could be read: .*the file is empty"):
+    with pytest.raises(DataError, match=r"none of 2 images.*00\.png: the file is empty"):
         pack(FileImages(files), 3, 16, tmp_path / "cache")
 
 
-def test_a_killed_packing_leaves_no_half_store(tmp_path):
-    class DiesError(Exception):
+def test_pack_after_an_interruption_starts_again(tmp_path):
+    class StoppedError(Exception):
         pass
 
-    class Dying(FileImages):
+    class InterruptedImages(FileImages):
         def read(self, i):
             if i == 2:
-                raise DiesError
+                raise StoppedError
             return super().read(i)
 
     files = folder(tmp_path / "x", 4)
-    with pytest.raises(DiesError):
-        pack(Dying(files), 3, 16, tmp_path / "cache")
-    # Seen to fail: each stop left a file of the whole set's size.
+    with pytest.raises(StoppedError):
+        pack(InterruptedImages(files), 3, 16, tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.partial"))
     assert len(pack(FileImages(files), 3, 16, tmp_path / "cache")) == 4
 
 
-def test_processes_that_want_the_same_store_make_it_once(tmp_path):
-    """Seen to fail: each decoded it, and in containers, where every process is number 1, the
-    second cut off the file that the first had mapped, which kills without a word."""
+def test_pack_in_two_threads_decodes_once(tmp_path):
     reads = []
 
-    class Slow(FileImages):
+    class SlowImages(FileImages):
         def read(self, i):
             reads.append(i)
             time.sleep(0.05)
             return super().read(i)
 
-    images = Slow(folder(tmp_path / "x", 6))
+    images = SlowImages(folder(tmp_path / "x", 6))
     with ThreadPoolExecutor(2) as pool:
-        made = list(pool.map(lambda _: pack(images, 3, 16, tmp_path / "cache"), range(2)))
+        stores = list(pool.map(lambda _: pack(images, 3, 16, tmp_path / "cache"), range(2)))
     assert sorted(reads) == list(range(6))
-    assert torch.equal(made[0].images, made[1].images)
+    assert torch.equal(stores[0].images, stores[1].images)
 
 
-def cut(path):
+def truncate(path):
     path.write_bytes(path.read_bytes()[:200])
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".json"])
-@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b""), cut])
-def test_a_damaged_store_is_packed_anew(suffix, damage, tmp_path):
-    """Seen to fail with a traceback at every run until the file was removed by hand."""
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b""), truncate])
+def test_pack_with_damaged_cache_decodes_again(suffix, damage, tmp_path):
     images = FileImages(folder(tmp_path / "x", 20))
     before = pack(images, 3, 16, tmp_path / "cache").images.clone()
     damage(next((tmp_path / "cache").glob(f"*{suffix}")))
     assert torch.equal(pack(images, 3, 16, tmp_path / "cache").images, before)
 
 
-def failing(path, number, monkeypatch):
-    """While it lasts, opening that file fails with this number."""
+def fail_to_open(path, number, monkeypatch):
+    """Make opening a file fail with this error number."""
     opened = Image.open
 
     def failing_open(file, *args):
@@ -178,21 +172,19 @@ def failing(path, number, monkeypatch):
     monkeypatch.setattr(Image, "open", failing_open)
 
 
-def test_what_a_fault_of_the_disk_hid_is_read_when_it_is_over(tmp_path, monkeypatch):
-    """Seen to fail: the image was left out for ever."""
+def test_pack_after_a_disk_error_decodes_again(tmp_path, monkeypatch):
     files = folder(tmp_path / "x", 3)
     with monkeypatch.context() as m:
-        failing(files[1], errno.EIO, m)
+        fail_to_open(files[1], errno.EIO, m)
         store = pack(FileImages(files), 3, 16, tmp_path / "cache")
         assert [name for name, _ in store.skipped] == [str(files[1])]
     assert len(pack(FileImages(files), 3, 16, tmp_path / "cache")) == 3
 
 
 @pytest.mark.parametrize("name", ["ESTALE", "EMFILE"])
-def test_what_every_file_meets_is_no_images_fault(name, tmp_path, monkeypatch):
-    """Seen to fail: when a share went away, all that came after were left out as unreadable."""
+def test_pack_with_error_of_all_files_raises_run_error(name, tmp_path, monkeypatch):
     files = folder(tmp_path / "x", 3)
-    failing(files[1], getattr(errno, name), monkeypatch)
+    fail_to_open(files[1], getattr(errno, name), monkeypatch)
     with (
         pytest.raises(RunError, match="give the same command again"),
         report_disk_errors(tmp_path),
@@ -210,12 +202,11 @@ def loader(images, workers, seed=0, form=None):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_set_of_which_nothing_can_be_read_is_told_by_its_reasons(workers, tmp_path):
-    """Seen to fail with a worker's traceback."""
+def test_files_loader_without_readable_images_raises_data_error(workers, tmp_path):
     files = folder(tmp_path / "x", 4)
     for file in files:
         file.write_bytes(b"")
-    with pytest.raises(DataError, match=r"^\[data\] none of 4 images could be read: .*is empty"):
+    with pytest.raises(DataError, match=r"^\[data\] none of 4 images.*is empty"):
         next(iter(loader(FileImages(files), workers)))
 
 
@@ -227,16 +218,16 @@ def same(a, b):
     )
 
 
-def test_workers_change_nothing(tmp_path):
+def test_files_loader_with_workers_gives_the_same_batches(tmp_path):
     images = FileImages(folder(tmp_path / "x", 10), torch.arange(10), tuple("abcdefghij"))
-    alone, helped = list(loader(images, 0)), list(loader(images, 2))
-    assert len(alone) == 2
-    assert same(alone, helped)
-    assert all(torch.equal(b.labels, b.index) for b in alone)
-    assert [len(b.images) for b in alone] == [2, 2]
+    batches, of_workers = list(loader(images, 0)), list(loader(images, 2))
+    assert len(batches) == 2
+    assert same(batches, of_workers)
+    assert all(torch.equal(b.labels, b.index) for b in batches)
+    assert [len(b.images) for b in batches] == [2, 2]
 
 
-def test_a_files_loader_begins_where_it_is_told(tmp_path):
+def test_files_loader_starts_at_the_given_epoch_and_step(tmp_path):
     images = FileImages(folder(tmp_path / "x", 12))
     whole = loader(images, 0)
     whole.epoch = 3
@@ -245,17 +236,16 @@ def test_a_files_loader_begins_where_it_is_told(tmp_path):
     assert same(list(whole)[2:], list(tail))
 
 
-def test_an_unreadable_image_is_replaced_and_counted(tmp_path):
-    """Seen to fail with the worker's report of failures dropped."""
+def test_files_loader_replaces_and_lists_unreadable_images(tmp_path):
     files = folder(tmp_path / "x", 8)
-    files[5].write_bytes(b"torn")
+    files[5].write_bytes(b"broken")
     source = loader(FileImages(files), 0)
     batches = list(source)
     assert sorted(torch.cat([b.index for b in batches]).tolist()) == [0, 1, 2, 3, 4, 6, 6, 7]
     assert list(source.unreadable) == [5]
 
 
-def test_an_augmentation_on_batches_gets_whole_images(tmp_path):
+def test_files_loader_for_batch_augmentation_gives_whole_images(tmp_path):
     images = FileImages(folder(tmp_path / "x", 8))
 
     class Own(ssl_host.Augmentation):
@@ -267,7 +257,7 @@ def test_an_augmentation_on_batches_gets_whole_images(tmp_path):
     assert batch.images.shape == (4, 3, 20, 20)
 
 
-def test_decoded_images_look_like_a_store(tmp_path):
+def test_decoded_images_equal_packed_images(tmp_path):
     files = folder(tmp_path / "x", 6)
     files[2].write_bytes(b"")
     decoded = DecodedImages(FileImages(files), 3, 16)
@@ -278,7 +268,7 @@ def test_decoded_images_look_like_a_store(tmp_path):
     assert decoded.unreadable == {2: "the file is empty"}
 
 
-class Cut(DataSource):
+class Unsplit(DataSource):
     """Sixty labelled images without a test split."""
 
     class Config(Settings):
@@ -293,34 +283,32 @@ class Cut(DataSource):
         return ArrayImages(images.contiguous(), torch.arange(60) % 3, ("a", "b", "c"))
 
 
-def test_a_part_of_a_set_knows_its_files(tmp_path):
-    """Seen to fail with a part that lies in no file: its store outlived a change of the file."""
+def test_subset_returns_paths_of_its_images(tmp_path):
     files = folder(tmp_path / "x", 3)
-    part = Subset(FileImages(files), torch.tensor([2, 0]))
-    assert [part.path(i) for i in range(2)] == [files[2], files[0]]
+    subset = Subset(FileImages(files), torch.tensor([2, 0]))
+    assert [subset.path(i) for i in range(2)] == [files[2], files[0]]
 
 
-def test_a_held_out_part_is_cut_by_class_and_the_same_in_every_run():
-    """Seen to fail with the whole set kept for training and probe: both had the held-out images."""
-    splits = open_splits(Cut(Cut.Config()), 0.2)
-    seen = {int(splits.train.read(i)[0, 0, 0]) for i in range(len(splits.train))}
+def test_held_out_images_are_split_by_class_and_equal_in_every_run():
+    splits = open_splits(Unsplit(Unsplit.Config()), 0.2)
+    trained = {int(splits.train.read(i)[0, 0, 0]) for i in range(len(splits.train))}
     held = {int(splits.test.read(i)[0, 0, 0]) for i in range(len(splits.test))}
     assert len(held) == 12
-    assert not seen & held
+    assert not trained & held
     assert torch.bincount(splits.test.labels).tolist() == [4, 4, 4]
     torch.manual_seed(5)
-    again = open_splits(Cut(Cut.Config()), 0.2)
+    again = open_splits(Unsplit(Unsplit.Config()), 0.2)
     assert {int(again.test.read(i)[0, 0, 0]) for i in range(12)} == held
     assert "12 of 60 images were held out, by class" in splits.notes[0]
 
 
-def test_probe_and_pretraining_never_see_what_is_held_out():
-    splits = open_splits(Cut(Cut.Config()), 0.2)
+def test_probe_images_of_unsplit_source_are_the_training_images():
+    splits = open_splits(Unsplit(Unsplit.Config()), 0.2)
     assert splits.train is splits.probe
 
 
 @pytest.mark.parametrize("mode", ["packed", "files"])
-def test_both_kinds_of_stores_serve_a_folder(mode, tmp_path):
+def test_open_datasets_packed_or_decoded_gives_batches_of_a_folder(mode, tmp_path):
     root = tmp_path / "images"
     for name in ("cat", "dog"):
         folder(root / name, 10)
@@ -333,46 +321,43 @@ def test_both_kinds_of_stores_serve_a_folder(mode, tmp_path):
     assert torch.equal(batch.labels, images.train.labels[batch.index])
 
 
-class InBatches(ssl_host.ImageDataset):
-    """Counts how often it is asked."""
+class BatchDecodedImages(ssl_host.ImageDataset):
+    """Images that are decoded in batches; records the requests."""
 
-    side = 20
+    image_size = 20
 
     def __init__(self, count):
         self.images = torch.randint(0, 256, (count, 3, 20, 20), dtype=torch.uint8)
         self.labels = torch.arange(count) % 2
         self.classes = ("a", "b")
-        self.asked = []
+        self.requests = []
 
     def __len__(self):
         return len(self.images)
 
     def read(self, i):
-        raise AssertionError("one by one")
+        raise AssertionError("images must be read in batches")
 
     def read_many(self, indices):
-        self.asked.append(indices.tolist())
+        self.requests.append(indices.tolist())
         return self.images[indices]
 
 
-def test_a_set_that_decodes_in_batches_is_asked_for_batches():
-    whole = InBatches(20)
+def test_data_set_decoded_in_batches_is_read_once_per_batch():
+    dataset = BatchDecodedImages(20)
 
     class Source(ssl_host.DataSource):
         image_size = 16
 
         def open(self, split):
-            return whole if split == "train" else None
+            return dataset if split == "train" else None
 
     opened = open_datasets(Source(Settings()), views(), LoaderSettings())
     raw = next(iter(opened.make_loader(EpochPlan(len(opened.train), 4, seed=0))))
     assert raw.images.shape == (4, 3, 20, 20)
-    assert len(whole.asked) == 1
-    assert torch.equal(raw.images, whole.images[torch.tensor(whole.asked[0])])
-    # The part that was cut off for testing is numbered in the whole set.
+    assert len(dataset.requests) == 1
+    assert torch.equal(raw.images, dataset.images[torch.tensor(dataset.requests[0])])
     assert opened.test is not None
-    assert torch.equal(opened.test.images[:2], whole.images[opened_numbers(opened)[:2]])
-
-
-def opened_numbers(opened):
-    return opened.test.images.images.chosen
+    assert torch.equal(
+        opened.test.images[:2], dataset.images[opened.test.images.images.indices[:2]]
+    )

@@ -49,7 +49,7 @@ def test_component_pages_list_every_component_and_setting(pages, catalog):
         cls = catalog.load(entry.kind, entry.name)
         assert all(f"`{name}`" in page for name in cls.Config.model_fields)
         if entry.kind == "evaluator":
-            assert cls.metrics, f"{entry.name} declares no metrics"
+            assert cls.figures, f"{entry.name} declares no figures"
 
 
 def test_python_page_lists_every_public_name_once(generator):

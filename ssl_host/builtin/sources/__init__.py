@@ -1,1 +1,1 @@
-"""Data sources that ship with the host, one file each."""
+"""Built-in data sources."""

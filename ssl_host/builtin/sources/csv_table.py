@@ -1,4 +1,4 @@
-"""A table of paths and labels."""
+"""Data source ``csv``: a table of paths and labels."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ _DELIMITERS = ",;\t|"
 
 
 class _Row(NamedTuple):
+    """Row of the table: its line in the file, and the image with label and split."""
+
     line: int
     path: Path
     label: str
@@ -25,30 +27,28 @@ class _Row(NamedTuple):
 
 
 class CSVTable(RecordSource):
-    """A CSV file with a header and a row an image: its path and, perhaps, label and split.
+    """Images listed in a CSV file: a header, then one row for each image.
 
     * ``path``: relative to ``root``, or absolute;
-    * ``label``: text or a whole number; without such a column there are no labels;
+    * ``label``: text or a whole number; without this column there are no labels;
     * ``split``: ``train`` and ``val`` or ``test``; without it, and without ``test_file``, the host
-      cuts a held-out part.
+      holds out some images.
 
-    Commas, semicolons, tabs or bars between the columns; UTF-8.
+    Columns are separated by commas, semicolons, tabs or bars. The encoding is UTF-8.
     """
 
     class Config(RecordSource.Config):
         file: Path = Field(description="the CSV file")
         root: Path | None = Field(
-            None, description="folder that the paths begin from; default: the CSV file's"
+            None, description="folder that paths are relative to; default: the CSV file's"
         )
-        test_file: Path | None = Field(
-            None, description="another CSV file, of the images to hold out"
-        )
+        test_file: Path | None = Field(None, description="CSV file of the held-out images")
         path_column: str = Field("path", min_length=1, description="column of the paths")
         label_column: str | None = Field(
-            None, description="column of the labels; default: label, where there is one"
+            None, description="column of the labels; default: label, if it exists"
         )
         split_column: str | None = Field(
-            None, description="column of the splits; default: split, where there is one"
+            None, description="column of the splits; default: split, if it exists"
         )
 
     def records(self, held_out: bool) -> Records | None:
@@ -56,14 +56,14 @@ class CSVTable(RecordSource):
         table = _Table(config.file, config.path_column, config.label_column, config.split_column)
         rows = self._read(table)
         if held_out and config.test_file is not None:
-            trained = {row.path: row for row in self._chosen(table, rows, False)}
+            training_paths = {row.path for row in self._rows_of_split(table, rows, False)}
             table = _Table(config.test_file, config.path_column, config.label_column, None)
             rows = self._read(table)
             for row in rows:
-                if row.path in trained:
-                    raise table.fault(row.line, f"{row.path} is among the training images")
+                if row.path in training_paths:
+                    raise table.error(row.line, f"{row.path} is also a training image")
         elif table.has_splits:
-            rows = self._chosen(table, rows, held_out)
+            rows = self._rows_of_split(table, rows, held_out)
         elif held_out:
             return None
         if not rows:
@@ -74,51 +74,51 @@ class CSVTable(RecordSource):
         return Records(images, labels, location=str(table.file))
 
     def _root(self, file: Path) -> Path:
-        """Absolute, so that ``..`` shows."""
+        """Return the absolute root, so that paths that lead out of it are noticed."""
         return Path(os.path.normpath(Path(self.config.root or file.parent).absolute()))
 
-    def _chosen(self, table: _Table, rows: list[_Row], held_out: bool) -> list[_Row]:
-        """The rows of a split: of ``val`` before ``test`` for what is held out."""
+    def _rows_of_split(self, table: _Table, rows: list[_Row], held_out: bool) -> list[_Row]:
+        """Return the training or held-out rows; ``val`` comes before ``test``."""
         if not table.has_splits:
             return rows
-        words = [self.split_word(row.split) for row in rows]
-        for row, word in zip(rows, words, strict=True):
-            if word is None:
-                raise table.fault(row.line, f"split {row.split!r} is none of train, val, test")
-        if "train" not in words:
-            raise table.fault(1, "no row has the split train")
-        wanted = "train" if not held_out else "val" if "val" in words else "test"
-        return [row for row, word in zip(rows, words, strict=True) if word == wanted]
+        splits = [self.split_word(row.split) for row in rows]
+        for row, split in zip(rows, splits, strict=True):
+            if split is None:
+                raise table.error(row.line, f"split {row.split!r} is not one of train, val, test")
+        if "train" not in splits:
+            raise table.error(1, "no row has the split train")
+        requested = "train" if not held_out else "val" if "val" in splits else "test"
+        return [row for row, split in zip(rows, splits, strict=True) if split == requested]
 
     def _read(self, table: _Table) -> list[_Row]:
+        """Return the rows with absolute paths, and check the paths."""
         root = self._root(table.file)
-        within = str(root / "x")[:-1]
-        found: dict[str, _Row] = {}
+        prefix = str(root / "x")[:-1]
+        rows: dict[str, _Row] = {}
         for line, path, label, split in table.rows():
             if not path or "\0" in path:
-                raise table.fault(line, "has no path" if not path else "has a NUL in its path")
-            whole = os.path.normpath(root / path)
-            # A folder of images never leads out of itself; neither does a table, unless it says
-            # plainly where to.
-            if not whole.startswith(within) and not Path(path).is_absolute():
-                raise table.fault(
+                raise table.error(line, "has no path" if not path else "has a NUL in its path")
+            full_path = os.path.normpath(root / path)
+            # A relative path must not lead to files outside the root; an absolute path may.
+            if not full_path.startswith(prefix) and not Path(path).is_absolute():
+                raise table.error(
                     line,
-                    f"path {path!r} leads out of {root}; set [data] root to the folder that holds "
-                    "all images, or write it as an absolute path",
+                    f"path {path!r} leads out of {root}; set [data] root to the folder that "
+                    "contains all images, or use an absolute path",
                 )
-            if whole in found:
-                raise table.fault(line, f"{path} is in line {found[whole].line} already")
-            found[whole] = _Row(line, Path(whole), label, split)
-        if not found:
-            raise table.fault(1, "has a header and no rows")
-        return list(found.values())
+            if full_path in rows:
+                raise table.error(line, f"{path} is in line {rows[full_path].line} already")
+            rows[full_path] = _Row(line, Path(full_path), label, split)
+        if not rows:
+            raise table.error(1, "has a header but no rows")
+        return list(rows.values())
 
 
 class _Table:
-    """One CSV file and where its columns are.
+    """Content of a CSV file and the positions of its columns.
 
     Raises:
-        DataError: with file and line, for a file that is none, or lacks a column that is named.
+        DataError: with file and line, if the file cannot be read or lacks a requested column.
     """
 
     def __init__(self, file: Path, path: str, label: str | None, split: str | None) -> None:
@@ -127,29 +127,29 @@ class _Table:
         headers = {delimiter: self._header(delimiter) for delimiter in _DELIMITERS}
         self.delimiter = next((d for d in _DELIMITERS if path in headers[d]), ",")
         self.header = headers[self.delimiter]
-        self.places = [
+        self.columns = [
             self._column("path", path),
             self._column("label", label),
             self._column("split", split),
         ]
-        self.has_labels, self.has_splits = (place >= 0 for place in self.places[1:])
+        self.has_labels, self.has_splits = (column >= 0 for column in self.columns[1:])
 
-    def fault(self, line: int, what: str) -> DataError:
-        """An error that names the line."""
-        return DataError(f"[data] {self.file}:{line}: {what}")
+    def error(self, line: int, message: str) -> DataError:
+        """Return an error with file and line."""
+        return DataError(f"[data] {self.file}:{line}: {message}")
 
     def rows(self) -> Iterator[tuple[int, str, str, str]]:
-        """Line, path, label and split of every row; empty text for a column that is not there."""
+        """Yield line, path, label and split of each row; empty text for a missing column."""
         for line, cells in itertools.islice(self._records(), 1, None):  # below the header
             if len(cells) != len(self.header):
-                raise self.fault(
-                    line, f"has {len(cells)} fields, and the header has {len(self.header)}"
+                raise self.error(
+                    line, f"has {len(cells)} fields, but the header has {len(self.header)}"
                 )
-            path, label, split = (cells[at] if at >= 0 else "" for at in self.places)
+            path, label, split = (cells[i] if i >= 0 else "" for i in self.columns)
             yield line, path, label.strip(), split
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
-        """The line where each record begins, for quoted cells may span lines, and its cells."""
+        """Yield each record's first line and cells; quoted cells may span several lines."""
         reader = csv.reader(
             io.StringIO(self.text, newline=""),
             delimiter=self.delimiter,
@@ -163,11 +163,12 @@ class _Table:
                     yield line, cells
                 line = reader.line_num + 1
         except csv.Error as error:
-            closed = "end of data" not in str(error)
-            told = str(error) if closed else "a quotation mark here is never closed"
-            raise self.fault(line, told) from None
+            is_unclosed = "end of data" in str(error)
+            message = "a quotation mark is not closed" if is_unclosed else str(error)
+            raise self.error(line, message) from None
 
     def _text(self) -> str:
+        """Return the decoded content of the file."""
         try:
             content = self.file.read_bytes()
         except FileNotFoundError:
@@ -178,27 +179,28 @@ class _Table:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
-            raise self.fault(line, f"is not UTF-8: {error.reason}") from None
+            raise self.error(line, f"is not UTF-8: {error.reason}") from None
         if not text.strip():
             raise DataError(f"[data] {self.file}: is empty")
         return text
 
     def _header(self, delimiter: str) -> list[str]:
+        """Return the names of the columns if they are separated by ``delimiter``."""
         first = self.text.lstrip().splitlines()[0]
         try:
             return [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
         except csv.Error as error:
-            raise self.fault(1, f"is no header of a table: {error}") from None
+            raise self.error(1, f"the header cannot be read: {error}") from None
 
-    def _column(self, usual: str, named: str | None) -> int:
-        """A column's place, or -1 for one that nobody has named and that is not there."""
-        name = named or usual
+    def _column(self, default: str, requested: str | None) -> int:
+        """Return the position of a column, or -1 if it is missing and was not requested."""
+        name = requested or default
         if name in self.header:
             return self.header.index(name)
-        if named is None:
+        if requested is None:
             return -1
-        raise self.fault(
+        raise self.error(
             1,
-            f"no column is called {name!r}, only {', '.join(map(repr, self.header))}; set [data] "
-            f"{usual}_column",
+            f"no column {name!r}, only {', '.join(map(repr, self.header))}; set [data] "
+            f"{default}_column",
         )

@@ -1,4 +1,4 @@
-"""scikit-learn's digits."""
+"""Data source ``digits``: scikit-learn's handwritten digits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ssl_host import ArrayImages, DataError, DataSource, ImageDataset, Settings
 class Digits(DataSource):
     """1,797 digits of 8 x 8 pixels from scikit-learn (UCI, Alpaydin & Kaynak 1998).
 
-    Every fifth is held out.
+    Every fifth image is held out.
     """
 
     recipe = {"augmentation": {"name": "digits"}}
@@ -31,9 +31,9 @@ class Digits(DataSource):
             raise DataError(
                 "[data] digits needs the package scikit-learn: pip install 'ssl-host[digits]'"
             ) from None
-        found = load_digits()
-        held_out = np.arange(len(found.target)) % 5 == 4
-        chosen = held_out if split == "test" else ~held_out
-        pixels = np.round(found.images[chosen] * (255 / 16)).astype(np.uint8)
-        labels = torch.from_numpy(found.target[chosen].astype(np.int64))
+        data = load_digits()
+        held_out = np.arange(len(data.target)) % 5 == 4
+        selected = held_out if split == "test" else ~held_out
+        pixels = np.round(data.images[selected] * (255 / 16)).astype(np.uint8)
+        labels = torch.from_numpy(data.target[selected].astype(np.int64))
         return ArrayImages(torch.from_numpy(pixels)[:, None], labels)

@@ -1,4 +1,4 @@
-"""A folder of images, as people have it."""
+"""Data sources ``imagefolder`` and ``imagenet``: images in folders."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _HELD_OUT = ("val", "validation", "test")
 
 
 class ImageFolder(RecordSource):
-    """Images in a folder. Three layouts are understood.
+    """Images in a folder, in one of three layouts.
 
     * ``root/*.jpg``: no labels;
-    * ``root/CLASS/*.jpg``: labels, and the host cuts a held-out part;
-    * ``root/train/...`` with ``root/val/...`` or ``root/test/...``: held out as they are.
+    * ``root/CLASS/*.jpg``: labels; the host holds out some images;
+    * ``root/train/...`` with ``root/val/...`` or ``root/test/...``: a separate test split.
     """
 
     class Config(RecordSource.Config):
-        root: Path = Field(description="the folder")
+        root: Path = Field(description="folder of the images")
         labelled: bool | None = Field(
-            None, description="whether subfolders are classes; default: if there are any"
+            None, description="true if subfolders are classes; default: if there are any"
         )
 
     def records(self, held_out: bool) -> Records | None:
@@ -35,10 +35,10 @@ class ImageFolder(RecordSource):
         train = root / "train" if (root / "train").is_dir() else root
         folder = train
         if held_out:
-            found = next((root / name for name in _HELD_OUT if (root / name).is_dir()), None)
-            if found is None or train == root:
+            test = next((root / name for name in _HELD_OUT if (root / name).is_dir()), None)
+            if test is None or train == root:
                 return None
-            folder = found
+            folder = test
         return self._files(folder, class_folders(train) if self._is_labelled(train) else None)
 
     def _is_labelled(self, folder: Path) -> bool:
@@ -52,11 +52,11 @@ class ImageFolder(RecordSource):
             labels = None
         else:
             names = sorted({*classes, *class_folders(folder)})
-            found = {name: sorted(_image_files(folder / name, deep=True)) for name in names}
-            paths = [path for name in names for path in found[name]]
-            labels = [name for name in names for _ in found[name]]
+            files = {name: sorted(_image_files(folder / name, deep=True)) for name in names}
+            paths = [path for name in names for path in files[name]]
+            labels = [name for name in names for _ in files[name]]
         if not paths:
-            raise DataError(_nothing(folder))
+            raise DataError(_no_images_message(folder))
         images = FileImages(paths, channels=self.channels, root=folder)
         return Records(images, labels, classes, str(folder))
 
@@ -64,22 +64,22 @@ class ImageFolder(RecordSource):
 class ImageNet(ImageFolder):
     """ILSVRC 2012: ``root/train/n01440764/*.JPEG`` and ``root/val/n01440764/*.JPEG``.
 
-    Russakovsky et al., arXiv:1409.0575. The archives are behind a form at image-net.org and
-    are not downloaded; unpack them into these folders.
+    Russakovsky et al., arXiv:1409.0575. The archives require a form at image-net.org and are
+    not downloaded; unpack them into these folders.
     """
 
     class Config(ImageFolder.Config):
-        root: Path = Field(Path("/data/ImgNet"), description="the folder with train and val")
+        root: Path = Field(Path("/data/ImgNet"), description="folder that contains train and val")
         image_size: int = Field(224, ge=8, le=2048, description="side of a view in pixels")
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Names of the subfolders that hold images, sorted."""
+    """Return the sorted names of the subfolders that contain images."""
     try:
         names = sorted(
             p.name
             for p in folder.iterdir()
-            if p.is_dir() and p.name[0] != "." and not _leads_back(p, folder)
+            if p.is_dir() and p.name[0] != "." and not _is_loop(p, folder)
         )
     except PermissionError:
         raise DataError(f"[data] {folder}: no permission to list it") from None
@@ -87,35 +87,36 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def _image_files(folder: Path, deep: bool) -> list[Path]:
-    """Images, and folders that may not be listed: reading those tells why they are left out."""
-    found: list[Path] = []
+    """Return images, and folders without permission: reading those reports the reason."""
+    paths: list[Path] = []
 
-    def closed(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):  # a held-out part may lack a class
-            found.append(Path(error.filename))
+    def add_folder(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # a test split may lack a class
+            paths.append(Path(error.filename))
 
-    for base, folders, names in os.walk(folder, followlinks=True, onerror=closed):
-        found += [
+    for base, folders, names in os.walk(folder, followlinks=True, onerror=add_folder):
+        paths += [
             Path(base, n) for n in names if n.lower().endswith(FileImages.suffixes) and n[0] != "."
         ]
         if not deep:
             break
         folders[:] = [
-            name for name in folders if name[0] != "." and not _leads_back(Path(base, name), folder)
+            name for name in folders if name[0] != "." and not _is_loop(Path(base, name), folder)
         ]
-    return found
+    return paths
 
 
-def _leads_back(link: Path, top: Path) -> bool:
-    """Whether a link is to a folder on its own way down from ``top``, or above: an endless loop."""
+def _is_loop(link: Path, top: Path) -> bool:
+    """Return True if a link leads to one of its parent folders, which would never end."""
     if not link.is_symlink():
         return False
     target = link.resolve()
-    way = [parent for parent in link.parents if parent.is_relative_to(top)]
-    return any(parent.resolve().is_relative_to(target) for parent in way)
+    parents = [parent for parent in link.parents if parent.is_relative_to(top)]
+    return any(parent.resolve().is_relative_to(target) for parent in parents)
 
 
-def _nothing(folder: Path) -> str:
-    present = [p.name for p in folder.iterdir()][:3]
-    holds = f"it holds {', '.join(present)}" if present else "it is empty"
-    return f"[data] {folder}: no images ({', '.join(FileImages.suffixes)}); {holds}"
+def _no_images_message(folder: Path) -> str:
+    """Return the message for a folder without images."""
+    names = [p.name for p in folder.iterdir()][:3]
+    content = f"it contains {', '.join(names)}" if names else "it is empty"
+    return f"[data] {folder}: no images ({', '.join(FileImages.suffixes)}); {content}"

