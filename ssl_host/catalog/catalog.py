@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -13,7 +13,7 @@ from ssl_host import hookspecs
 from ssl_host.catalog.discovery import collect_components, did_you_mean, discover
 from ssl_host.catalog.official import official_distribution
 from ssl_host.catalog.plugin_errors import hook_error, is_plugin_fault
-from ssl_host.catalog.registry import Entry, Plugin, source_file
+from ssl_host.catalog.registry import Entry, Plugin, PluginOrigin, source_file
 from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import PluginError
 from ssl_host.hookspecs import PROJECT
@@ -64,18 +64,33 @@ class Catalog:
             PluginError: when a plugin fails; the message names plugin, hook and line. Errors of
                 ``ssl_host.errors`` that a plugin raises on purpose pass through.
         """
-        caller = getattr(self._hooks, hook)
         try:
-            return caller(**arguments)
+            return getattr(self._hooks, hook)(**arguments)
         except Exception as error:
             if not is_plugin_fault(error):
                 raise
-            plugins = {plugin.origin.plugin: plugin.origin for plugin in self.plugins}
-            owners = {
-                impl.function.__module__: plugins[impl.plugin_name]
-                for impl in caller.get_hookimpls()
-            }
-            raise hook_error(hook, owners, error) from error
+            raise hook_error(hook, self._implementers(hook), error) from error
+
+    def collect(self, hook: str, **arguments: Any) -> list[Any]:
+        """Call a hook that returns sequences, and return the items of all plugins in one list.
+
+        Raises:
+            PluginError: as :meth:`call`, and when a plugin returns anything but a sequence.
+        """
+        results = self.call(hook, **arguments)
+        for result in results:
+            if not isinstance(result, Sequence) or isinstance(result, str):
+                plugins = " or ".join(map(str, self._implementers(hook).values()))
+                raise PluginError(
+                    f"plugin {plugins} returned {result!r} from hook {hook}; return a list"
+                )
+        return [item for result in results for item in result]
+
+    def _implementers(self, hook: str) -> dict[str, PluginOrigin]:
+        """Return the plugins that implement a hook, by the module of their implementation."""
+        origins = {plugin.origin.plugin: plugin.origin for plugin in self.plugins}
+        implementations = getattr(self._hooks, hook).get_hookimpls()
+        return {impl.function.__module__: origins[impl.plugin_name] for impl in implementations}
 
     @cached_property
     def _hooks(self) -> Any:

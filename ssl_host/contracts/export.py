@@ -13,7 +13,7 @@ from ssl_host.contracts.networks import Backbone
 
 @dataclass(frozen=True)
 class ModelCard:
-    """The parts of a model card that depend on the format.
+    """Format-specific content of a model card.
 
     Attributes:
         usage: Python code that loads the files from the current folder and computes features.

@@ -90,8 +90,8 @@ def write_report(
     path: Path, results: Mapping[str, Any], config: RunConfig, catalog: Catalog
 ) -> Path:
     """Write ``report.html`` with the sections of all plugins and return its path."""
-    sections = catalog.call("report_sections", run=describe_run(config, path), results=results)
-    return write_page(path, results, config, [pair for plugin in sections for pair in plugin])
+    sections = catalog.collect("report_sections", run=describe_run(config, path), results=results)
+    return write_page(path, results, config, sections)
 
 
 def describe_run(config: RunConfig, path: Path) -> Run:

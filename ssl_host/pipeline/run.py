@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from rich.console import Console
 
@@ -184,9 +183,7 @@ class _Runner:
                         logger.start(replace(self.description, resumed_step=step))
                     self.started_loggers.append(logger)
 
-        plugin_callbacks: list[pl.Callback] = []
-        for callbacks in self.catalog.call("training_callbacks", run=self.description):
-            plugin_callbacks += callbacks
+        plugin_callbacks = self.catalog.collect("training_callbacks", run=self.description)
         return fit(
             experiment,
             images.make_loader,

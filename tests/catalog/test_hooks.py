@@ -114,6 +114,19 @@ def test_disk_error_in_a_hook_is_not_attributed_to_the_plugin(install):
         Catalog().call("find_config")
 
 
+def test_collect_joins_the_lists_of_all_plugins(install):
+    install("ssl-plugin-a", f"{HOOK}@hookimpl\ndef training_callbacks():\n    return [1]\n")
+    install("ssl-plugin-b", f"{HOOK}@hookimpl\ndef training_callbacks():\n    return (2, 3)\n")
+    install("ssl-plugin-c", f"{HOOK}@hookimpl\ndef training_callbacks(): ...\n")
+    assert sorted(Catalog().collect("training_callbacks", run=None)) == [1, 2, 3]
+
+
+def test_collect_rejects_a_result_that_is_not_a_sequence(install):
+    install("ssl-plugin-a", f"{HOOK}@hookimpl\ndef training_callbacks():\n    return 5\n")
+    with pytest.raises(PluginError, match=r"ssl-plugin-a 1\.0 returned 5 from hook training_callb"):
+        Catalog().collect("training_callbacks", run=None)
+
+
 def test_first_answer_of_a_hook_is_used(install):
     install("ssl-plugin-none", f"{HOOK}@hookimpl\ndef find_config():\n    return None\n")
     install("ssl-plugin-some", f"{HOOK}@hookimpl\ndef find_config():\n    return 'here.ini'\n")
