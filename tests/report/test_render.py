@@ -37,7 +37,7 @@ def test_plugin_template_extends_the_host_templates(package):
 
 def test_undefined_values_are_errors(package):
     with pytest.raises(UndefinedError):
-        render_page(package, "table.html", title="t")
+        render_page(package, "table.html", name="x")
 
 
 def test_breakable_names_break_between_words_but_not_in_numbers():
