@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation" / "architecture.md"
-TABLES = re.compile(r"(<!-- packages -->\n).*?(<!-- /packages -->)", re.DOTALL)
+TABLES = re.compile(r"(<!-- packages -->\n\n).*?(\n<!-- /packages -->)", re.DOTALL)
 LAYERS = re.compile(r'type = "layers"\nlayers = \[\n(.*?)\n\]', re.DOTALL)
 NOT_CORE = ("builtin", "testing", "scaffold")
 """Packages that a run does not need: built-in components, the kit, the templates."""
