@@ -288,7 +288,7 @@ def test_check_fails_with_invalid_setting():
 def test_unknown_kind_or_check_raises_user_error():
     from ssl_host.testing import check_component
 
-    with pytest.raises(ssl_host.UserError, match="kinds are augmentation"):
+    with pytest.raises(ssl_host.UserError, match=r"gizmo.*kinds are .*augmentation"):
         check_component("gizmo", "x")
     with pytest.raises(ssl_host.UserError, match="heads have no check named 'gizmo'"):
         check_component("head", "mlp", skip=["gizmo"])
