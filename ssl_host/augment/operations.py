@@ -11,6 +11,7 @@ kernel, and its fields in ``ViewSpec``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_type_hints
@@ -70,6 +71,23 @@ def compiled_solarize(view: Any, _spec: Any, _sample: Any, _salts: Any, _scratch
                 value = view[c, y, x]
                 if value >= f32(0.5):
                     view[c, y, x] = f32(1.0) - value
+
+
+def posterize(images: Tensor, spec: ViewSpec, _draw: Callable[..., Tensor]) -> Tensor:
+    """Reduce pixels to the levels of ``spec.posterize_bits`` bits, as in torchvision for floats."""
+    levels = 1 << spec.posterize_bits
+    return (images * levels).floor().clamp(0, levels - 1) / levels
+
+
+@compiled
+def compiled_posterize(view: Any, spec: Any, _sample: Any, _salts: Any, _scratch: Any) -> None:
+    """Compute :func:`posterize` on one view."""
+    levels = 1 << spec.posterize_bits
+    for c in range(view.shape[0]):
+        for y in range(view.shape[1]):
+            for x in range(view.shape[2]):
+                level = min(math.floor(view[c, y, x] * f32(levels)), levels - 1)
+                view[c, y, x] = f32(level) / f32(levels)
 
 
 def _positive_range(limits: tuple[float, float]) -> tuple[float, float]:
@@ -170,6 +188,13 @@ class ViewSpec:
     solarize: Annotated[
         float, _probability("solarizing"), Operation(solarize, compiled_solarize)
     ] = 0.0
+
+    posterize: Annotated[
+        float, _probability("posterizing"), Operation(posterize, compiled_posterize)
+    ] = 0.0
+    posterize_bits: Annotated[
+        int, Field(ge=1, le=8, description="bits of each channel that posterizing keeps")
+    ] = 4
 
     @property
     def has_affine(self) -> bool:

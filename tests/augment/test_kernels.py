@@ -26,6 +26,7 @@ CASES = {
     "blur": {"blur": 0.5},
     "wide blur": {"blur": 0.5, "blur_kernel": 23, "blur_sigma": (1.0, 4.0)},
     "solarized": {"solarize": 0.5},
+    "posterized": {"posterize": 0.5, "posterize_bits": 3},
     "all": {
         **CROP,
         **{"interpolation": "bicubic", "rotate": 9.0, "flip": 0.5, "jitter": 0.8},

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torchvision.transforms.v2
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as reference
 
@@ -110,6 +111,14 @@ def test_solarize_equals_torchvision():
     batch = images().float() / 255
     expected = torch.stack([reference.solarize(image, 0.5) for image in batch])
     assert torch.equal(operations.solarize(batch, ViewSpec(), None), expected)
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_posterize_equals_torchvision(bits):
+    batch = images().float() / 255
+    expected = torchvision.transforms.v2.functional.posterize(batch, bits)
+    posterized = operations.posterize(batch, ViewSpec(posterize_bits=bits), None)
+    assert torch.allclose(posterized, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("side", "kernel"), [(32, 3), (64, 7), (65, 7), (96, 9), (8, 15)])
