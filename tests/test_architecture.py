@@ -32,8 +32,7 @@ def test_files_are_short_and_none_is_called_utils():
     for file in files:
         assert file.stem not in FORBIDDEN_NAMES, file
         lines = len(file.read_text(encoding="utf-8").splitlines())
-        # numba caches compiled functions per file: kernels that call each other stay in one file.
-        assert lines <= (400 if file.stem == "kernels" else 300), f"{file} has {lines} lines"
+        assert lines <= 300, f"{file} has {lines} lines"
 
 
 def test_host_code_names_no_plugin():
