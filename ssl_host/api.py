@@ -42,19 +42,20 @@ def run(
     fresh: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Run a configuration or resume it, as ``ssl-host run`` does.
+    """Run a configuration or resume its run, as ``ssl-host run`` does, and return the results.
 
     Args:
         config: path of an INI file, or its sections as ``{"run": {"epochs": 10}, ...}``.
-        options: ``section.key=value``, as ``-o`` takes them.
-        fresh: move an earlier run in the folder away and start again.
-        quiet: print no progress.
+        options: texts ``section.key=value``, as ``-o`` takes them.
+        fresh: True to move an earlier run out of the folder and start from the beginning.
+        quiet: True to print no progress.
 
     Returns:
         The content of ``results.json``.
 
     Raises:
-        UserError: when an argument or the configuration is invalid; the message says where.
+        UserError: when an argument or the configuration is invalid; the message says where
+            and what to do.
         RunError: when the run fails.
     """
     catalog = Catalog()
@@ -67,7 +68,7 @@ def run(
 
 
 def build(kind: str, name: str, **settings: Any) -> Any:
-    """Build one component without a configuration file.
+    """Build and return one component without a configuration file.
 
     Pass the settings of the component together with the build arguments of its kind:
 
@@ -75,15 +76,15 @@ def build(kind: str, name: str, **settings: Any) -> Any:
     * ``build("head", "mlp", in_dim=256, output_dim=64)``
     * ``build("loss", "nt_xent", temperature=0.5)``
     * ``build("augmentation", "simclr", image_size=32)`` returns a callable that turns uint8
-      images B C H W into the list of views; ``mean`` and ``std`` are ImageNet's by default;
+      images (B, C, H, W) into the list of views; ``mean`` and ``std`` are ImageNet's by default;
     * ``build("method", "simsiam", backbone=backbone)`` builds heads and loss from the recipe; a
-      keyword changes a section of it: ``loss={"name": "negative_cosine"}``;
+      keyword argument changes a section of the recipe: ``loss={"name": "negative_cosine"}``;
     * ``build("optimizer", "lars", params=method, lr=0.1)`` returns the torch optimizer of a method
       or of any module.
 
     Raises:
-        ConfigError: for an unknown or invalid setting.
-        PluginError: for an unknown component.
+        ConfigError: when a setting is unknown or invalid.
+        PluginError: when no plugin provides the component.
     """
     catalog = Catalog()
     cls = catalog.load(kind, name)
@@ -106,6 +107,7 @@ def build(kind: str, name: str, **settings: Any) -> Any:
 def _build_views(
     cls: Any, settings: Settings, entry: Entry, build_args: dict[str, Any]
 ) -> ViewMaker:
+    """Build an augmentation, and return the callable that makes views of uint8 images."""
     channels = int(build_args.get("channels", 3))
     default = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels,) * 2
     mean, std = build_args.pop("mean", default[0]), build_args.pop("std", default[1])
@@ -116,6 +118,7 @@ def _build_views(
 def _build_method(
     catalog: Catalog, name: str, build_args: dict[str, Any], settings: Mapping[str, Any]
 ) -> Any:
+    """Build a method for a backbone, with heads and loss from its recipe and the settings."""
     backbone = build_args.get("backbone")
     sections: dict[str, dict[str, Any]] = {"method": {"name": name}}
     for key, value in settings.items():
@@ -126,11 +129,14 @@ def _build_method(
     sections.setdefault("data", {"name": "synthetic"})
     config = resolve_sections(sections, catalog)
     if backbone is None:
-        raise ConfigError([Problem(f"method {name}", "needs backbone=..., a Backbone")])
+        raise ConfigError(
+            [Problem(f"method {name}", "needs the argument backbone=..., a Backbone")]
+        )
     return compose_method(config, backbone.in_channels, backbone.image_size, backbone)
 
 
 def _torch_optimizer(optimizer: Any, params: Any) -> Any:
+    """Return the torch optimizer of a method, a module or an iterable of parameters."""
     lr = optimizer.learning_rate(256)
     if hasattr(params, "param_groups"):
         return make_optimizer(params, optimizer, lr)

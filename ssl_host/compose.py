@@ -1,4 +1,4 @@
-"""Builds an experiment from a configuration: the only place where components are created."""
+"""Builds the components of a run from its configuration; no other module creates them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,17 @@ from ssl_host.errors import ConfigError, PluginError, Problem, SslHostError
 
 @dataclass(frozen=True)
 class Experiment:
-    """The components of a run, ready to use.
+    """Record of all components of a run, ready to use.
 
     Attributes:
-        views: makes the views of the augmentation.
-        evaluators, loggers: by instance name.
+        config: configuration that the components were built from.
+        source: data source.
+        views: object that makes the augmentation's views of a batch of images.
+        method: method, with its backbone, heads and loss.
+        optimizer: factory of the torch optimizer.
+        scheduler: learning-rate scheduler.
+        evaluators: evaluators by instance name.
+        loggers: loggers by instance name.
     """
 
     config: RunConfig
@@ -46,8 +52,9 @@ def compose(config: RunConfig) -> Experiment:
     """Build every component of a configuration, with weights that depend only on the seed.
 
     Raises:
-        PluginError: if a component cannot be built; the message gives distribution, line and cause.
-        ConfigError: if the augmentation makes another number of views than the method takes.
+        PluginError: if a component cannot be built; the message names the distribution, the line
+            and the cause.
+        ConfigError: if the augmentation makes a number of views that the method does not accept.
     """
     source: DataSource = _build(config.components["data"])
     method = compose_method(config, source.channels, source.image_size)
@@ -101,7 +108,7 @@ def compose_method(
 
 
 def view_maker(augmentation: Augmentation, source: DataSource) -> ViewMaker:
-    """Return the executor of an augmentation for the images of a source."""
+    """Return the object that makes an augmentation's views of a source's images."""
     return ViewMaker(augmentation, image_size=source.image_size, mean=source.mean, std=source.std)
 
 
@@ -113,13 +120,18 @@ def _build(config: ComponentConfig, **build_args: Any) -> Any:
 def build_component(
     cls: type[Component], settings: Settings, entry: Entry, build_args: Mapping[str, Any]
 ) -> Any:
-    """Build one component and set its origin.
+    """Build a component and record in ``origin`` which distribution it comes from.
 
     Args:
-        build_args: keyword arguments of the constructor, such as ``in_channels``.
+        cls: class of the component.
+        settings: validated settings of the component.
+        entry: registry entry of the component.
+        build_args: keyword arguments of the constructor besides the settings, such as
+            ``in_channels``.
 
     Raises:
-        PluginError: if the constructor raises; the message gives distribution and line.
+        PluginError: if the constructor raises; the message names the distribution and the line
+            that failed.
     """
     constructor: Any = cls
     try:
@@ -137,30 +149,32 @@ def build_component(
 
 
 def _check_views(config: RunConfig, method: Method, views: ViewMaker) -> None:
+    """Raise ConfigError if the method does not accept the augmentation's number of views."""
     augmentation = config.components["augmentation"].name
     location = str(config.entries["augmentation", "name"].origin)
     if views.num_views < method.min_views:
         text = (
-            f"[augmentation] {augmentation} makes {views.num_views} views, and "
+            f"[augmentation] {augmentation} makes {views.num_views} views, but method "
             f"{config.components['method'].name} needs at least {method.min_views}"
         )
         raise ConfigError([Problem(location, text)])
     if views.num_views > method.min_views and not method.supports_multicrop:
         text = (
             f"[augmentation] {augmentation} makes {views.num_views} views, and method "
-            f"{config.components['method'].name} takes {method.min_views}: it has no "
-            "multi-crop form"
+            f"{config.components['method'].name} takes {method.min_views}: it does not "
+            "support multi-crop"
         )
         raise ConfigError([Problem(location, text)])
 
 
 def count_parameters(config: RunConfig) -> int:
-    """Return the number of trainable parameters; builds every component of a configuration.
+    """Build every component of a configuration, and return the number of trainable parameters.
 
-    Reads no image, so it checks a configuration for a larger machine anywhere.
+    It reads no images, so that any machine can check a configuration for a larger one.
 
     Raises:
-        PluginError: if a component cannot be built; it names distribution, file and cause.
+        PluginError: if a component cannot be built; the message names the distribution, the line
+            and the cause.
     """
     method = compose(config).method
     return sum(parameter.numel() for _, parameter in method.trainable_parameters())

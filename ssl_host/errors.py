@@ -7,10 +7,10 @@
     │   ├── ConfigError      invalid lines of an INI file or of ``-o`` options
     │   ├── DataError        a dataset, an image or a split cannot be used
     │   ├── PluginError      a plugin or component is missing, broken or blocked
-    │   └── RunFolderError   a run folder contains another run or is in use
+    │   └── RunFolderError   a run folder contains a different run or is in use
     ├── RunError             the run failed; exit status 1
     │   ├── NonFiniteError   a loss or a gradient is infinite or not a number
-    │   └── CheckpointError  a checkpoint is damaged or does not fit
+    │   └── CheckpointError  a checkpoint is damaged or does not match
     ├── Preempted            the process was asked to stop; exit status 75
     └── ContractError        a plugin's class violates the contract (also a TypeError)
 """
@@ -25,22 +25,22 @@ class SslHostError(Exception):
     """Base class of all exceptions of ssl-host."""
 
     exit_status = 1
-    """Exit status of the command line."""
+    """Exit status of the command line when it stops with this exception."""
 
 
 class UserError(SslHostError):
-    """Raised for invalid input; the message is shown without a traceback."""
+    """Raised when the user's input is invalid; the message is shown without a traceback."""
 
     exit_status = 2
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """Problem in a configuration, with its location.
+    """Record of a problem in a configuration, with its location.
 
     Attributes:
-        where: ``file.ini:12``, or the name of the configuration layer.
-        message: what is wrong, what is expected and what to do.
+        where: file and line, such as ``file.ini:12``, or the name of the configuration layer.
+        message: text that says what is wrong, what is expected and what to do.
     """
 
     where: str
@@ -51,7 +51,7 @@ class Problem:
 
 
 class ConfigError(UserError):
-    """All problems of a configuration, one line each."""
+    """Raised when a configuration is invalid; the message has one line for each problem."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -67,7 +67,7 @@ class PluginError(UserError):
 
 
 class RunFolderError(UserError):
-    """Raised when a run folder has another configuration or is used by another process."""
+    """Raised when a run folder contains a run with a different configuration, or is in use."""
 
 
 class RunError(SslHostError):
@@ -92,6 +92,6 @@ class CheckpointError(RunError):
 
 
 class ContractError(SslHostError, TypeError):
-    """Raised when a class of a plugin violates the contract, at definition or at build."""
+    """Raised when a plugin's class violates the contract, when it is defined or built."""
 
     exit_status = 2

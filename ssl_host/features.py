@@ -1,4 +1,4 @@
-"""Features of images from a trained backbone, without a run."""
+"""Computes the features of images with a trained backbone, without a run."""
 
 from __future__ import annotations
 
@@ -21,25 +21,28 @@ from ssl_host.toolkit.image_files import FileImages, resize_and_crop
 def extract_features(
     backbone: Backbone, images: str | Path | ImageDataset, *, batch_size: int = 256
 ) -> tuple[list[str], Tensor]:
-    """Return the features of all images of a folder with its subfolders, or of a dataset.
+    """Return the names and features of all images in a folder (with subfolders) or a dataset.
 
     Images are resized, centre-cropped and normalised as in the evaluation of a run. Unreadable
     images are skipped with one warning.
 
     Args:
-        backbone: a backbone as :func:`load_backbone` returns it; set to evaluation mode.
-        images: a folder or a dataset.
-        batch_size: images per forward pass.
+        backbone: a backbone as :func:`load_backbone` returns it; it is put into evaluation mode.
+        images: path of a folder, or a dataset.
+        batch_size: number of images in a forward pass.
 
     Returns:
-        The names of the images, N, and their features N D, float32, on the CPU.
+        The names of the N images, and their features (N, D), float32, on the CPU.
 
     Raises:
         DataError: when there are no images or none can be read.
-        UserError: when the mean and standard deviation of the backbone's images are not set.
+        UserError: when the backbone does not have the mean and standard deviation of its images.
     """
     if not backbone.mean:
-        raise UserError("the backbone has no mean and std: set them, or use ssl_host.load_backbone")
+        raise UserError(
+            "the backbone has no mean and std: set backbone.mean and backbone.std, or use "
+            "ssl_host.load_backbone"
+        )
     if isinstance(images, ImageDataset):
         dataset = images
     else:
@@ -66,12 +69,13 @@ def extract_features(
 
 
 def _open_folder(folder: Path, channels: int) -> FileImages:
+    """Return the images in a folder and its subfolders as a dataset, sorted by path."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     files = (p for p in folder.rglob("*") if p.suffix.lower() in FileImages.suffixes)
     paths = sorted(path for path in files if path.is_file())
     if not paths:
-        raise DataError(f"{folder}: no images ({', '.join(FileImages.suffixes)})")
+        raise DataError(f"{folder}: no image files ({', '.join(FileImages.suffixes)})")
     return FileImages(paths, channels=channels, root=folder)
 
 
@@ -82,6 +86,7 @@ def _read(
     names: list[str],
     skipped: list[tuple[str, str]],
 ) -> list[Tensor]:
+    """Return the readable images, resized and cropped; add to ``names`` and ``skipped``."""
     # Photos are resized with a margin around the crop, as in the packed store of a run.
     side = size if array_of(images) is not None else round(size * PHOTO_MARGIN)
     pixels = []

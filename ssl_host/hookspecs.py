@@ -5,7 +5,7 @@ A plugin is a module with functions marked ``@hookimpl`` and an entry point in t
 such as ``"ssl_plugin_simsiam.method:SimSiam"``, which are imported when a run names them.
 
 A plugin that implements a hook of a newer host marks it ``@hookimpl(optionalhook=True)``; older
-hosts then ignore it. ``@hookimpl(specname="register_methods")`` implements a hook under another
+hosts then ignore it. ``@hookimpl(specname="register_methods")`` implements a hook under a different
 function name.
 """
 
@@ -39,7 +39,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class Register(Protocol):
-    """Callback of the registration hooks."""
+    """Type of the function that a registration hook receives, to register components."""
 
     def __call__(self, name: str, reference: str, summary: str = "") -> None:
         """Register a component.
@@ -47,12 +47,12 @@ class Register(Protocol):
         Args:
             name: name of the component in INI files.
             reference: ``module:Object``, imported when a run first needs it.
-            summary: one line for lists.
+            summary: one-line description, shown in lists.
         """
 
 
 class RegisterPreset(Protocol):
-    """Callback of :func:`register_presets`."""
+    """Type of the function that :func:`register_presets` receives, to register presets."""
 
     def __call__(self, name: str, resource: str, summary: str = "") -> None:
         """Register a preset.
@@ -60,15 +60,15 @@ class RegisterPreset(Protocol):
         Args:
             name: ``method/data``, as ``[run] extends`` names it.
             resource: ``package:path/to/file.ini``, a file that the package ships.
-            summary: one line for lists.
+            summary: one-line description, shown in lists.
         """
 
 
 _REGISTRATION_DOC = """\
-Called once, when the catalog is filled; registers subclasses of ``ssl_host.{base}``.
+Called once, when the catalog is filled, to register subclasses of ``ssl_host.{base}``.
 
 Args:
-    register: called as ``register(name, "module:Object", summary="one line")``.
+    register: called as ``register(name, "module:Object", summary="one-line description")``.
 """
 
 
@@ -89,7 +89,7 @@ globals().update({kind.hook: _registration_hook(kind) for kind in KINDS.values()
 
 @hookspec
 def register_presets(register: RegisterPreset) -> None:
-    """Called once, when the catalog is filled; registers INI files for ``[run] extends``.
+    """Called once, when the catalog is filled, to register INI files for ``[run] extends``.
 
     Args:
         register: called as ``register("nnclr/cifar10", "ssl_plugin_nnclr:presets/cifar10.ini")``.
@@ -98,7 +98,7 @@ def register_presets(register: RegisterPreset) -> None:
 
 @hookspec
 def register_commands(cli: CommandGroup) -> None:
-    """Called when a command is not found or the help lists all commands; adds commands.
+    """Called when a command is not found or the help lists all commands, to add commands.
 
     Args:
         cli: the group ``ssl-host``, a :class:`click.Group`. Use ``@cli.command()``, or
@@ -109,26 +109,27 @@ def register_commands(cli: CommandGroup) -> None:
 
 @hookspec(firstresult=True)
 def find_config() -> Path | None:
-    """Called by ``ssl-host run`` without the argument CONFIG.
+    """Called by ``ssl-host run`` without the argument CONFIG, to find a configuration.
 
     Returns:
-        The configuration to run, for example from an environment variable, or None. The first
-        answer is used.
+        The path of the configuration to run, for example from an environment variable, or None.
+        The first result that is not None is used.
     """
 
 
 @hookspec(firstresult=True)
 def read_config(path: Path, text: str, catalog: Catalog) -> ConfigLayer | None:
-    """Called when a configuration file is read, before it is parsed as an INI file.
+    """Called when a configuration file is read, before ssl-host parses it as an INI file.
 
     Args:
-        path: the file.
-        text: its content.
+        path: path of the file.
+        text: content of the file.
         catalog: the installed components.
 
     Returns:
-        The values of the file, or None if it is not in the dialect that the plugin reads. The
-        first answer is used. Raise ``ssl_host.ConfigError`` for mistakes in a file of the dialect.
+        The values in the file, or None if it is not in the dialect that the plugin reads. The
+        first result that is not None is used. Raise ``ssl_host.ConfigError`` for mistakes in a
+        file of the dialect.
     """
 
 
@@ -139,37 +140,39 @@ def check_config(
     """Called by ``ssl-host config check``, before the file is checked as a run configuration.
 
     Args:
-        path: the file.
-        text: its content.
-        options: ``section.key=value``, as given with ``-o``.
+        path: path of the file.
+        text: content of the file.
+        options: texts ``section.key=value``, as given with ``-o``.
         catalog: the installed components.
 
     Returns:
-        Lines to print if the file is valid and not the configuration of a run but of another
-        kind, else None. The first answer is used. Raise ``ssl_host.ConfigError`` with all problems.
+        Lines to print if the file is a valid configuration of the plugin's own kind; None if it is
+        not of this kind. The first result that is not None is used. Raise
+        ``ssl_host.ConfigError`` with all problems of an invalid file.
     """
 
 
 @hookspec(firstresult=True)
 def read_weights(path: Path) -> StoredWeights | None:
-    """Called when ``[run] init_from`` names a file without the names of the run's own backbone.
+    """Called when ssl-host itself cannot load the file that ``[run] init_from`` names.
 
     Args:
-        path: the file.
+        path: path of the file.
 
     Returns:
         The tensors and the possible mappings of their names to those of a network, or None if the
-        file is not a checkpoint of a project that the plugin knows. The first answer is used.
+        file is not a checkpoint of a project that the plugin knows. The first result that is not
+        None is used.
     """
 
 
 @hookspec
 def config_resolved(config: Mapping[str, Mapping[str, Any]]) -> None:
-    """Called when a configuration is valid and before anything is built from it.
+    """Called when a configuration is valid, before anything is built from it.
 
     Args:
         config: every value by section and key, read-only. Raise ``ssl_host.UserError`` to reject
-            it.
+            the configuration.
     """
 
 
@@ -178,7 +181,7 @@ def training_callbacks(run: Run) -> Sequence[Any]:  # type: ignore[empty-body]
     """Called once per process, before training begins.
 
     Args:
-        run: name, folder, seed and configuration.
+        run: record with the run's name, folder, seed and configuration.
 
     Returns:
         ``pytorch_lightning.Callback`` objects to add to the trainer, after those of other plugins.
@@ -190,8 +193,8 @@ def run_finished(run: Run, results: Mapping[str, Any]) -> None:
     """Called once, in the first process, after ``results.json`` has been written.
 
     Args:
-        run: name, folder, seed and configuration.
-        results: what ``results.json`` holds.
+        run: record with the run's name, folder, seed and configuration.
+        results: content of ``results.json``.
     """
 
 
@@ -202,8 +205,8 @@ def report_sections(  # type: ignore[empty-body]
     """Called when ``report.html`` is written.
 
     Args:
-        run: name, folder, seed and configuration.
-        results: what ``results.json`` holds.
+        run: record with the run's name, folder, seed and configuration.
+        results: content of ``results.json``.
 
     Returns:
         Pairs of a title and an HTML fragment. The fragment is inserted without escaping: escape

@@ -1,4 +1,4 @@
-"""Weights of trained backbones: saving, loading, and starting a run from them."""
+"""Saves and loads the weights of trained backbones, and initialises backbones from files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HUB_WEIGHTS = "model.safetensors"
 """File name of the weights in folders for the Hugging Face hub."""
 DESCRIPTION = "backbone.json"
 CHECKPOINTS_PLUGIN = "ssl-plugin-checkpoints"
-"""Distribution that reads the checkpoints of other projects; for messages only."""
+"""Distribution that reads the checkpoints of other projects; used only in messages."""
 
 
 def save_backbone(
@@ -40,14 +40,14 @@ def save_backbone(
     std: tuple[float, ...],
     folder: Path,
 ) -> None:
-    """Write ``backbone.safetensors`` and its description ``backbone.json``.
+    """Write a trained backbone as ``backbone.safetensors`` and its description ``backbone.json``.
 
     Args:
         encoder: the trained backbone.
-        config: the run's configuration.
-        mean: mean of each channel of its input.
-        std: standard deviation of each channel.
-        folder: the run's folder.
+        config: configuration of the run.
+        mean: mean of each channel of the training images, on a scale from 0 to 1.
+        std: standard deviation of each channel, on the same scale.
+        folder: folder to write to.
     """
     component = config.components["backbone"]
     assert isinstance(encoder, Backbone)
@@ -75,14 +75,16 @@ def save_backbone(
 
 
 def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
-    """Return a trained backbone in evaluation mode.
+    """Load a trained backbone from a folder or file, and return it in evaluation mode.
 
     Args:
-        path: a run folder, an exported folder with weights, or the file of weights in either.
-        catalog: the installed plugins; by default they are looked up.
+        path: path of a run folder, of an exported folder with weights, or of the weights file in
+            one of them.
+        catalog: the installed plugins; by default the function finds them.
 
     Returns:
-        The network: images B C H W, normalised with its ``mean`` and ``std``, to features B D.
+        The network from images (B, C, H, W), normalised with its ``mean`` and ``std``, to features
+        (B, D).
 
     Raises:
         UserError: when there are no weights, or the backbone's plugin is not installed.
@@ -128,12 +130,12 @@ def load_initial_weights(
 
     Args:
         backbone: the network to initialise.
-        path: a run folder, an exported or hub folder, a ``.safetensors`` file, a checkpoint of
-            ssl-host, or one whose layout a plugin knows. No code in it is executed.
-        catalog: the installed plugins; by default they are looked up.
+        path: path of a run folder, an exported or hub folder, a ``.safetensors`` file, a checkpoint
+            of ssl-host, or a checkpoint in a layout that a plugin knows. No code in it is executed.
+        catalog: the installed plugins; by default the function finds them.
 
     Returns:
-        A sentence about the tensors that were loaded.
+        A sentence that says which tensors were loaded.
 
     Raises:
         UserError: when there is no such file or folder.
@@ -158,21 +160,22 @@ def load_initial_weights(
 
 
 def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> None:
-    """Copy tensors with the names of ssl-host's own files into a backbone.
+    """Copy tensors, named as in the files that ssl-host writes, into a backbone.
 
     Args:
-        backbone: the network.
-        tensors: by name.
-        file: where they come from, for messages.
+        backbone: network that receives the tensors.
+        tensors: tensors by name.
+        file: path of the file that they come from, for messages.
 
     Raises:
-        CheckpointError: when a tensor is missing or has another shape, or the file is of a larger
-            network; it names the first ones.
+        CheckpointError: when a tensor is missing or has a different shape, or the file was
+            written by a larger network; the message names the first such tensors.
     """
     _load_best(backbone, [own_weights(tensors)], file, "")
 
 
 def _initial_weights_file(path: Path) -> Path:
+    """Return the weights file or checkpoint that ``[run] init_from`` names."""
     file = path
     if path.is_dir():
         checkpoints = sorted((path / "checkpoints").glob("step-*.ckpt"))
@@ -186,7 +189,7 @@ def _initial_weights_file(path: Path) -> Path:
     if file.suffix == ".onnx":
         raise UserError(
             f"[run] init_from = {path}: an ONNX graph is for inference only, its batch norms are "
-            "folded into its convolutions; use the run's folder or another export of it"
+            "folded into its convolutions; use the run's folder or an export in a different format"
         )
     if not file.exists():
         raise UserError(f"[run] init_from = {path}: no such file or folder")
@@ -194,11 +197,12 @@ def _initial_weights_file(path: Path) -> Path:
 
 
 def _find_weights(folder: Path) -> Path | None:
+    """Return the weights file in a run folder or an exported folder, or None."""
     return next((folder / n for n in (WEIGHTS, HUB_WEIGHTS) if (folder / n).exists()), None)
 
 
 def _match(backbone: Backbone, stored: StoredWeights) -> tuple[nn.Module, KeyMatch]:
-    """Return the network that stored tensors fit, or fit best, and the match."""
+    """Return the backbone or the network in it, whichever the tensors fit best, and the match."""
     module = backbone.export()[0]
     # Checkpoints have the names of the wrapper, everything else those of the network in it.
     networks = [module] if module is backbone else [module, backbone]
@@ -207,6 +211,7 @@ def _match(backbone: Backbone, stored: StoredWeights) -> tuple[nn.Module, KeyMat
 
 
 def _best(matches: list[tuple[nn.Module, KeyMatch]]) -> tuple[nn.Module, KeyMatch]:
+    """Return the first match without problems, else the one with most tensors."""
     fitting = (pair for pair in matches if not pair[1].problems)
     return next(fitting, None) or max(matches, key=lambda pair: len(pair[1].tensors))
 
@@ -214,6 +219,7 @@ def _best(matches: list[tuple[nn.Module, KeyMatch]]) -> tuple[nn.Module, KeyMatc
 def _load_best(
     backbone: Backbone, candidates: list[StoredWeights], file: Path, hint: str
 ) -> KeyMatch:
+    """Load the stored tensors that fit a backbone best, or raise CheckpointError if none fit."""
     network, match = _best([_match(backbone, stored) for stored in candidates])
     if match.problems:
         raise _misfit(backbone, match, candidates[-1], file, hint)
@@ -224,6 +230,7 @@ def _load_best(
 def _misfit(
     backbone: Backbone, match: KeyMatch, stored: StoredWeights, file: Path, hint: str
 ) -> CheckpointError:
+    """Return the error that says why the tensors of a file do not fit a backbone."""
     if not match.tensors:
         expected = list(backbone.export()[0].state_dict())
         return CheckpointError(
@@ -240,7 +247,7 @@ def _misfit(
 
 
 def _install_hint(catalog: Catalog) -> str:
-    """Return what to install for checkpoints of other projects; empty if it is installed."""
+    """Return advice to install the plugin for other projects' checkpoints; empty if installed."""
     if any(plugin.origin.distribution == CHECKPOINTS_PLUGIN for plugin in catalog.plugins):
         return ""
     return f". If another project wrote the file: pip install {CHECKPOINTS_PLUGIN}"

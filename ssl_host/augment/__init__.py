@@ -1,1 +1,1 @@
-"""Augmentation engine: makes the views of a batch from view specs, on a CPU or a GPU."""
+"""Makes the augmented views of a batch of images, on a CPU or a GPU."""

@@ -1,4 +1,4 @@
-"""Gaussian blur with a σ for each image, one of the view operations: torch function and kernel."""
+"""The view operation Gaussian blur, as a function on batches and as a compiled kernel."""
 
 from __future__ import annotations
 
@@ -17,21 +17,27 @@ if TYPE_CHECKING:
     from ssl_host.augment.operations import ViewSpec
 
 MAX_DENSE_SIDE = 64
-"""Up to this side a blur is two matrix products; beyond it, two depthwise convolutions."""
+"""Images up to this side, in pixels, are blurred by two matrix products.
+
+Larger images are blurred by two depthwise convolutions.
+"""
 
 
 def blur(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tensor:
-    """Blur each image with a standard deviation drawn from ``spec.blur_sigma``."""
+    """Blur each image with a random standard deviation from the range ``spec.blur_sigma``."""
     assert spec.blur_kernel is not None
     return gaussian_blur(images, draw("sigma", *spec.blur_sigma), spec.blur_kernel)
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, kernel: int) -> Tensor:
-    """Blur images B C H W, mirrored at the edges as in ``torchvision.gaussian_blur``.
+    """Return the images blurred, each with its own standard deviation.
+
+    Edges are mirrored, as in torchvision's ``transforms.functional.gaussian_blur``.
 
     Args:
-        sigma: B, in pixels.
-        kernel: side of the kernel in pixels, odd.
+        images: (B, C, H, W), float.
+        sigma: (B,), the standard deviation for each image, in pixels.
+        kernel: side of the kernel in pixels, an odd number.
     """
     height, width = images.shape[2:]
     kernel = min(kernel, 2 * min(height, width) - 1)
@@ -43,7 +49,7 @@ def gaussian_blur(images: Tensor, sigma: Tensor, kernel: int) -> Tensor:
 
 
 def kernel_weights(sigma: Tensor, kernel: int) -> Tensor:
-    """Return Gaussian weights B ``kernel``; each row adds up to 1."""
+    """Return the weights of each image's blur, (B, ``kernel``); those of one image add up to 1."""
     radius = kernel // 2
     offset = torch.arange(-radius, radius + 1, device=sigma.device, dtype=torch.float32)
     weights = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
@@ -51,7 +57,7 @@ def kernel_weights(sigma: Tensor, kernel: int) -> Tensor:
 
 
 def _blur_matrix(weights: Tensor, side: int) -> Tensor:
-    """Return the blur along one axis as matrices B side side, mirroring included."""
+    """Return matrices (B, side, side) that blur along one axis and mirror the edges."""
     radius = weights.shape[1] // 2
     position = torch.arange(side, device=weights.device)[:, None]
     source = position + torch.arange(-radius, radius + 1, device=weights.device)[None]
@@ -63,7 +69,7 @@ def _blur_matrix(weights: Tensor, side: int) -> Tensor:
 
 
 def _convolve(images: Tensor, weights: Tensor) -> Tensor:
-    """Blur images B C H W with weights B K by two depthwise convolutions."""
+    """Return images (B, C, H, W) blurred with weights (B, K), by two depthwise convolutions."""
     batch, channels, height, width = images.shape
     radius = weights.shape[1] // 2
     kernels = weights.repeat_interleave(channels, dim=0)
@@ -76,7 +82,7 @@ def _convolve(images: Tensor, weights: Tensor) -> Tensor:
 
 @compiled
 def compiled_blur(view: Any, spec: Any, sample: Any, salts: Any, scratch: Any) -> None:
-    """Compute :func:`blur` on one view."""
+    """Blur one view in place, with the same result as :func:`blur`."""
     sigma = sample_between(sample, salts.sigma, spec.blur_sigma[0], spec.blur_sigma[1])
     side = view.shape[1]
     rows = scratch[0]
@@ -105,7 +111,7 @@ def compiled_blur(view: Any, spec: Any, sample: Any, salts: Any, scratch: Any) -
 
 @compiled
 def compiled_weights(sigma: Any, radius: Any) -> Any:
-    """Compute :func:`kernel_weights` for one view."""
+    """Return the weights of one view's blur, the same as :func:`kernel_weights`."""
     weights = np.empty(2 * radius + 1, np.float32)
     total = f32(0.0)
     for k in range(2 * radius + 1):
@@ -119,6 +125,6 @@ def compiled_weights(sigma: Any, radius: Any) -> Any:
 
 @compiled
 def compiled_mirror(position: Any, side: Any) -> Any:
-    """Return the position inside the image that mirrors one outside it."""
+    """Mirror a position that is outside the image at the nearest edge; return others unchanged."""
     position = abs(position)
     return 2 * (side - 1) - position if position >= side else position

@@ -1,7 +1,8 @@
-"""Colour changes of a batch, as torchvision defines them.
+"""Colour changes of a batch of images, as torchvision defines them.
 
-All take images B C H W, float from 0 to 1, and B parameters. Saturation, hue and grayscale need
-three channels; with any other number they return the images as they are.
+All functions take images (B, C, H, W), float from 0 to 1, and most take one number for each image,
+(B,). Saturation, hue and grayscale need three channels; with a different number of channels they
+return the images unchanged.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ _LUMA = (0.2989, 0.587, 0.114)
 
 
 def luma(images: Tensor) -> Tensor:
-    """Return the ITU-R 601 brightness, B 1 H W."""
+    """Return the brightness of each pixel (ITU-R 601), (B, 1, H, W)."""
     if images.shape[1] != 3:
         return images.mean(dim=1, keepdim=True) if images.shape[1] > 1 else images
     r, g, b = images.unbind(dim=1)
@@ -21,25 +22,25 @@ def luma(images: Tensor) -> Tensor:
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Multiply each image by its factor."""
+    """Return each image multiplied by its factor."""
     return (images * _column(factor)).clamp_(0, 1)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Blend each image with its mean brightness."""
+    """Return each image blended with its mean brightness; factor 1 leaves it unchanged."""
     mean = luma(images).mean(dim=(1, 2, 3), keepdim=True)
     return torch.lerp(mean, images, _column(factor)).clamp_(0, 1)
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Blend each image with its gray version."""
+    """Return each image blended with its gray version; factor 1 leaves it unchanged."""
     if images.shape[1] != 3:
         return images
     return torch.lerp(luma(images), images, _column(factor)).clamp_(0, 1)
 
 
 def hue(images: Tensor, shift: Tensor) -> Tensor:
-    """Shift the hue by a fraction of the colour circle, -0.5 to 0.5."""
+    """Return each image with its hue shifted by a fraction of the colour circle, -0.5 to 0.5."""
     if images.shape[1] != 3:
         return images
     top, argtop = images.max(dim=1)
@@ -61,11 +62,11 @@ def hue(images: Tensor, shift: Tensor) -> Tensor:
 
 
 def grayscale(images: Tensor) -> Tensor:
-    """Return the gray images with as many channels as before."""
+    """Return gray versions of the images, with as many channels as before."""
     # Contiguous: later operations write rows in place, so channels must not share memory.
     return luma(images).expand_as(images).contiguous() if images.shape[1] == 3 else images
 
 
 def _column(values: Tensor) -> Tensor:
-    """Return B values as B 1 1 1."""
+    """Return values (B,) in the shape (B, 1, 1, 1), to combine them with images."""
     return values[:, None, None, None]

@@ -1,4 +1,4 @@
-"""Marks functions for numba and holds the arithmetic that all kernels share.
+"""Decorator that marks functions for compilation with numba, and helpers that kernels share.
 
 Importing numba takes more than half a second and a GPU does not need it, so nothing here imports
 it: marked functions stay plain Python until :mod:`ssl_host.augment.kernels` compiles them.
@@ -14,20 +14,20 @@ import numpy as np
 F = TypeVar("F", bound=Callable[..., Any])
 
 f32 = np.float32
-"""Kernels compute in float32; a bare Python number would turn the arithmetic into float64."""
+"""The type of all numbers in kernels; a plain Python number would make the results float64."""
 
 COMPILED: list[Callable[..., Any]] = []
-"""Functions marked by :func:`compiled`."""
+"""Functions that :func:`compiled` has marked."""
 
 
 def compiled(function: F) -> F:
-    """Mark a function for compilation: kernels can then call it by its name."""
+    """Mark a function for compilation, so that kernels can call it; return it unchanged."""
     COMPILED.append(function)
     return function
 
 
 def sample_uniform(sample: Any, salt: Any) -> Any:
-    """Return a number in [0, 1) from splitmix64's finaliser, as ``CounterRNG.uniform`` does."""
+    """Return the random number of a sample and a salt in [0, 1), as ``CounterRNG.uniform`` does."""
     x = sample ^ salt
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -36,15 +36,15 @@ def sample_uniform(sample: Any, salt: Any) -> Any:
 
 
 def sample_between(sample: Any, salt: Any, low: Any, high: Any) -> Any:
-    """Return a number in [low, high)."""
+    """Return a random number in [low, high) for a sample and a salt."""
     return low + (high - low) * sample_uniform(sample, salt)
 
 
 RANDOM_FUNCTIONS = (sample_uniform, sample_between)
-"""Functions that return random numbers; kernels can call them, too."""
+"""Functions that return random numbers for kernels; they are compiled with other options."""
 
 
 @compiled
 def clamp_unit(x: Any) -> Any:
-    """Clamp a number to 0 to 1."""
+    """Return a number, limited to the range from 0 to 1."""
     return min(max(x, f32(0.0)), f32(1.0))

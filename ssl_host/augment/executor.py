@@ -1,4 +1,4 @@
-"""Make the views of a batch from an augmentation's specs or functions."""
+"""Makes the views of a batch with any augmentation, whichever of its three methods it defines."""
 
 from __future__ import annotations
 
@@ -21,18 +21,23 @@ _FORMS = ("view_specs", "apply_batch", "apply_image")
 
 
 class ViewMaker:
-    """Augmentation applied to batches: makes normalised views of uint8 images.
+    """Makes the normalised views of batches of uint8 images with an augmentation.
 
     Args:
-        mean, std: of each channel, for images from 0 to 1.
+        augmentation: the augmentation.
+        image_size: side of a full-size view, in pixels.
+        mean: mean of each channel, for pixels from 0 to 1.
+        std: standard deviation of each channel, for pixels from 0 to 1.
 
     Attributes:
-        form: name of the method that the augmentation overrides.
-        specs: one spec for each view; empty if the augmentation returns no specs.
+        form: name of the method that the augmentation overrides: ``view_specs``,
+            ``apply_batch`` or ``apply_image``.
+        specs: one spec for each view; empty if the augmentation does not override
+            ``view_specs``.
 
     Raises:
-        ContractError: if the augmentation overrides none or several of its three methods, or a
-            value of a spec is out of bounds.
+        ContractError: if the augmentation does not override exactly one of these three methods,
+            or if a value of a spec is out of bounds.
     """
 
     def __init__(
@@ -62,18 +67,18 @@ class ViewMaker:
 
     @property
     def num_views(self) -> int:
-        """Number of views of an image."""
+        """Number of views that are made of each image."""
         return len(self.specs) if self.specs else self._count_views()[0]
 
     @property
     def num_global(self) -> int:
-        """Number of full-size views, which come first."""
+        """Number of full-size views; they come before the smaller ones."""
         if self.specs:
             return sum(spec.size == self.image_size for spec in self.specs)
         return self._count_views()[1]
 
     def _count_views(self) -> tuple[int, int]:
-        """Count all views and the full-size ones by making those of a black image."""
+        """Return the numbers of all and of full-size views, found by making those of one image."""
         if self._view_counts is None:
             blank = torch.zeros(
                 1, len(self.mean), self.image_size, self.image_size, dtype=torch.uint8
@@ -85,14 +90,16 @@ class ViewMaker:
     def __call__(
         self, images: Tensor, index: Tensor | None = None, epoch: int = 0, seed: int = 0
     ) -> list[Tensor]:
-        """Make the views of a batch.
+        """Return the views of a batch.
 
         Args:
-            images: B C H W, uint8.
-            index: B, the images' indices in the data set; default 0 to B - 1.
+            images: (B, C, H, W), uint8.
+            index: (B,), the indices of the images in the data set; default: 0 to B - 1.
+            epoch: epoch that the random numbers depend on.
+            seed: seed that the random numbers depend on.
 
         Returns:
-            One float32 tensor B C H W for each view, normalised, full-size views first.
+            For each view a normalised float32 tensor (B, C, S, S); full-size views come first.
         """
         rng = self._rng(images, index, epoch, seed)
         if self.form == "view_specs":
@@ -105,7 +112,14 @@ class ViewMaker:
     def finish(
         self, crops: Sequence[Tensor], index: Tensor, epoch: int = 0, seed: int = 0
     ) -> list[Tensor]:
-        """Make the views from crops that a decoder has cut: one uint8 tensor B C S S each."""
+        """Return the views of a batch whose crops :meth:`crops` has cut while images were decoded.
+
+        Args:
+            crops: for each view a uint8 tensor (B, C, S, S).
+            index: (B,), the indices of the images in the data set.
+            epoch: epoch that the random numbers depend on.
+            seed: seed that the random numbers depend on.
+        """
         rng = self._rng(crops[0], index, epoch, seed)
         return [
             self._render(crop, rng, view, spec, crop=False)
@@ -113,15 +127,15 @@ class ViewMaker:
         ]
 
     def crops(self, image: Tensor, index: Tensor, epoch: int, seed: int) -> list[Tensor]:
-        """Cut each view's crop from one uint8 image 1 C H W of any size, for :meth:`finish`."""
+        """Return each view's crop of one uint8 image (1, C, H, W), as input of :meth:`finish`."""
         rng = CounterRNG(seed, epoch, index)
         return [torch_backend.crop_bytes(image, rng, i, spec) for i, spec in enumerate(self.specs)]
 
     def crop_and_flip(self, images: Tensor, index: Tensor, epoch: int, seed: int) -> Tensor:
-        """Crop, flip and normalise images B C H W, the training transform of linear evaluation.
+        """Return the images randomly cropped, flipped and normalised, for training a linear probe.
 
-        Crop and flip are those of the first view if there are specs, so that digits are not
-        flipped here either.
+        The crop and the flip are those of the first view if the augmentation has specs, so that
+        digits are not flipped here either. Images are (B, C, H, W), uint8.
         """
         first = self.specs[0] if self.specs else ViewSpec(crop_scale=(0.08, 1.0), flip=0.5)
         spec = ViewSpec(
@@ -136,6 +150,7 @@ class ViewMaker:
         return self._render(images, rng, 0, spec, crop=True)
 
     def _rng(self, images: Tensor, index: Tensor | None, epoch: int, seed: int) -> CounterRNG:
+        """Return the random number generator of a batch; the default index is 0 to B - 1."""
         if index is None:
             index = torch.arange(len(images), device=images.device)
         return CounterRNG(seed, epoch, index)
@@ -143,7 +158,7 @@ class ViewMaker:
     def _render(
         self, images: Tensor, rng: CounterRNG, view: int, spec: ViewSpec, crop: bool
     ) -> Tensor:
-        """Return one normalised view of each image, from the fastest backend for it."""
+        """Return one normalised view of each image, made by the fastest suitable backend."""
         has_kernel = images.dtype == torch.uint8 and images.shape[1] in (1, 3)
         if has_kernel and images.device.type == "cpu":
             from ssl_host.augment import numba_backend  # noqa: PLC0415 - imports numba
@@ -154,7 +169,7 @@ class ViewMaker:
     def _call_augmentation(
         self, images: Tensor, rng: SampleRNG, index: Tensor | None, epoch: int, seed: int
     ) -> list[Tensor]:
-        """Return the normalised views of an augmentation on batches or on single images."""
+        """Return the normalised views that the augmentation's own function makes of a batch."""
         pixels = images.float() / 255
         if self.form == "apply_batch":
             views = self.augmentation.apply_batch(pixels, rng)
@@ -173,7 +188,7 @@ class ViewMaker:
 
 @contextmanager
 def _global_seed(seed: int) -> Iterator[None]:
-    """Seed the global random generators for one image and restore them afterwards."""
+    """Seed Python's, NumPy's and torch's global generators; restore their states at the end."""
     python, numpy_, torch_ = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         random.seed(seed)
@@ -189,13 +204,16 @@ def _global_seed(seed: int) -> Iterator[None]:
 def evaluation_view(
     images: Tensor, image_size: int, mean: Sequence[float], std: Sequence[float]
 ) -> Tensor:
-    """Return the images as evaluators use them: centred square, resized, normalised.
+    """Return the images as evaluators use them: the centred square, resized and normalised.
 
     Args:
-        images: B C H W, uint8.
+        images: (B, C, H, W), uint8.
+        image_size: side of the returned images, in pixels.
+        mean: mean of each channel, for pixels from 0 to 1.
+        std: standard deviation of each channel, for pixels from 0 to 1.
 
     Returns:
-        B C ``image_size`` ``image_size``, float32.
+        (B, C, ``image_size``, ``image_size``), float32.
     """
     spec = ViewSpec(size=image_size)
     rng = CounterRNG(0, 0, torch.zeros(1, dtype=torch.int64))

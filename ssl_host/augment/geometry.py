@@ -1,4 +1,4 @@
-"""Crops, flips and affine maps of a batch, with parameters for each image."""
+"""Crops, flips and affine maps of a batch of images, with different parameters for each image."""
 
 from __future__ import annotations
 
@@ -12,17 +12,25 @@ from ssl_host.augment.operations import ViewSpec
 from ssl_host.contracts.augmentation import SampleRNG
 
 MAX_CROP_TRIES = 10
-"""Boxes tried before a crop falls back to the centre, as in torchvision's RandomResizedCrop."""
+"""Number of random boxes that are tried before the central one is used, as in torchvision."""
 
 
 def crop_boxes(spec: ViewSpec, rng: SampleRNG, view: int, height: int, width: int) -> Tensor:
-    """Draw random crops as torchvision's RandomResizedCrop does.
+    """Draw one random crop for each image, as torchvision's RandomResizedCrop does.
 
-    Area uniform in ``crop_scale`` of the image, aspect log-uniform in ``crop_ratio``; the first
-    of ten boxes that fits, else the largest centred box with an aspect in ``crop_ratio``.
+    The area of a box, as a fraction of the image, is uniform in ``spec.crop_scale``, and its width
+    over height is log-uniform in ``spec.crop_ratio``. The first of ten boxes that fits into the
+    image is taken; if none fits, the box of :func:`central_box`.
+
+    Args:
+        spec: the spec of the view.
+        rng: source of the random numbers.
+        view: index of the view.
+        height: height of the images, in pixels.
+        width: width of the images, in pixels.
 
     Returns:
-        B 4, int64: top, left, height, width.
+        (B, 4), int64: top, left, height and width of each crop, in pixels.
     """
     area = float(height * width)
     low_ratio, high_ratio = (math.log(r) for r in spec.crop_ratio)
@@ -45,7 +53,10 @@ def crop_boxes(spec: ViewSpec, rng: SampleRNG, view: int, height: int, width: in
 
 
 def central_box(spec: ViewSpec, height: int, width: int) -> tuple[int, int, int, int]:
-    """Return top, left, height, width of the largest centred box with an aspect in range."""
+    """Return the largest centred box whose width over height is in ``spec.crop_ratio``.
+
+    The four numbers are its top, left, height and width, in pixels.
+    """
     ratio = min(max(width / height, spec.crop_ratio[0]), spec.crop_ratio[1])
     box_width = min(width, max(1, round(height * ratio)))
     box_height = min(height, max(1, round(width / ratio)))
@@ -57,17 +68,19 @@ def crop_resize(
 ) -> Tensor:
     """Cut a box out of each image, resize it with antialiasing, and flip it if asked.
 
-    Resizing is separable: a view is V · image · Hᵀ with one small matrix for each side and
-    image, which holds the filter's weights as Pillow computes them. On small images that is
+    Resizing is separable: a view is V · image · Hᵀ with one small matrix for each axis and
+    image, which contains the filter's weights as Pillow computes them. On small images that is
     faster than a gather, and exact. torchvision rounds to uint8 here; this returns floats.
 
     Args:
-        images: B C H W, uint8, or float from 0 to 1.
-        boxes: B 4: top, left, height, width, in pixels.
-        flip: B, bool.
+        images: (B, C, H, W), uint8, or float from 0 to 1.
+        boxes: (B, 4): top, left, height and width of each box, in pixels.
+        size: side of the result, in pixels.
+        interpolation: ``bilinear`` or ``bicubic``.
+        flip: (B,), bool, True for images to flip; None to flip none.
 
     Returns:
-        B C ``size`` ``size``, float32 from 0 to 1.
+        (B, C, ``size``, ``size``), float32 from 0 to 1.
     """
     height, width = images.shape[2:]
     vertical = resize_weights(boxes[:, 0], boxes[:, 2], height, size, interpolation)
@@ -87,10 +100,20 @@ def crop_resize(
 def resize_weights(
     start: Tensor, length: Tensor, source: int, size: int, interpolation: str
 ) -> Tensor:
-    """Return weights B ``size`` ``source`` that resize ``[start, start + length)``.
+    """Return one matrix for each image that crops and resizes along one axis.
 
-    They are Pillow's antialiased weights: a filter of radius 1 (triangle) or 2 (Keys' cubic,
-    a = -0.5), stretched by the scale when the image shrinks, cut off at the box, normalised.
+    The weights are Pillow's antialiased ones: a filter of radius 1 (triangle) or 2 (Keys' cubic,
+    a = -0.5), stretched by the scale if the image shrinks, cut off at the box and normalised.
+
+    Args:
+        start: (B,), first pixel of each box.
+        length: (B,), length of each box, in pixels.
+        source: side of the images, in pixels.
+        size: side of the result, in pixels.
+        interpolation: ``bilinear`` or ``bicubic``.
+
+    Returns:
+        (B, ``size``, ``source``), float32; each row adds up to 1.
     """
     device = start.device
     # float64: rounding of a position decides if a pixel is inside the filter
@@ -110,7 +133,7 @@ def resize_weights(
 
 
 def _cubic(x: Tensor) -> Tensor:
-    """Return Keys' cubic convolution kernel at distances x ≥ 0."""
+    """Return the values of Keys' cubic convolution kernel (a = -0.5) at distances x ≥ 0."""
     a = -0.5
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * a
@@ -118,15 +141,17 @@ def _cubic(x: Tensor) -> Tensor:
 
 
 def affine(images: Tensor, angle: Tensor, shift: Tensor, shear: Tensor, zoom: Tensor) -> Tensor:
-    """Rotate, shear along x and scale about the centre, then shift; bilinear, black outside.
+    """Return the images rotated, sheared along x and scaled about the centre, and then shifted.
 
-    Equals ``torchvision.transforms.functional.affine`` with BILINEAR.
+    Interpolation is bilinear, and pixels from outside the image are black, as in torchvision's
+    ``transforms.functional.affine`` with BILINEAR.
 
     Args:
-        images: B C H W, float.
-        angle, shear: B, degrees; a positive angle turns clockwise on the screen.
-        shift: B 2, pixels along x and y.
-        zoom: B.
+        images: (B, C, H, W), float.
+        angle: (B,), in degrees; a positive angle turns clockwise on the screen.
+        shift: (B, 2), in pixels along x and y.
+        shear: (B,), in degrees.
+        zoom: (B,), the scale factor.
     """
     height, width = images.shape[2:]
     turn, slant = torch.deg2rad(angle), torch.deg2rad(shear)

@@ -1,4 +1,4 @@
-"""Colour jitter, one of the view operations: torch function and kernel."""
+"""The view operation colour jitter, as a function on batches and as a compiled kernel."""
 
 from __future__ import annotations
 
@@ -24,11 +24,17 @@ _CHANGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 JITTER_RANDOM = (*(f"order_{name}" for name in _CHANGES), *_CHANGES)
-"""Random numbers of the jitter: a sorting key and an amount for each of the four changes."""
+"""Names of the jitter's random numbers.
+
+Each of the four changes has a sorting key, which determines the order, and an amount.
+"""
 
 
 def jitter(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tensor:
-    """Change brightness, contrast, saturation and hue in a random order for each image."""
+    """Return the images with brightness, contrast, saturation and hue changed at random.
+
+    The order of the four changes is random for each image.
+    """
     names = tuple(_CHANGES) if images.shape[1] == 3 else ("brightness", "contrast")
     active = [name for name in names if getattr(spec, name) > 0]
     if not active:
@@ -43,18 +49,20 @@ def jitter(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tenso
 
 
 def _draw_amount(name: str, strength: float, draw: Callable[..., Tensor]) -> Tensor:
+    """Return a random amount of a change for each image: a shift of the hue, else a factor."""
     if name == "hue":
         return draw(name, -strength, strength)
     return draw(name, max(0.0, 1 - strength), 1 + strength)
 
 
 def _change_rows(name: str, amount: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return a function that applies a change to some images, with their amounts."""
     return lambda images, rows: _CHANGES[name](images, amount[rows])
 
 
 @compiled
 def compiled_jitter(view: Any, spec: Any, sample: Any, salts: Any, _scratch: Any) -> None:
-    """Compute :func:`jitter` on one view."""
+    """Jitter the colours of one view in place, as :func:`jitter` does."""
     pixels = view.reshape(view.shape[0], view.shape[1] * view.shape[2])
     is_colour = view.shape[0] == 3
     strengths = (spec.brightness, spec.contrast, spec.saturation, spec.hue)
@@ -93,13 +101,13 @@ def compiled_jitter(view: Any, spec: Any, sample: Any, salts: Any, _scratch: Any
 
 @compiled
 def compiled_luma(pixels: Any, i: Any) -> Any:
-    """Return the ITU-R 601 brightness of pixel ``i``; ``pixels`` is 3 H·W."""
+    """Return the brightness (ITU-R 601) of pixel ``i``; ``pixels`` is (3, H·W)."""
     return f32(0.2989) * pixels[0, i] + f32(0.587) * pixels[1, i] + f32(0.114) * pixels[2, i]
 
 
 @compiled
 def compiled_brightness(pixels: Any, factor: Any) -> None:
-    """Compute :func:`ssl_host.augment.colour.brightness` on one view, C H·W."""
+    """Change the brightness of one view (C, H·W) in place, as ``colour.brightness`` does."""
     for c in range(pixels.shape[0]):
         for i in range(pixels.shape[1]):
             pixels[c, i] = clamp_unit(pixels[c, i] * factor)
@@ -107,7 +115,7 @@ def compiled_brightness(pixels: Any, factor: Any) -> None:
 
 @compiled
 def compiled_contrast(pixels: Any, factor: Any) -> None:
-    """Compute :func:`ssl_host.augment.colour.contrast` on one view, C H·W."""
+    """Change the contrast of one view (C, H·W) in place, as ``colour.contrast`` does."""
     total = f32(0.0)
     if pixels.shape[0] == 3:
         for i in range(pixels.shape[1]):
@@ -123,7 +131,7 @@ def compiled_contrast(pixels: Any, factor: Any) -> None:
 
 @compiled
 def compiled_saturation(pixels: Any, factor: Any) -> None:
-    """Compute :func:`ssl_host.augment.colour.saturation` on one view, 3 H·W."""
+    """Change the saturation of one view (3, H·W) in place, as ``colour.saturation`` does."""
     for i in range(pixels.shape[1]):
         gray = (f32(1.0) - factor) * compiled_luma(pixels, i)
         for c in range(3):
@@ -132,7 +140,7 @@ def compiled_saturation(pixels: Any, factor: Any) -> None:
 
 @compiled
 def compiled_hue(pixels: Any, shift: Any) -> None:
-    """Compute :func:`ssl_host.augment.colour.hue` on one view, 3 H·W."""
+    """Shift the hue of one view (3, H·W) in place, as ``colour.hue`` does."""
     turned = f32(6.0) * shift
     for i in range(pixels.shape[1]):
         r, g, b = pixels[0, i], pixels[1, i], pixels[2, i]
@@ -153,6 +161,10 @@ def compiled_hue(pixels: Any, shift: Any) -> None:
 
 @compiled
 def compiled_ramp(angle: Any) -> Any:
-    """Return a channel's distance from the largest one, 0 to 1, at an angle in sixths."""
+    """Return how far a channel is below the largest one, as a fraction of the chroma.
+
+    Args:
+        angle: angle on the colour circle, in sixths of the circle.
+    """
     k = angle - f32(6.0) * f32(math.floor(angle * f32(1.0 / 6.0)))
     return clamp_unit(min(k, f32(4.0) - k))

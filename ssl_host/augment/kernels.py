@@ -1,10 +1,10 @@
 """The compiled (numba) kernel: one view of one image in a single pass.
 
 It computes the same operations as the reference implementation in
-:mod:`ssl_host.augment.torch_backend`. One image's view fits in the first-level cache, a batch does
-not, so on a CPU this is several times faster than applying each operation to the whole batch.
-Everything is float32 except the positions of a resize. The geometry is written here; the
-operations on pixels come from the table in :mod:`ssl_host.augment.operations`.
+:mod:`ssl_host.augment.torch_backend`. The view of one image fits in the first-level cache and a
+batch does not, so on a CPU this is several times faster than applying each operation to the whole
+batch. Everything is computed in float32 except the positions in a resize. The geometry is written
+here; the operations on pixels come from the table in :mod:`ssl_host.augment.operations`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ for _function in RANDOM_FUNCTIONS:
 
 @njit(**_OPTIONS)
 def _draw_box(sample, salts, spec, height, width):
-    """Return top, left, height, width of the crop; the centred square if the spec has no crop."""
+    """Draw a random crop and return its top, left, height and width, in pixels.
+
+    Without a random crop in the spec it is the largest centred square.
+    """
     if not spec.has_crop:
         side = min(height, width)
         return (height - side) // 2, (width - side) // 2, side, side
@@ -60,7 +63,16 @@ def _draw_box(sample, salts, spec, height, width):
 
 @njit(**_OPTIONS)
 def _resize_weights(extent, size, cubic, weights, first, count):
-    """Fill in each output pixel's weights (Pillow's, antialiased), first input pixel and count."""
+    """Fill in the antialiased weights that resize one axis, as Pillow computes them.
+
+    Args:
+        extent: number of input pixels.
+        size: number of output pixels.
+        cubic: True for bicubic weights, False for bilinear ones.
+        weights: array that gets the weights of each output pixel, one output pixel per row.
+        first: array that gets the index of the first input pixel of each output pixel.
+        count: array that gets the number of input pixels of each output pixel.
+    """
     scale = extent / size
     stretch = max(scale, 1.0)
     radius = 2.0 if cubic else 1.0
@@ -89,7 +101,7 @@ def _resize_weights(extent, size, cubic, weights, first, count):
 
 @njit(**_OPTIONS)
 def _crop(image, box, size, cubic, flip, out):
-    """Cut a box out of a uint8 image, resize and flip it; ``out`` is from 0 to 1."""
+    """Cut a box out of a uint8 image, resize and flip it, and write it to ``out`` as 0 to 1."""
     top, left, box_height, box_width = box
     longest = max(box_height, box_width)
     taps = min(longest, int(2.0 * (2.0 if cubic else 1.0) * max(longest / size, 1.0)) + 3)
@@ -122,7 +134,7 @@ def _crop(image, box, size, cubic, flip, out):
 
 @njit(**_OPTIONS)
 def _copy(image, flip, out):
-    """Convert a uint8 image of the view's size to floats from 0 to 1, and flip it."""
+    """Write a uint8 image of the view's size to ``out`` as floats from 0 to 1, flipped if asked."""
     size = out.shape[2]
     unit = f32(1.0 / 255.0)
     for c in range(image.shape[0]):
@@ -133,7 +145,10 @@ def _copy(image, flip, out):
 
 @njit(**_OPTIONS)
 def _affine(view, sample, salts, spec, out):
-    """Rotate, shear and zoom about the centre, then shift; bilinear, black outside."""
+    """Rotate, shear and zoom a view about its centre, shift it, and write the result to ``out``.
+
+    The amounts are random. Interpolation is bilinear, and pixels from outside are black.
+    """
     side = view.shape[1]
     radians = f32(math.pi / 180.0)
     turn = sample_between(sample, salts.rotate, -spec.rotate, spec.rotate) * radians
@@ -169,11 +184,14 @@ def _affine(view, sample, salts, spec, out):
 
 @njit(**_OPTIONS)
 def _no_operation(view, spec, sample, salts, scratch):
-    """Leave the view as it is: the beginning of the chain of operations."""
+    """Leave the view as it is; this is the first function in the chain of operations."""
 
 
 def _append(previous, name, kernel):
-    """Return a compiled function that runs ``previous``, then randomly the operation ``name``."""
+    """Return a compiled function that runs ``previous`` and then, at random, ``kernel``.
+
+    The probability is the field ``name`` of the spec.
+    """
 
     @njit(**_OPTIONS)
     def run(view, spec, sample, salts, scratch):
@@ -192,7 +210,10 @@ for _name, _operation in OPERATIONS.items():
 
 @njit(**_OPTIONS)
 def _make_view(image, sample, salts, spec, mean, scale, out, scratch):
-    """Make one view of one image; ``scratch`` is a free array of the view's shape."""
+    """Write one normalised view of one image to ``out``.
+
+    ``scratch`` is an array of the view's shape for intermediate results.
+    """
     size = out.shape[1]
     channels, height, width = image.shape
     flip = spec.flip > f32(0.0) and sample_uniform(sample, salts.flip) < spec.flip
@@ -211,7 +232,7 @@ def _make_view(image, sample, salts, spec, mean, scale, out, scratch):
 
 
 def _compile():
-    """Return the compiled function :data:`make_views`."""
+    """Compile and return the function :data:`make_views`."""
     files = [
         Path(__file__),
         *(Path(f.__code__.co_filename) for f in (*COMPILED, *RANDOM_FUNCTIONS)),
@@ -232,13 +253,14 @@ def _compile():
 
 
 make_views = _compile()
-"""Make one view of each image of a batch, one image at a time.
+"""Write one normalised view of each image of a batch to ``out``, one image at a time.
 
 Args:
-    images: B C H W, uint8, C 1 or 3.
-    samples: B, uint64, the hashes of seed, epoch and sample.
-    salts: the view's salts by the name of the random number, uint64.
+    images: (B, C, H, W), uint8; C is 1 or 3.
+    samples: (B,), uint64, the hashes of seed, epoch and image index.
+    salts: the salts of the view's random numbers, by name, uint64.
     spec: the fields of a :class:`~ssl_host.augment.operations.ViewSpec` as numbers.
-    mean, scale: C, float32; a view is (pixels - mean) · scale.
-    out: B C S S, float32, filled in.
+    mean: (C,), float32, subtracted from the pixels.
+    scale: (C,), float32, multiplied with the result: a view is (pixels - mean) · scale.
+    out: (B, C, S, S), float32, the array that gets the views.
 """

@@ -1,4 +1,4 @@
-"""Views on a CPU: the compiled kernel, with the batch divided among threads."""
+"""Makes views on a CPU with the compiled kernel, on several threads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SPEC_FIELDS = tuple(
 )
 _DERIVED_FIELDS = ("has_crop", "has_affine", "cubic", "log_ratio", "central_box")
 KernelParams = _namedtuple("KernelParams", (*_SPEC_FIELDS, *_DERIVED_FIELDS))
-"""A view spec for images of one size, as numbers for the kernel."""
+"""Record of a view spec as numbers for the kernel, for images of one size."""
 
 _GEOMETRY_RANDOM = ("top", "left", "flip", "rotate", "shift_x", "shift_y", "shear", "zoom")
 _RANDOM = (
@@ -37,15 +37,20 @@ _RANDOM = (
     *(name for key, operation in OPERATIONS.items() for name in (key, *operation.random)),
 )
 KernelSalts = _namedtuple("KernelSalts", ("scale", "ratio", *_RANDOM))
-"""The salts of a view's random numbers; ``scale`` and ``ratio`` have one for each crop tried."""
+"""Record of the salts of a view's random numbers, by name.
+
+``scale`` and ``ratio`` have one salt for each crop that is tried.
+"""
 
 
 @lru_cache(maxsize=256)
 def kernel_params(spec: ViewSpec, height: int, width: int, crop: bool) -> Any:
-    """Return a spec as numbers for the kernel.
+    """Return a view spec as numbers for the kernel.
 
     Args:
-        height, width: of the images.
+        spec: the spec of the view.
+        height: height of the images, in pixels.
+        width: width of the images, in pixels.
         crop: False if the images are cropped already.
     """
     low, high = spec.crop_ratio
@@ -60,7 +65,7 @@ def kernel_params(spec: ViewSpec, height: int, width: int, crop: bool) -> Any:
 
 
 def _number(name: str, value: Any) -> Any:
-    """Return a field's value in the type that the kernel is compiled for."""
+    """Return the value of a spec's field in the type that the kernel is compiled for."""
     if isinstance(value, tuple):
         return tuple(np.float32(number) for number in value)
     # By the default's type: a plugin may write flip=1.
@@ -69,7 +74,7 @@ def _number(name: str, value: Any) -> Any:
 
 @lru_cache(maxsize=1024)
 def kernel_salts(view: int) -> Any:
-    """Return the salts of a view's random numbers, uint64."""
+    """Return the salts of a view's random numbers by name, as uint64."""
 
     def salt(name: str) -> np.uint64:
         return np.uint64(salt_of(view, name))
@@ -94,12 +99,16 @@ def render_view(
     """Return one normalised view of each image.
 
     Args:
-        images: B C H W, uint8, on the CPU, C 1 or 3.
+        images: (B, C, H, W), uint8, on the CPU; C is 1 or 3.
+        rng: source of the random numbers.
         view: index of the view.
+        spec: the spec of the view.
+        mean: mean of each channel, for pixels from 0 to 1.
+        std: standard deviation of each channel, for pixels from 0 to 1.
         crop: False if the images are cropped already.
 
     Returns:
-        B C S S, float32.
+        (B, C, S, S), float32.
     """
     size = spec.size or images.shape[2]
     # Lightning makes float64 the default in a run of that precision.
@@ -127,5 +136,5 @@ def render_view(
 
 @lru_cache(maxsize=4)
 def _thread_pool(threads: int, _process: int) -> ThreadPoolExecutor:
-    """Return a pool of this process: a forked worker does not inherit its parent's threads."""
+    """Return this process's pool of threads; a forked worker does not inherit its parent's."""
     return ThreadPoolExecutor(threads, thread_name_prefix="ssl-host views")

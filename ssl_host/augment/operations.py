@@ -3,7 +3,7 @@
 A view is made in two steps. First its geometry: a crop, a flip and a small affine map, which both
 backends build into their resampling (``geometry.py`` and ``kernels.py``). Then the operations on
 pixels, in the order of the fields of :class:`ViewSpec`. A field annotated with an
-:class:`Operation` is the probability of that operation and gives it its name. The checks of a
+:class:`Operation` is the probability of that operation and gives it its name. The validation of a
 spec, the random numbers, both backends and the settings of the built-in augmentations follow from
 these annotations, so a new operation is written in this module alone: a function on batches, a
 kernel, and its fields in ``ViewSpec``.
@@ -32,12 +32,15 @@ class Operation:
     """Random change of a view's pixels.
 
     Attributes:
-        apply: computes ``apply(images, spec, draw)`` on the images B C H W, float from 0 to 1, that
-            were selected at random. ``draw(name, low, high)`` returns B random numbers.
-        kernel: computes ``kernel(view, spec, sample, salts, scratch)`` on one view C H W, float32,
-            in place. ``spec`` has the fields of :class:`ViewSpec` as numbers, ``salts`` has one
-            salt for each name in ``random``, and ``scratch`` is a free array of the view's shape.
-        random: names of the random numbers used besides the one that decides if it happens.
+        apply: function on batches: ``apply(images, spec, draw)`` returns the changed images.
+            ``images`` are those that were selected at random, (B, C, H, W), float from 0 to 1,
+            and ``draw(name, low, high)`` returns one random number for each.
+        kernel: function on single views: ``kernel(view, spec, sample, salts, scratch)`` changes a
+            view (C, H, W), float32, in place. ``spec`` has the fields of :class:`ViewSpec` as
+            numbers, ``salts`` has one salt for each name in ``random``, and ``scratch`` is an
+            array of the view's shape for intermediate results.
+        random: names of the random numbers that the operation draws, without the one that decides
+            whether it is applied.
     """
 
     apply: Callable[[Tensor, Any, Callable[..., Tensor]], Tensor]
@@ -46,25 +49,25 @@ class Operation:
 
 
 def grayscale(images: Tensor, _spec: ViewSpec, _draw: Callable[..., Tensor]) -> Tensor:
-    """Return the gray images with as many channels as before."""
+    """Return gray versions of the images, with as many channels as before."""
     return colour.grayscale(images)
 
 
 @compiled
 def compiled_grayscale(view: Any, _spec: Any, _sample: Any, _salts: Any, _scratch: Any) -> None:
-    """Compute :func:`grayscale` on one view."""
+    """Make one view gray in place, as :func:`grayscale` does."""
     if view.shape[0] == 3:
         compiled_saturation(view.reshape(3, view.shape[1] * view.shape[2]), f32(0.0))
 
 
 def solarize(images: Tensor, _spec: ViewSpec, _draw: Callable[..., Tensor]) -> Tensor:
-    """Invert pixels at or above half intensity."""
+    """Return the images with all pixels of at least half intensity inverted."""
     return torch.where(images >= 0.5, 1 - images, images)
 
 
 @compiled
 def compiled_solarize(view: Any, _spec: Any, _sample: Any, _salts: Any, _scratch: Any) -> None:
-    """Compute :func:`solarize` on one view."""
+    """Solarize one view in place, as :func:`solarize` does."""
     for c in range(view.shape[0]):
         for y in range(view.shape[1]):
             for x in range(view.shape[2]):
@@ -74,14 +77,14 @@ def compiled_solarize(view: Any, _spec: Any, _sample: Any, _salts: Any, _scratch
 
 
 def posterize(images: Tensor, spec: ViewSpec, _draw: Callable[..., Tensor]) -> Tensor:
-    """Reduce pixels to the levels of ``spec.posterize_bits`` bits, as in torchvision for floats."""
+    """Return the images with ``spec.posterize_bits`` bits per channel, as torchvision does it."""
     levels = 1 << spec.posterize_bits
     return (images * levels).floor().clamp(0, levels - 1) / levels
 
 
 @compiled
 def compiled_posterize(view: Any, spec: Any, _sample: Any, _salts: Any, _scratch: Any) -> None:
-    """Compute :func:`posterize` on one view."""
+    """Posterize one view in place, as :func:`posterize` does."""
     levels = 1 << spec.posterize_bits
     for c in range(view.shape[0]):
         for y in range(view.shape[1]):
@@ -91,32 +94,38 @@ def compiled_posterize(view: Any, spec: Any, _sample: Any, _salts: Any, _scratch
 
 
 def _positive_range(limits: tuple[float, float]) -> tuple[float, float]:
+    """Return a range; raise ValueError unless its limits are positive and in ascending order."""
     if not 0 < limits[0] <= limits[1]:
-        raise ValueError("expected a lower and an upper limit above 0")
+        raise ValueError("expected a lower and an upper limit, both above 0")
     return limits
 
 
 def _fraction_range(limits: tuple[float, float]) -> tuple[float, float]:
+    """Return a range; raise ValueError unless its limits are fractions above 0, ascending."""
     if limits[1] > 1:
-        raise ValueError("is more than the whole image (1)")
+        raise ValueError("the upper limit is more than 1, the whole image")
     return _positive_range(limits)
 
 
 def _odd(number: int | None) -> int | None:
+    """Return an odd number or None; raise ValueError for an even number."""
     if number is not None and number % 2 == 0:
         raise ValueError("is not odd")
     return number
 
 
 def _text(description: str) -> FieldInfo:
+    """Return the description of a field without limits."""
     return Field(description=description)  # type: ignore[no-any-return]
 
 
 def _between(low: float, high: float, description: str) -> FieldInfo:
+    """Return the limits and the description of a field."""
     return Field(ge=low, le=high, description=description)  # type: ignore[no-any-return]
 
 
 def _probability(event: str) -> FieldInfo:
+    """Return the limits and the description of a field that is the probability of an event."""
     return _between(0, 1, f"probability of {event}")
 
 
@@ -129,9 +138,9 @@ FractionRange = Annotated[Range, AfterValidator(_fraction_range)]
 class ViewSpec:
     """Settings of one kind of view. The defaults only resize the image.
 
-    Jitter strengths are as in torchvision: factors from 1 - s to 1 + s (at least 0), a hue shift
-    from -s to s of the colour circle, applied in a random order. Solarizing and grayscale are as
-    in torchvision, too.
+    The colour jitter is torchvision's: a strength s gives factors from 1 - s to 1 + s (at least
+    0), for the hue a shift from -s to s of the colour circle, and the changes are applied in a
+    random order. Solarizing and grayscale are torchvision's, too.
 
     Attributes:
     """
@@ -146,10 +155,10 @@ class ViewSpec:
         FractionRange, _text("area of the crop as a fraction of the image, drawn uniformly")
     ] = (1.0, 1.0)
     crop_ratio: Annotated[
-        PositiveRange, _text("width over height of the crop, drawn log-uniformly")
+        PositiveRange, _text("width of the crop divided by its height, drawn log-uniformly")
     ] = (3 / 4, 4 / 3)
     interpolation: Annotated[
-        Literal["bilinear", "bicubic"], _text("how crops are resized, always antialiased")
+        Literal["bilinear", "bicubic"], _text("interpolation of resized crops, always antialiased")
     ] = "bilinear"
     rotate: Annotated[float, _between(0, 180, "largest rotation, in degrees")] = 0.0
     translate: Annotated[
@@ -164,13 +173,21 @@ class ViewSpec:
         _probability("the colour jitter"),
         Operation(jitter, compiled_jitter, JITTER_RANDOM),
     ] = 0.0
-    brightness: Annotated[float, _between(0, 4, "strength of the brightness jitter")] = 0.0
-    contrast: Annotated[float, _between(0, 4, "strength of the contrast jitter")] = 0.0
-    saturation: Annotated[float, _between(0, 4, "strength of the saturation jitter")] = 0.0
-    hue: Annotated[float, _between(0, 0.5, "strength of the hue jitter")] = 0.0
+    brightness: Annotated[
+        float, _between(0, 4, "strength s of the brightness jitter: factor 1 ± s")
+    ] = 0.0
+    contrast: Annotated[
+        float, _between(0, 4, "strength s of the contrast jitter: factor 1 ± s")
+    ] = 0.0
+    saturation: Annotated[
+        float, _between(0, 4, "strength s of the saturation jitter: factor 1 ± s")
+    ] = 0.0
+    hue: Annotated[
+        float, _between(0, 0.5, "largest shift of the hue, as a fraction of the colour circle")
+    ] = 0.0
 
     grayscale: Annotated[
-        float, _probability("grayscale"), Operation(grayscale, compiled_grayscale)
+        float, _probability("conversion to grayscale"), Operation(grayscale, compiled_grayscale)
     ] = 0.0
 
     blur: Annotated[
@@ -181,7 +198,10 @@ class ViewSpec:
     ] = (0.1, 2.0)
     blur_kernel: Annotated[
         int | None,
-        Field(ge=1, description="side of the blur's kernel in pixels; default: a tenth of a view"),
+        Field(
+            ge=1,
+            description="side of the blur's kernel in pixels, odd; default: a tenth of the view's",
+        ),
         AfterValidator(_odd),
     ] = None
 
@@ -210,11 +230,11 @@ OPERATIONS: dict[str, Operation] = {
     for metadata in getattr(_HINTS[field.name], "__metadata__", ())
     if isinstance(metadata, Operation)
 }
-"""The operations on pixels by name, in the order in which they are applied."""
+"""The operations on the pixels of a view by name, in the order in which they are applied."""
 
 
 def _describe_fields() -> str:
-    """Return the lines of the docstring's list of attributes."""
+    """Return the list of attributes for the docstring of :class:`ViewSpec`."""
     lines = []
     for field in fields(ViewSpec):
         infos = [m for m in _HINTS[field.name].__metadata__ if isinstance(m, FieldInfo)]

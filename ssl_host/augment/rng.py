@@ -1,4 +1,4 @@
-"""Random numbers that are a function of (seed, epoch, sample, view, parameter)."""
+"""Random numbers that depend only on seed, epoch, image index, view and parameter."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ _MASK = 2**64 - 1
 
 
 class CounterRNG:
-    """Counter-based random number generator for a batch.
+    """Counter-based random number generator for the images of a batch.
 
-    Each number is splitmix64's finaliser (Steele et al., OOPSLA 2014, figure 15) of the five
-    coordinates, so it does not depend on the batch of a sample or on earlier draws.
+    Each number is a hash (splitmix64's finaliser, Steele et al., OOPSLA 2014, figure 15) of seed,
+    epoch, image index, view and parameter, so it depends neither on the batch that contains an
+    image nor on earlier draws.
 
     Args:
-        index: B, int64, the samples' indices in the data set; numbers are on its device.
+        seed: seed of the run.
+        epoch: number of the epoch.
+        index: (B,), int64, the indices of the images in the data set. The random numbers are on
+            its device.
 
     Attributes:
-        samples: B, int64, the hash of seed, epoch and sample.
+        samples: (B,), int64, the hashes of seed, epoch and image index.
     """
 
     def __init__(self, seed: int, epoch: int, index: Tensor) -> None:
@@ -34,21 +38,21 @@ class CounterRNG:
         self.samples = _mix(base + index.to(torch.int64) * _signed(_GOLDEN))
 
     def bits(self, view: int, parameter: str) -> Tensor:
-        """Return B numbers of 63 random bits, int64, at least 0."""
+        """Return a random integer from 0 to 2**63 - 1 for each image, (B,), int64."""
         return _mix(self.samples ^ _signed(salt_of(view, parameter))) & (2**63 - 1)
 
     def uniform(self, view: int, parameter: str, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Return B numbers in [low, high), float32."""
+        """Return a random number in [low, high) for each image, (B,), float32."""
         # float32 holds 24 bits exactly; rounding more of them could give 1.
         unit = (self.bits(view, parameter) >> 39).to(torch.float32) * 2.0**-24
         return unit if (low, high) == (0.0, 1.0) else low + (high - low) * unit
 
 
 class ChunkedRNG:
-    """Generator for chunks of a batch that computes each random number once.
+    """Random number generator for chunks of a batch, which draws once for the whole batch.
 
     Attributes:
-        rows: the chunk that numbers are returned for.
+        rows: slice of the batch for which :meth:`uniform` returns numbers.
     """
 
     def __init__(self, rng: SampleRNG) -> None:
@@ -57,7 +61,7 @@ class ChunkedRNG:
         self._cache: dict[tuple[int, str, float, float], Tensor] = {}
 
     def uniform(self, view: int, parameter: str, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Return the chunk's numbers in [low, high), float32."""
+        """Return a random number in [low, high) for each image of the chunk, float32."""
         key = (view, parameter, low, high)
         if key not in self._cache:
             self._cache[key] = self.rng.uniform(*key)
@@ -66,29 +70,32 @@ class ChunkedRNG:
 
 @lru_cache(maxsize=4096)
 def salt_of(view: int, parameter: str) -> int:
-    """Return the 64 bits that identify a parameter of a view."""
+    """Return the 64-bit number that identifies a parameter of a view in the hash."""
     digest = hashlib.blake2b(parameter.encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") + (view + 1) * 0xA24BAED4963EE407) & _MASK
 
 
 def _scalar(number: int) -> Tensor:
-    """Return a coordinate as a tensor to mix; 0 must not stay 0."""
+    """Return a seed or epoch as an int64 tensor for :func:`_mix`.
+
+    It is not 0 for the number 0, because ``_mix(0)`` is 0.
+    """
     return torch.tensor(_signed((number + 1) * _GOLDEN))
 
 
 def _signed(number: int) -> int:
-    """Return the int64 with the same 64 bits."""
+    """Return the signed 64-bit integer that has the same bits as a number."""
     number &= _MASK
     return number - 2**64 if number >= 2**63 else number
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:
-    """Shift to the right without copying the sign, as torch does for int64."""
+    """Shift to the right and fill with zeros; torch's ``>>`` on int64 copies the sign bit."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _mix(x: Tensor) -> Tensor:
-    """Return splitmix64's finaliser of each number."""
+    """Return the hash of each number, by splitmix64's finaliser."""
     x = (x ^ _shift(x, 30)) * _signed(0xBF58476D1CE4E5B9)
     x = (x ^ _shift(x, 27)) * _signed(0x94D049BB133111EB)
     return x ^ _shift(x, 31)

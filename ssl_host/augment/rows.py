@@ -1,4 +1,4 @@
-"""Operations on some of a batch's images."""
+"""Applies a function to some of the images of a batch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from torch import Tensor
 def apply_to_rows(
     images: Tensor, selected: Tensor, change: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """Apply ``change(images, rows)`` to the selected images, in place unless all are selected.
+    """Apply ``change(images, rows)`` to the selected images and return the batch.
+
+    The batch is changed in place unless all images are selected.
 
     Args:
-        images: B C H W.
-        selected: B, bool.
+        images: (B, C, H, W).
+        selected: (B,), bool, True for the images to change.
         change: called with the selected images and their indices; not called if there are none.
     """
     rows = selected.nonzero().squeeze(1)

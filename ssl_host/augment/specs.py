@@ -1,4 +1,4 @@
-"""Check view specs and fill in their sizes."""
+"""Validates view specs and fills in their default sizes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from ssl_host.errors import ContractError
 
 
 def expand(specs: Sequence[ViewSpec], image_size: int, owner: str) -> tuple[ViewSpec, ...]:
-    """Return one spec for each view, with sizes filled in, full-size views first.
+    """Return one spec for each view, with default sizes filled in and full-size views first.
 
     Args:
+        specs: the specs that an augmentation returns; one spec may stand for several views.
+        image_size: side of a full-size view, in pixels.
         owner: name of the augmentation's class, for messages.
 
     Raises:
@@ -34,11 +36,12 @@ def expand(specs: Sequence[ViewSpec], image_size: int, owner: str) -> tuple[View
 
 @lru_cache(maxsize=1)
 def _schema() -> TypeAdapter[ViewSpec]:
+    """Return pydantic's validator of view specs."""
     return TypeAdapter(ViewSpec)
 
 
 def _check(spec: ViewSpec, owner: str) -> None:
-    """Raise ContractError if a field is out of the bounds in ``ViewSpec``'s annotations."""
+    """Raise ContractError if a field has a value that ``ViewSpec``'s annotations do not allow."""
     try:
         _schema().validate_python(asdict(spec))
     except ValidationError as error:

@@ -1,4 +1,8 @@
-"""Views with batched torch operations: on GPUs, and as the reference of the compiled kernel."""
+"""Makes views with torch operations on whole batches, for GPUs and as the kernel's reference.
+
+On a CPU images with one or three channels are processed by the compiled kernel instead, whose
+results are tested against these functions.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from ssl_host.augment.rows import apply_to_rows
 from ssl_host.contracts.augmentation import SampleRNG
 
 CHUNK_BYTES = 4 * 2**20
-"""Size of a chunk of a batch on a CPU, so that its floats fit in a core's cache."""
+"""Bytes of floats in a chunk of a batch on a CPU, so that a chunk fits in a core's cache."""
 
 
 def render_view(
@@ -30,12 +34,16 @@ def render_view(
     """Return one normalised view of each image.
 
     Args:
-        images: B C H W, uint8.
+        images: (B, C, H, W), uint8.
+        rng: source of the random numbers.
         view: index of the view.
+        spec: the spec of the view.
+        mean: mean of each channel, for pixels from 0 to 1.
+        std: standard deviation of each channel, for pixels from 0 to 1.
         crop: False if the images are cropped already.
 
     Returns:
-        B C S S, float32.
+        (B, C, S, S), float32.
     """
     size, channels, device = spec.size or images.shape[2], images.shape[1], images.device
     out = torch.empty(len(images), channels, size, size, device=device, dtype=torch.float32)
@@ -55,7 +63,7 @@ def render_view(
 
 
 def crop_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Crop, flip and transform uint8 images B C H W; return floats from 0 to 1."""
+    """Return uint8 images cropped, flipped and affinely mapped, as floats from 0 to 1."""
     height, width = images.shape[2:]
     if spec.crop_scale == (1.0, 1.0) and spec.size == height == width:
         return flip_view(images, rng, view, spec)
@@ -67,9 +75,9 @@ def crop_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tens
 
 
 def crop_bytes(image: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Return the crop of one image 1 C H W of any size as uint8, for workers that decode.
+    """Return the crop of one uint8 image (1, C, H, W) as uint8, for workers that decode images.
 
-    The box is that of :func:`crop_view`; pixels are rounded to bytes, as in torchvision's crop.
+    The box is that of :func:`crop_view`; pixels are rounded, as in torchvision's crop.
     """
     assert spec.size is not None
     top, left, height, width = _boxes(image, rng, view, spec)[0].tolist()
@@ -80,7 +88,7 @@ def crop_bytes(image: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tens
 
 
 def _boxes(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Return the crops B 4; the centred square if the spec has no random crop."""
+    """Return the box of each image, (B, 4); the centred square if the spec has no random crop."""
     height, width = images.shape[2:]
     if spec.crop_scale != (1.0, 1.0):
         return crop_boxes(spec, rng, view, height, width)
@@ -90,7 +98,7 @@ def _boxes(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
 
 
 def flip_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Flip and transform uint8 images of the view's size; return floats from 0 to 1."""
+    """Return uint8 images of the view's size flipped and affinely mapped, as floats from 0 to 1."""
     pixels = images.float() / 255
     if spec.flip > 0:
         flip = rng.uniform(view, "flip") < spec.flip
@@ -99,7 +107,7 @@ def flip_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tens
 
 
 def _affine(pixels: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Apply the random affine map, if the spec has one."""
+    """Return the images after the random affine map; unchanged if the spec has none."""
     if not spec.has_affine:
         return pixels
     side = pixels.shape[3]
@@ -118,7 +126,7 @@ def _affine(pixels: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor
 
 
 def apply_operations(pixels: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Apply each operation of the table to the images that it is drawn for."""
+    """Apply each operation of ``OPERATIONS`` to a random selection of the images."""
     for name, operation in OPERATIONS.items():
         probability = getattr(spec, name)
         if probability > 0:
@@ -134,7 +142,7 @@ def _change_rows(
     view: int,
     spec: ViewSpec,
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return an operation that draws random numbers for the given rows only."""
+    """Return a function that applies an operation to some images, with their random numbers."""
 
     def change(pixels: Tensor, rows: Tensor) -> Tensor:
         def draw(name: str, low: float = 0.0, high: float = 1.0) -> Tensor:

@@ -1,4 +1,4 @@
-"""Built-in components, registered by the same hooks as those of other plugins."""
+"""Components that come with the host, registered by the same hooks as those of plugins."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ _PACKAGE = "ssl_host.builtin"
 def register_augmentations(register: Register) -> None:
     module = f"{_PACKAGE}.augmentations"
     register(
-        "simclr", f"{module}:SimCLRViews", "SimCLR's views: strong colour changes and small crops"
+        "simclr",
+        f"{module}:SimCLRViews",
+        "the views of SimCLR: strong colour changes and small crops",
     )
-    register("symmetric_weak", f"{module}:SymmetricWeakViews", "MoCo v2's and SimSiam's views")
+    register("symmetric_weak", f"{module}:SymmetricWeakViews", "the views of MoCo v2 and SimSiam")
     register("byol", f"{module}:BYOLViews", "the two different views of BYOL and Barlow Twins")
     register("digits", f"{module}:DigitViews", "views for digits and text: no flips, small shifts")
     register("multicrop", f"{module}:MultiCropViews", "two full-size views and several small ones")
-    register("plain", f"{module}:PlainViews", "the image itself, resized")
+    register("plain", f"{module}:PlainViews", "the image without random changes, resized")
 
 
 @hookimpl
@@ -37,7 +39,11 @@ def register_losses(register: Register) -> None:
     module = f"{_PACKAGE}.losses"
     register("negative_cosine", f"{module}:NegativeCosine", "minus the cosine similarity")
     register("nt_xent", f"{module}:NTXent", "SimCLR's contrastive loss over both views")
-    register("info_nce", f"{module}:InfoNCE", "a query against its positive and negatives")
+    register(
+        "info_nce",
+        f"{module}:InfoNCE",
+        "cross entropy of a query with its positive and its negatives",
+    )
 
 
 @hookimpl
@@ -67,9 +73,9 @@ def register_data(register: Register) -> None:
     register(
         "imagefolder", f"{module}.imagefolder:ImageFolder", "a folder of images, labelled or not"
     )
-    register("csv", f"{module}.csv_table:CSVTable", "a CSV file of paths and labels")
+    register("csv", f"{module}.csv_table:CSVTable", "images listed in a CSV file, labelled or not")
     register(
-        "webdataset", f"{module}.webdataset:WebDataset", "tar shards as WebDataset writes them"
+        "webdataset", f"{module}.webdataset:WebDataset", "images in the tar shards of WebDataset"
     )
     register(
         "cifar10", f"{module}.torchvision_sets:CIFAR10", "60,000 images of 32 pixels in 10 classes"
@@ -82,15 +88,17 @@ def register_data(register: Register) -> None:
     register(
         "stl10",
         f"{module}.torchvision_sets:STL10",
-        "113,000 images of 96 pixels, 100,000 without labels",
+        "113,000 images of 96 pixels, of which 100,000 have no labels",
     )
-    register("imagenet", f"{module}.imagefolder:ImageNet", "ILSVRC 2012 in train and val folders")
+    register(
+        "imagenet", f"{module}.imagefolder:ImageNet", "ILSVRC 2012 in the folders train and val"
+    )
 
 
 @hookimpl
 def register_evaluators(register: Register) -> None:
     module = f"{_PACKAGE}.evaluators"
-    register("knn", f"{module}.knn:WeightedKNN", "weighted nearest neighbours")
+    register("knn", f"{module}.knn:WeightedKNN", "a weighted k-nearest-neighbour classifier")
     register("linear", f"{module}.linear:LinearProbe", "a linear classifier on frozen features")
     register(
         "finetune", f"{module}.finetune:FineTune", "the whole network, trained further with labels"
@@ -98,13 +106,11 @@ def register_evaluators(register: Register) -> None:
     register(
         "few_label", f"{module}.few_label:FewLabel", "logistic regression on few labels per class"
     )
-    register(
-        "rankme", f"{module}.rankme:RankMe", "effective rank of the features, no labels needed"
-    )
+    register("rankme", f"{module}.rankme:RankMe", "effective rank of the features; needs no labels")
     register(
         "alignment_uniformity",
         f"{module}.alignment_uniformity:AlignmentUniformity",
-        "distance of views and spread of images, no labels needed",
+        "closeness of an image's views and spread of all images; needs no labels",
     )
 
 

@@ -1,4 +1,7 @@
-"""Augmentations of the papers as view specs. Resizing is antialiased; blur is a tenth of a view."""
+"""The augmentations of the papers, as view specs.
+
+Resizing is antialiased, and the side of the blur's kernel is a tenth of the view's.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,14 @@ _NOT_SETTINGS = {
     *("count", "size", "crop_scale", "crop_ratio", "zoom", "blur_sigma", "blur_kernel"),
 }
 _COMMON = tuple(field.name for field in fields(ViewSpec) if field.name not in _NOT_SETTINGS)
-"""Fields of a view spec that are settings of every augmentation here."""
+"""Fields of :class:`ViewSpec` that are settings of all augmentations here except ``plain``."""
 
 
 def with_spec_fields(*names: str) -> Callable[[type[S]], type[S]]:
-    """Add fields of :class:`ViewSpec` to a class of settings, with their bounds and texts."""
+    """Return a class decorator that adds fields of :class:`ViewSpec` to a class of settings.
+
+    The settings have the types, bounds, descriptions and defaults of the fields.
+    """
     hints = get_type_hints(ViewSpec, include_extras=True)
 
     def extend(cls: type[S]) -> type[S]:
@@ -33,7 +39,7 @@ def with_spec_fields(*names: str) -> Callable[[type[S]], type[S]]:
 
 
 def with_defaults(**defaults: object) -> Callable[[type[S]], type[S]]:
-    """Change defaults of a class of settings."""
+    """Return a class decorator that changes the defaults of a class of settings."""
 
     def change(cls: type[S]) -> type[S]:
         declared: dict[str, Any] = cls.model_fields
@@ -48,7 +54,7 @@ def with_defaults(**defaults: object) -> Callable[[type[S]], type[S]]:
 
 
 def _derive(cls: type[S], definitions: dict[str, Any]) -> type[S]:
-    """Return a subclass with other fields and the same name."""
+    """Return a subclass of the same name, in which some fields are added or replaced."""
     options: dict[str, Any] = {"__base__": cls, "__module__": cls.__module__, **definitions}
     subclass = cast("type[S]", create_model(cls.__name__, **options))
     subclass.__qualname__, subclass.__doc__ = cls.__qualname__, cls.__doc__
@@ -57,19 +63,23 @@ def _derive(cls: type[S], definitions: dict[str, Any]) -> type[S]:
 
 @with_spec_fields(*_COMMON)
 class ViewSettings(Settings):
-    """Settings that the augmentations share; the defaults only resize the image."""
+    """Settings that the augmentations share; with the defaults an image is only resized."""
 
-    crop_min: float = Field(1.0, gt=0, le=1, description="smallest area of a crop")
-    crop_max: float = Field(1.0, gt=0, le=1, description="largest area of a crop")
+    crop_min: float = Field(
+        1.0, gt=0, le=1, description="smallest area of a crop, as a fraction of the image"
+    )
+    crop_max: float = Field(
+        1.0, gt=0, le=1, description="largest area of a crop, as a fraction of the image"
+    )
 
 
 class _TwoViews(Augmentation):
-    """Two views made from the same settings."""
+    """Base class of augmentations with two views, by default made with the same settings."""
 
     num_views = 2
 
     def base(self) -> ViewSpec:
-        """Return the spec of one view."""
+        """Return the spec of one full-size view, made from the settings."""
         config = self.config
         names = [name for name in (*_COMMON, *_GEOMETRY) if name in type(config).model_fields]
         return ViewSpec(
@@ -124,7 +134,8 @@ class SymmetricWeakViews(_TwoViews):
 class BYOLViews(_TwoViews):
     """BYOL's and Barlow Twins' asymmetric views: arXiv:2006.07733, appendix B. Bicubic.
 
-    The first view is always blurred and never solarized; the second rarely either.
+    By default the first view is always blurred and never solarized; the second is rarely blurred
+    and rarely solarized.
     """
 
     @with_defaults(
@@ -141,13 +152,17 @@ class BYOLViews(_TwoViews):
     class Config(ViewSettings):
         """Settings of the views."""
 
-        blur: float = Field(1.0, ge=0, le=1, description="probability of blur, first view")
-        blur2: float = Field(0.1, ge=0, le=1, description="probability of blur, second view")
+        blur: float = Field(
+            1.0, ge=0, le=1, description="probability that the first view is blurred"
+        )
+        blur2: float = Field(
+            0.1, ge=0, le=1, description="probability that the second view is blurred"
+        )
         solarize: float = Field(
-            0.0, ge=0, le=1, description="probability of solarizing, first view"
+            0.0, ge=0, le=1, description="probability that the first view is solarized"
         )
         solarize2: float = Field(
-            0.2, ge=0, le=1, description="probability of solarizing, second view"
+            0.2, ge=0, le=1, description="probability that the second view is solarized"
         )
 
     def view_specs(self) -> Sequence[ViewSpec]:
@@ -156,10 +171,10 @@ class BYOLViews(_TwoViews):
 
 
 class DigitViews(_TwoViews):
-    """Views for digits and text: no flips, and no colour is needed.
+    """Views for digits and text: images are not flipped and need no colour.
 
-    Crops, small shifts, rotations and shears, brightness and contrast; chosen for MNIST, not from
-    a paper.
+    They are cropped, shifted, rotated and sheared a little, and their brightness and contrast
+    change. The settings were chosen for MNIST and are not from a paper.
     """
 
     @with_defaults(
@@ -185,10 +200,20 @@ class MultiCropViews(_TwoViews):
 
         num_local: int = Field(6, ge=0, le=64, description="number of small views")
         local_size: int | None = Field(
-            None, ge=4, le=1024, description="side of a small view in pixels; default 3/7 of a view"
+            None,
+            ge=4,
+            le=1024,
+            description="side of a small view in pixels; default: 3/7 of image_size",
         )
-        local_crop_min: float = Field(0.05, gt=0, le=1, description="smallest area of a small crop")
-        local_crop_max: float = Field(0.14, gt=0, le=1, description="largest area of a small crop")
+        local_crop_min: float = Field(
+            0.05,
+            gt=0,
+            le=1,
+            description="smallest area of a small crop, as a fraction of the image",
+        )
+        local_crop_max: float = Field(
+            0.14, gt=0, le=1, description="largest area of a small crop, as a fraction of the image"
+        )
 
     def view_specs(self) -> Sequence[ViewSpec]:
         config = self.config
@@ -199,7 +224,7 @@ class MultiCropViews(_TwoViews):
             if size >= self.image_size:
                 raise UserError(
                     f"[augmentation] local_size = {size} is not smaller than the views, "
-                    f"[data] image_size = {self.image_size}"
+                    f"[data] image_size = {self.image_size}; choose a smaller local_size"
                 )
             local = replace(self.base(), count=config.num_local, size=size, crop_scale=scale)
             views.append(local)
@@ -207,10 +232,10 @@ class MultiCropViews(_TwoViews):
 
 
 class PlainViews(Augmentation):
-    """Several equal views: the whole image, resized."""
+    """Equal views without randomness: the centred square of the image, resized."""
 
     class Config(Settings):
-        num_views: int = Field(2, ge=1, le=64, description="number of equal views")
+        num_views: int = Field(2, ge=1, le=64, description="number of equal views of an image")
 
     def view_specs(self) -> Sequence[ViewSpec]:
         return [ViewSpec(count=self.config.num_views)]

@@ -11,7 +11,7 @@ from ssl_host import Backbone, Settings
 
 
 class _StridedConv(nn.Conv2d):
-    """Convolution of stride 2 with a correct bfloat16 gradient for single pixels."""
+    """Convolution of stride 2 whose bfloat16 gradient is also correct for images of one pixel."""
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[2:] == (1, 1):
@@ -22,14 +22,14 @@ class _StridedConv(nn.Conv2d):
 
 
 class SmallConv(Backbone):
-    """Small network of convolution, batch norm and ReLU stages, fast on a CPU. No paper.
+    """Small convolutional network that is fast on a CPU. No paper describes it.
 
-    Each stage except the first halves the image size and doubles the channels. The features are
-    the spatial mean of the last stage, as in a ResNet.
+    A stage is a convolution, batch norm and ReLU. Each stage except the first halves the image size
+    and doubles the channels. The features are the spatial mean of the last stage, as in a ResNet.
     """
 
     class Config(Settings):
-        width: int = Field(24, ge=4, le=1024, description="channels of the first stage")
+        width: int = Field(24, ge=4, le=1024, description="number of channels of the first stage")
         num_stages: int = Field(5, ge=1, le=8, description="number of stages")
 
     config: Config

@@ -21,10 +21,12 @@ class MLP(Head):
         hidden_dim: int = Field(2048, ge=1, le=65536, description="width of the hidden layers")
         output_dim: int = Field(128, ge=1, le=65536, description="width of the output")
         num_layers: int = Field(2, ge=1, le=10, description="number of linear layers")
-        hidden_norm: bool = Field(True, description="batch norm after the hidden layers")
-        last_norm: bool = Field(False, description="batch norm after the last layer")
-        last_affine: bool = Field(True, description="scale and shift in the last batch norm")
-        bias: bool = Field(True, description="biases in layers without batch norm")
+        hidden_norm: bool = Field(True, description="add batch norm after each hidden layer")
+        last_norm: bool = Field(False, description="add batch norm after the last layer")
+        last_affine: bool = Field(
+            True, description="learn a scale and a shift in the last batch norm"
+        )
+        bias: bool = Field(True, description="add a bias to layers without batch norm")
 
     config: Config
 

@@ -12,17 +12,17 @@ from pydantic import Field
 from ssl_host import Logger, Run, Settings, UserError
 
 FILE_NAME = r"^[^./\\][^/\\]*"
-"""Start of the pattern of names without a path, which stay in the run folder."""
+"""Start of a regular expression for file names without a path, which stay in the run folder."""
 
 
 class CSV(Logger):
-    """``metrics.csv`` with one row per logged step; a new metric adds a column."""
+    """Writes ``metrics.csv`` with one row for each logged step; a new metric adds a column."""
 
     class Config(Settings):
         file: str = Field(
             "metrics.csv",
             pattern=FILE_NAME + r"\.csv$",
-            description="file name in the run folder, without a path, ending in .csv",
+            description="name of the file in the run folder, without a path, ending in .csv",
         )
 
     config: Config
@@ -36,7 +36,7 @@ class CSV(Logger):
         self._rewrite()
 
     def _load(self, last_step: int) -> None:
-        """Load the rows up to a step of an interrupted run."""
+        """Read the rows that an interrupted run wrote up to a step, and drop later ones."""
         try:
             text = self.path.read_text(encoding="utf-8")
             # A last row without a line end is incomplete, perhaps within the step number.
@@ -70,6 +70,7 @@ class CSV(Logger):
         self.file.close()
 
     def _rewrite(self) -> None:
+        """Write the header and all rows to a new file, and keep it open for further rows."""
         partial = self.path.with_suffix(".partial")
         with partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns, lineterminator="\n")
@@ -82,13 +83,13 @@ class CSV(Logger):
 
 
 class TensorBoard(Logger):
-    """Event files for TensorBoard in the folder ``tensorboard/`` of the run folder."""
+    """Writes event files for TensorBoard to the folder ``tensorboard`` in the run folder."""
 
     class Config(Settings):
         folder: str = Field(
             "tensorboard",
             pattern=FILE_NAME + "$",
-            description="name in the run folder, without a path",
+            description="name of the folder for event files in the run folder, without a path",
         )
 
     config: Config

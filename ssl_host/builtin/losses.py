@@ -1,4 +1,4 @@
-"""Built-in losses, for any method."""
+"""Built-in losses."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ssl_host import Loss, Settings, gather, gather_offset
 class NegativeCosine(Loss):
     """Minus the cosine similarity, averaged over the batch: SimSiam, arXiv:2011.10566, eq. 1.
 
-    ``loss(p, z)`` of predictions and targets B D. Nothing is detached: the method decides which
-    gradient to stop.
+    ``loss(p, z)`` takes predictions and targets (B, D). Nothing is detached, so the method decides
+    which gradient to stop.
     """
 
     def forward(self, p: Tensor, z: Tensor) -> Tensor:
@@ -24,8 +24,9 @@ class NegativeCosine(Loss):
 class NTXent(Loss):
     """Normalised temperature-scaled cross entropy: SimCLR, arXiv:2002.05709, eq. 1.
 
-    ``loss(z1, z2)`` of the embeddings B D of two views is the mean over 2B anchors, each
-    compared with the 2N - 1 other embeddings of all processes.
+    ``loss(z1, z2)`` takes the embeddings (B, D) of two views. It is the mean over these 2B
+    embeddings, each of which is compared with the 2N - 1 other embeddings of the N images in all
+    processes.
     """
 
     class Config(Settings):
@@ -48,10 +49,10 @@ class NTXent(Loss):
 class InfoNCE(Loss):
     """Cross entropy of a query with its positive and negatives: arXiv:1807.03748, eq. 4.
 
-    ``loss(query, positive, negatives)`` of queries and positives B D, compared by cosine. With
-    negatives K D (a queue, as in MoCo, arXiv:1911.05722, eq. 1) each query is compared with its
-    positive and all K. Without them the positives of all other images, over all processes, are the
-    negatives (NNCLR, arXiv:2104.14548, eq. 3).
+    ``loss(query, positive, negatives)`` takes queries and positives (B, D) and compares them by
+    cosine similarity. With negatives (K, D), such as a queue (MoCo, arXiv:1911.05722, eq. 1), each
+    query is compared with its positive and all K negatives. Without them its negatives are the
+    positives of all other images in all processes (NNCLR, arXiv:2104.14548, eq. 3).
     """
 
     class Config(Settings):

@@ -1,4 +1,4 @@
-"""Built-in optimizers, implemented by torch and timm."""
+"""Built-in optimizers, which use the implementations of torch and timm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SGD(Optimizer):
     """Stochastic gradient descent with momentum, without Nesterov's variant."""
 
     class Config(OptimizerConfig):
-        momentum: float = Field(0.9, ge=0, lt=1, description="momentum of the velocity")
+        momentum: float = Field(0.9, ge=0, lt=1, description="momentum coefficient")
 
     config: Config
 
@@ -27,9 +27,9 @@ class AdamW(Optimizer):
     """Adam with decoupled weight decay: arXiv:1711.05101, algorithm 2."""
 
     class Config(OptimizerConfig):
-        beta1: float = Field(0.9, ge=0, lt=1, description="decay of the first moment")
-        beta2: float = Field(0.999, ge=0, lt=1, description="decay of the second moment")
-        eps: float = Field(1e-8, gt=0, le=1, description="added to the denominator")
+        beta1: float = Field(0.9, ge=0, lt=1, description="decay of the mean gradient")
+        beta2: float = Field(0.999, ge=0, lt=1, description="decay of the mean squared gradient")
+        eps: float = Field(1e-8, gt=0, le=1, description="constant added to the denominator")
 
     config: Config
 
@@ -41,13 +41,13 @@ class AdamW(Optimizer):
 class LARS(Optimizer):
     """SGD with layer-wise learning rates: arXiv:1708.03888, algorithm 1, implemented by timm.
 
-    The trust ratio is ``trust · ‖w‖ / (‖g‖ + wd·‖w‖)``. Biases and norm layers have no trust
-    ratio, unless ``decay_params = all``.
+    The learning rate of a layer is multiplied by ``trust · ‖w‖ / (‖g‖ + wd·‖w‖)``, its trust
+    ratio. Biases and norm layers have no trust ratio, unless ``decay_params = all``.
     """
 
     class Config(OptimizerConfig):
-        momentum: float = Field(0.9, ge=0, lt=1, description="momentum of the velocity")
-        trust: float = Field(0.001, gt=0, le=1, description="trust coefficient")
+        momentum: float = Field(0.9, ge=0, lt=1, description="momentum coefficient")
+        trust: float = Field(0.001, gt=0, le=1, description="factor on the trust ratio")
 
     config: Config
 
@@ -61,13 +61,14 @@ class LARS(Optimizer):
 class LAMB(Optimizer):
     """Adam with layer-wise learning rates: arXiv:1904.00962, algorithm 2, implemented by timm.
 
-    timm's clipping of the global gradient norm at 1 is off; use ``[trainer] gradient_clip``.
+    Gradients are not clipped, although timm's default is a norm of 1; to clip them, set
+    ``[trainer] gradient_clip``.
     """
 
     class Config(OptimizerConfig):
-        beta1: float = Field(0.9, ge=0, lt=1, description="decay of the first moment")
-        beta2: float = Field(0.999, ge=0, lt=1, description="decay of the second moment")
-        eps: float = Field(1e-6, gt=0, le=1, description="added to the denominator")
+        beta1: float = Field(0.9, ge=0, lt=1, description="decay of the mean gradient")
+        beta2: float = Field(0.999, ge=0, lt=1, description="decay of the mean squared gradient")
+        eps: float = Field(1e-6, gt=0, le=1, description="constant added to the denominator")
 
     config: Config
 
@@ -81,5 +82,6 @@ class LAMB(Optimizer):
 
 
 def _layerwise(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the parameter groups with the key that switches timm's trust ratio on or off."""
     # Without this key timm uses no trust ratio in groups with a weight decay of 0.
     return [{**group, "always_adapt": bool(group.get("trust_ratio"))} for group in groups]

@@ -19,9 +19,14 @@ class WarmupCosine(Scheduler):
 
     class Config(Settings):
         warmup_epochs: float = Field(
-            0.0, ge=0, le=1e6, description="epochs of linear warm-up, may be a fraction"
+            0.0,
+            ge=0,
+            le=1e6,
+            description="length of the linear warm-up in epochs; may be a fraction",
         )
-        min_factor: float = Field(0.0, ge=0, le=1, description="factor at the end of the run")
+        min_factor: float = Field(
+            0.0, ge=0, le=1, description="factor on the learning rate at the end of the run"
+        )
 
     config: Config
 
@@ -35,7 +40,7 @@ class WarmupCosine(Scheduler):
 
 
 class Constant(Scheduler):
-    """Constant learning rate."""
+    """Keeps the learning rate constant."""
 
     def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
         return 1.0

@@ -1,1 +1,1 @@
-"""Discovery of installed plugins and the registry of their components."""
+"""Discovers the installed plugins and registers their components."""

@@ -20,13 +20,13 @@ from ssl_host.hookspecs import PROJECT
 
 
 class Catalog:
-    """Installed plugins and their components, filled once from the entry points.
+    """Registry of the installed plugins and their components, read once from the entry points.
 
     Args:
         blocked: names of entry points or distributions to skip.
 
     Attributes:
-        plugins: every plugin, also broken and blocked ones.
+        plugins: every plugin, including broken and blocked ones.
     """
 
     def __init__(self, blocked: Iterable[str] = ()) -> None:
@@ -46,7 +46,7 @@ class Catalog:
                     self.add(entry)
 
     def add(self, entry: Entry) -> None:
-        """Add a component. A name that is registered twice raises an error in :meth:`find`."""
+        """Add a component or preset; :meth:`find` raises an error for a name added twice."""
         key = (entry.kind, entry.name)
         if key in self._entries:
             self._collisions.setdefault(key, [self._entries[key]]).append(entry)
@@ -54,15 +54,15 @@ class Catalog:
             self._entries[key] = entry
 
     def call(self, hook: str, **arguments: Any) -> Any:
-        """Call a hook of all ready plugins.
+        """Call a hook of all ready plugins and return their results.
 
         Returns:
-            The list of all results but None. For a hook that uses the first answer, that answer
-            or None.
+            The list of all results that are not None. For a hook that uses the first result, that
+            result or None.
 
         Raises:
-            PluginError: when a plugin fails; the message names plugin, hook and line. Errors of
-                ``ssl_host.errors`` that a plugin raises on purpose pass through.
+            PluginError: when a plugin fails; the message names the plugin, the hook and the line.
+                Errors of ``ssl_host.errors`` that a plugin raises on purpose pass through.
         """
         try:
             return getattr(self._hooks, hook)(**arguments)
@@ -75,7 +75,7 @@ class Catalog:
         """Call a hook that returns sequences, and return the items of all plugins in one list.
 
         Raises:
-            PluginError: as :meth:`call`, and when a plugin returns anything but a sequence.
+            PluginError: when a plugin fails or returns anything but a sequence.
         """
         results = self.call(hook, **arguments)
         for result in results:
@@ -87,13 +87,14 @@ class Catalog:
         return [item for result in results for item in result]
 
     def _implementers(self, hook: str) -> dict[str, PluginOrigin]:
-        """Return the plugins that implement a hook, by the module of their implementation."""
+        """Return the origin of each plugin that implements a hook, by the implementing module."""
         origins = {plugin.origin.plugin: plugin.origin for plugin in self.plugins}
         implementations = getattr(self._hooks, hook).get_hookimpls()
         return {impl.function.__module__: origins[impl.plugin_name] for impl in implementations}
 
     @cached_property
     def _hooks(self) -> Any:
+        """Pluggy's callable hooks, one attribute for each hook."""
         manager = pluggy.PluginManager(PROJECT)
         manager.add_hookspecs(hookspecs)
         for name, module in self._modules.items():
@@ -101,7 +102,7 @@ class Catalog:
         return manager.hook
 
     def entries(self, kind: str | None = None) -> list[Entry]:
-        """Return the registered components and presets of one kind or of all, sorted."""
+        """Return the registered components and presets of one kind or of all kinds, sorted."""
         entries = [e for e in self._entries.values() if kind is None or e.kind == kind]
         return sorted(entries, key=lambda e: (e.kind, e.name))
 
@@ -110,7 +111,7 @@ class Catalog:
         return [entry.name for entry in self.entries(kind)]
 
     def find(self, kind: str, name: str) -> Entry:
-        """Return the entry of a component.
+        """Return the registry entry of a component or preset.
 
         Raises:
             PluginError: when no plugin or more than one registers the name; the message says what
@@ -129,6 +130,7 @@ class Catalog:
         raise PluginError(f"unknown {kind} '{name}'{self._advice(kind, name)}")
 
     def _advice(self, kind: str, name: str) -> str:
+        """Return advice on an unknown name, as the end of a message: what to use or install."""
         known = self.names(kind)
         hint = did_you_mean(name, known)
         for plugin in self.plugins:
@@ -142,11 +144,11 @@ class Catalog:
         return f"{advice}; if a plugin provides it: pip install {distribution}"
 
     def load(self, kind: str, name: str) -> Any:
-        """Import a component and check its class.
+        """Return the class of a component, imported and checked against its kind's base class.
 
         Raises:
-            PluginError: when it is missing, cannot be imported or does not inherit from the base
-                class of its kind.
+            PluginError: when the component is not registered, cannot be imported or does not
+                inherit from the base class of its kind.
         """
         entry = self.find(kind, name)
         component = entry.load()

@@ -22,7 +22,7 @@ DISABLE_VARIABLE = "SSL_HOST_DISABLE"
 
 
 def discover(blocked: Iterable[str] = ()) -> Iterator[tuple[Plugin, ModuleType | None]]:
-    """Yield every plugin with its module, or with None if it is blocked or broken.
+    """Yield every installed plugin with its module, or with None if it is blocked or broken.
 
     Args:
         blocked: names of entry points or distributions to skip, in addition to those in the
@@ -46,6 +46,7 @@ def discover(blocked: Iterable[str] = ()) -> Iterator[tuple[Plugin, ModuleType |
 
 
 def _load(plugin: Plugin, load: Callable[[], Any]) -> ModuleType | None:
+    """Return the imported module of a plugin; mark the plugin broken and return None on errors."""
     try:
         module: ModuleType = load()
     except KeyboardInterrupt:
@@ -62,11 +63,12 @@ def _load(plugin: Plugin, load: Callable[[], Any]) -> ModuleType | None:
 
 
 def _mark_broken(plugin: Plugin, reason: str) -> None:
+    """Set the state of a plugin to ``broken``, with the reason."""
     plugin.state, plugin.reason = "broken", reason
 
 
 def _module_problem(plugin: Plugin, module: Any) -> str:
-    """Return why a loaded entry point cannot be used as a plugin; empty if it can."""
+    """Return the reason why a loaded entry point cannot be used as a plugin; empty if it can."""
     if not isinstance(module, ModuleType):
         name = type(module).__name__
         return f"entry point {plugin.module} is of type {name}, but must name a module"
@@ -85,7 +87,7 @@ def _module_problem(plugin: Plugin, module: Any) -> str:
 
 
 def hook_specs() -> dict[str, Callable[..., Any]]:
-    """Return the specification of every hook by name."""
+    """Return the specification of every hook, by the name of the hook."""
     return {
         name: function
         for name, function in vars(hookspecs).items()
@@ -133,11 +135,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
     """Return the components and presets that a plugin registers.
 
-    A plugin that fails is marked broken, and nothing of it is registered.
+    A plugin that raises an error is marked broken, and none of its components are registered.
     """
     entries: list[Entry] = []
 
     def registration(kind: str) -> Callable[..., None]:
+        """Return the function that the registration hook of a kind receives."""
+
         def register(name: str, reference: str, summary: str = "") -> None:
             if not (isinstance(name, str) and re.fullmatch(r"[a-z0-9][a-z0-9_./-]*", name)):
                 raise ValueError(
@@ -167,4 +171,5 @@ def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
 
 
 def _normalise(name: str) -> str:
+    """Return a distribution name in lower case, with ``-`` in place of ``_`` and ``.``."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()

@@ -1,4 +1,4 @@
-"""Official plugins by what they provide, so that messages can say what to install."""
+"""Table of what each official plugin provides, so that messages can say what to install."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _DISTRIBUTIONS: Mapping[tuple[str, str], str] = {
 
 
 def official_distribution(kind: str, name: str) -> str | None:
-    """Return the official distribution that provides something, or None.
+    """Return the official distribution that provides a component or command, or None.
 
-    Used in messages only: what is installed is known from the entry points.
+    Used only in messages: the entry points say what is installed.
 
     Args:
         kind: a kind of component, or ``command``, ``section``, ``dialect``, ``checkpoint``.
-        name: such as ``onnx`` or, for a command, the words after ``ssl-host``.
+        name: name of the component, such as ``onnx``; for a command, the words after ``ssl-host``.
     """
     return _DISTRIBUTIONS.get((kind, name))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_plugin_fault(error: BaseException | None) -> TypeGuard[Exception]:
-    """Return True for an exception that the host did not raise and the disk did not cause."""
+    """Return True if a plugin caused an exception: it is neither a host error nor a disk error."""
     return (
         isinstance(error, Exception)
         and not isinstance(error, SslHostError)
@@ -27,9 +27,12 @@ def is_plugin_fault(error: BaseException | None) -> TypeGuard[Exception]:
 def hook_error(hook: str, owners: Mapping[str, PluginOrigin], error: Exception) -> PluginError:
     """Return the error to raise when a plugin's implementation of a hook has failed.
 
+    The plugin that failed is the one with the deepest frame in the traceback.
+
     Args:
-        owners: plugins that implement the hook, by the module of their implementation. The
-            deepest of these modules in the traceback is the one that failed.
+        hook: name of the hook.
+        owners: origins of the plugins that implement the hook, by the name of their module.
+        error: the exception.
     """
     frames = traceback.walk_tb(error.__traceback__)
     modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in frames]
@@ -42,17 +45,19 @@ def hook_error(hook: str, owners: Mapping[str, PluginOrigin], error: Exception) 
 
 
 class attribute_errors:  # noqa: N801 - used like a function, in a with statement
-    """Context that turns exceptions of a component into a PluginError.
+    """Context manager that turns exceptions of a component into a PluginError.
 
     Errors of the host pass through, and so do those of a full or failing disk, which are not the
     component's fault.
 
     Args:
         component: the component that is called in the context.
-        action: end of the sentence "... failed", such as ``while measuring 'knn'``.
+        action: what the component is called for, such as ``while measuring 'knn'``; the message
+            says "... failed while measuring 'knn'".
 
     Raises:
-        PluginError: with class, distribution, cause and line.
+        PluginError: when the component fails; the message names the class, the distribution, the
+            cause and the line.
     """
 
     __slots__ = ("action", "component")  # created several times per step

@@ -1,4 +1,4 @@
-"""Records of plugins and components, which are imported when they are first used."""
+"""Records of plugins and of components, which are imported when they are first used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ State = Literal["ready", "broken", "blocked"]
 
 @dataclass(frozen=True)
 class PluginOrigin:
-    """Origin of a plugin: entry point, distribution and version.
+    """Record of where a plugin comes from: its entry point, distribution and version.
 
     Attributes:
         plugin: name of the entry point.
@@ -32,14 +32,14 @@ class PluginOrigin:
 
 @dataclass
 class Plugin:
-    """Entry point of the group ``ssl_host``, loaded or not.
+    """Record of an installed plugin: its entry point and whether it could be loaded.
 
     Attributes:
         origin: entry point, distribution and version.
-        module: module that the entry point names.
+        module: name of the module, as in the entry point.
         state: ``ready``, ``broken`` or ``blocked``.
-        reason: why it is broken or blocked, and what to do.
-        components: pairs ``(kind, name)`` of the components that it registered.
+        reason: why the plugin is broken or blocked, and what to do.
+        components: pairs ``(kind, name)`` of the components that the plugin registered.
     """
 
     origin: PluginOrigin
@@ -51,13 +51,13 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Entry:
-    """Registered component or preset: a lazy reference with its origin.
+    """Record of a registered component or preset, which is imported when it is first used.
 
     Attributes:
         kind: kind of the component, or ``preset``.
         name: name in INI files.
         reference: ``module:Object`` of a component, ``package:path`` of a preset.
-        summary: one line for lists.
+        summary: one-line description, shown in lists.
         origin: the plugin that registered it.
     """
 
@@ -68,7 +68,7 @@ class Entry:
     origin: PluginOrigin
 
     def load(self) -> Any:
-        """Import the component.
+        """Import and return the component that the reference names.
 
         Raises:
             PluginError: when the import fails or the object does not exist; the message names
@@ -128,6 +128,6 @@ def error_location(error: BaseException, module: str = "") -> str:
 
 
 def source_file(cls: type) -> str:
-    """Return the file that defines a class, for messages."""
+    """Return the path of the file that defines a class, or its module's name if there is none."""
     module = sys.modules.get(cls.__module__)
     return getattr(module, "__file__", None) or cls.__module__

@@ -1,4 +1,4 @@
-"""Command line, one module per command. Importing it does not import torch."""
+"""Command line of ssl-host, one module per command. Importing it does not import torch."""
 
 from __future__ import annotations
 

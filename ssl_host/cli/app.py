@@ -1,4 +1,4 @@
-"""The ``ssl-host`` command: its subcommands, and the place where errors become messages."""
+"""Defines the ``ssl-host`` command with its subcommands, and prints errors as messages."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from ssl_host.cli.signals import ExitOnSignal
 from ssl_host.errors import SslHostError
 
 INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
 RESTARTABLE = ("run", "evaluate", "benchmark")
-"""Commands that a scheduler restarts after it has stopped them (exit status 75)."""
+"""Commands that can be run again after a signal has stopped them (exit status 75)."""
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,11 +44,11 @@ plugin.add_command(check)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with the exit status of the command.
 
-    Exit status: 0 success, 1 the run failed, 2 wrong input, 75 stopped by a signal: run the same
-    command again, 130 interrupted from the keyboard.
+    Exit status: 0: success; 1: the run failed; 2: the input is wrong; 75: a signal stopped the
+    process, and the same command resumes; 130: interrupted from the keyboard.
 
     Args:
-        arguments: the words after ``ssl-host``; default: those of the process.
+        arguments: the words after ``ssl-host``; None takes those of this process.
     """
     session = Session()
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -81,6 +83,7 @@ def _exit_status(words: list[str], session: Session) -> int:
 
 
 def _echo_error_as_json(error: SslHostError) -> None:
+    """Print an error message and the exit status as JSON."""
     try:
         echo_json({"error": str(error), "exit_status": error.exit_status})
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does

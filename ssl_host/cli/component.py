@@ -9,13 +9,13 @@ import click
 from ssl_host.cli.groups import CommandGroup
 from ssl_host.cli.options import Session, echo_json, json_option, pass_session, session_options
 
-DECLARATIONS = ("heads", "ema", "encoder", "supports_multicrop", "uses_labels")
-"""Class attributes of a method that are shown if they are set."""
+SHOWN_ATTRIBUTES = ("heads", "ema", "encoder", "supports_multicrop", "uses_labels")
+"""Class attributes of a method that ``component show`` prints if they are set."""
 
 
 @click.group(cls=CommandGroup)
 def component() -> None:
-    """List and describe the components that a configuration can name."""
+    """List and describe the components that a configuration can use."""
 
 
 @component.command("list")
@@ -24,7 +24,7 @@ def component() -> None:
 @session_options
 @pass_session
 def list_(session: Session, kind: str | None, as_json: bool) -> None:
-    """List all components and presets, or those of one KIND."""
+    """List all components and presets, or only those of one KIND."""
     from ssl_host.catalog.discovery import did_you_mean  # noqa: PLC0415 - for a fast start
     from ssl_host.contracts.kinds import KINDS  # noqa: PLC0415
 
@@ -64,10 +64,10 @@ def list_(session: Session, kind: str | None, as_json: bool) -> None:
 @session_options
 @pass_session
 def show(session: Session, kind: str, name: str, as_json: bool) -> None:
-    """Describe one component: each setting's type, default, bounds and meaning, and its recipe.
+    """Describe one component: its recipe, and the type, default and bounds of each setting.
 
-    For a method also its heads and their inputs, its EMA copies and whether it takes multi-crop
-    views.
+    For a method, this also shows its heads and their inputs, its EMA copies, and whether it
+    supports multi-crop views.
     """
     from ssl_host.config.display import describe_settings  # noqa: PLC0415 - for a fast start
     from ssl_host.config.values import format_value  # noqa: PLC0415
@@ -76,7 +76,7 @@ def show(session: Session, kind: str, name: str, as_json: bool) -> None:
     entry = session.catalog().find(kind, name)
     settings = describe_settings(cls.Config)
     recipe = getattr(cls, "recipe", {})
-    declared = {n: getattr(cls, n) for n in DECLARATIONS if getattr(cls, n, None)}
+    declared = {n: getattr(cls, n) for n in SHOWN_ATTRIBUTES if getattr(cls, n, None)}
     if as_json:
         header = {"kind": kind, "name": name, "origin": str(entry.origin), "settings": settings}
         echo_json({**header, "recipe": recipe, "declares": declared})

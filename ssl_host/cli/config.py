@@ -30,9 +30,9 @@ def config() -> None:
 @session_options
 @pass_session
 def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None:
-    """Report all errors of the file CONFIG without running it.
+    """Report all errors in the file CONFIG without running it.
 
-    Every network and component is built, and no image is read.
+    This builds every network and component, but reads no image.
     """
     from ssl_host.compose import compose  # noqa: PLC0415 - for a fast start
     from ssl_host.config.ini import read_config_text  # noqa: PLC0415
@@ -60,7 +60,7 @@ def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None
 @config.command()
 @file_argument
 @override_option
-@click.option("--describe", is_flag=True, help="Print what each setting means.")
+@click.option("--describe", is_flag=True, help="Print the description of each setting.")
 @json_option
 @session_options
 @pass_session

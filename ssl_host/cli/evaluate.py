@@ -1,4 +1,4 @@
-"""``ssl-host evaluate``: evaluate a finished run again."""
+"""``ssl-host evaluate``: evaluate the backbone of a finished run again."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from ssl_host.cli.options import (
 @session_options
 @pass_session
 def evaluate(session: Session, run: Path, options: tuple[str, ...], as_json: bool) -> None:
-    """Evaluate the backbone in the run folder RUN again, optionally with other settings.
+    """Evaluate the backbone in the run folder RUN again, optionally with different settings.
 
-    For example with -o evaluator.linear.epochs=20. Rewrites results.json and report.html.
+    Settings are changed with -o, such as -o evaluator.linear.epochs=20. This writes results.json
+    and report.html again.
     """
     from ssl_host.pipeline.finished_runs import evaluate_run  # noqa: PLC0415
     from ssl_host.report.summary import summary_tables  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Command groups that plugins add to."""
+"""Defines groups of commands to which plugins can add commands."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class CommandGroup(click.Group):
     """
 
     group_class = type
-    """Groups made by ``@cli.group()`` are of this class too."""
+    """Makes ``@cli.group()`` create groups of this class too (an option of click)."""
 
     def subgroup(self, name: str, help: str = "") -> CommandGroup:
-        """Return the group ``name``, created if it does not exist yet.
+        """Return the group with a name; create it if it does not exist.
 
         Args:
-            name: such as ``data`` for commands called ``ssl-host data ...``.
-            help: text for ``--help``, used when the group is created.
+            name: the name of the group, such as ``data`` for ``ssl-host data ...``.
+            help: the text for ``--help``, used if the group is created.
 
         Raises:
             ValueError: if ``name`` is a command and not a group.
@@ -43,14 +43,14 @@ class CommandGroup(click.Group):
         return existing
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command.
+        """Add a command to the group; an existing command is never replaced.
 
         Raises:
-            ValueError: if the group has a command of that name: none replaces another.
+            ValueError: if the group already has a command of that name.
         """
         name = name or cmd.name
         if name in self.commands:
-            raise ValueError(f"the command {name!r} exists already")
+            raise ValueError(f"the command {name!r} already exists")
         super().add_command(cmd, name)
 
     def independent_copy(self) -> CommandGroup:
@@ -63,7 +63,7 @@ class CommandGroup(click.Group):
         return duplicate
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command by its name, from a plugin if the host does not have it."""
+        """Return a command by its name; if the host does not have it, ask the plugins for it."""
         if cmd_name not in self.commands:
             _add_plugin_commands(ctx)
         return super().get_command(ctx, cmd_name)
@@ -76,18 +76,20 @@ class CommandGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that the arguments name.
+        """Return the command that the arguments name, and the remaining arguments.
 
         Raises:
-            UsageError: if there is none; it suggests a similar name or the distribution to install.
+            UsageError: if there is no such command; the message suggests a similar name or the
+                distribution to install.
         """
         name = args[0]
         if not ctx.resilient_parsing and self.get_command(ctx, name) is None:
-            ctx.fail(_unknown_command(ctx, name, self.commands))
+            ctx.fail(_unknown_command_message(ctx, name, self.commands))
         return super().resolve_command(ctx, args)
 
 
-def _unknown_command(ctx: click.Context, name: str, known: Any) -> str:
+def _unknown_command_message(ctx: click.Context, name: str, known: Any) -> str:
+    """Return the message for an unknown command, with a similar name or what to install."""
     full_name = " ".join([*ctx.command_path.split()[1:], name])
     message = f"unknown command {full_name!r}"
     distribution = official_distribution("command", full_name)

@@ -1,4 +1,4 @@
-"""Options that commands share: blocked plugins, tracebacks, overridden values, JSON."""
+"""Options that several commands have: block plugins, tracebacks, override values, JSON."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass
 class Session:
-    """State of one command line: the options that all commands share, and the catalog.
+    """State of one command line: the options that all commands have, and the catalog.
 
     Attributes:
-        blocked: plugins not to load (``-p no:NAME``).
-        traceback: show the traceback of an error.
-        json: print an error as JSON too, because the output of the command is JSON.
-        has_plugin_commands: plugins have added their commands already.
+        blocked: the names of the plugins that are not loaded (``-p no:NAME``).
+        traceback: True if errors are shown with a traceback.
+        json: True if errors are also printed as JSON, because the output of the command is JSON.
+        has_plugin_commands: True once plugins have added their commands.
     """
 
     blocked: list[str] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Session:
     _catalog: Catalog | None = None
 
     def catalog(self) -> Catalog:
-        """Return the installed plugins and their components, discovered once."""
+        """Return the catalog of installed plugins and components; it is created only once."""
         from ssl_host.catalog.catalog import Catalog  # noqa: PLC0415 - for a fast start
 
         if self._catalog is None:
@@ -41,15 +41,18 @@ class Session:
         return self._catalog
 
     def block(self, plugin: str) -> None:
-        """Do not load a plugin."""
+        """Block a plugin by its name, so that it is not loaded."""
         self.blocked.append(plugin)
         self._catalog = None
 
 
 def _block_plugins(ctx: click.Context, _: click.Parameter, names: tuple[str, ...]) -> None:
+    """Block the plugins that the options ``-p no:NAME`` name."""
     for name in names:
         if not name.startswith("no:") or name == "no:":
-            raise click.BadParameter("expected no:NAME, the name of a plugin not to load")
+            raise click.BadParameter(
+                f"expected no:NAME, where NAME is a plugin to block, not {name!r}"
+            )
         ctx.ensure_object(Session).block(name.removeprefix("no:"))
 
 
@@ -59,7 +62,7 @@ def _show_traceback(ctx: click.Context, _: click.Parameter, is_set: bool) -> Non
 
 
 def session_options(command: F) -> F:
-    """Add ``-p no:NAME`` and ``--traceback`` to a command; both also work before its name."""
+    """Add the options ``-p no:NAME`` and ``--traceback`` to a command (a decorator)."""
     command = click.option(
         "-p",
         "plugins",
@@ -86,10 +89,11 @@ override_option = click.option(
     metavar="SECTION.KEY=VALUE",
     help="Override a value of the file; repeatable.",
 )
-"""The option ``-o``; the command gets ``options: tuple[str, ...]``."""
+"""Adds the option ``-o`` to a command, which receives ``options: tuple[str, ...]``."""
 
 
 def _set_json(ctx: click.Context, _: click.Parameter, is_set: bool) -> bool:
+    """Store in the session that errors are printed as JSON too, and return the flag."""
     ctx.ensure_object(Session).json |= is_set
     return is_set
 
@@ -97,12 +101,12 @@ def _set_json(ctx: click.Context, _: click.Parameter, is_set: bool) -> bool:
 json_option = click.option(
     "--json", "as_json", is_flag=True, callback=_set_json, help="Print JSON, also for errors."
 )
-"""The option ``--json``; the command gets ``as_json: bool``."""
+"""Adds the option ``--json`` to a command, which receives ``as_json: bool``."""
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
-"""Decorator that hands the :class:`Session` to a command as its first argument."""
+"""Passes the :class:`Session` to a command as its first argument (a decorator)."""
 
 
 def echo_json(value: Any) -> None:
-    """Print a value as indented JSON; other objects than JSON's are printed as text."""
+    """Print a value as indented JSON; objects that JSON does not have are converted to text."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

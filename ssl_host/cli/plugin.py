@@ -23,7 +23,7 @@ def plugin() -> None:
 @session_options
 @pass_session
 def list_(session: Session, as_json: bool) -> None:
-    """List all plugins with the components they register, or why they are broken."""
+    """List all plugins with the components they register, or the reason why they are broken."""
     plugins = session.catalog().plugins
     if as_json:
         echo_json(
@@ -57,7 +57,7 @@ def list_(session: Session, as_json: bool) -> None:
     default="method",
     show_default=True,
     metavar="KIND",
-    help="Kind of its component: method, backbone, augmentation, ...",
+    help="Kind of the component that is created: method, backbone, augmentation, ...",
 )
 @click.option(
     "--dir",
@@ -65,12 +65,12 @@ def list_(session: Session, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     default=Path(),
     metavar="DIR",
-    help="Folder in which its folder is created; default: the working folder.",
+    help="Folder in which the folder of the plugin is created; default: the working folder.",
 )
 @session_options
 @pass_session
 def new(session: Session, name: str, kind: str, parent: Path) -> None:
-    """Create the package of a plugin NAME: a working component, tests and a configuration."""
+    """Create a package for a plugin NAME: a working component, tests and a configuration."""
     from ssl_host.scaffold.new import plan, write  # noqa: PLC0415 - for a fast start
 
     planned = plan(name, kind, session.catalog())

@@ -26,8 +26,8 @@ _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
     "options",
     multiple=True,
     metavar="KIND.KEY=VALUE",
-    help="Setting of the components of a kind, such as data.root=./images; for a method also of "
-    "other sections, such as head.projector.output_dim=64. Repeatable.",
+    help="Set a value for the components of a kind, such as data.root=./images; for a method, also "
+    "in other sections, such as head.projector.output_dim=64. Repeatable.",
 )
 @click.option("--only", multiple=True, metavar="CHECK", help="Run only this check; repeatable.")
 @click.option("--skip", multiple=True, metavar="CHECK", help="Skip this check; repeatable.")
@@ -67,10 +67,10 @@ def check(
 
 
 def _find_plugin(session: Session, name: str) -> Plugin:
-    """Return a plugin by the name of its distribution or entry point.
+    """Return the plugin with this name of a distribution or an entry point.
 
     Raises:
-        PluginError: if it is not installed, broken or blocked.
+        PluginError: if the plugin is not installed, or is broken or blocked.
     """
     from ssl_host.catalog.discovery import did_you_mean  # noqa: PLC0415 - for a fast start
 
@@ -88,7 +88,9 @@ def _find_plugin(session: Session, name: str) -> Plugin:
 
 
 def _settings_by_kind(kinds: set[str], options: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Return the settings of the options by kind; a method gets those of other sections too.
+    """Return the settings that the options give for each kind of component.
+
+    Settings of other sections, such as ``head.projector``, are added to those of the method.
 
     Raises:
         ConfigError: if an option is for a kind that the plugin does not have.
@@ -112,6 +114,7 @@ def _settings_by_kind(kinds: set[str], options: tuple[str, ...]) -> dict[str, di
 
 
 def _require_known_checks(kinds: set[str], names: tuple[str, ...]) -> None:
+    """Raise UserError if a name is not a check for any of these kinds."""
     from ssl_host.testing.suite import checks_of  # noqa: PLC0415 - imports torch
 
     known = list(dict.fromkeys(check for kind in sorted(kinds) for check in checks_of(kind)))
@@ -126,6 +129,7 @@ def _run_checks(
     only: tuple[str, ...],
     skip: tuple[str, ...],
 ) -> Iterator[Outcome]:
+    """Run the selected checks on every component of a plugin and yield their outcomes."""
     import torch  # noqa: PLC0415 - for a fast start
 
     from ssl_host.testing.suite import checks_of, run_checks  # noqa: PLC0415
@@ -143,6 +147,7 @@ def _run_checks(
 
 
 def _echo_outcome(outcome: Outcome) -> None:
+    """Print the outcome of one check, in full if it failed."""
     state = click.style(outcome.state, fg=_COLOURS[outcome.state])
     if outcome.state == "failed":
         click.echo(str(outcome).replace(outcome.state, state, 1))

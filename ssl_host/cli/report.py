@@ -1,4 +1,4 @@
-"""``ssl-host report``: write the report of one run or a comparison of several."""
+"""``ssl-host report``: write the report of one run, or a page that compares several runs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ssl_host.cli.options import Session, pass_session, session_options
 @session_options
 @pass_session
 def report(session: Session, runs: tuple[Path, ...], output: Path | None) -> None:
-    """Write report.html of the run folder RUN again, or a page that compares several RUNs.
+    """Write report.html in the run folder RUN again, or one page that compares several runs.
 
-    The comparison is a single HTML file: a sortable table of the figures, the training curves
+    The comparison is a single HTML file: a sortable table of the metrics, the training curves
     in one chart, the differences between the configurations, and the nearest neighbours of the
     same images.
     """
@@ -30,13 +30,13 @@ def report(session: Session, runs: tuple[Path, ...], output: Path | None) -> Non
     distinct = tuple({run.resolve(): run for run in runs}.values())
     if len(distinct) == 1 < len(runs):
         raise click.UsageError(
-            f"{runs[0]} and {runs[-1]} are the same run; name different runs to compare them, or "
-            "the run once to write its report"
+            f"{runs[0]} and {runs[-1]} are the same run; give different runs to compare them, or "
+            "one run to write its report"
         )
     runs = distinct
     if len(runs) == 1 and output is not None:
         raise click.UsageError(
-            "--output is the page that compares several runs; name two or more runs"
+            "--output names the page that compares several runs; give two or more runs"
         )
     if output is not None and output.suffix.lower() not in (".html", ".htm"):
         raise click.UsageError(f"--output {output} is an HTML page; use a name that ends in .html")

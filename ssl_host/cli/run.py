@@ -1,4 +1,4 @@
-"""``ssl-host run``."""
+"""``ssl-host run``: train, evaluate and report a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ssl_host.cli.options import (
 @click.command()
 @click.argument("config_file", metavar="CONFIG", required=False, type=click.Path(path_type=Path))
 @override_option
-@click.option("--fresh", is_flag=True, help="Start again; an earlier run is moved aside.")
+@click.option("--fresh", is_flag=True, help="Start again; the folder of an earlier run is renamed.")
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -78,7 +78,7 @@ def run(
 
 
 def _moved_folder_hint(config_file: Path, options: tuple[str, ...], folder: Path) -> str | None:
-    """Return a note if the config of a run folder describes a run in another folder."""
+    """Return a note if a ``config.ini`` in a run folder would start a run in a different folder."""
     location = config_file.resolve().parent
     is_overridden = any(option.startswith(("run.dir", "run.name")) for option in options)
     is_run_folder = config_file.name == "config.ini" and (location / "checkpoints").is_dir()

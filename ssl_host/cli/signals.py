@@ -1,4 +1,4 @@
-"""Signal handlers for a command's start and end, when it has nothing to save."""
+"""Handles signals while a command starts and ends, when there is nothing to save."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MESSAGE = b"stopped by a signal; run the same command again to resume\n"
 
 
 class ExitOnSignal:
-    """Handlers of SIGTERM and SIGUSR1 that end the process while Python starts and exits.
+    """Ends the process at SIGTERM or SIGUSR1 while the command starts and while Python exits.
 
-    During the first seconds nothing has been done, and during the last ones everything is
-    saved, so the process ends at once. In between the run installs its own handlers, which write
+    During the first seconds nothing has been computed, and during the last ones everything is
+    saved, so the process ends at once. In between, the run installs its own handlers, which write
     a checkpoint first.
 
     Attributes:
-        status: exit status of the command, or None before it is known.
+        status: the exit status of the command, or None before it is known.
     """
 
     def __init__(self) -> None:

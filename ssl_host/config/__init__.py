@@ -1,1 +1,1 @@
-"""Configurations: INI files, presets and options resolved to validated settings with origins."""
+"""Reads INI files, presets and options, and merges them into validated settings."""

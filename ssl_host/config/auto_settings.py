@@ -1,4 +1,4 @@
-"""Choice of ``auto`` settings from the features of the hardware, never from a measurement."""
+"""Chooses values for ``auto`` settings from the hardware of this machine, without timing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ssl_host.errors import RunFolderError, UserError
 from ssl_host.toolkit.cores import available_cores
 
 AUTO = "auto, chosen on this machine"
-"""Layer of the chosen values."""
+"""Name of the layer that the chosen values come from."""
 
 
 _CHOICES: Mapping[Key, Callable[[str, int], Any]] = {
@@ -29,11 +29,14 @@ _CHOICES: Mapping[Key, Callable[[str, int], Any]] = {
         max(1, cores - 1) if device == "cpu" else min(8, cores)
     ),
 }
-"""Value of each ``auto`` for a kind of device and a number of CPU cores."""
+"""Function for each hardware-dependent setting: device type and CPU cores -> value."""
 
 
 def resolve_auto(config: RunConfig) -> RunConfig:
-    """Replace every ``auto`` of ``[trainer]`` and ``[loader]`` by a value for this machine.
+    """Replace ``auto`` in the hardware-dependent settings by a value for this machine.
+
+    These are accelerator, devices, precision, channels_last, compile and num_threads of
+    ``[trainer]``, and num_workers of ``[loader]``.
 
     Raises:
         UserError: if the accelerator is not available on this machine.
@@ -47,14 +50,14 @@ def resolve_auto(config: RunConfig) -> RunConfig:
 
 
 def require_device(config: RunConfig, folder: Path) -> None:
-    """Check that the kind of device on which a run was started is available.
+    """Check that this machine has the type of device on which a run was started.
 
     Args:
-        config: stored configuration of the run.
-        folder: folder of the run, for the message.
+        config: the stored configuration of the run.
+        folder: the folder of the run, for the message.
 
     Raises:
-        RunFolderError: if it is not available on this machine.
+        RunFolderError: if the device is not available on this machine.
     """
     try:
         _available_device(config.trainer.accelerator)
@@ -62,12 +65,12 @@ def require_device(config: RunConfig, folder: Path) -> None:
         raise RunFolderError(
             f"the run in {folder} was started with [trainer] accelerator = "
             f"{config.trainer.accelerator}, which is not available on this machine; resume it on "
-            "a machine that has it, or use --fresh to start again (the old run is moved aside)"
+            "a machine that has it, or use --fresh to start again (the old folder is renamed)"
         ) from None
 
 
 def auto_keys(config: RunConfig) -> set[Key]:
-    """Return the settings that are ``auto`` or that :func:`resolve_auto` has chosen."""
+    """Return the hardware-dependent settings that are ``auto`` or were set by ``resolve_auto``."""
     return {
         key
         for key in _CHOICES
@@ -76,13 +79,14 @@ def auto_keys(config: RunConfig) -> set[Key]:
 
 
 def _num_threads(cores: int) -> int:
-    """Return ``OMP_NUM_THREADS``, which schedulers set for each process, or one per core."""
+    """Return the number of CPU threads: ``OMP_NUM_THREADS`` if it is set, else one per core."""
+    # Job schedulers set OMP_NUM_THREADS for each process.
     threads = os.environ.get("OMP_NUM_THREADS", "")
     return int(threads) if threads.isdigit() and int(threads) else cores
 
 
 def _available_device(accelerator: str) -> str:
-    """Return the device type for an accelerator: cpu, cuda or mps.
+    """Return the device type (cpu, cuda or mps) of a value of ``[trainer] accelerator``.
 
     Raises:
         UserError: if the device is not available.
@@ -100,23 +104,25 @@ def _available_device(accelerator: str) -> str:
         return "cuda"
     if accelerator == "mps" and not torch.backends.mps.is_available():
         raise UserError(
-            "[trainer] accelerator = mps: is not available on this machine; set accelerator = cpu"
+            "[trainer] accelerator = mps: this machine does not support it; set accelerator = cpu"
         )
     return accelerator
 
 
 def _device_count(device: str) -> int:
+    """Return the number of GPUs for cuda, else 1."""
     return max(1, torch.cuda.device_count()) if device == "cuda" else 1
 
 
 def _precision(device: str) -> str:
+    """Return bf16-mixed if the hardware supports it, else 16-mixed on GPUs, 32-true elsewhere."""
     if device == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(False) else "16-mixed"
     return "bf16-mixed" if device == "cpu" and cpu_has_bf16() else "32-true"
 
 
 def cpu_has_bf16() -> bool:
-    """Return True if the processor multiplies bfloat16 in hardware.
+    """Return True if the CPU has instructions that multiply bfloat16 numbers.
 
     With hardware support a ResNet-18 trains nearly twice as fast as in float32
     (`benchmarks/speed/run.py precision`); emulated, bfloat16 is an order of magnitude slower.

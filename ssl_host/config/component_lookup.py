@@ -1,4 +1,4 @@
-"""Lookup of the components that a configuration names, and of the layers that they add."""
+"""Finds the component classes that a configuration names, and the layers that they add."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from ssl_host.errors import ContractError, PluginError, Problem
 
 
 class ComponentLookup:
-    """Component classes of a configuration, by section.
+    """Loads the component class that each section of a configuration names.
 
-    The recipes of the method and of the data source are layers too: above the defaults of the
-    host and below the layers of the user. So both classes are loaded first.
+    The recipes of the method and of the data source are layers too: they override the defaults
+    of the host, and the layers of the user override them. So both classes are loaded first.
 
     Args:
-        user_layers: layers of presets, file and options, lowest first.
+        user_layers: the layers of presets, file and options, lowest first.
         catalog: the installed components.
-        run_name: name of the run if no layer sets one.
+        run_name: the name of the run if no layer sets one.
 
     Attributes:
-        layers: all layers, lowest first: defaults of the host, recipes, ``user_layers``.
-        classes: component class by section; None if it could not be loaded.
-        problems: problems found so far.
-        failed: sections with a reported problem, which need no further checks.
+        layers: all layers, lowest first: the defaults of the host, the recipes, ``user_layers``.
+        classes: maps each section to its component class, or to None if it cannot be loaded.
+        problems: the problems found so far.
+        failed: the sections with a reported problem, which are not checked further.
     """
 
     def __init__(self, user_layers: Sequence[ConfigLayer], catalog: Catalog, run_name: str) -> None:
@@ -59,13 +59,16 @@ class ComponentLookup:
         return list(getattr(self.classes.get("method"), "heads", {}))
 
     def sections(self) -> list[str]:
-        """Return the sections of all layers, sorted by kind: the host's, then components."""
+        """Return the names of the sections of all layers: the host's first, then by kind."""
         sections = dict.fromkeys(s for layer in self.layers for s in layer.sections())
         rank = {kind: position for position, kind in enumerate(SECTION_ORDER)}
         return sorted(sections, key=lambda section: rank.get(section.split(".")[0], len(rank)))
 
     def location(self, section: str) -> str:
-        """Return the location of a section in the highest layer that has it, for messages."""
+        """Return ``file:line`` of a section's header or the option that sets it, for messages.
+
+        The highest such layer is used; without one, this is the name of the section.
+        """
         for layer in reversed(self.layers):
             if layer.lines.get(section):
                 return f"{layer.file}:{layer.lines[section]}"
@@ -75,7 +78,7 @@ class ComponentLookup:
         return section
 
     def _default_layer(self, run_name: str) -> ConfigLayer:
-        """Return the layer of the host's defaults; evaluators only if no layer names one."""
+        """Return the host's defaults; evaluators are included only if no layer has one."""
         defaults = {section: dict(values) for section, values in DEFAULT_COMPONENTS.items()}
         defaults["run"] = {"name": run_name}
         kinds = {
@@ -86,11 +89,12 @@ class ComponentLookup:
         return python_layer("host default", defaults)
 
     def _head_layer(self) -> ConfigLayer:
+        """Return a layer with the default component for each head of the method."""
         heads = {f"head.{head}": {"name": DEFAULT_HEAD} for head in self.heads}
         return python_layer("host default", heads)
 
     def _recipe_layers(self) -> list[ConfigLayer]:
-        """Return the recipes of the method and of the data source, the latter being higher."""
+        """Return the recipe of the method, then that of the data source, which overrides it."""
         layers = []
         for section in ("method", "data"):
             recipe = getattr(self.classes[section], "recipe", None)
@@ -100,13 +104,14 @@ class ComponentLookup:
         return layers
 
     def _name_of(self, section: str) -> ConfigValue | None:
-        """Return the name of a section's component in the highest layer that sets it."""
+        """Return the ``name`` of a section in the highest layer that sets it, or None."""
         for layer in reversed(self.layers):
             if (section, "name") in layer.values:
                 return layer.values[section, "name"]
         return None
 
     def _missing_method(self) -> Problem:
+        """Return the problem to report if no layer names a method."""
         installed = ", ".join(self.catalog.names("method")) or "none is installed"
         layers = self.user_layers
         line = next((layer.lines["method"] for layer in layers if "method" in layer.lines), 0)
@@ -116,7 +121,7 @@ class ComponentLookup:
         return Problem(location, message)
 
     def _load_remaining(self) -> None:
-        """Load the classes of all valid component sections but method and data."""
+        """Load the classes of all valid component sections except method and data."""
         for section in self.sections():
             kind, _, instance = section.partition(".")
             if section in self.classes or kind not in (*SINGLE_KINDS, *INSTANCE_KINDS):

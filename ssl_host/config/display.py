@@ -1,4 +1,4 @@
-"""Settings and resolved configurations as text for people."""
+"""Formats settings and resolved configurations as text for people to read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
 def describe_settings(schema: type[Settings]) -> list[dict[str, Any]]:
-    """Return the name, type, default, bounds and description of each setting."""
+    """Return a dictionary for each setting: name, type, default, bounds and description."""
     rows = []
     for name, field in schema.model_fields.items():
         bounds = [
@@ -39,7 +39,7 @@ def describe_settings(schema: type[Settings]) -> list[dict[str, Any]]:
 
 
 def type_name(annotation: Any) -> str:
-    """Return a type as a user of INI files reads it, such as ``int or auto`` or ``list of float``.
+    """Return a type in words for users of INI files: ``int or auto``, ``list of float``.
 
     An optional setting is described by its other types: an empty default says that it may be
     left out.
@@ -59,7 +59,7 @@ def type_name(annotation: Any) -> str:
 
 
 def config_rows(config: RunConfig) -> Iterator[dict[str, str]]:
-    """Return every value with its section, key, layer, location and description."""
+    """Yield a row of text for each setting: section, key, value, layer, origin, description."""
     for (section, key), entry in config.entries.items():
         location = _relative(str(entry.origin))
         layer = entry.origin.layer
@@ -74,11 +74,11 @@ def config_rows(config: RunConfig) -> Iterator[dict[str, str]]:
 
 
 def config_lines(config: RunConfig, describe: bool = False) -> Iterator[str]:
-    """Return the configuration as INI text with the origin of each value as a comment.
+    """Yield the lines of the configuration as INI text; comments give the origin of each value.
 
     Args:
         config: the configuration.
-        describe: add the description of each setting.
+        describe: if true, add the description of each setting as a comment.
     """
     rows = list(config_rows(config))
     width = min(44, max(len(f"{row['key']} = {row['value']}") for row in rows))
@@ -94,5 +94,5 @@ def config_lines(config: RunConfig, describe: bool = False) -> Iterator[str]:
 
 
 def _relative(location: str) -> str:
-    """Shorten the path of a file in the working folder."""
+    """Return a path relative to the working folder if it is in there, else unchanged."""
     return location.removeprefix(f"{Path.cwd()}/")

@@ -1,4 +1,4 @@
-"""INI files as values with their line numbers."""
+"""Reads INI files and keeps the line number of each value."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _KEY = re.compile(r"^[A-Za-z_][\w.]*\s*=")
 
 
 def read_ini(path: Path, layer: str) -> tuple[dict[Key, ConfigValue], dict[str, int]]:
-    """Return the values of a file and the line of each section.
+    """Return the values in an INI file, and the line number of each section header.
 
     Args:
-        path: the file.
-        layer: name of the layer, for the origin of the values.
+        path: the path of the file.
+        layer: the name of the layer, which becomes part of the origin of each value.
 
     Raises:
         ConfigError: if the file cannot be read or parsed. A syntax error is reported alone,
@@ -31,7 +31,7 @@ def read_ini(path: Path, layer: str) -> tuple[dict[Key, ConfigValue], dict[str, 
 
 
 def read_config_text(path: Path) -> str:
-    """Return the text of a configuration file.
+    """Return the text of a configuration file, which has to be UTF-8.
 
     Raises:
         ConfigError: if it cannot be read.
@@ -52,19 +52,19 @@ def read_config_text(path: Path) -> str:
 def parse_ini(
     text: str, path: str, layer: str, default_section: str | None = None
 ) -> tuple[dict[Key, ConfigValue], dict[str, int]]:
-    """Return the values of an INI text and the line of each section.
+    """Return the values in the text of an INI file, and the line number of each section header.
 
     Args:
         text: the text.
-        path: path of the file, for messages.
-        layer: name of the layer, for the origin of the values.
-        default_section: section of the keys before the first section header; without it such
-            keys are an error.
+        path: the path of the file, for messages.
+        layer: the name of the layer, which becomes part of the origin of each value.
+        default_section: the section that keys before the first section header belong to; if None,
+            such keys are an error.
 
     Raises:
         ConfigError: if the text cannot be parsed.
     """
-    # The default section gets a header of its own, which shifts all lines by one.
+    # A header is added for the default section, which shifts all lines by one.
     shift = 0 if default_section is None else 1
     header = "" if default_section is None else f"[{default_section}]\n"
     try:
@@ -91,11 +91,12 @@ def parse_ini(
 
 
 def _without_comment(line: str) -> str:
+    """Return a line without its comment and surrounding spaces."""
     return _COMMENT.sub("", line).strip()
 
 
 def _syntax_problem(text: str, path: str, error: ParseError, index: int) -> Problem:
-    """Describe a syntax error; ``index`` is the line at which the parser stopped, from 0."""
+    """Return the problem of a syntax error; ``index`` is the line where parsing stopped, from 0."""
     lines = [*(_COMMENT.sub("", line).rstrip() for line in text.splitlines()), ""]
     # The lines after an unclosed header belong to the section before it and fail there.
     index = next((n for n in range(index) if _UNCLOSED_SECTION.match(lines[n])), index)
@@ -105,7 +106,7 @@ def _syntax_problem(text: str, path: str, error: ParseError, index: int) -> Prob
 def _continuation_problem(
     text: str, path: str, line: int, name: str, continued: list[str]
 ) -> Problem | None:
-    """Report a key or section header that was read as the continuation of the value above it."""
+    """Return a problem if an indented key or header was read as part of the value above it."""
     for part in continued:
         if _KEY.match(part):
             message = (
@@ -121,7 +122,7 @@ def _continuation_problem(
 
 
 def _syntax_message(message: str, line: str) -> str:
-    """Return a parser message with the way to fix it."""
+    """Return the message of the parser, with a sentence on how to fix the line."""
     if line.startswith("[") and "]" not in line:
         return f"'{line}' lacks its closing ]"
     if message == "no section header defined":

@@ -1,4 +1,4 @@
-"""References in values: ``${section.key}`` and ``${env:NAME}``."""
+"""Replaces references in values: ``${section.key}`` and ``${env:NAME}``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ENVIRONMENT = "env:"
 
 
 class InterpolationError(Exception):
-    """Reference to an unknown section, key or environment variable, or a cycle of references."""
+    """Raised when a reference names something unknown, is not closed, or is part of a cycle."""
 
 
 def has_reference(value: ConfigValue) -> bool:
@@ -24,22 +24,22 @@ def has_reference(value: ConfigValue) -> bool:
 
 
 def refers_to_environment(value: ConfigValue) -> bool:
-    """Return True if a value refers to an environment variable."""
+    """Return True if a value contains a reference ``${env:NAME}``."""
     return has_reference(value) and f"${{{_ENVIRONMENT}" in value.raw
 
 
 def substitute(
     value: ConfigValue, table: Mapping[Key, ConfigValue], visited: tuple[Key, ...] = ()
 ) -> Any:
-    """Return the raw content of a value with all references replaced.
+    """Return the content of a value in which all references are replaced.
 
-    A value that is a single reference keeps the type of its target; otherwise the targets are
-    inserted as text.
+    A value that is a single reference to a setting becomes that setting's value, of the same
+    type; otherwise the values are inserted as text.
 
     Args:
         value: the value.
-        table: all values, by section and key.
-        visited: keys on the way to this value, to detect cycles.
+        table: maps section and key of every setting to its value.
+        visited: the settings whose references led to this value, to detect cycles.
 
     Raises:
         InterpolationError: for an unknown section, key or variable, or a cycle.
@@ -56,10 +56,12 @@ def substitute(
 
 
 def _as_text(value: Any) -> str:
+    """Return a value as text that can be inserted for a reference."""
     return value if isinstance(value, str) else format_value(value)
 
 
 def _look_up(reference: str, table: Mapping[Key, ConfigValue], visited: tuple[Key, ...]) -> Any:
+    """Return the value that the content of ``${...}`` refers to, its own references replaced."""
     if reference.startswith(_ENVIRONMENT):
         name = reference.removeprefix(_ENVIRONMENT)
         if name not in os.environ:

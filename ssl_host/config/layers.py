@@ -1,4 +1,4 @@
-"""Layers of a configuration (presets, file, options) and how their sections are merged."""
+"""Creates the layers of a configuration (presets, file, options) and merges their sections."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from ssl_host.errors import ConfigError, PluginError, Problem
 
 @dataclass
 class ConfigLayer:
-    """Values from one source: a file, the options, a preset, a recipe or the host's defaults.
+    """Record of the values from one source: file, options, preset, recipe or host defaults.
 
     Attributes:
-        name: such as ``file``, ``option``, ``preset simclr/cifar10`` or ``method simclr``.
-        values: the values by section and key.
-        lines: line of each section header, from 1; empty if the layer is not a file.
-        file: path of the file; empty if the layer is not a file.
+        name: the name of the layer, such as ``file``, ``option``, ``preset simclr/cifar10`` or
+            ``method simclr``.
+        values: maps section and key to the value.
+        lines: maps each section to the line of its header, from 1; 0 or missing if the layer is
+            not a file.
+        file: the path of the file; empty if the layer is not a file.
         notes: remarks for the log and the report, such as keys without effect.
     """
 
@@ -34,7 +36,7 @@ class ConfigLayer:
     notes: list[str] = field(default_factory=list)
 
     def section(self, name: str) -> dict[str, ConfigValue]:
-        """Return the keys and values of a section."""
+        """Return the values of a section, by key."""
         return {key: value for (section, key), value in self.values.items() if section == name}
 
     def sections(self) -> list[str]:
@@ -43,7 +45,7 @@ class ConfigLayer:
 
 
 def python_layer(name: str, sections: Mapping[str, Mapping[str, Any]]) -> ConfigLayer:
-    """Return a layer of Python values. Strings are parsed as text, so ``${...}`` works."""
+    """Return a layer made of Python values. Strings are parsed like INI text, ``${...}`` too."""
     values = {
         (section, key): ConfigValue(raw, ConfigOrigin(name), is_text=isinstance(raw, str))
         for section, settings in sections.items()
@@ -53,7 +55,7 @@ def python_layer(name: str, sections: Mapping[str, Mapping[str, Any]]) -> Config
 
 
 def read_ini_layer(path: Path, name: str = "file") -> ConfigLayer:
-    """Return the layer of an INI file.
+    """Read an INI file and return its values as a layer.
 
     Raises:
         ConfigError: if the file cannot be read or parsed.
@@ -64,14 +66,14 @@ def read_ini_layer(path: Path, name: str = "file") -> ConfigLayer:
 def parse_ini_layer(
     text: str, path: Path, name: str = "file", default_section: str | None = None
 ) -> ConfigLayer:
-    """Return the layer of an INI text.
+    """Parse the text of an INI file and return its values as a layer.
 
     Args:
         text: the text.
-        path: file that the text comes from, for messages.
-        name: name of the layer.
-        default_section: section of the keys before the first section header; without it such
-            keys are an error.
+        path: the file that the text comes from, for messages.
+        name: the name of the layer.
+        default_section: the section that keys before the first section header belong to; if None,
+            such keys are an error.
 
     Raises:
         ConfigError: if the text cannot be parsed.
@@ -81,10 +83,10 @@ def parse_ini_layer(
 
 
 def option_layer(options: Sequence[str]) -> ConfigLayer:
-    """Return the layer of ``-o section.key=value`` options.
+    """Parse options of the form ``section.key=value`` and return them as a layer.
 
     Raises:
-        ConfigError: with every option that is not of this form.
+        ConfigError: if options do not have this form; it lists all of them.
     """
     values: dict[Key, ConfigValue] = {}
     problems = []
@@ -106,13 +108,13 @@ def option_layer(options: Sequence[str]) -> ConfigLayer:
 def preset_layers(
     name: str, origin: ConfigOrigin, catalog: Catalog, visited: tuple[str, ...] = ()
 ) -> list[ConfigLayer]:
-    """Return the layers of a preset and of the presets that it extends, lowest first.
+    """Return a layer for a preset and for each preset that it extends, lowest first.
 
     Args:
-        name: such as ``simclr/cifar10``.
-        origin: of the value of ``[run] extends``, for messages.
+        name: the name of the preset, such as ``simclr/cifar10``.
+        origin: the origin of the value of ``[run] extends``, for messages.
         catalog: the installed presets.
-        visited: presets on the way to this one, to detect cycles.
+        visited: the presets that led to this one, to detect cycles.
 
     Raises:
         ConfigError: if a preset does not exist or presets extend each other in a cycle.
@@ -140,32 +142,35 @@ def merge_section(
     mutually_exclusive: Iterable[tuple[str, ...]],
     is_component: bool,
 ) -> tuple[dict[str, ConfigValue], list[Problem], list[str]]:
-    """Merge one section of all layers; the highest layer wins.
+    """Merge one section of all layers; the value in the highest layer is used.
 
-    A layer that names another component drops the settings that lower layers have for the
+    A layer that names a different component drops the settings that lower layers have for the
     previous one. A layer that sets one of several mutually exclusive keys drops the others.
 
     Args:
-        layers: lowest first.
-        section: name of the section.
-        mutually_exclusive: groups of keys of which a layer may set only one.
-        is_component: True if ``name`` names a component; the name of a run does not.
+        layers: the layers, lowest first.
+        section: the name of the section.
+        mutually_exclusive: groups of keys; a layer may set only one key of each.
+        is_component: True if ``name`` in this section is the name of a component; in ``[run]`` it
+            is not.
 
     Returns:
-        The merged values, the problems and the notes.
+        The merged values by key, the problems and the notes.
     """
     merged: dict[str, ConfigValue] = {}
     problems, notes = [], []
     for layer in layers:
         settings = layer.section(section)
-        if is_component and _names_another_component(settings, merged):
+        if is_component and _names_different_component(settings, merged):
             notes += _dropped_preset_note(section, settings["name"], merged)
             merged = {}
         for group in mutually_exclusive:
             keys = [key for key in group if key in settings]
             if len(keys) > 1:
                 location = str(settings[keys[-1]].origin)
-                message = f"[{section}] {' and '.join(keys)} exclude each other; set one of them"
+                message = (
+                    f"[{section}] {' and '.join(keys)} cannot be set together; set one of them"
+                )
                 problems.append(Problem(location, message))
             if keys:
                 for key in group:
@@ -177,9 +182,10 @@ def merge_section(
 def add_defaults(
     values: Mapping[str, ConfigValue], schema: type[Settings]
 ) -> dict[str, ConfigValue]:
-    """Return the known keys of a section in the order of its schema, with the default of each.
+    """Return the values of a section in the order of its schema, with defaults for unset keys.
 
-    A key that is excluded by another one gets no default.
+    Unknown keys are left out. A key that cannot be set together with one that is set gets no
+    default.
     """
     excluded = {
         key for group in schema.mutually_exclusive if values.keys() & set(group) for key in group
@@ -194,9 +200,10 @@ def add_defaults(
     return complete
 
 
-def _names_another_component(
+def _names_different_component(
     settings: Mapping[str, ConfigValue], lower: Mapping[str, ConfigValue]
 ) -> bool:
+    """Return True if both layers set ``name``, to different values."""
     both_named = "name" in settings and "name" in lower
     return both_named and settings["name"].raw != lower["name"].raw
 
@@ -204,7 +211,7 @@ def _names_another_component(
 def _dropped_preset_note(
     section: str, name: ConfigValue, lower: Mapping[str, ConfigValue]
 ) -> list[str]:
-    """Return a note on the settings of a preset that a newly named component drops, if any."""
+    """Return one note if naming a different component drops settings of a preset, else none."""
     dropped = [key for key, v in lower.items() if v.origin.layer.startswith("preset")]
     if not dropped or name.origin.layer.startswith("preset"):
         return []

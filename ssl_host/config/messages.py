@@ -1,4 +1,4 @@
-"""Messages for settings that pydantic refuses: location, value, what is expected."""
+"""Turns validation errors of pydantic into messages: location, value and what is expected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXPECTED = {
     "list_type": "should be a list, such as [1, 2]",
     "string_type": "should be text",
 }
-"""Messages by pydantic's error type, for authors of INI files rather than of Python."""
+"""Message for each error type of pydantic, in words for authors of INI files."""
 
 _TYPES = {
     int: "a whole number",
@@ -44,16 +44,16 @@ _TYPES = {
 def validate_settings(
     schema: type[S], values: Mapping[str, Any], where: str, section: str = ""
 ) -> S:
-    """Build settings from Python values.
+    """Validate Python values and return them as settings.
 
     Args:
-        schema: class of the settings.
-        values: the values by setting.
-        where: location for messages, such as ``loss nt_xent``.
-        section: INI section for messages; empty if there is none.
+        schema: the class of the settings.
+        values: the value of each setting, by name.
+        where: the location for messages, such as ``loss nt_xent``.
+        section: the INI section for messages; empty if there is none.
 
     Raises:
-        ConfigError: with every setting that is unknown, missing or not valid.
+        ConfigError: if settings are unknown, missing or not valid; it lists all of them.
     """
     try:
         return schema.model_validate(dict(values))
@@ -70,17 +70,19 @@ def validation_problems(
     section: str = "",
     values: Mapping[str, ConfigValue] | None = None,
 ) -> dict[str, Problem]:
-    """Translate a pydantic error into one problem per setting.
+    """Turn an error of pydantic into one problem for each setting.
 
     Args:
-        error: from ``schema.model_validate``.
-        schema: class of the settings.
-        where: location of the section or component, for settings that are missing in ``values``.
-        section: INI section for messages; empty if there is none.
-        values: the values with their origins, by setting.
+        error: the error that ``schema.model_validate`` raised.
+        schema: the class of the settings.
+        where: the location of the section or component, for settings that are missing in
+            ``values``.
+        section: the INI section for messages; empty if there is none.
+        values: the value of each setting with its origin, by name.
 
     Returns:
-        The problems by setting; the key is empty for an error of the settings as a whole.
+        The problem of each setting, by name; the name is empty for an error that concerns the
+        settings as a whole.
     """
     values = values or {}
     prefix = f"[{section}] " if section else ""
@@ -110,25 +112,26 @@ def validation_problems(
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
-    """Return the message for an unknown key: the most similar known key, or all of them."""
+    """Return the message for an unknown key; it suggests a similar key, or lists all keys."""
     names = list(known)
     hint = did_you_mean(key, names) or f"; known keys: {', '.join(names) or 'none'}"
     return f"{key}: unknown key{hint}"
 
 
 def _without_prefix(message: str) -> str:
+    """Return a message of pydantic without ``Value error,`` or ``Input`` at its start."""
     return message.removeprefix("Value error, ").removeprefix("Input ")
 
 
 def _nested_message(schema: type[Settings], key: str, location: Any, message: str) -> str:
-    """Return the message for an item of a list, or for a setting of several types."""
+    """Return the message for an item of a list, or for a setting that accepts several types."""
     if isinstance(location, int):
         return f"item {location + 1} {message}"
     return f"should be {' or '.join(_type_names(schema.model_fields[key].annotation))}"
 
 
 def _type_names(annotation: Any) -> Iterator[str]:
-    """Return what an annotation accepts, in the words of the messages."""
+    """Yield each type or literal that an annotation accepts, in words for messages."""
     members = get_args(annotation)
     if get_origin(annotation) is Literal:
         yield from map(str, members)
@@ -140,7 +143,7 @@ def _type_names(annotation: Any) -> Iterator[str]:
 
 
 def _locations(schema: type[Settings], message: str, values: Mapping[str, ConfigValue]) -> str:
-    """Return the locations of all settings that a message about the whole section mentions."""
+    """Return the locations of the settings that a message about a whole section mentions."""
     mentioned = [key for key in schema.model_fields if key in message] or schema.model_fields
     locations = [
         str(values[key].origin) for key in mentioned if key in values and values[key].origin.file

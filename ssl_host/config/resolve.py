@@ -1,4 +1,4 @@
-"""Resolution of layers to a valid :class:`RunConfig`, or to all of its problems at once."""
+"""Merges the layers of a configuration into a :class:`RunConfig`, or reports all problems."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from ssl_host.errors import ConfigError, Problem
 
 
 def resolve_file(path: Path, options: Sequence[str], catalog: Catalog) -> RunConfig:
-    """Resolve a configuration file with options on top.
+    """Read a configuration file, apply options and return the validated configuration.
 
-    A file in another dialect is read by the plugin that knows the dialect (hook
+    A file in a different dialect is read by the plugin that knows the dialect (hook
     ``read_config``).
 
     Args:
-        path: the file.
-        options: ``section.key=value``, as given with ``-o``.
+        path: the path of the file.
+        options: texts ``section.key=value``, as on the command line after ``-o``.
         catalog: the installed components.
 
     Raises:
@@ -62,12 +62,12 @@ def resolve_file(path: Path, options: Sequence[str], catalog: Catalog) -> RunCon
 def resolve_sections(
     sections: Mapping[str, Mapping[str, Any]], catalog: Catalog, options: Sequence[str] = ()
 ) -> RunConfig:
-    """Resolve a configuration given in Python, as ``{"run": {"epochs": 10}, ...}``.
+    """Return the validated configuration of values such as ``{"run": {"epochs": 10}}``.
 
     Args:
-        sections: values by section and key.
+        sections: the values by section and key.
         catalog: the installed components.
-        options: ``section.key=value``, which override ``sections``.
+        options: texts ``section.key=value``, which override ``sections``.
 
     Raises:
         ConfigError: with every problem of the configuration.
@@ -77,12 +77,12 @@ def resolve_sections(
 
 
 def resolve_layers(layers: Sequence[ConfigLayer], catalog: Catalog, run_name: str) -> RunConfig:
-    """Merge layers with presets, recipes and defaults, and validate the result.
+    """Merge layers with presets, recipes and defaults, and return the validated configuration.
 
     Args:
         layers: the layers of the user, lowest first, such as a file and options.
         catalog: the installed components.
-        run_name: name of the run if no layer sets one.
+        run_name: the name of the run if no layer sets one.
 
     Raises:
         ConfigError: with every problem of the configuration.
@@ -91,7 +91,7 @@ def resolve_layers(layers: Sequence[ConfigLayer], catalog: Catalog, run_name: st
 
 
 def _with_presets(layers: Sequence[ConfigLayer], catalog: Catalog) -> list[ConfigLayer]:
-    """Put the layers of the preset that ``[run] extends`` names below the given layers."""
+    """Return the layers of the preset that ``[run] extends`` names, then the given layers."""
     extends = [layer.values[key] for layer in layers if (key := ("run", "extends")) in layer.values]
     if not extends or str(extends[-1].raw).lower() in ("", "none"):
         return list(layers)
@@ -99,7 +99,10 @@ def _with_presets(layers: Sequence[ConfigLayer], catalog: Catalog) -> list[Confi
 
 
 class _Resolver:
-    """One resolution: its steps add to ``problems``, and the last one raises them together."""
+    """Merges and validates the layers of one configuration.
+
+    Each step adds to ``problems``; the last step raises a single error that lists all of them.
+    """
 
     def __init__(self, layers: Sequence[ConfigLayer], catalog: Catalog, run_name: str) -> None:
         self.catalog = catalog
@@ -109,6 +112,11 @@ class _Resolver:
         self.problems = self.lookup.problems
 
     def resolve(self) -> RunConfig:
+        """Return the validated configuration.
+
+        Raises:
+            ConfigError: if there are problems; it lists all of them.
+        """
         for section, problem in unknown_sections(self.lookup):
             self.lookup.failed.add(section)
             self.problems.append(problem)
@@ -121,7 +129,7 @@ class _Resolver:
         return RunConfig(host, components, entries, tuple(self.notes))
 
     def _schema(self, section: str) -> type[Settings] | None:
-        """Return the settings class of a section, or None if the section cannot be checked."""
+        """Return the class of a section's settings, or None if the section cannot be validated."""
         if section in HOST_SECTIONS:
             return HOST_SECTIONS[section]
         cls = self.classes.get(section)
@@ -151,7 +159,7 @@ class _Resolver:
         return merged
 
     def _parse(self, merged: Mapping[Key, ConfigValue]) -> dict[Key, Any]:
-        """Replace references and convert text to values; a key that fails is left out."""
+        """Replace references and convert text to values; leave out keys that cannot be parsed."""
         parsed: dict[Key, Any] = {}
         for (section, key), value in merged.items():
             try:
@@ -163,6 +171,12 @@ class _Resolver:
     def _parse_one(
         self, section: str, key: str, value: ConfigValue, merged: Mapping[Key, ConfigValue]
     ) -> Any:
+        """Return the Python value of one setting, with references replaced and text parsed.
+
+        Raises:
+            InterpolationError: if a reference cannot be replaced.
+            LiteralError: if a ``@type`` suffix does not match the value.
+        """
         raw = substitute(value, merged)
         if key == "name" and section in self.classes:
             return str(raw)
@@ -173,7 +187,7 @@ class _Resolver:
     def _validate(
         self, merged: Mapping[Key, ConfigValue], parsed: Mapping[Key, Any]
     ) -> tuple[dict[str, Settings], dict[str, ComponentConfig]]:
-        """Validate every section: settings of the host and components."""
+        """Validate every section and return the host's settings and the components, by section."""
         host: dict[str, Settings] = {}
         components: dict[str, ComponentConfig] = {}
         for section in dict.fromkeys([*HOST_SECTIONS, *self.classes]):
@@ -201,7 +215,7 @@ class _Resolver:
         merged: Mapping[Key, ConfigValue],
         parsed: Mapping[Key, Any],
     ) -> list[Problem]:
-        """Return the problems of a section except for keys that were reported by ``_parse``."""
+        """Return the problems of a section, except those that ``_parse`` has already reported."""
         values = {key: value for (s, key), value in merged.items() if s == section}
         location = self.lookup.location(section)
         problems = validation_problems(error, schema, location, section, values)
@@ -209,6 +223,7 @@ class _Resolver:
         return [problem for key, problem in problems.items() if key not in unparsed]
 
     def _component(self, section: str, name: str, settings: Settings) -> ComponentConfig:
+        """Return the record of the component in a section, with its validated settings."""
         kind, _, instance = section.partition(".")
         return ComponentConfig(
             section=section,
@@ -226,13 +241,13 @@ def _entries(
     host: Mapping[str, Settings],
     components: Mapping[str, ComponentConfig],
 ) -> dict[Key, ConfigEntry]:
-    """Return the final value of every key with its text, origin and description."""
+    """Return the record of each setting: its final value, text, origin and description."""
     entries: dict[Key, ConfigEntry] = {}
     for (section, key), value in merged.items():
         component = components.get(section)
         if component is not None and key == "name":
             final: Any = component.name
-            description = f"which {component.kind}"
+            description = f"name of the {component.kind}"
         else:
             settings = host[section] if component is None else component.settings
             final = getattr(settings, key)
@@ -243,7 +258,7 @@ def _entries(
 
 
 def _by_location(problem: Problem) -> tuple[str, int, str]:
-    """Sort key: file, line as a number, message."""
+    """Return the sort key of a problem: file, line as a number, message."""
     file, _, line = problem.where.rpartition(":")
     if line.isdigit():
         return file, int(line), problem.message

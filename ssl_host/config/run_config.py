@@ -1,4 +1,4 @@
-"""Resolved configuration of a run: validated settings with the origin of each value."""
+"""Defines the configuration of a run: validated settings with the origin of each value."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ S = TypeVar("S", bound=Settings)
 
 @dataclass(frozen=True)
 class ComponentConfig:
-    """Component that a section describes.
+    """Record of the component that a section configures: its class and validated settings.
 
     Attributes:
-        section: such as ``head.projector``.
-        kind: such as ``head``.
-        instance: such as ``projector``; the kind itself for kinds with one section.
-        name: registered name of the component, such as ``mlp``.
-        cls: class of the component.
-        settings: its validated settings.
-        entry: where it is registered.
+        section: the name of the section, such as ``head.projector``.
+        kind: the kind of the component, such as ``head``.
+        instance: the part of the section after the dot, such as ``projector``; the kind itself for
+            kinds with one section.
+        name: the registered name of the component, such as ``mlp``.
+        cls: the class of the component.
+        settings: the validated settings.
+        entry: the catalog entry of the component, with the plugin that it comes from.
     """
 
     section: str
@@ -49,13 +50,13 @@ class ComponentConfig:
 
 @dataclass(frozen=True)
 class ConfigEntry:
-    """Final value of one key, as ``config show`` and ``config.ini`` present it.
+    """Record of the final value of one setting, its INI text, origin and description.
 
     Attributes:
         value: the validated value.
-        text: INI text of the value; a reference to an environment variable stays a reference.
-        origin: layer and location that it comes from.
-        description: what the setting means.
+        text: the value as INI text; a reference to an environment variable is not replaced.
+        origin: the layer and location that the value comes from.
+        description: the description of the setting.
     """
 
     value: Any
@@ -66,12 +67,12 @@ class ConfigEntry:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Valid configuration of a run. Immutable; :meth:`with_value` returns a changed copy.
+    """Validated, immutable configuration of a run; :meth:`with_value` returns a changed copy.
 
     Attributes:
-        host: settings of the host's own sections.
-        components: components by section.
-        entries: every value by section and key.
+        host: maps each section of the host, such as ``run``, to its settings.
+        components: maps each component section to its component.
+        entries: maps section and key to the record of each setting.
         notes: remarks for the log and the report.
     """
 
@@ -110,10 +111,10 @@ class RunConfig:
         return [component for component in self.components.values() if component.kind == kind]
 
     def values(self) -> dict[str, dict[str, Any]]:
-        """Return the plain values by section and key, for hooks and loggers.
+        """Return the value of every setting by section and key, for hooks and loggers.
 
-        A value from the environment is given as its reference, because loggers may write it
-        where others can read it.
+        A value from an environment variable is returned as the text ``${env:NAME}``, because
+        loggers may write it where other people can read it.
         """
         sections: dict[str, dict[str, Any]] = {}
         for (section, key), entry in self.entries.items():
@@ -122,13 +123,13 @@ class RunConfig:
         return sections
 
     def with_value(self, section: str, key: str, value: Any, layer: str) -> RunConfig:
-        """Return a copy with another value, such as the precision chosen for ``auto``.
+        """Return a copy in which one setting has a new value, such as the chosen precision.
 
         Args:
-            section: section of the host or of a component.
-            key: a setting of the section; the name of a component cannot be changed.
+            section: the section of the setting.
+            key: the setting; the name of a component cannot be changed.
             value: the new value.
-            layer: origin of the value, such as ``run folder``.
+            layer: the name of the layer that the value comes from, such as ``run folder``.
 
         Raises:
             ConfigError: if the section or key does not exist or the value is not valid.
@@ -149,7 +150,7 @@ class RunConfig:
         return replace(self, components={**self.components, section: changed}, entries=entries)
 
     def to_ini(self) -> str:
-        """Return the text of ``config.ini``, which describes the same run."""
+        """Return the configuration as the text of an INI file that describes the same run."""
         lines: list[str] = []
         current_section = None
         for (section, key), entry in self.entries.items():
@@ -161,6 +162,7 @@ class RunConfig:
         return "\n".join(lines) + "\n"
 
     def _host_settings(self, section: str, schema: type[S]) -> S:
+        """Return the settings of a section of the host as an instance of their class."""
         settings = self.host[section]
         assert isinstance(settings, schema)
         return settings

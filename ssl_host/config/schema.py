@@ -1,4 +1,4 @@
-"""Sections of the host, the order of all sections, and the default components."""
+"""Defines the sections of the host, the order of all sections and the default components."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ssl_host.contracts.kinds import KINDS
 from ssl_host.contracts.settings import Settings
 
 
-def folder_name(name: str) -> str:
-    """Return a name unchanged if it can name a folder.
+def check_folder_name(name: str) -> str:
+    """Return a name unchanged if it can be the name of a folder.
 
     Raises:
         ValueError: if it is empty, ``.``, ``..`` or contains a slash.
@@ -28,7 +28,7 @@ class RunSettings(Settings):
     name: str = Field(
         "",
         max_length=200,
-        description="name of the run and of its folder; default: the file's name",
+        description="name of the run and of its folder; default: name of the file without suffix",
     )
     dir: Path = Field(Path("runs"), description="folder in which run folders are created")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of all random numbers")
@@ -36,42 +36,45 @@ class RunSettings(Settings):
         100,
         ge=0,
         le=1_000_000,
-        description="passes over the training images; 0 only evaluates init_from",
+        description="number of passes over the training images; 0 only evaluates init_from",
     )
     batch_size: int = Field(
         256,
         ge=2,
         le=1_000_000,
-        description="images per optimizer step, over all devices and micro-batches",
+        description="number of images per optimizer step, over all devices and micro-batches",
     )
-    extends: str | None = Field(None, description="preset that this configuration starts from")
+    extends: str | None = Field(
+        None, description="name of the preset that this configuration starts from"
+    )
     init_from: Path | None = Field(
         None,
-        description="backbone to start from: folder of a run or export, .safetensors or checkpoint",
+        description="backbone weights to start from: folder of a run or an export, .safetensors "
+        "file or checkpoint",
     )
 
     @field_validator("name")
     @classmethod
     def _name_is_a_folder_name(cls, name: str) -> str:
-        return folder_name(name)
+        return check_folder_name(name)
 
 
 class LoaderSettings(Settings):
     """``[loader]``: how images are stored and loaded."""
 
     num_workers: int | Literal["auto"] = Field(
-        "auto", description="processes that decode images if they are not packed; 0 or more"
+        "auto", description="number of processes that decode images that are not packed"
     )
     store: Literal["auto", "packed", "files"] = Field(
         "auto",
-        description="packed: images are decoded once into a uint8 array; files: decoded in every "
-        "epoch; auto: packed if that takes less than store_limit_mb",
+        description="packed: images are decoded once into a uint8 array; files: images are decoded "
+        "in every epoch; auto: packed if the array takes less than store_limit_mb",
     )
     store_limit_mb: int = Field(
         4096,
         ge=1,
         le=10_000_000,
-        description="largest packed array in MB that store = auto creates",
+        description="size in MB of the largest packed array that store = auto creates",
     )
     store_size: int | None = Field(
         None,
@@ -84,58 +87,62 @@ class LoaderSettings(Settings):
         None, description="folder for packed images; default: the user's cache folder"
     )
     holdout: float = Field(
-        0.2, gt=0, lt=1, description="fraction held out for testing if the data has no test split"
+        0.2,
+        gt=0,
+        lt=1,
+        description="fraction of the images held out for testing if the data has no test split",
     )
 
     @field_validator("num_workers")
     @classmethod
     def _workers_in_bounds(cls, value: Any) -> Any:
         if isinstance(value, int) and not 0 <= value <= 1024:
-            raise ValueError("should be auto or from 0 to 1024")
+            raise ValueError("should be auto or a number from 0 to 1024")
         return value
 
 
 class TrainerSettings(Settings):
-    """``[trainer]``: devices, precision and gradient settings of the training."""
+    """``[trainer]``: devices, precision, gradients and logging of the training."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = Field(
-        "auto", description="kind of device"
+        "auto", description="type of device; auto: a GPU if there is one, else the CPU"
     )
     devices: int | list[int] | Literal["auto"] = Field(
-        1, description="number of devices per node, or a list of device indices, or auto for all"
+        1, description="number of devices per machine, a list of device indices, or auto for all"
     )
     num_nodes: int = Field(
         1, ge=1, le=100_000, description="number of machines that train together"
     )
     strategy: Literal["auto", "ddp"] = Field(
-        "auto", description="how devices share the work; both mean DistributedDataParallel"
+        "auto",
+        description="how several devices train together; both values mean DistributedDataParallel",
     )
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "64-true"] = Field(
-        "auto", description="floating-point precision; auto takes what the hardware supports"
+        "auto", description="floating-point precision; auto: bf16-mixed if the hardware supports it"
     )
     channels_last: bool | Literal["auto"] = Field(
-        "auto", description="use the channels-last memory format"
+        "auto", description="store weights and images in the channels-last memory format"
     )
     compile: Literal["auto", "on", "off"] = Field(
-        "auto", description="compile the method with torch.compile"
+        "auto", description="compile the method with torch.compile; auto: off"
     )
     num_threads: int | Literal["auto"] = Field(
-        "auto", description="CPU threads of torch; auto: OMP_NUM_THREADS, or one per core"
+        "auto", description="number of CPU threads of torch; auto: OMP_NUM_THREADS, or one per core"
     )
     accumulate: int = Field(
         1,
         ge=1,
         le=100_000,
-        description="micro-batches per optimizer step; a loss that compares images sees one "
-        "micro-batch at a time",
+        description="number of micro-batches per optimizer step; a loss that compares images sees "
+        "only one micro-batch at a time",
     )
     gradient_clip: float | None = Field(
         None,
         gt=0,
-        description="largest norm of the gradient of all parameters; default: no clipping",
+        description="norm to which the gradient of all parameters is clipped; default: no clipping",
     )
     log_every: int = Field(
-        10, ge=1, le=1_000_000, description="optimizer steps between rows of metrics.csv"
+        10, ge=1, le=1_000_000, description="number of optimizer steps between rows of metrics.csv"
     )
 
     @field_validator("devices", "num_threads")
@@ -143,31 +150,33 @@ class TrainerSettings(Settings):
     def _in_bounds(cls, value: Any) -> Any:
         # torch starts all threads at once: tens of thousands exhaust the memory.
         if isinstance(value, int) and not 1 <= value <= 1024:
-            raise ValueError("should be auto or from 1 to 1024")
+            raise ValueError("should be auto or a number from 1 to 1024")
         return value
 
 
 class CheckpointSettings(Settings):
     """``[checkpoint]``: when checkpoints are written and how many are kept."""
 
-    every_epochs: int = Field(1, ge=1, le=1_000_000, description="epochs between checkpoints")
+    every_epochs: int = Field(
+        1, ge=1, le=1_000_000, description="number of epochs between checkpoints"
+    )
     every_minutes: float = Field(
-        10.0, gt=0, le=1e6, description="minutes between checkpoints within an epoch"
+        10.0, gt=0, le=1e6, description="number of minutes between checkpoints within an epoch"
     )
     keep: int = Field(
-        2, ge=1, le=10_000, description="number of checkpoints kept on disk, the newest ones"
+        2, ge=1, le=10_000, description="number of checkpoints to keep; older ones are deleted"
     )
 
 
 class ProbeSettings(Settings):
-    """``[probe]``: online linear classifier on detached features."""
+    """``[probe]``: linear classifier trained on detached features during pretraining."""
 
     enabled: bool = Field(
-        True, description="train a linear classifier during pretraining if there are labels"
+        True, description="train a linear classifier during pretraining if the images have labels"
     )
     lr: float = Field(0.01, gt=0, le=100, description="learning rate of the probe's Adam optimizer")
     weight_decay: float = Field(
-        0.0, ge=0, le=10, description="weight decay of the probe's optimizer"
+        0.0, ge=0, le=10, description="weight decay of the probe's Adam optimizer"
     )
 
 
@@ -180,13 +189,13 @@ HOST_SECTIONS: dict[str, type[Settings]] = {
 }
 
 SINGLE_KINDS = tuple(kind.name for kind in KINDS.values() if kind.sections == "one")
-"""Kinds with one section, ``[kind]``."""
+"""Kinds of components that have one section, ``[kind]``."""
 
 INSTANCE_KINDS = tuple(kind.name for kind in KINDS.values() if kind.sections == "many")
-"""Kinds with any number of sections, ``[kind.instance]``."""
+"""Kinds of components that have any number of sections, ``[kind.instance]``."""
 
 SECTION_ORDER = (*HOST_SECTIONS, *KINDS)
-"""Order of the sections in ``config.ini`` and ``config show``, by kind."""
+"""Order of sections in ``config.ini`` and ``config show``: host sections, then kinds."""
 
 DEFAULT_COMPONENTS: dict[str, dict[str, Any]] = {
     "data": {"name": "mnist5k"},
@@ -196,10 +205,10 @@ DEFAULT_COMPONENTS: dict[str, dict[str, Any]] = {
     "scheduler": {"name": "warmup_cosine"},
     "logger.csv": {"name": "csv"},
 }
-"""Components of sections that no other layer names."""
+"""Components that are used if no layer of the user or of a recipe names a different one."""
 
 DEFAULT_HEAD = "mlp"
-"""Component of a head that no other layer names."""
+"""Name of the component that is used for a head if no layer names a different one."""
 
 DEFAULT_EVALUATORS = ("few_label", "knn", "linear", "rankme", "alignment_uniformity")
-"""Evaluators of a configuration without a section ``[evaluator.*]``."""
+"""Names of the evaluators of a configuration that has no section ``[evaluator.*]``."""

@@ -1,4 +1,4 @@
-"""Validation of one section against a schema, for plugins with their own sections."""
+"""Validates one section of a configuration, for plugins that define additional sections."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ S = TypeVar("S", bound=Settings)
 
 
 def validate_section(section: str, schema: type[S], layers: Sequence[ConfigLayer], where: str) -> S:
-    """Merge one section of several layers and validate it.
+    """Merge one section of several layers and return its validated settings.
 
-    Relative paths are relative to the folder of the file that gives them.
+    A relative path is relative to the folder of the file that contains it.
 
     Args:
-        section: name of the section, such as ``suite``.
-        schema: class of its settings.
-        layers: lowest first; the highest layer wins.
-        where: location for problems without a value, such as a missing key: the file.
+        section: the name of the section, such as ``suite``.
+        schema: the class of the settings.
+        layers: the layers, lowest first; the value in the highest layer is used.
+        where: the location for problems that have no value, such as a missing key; usually the
+            path of the file.
 
     Raises:
-        ConfigError: with every problem, each with the line of its value.
+        ConfigError: if there are problems; it lists all of them with the line of each value.
     """
     values, problems, _ = merge_section(layers, section, schema.mutually_exclusive, False)
     parsed: dict[str, Any] = {}

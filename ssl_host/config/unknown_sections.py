@@ -1,4 +1,4 @@
-"""Check for sections that a configuration of a run does not have."""
+"""Finds sections that do not belong in the configuration of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ssl_host.errors import Problem
 
 
 def unknown_sections(lookup: ComponentLookup) -> Iterator[tuple[str, Problem]]:
-    """Return each unknown section with its problem: the reason and the most similar section."""
+    """Yield the name of each unknown section and its problem, which suggests a similar section."""
     names = lookup.catalog.names
     single = [*HOST_SECTIONS, *SINGLE_KINDS]
     instances = [
@@ -29,9 +29,9 @@ def unknown_sections(lookup: ComponentLookup) -> Iterator[tuple[str, Problem]]:
                 yield section, _problem(lookup, section, f"the method {heads}", instances)
         elif kind in INSTANCE_KINDS:
             example = next((name for name in instances if name.startswith(kind)), f"{kind}.name")
-            yield section, _problem(lookup, section, f"name the instance, such as [{example}]")
+            yield section, _problem(lookup, section, f"add a name, such as [{example}]")
         elif kind in SINGLE_KINDS:
-            yield section, _problem(lookup, section, f"there is one {kind}; write [{kind}]")
+            yield section, _problem(lookup, section, f"a run has only one {kind}; write [{kind}]")
         elif distribution := official_distribution("section", section):
             reason = f"this file is for {distribution}, not for `ssl-host run`"
             yield section, _problem(lookup, section, f"{reason}: pip install {distribution}")
@@ -42,5 +42,6 @@ def unknown_sections(lookup: ComponentLookup) -> Iterator[tuple[str, Problem]]:
 def _problem(
     lookup: ComponentLookup, section: str, reason: str, known: Sequence[str] = ()
 ) -> Problem:
+    """Return the problem of an unknown section, with the most similar of the known sections."""
     text = f"[{section}] unknown section" + (f": {reason}" if reason else "")
     return Problem(lookup.location(section), text + did_you_mean(section, known))

@@ -1,4 +1,4 @@
-"""Configuration values with their origin, and the conversion between text and values."""
+"""Defines configuration values with their origin, and converts between text and values."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 Key = tuple[str, str]
-"""Section and key."""
+"""Section and key of a setting, such as ``("run", "epochs")``."""
 
 
 @dataclass(frozen=True)
 class ConfigOrigin:
-    """Layer and location that a value comes from.
+    """Record of where a value comes from: the layer, and the file and line if there are any.
 
     Attributes:
-        layer: such as ``file``, ``option``, ``preset simclr/cifar10`` or ``method simclr``.
-        file: path of the INI file; for an option, the option itself; else empty.
-        line: line in the file, from 1; 0 if the value does not come from a file.
+        layer: the name of the layer, such as ``file``, ``option``, ``preset simclr/cifar10`` or
+            ``method simclr``.
+        file: the path of the INI file, or the text of the option; otherwise empty.
+        line: the line in the file, from 1; 0 if the value does not come from a file.
     """
 
     layer: str
@@ -35,12 +36,12 @@ class ConfigOrigin:
 
 @dataclass(frozen=True)
 class ConfigValue:
-    """Value of a key in one layer.
+    """Record of the value that one layer has for a setting, with its origin.
 
     Attributes:
-        raw: text from INI files and options, any object from Python.
-        origin: where it comes from, for messages.
-        is_text: ``raw`` is text that is still to be parsed.
+        raw: the text in an INI file or an option, or any Python object.
+        origin: where the value comes from, for messages.
+        is_text: True if ``raw`` is text that has to be parsed.
     """
 
     raw: Any
@@ -49,7 +50,7 @@ class ConfigValue:
 
 
 class LiteralError(Exception):
-    """Text that does not match its own ``@type`` suffix."""
+    """Raised when a value does not match its ``@type`` suffix, such as ``a@int``."""
 
 
 _SUFFIX = re.compile(r"(?s)^(?P<text>.*)@(?P<type>int|float|str|bool|list|dict|tuple)$")
@@ -59,14 +60,14 @@ _FALSE = {"false", "no", "off", "0", ""}
 
 
 def parse_value(text: str, annotation: Any) -> Any:
-    """Convert text to a value for a field of a given type. Nothing is ever evaluated.
+    """Convert the text of a setting to a Python value, without running any code.
 
-    ``value@type`` is parsed as a literal of that type. Otherwise a field that accepts text gets
-    the text itself, and any other field a Python literal if the text is one.
+    ``value@type`` is parsed as a literal of that type. Otherwise the text is returned unchanged
+    if the field accepts text or if the text is not a Python literal. The value is not validated.
 
     Args:
-        text: such as ``0.1``, ``[1, 2]``, ``true`` or ``100@int``.
-        annotation: type of the field, such as ``int | None``.
+        text: the text, such as ``0.1``, ``[1, 2]``, ``true`` or ``100@int``.
+        annotation: the type of the field, such as ``int | None``.
 
     Raises:
         LiteralError: if a ``@type`` suffix does not match its value.
@@ -88,7 +89,7 @@ def parse_value(text: str, annotation: Any) -> Any:
 
 
 def _parse_literal(text: str) -> Any:
-    """Parse a Python literal.
+    """Return the value of a Python literal such as ``[1, 2]``.
 
     Raises:
         ValueError: if the text is not a literal.
@@ -103,7 +104,7 @@ def _parse_literal(text: str) -> Any:
 
 
 def _parse_typed(text: str, type_name: str) -> Any:
-    """Parse text with a ``@type`` suffix.
+    """Return the value of a text that has to be of the named type.
 
     Raises:
         LiteralError: if the text is not of that type.
@@ -129,7 +130,7 @@ def _parse_typed(text: str, type_name: str) -> Any:
 
 
 def _accepted_types(annotation: Any) -> set[Any]:
-    """Return the types that an annotation accepts; members of unions one by one."""
+    """Return the set of types that an annotation accepts; a union adds each of its members."""
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType):
         return set().union(*(_accepted_types(a) for a in typing.get_args(annotation)))
@@ -142,11 +143,11 @@ def _accepted_types(annotation: Any) -> set[Any]:
 
 
 def parse_field(value: ConfigValue, annotation: Any) -> Any:
-    """Convert a value for a field of a given type; a relative path becomes absolute.
+    """Return the Python value of a setting; text is parsed and a relative path made absolute.
 
     Args:
-        value: the value, with references replaced.
-        annotation: type of the field.
+        value: the value, in which references are already replaced.
+        annotation: the type of the field.
 
     Raises:
         LiteralError: if a ``@type`` suffix does not match its value.
@@ -160,7 +161,10 @@ def parse_field(value: ConfigValue, annotation: Any) -> Any:
 
 
 def absolute_path(text: str, origin: ConfigOrigin) -> str:
-    """Make a path absolute: relative to its INI file, for options to the working folder."""
+    """Return a path as absolute text; a relative one starts at the folder of its INI file.
+
+    A relative path that does not come from a file starts at the working folder.
+    """
     path = Path(text).expanduser()
     if path.is_absolute():
         return str(path)
@@ -169,7 +173,7 @@ def absolute_path(text: str, origin: ConfigOrigin) -> str:
 
 
 def format_value(value: Any) -> str:
-    """Return a value as INI text that :func:`parse_value` converts back."""
+    """Return a value as INI text, which :func:`parse_value` converts back."""
     if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
         return f"{value:.1f}"
     if isinstance(value, tuple | list):

@@ -1,1 +1,1 @@
-"""Base classes that plugin authors subclass. This package imports no other one but errors."""
+"""Base classes that plugins inherit from; of ssl_host they import only ``ssl_host.errors``."""

@@ -1,4 +1,4 @@
-"""Contract of augmentations: view specs, or a function on batches or images."""
+"""Base class of augmentations, which make views from view specs, batches or single images."""
 
 from __future__ import annotations
 
@@ -15,20 +15,28 @@ if TYPE_CHECKING:
 
 
 class SampleRNG(Protocol):
-    """Random numbers that are a function of (seed, epoch, sample, view, parameter).
+    """Random numbers that depend only on seed, epoch, sample, view and parameter.
 
-    They do not depend on the batch of a sample or on the number of processes.
+    They do not depend on the other samples in the batch or on the number of processes.
     """
 
     def uniform(self, view: int, parameter: str, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Return B numbers in [low, high), float32, one for each sample."""
+        """Return one float32 random number in [low, high) for each of the B samples, shape (B,).
+
+        Args:
+            view: index of the view that the numbers are for.
+            parameter: name of the random parameter, such as ``"angle"``.
+            low: smallest possible value.
+            high: upper bound of the values.
+        """
         ...
 
 
 class Augmentation(Component):
-    """Base class of augmentations, which make the views. Override exactly one method.
+    """Base class of augmentations, which make the views of the images.
 
-    Use :meth:`view_specs` for everything that the operations of
+    A subclass overrides exactly one of :meth:`view_specs`, :meth:`apply_batch` and
+    :meth:`apply_image`. Use :meth:`view_specs` for everything that the operations of
     :class:`~ssl_host.ViewSpec` can express: it is the fastest, and it works with sources that
     crop images while they decode them.
     """
@@ -43,26 +51,26 @@ class Augmentation(Component):
         self.setup()
 
     def view_specs(self) -> Sequence[ViewSpec]:
-        """Return the specs of the views, full-size views first."""
+        """Return one :class:`~ssl_host.ViewSpec` for each view, full-size views first."""
         raise NotImplementedError
 
     def apply_batch(self, images: Tensor, rng: SampleRNG) -> list[Tensor]:
-        """Return the views of a batch.
+        """Return the views of a batch of images, one tensor for each view.
 
         Args:
-            images: B C H W, float from 0 to 1.
+            images: shape (B, C, H, W), floating-point values from 0 to 1.
             rng: source of all random numbers.
 
         Returns:
-            One tensor B C H W for each view, from 0 to 1; the host normalises them.
+            One tensor (B, C, H, W) with values from 0 to 1 for each view; the host normalises it.
         """
         raise NotImplementedError
 
     def apply_image(self, image: Tensor, rng: SampleRNG) -> list[Tensor]:
-        """Return the views of one image C H W, float from 0 to 1, for transforms without batches.
+        """Return the views of one image (C, H, W) with floating-point values from 0 to 1.
 
-        ``rng`` returns tensors of one number. The global generators of torch, numpy and Python
-        are seeded from the same counter before each call, so that transforms of other libraries
-        are repeatable too.
+        For transforms that cannot process a batch. ``rng`` returns tensors of one number. The
+        global generators of torch, numpy and Python are seeded from the same counter before each
+        call, so that transforms of other libraries are repeatable too.
         """
         raise NotImplementedError

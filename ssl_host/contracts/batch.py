@@ -1,4 +1,4 @@
-"""Input and output of a method's step."""
+"""Records that a method's step receives and returns: batch, progress and output."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """Views of one batch of images.
+    """Record of a batch: the views of its images, with their indices and labels.
 
     Attributes:
-        views: one tensor B C H W per view, float, normalised; the full-size views come first.
-        index: B, int64, index of each image in the training data.
-        labels: B, int64, or None if there are no labels or the method does not use them.
+        views: one normalised tensor (B, C, H, W) for each view; the full-size views come first.
+        index: shape (B,), int64, index of each image in the training data.
+        labels: shape (B,), int64; None if there are no labels or the method does not use them.
         num_global: number of full-size views; the others are the small views of multi-crop.
-        masks: B T, bool, for masked methods with an augmentation that makes masks, else None.
+        masks: shape (B, T), bool, if the augmentation makes masks; None otherwise.
     """
 
     views: list[Tensor]
@@ -30,16 +30,17 @@ class Batch:
 
 @dataclass
 class StepOutput:
-    """Output of one step of a method.
+    """Record of what a method's step returns: loss, features, rows to push, values to log.
 
     Attributes:
-        loss: scalar with a gradient.
-        features: B D, input of the online probe; detached here, so that the probe cannot send a
-            gradient to the backbone.
-        enqueue: rows B D by name of the :class:`~ssl_host.FeatureQueue` or
-            :class:`~ssl_host.MovingAverage` of the method that receives them after the optimizer
-            step, so that every read comes before the push. Any module with ``push(rows)`` works.
-        logs: further scalars for the log.
+        loss: scalar tensor with a gradient.
+        features: shape (B, D), input of the online probe; detached here, so that the probe cannot
+            send a gradient to the backbone.
+        enqueue: maps the name of a :class:`~ssl_host.FeatureQueue` or
+            :class:`~ssl_host.MovingAverage` of the method to the rows (B, D) that the host pushes
+            into it after the optimizer step, so that every read comes before the push. Any module
+            with ``push(rows)`` works.
+        logs: additional scalars for the log, by name.
     """
 
     loss: Tensor
@@ -54,7 +55,7 @@ class StepOutput:
 
 
 def merge_outputs(outputs: Sequence[StepOutput]) -> StepOutput:
-    """Merge the outputs of a step's micro-batches: the last one, with the enqueued rows of all."""
+    """Return the output of the last micro-batch, with the rows to push of all micro-batches."""
     last = outputs[-1]
     if len(outputs) == 1:
         return last
@@ -64,12 +65,12 @@ def merge_outputs(outputs: Sequence[StepOutput]) -> StepOutput:
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of the training.
+    """Record of the progress of the training: steps done, total steps and current epoch.
 
     Attributes:
-        step: optimizer steps done.
-        total_steps: optimizer steps of the whole run.
-        epoch: current epoch, from 0.
+        step: number of optimizer steps done.
+        total_steps: number of optimizer steps of the whole run.
+        epoch: current epoch, counted from 0.
     """
 
     step: int = 0
@@ -78,5 +79,5 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """Return the fraction of the steps done, from 0 to 1."""
+        """Return the fraction of the optimizer steps that are done, from 0 to 1."""
         return min(1.0, self.step / max(1, self.total_steps))

@@ -1,4 +1,4 @@
-"""Base class of all components: a kind, a nested ``Config``, an origin."""
+"""Base class of all components, with its kind, its settings and its origin."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ssl_host.errors import ContractError
 
 
 class Component:
-    """An object that the host builds from an INI section.
+    """Base class of all components: objects that plugins define and the host builds.
 
-    A subclass declares its settings in a nested ``Config`` and creates its layers and tables in
+    A subclass declares its settings in a nested ``Config`` and creates its layers and buffers in
     :meth:`setup`, which runs once, after ``self.config`` and the build arguments of its kind
     (``self.in_dim`` of a head, ``self.backbone`` of a method) are set. It needs no ``__init__``.
 
@@ -40,7 +40,7 @@ class Component:
     """Schema of the settings; by default there are none."""
 
     origin: str = ""
-    """Distribution and version that the component comes from; set by the host."""
+    """Name and version of the distribution that the component comes from; set by the host."""
     config: Any
     """The validated settings, an instance of :attr:`Config`."""
 
@@ -58,4 +58,4 @@ class Component:
         self.setup()
 
     def setup(self) -> None:
-        """Create layers, buffers and tables. Called once, by the constructor."""
+        """Create layers and buffers. Called once, by the constructor."""

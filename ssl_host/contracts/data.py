@@ -19,11 +19,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class UnreadableImage(Exception):  # noqa: N818 - the image is skipped, nothing fails
-    """Raised by :meth:`ImageDataset.read` for an image to be skipped, counted and listed.
+    """Raised when an image cannot be read; the host skips the image and reports it.
 
     Args:
-        reason: what is wrong with it, in a few words.
-        transient: True if a later run may be able to read it, for example after a disk error.
+        reason: the reason, in a few words.
+        transient: True if a later run may be able to read the image, for example after a disk
+            error.
     """
 
     def __init__(self, reason: str, transient: bool = False) -> None:
@@ -33,13 +34,13 @@ class UnreadableImage(Exception):  # noqa: N818 - the image is skipped, nothing 
 
 @dataclass(frozen=True, order=True)
 class MissingImage:
-    """Image of the original dataset that could not be read when it was packed.
+    """Record of an unreadable image that was left out when its dataset was packed.
 
     Attributes:
-        index: index in the original dataset.
-        label: class index, or None.
+        index: index of the image in the original dataset.
+        label: class index of the image; None without labels.
         name: name of the image in messages.
-        reason: what was wrong with it, in a few words.
+        reason: why the image could not be read, in a few words.
     """
 
     index: int
@@ -49,16 +50,17 @@ class MissingImage:
 
 
 class ImageDataset(ABC):
-    """Sequence of images, optionally with labels.
+    """Base class of datasets: images that are read by index, optionally with labels.
 
     Attributes:
-        labels: N, int64, from 0, or None.
+        labels: shape (N,), int64, class indices from 0; None without labels.
         classes: class names in the order of the labels; empty without labels.
-        image_size: side in pixels if :meth:`read_many` returns all images in one size, else None.
-        missing: images of the original dataset that packing left out. They are listed with the
-            unreadable images, and a held-out split is drawn as if they were present.
-        slow_hint: settings to change if reading these images is the bottleneck, as the end of a
-            sentence; empty for the host's default hint.
+        image_size: side of the images in pixels, if the dataset has :meth:`read_many`; None
+            otherwise.
+        missing: records of the images that packing left out. The host lists them with the
+            unreadable images, and draws a held-out split as if they were present.
+        slow_hint: advice for the case that reading these images slows down the training, as the
+            end of a sentence; empty for the host's default advice.
     """
 
     labels: Tensor | None = None
@@ -72,43 +74,45 @@ class ImageDataset(ABC):
 
     @abstractmethod
     def read(self, i: int) -> Tensor:
-        """Return image ``i``, uint8 C H W, of any size.
+        """Return image ``i`` as a uint8 tensor (C, H, W) of any size.
 
         Raises:
-            UnreadableImage: with the reason, in a few words.
+            UnreadableImage: when the image cannot be read, with the reason in a few words.
         """
 
     def read_many(self, indices: Tensor) -> Tensor:
-        """Return the images at some indices, uint8 B C S S with S = :attr:`image_size`.
+        """Return the images at the given indices as a uint8 tensor (B, C, S, S).
 
-        For datasets that decode a batch faster than the host would image by image. The host calls
-        it in a separate thread while the previous step is computed.
+        S is :attr:`image_size`. Implement this method if the dataset can decode a batch faster
+        than the host decodes the images one by one. The host calls it in a separate thread while
+        the previous step is computed.
 
         Raises:
-            DataError: when an image cannot be read; such datasets are packed from readable images.
+            DataError: when an image cannot be read. Unreadable images are left out when such a
+                dataset is packed, so this is always an error.
         """
         raise NotImplementedError(f"{type(self).__qualname__} has an image_size, but no read_many")
 
     def name(self, i: int) -> str:
-        """Return the name of image ``i`` in messages: a path, a shard and a key, or an index."""
+        """Return the name of image ``i`` for messages, such as a path or a shard and a key."""
         return f"image {i}"
 
     def path(self, i: int) -> Path | None:
-        """Return the file that image ``i`` is read from, or None.
+        """Return the path of the file that image ``i`` is read from; None if there is no file.
 
         Together with :meth:`name` it identifies the image: the host packs the dataset again if
-        size or modification time of the file have changed.
+        the size or the modification time of the file has changed.
         """
         return None
 
 
 class ArrayImages(ImageDataset):
-    """Images of one size in a tensor, in memory or memory-mapped.
+    """Dataset of images of one size that are stored in one tensor, in memory or memory-mapped.
 
     Args:
-        images: N C H W, uint8.
-        labels: N, int64, or None.
-        classes: class names in the order of the labels; by default the numbers.
+        images: shape (N, C, H, W), uint8.
+        labels: shape (N,), int64; None without labels.
+        classes: class names in the order of the labels; by default the label numbers as text.
     """
 
     def __init__(
@@ -116,7 +120,7 @@ class ArrayImages(ImageDataset):
     ) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4:
             raise TypeError(
-                f"ArrayImages expects uint8 images N C H W, not {images.dtype} "
+                f"ArrayImages expects uint8 images of shape (N, C, H, W), not {images.dtype} "
                 f"of shape {tuple(images.shape)}"
             )
         self.images = images
@@ -133,11 +137,12 @@ class ArrayImages(ImageDataset):
 
 
 class DataSource(Component):
-    """Opens the splits of a dataset.
+    """Base class of data sources, which open the splits of a dataset.
 
-    Splits: ``train`` for pretraining (labels are optional), ``probe`` with labelled images for
-    training the evaluators (usually the same as ``train``), ``test`` with held-out images. If a
-    source returns None for ``test``, the host holds out a fraction of ``probe`` and reports it.
+    The splits are ``train`` for pretraining (labels are optional), ``probe`` with labelled images
+    for training the evaluators (usually the same as ``train``), and ``test`` with held-out images.
+    If a source returns None for ``test``, the host holds out a fraction of ``probe`` and reports
+    it.
     """
 
     kind: ClassVar[str] = "data"
@@ -154,11 +159,11 @@ class DataSource(Component):
 
     @property
     def image_size(self) -> int:
-        """Return the side of a full-size view in pixels; by default setting ``image_size``."""
+        """Return the side of a full-size view in pixels; by default the setting ``image_size``."""
         return int(self.config.image_size)
 
     def open(self, split: Split) -> ImageDataset | None:
-        """Return the images of a split, or None if the source does not have it.
+        """Return the dataset of a split, or None if the source does not have this split.
 
         Raises:
             DataError: when the source cannot be read at all.

@@ -1,4 +1,4 @@
-"""Evaluators: base class, input features, declared figures and results."""
+"""Base class of evaluators, and records of their input features, metrics and results."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ssl_host.contracts.component import Component
 
 @dataclass(frozen=True)
 class Features:
-    """Features of a set of images.
+    """Record of the features of a set of images, with their labels.
 
     Attributes:
-        x: N D, float32, on the CPU (memory-mapped where large).
-        y: N, int64, or None without labels.
+        x: the features, shape (N, D), float32, on the CPU (memory-mapped if large).
+        y: the labels, shape (N,), int64; None without labels.
     """
 
     x: Tensor
@@ -27,24 +27,27 @@ class Features:
 
 @dataclass(frozen=True)
 class FeatureBank:
-    """Features of the training and held-out images, computed once for all evaluators.
+    """Record of the features of training and held-out images, computed once for all evaluators.
 
     Attributes:
-        train: the images that probes are trained on.
-        test: held-out images; neither pretraining nor a probe has seen them. None if there are
-            none.
-        num_classes: 0 without labels.
-        seed: the run's seed, for random draws.
-        view_pairs: returns the features of two views of the same images, N D each; None for
-            representations without a network (pixels).
-        encoder: returns a new copy of the network (images to features B D); None likewise.
-        train_images, test_images: uint8 N C H W, indexed by slices and tensors, for evaluators
-            that train with augmentation; decoded when indexed if they do not fit in memory.
-            None for representations without a network.
-        eval_transform: uint8 B C H W (any size) to the network's normalised input, without
-            randomness.
-        train_transform: as `eval_transform` with a random crop and flip; takes
-            (images, index, epoch).
+        train: features of the images that probes are trained on.
+        test: features of held-out images, which neither pretraining nor a probe has seen; None if
+            there are no held-out images.
+        num_classes: number of classes; 0 without labels.
+        seed: seed of the run, for random draws.
+        view_pairs: function that returns the features of two views of the same images, (N, D)
+            each; None for representations without a network, such as pixels.
+        encoder: function that returns a new copy of the network, which maps images to features
+            (B, D); None for representations without a network.
+        train_images: uint8 array (N, C, H, W) of the images of :attr:`train`, to be indexed by
+            slices and tensors, for evaluators that train with augmentation. Images that do not fit
+            in memory are decoded when they are indexed. None for representations without a
+            network, and if some images are unreadable.
+        test_images: the same for the images of :attr:`test`.
+        eval_transform: function that turns uint8 images (B, C, H, W) of any size into the
+            network's normalised input, without randomness; None if :attr:`train_images` is None.
+        train_transform: function that does the same with a random crop and flip; it takes the
+            images, their indices and the epoch.
     """
 
     train: Features
@@ -61,15 +64,16 @@ class FeatureBank:
 
 @dataclass(frozen=True)
 class Figure:
-    """Declaration of a figure that is measured: its meaning, direction and unit.
+    """Record that declares a metric: its meaning, the better direction and its unit.
 
     Attributes:
-        description: the meaning, in one line.
-        higher_is_better: None if neither direction is better, as for a learning rate.
+        description: meaning of the metric, in one line.
+        higher_is_better: True or False; None if neither direction is better, as for a learning
+            rate.
         unit: shown after the value; with ``%`` the value is a fraction from 0 to 1 and is shown
-            as per cent.
-        baseline: True if the baselines are measured too and the figure is compared with them.
-        headline: True if the figure is shown at the top of the report.
+            as a percentage.
+        baseline: True if the metric is measured for the baselines too and compared with them.
+        headline: True if the metric is shown at the top of the report.
     """
 
     description: str
@@ -79,18 +83,19 @@ class Figure:
     headline: bool = False
 
     def format(self, value: float | None) -> str:
-        """Return a value as text without its unit; a dash for None."""
+        """Return a value of the metric as text, without its unit; a dash for None."""
         if value is None:
             return "–"
         return f"{100 * value:.2f}" if self.unit == "%" else f"{value:.4g}"
 
 
 def find_figure(figures: Mapping[str, Figure], metric: str) -> Figure | None:
-    """Return the declaration of a metric, or None if it is not declared.
+    """Return the declaration of a metric by the metric's name, or None if there is none.
 
     Args:
-        figures: declarations by name; ``N`` as a component of a name matches any number, and a
-            name without it has precedence.
+        figures: declarations by name. A name component ``N`` (``N.top1``) matches any number; an
+            exact name takes precedence.
+        metric: name of the metric, such as ``10.top1``.
     """
     if metric in figures:
         return figures[metric]
@@ -100,14 +105,14 @@ def find_figure(figures: Mapping[str, Figure], metric: str) -> Figure | None:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results of an evaluator.
+    """Record of what an evaluator returns: metrics, tensors to save and notes.
 
     Attributes:
-        metrics: by names without the evaluator's instance, fractions from 0 to 1
-            (``{"top1": 0.9}`` becomes ``linear.top1``). An empty name becomes the name of the
-            instance: ``{"": 41.2}`` becomes ``rankme``.
-        artifacts: tensors to save, by file name without suffix (``linear`` becomes
-            ``linear.safetensors``).
+        metrics: value of each metric by its name without the evaluator's instance name
+            (``{"top1": 0.9}`` becomes ``linear.top1``); percentages are fractions from 0 to 1. An
+            empty name becomes the name of the instance: ``{"": 41.2}`` becomes ``rankme``.
+        artifacts: named tensors of each file to save, by file name without suffix (``linear``
+            becomes ``linear.safetensors``).
         notes: sentences for the report.
     """
 
@@ -123,17 +128,17 @@ class Evaluator(Component):
 
     figures: ClassVar[Mapping[str, Figure]] = {}
     """Declarations of the metrics that :meth:`evaluate` returns, by name. ``N`` as a component of
-    a name stands for any number (``N.top1``). ``NAME_std`` is the standard deviation of ``NAME``.
+    a name matches any number (``N.top1``). ``NAME_std`` is the standard deviation of ``NAME``.
     Baselines, tables, reports and comparisons follow from these declarations."""
     needs_labels: ClassVar[bool] = True
-    """Without labels the host skips the evaluator and adds the reason to the report."""
+    """True if the evaluator needs labels; without them the host skips it and reports the reason."""
     needs_test: ClassVar[bool] = True
-    """True if the evaluator needs a held-out split."""
+    """True if the evaluator needs held-out images."""
     needs_encoder: ClassVar[bool] = False
-    """True if it trains the network itself; such an evaluator has no pixel baselines."""
+    """True if the evaluator trains the network itself; baselines without a network are skipped."""
     has_baselines: bool = True
-    """False if the baselines are not measured, whatever the figures declare."""
+    """False to measure no baselines, even for metrics that are declared with ``baseline=True``."""
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
-        """Measure one representation; called for the trained network and for each baseline."""
+        """Return the metrics of one representation: of the trained network or of a baseline."""
         raise NotImplementedError(f"{type(self).__qualname__} has no evaluate")

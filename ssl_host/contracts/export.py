@@ -1,4 +1,4 @@
-"""Exporters: base class for writing a trained backbone for another program."""
+"""Base class of exporters, which write a trained backbone in the format of another program."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ssl_host.contracts.networks import Backbone
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Format-specific content of a model card.
+    """Record of the parts of a model card that depend on the export format.
 
     Attributes:
         usage: Python code that loads the files from the current folder and computes features.
-        notes: Markdown paragraph after the code.
-        metadata: front matter of the card, for model hubs; JSON values by key.
+        notes: Markdown paragraph that follows the code.
+        metadata: JSON values by key for the front matter of the card, which model hubs read.
     """
 
     usage: str
@@ -38,17 +38,18 @@ class Exporter(Component):
     """Name of the file with the weights, for messages."""
 
     def refusal(self, backbone: Backbone) -> str:
-        """Return why a backbone cannot be written in this format; empty if it can."""
+        """Return the reason why a backbone cannot be written in this format; empty if it can."""
         return ""
 
     def write(self, backbone: Backbone, folder: Path, properties: Mapping[str, str]) -> ModelCard:
-        """Write the files of the format into a folder.
+        """Write a trained backbone into a folder, and return the format's parts of the model card.
 
         Args:
-            backbone: in evaluation mode; must not be changed.
+            backbone: the trained backbone, in evaluation mode; must not be changed.
             folder: an existing, empty folder.
-            properties: what a user of the files has to know, as text: ``input``, ``output``,
-                ``mean``, ``std``, ``image_size``, ``method``, ``data``, ``ssl_host`` (version).
+            properties: facts that a user of the files needs, as text by name: ``input``,
+                ``output``, ``mean``, ``std``, ``image_size``, ``method``, ``data`` and
+                ``ssl_host`` (its version).
 
         Returns:
             The parts of the model card that depend on the format.

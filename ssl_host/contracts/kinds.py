@@ -1,4 +1,4 @@
-"""Table of the kinds of components. It imports no torch, so that lists and help start fast."""
+"""Table of the kinds of components. It does not import torch, so that help and lists are fast."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """Kind of component, such as ``loss``, with its base class and hook.
+    """Record of a kind of component, such as ``loss``, with its base class and hook.
 
     Attributes:
         name: name of the kind in INI sections, messages and ``Component.kind``.
         module: module of ``ssl_host.contracts`` that defines the base class.
         base: name of the base class, public in ``ssl_host``.
         hook: name of the hook in which plugins register components of this kind.
-        sections: how INI files configure it: in ``one`` section ``[kind]``, in ``many`` sections
-            ``[kind.instance]``, or in ``none``.
+        sections: number of INI sections that configure it: ``one`` (``[kind]``), ``many``
+            (``[kind.instance]``) or ``none``.
         required: True if every run needs a section ``[kind]``, from the file or from a recipe.
-        example: summary of the component that ``ssl-host plugin new`` writes.
+        example: one-line summary of the example component that ``ssl-host plugin new`` generates.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Kind:
     example: str
 
     def base_class(self) -> type[Component]:
-        """Import the class that components of this kind inherit from; this imports torch."""
+        """Return the class that components of this kind inherit from. This imports torch."""
         module = importlib.import_module(f"ssl_host.contracts.{self.module}")
         base: type[Component] = getattr(module, self.base)
         return base
@@ -144,7 +144,7 @@ _TABLE = (
 )
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _TABLE}
-"""Every kind by name, in the order of the sections of an INI file.
+"""All kinds by name, in the order in which an INI file lists their sections.
 
 A new kind needs a row here, its base class and its checks in ``ssl_host.testing.suite``.
 """

@@ -1,4 +1,4 @@
-"""Base class of loggers, and the description of a run that loggers and run hooks receive."""
+"""Base class of loggers, and the record of a run that loggers and run hooks receive."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ssl_host.contracts.component import Component
 
 @dataclass(frozen=True)
 class Run:
-    """Description of a run for loggers and run hooks.
+    """Record that describes a run to loggers and run hooks.
 
     Attributes:
-        name: ``[run] name``.
-        folder: the run folder.
-        seed: ``[run] seed``.
-        config: every resolved value, by section and key.
-        resumed_step: optimizer steps done by earlier processes of this run; 0 in a new run.
+        name: name of the run, ``[run] name``.
+        folder: path of the run folder.
+        seed: seed of the run, ``[run] seed``.
+        config: every value of the resolved configuration, by section and key.
+        resumed_step: optimizer step from which this process resumes the run; 0 in a new run.
     """
 
     name: str
@@ -30,22 +30,25 @@ class Run:
 
 
 class Logger(Component):
-    """Writes scalars to a file or a service, in the first process of a run only."""
+    """Base class of loggers, which write a run's metrics to a file or a service.
+
+    Only the first process of a run writes.
+    """
 
     kind: ClassVar[str] = "logger"
 
     def start(self, run: Run) -> None:
-        """Open the log. Keep rows up to ``run.resumed_step`` and drop later ones."""
+        """Open the log. Keep the rows up to step ``run.resumed_step`` and delete later ones."""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Write scalars measured after ``step`` optimizer steps."""
+        """Write metrics by name that were measured after ``step`` optimizer steps."""
         raise NotImplementedError(f"{type(self).__qualname__} has no log")
 
     def flush(self) -> None:
-        """Write everything to the disk. Called before a checkpoint is written."""
+        """Write all buffered values to the disk. Called before a checkpoint is written."""
 
     def finish(self, results: Mapping[str, Any] | None) -> None:
-        """Close the log.
+        """Close the log, at the end of the run or when it stops early.
 
         Args:
             results: the content of ``results.json``, or None if the run stopped before its end.

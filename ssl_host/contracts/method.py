@@ -1,4 +1,4 @@
-"""Base class of self-supervised methods, their parameter groups and schedules."""
+"""Base classes of self-supervised methods and schedules, and the record of a parameter group."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ssl_host.errors import ContractError
 
 @dataclass(frozen=True)
 class ParamGroup:
-    """Group of parameters with a common learning rate and weight decay.
+    """Record of a group of parameters with a common learning rate and weight decay.
 
     Attributes:
         name: name of the group in logs.
-        params: pairs of name and parameter, as ``named_parameters()`` yields them.
-        lr_scale: factor on the optimizer's learning rate.
-        schedule: ``scheduler`` follows the learning-rate schedule of the run, ``constant`` does
-            not.
-        weight_decay: weight decay of every parameter of the group; None for the optimizer's.
+        params: pairs (name, parameter), as ``named_parameters()`` yields them.
+        lr_scale: factor by which the optimizer's learning rate is multiplied.
+        schedule: ``scheduler`` if the learning rate follows the run's schedule, ``constant`` if
+            it does not.
+        weight_decay: weight decay of the group; None for the optimizer's weight decay.
         frozen_until: fraction of the run, from 0 to 1, during which the optimizer does not update
             the group (DINO's last layer, SwAV's prototypes). Its gradients are still computed,
             because distributed training needs them.
@@ -43,7 +43,7 @@ class ParamGroup:
 
 
 class Schedule(nn.Module):
-    """Number that the host updates once per step and saves in the checkpoint.
+    """Base class of schedules: a number that the host updates at every step and saves.
 
     Assign one to an attribute in :meth:`Method.setup` and read it with ``float(self.ema_decay)``.
     """
@@ -59,7 +59,7 @@ class Schedule(nn.Module):
         raise NotImplementedError(f"{type(self).__qualname__} has no value_at()")
 
     def set_step(self, step: int, total_steps: int) -> None:
-        """Update the value to that of optimizer step ``step``."""
+        """Set the number to its value for optimizer step ``step`` (from 0) of ``total_steps``."""
         self.value.fill_(self.value_at(step, total_steps))
 
     def _apply(self, fn: Any, recurse: bool = True) -> Schedule:
@@ -72,7 +72,7 @@ class Schedule(nn.Module):
 
 
 class Method(Component, nn.Module):
-    """Self-supervised method: heads, a recipe and one :meth:`step`.
+    """Base class of self-supervised methods, which define heads, a recipe and :meth:`step`.
 
     The host does everything else: EMA copies, queues, schedules, optimizer, online probe, mixed
     precision, distributed training and checkpoints.
@@ -89,29 +89,31 @@ class Method(Component, nn.Module):
     recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Default settings of the method, by INI section. A configuration can override each."""
     ema: ClassVar[Sequence[str]] = ()
-    """Modules with an EMA copy ``self.ema_<module>``: the backbone, heads, or modules created in
-    :meth:`setup`. Copies receive no gradient, stay in training mode with separate batch-norm
-    statistics, and are updated once per step with ``self.ema_decay``, a :class:`Schedule` that
-    :meth:`setup` must set."""
+    """Names of the modules with an EMA copy ``self.ema_<module>``: the backbone, heads, or
+    modules created in :meth:`setup`. Copies receive no gradient, stay in training mode with
+    separate batch-norm statistics, and are updated once per step with ``self.ema_decay``, a
+    :class:`Schedule` that :meth:`setup` must set."""
     uses_labels: ClassVar[bool] = False
     """True if :meth:`step` uses labels; otherwise ``batch.labels`` is None."""
     supports_multicrop: ClassVar[bool] = False
     """True if :meth:`step` accepts additional small views after the full-size ones."""
     min_views: ClassVar[int] = 2
-    """Number of views that :meth:`step` takes; with :attr:`supports_multicrop` the minimum."""
+    """Number of views that :meth:`step` takes; the smallest number with
+    :attr:`supports_multicrop`."""
     sync_batchnorm: ClassVar[bool] = True
-    """True if batch norms use statistics of all processes. MoCo needs separate statistics."""
+    """True if batch norms use statistics over all processes. MoCo needs separate statistics."""
     encoder: ClassVar[str] = "backbone"
-    """Module that is evaluated and exported (``ema_backbone`` for teacher-student methods)."""
+    """Name of the module that is evaluated and exported (``ema_backbone`` for teacher-student
+    methods)."""
 
     backbone: Backbone
-    """Trained network."""
+    """The network that pretraining trains."""
     loss: Loss
-    """Loss component, computed in float32 or better whatever the precision of the run."""
+    """The loss component, computed in float32 or float64 whatever the precision of the run."""
     ema_decay: Schedule
-    """Decay of the EMA copies; required if :attr:`ema` names any."""
+    """Decay of the EMA copies; required if :attr:`ema` is not empty."""
     progress: Progress
-    """Steps done, total steps and current epoch at the time of :meth:`step`."""
+    """Steps done, total steps and current epoch when :meth:`step` is called."""
 
     if TYPE_CHECKING:
 
@@ -142,6 +144,7 @@ class Method(Component, nn.Module):
             )
 
     def _module_named(self, name: str, attribute: str) -> nn.Module:
+        """Return a module by its name; raise ContractError if there is none."""
         module = getattr(self, name, None)
         if not isinstance(module, nn.Module):
             children = ", ".join(child for child, _ in self.named_children())
@@ -152,7 +155,7 @@ class Method(Component, nn.Module):
         return module
 
     def step(self, batch: Batch) -> StepOutput:
-        """Return the loss of one batch, and the rows to push into queues.
+        """Return the loss of one batch, features for the online probe and rows to push into queues.
 
         Read queues here, but do not push: the host pushes ``StepOutput.enqueue`` after the
         optimizer step. Mixed precision runs this method in bfloat16 or float16, except for loss
@@ -162,18 +165,18 @@ class Method(Component, nn.Module):
         raise NotImplementedError(f"{type(self).__qualname__} has no step")
 
     def before_optimizer_step(self) -> None:
-        """Run when all gradients are complete, once before every optimizer step.
+        """Called once before every optimizer step, when all gradients are complete.
 
-        They are those of all micro-batches and processes, unscaled, and neither clipped nor
-        removed by ``frozen_until`` yet. Without gradients; ``parameter.grad`` may be changed in
-        place.
+        The gradients include all micro-batches and processes; they are unscaled, not yet clipped
+        and not yet removed by ``frozen_until``. The method runs without recording gradients;
+        ``parameter.grad`` may be changed in place.
         """
 
     def after_optimizer_step(self) -> None:
-        """Run after every optimizer step and after EMA copies, queues and schedules are updated.
+        """Called after each optimizer step, once EMA copies, queues and schedules are updated.
 
-        Gradients are disabled. Parameters may be changed in place, for example normalised
-        prototypes.
+        The method runs without recording gradients. Parameters may be changed in place, for
+        example to normalise prototypes.
         """
 
     def config_warnings(self, num_processes: int) -> Iterable[str]:
@@ -181,11 +184,11 @@ class Method(Component, nn.Module):
         return ()
 
     def param_groups(self) -> Iterable[ParamGroup]:
-        """Yield the groups of trainable parameters; by default one group of all."""
+        """Yield the groups of trainable parameters; by default one group that contains all."""
         yield ParamGroup("all", list(self.trainable_parameters()))
 
     def trainable_parameters(self, *modules: str) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield name and parameter of all trainable parameters, or of the named modules only."""
+        """Yield (name, parameter) of all trainable parameters, or of the named modules only."""
         for name, parameter in self.named_parameters():
             if parameter.requires_grad and (not modules or name.split(".", 1)[0] in modules):
                 yield name, parameter
@@ -197,10 +200,10 @@ class Method(Component, nn.Module):
         The host's trainer calls this. A custom training loop calls it after ``optimizer.step()``.
 
         Args:
-            out: the output of :meth:`step`.
+            out: output of :meth:`step`; the outputs of micro-batches are merged.
             step: index of this optimizer step, from 0.
-            total_steps: optimizer steps of the whole run.
-            epoch: current epoch, from 0.
+            total_steps: number of optimizer steps of the whole run.
+            epoch: current epoch, counted from 0.
         """
         for name in self.ema:
             _update_ema(getattr(self, f"ema_{name}"), getattr(self, name), float(self.ema_decay))
@@ -213,12 +216,13 @@ class Method(Component, nn.Module):
 
     @cached_property
     def _schedules(self) -> list[Schedule]:
+        """All schedules of the method and its modules."""
         # Cached: walking through all modules takes longer than updating the schedules.
         return [module for module in self.modules() if isinstance(module, Schedule)]
 
 
 def _update_ema(ema_copy: nn.Module, online: nn.Module, ema_decay: float) -> None:
-    """Set the parameters of a copy to ema_decay · copy + (1 − ema_decay) · online.
+    """Set the parameters of an EMA copy to ema_decay · copy + (1 − ema_decay) · online.
 
     Buffers are not changed: the copy has separate batch-norm statistics (BYOL, arXiv:2006.07733,
     Appendix J; MoCo's key encoder likewise).

@@ -1,4 +1,4 @@
-"""Base classes of the networks of a method: backbone, head, loss."""
+"""Base classes of backbones, heads and losses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ssl_host.errors import ContractError
 
 
 class Backbone(Component, nn.Module):
-    """Network from images to features, which pretraining trains.
+    """Base class of backbones: the networks from images to features that pretraining trains.
 
     :meth:`setup` creates the layers and sets :attr:`feature_dim`.
     """
@@ -38,11 +38,11 @@ class Backbone(Component, nn.Module):
         if not isinstance(getattr(self, "feature_dim", None), int):
             raise ContractError(
                 f"{type(self).__qualname__}.setup() must set self.feature_dim, the width D of its "
-                "features B D, as an int: heads and probes are sized from it"
+                "features (B, D), as an int: heads and probes are sized from it"
             )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the features B D of normalised images B C H W."""
+        """Return the features (B, D) of normalised images (B, C, H, W)."""
         raise NotImplementedError(f"{type(self).__qualname__} has no forward")
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
@@ -56,14 +56,14 @@ class Backbone(Component, nn.Module):
 
             * ``code``: lines of Python that create the same module, untrained, as ``model``, with
               torch and the library alone; ``--to`` then accepts the name of the library.
-            * ``hub``: the architecture's entries of ``config.json`` in a Hugging Face folder for
-              timm; the host adds sizes, mean and standard deviation.
+            * ``hub``: the entries of ``config.json`` that describe the architecture to timm, in a
+              folder for the Hugging Face hub; the host adds sizes, mean and standard deviation.
         """
         return self, {"library": "ssl_host"}
 
 
 class Head(Component, nn.Module):
-    """Small network on top of features: a projector, a predictor.
+    """Base class of heads: small networks on top of features, such as projectors and predictors.
 
     :meth:`setup` creates the layers for inputs of width ``self.in_dim`` and sets
     :attr:`output_dim`.
@@ -73,7 +73,7 @@ class Head(Component, nn.Module):
     build_args: ClassVar[tuple[str, ...]] = ("in_dim",)
 
     output_dim: int
-    """Width of the embeddings."""
+    """Width of the embeddings that the head returns."""
 
     def __init__(self, config: Settings, *, in_dim: int) -> None:
         nn.Module.__init__(self)
@@ -87,12 +87,12 @@ class Head(Component, nn.Module):
             )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the embeddings B ``output_dim`` of features B ``in_dim``."""
+        """Return the embeddings (B, ``output_dim``) of features (B, ``in_dim``)."""
         raise NotImplementedError(f"{type(self).__qualname__} has no forward")
 
 
 class Loss(Component, nn.Module):
-    """Scalar loss of embeddings B D: the mean over the images of this process.
+    """Base class of losses: a scalar from embeddings (B, D), the mean over this process's images.
 
     A subclass defines ``forward(self, z1, z2)`` with as many arguments as it needs; a registered
     loss should accept two embeddings. It is always called with autocast disabled and with
@@ -109,7 +109,7 @@ class Loss(Component, nn.Module):
         self.setup()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call :meth:`forward` in float32 or better, whatever the precision of the run.
+        """Call :meth:`forward` in float32 or float64, whatever the precision of the run.
 
         Divided by a temperature of 0.1, a bfloat16 cosine is off by several hundredths.
         """

@@ -16,30 +16,35 @@ REFERENCE_BATCH = 256
 
 
 class OptimizerConfig(Settings):
-    """Settings that all optimizers share. Inherit from it for ``Config``."""
+    """Base class of optimizer settings: learning rate and weight decay."""
 
     mutually_exclusive: ClassVar[tuple[tuple[str, ...], ...]] = (("lr", "base_lr"),)
 
-    lr: float | None = Field(None, gt=0, description="learning rate, used as it is")
+    lr: float | None = Field(None, gt=0, description="learning rate, independent of batch_size")
     base_lr: float | None = Field(
-        None, gt=0, description="learning rate for 256 images a step, scaled linearly by batch_size"
+        None,
+        gt=0,
+        description="learning rate for a batch of 256 images; multiplied by batch_size / 256",
     )
-    weight_decay: float = Field(0.0, ge=0, description="weight decay")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay coefficient")
     decay_params: Literal["all", "weights"] = Field(
         "weights",
-        description="which parameters decay: all, or weights only (neither biases nor norm layers)",
+        description="parameters with weight decay: all, or weights only (no biases or norm layers)",
     )
 
 
 class Optimizer(Component):
-    """Factory of a torch optimizer. The host sets the ``lr`` of each group before every step."""
+    """Base class of optimizers, which create a torch optimizer.
+
+    The host sets the ``lr`` of each parameter group before every step.
+    """
 
     kind: ClassVar[str] = "optimizer"
     build_args: ClassVar[tuple[str, ...]] = ("params",)
     Config: ClassVar[type[Settings]] = OptimizerConfig
 
     def create(self, groups: Sequence[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Return the optimizer of the given parameter groups.
+        """Return a torch optimizer for the given parameter groups.
 
         Args:
             groups: parameter groups as torch takes them, each with ``params``, ``lr`` and
@@ -58,10 +63,13 @@ class Optimizer(Component):
 
 
 class Scheduler(Component):
-    """Learning-rate factor as a pure function of the step, so that it needs no checkpoint."""
+    """Base class of learning-rate schedulers: a factor that depends only on the step.
+
+    A scheduler has no state, so it is not saved in checkpoints.
+    """
 
     kind: ClassVar[str] = "scheduler"
 
     def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
-        """Return the factor for optimizer step ``step`` (from 0) of ``total_steps``."""
+        """Return the learning-rate factor for optimizer step ``step``, counted from 0."""
         raise NotImplementedError(f"{type(self).__qualname__} has no factor")

@@ -1,4 +1,4 @@
-"""Float32 arithmetic within mixed-precision training."""
+"""Computations in float32 within mixed-precision training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HALF = (torch.float16, torch.bfloat16)
 
 @contextmanager
 def full_precision(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Compute in float32 or better, whatever the precision of the run.
+    """Context that computes in float32 or float64, whatever the precision of the run.
 
     ``with full_precision(z1, z2) as (z1, z2):`` disables autocast, which would compute a matrix
     product in bfloat16 even for float32 tensors, and yields the tensors. Half-precision tensors

@@ -1,4 +1,4 @@
-"""Base class of all settings schemas."""
+"""Base class of the settings schemas of components."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ssl_host.errors import ContractError
 
 
 class Settings(BaseModel):
-    """Base class of settings schemas: frozen, without extra keys, every field described.
+    """Base class of settings schemas: immutable, without extra keys, each field described.
 
     Each setting is declared once, here: the configuration check, ``component show``, the
     reference pages and the report read its type, default, bounds and description from the schema.
@@ -25,7 +25,7 @@ class Settings(BaseModel):
 
     mutually_exclusive: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of settings that exclude each other, such as ``(("lr", "base_lr"),)``. One
-    configuration layer may set only one of a group; it replaces what lower layers set."""
+    configuration layer may set only one setting of a group; it replaces what lower layers set."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -1,1 +1,1 @@
-"""Images from sources: splits, stores and batches."""
+"""Opens the images of data sources: splits, stores and batches."""

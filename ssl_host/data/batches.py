@@ -1,4 +1,4 @@
-"""Order of the images in an epoch, and batches from a store."""
+"""Order of the images in each epoch, and the loader of batches from an image store."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from ssl_host.errors import DataError
 
 @dataclass
 class RawBatch:
-    """Batch of images before augmentation.
+    """Record of a batch of images before augmentation.
 
     Attributes:
-        images: B C H W, uint8; or one such tensor for each view, cropped while decoding.
-        index: B, the images' indices in the training set.
-        labels: B, or None.
-        epoch: from 0.
+        images: uint8 tensor (B, C, H, W); or one such tensor for each view, if the images were
+            cropped when they were decoded.
+        index: shape (B,), indices of the images in the training set.
+        labels: shape (B,); None without labels.
+        epoch: epoch of the batch, counted from 0.
     """
 
     images: Tensor | list[Tensor]
@@ -29,15 +30,15 @@ class RawBatch:
     epoch: int
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> RawBatch:
-        """Return the batch on another device; Lightning calls this."""
+        """Return the batch on the given device; Lightning calls this."""
         return self._apply(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pinned(self) -> RawBatch:
-        """Return the batch in page-locked memory."""
+        """Return a copy of the batch in page-locked memory."""
         return self._apply(Tensor.pin_memory)
 
     def _apply(self, move: Callable[[Tensor], Tensor]) -> RawBatch:
-        """Return the batch with a function applied to every tensor."""
+        """Return the batch after applying a function to each of its tensors."""
         images = move(self.images) if isinstance(self.images, Tensor) else [*map(move, self.images)]
         labels = None if self.labels is None else move(self.labels)
         return RawBatch(images, move(self.index), labels, self.epoch)
@@ -45,15 +46,18 @@ class RawBatch:
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """Order of the images in each epoch, a function of seed and epoch only.
+    """Record that fixes the order of the images in each epoch; it depends on seed and epoch only.
 
     Every step takes ``batch_size`` images over all processes and micro-batches. Images left over
-    at the end of an epoch are skipped; the next epoch has another order.
+    at the end of an epoch are skipped; the order differs between epochs.
 
     Attributes:
         num_images: number of training images N.
-        batch_size: images in an optimizer step.
-        micro_batches: micro-batches of a step, computed one after the other.
+        batch_size: number of images in an optimizer step, over all processes.
+        seed: seed of the order.
+        micro_batches: number of micro-batches of a step, which are computed one after the other.
+        rank: index of this process, from 0.
+        world_size: number of processes.
     """
 
     num_images: int
@@ -93,11 +97,11 @@ class EpochPlan:
 
 
 class StoreLoader:
-    """Loader of batches from a store. Iterating gives an epoch, or the rest of one.
+    """Loader of training batches from an image store; each iteration is one epoch or its rest.
 
     Attributes:
-        epoch: epoch of the next iteration.
-        start: step at which the next iteration starts.
+        epoch: epoch of the next iteration, counted from 0.
+        start: step of the epoch at which the next iteration starts.
         reads_disk: True if making a batch waits for the disk.
     """
 

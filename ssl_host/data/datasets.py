@@ -1,4 +1,4 @@
-"""Open the images of a data source for training and evaluation."""
+"""Opens the images of a data source for training and evaluation."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ from ssl_host.data.store import ImageStore, array_of, pack, packed_bytes
 from ssl_host.errors import DataError
 
 PHOTO_MARGIN = 8 / 7
-"""Size of packed images relative to the view, as 256 to 224 pixels."""
+"""Side of packed images divided by the side of a view: 256 pixels for a view of 224."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with the name of the split being packed, images done and images in total."""
+"""Function that is called with the name of the split being packed, the number of processed
+images and the number of all images."""
 
 
 @dataclass
 class OpenedDatasets:
-    """Splits of a data set, ready for use.
+    """Record of the opened splits of a dataset, ready for training and evaluation.
 
     Attributes:
         train: images for pretraining.
-        probe: images that evaluators train on; the same object as ``train`` in most data sets.
-        test: held-out images, or None.
-        classes: class names, empty without labels.
-        make_loader: returns a loader of training batches in the order of a plan.
+        probe: images that evaluators train on; the same object as ``train`` in most datasets.
+        test: held-out images; None if there are none.
+        classes: class names; empty without labels.
+        make_loader: function that returns a loader of training batches in the order of a plan.
         notes: remarks on splits and decoding for the log and the report.
     """
 
@@ -60,7 +61,7 @@ class OpenedDatasets:
         return {**counts, "names": digest.hexdigest()}
 
     def skipped(self) -> list[Skipped]:
-        """Return the images that could not be read, with reasons."""
+        """Return (name, reason) for each image that could not be read so far."""
         stores = [self.train] + ([] if self.probe is self.train else [self.probe])
         stores += [] if self.test is None else [self.test]
         return [image for store in stores for image in store.unreadable()]
@@ -69,7 +70,7 @@ class OpenedDatasets:
 def open_datasets(
     source: DataSource, views: ViewMaker, settings: LoaderSettings, progress: Progress | None = None
 ) -> OpenedDatasets:
-    """Open a source's splits as stores, packed or decoded on demand.
+    """Open the splits of a source as image stores, which are packed or decoded on demand.
 
     Raises:
         DataError: if there are no training images, or none of them can be read.
@@ -96,7 +97,7 @@ def open_datasets(
 def _files_loader(
     splits: Splits, train: ImageStore, views: ViewMaker, settings: LoaderSettings
 ) -> Callable[[EpochPlan], FilesLoader]:
-    """Return a function that makes loaders of images decoded on demand."""
+    """Return a function that makes loaders of images that are decoded on demand."""
     decoded = train.images
     assert isinstance(decoded, DecodedImages)
 
@@ -108,7 +109,7 @@ def _files_loader(
 
 
 class _Opener:
-    """Opens the splits of one source as stores."""
+    """Opens the splits of a data source as image stores."""
 
     def __init__(
         self, source: DataSource, settings: LoaderSettings, progress: Progress | None
@@ -119,6 +120,7 @@ class _Opener:
         self.cache = settings.cache_dir or user_cache_path("ssl-host")
 
     def open(self, images: ImageDataset, description: str) -> ImageStore:
+        """Return an image store for a split: in memory, packed on disk, or decoded on demand."""
         self._check_channels(images)
         if images.image_size is not None:
             index = torch.arange(len(images))
@@ -136,7 +138,7 @@ class _Opener:
         return ImageStore(decoded, images.labels, torch.arange(len(images)), (), images.name)
 
     def _check_channels(self, images: ImageDataset) -> None:
-        """Raise DataError if an array of images does not have the source's channels."""
+        """Raise DataError if the images do not have the number of channels of the source."""
         array = array_of(images)
         if array is not None and array.shape[1] != self.source.channels:
             raise DataError(

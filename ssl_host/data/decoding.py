@@ -1,4 +1,4 @@
-"""Images decoded when they are needed, for data sets too large for a packed store."""
+"""Images that are decoded when needed, for datasets that are too large for a packed store."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from ssl_host.toolkit.image_files import resize_and_crop
 
 
 class DecodedImages:
-    """Array N C S S, uint8, of images that threads decode when they are indexed.
+    """Array of uint8 images (N, C, S, S) that threads decode when they are indexed.
 
     Attributes:
-        unreadable: reasons by index of the images that could not be read; they are black.
+        unreadable: maps the index of each image that could not be read to the reason. Such images
+            are returned black.
     """
 
     def __init__(self, images: ImageDataset, channels: int, size: int) -> None:
@@ -43,6 +44,7 @@ class DecodedImages:
             return torch.stack(list(pool.map(self._read, indices)))
 
     def _read(self, i: int) -> Tensor:
+        """Return one decoded image, or a black one if it cannot be read."""
         try:
             return resize_and_crop(self.images.read(i), self.size)
         except UnreadableImage as error:
@@ -51,7 +53,7 @@ class DecodedImages:
 
 
 class BatchImages:
-    """Array N C S S, uint8, of a data set that decodes images in batches."""
+    """Array of uint8 images (N, C, S, S) of a dataset that decodes whole batches."""
 
     def __init__(self, images: ImageDataset) -> None:
         self.images = images
@@ -65,11 +67,11 @@ class BatchImages:
 
 
 _Item = tuple[list[Tensor], int, list[tuple[int, str]]]
-"""Crops, index of the image, and unreadable images before it with reasons."""
+"""Crops, index of the image, and (index, reason) of each unreadable image before it."""
 
 
 class _CroppedViews(Dataset[_Item | Exception]):
-    """Data set of crops by (epoch, index), cut by the worker that decodes the image."""
+    """Dataset of the crops for each (epoch, index), cut by the worker that decodes them."""
 
     def __init__(self, images: ImageDataset, views: ViewMaker, size: int, seed: int) -> None:
         self.images = images
@@ -84,7 +86,7 @@ class _CroppedViews(Dataset[_Item | Exception]):
             return error  # DataLoader would add a worker's traceback to its message
 
     def _read(self, epoch: int, index: int) -> _Item:
-        """Return the crops of the first readable image from ``index`` on."""
+        """Return the item for ``index``: crops of this image, or of the next readable one."""
         failed: list[tuple[int, str]] = []
         for i in range(index, index + len(self.images)):
             current = i % len(self.images)
@@ -103,7 +105,7 @@ class _CroppedViews(Dataset[_Item | Exception]):
 
 
 class _PlanSampler(Sampler[list[tuple[int, int]]]):
-    """Sampler of a plan's batches as (epoch, index), from a given epoch and step."""
+    """Yields the batches of a plan as lists of (epoch, index), from a given epoch and step."""
 
     def __init__(self, plan: EpochPlan) -> None:
         self.plan = plan
@@ -117,14 +119,15 @@ class _PlanSampler(Sampler[list[tuple[int, int]]]):
 
 
 class FilesLoader:
-    """Loader of batches that worker processes decode and crop.
+    """Loader of training batches; worker processes decode and crop the images.
 
-    The next readable image replaces an unreadable one, so that every step has a full batch on
-    every process.
+    An unreadable image is replaced by the next readable one, so that every step has a full batch
+    on every process.
 
     Attributes:
-        epoch, start: as in :class:`~ssl_host.data.batches.StoreLoader`.
-        unreadable: reasons by index of the images that could not be read.
+        epoch: epoch of the next iteration, counted from 0.
+        start: step of the epoch at which the next iteration starts.
+        unreadable: maps the index of each image that could not be read to the reason.
     """
 
     reads_disk = False  # workers read in advance
@@ -170,7 +173,7 @@ class FilesLoader:
 def _collate(
     results: list[_Item | Exception],
 ) -> tuple[list[Tensor], Tensor, list[tuple[int, str]]] | Exception:
-    """Combine items to a batch, or return the first error."""
+    """Return the crops, indices and unreadable images of a batch, or the first error in it."""
     items: list[_Item] = []
     for item in results:
         if isinstance(item, Exception):
@@ -182,5 +185,5 @@ def _collate(
 
 
 def _one_thread(_: int) -> None:
-    """Use one thread in a worker: the workers share the cores."""
+    """Limit torch to one thread in a worker process, because the workers share the cores."""
     torch.set_num_threads(1)

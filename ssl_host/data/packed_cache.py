@@ -1,4 +1,4 @@
-"""Disk cache of decoded images: one array for each data set, and an index of its rows."""
+"""Disk cache of decoded images: one array for each dataset, and a record of its rows."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ Skipped = tuple[str, str]
 """Name of an image that could not be read, and the reason."""
 
 Progress = Callable[[int, int], None]
-"""Called with images done and images in total."""
+"""Function that is called with the number of processed images and the number of all images."""
 
 
 @dataclass(frozen=True)
 class PackIndex:
-    """Index of a packed array's rows.
+    """Record of which image each row of a packed array contains.
 
     Attributes:
-        indices: index in the data set of each row; rows after these are empty.
-        skipped: images that could not be read.
-        transient: True if some of them may be readable later.
+        indices: index in the dataset of the image in each row; later rows are empty.
+        skipped: (name, reason) for each image that could not be read.
+        transient: True if some of the skipped images may be readable later.
     """
 
     indices: list[int]
@@ -46,14 +46,16 @@ class PackIndex:
 def find_or_pack(
     images: ImageDataset, shape: tuple[int, int, int], cache: Path, progress: Progress | None = None
 ) -> tuple[Tensor, PackIndex]:
-    """Return the images as a memory-mapped array, packed by the first process that asks.
+    """Return the packed images as a memory-mapped array; pack them if the cache lacks them.
 
     Args:
-        shape: C, S and S.
-        cache: folder of the arrays.
+        images: dataset to pack.
+        shape: shape (C, S, S) of a packed image.
+        cache: folder of the packed arrays.
+        progress: function that is called after each image.
 
     Returns:
-        N C S S, uint8, and the index of its rows.
+        A uint8 array (N, C, S, S), and the record of its rows.
     """
     cache.mkdir(parents=True, exist_ok=True)
     stem = cache / _fingerprint(images, shape)
@@ -71,7 +73,7 @@ def find_or_pack(
 
 
 def _read(stem: Path, shape: tuple[int, ...]) -> tuple[Tensor, PackIndex] | None:
-    """Return the array and index of an earlier process, or None if a file is missing or damaged."""
+    """Return the array and index that an earlier process wrote; None if missing or damaged."""
     try:
         content = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
         skipped = [(name, reason) for name, reason in content["skipped"]]
@@ -87,7 +89,7 @@ def _read(stem: Path, shape: tuple[int, ...]) -> tuple[Tensor, PackIndex] | None
 def _write(
     images: ImageDataset, shape: tuple[int, ...], stem: Path, progress: Progress | None
 ) -> None:
-    """Decode the images and write the array and its index atomically."""
+    """Decode the images, and write the array and its index so that no incomplete file is left."""
     partial, index_file = stem.with_suffix(".partial"), stem.with_suffix(".json")
     # Left by a killed process. Removed, not overwritten: another machine may have it mapped.
     partial.unlink(missing_ok=True)
@@ -109,7 +111,7 @@ def _write(
 def _fill(
     array: np.ndarray, images: ImageDataset, size: int, progress: Progress | None
 ) -> PackIndex:
-    """Decode the images into the array's rows, skipping those that cannot be read."""
+    """Decode the images into the rows of the array, skip unreadable ones, and return the index."""
     indices: list[int] = []
     skipped: list[Skipped] = []
     transient = False
@@ -136,14 +138,14 @@ def _fill(
 def _map_in_order(
     pool: ThreadPoolExecutor, decode: Callable[[int], Tensor | UnreadableImage], count: int
 ) -> Iterator[tuple[int, Tensor | UnreadableImage]]:
-    """Yield results in order, in blocks: Executor.map alone would hold all images in memory."""
+    """Yield (index, result) in order, in blocks: Executor.map would keep all images in memory."""
     for start in range(0, count, 512):
         block = range(start, min(start + 512, count))
         yield from zip(block, pool.map(decode, block), strict=True)
 
 
 def _fingerprint(images: ImageDataset, shape: tuple[int, int, int]) -> str:
-    """Return a hash of the images' names, their files' sizes and times, and the array's shape."""
+    """Return a hash of the image names, of the size and time of their files, and of the shape."""
     digest = hashlib.sha256(f"2 {shape[0]} {shape[1]}".encode())
     states: dict[Path, str] = {}
     for i in range(len(images)):
@@ -158,7 +160,7 @@ def _fingerprint(images: ImageDataset, shape: tuple[int, int, int]) -> str:
 
 
 def _file_state(path: Path) -> str:
-    """Return a text that changes if the file is written or becomes readable."""
+    """Return a text that changes if a file is written, or becomes readable or unreadable."""
     try:
         info = path.stat()
     except OSError:
@@ -169,7 +171,7 @@ def _file_state(path: Path) -> str:
 
 
 def _sample_digest(images: ImageDataset) -> bytes:
-    """Return a hash of some images, for data sets without files and with equal names."""
+    """Return a hash of the pixels of up to 32 images, for datasets that are not read from files."""
     digest = hashlib.sha256()
     for i in evenly_spaced_indices(len(images), 32).tolist():
         try:

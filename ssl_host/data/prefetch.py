@@ -1,4 +1,4 @@
-"""Make batches in a thread while the previous step is computed."""
+"""Makes the next batches in a thread while the previous step is computed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 DEPTH = 2
-"""Most batches in the queue: one more than needed, to even out disk delays."""
+"""Largest number of batches in the queue: one more than needed, to even out disk delays."""
 
 
 def prefetch(batches: Iterator[T]) -> Iterator[T]:
-    """Yield the same batches in the same order, made in advance by a thread.
+    """Yield the batches of an iterator in the same order; a thread makes them in advance.
 
     A checkpoint stores how many batches training has consumed, so batches that were still in the
     queue are made again after a resume.
 
     Raises:
-        Exception: raised while making a batch, after the batches before it.
+        Exception: when a batch cannot be made; the error of the iterator, raised after all
+            earlier batches.
     """
     ready: queue.Queue[Any] = queue.Queue(DEPTH)
     stopped = threading.Event()
@@ -48,7 +49,7 @@ def prefetch(batches: Iterator[T]) -> Iterator[T]:
 
 
 def _put(item: object, ready: queue.Queue[Any], stopped: threading.Event) -> bool:
-    """Wait for space in the queue; return False if the consumer stopped first."""
+    """Put an item into the queue once there is space; return False if the consumer stopped."""
     while not stopped.is_set():
         try:
             ready.put(item, timeout=0.1)

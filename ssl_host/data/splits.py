@@ -1,4 +1,4 @@
-"""Split the images of a source into training, probe and held-out images."""
+"""Splits the images of a source into training, probe and held-out images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOLDOUT_SEED = 20_240_601
 
 
 class Subset(ImageDataset):
-    """Images of another data set at the given indices."""
+    """Dataset that contains the images of another dataset at the given indices."""
 
     def __init__(
         self, dataset: ImageDataset, indices: Tensor, missing: Sequence[MissingImage] = ()
@@ -49,12 +49,12 @@ class Subset(ImageDataset):
 
 @dataclass(frozen=True)
 class Splits:
-    """Splits of a data set.
+    """Record of the splits of a dataset: training, probe and held-out images.
 
     Attributes:
         train: images for pretraining.
-        probe: images that evaluators train on; the same object as ``train`` in most data sets.
-        test: held-out images; None without labels or with too few images.
+        probe: images that evaluators train on; the same object as ``train`` in most datasets.
+        test: held-out images; None if the source has none and none can be held out.
         notes: remarks on the held-out split for the log and the report.
     """
 
@@ -65,14 +65,15 @@ class Splits:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names, empty without labels."""
+        """Class names; empty without labels."""
         return self.probe.classes if self.probe.labels is not None else ()
 
 
 def open_splits(source: DataSource, holdout: float) -> Splits:
-    """Open a source; if it has labels but no test split, hold out some of its images.
+    """Return the splits of a source; hold out labelled images if it has no test split.
 
     Args:
+        source: the data source.
         holdout: fraction of each class that is held out.
 
     Raises:
@@ -84,7 +85,7 @@ def open_splits(source: DataSource, holdout: float) -> Splits:
 
 
 def _open(source: DataSource, holdout: float) -> Splits:
-    """Open the splits of a source without attributing errors to its plugin."""
+    """Open the splits of a source as :func:`open_splits` does, without converting its errors."""
     train = source.open("train")
     if train is None or len(train) == 0:
         raise DataError(f"[data] {type(source).__name__} has no training images")
@@ -101,14 +102,14 @@ def _open(source: DataSource, holdout: float) -> Splits:
         note = "too few images to hold any out: evaluators that need a test split are skipped"
         return Splits(train, probe, None, (note,))
     note = (
-        f"the data set has no test split: {len(held_out)} of {len(probe)} images were held out, "
+        f"the dataset has no test split: {len(held_out)} of {len(probe)} images were held out, "
         "by class, and neither pretraining nor evaluators train on them"
     )
     return Splits(kept if probe is train else train, kept, held_out, (note,))
 
 
 def _labels(images: ImageDataset) -> Tensor:
-    """Return the labels of all images of the original data set, missing ones included."""
+    """Return the labels of all images of the original dataset, including those of missing ones."""
     assert images.labels is not None
     if not images.missing:
         return images.labels
@@ -119,7 +120,7 @@ def _labels(images: ImageDataset) -> Tensor:
 
 
 def _subset(images: ImageDataset, indices: Tensor) -> Subset:
-    """Return the images at some indices of the original data set, without the missing ones."""
+    """Return the images at the given indices of the original dataset, without missing ones."""
     if not images.missing:
         return Subset(images, indices)
     gone = torch.tensor(sorted(missing.index for missing in images.missing))
@@ -131,7 +132,7 @@ def _subset(images: ImageDataset, indices: Tensor) -> Subset:
 
 
 def _split_by_class(labels: Tensor, holdout: float) -> tuple[Tensor, Tensor]:
-    """Return indices kept and held out, by class; at least one of each class is kept."""
+    """Return (kept indices, held-out indices), split by class; each class keeps at least one."""
     generator = torch.Generator().manual_seed(HOLDOUT_SEED)
     order = torch.randperm(len(labels), generator=generator)
     held_out_of_classes = []

@@ -1,4 +1,4 @@
-"""Stores of decoded images in one uint8 array, from which batches are indexed."""
+"""Stores of images that are indexed like one uint8 array, in memory, on disk or on demand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ssl_host.errors import DataError
 
 
 class PixelArray(Protocol):
-    """Images N C S S, uint8: a tensor, or an object that decodes images when indexed."""
+    """Array of uint8 images (N, C, S, S): a tensor, or an object that decodes them when indexed."""
 
     def __len__(self) -> int: ...
 
@@ -26,15 +26,15 @@ class PixelArray(Protocol):
 
 @dataclass(frozen=True)
 class ImageStore:
-    """Images of one size with labels and names, ready for indexing.
+    """Record of the images of a split, in one size, with their labels and names.
 
     Attributes:
-        images: N C S S, uint8, in memory or memory-mapped; or decoded when indexed.
-        labels: N, int64, or None.
-        indices: N, each image's index in the original data set.
-        skipped: images that could not be read when they were packed.
-        name: returns the name of an image of the original data set for messages.
-        on_disk: True if indexing reads a file.
+        images: uint8 array (N, C, S, S), in memory, memory-mapped, or decoded when indexed.
+        labels: shape (N,), int64; None without labels.
+        indices: shape (N,), index of each image in the original dataset.
+        skipped: (name, reason) for each image that could not be read when it was packed.
+        name: function that returns the name of image ``i`` of the original dataset, for messages.
+        on_disk: True if indexing the images reads from a packed file.
     """
 
     images: PixelArray
@@ -48,21 +48,21 @@ class ImageStore:
         return len(self.images)
 
     def image_name(self, i: int) -> str:
-        """Return the name of image ``i`` of the store for messages."""
+        """Return the name of image ``i`` of the store, for messages."""
         return self.name(int(self.indices[i]))
 
     def names(self) -> Iterator[str]:
-        """Yield the names of the images in order."""
+        """Yield the names of the images of the store, in order."""
         return map(self.name, self.indices.tolist())
 
     def unreadable(self) -> list[Skipped]:
-        """Return the images that could not be read so far, with reasons."""
+        """Return (name, reason) for each image that could not be read so far."""
         reasons: dict[int, str] = getattr(self.images, "unreadable", {})
         return [*self.skipped, *((self.name(i), reason) for i, reason in sorted(reasons.items()))]
 
 
 def array_of(images: ImageDataset) -> Tensor | None:
-    """Return the array N C H W of a data set that has one, else None."""
+    """Return the tensor (N, C, H, W) that contains a dataset's images; None if there is none."""
     if isinstance(images, ArrayImages):
         return images.images
     if isinstance(images, Subset):
@@ -72,7 +72,7 @@ def array_of(images: ImageDataset) -> Tensor | None:
 
 
 def packed_bytes(images: ImageDataset, channels: int, size: int) -> int:
-    """Return the size of a packed store of these images, in bytes."""
+    """Return the size that a packed store of these images would have, in bytes."""
     return len(images) * channels * size * size
 
 
@@ -83,13 +83,16 @@ def pack(
     cache: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageStore:
-    """Decode the images once, short side resized to ``size``, centre-cropped, and cache them.
+    """Return a store of images, resized and centre-cropped to ``size`` and cached on disk.
+
+    A dataset with its images in a tensor is used as it is.
 
     Args:
-        images: data set to decode.
-        size: side in pixels of the store's images.
+        images: dataset to decode.
+        channels: number of channels of the images.
+        size: side of the packed images in pixels.
         cache: folder for the memory-mapped array.
-        progress: called with images done and images in total.
+        progress: function that is called with the number of processed images and of all images.
 
     Raises:
         DataError: if no image can be read.
@@ -107,7 +110,7 @@ def pack(
 
 
 def no_readable_images_message(skipped: Sequence[Skipped]) -> str:
-    """Return the message for a data set without a readable image."""
+    """Return the error message for a dataset in which no image could be read."""
     examples = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return f"[data] none of {len(skipped)} images could be read: {examples}{more}"

@@ -1,1 +1,1 @@
-"""Evaluation of a trained network and its baselines."""
+"""Runs the evaluators on a trained network and on baselines to compare it with."""

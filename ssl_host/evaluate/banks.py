@@ -1,4 +1,4 @@
-"""Feature banks of one data set for several representations."""
+"""Computes the features of one data set for the trained network and each baseline."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ssl_host.evaluate.extract import Represent, representations
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 MAX_PAIRS = 2048
-"""Images of which the features of two views are compared."""
+"""Largest number of images of which the features of two views are computed."""
 ROWS_PER_MOVE = 4096
-"""Rows that are moved at a time when unreadable images are removed."""
+"""Number of rows that are moved at a time when the rows of unreadable images are removed."""
 
 
 @dataclass(frozen=True)
 class FeatureBankBuilder:
-    """Builds the feature banks of one data set.
+    """Computes the features of one data set for the trained network and each baseline.
 
     Attributes:
-        views: makes views and the network's input.
+        views: the augmentation, which also normalises the network's input.
         train: the images that probes are trained on.
         test: the held-out images; None if there are none.
-        num_classes: 0 without labels.
-        seed: for random crops and for the evaluators.
+        num_classes: number of classes; 0 if the images have no labels.
+        seed: seed of the random crops and of the evaluators.
     """
 
     views: ViewMaker
@@ -41,12 +41,12 @@ class FeatureBankBuilder:
     seed: int
 
     def eval_transform(self, images: Tensor) -> Tensor:
-        """Return the network's normalised input for uint8 images, without randomness."""
+        """Return uint8 images as network input: the centred square, resized and normalised."""
         views = self.views
         return evaluation_view(images, views.image_size, views.mean, views.std)
 
     def train_transform(self, images: Tensor, index: Tensor, epoch: int) -> Tensor:
-        """Return random crops and flips of uint8 images as normalised input."""
+        """Return random crops and flips of uint8 images as the network's normalised input."""
         return self.views.crop_and_flip(images, index, epoch, self.seed)
 
     def build(
@@ -55,11 +55,14 @@ class FeatureBankBuilder:
         networks: Mapping[str, nn.Module],
         scratch: Path | None,
     ) -> dict[str, FeatureBank]:
-        """Return a bank for each representation, by name; each image is read only once.
+        """Return the feature bank (train and test) of each representation, by name.
+
+        Each image is read only once.
 
         Args:
-            represents: functions from a batch of images to rows, by name.
-            networks: the networks of those representations that have one.
+            represents: functions that map a batch of images to rows of features, by the name of
+                the representation.
+            networks: the networks of those representations that have one, by the same names.
             scratch: folder for features that do not fit in memory.
         """
         test = self.test
@@ -77,6 +80,7 @@ class FeatureBankBuilder:
     def _bank(
         self, train: Features, test: Features | None, network: nn.Module | None
     ) -> FeatureBank:
+        """Return a feature bank; with a network it gives access to the network and the images."""
         bank = FeatureBank(train, test, self.num_classes, self.seed)
         if network is None:
             return bank
@@ -99,7 +103,7 @@ class FeatureBankBuilder:
 
 
 def _readable_features(x: Tensor, store: ImageStore) -> Features:
-    """Return features and labels without the rows of unreadable images."""
+    """Return features and labels without the rows of unreadable images; ``x`` is overwritten."""
     unreadable = list(getattr(store.images, "unreadable", ()))
     if not unreadable:
         return Features(x, store.labels)
@@ -117,7 +121,7 @@ def _readable_features(x: Tensor, store: ImageStore) -> Features:
 def _view_pairs(
     network: nn.Module, views: ViewMaker, images: PixelArray, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the features of two views of the same images, evenly spaced over the data set."""
+    """Return the features of two random views of the same images, at most ``MAX_PAIRS`` of them."""
     device = next(network.parameters()).device
     network.eval()
     first, second = [], []

@@ -1,4 +1,4 @@
-"""Representations of images: features of networks, and the baselines without a network."""
+"""Computes representations of images: a network's features, raw pixels, simple statistics."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ from ssl_host.toolkit.atomic_io import reserve
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 BATCH_SIZE = 256
-"""Images per batch; features do not depend on it."""
+"""Number of images in a batch; the features do not depend on it."""
 MAX_PIXEL_SIDE = 32
-"""Largest side of images for the raw-pixel baseline: above it probes are slow and not better."""
+"""Largest side of an image in the baseline of raw pixels; larger images are shrunk to it.
+
+With more pixels probes are slow and not better.
+"""
 
 MAX_BYTES_IN_MEMORY = 2 * 2**30
-"""Larger features are stored in a file: ImageNet's from a ResNet-50 take 10 GB."""
+"""Features that take more bytes are stored in a file; ImageNet's from a ResNet-50 take 10 GB."""
 
 Transform = Callable[[Tensor], Tensor]
-"""From uint8 images B C H W to a network's normalised input."""
+"""Function that maps uint8 images (B, C, H, W) to a network's normalised input."""
 Represent = Callable[[Tensor], Tensor]
-"""From uint8 images B C H W to rows B D."""
+"""Function that maps uint8 images (B, C, H, W) to their features (B, D)."""
 
 
 def _allocate(count: int, dim: int, scratch: Path | None) -> Tensor:
-    """Return an uninitialised tensor N D, in memory or in a file without a name."""
+    """Return an uninitialised tensor (count, dim); a large one is in a file without a name."""
     if 4 * count * dim <= MAX_BYTES_IN_MEMORY:
         return torch.empty(count, dim, dtype=torch.float32)
     with tempfile.TemporaryFile(dir=scratch) as file:
@@ -45,15 +48,15 @@ def _allocate(count: int, dim: int, scratch: Path | None) -> Tensor:
 def representations(
     images: PixelArray, represents: Mapping[str, Represent], scratch: Path | None = None
 ) -> dict[str, Tensor]:
-    """Compute several representations of the same images, each N D, float32, by name.
+    """Return several representations of the same images by name, each (N, D), float32.
 
-    Each image is read once for all representations, and the next batch is read while this one is
-    computed.
+    Each image is read once for all representations, and the next batch is read while the current
+    one is computed.
 
     Args:
-        images: uint8 N C H W.
-        represents: functions from a batch of images to rows B D, by name.
-        scratch: folder for the files of large representations. They have no names and are
+        images: (N, C, H, W), uint8.
+        represents: functions that map a batch of images to features (B, D), by name.
+        scratch: folder for the files of large representations. These files have no names and are
             deleted with the tensor.
     """
     rows = {name: torch.empty(0, 0) for name in represents}
@@ -71,7 +74,7 @@ def representations(
 def network_features(
     encoder: nn.Module, transform: Transform, device: torch.device | str = "cpu"
 ) -> Represent:
-    """Put a network into evaluation mode and return a function that computes its features."""
+    """Put a network into evaluation mode and return a function that maps images to its features."""
     encoder.eval()
     return lambda batch: encoder(transform(batch.to(device))).float().cpu()
 
@@ -80,10 +83,10 @@ def network_features(
 def recalibrate_batchnorm(
     encoder: nn.Module, images: PixelArray, transform: Transform, device: torch.device | str = "cpu"
 ) -> nn.Module:
-    """Return a copy of a network with the batch-norm statistics of the given images.
+    """Return a copy of a network whose batch norms have the statistics of the given images.
 
-    Without them a random network looks 15 points worse than it is, and pretraining would get the
-    credit for normalising the features.
+    Without them the accuracy of a random network is 15 points lower, and pretraining would get
+    the credit for normalising the features.
     """
     network = copy.deepcopy(encoder)
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
@@ -102,7 +105,7 @@ def recalibrate_batchnorm(
 
 
 def pixels(images: Tensor) -> Tensor:
-    """Return raw pixels from 0 to 1 as rows, of images with at most 32 pixels per side."""
+    """Return each image's pixels as one row, from 0 to 1; large images are shrunk to 32 x 32."""
     images = images.float() / 255
     if max(images.shape[2:]) > MAX_PIXEL_SIDE:
         size = (MAX_PIXEL_SIDE, MAX_PIXEL_SIDE)
@@ -111,10 +114,11 @@ def pixels(images: Tensor) -> Tensor:
 
 
 def statistics(images: Tensor) -> Tensor:
-    """Return twelve simple statistics per image: means, deviations, gradient energies.
+    """Return simple statistics of each image: means, standard deviations, mean gradients.
 
-    Colour images: 3 means, 3 deviations, 6 energies. Grey images: 1 mean, 1 deviation, 6 energies
-    and the means of the 4 quarters.
+    Colour images have 3 means, 3 standard deviations and 6 mean absolute values (of first and
+    second differences, and of the distance from 0.5). Gray images have 1 mean, 1 standard
+    deviation, the same 6 values, and the means of the 4 quarters. In both cases that is twelve.
     """
     images = images.float() / 255
     gray = images.mean(dim=1)

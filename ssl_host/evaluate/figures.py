@@ -1,4 +1,4 @@
-"""Declarations of the figures in ``results.json``: the host's and those of evaluators."""
+"""Declarations of the metrics in ``results.json``, both the host's own and the evaluators'."""
 
 from __future__ import annotations
 
@@ -14,28 +14,34 @@ HOST_FIGURES = {
     ),
     "throughput.images_per_s": Figure("training images per second"),
     "throughput.data_wait_fraction": Figure(
-        "fraction of the training time spent waiting for images", higher_is_better=False
+        "fraction of the training time that was spent waiting for images", higher_is_better=False
     ),
-    "peak_memory_mb": Figure("largest memory of the process, in MiB", higher_is_better=False),
+    "peak_memory_mb": Figure("peak memory of the process, in MiB", higher_is_better=False),
     "peak_gpu_memory_mb": Figure(
-        "largest memory allocated on the GPU, in MiB", higher_is_better=False
+        "peak memory allocated on the GPU, in MiB", higher_is_better=False
     ),
 }
-"""Figures that the host itself measures."""
+"""Declarations of the metrics that the host itself measures, by name."""
 
 
 def metric_name(instance: str, metric: str) -> str:
-    """Return the name in ``results.json`` of a metric of an evaluator's instance."""
+    """Return the name in ``results.json`` of an evaluator's metric, such as ``linear.top1``.
+
+    Args:
+        instance: name of the evaluator's section, such as ``linear``.
+        metric: name of the metric; the result is ``instance`` if it is empty.
+    """
     return f"{instance}.{metric}" if metric else instance
 
 
 def declared_figures(evaluators: Mapping[str, type[Evaluator]]) -> dict[str, Figure]:
-    """Return all figures that a run can have, by their names in ``results.json``.
+    """Return the declarations of all metrics that a run can measure, by name.
 
-    ``N`` as a component of a name stands for any number: look up metrics with ``find_figure``.
+    The names are those in ``results.json``. ``N`` as a component of a name stands for any number,
+    so look up metrics with ``find_figure``.
 
     Args:
-        evaluators: by the name of their instance.
+        evaluators: the classes of the evaluators, by the names of their sections.
     """
     return HOST_FIGURES | {
         metric_name(instance, metric): figure
@@ -47,11 +53,12 @@ def declared_figures(evaluators: Mapping[str, type[Evaluator]]) -> dict[str, Fig
 def describe_figures(
     metrics: Iterable[str], evaluators: Mapping[str, Evaluator]
 ) -> dict[str, dict[str, Any]]:
-    """Return the declarations of metrics as JSON, by name: the key ``figures`` of the results.
+    """Return the declarations of measured metrics by name, for ``figures`` in ``results.json``.
 
     Args:
-        metrics: names in ``results.json``. Those of baselines and undeclared ones are skipped.
-        evaluators: by the name of their instance.
+        metrics: names of the metrics in ``results.json``. Those of baselines and those that are
+            not declared are skipped.
+        evaluators: the evaluators, by the names of their sections.
     """
     described = {}
     for name in metrics:

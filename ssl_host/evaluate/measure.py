@@ -1,4 +1,4 @@
-"""Run evaluators on a trained network and on its baselines."""
+"""Runs all evaluators on a trained network and on its baselines."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ from ssl_host.evaluate.extract import (
 from ssl_host.evaluate.figures import metric_name
 
 TRAINED = ""
-"""Key of the trained network among the baselines, which have names."""
+"""Name of the trained network among the representations; the other names are baselines."""
 
 Report = Callable[[str], None]
+"""Function that is called with the name of what is measured next."""
 
 
 @dataclass
 class Measurement:
-    """Results of all evaluators.
+    """Results of all evaluators on the trained network and its baselines.
 
     Attributes:
-        metrics: by flat names; baselines under ``random_init.``, ``pixels.``, ``statistics.``.
+        metrics: values of the metrics, by names such as ``linear.top1``. The names of baselines'
+            metrics start with ``random_init.``, ``pixels.`` or ``statistics.``.
         artifacts: tensors to save, by file name without suffix.
-        notes: sentences for the report.
+        notes: sentences for the report, such as the reason why an evaluator was skipped.
         bank: the trained network's features, for the pictures of the report.
     """
 
@@ -45,7 +47,12 @@ class Measurement:
     bank: FeatureBank | None = None
 
     def add(self, name: str, evaluation: Evaluation) -> None:
-        """Add the results of an evaluator on the trained network, by its instance name."""
+        """Add the results of one evaluator on the trained network.
+
+        Args:
+            name: name of the evaluator's section, such as ``linear``.
+            evaluation: the results.
+        """
         self.metrics |= {metric_name(name, k): value for k, value in evaluation.metrics.items()}
         self.artifacts |= {
             (stem if stem == name else f"{name}_{stem}"): tensors
@@ -66,18 +73,18 @@ def measure(
     report: Report = lambda _: None,
     scratch: Path | None = None,
 ) -> Measurement:
-    """Evaluate a network and its three baselines.
+    """Run all evaluators on a trained network and its three baselines, and return the results.
 
     Args:
-        evaluators: by instance name.
+        evaluators: the evaluators, by the names of their sections.
         encoder: the trained network.
         untrained: the same network with its initial weights.
-        views: makes the network's input.
+        views: the augmentation, which also normalises the network's input.
         train: the images that probes are trained on.
         test: the held-out images; None if there are none.
-        num_classes: number of classes, 0 without labels.
-        seed: for random draws of the evaluators.
-        report: receives the name of what is measured next.
+        num_classes: number of classes; 0 if the images have no labels.
+        seed: seed of the evaluators' random numbers.
+        report: called with the name of what is measured next.
         scratch: folder for features that do not fit in memory.
     """
     measurement = Measurement()
@@ -114,7 +121,7 @@ def measure(
 def _measure_baseline(
     baseline: str, evaluators: Mapping[str, Evaluator], bank: FeatureBank, report: Report
 ) -> dict[str, float]:
-    """Return the metrics of a baseline that are declared with ``baseline=True``."""
+    """Run the evaluators on a baseline and return the metrics declared with ``baseline=True``."""
     metrics = {}
     for name, evaluator in evaluators.items():
         if bank.encoder is None and evaluator.needs_encoder:
@@ -130,6 +137,7 @@ def _measure_baseline(
 def _skip_reason(
     evaluator: Evaluator, train: ImageStore, test: ImageStore | None, num_classes: int
 ) -> str:
+    """Return the reason why an evaluator cannot run on these images; empty if it can."""
     if evaluator.needs_labels and train.labels is None:
         return "the images have no labels"
     if evaluator.needs_labels and num_classes < 2:
@@ -140,6 +148,7 @@ def _skip_reason(
 
 
 def _evaluate(name: str, evaluator: Evaluator, bank: FeatureBank) -> Evaluation:
+    """Run one evaluator, with seeded random numbers; errors name the plugin that it is from."""
     with (
         attribute_errors(evaluator, f"while measuring '{name}'"),
         torch.random.fork_rng(devices=[]),

@@ -1,1 +1,1 @@
-"""A whole run, from its configuration to its folder; the commands and ``ssl_host.run`` use it."""
+"""Runs a configuration from start to end, for the commands and ``ssl_host.run``."""

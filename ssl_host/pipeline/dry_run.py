@@ -1,4 +1,4 @@
-"""``--dry-run``: composes a run and computes a few steps, without writing anything."""
+"""``--dry-run``: builds a run and times a few training steps, without writing any file."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from ssl_host.toolkit.image_files import resize_and_crop
 from ssl_host.train.trainer_setup import num_processes
 from ssl_host.weights import load_initial_weights
 
-SLOW = 3.0
-"""Seconds per step above which no alternatives are timed: they would take minutes."""
+SLOW_STEP_S = 3.0
+"""Seconds per step above which no alternatives are timed, because that would take minutes."""
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """The time of a step with one setting of ``[trainer]`` changed."""
+    """Record of the time of a training step with one setting of ``[trainer]`` changed."""
 
     setting: str
     value: Any
@@ -41,16 +41,17 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Size and time of a run.
+    """Record of the size of a run and the estimated time of its training.
 
     Attributes:
-        parameters: number of trainable parameters.
-        views: shape of each view of one micro-batch.
-        seconds_per_step: median of a few steps, without decoding images.
-        training_minutes: seconds_per_step times the steps of the run, without evaluation.
-        starts_from: a sentence on the weights of ``[run] init_from``.
-        alternatives: times with one setting of ``[trainer]`` changed. ``auto`` follows the
-            features of the hardware, never a measured time.
+        parameters: the number of trainable parameters.
+        views: the shape of each view of one micro-batch.
+        first_loss: the loss of the first step.
+        seconds_per_step: the median time of a few optimizer steps, without decoding images.
+        training_minutes: the time of all steps of the run, without evaluation.
+        starts_from: a sentence about the weights that ``[run] init_from`` names, or None.
+        alternatives: the time of a step with one setting of ``[trainer]`` changed. These times
+            are only printed; ``auto`` does not use them.
     """
 
     name: str
@@ -73,11 +74,11 @@ class Estimate:
     alternatives: list[Alternative]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all fields as JSON types."""
+        """Return all fields by name, as JSON types."""
         return asdict(self)
 
     def table(self) -> Table:
-        """Return a table for the terminal."""
+        """Return the estimate as a table for the terminal."""
         table = Table("dry run", "", box=None, pad_edge=False)
         rows = {
             "run": self.name,
@@ -93,10 +94,11 @@ class Estimate:
             f"{self.images_per_s:.0f} images/s (median of {TIMED_STEPS}, without decoding)",
             "time of the training": _minutes(self.training_minutes) + ", plus evaluation",
         }
-        for other in self.alternatives:
-            faster = self.seconds_per_step / other.seconds_per_step
-            rows[f"{other.setting} = {other.value}"] = (
-                f"{1000 * other.seconds_per_step:.0f} ms per step, {faster:.2f} times as fast"
+        for alternative in self.alternatives:
+            seconds = alternative.seconds_per_step
+            rows[f"{alternative.setting} = {alternative.value}"] = (
+                f"{1000 * seconds:.0f} ms per step, "
+                f"{self.seconds_per_step / seconds:.2f} times as fast"
             )
         for name, value in rows.items():
             table.add_row(name, value)
@@ -104,10 +106,14 @@ class Estimate:
 
 
 def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
-    """Compose a run, read one batch and time a few steps on it.
+    """Build a run, read one batch, time a few training steps and return the estimate.
+
+    Args:
+        config: the configuration of the run.
+        catalog: the installed components.
 
     Raises:
-        UserError: for anything that would prevent the run from starting.
+        UserError: if an error in the input would prevent the run from starting.
         NonFiniteError: if the first loss is NaN.
     """
     config = resolve_auto(config)
@@ -128,9 +134,9 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
     labels = splits.train.labels
     raw = _first_micro_batch(splits.train, plan, source.image_size)
     steps = StepTimer(experiment, raw, plan, 0 if labels is None else len(splits.classes))
-    per_step = steps.seconds(config.trainer)
+    per_step = steps.seconds_per_step(config.trainer)
     if math.isnan(steps.losses[0]):
-        raise NonFiniteError("the loss of the first batch is NaN")
+        raise NonFiniteError("the loss of the first training step is NaN")
     return Estimate(
         name=config.run.name,
         method=config.components["method"].name,
@@ -156,11 +162,11 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
 def _alternatives(
     steps: StepTimer, settings: TrainerSettings, per_step: float
 ) -> Iterator[Alternative]:
-    """Time other settings that matter on this hardware, one changed at a time.
+    """Time a step with different settings of ``[trainer]``, one changed at a time.
 
-    ``compile`` is not among them, since compiling takes longer than all of the timing.
+    ``compile`` is not tried, because compiling takes longer than all other timings together.
     """
-    if per_step > SLOW:
+    if per_step > SLOW_STEP_S:
         return
     on_cpu = settings.accelerator == "cpu"
     half = ("bf16-mixed",) if on_cpu else ("bf16-mixed", "16-mixed")
@@ -173,11 +179,11 @@ def _alternatives(
         for value in dict.fromkeys(values):
             if value != getattr(settings, setting):
                 changed = settings.model_copy(update={setting: value})
-                yield Alternative(setting, value, steps.seconds(changed))
+                yield Alternative(setting, value, steps.seconds_per_step(changed))
 
 
 def _first_micro_batch(images: ImageDataset, plan: EpochPlan, size: int) -> RawBatch:
-    """Read the micro-batch of one process; the other processes compute theirs meanwhile."""
+    """Return the first micro-batch of one process, with decoded images."""
     count = plan.batch_size // plan.micro_batches // plan.world_size
     labels = None if images.labels is None else images.labels[:count]
     pixels = _first_images(images, count, size)
@@ -185,6 +191,11 @@ def _first_micro_batch(images: ImageDataset, plan: EpochPlan, size: int) -> RawB
 
 
 def _first_images(images: ImageDataset, count: int, size: int) -> torch.Tensor:
+    """Return the first readable images as one uint8 tensor, resized and cropped to a size.
+
+    Raises:
+        DataError: if fewer images can be read.
+    """
     array = array_of(images)
     if array is not None:
         return array[:count]
@@ -197,11 +208,13 @@ def _first_images(images: ImageDataset, count: int, size: int) -> torch.Tensor:
         if len(pixels) == count:
             return torch.stack(pixels)
     raise DataError(
-        f"[data] only {len(pixels)} of {len(images)} images can be read, and a step takes {count}"
+        f"[data] only {len(pixels)} of {len(images)} images can be read, but a step needs {count}; "
+        "add images, or choose a smaller [run] batch_size"
     )
 
 
 def _minutes(minutes: float) -> str:
+    """Return a duration as text in seconds, minutes or hours."""
     if minutes < 1:
         return f"{60 * minutes:.0f} s"
     return f"{minutes:.1f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

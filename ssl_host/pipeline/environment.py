@@ -1,4 +1,4 @@
-"""The environment of a run: versions, plugins, hardware."""
+"""Describes the environment of a run: versions, plugins and hardware."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PACKAGES = (
 
 
 def describe_environment(config: RunConfig, catalog: Catalog) -> dict[str, Any]:
-    """Return the content of ``environment.json``."""
+    """Return the content of ``environment.json``: versions, plugins, components, hardware."""
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -60,6 +60,7 @@ def describe_environment(config: RunConfig, catalog: Catalog) -> dict[str, Any]:
 
 
 def _version(name: str) -> str | None:
+    """Return the version of an installed distribution, or None if it is not installed."""
     try:
         return importlib_metadata.version(name)
     except importlib_metadata.PackageNotFoundError:
@@ -67,7 +68,7 @@ def _version(name: str) -> str | None:
 
 
 def processor() -> str:
-    """Return the name of the processor."""
+    """Return the model name of the CPU, or ``unknown``."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - not a real file
             for line in file:

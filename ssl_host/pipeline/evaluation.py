@@ -1,4 +1,4 @@
-"""Evaluates a network with all evaluators, next to its untrained baseline."""
+"""Evaluates a trained network and its baselines with all evaluators."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ def evaluate_network(
     report_progress: Callable[[str], None],
     scratch: Path,
 ) -> Measurement:
-    """Run all evaluators on a network and on the same network before training.
+    """Run all evaluators on the trained network and on its baselines.
+
+    One of the baselines is the same network with its initial weights.
 
     Args:
+        experiment: the components of the run, with the evaluators.
+        images: the training and test images.
         encoder: the trained network; it is copied and not changed.
-        report_progress: called with the name of each evaluator before it starts.
-        scratch: folder for files of evaluators.
+        report_progress: a function that is called with the name of what is measured next.
+        scratch: the folder for features that do not fit in memory.
     """
     source = experiment.source
     untrained_method = compose_method(experiment.config, source.channels, source.image_size)

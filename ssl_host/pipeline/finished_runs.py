@@ -1,4 +1,4 @@
-"""Commands on existing run folders: evaluate again, write reports, replay a failed step."""
+"""Uses existing run folders: evaluates again, writes reports, loads a failed step."""
 
 from __future__ import annotations
 
@@ -28,26 +28,32 @@ from ssl_host.train.failed_step import FailedStep, read_failed_step
 from ssl_host.weights import load_weights
 
 OTHER_IMAGES_NOTE = (
-    "evaluated on other images than those of the run: some test images may have been trained on, "
-    "and then the metrics are too high"
+    "evaluated on different images from those of the run: the network may have been trained on "
+    "some of the test images, and then the metrics are too high"
 )
+"""Note in ``results.json`` of a run whose images have changed since it was trained."""
 
 
 def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: Console) -> Outcome:
-    """Evaluate the backbone of a finished run again, with changed evaluator settings.
+    """Evaluate the backbone of a finished run again and write its results and report again.
 
     Args:
-        options: ``section.key=value``, applied to the run's configuration.
+        path: the folder of the run.
+        options: texts ``section.key=value``, which override the configuration of the run.
+        catalog: the installed components.
+        console: the console for progress.
 
     Raises:
-        RunFolderError: if the folder holds no trained backbone.
+        RunFolderError: if the folder does not contain a finished run with its backbone.
     """
     config = resolve_auto(_load_config(path, options, catalog))
     with RunFolder(path) as folder, report_disk_errors(path):
         results = folder.results()
         weights = path / "backbone.safetensors"
         if results is None or not weights.exists():
-            raise RunFolderError(f"{path} holds no finished run; `ssl-host run` finishes it")
+            raise RunFolderError(
+                f"{path} does not contain a finished run; finish it with `ssl-host run`"
+            )
         experiment = compose(config)
         images = open_datasets(experiment.source, experiment.views, config.loader)
         notes = [OTHER_IMAGES_NOTE] if folder.images_changed(images.fingerprint()) else []
@@ -72,10 +78,10 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
 
 
 def write_run_report(path: Path, catalog: Catalog) -> Path:
-    """Write the report of a finished run from the files in its folder.
+    """Write ``report.html`` of a finished run from the files in its folder; return its path.
 
     Raises:
-        RunFolderError: if the folder holds no finished run.
+        RunFolderError: if the folder does not contain a finished run.
     """
     config, results = _load_finished(path, catalog)
     with report_disk_errors(path):
@@ -83,13 +89,15 @@ def write_run_report(path: Path, catalog: Catalog) -> Path:
 
 
 def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> tuple[Path, list[str]]:
-    """Write one page that compares finished runs.
+    """Write one HTML page that compares finished runs.
 
     Args:
-        paths: different run folders.
+        paths: the run folders, all different.
+        output: the path of the page.
+        catalog: the installed components.
 
     Returns:
-        The page, and a sentence for each folder that is left out.
+        The path of the page, and the reason for each folder that is left out.
 
     Raises:
         RunFolderError: if fewer than two runs are finished, or the page cannot be written.
@@ -103,7 +111,7 @@ def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> tuple
             skipped.append(str(error))
     if len(finished) < 2:
         reasons = "\n".join(skipped)
-        raise RunFolderError(f"there are not two finished runs to compare:\n{reasons}")
+        raise RunFolderError(f"comparing needs at least two finished runs:\n{reasons}")
     labels = run_labels(list(finished))
     runs = [
         ComparedRun(label, path, results, config)
@@ -116,7 +124,7 @@ def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> tuple
 
 
 def load_failed_step(path: str | Path) -> FailedStep:
-    """Load the step with non-finite numbers from the ``non_finite.ckpt`` of a run.
+    """Load a training step with non-finite numbers from the ``non_finite.ckpt`` of a run.
 
     ``load_failed_step(path).replay()`` computes its loss again and returns the
     :class:`~ssl_host.StepOutput`, for example under ``torch.autograd.detect_anomaly()`` or in a
@@ -127,17 +135,23 @@ def load_failed_step(path: str | Path) -> FailedStep:
         CheckpointError: if the file is damaged.
     """
     file = Path(path)
-    # The step is computed on the CPU of this machine, wherever the run was.
+    # The step is computed on the CPU of this machine, whatever device the run used.
     options = ("trainer.accelerator=cpu", "trainer.devices=1", "trainer.num_nodes=1")
     config = resolve_auto(_load_config(file.parent, options, Catalog()))
     return read_failed_step(file, lambda channels, size: compose_method(config, channels, size))
 
 
 def _load_finished(path: Path, catalog: Catalog) -> tuple[RunConfig, dict[str, Any]]:
+    """Return the configuration and the results of a finished run.
+
+    Raises:
+        RunFolderError: if the folder does not contain a finished run.
+    """
     results = RunFolder(path).finished()
     return _load_config(path, (), catalog), results
 
 
 def _load_config(path: Path, options: Sequence[str], catalog: Catalog) -> RunConfig:
+    """Return the configuration in a run folder, with options applied and without notes."""
     config = resolve_file(RunFolder(path).find_config_file(), options, catalog)
     return replace(config, notes=())

@@ -1,4 +1,4 @@
-"""Writes what a run leaves: artifacts, environment, report and, last of all, results.json."""
+"""Writes the files of a finished run: artifacts, environment, report and results.json."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ def make_results(
     """Return the content of ``results.json``.
 
     Args:
-        steps: optimizer steps of the training.
-        metrics: accuracies from 0 to 1 and other numbers; NaN and infinity become null.
-        wall_time_s: seconds of training and evaluation in all processes.
-        notes: sentences on what to know about the metrics; repeated ones are removed.
+        experiment: the components of the run.
+        images: the training and test images.
+        steps: the number of optimizer steps of the training.
+        metrics: the metrics by name, accuracies from 0 to 1; NaN and infinity become null.
+        wall_time_s: the time of training and evaluation in seconds, including earlier processes.
+        notes: sentences that readers of the metrics should know; duplicates are removed.
     """
     config = experiment.config
     return {
@@ -68,11 +70,16 @@ def write_results(
     catalog: Catalog,
     environment: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write artifacts, environment, report and results of a run.
+    """Write the artifacts of evaluators, the environment, the report and the results of a run.
 
     Args:
-        measurement: of the evaluators; its features are drawn in the report.
-        environment: of the training; None leaves ``environment.json`` as it is.
+        folder: the folder of the run.
+        experiment: the components of the run.
+        images: the training and test images.
+        measurement: the results of the evaluators; the report shows its features.
+        results: the content of ``results.json``.
+        catalog: the installed components.
+        environment: the content of ``environment.json``; None does not change the file.
     """
     config = experiment.config
     for stem, tensors in measurement.artifacts.items():
@@ -89,15 +96,16 @@ def write_results(
 def write_report(
     path: Path, results: Mapping[str, Any], config: RunConfig, catalog: Catalog
 ) -> Path:
-    """Write ``report.html`` with the sections of all plugins and return its path."""
+    """Write ``report.html``, including the sections that plugins add, and return its path."""
     sections = catalog.collect("report_sections", run=describe_run(config, path), results=results)
     return write_page(path, results, config, sections)
 
 
 def describe_run(config: RunConfig, path: Path) -> Run:
-    """Return the description of a run that loggers and hooks receive."""
+    """Return the record of a run for loggers and hooks: name, folder, seed and settings."""
     return Run(config.run.name, path, config.run.seed, config.values())
 
 
 def _finite_or_none(value: float) -> float | None:
+    """Return a number, or None if it is NaN or infinite."""
     return float(value) if math.isfinite(value) else None

@@ -24,7 +24,11 @@ from ssl_host.evaluate.measure import Measurement
 from ssl_host.pipeline.environment import describe_environment
 from ssl_host.pipeline.evaluation import evaluate_network
 from ssl_host.pipeline.results import describe_run, make_results, write_results
-from ssl_host.pipeline.run_metrics import data_bottleneck_hint, resource_metrics, same_dataset
+from ssl_host.pipeline.run_metrics import (
+    data_bottleneck_hint,
+    resource_metrics,
+    trained_on_same_dataset,
+)
 from ssl_host.run_folder.folder import RunFolder, move_aside
 from ssl_host.toolkit.atomic_io import report_disk_errors
 from ssl_host.toolkit.console import make_console
@@ -36,12 +40,12 @@ from ssl_host.weights import load_initial_weights, save_backbone
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a run.
+    """Record of the outcome of a run: its folder and results.
 
     Attributes:
-        folder: the run's folder.
-        results: the content of ``results.json``.
-        was_finished: true if nothing was left to do.
+        folder: the folder of the run.
+        results: the content of ``results.json``; empty in processes other than the first.
+        was_finished: True if the run had already been finished before.
     """
 
     folder: Path
@@ -52,11 +56,13 @@ class Outcome:
 def run_config(
     config: RunConfig, catalog: Catalog, console: Console | None = None, fresh: bool = False
 ) -> Outcome:
-    """Run a configuration in its folder, or resume where an earlier process stopped.
+    """Train, evaluate and report the run that a configuration describes, or resume it.
 
     Args:
-        console: where progress is printed; None prints nothing.
-        fresh: move the present content of the folder aside and start again.
+        config: the configuration of the run.
+        catalog: the installed components.
+        console: the console for progress; None prints nothing.
+        fresh: if true, rename the folder of an earlier run and start again.
 
     Raises:
         UserError: if the input is wrong.
@@ -66,7 +72,7 @@ def run_config(
     config = resolve_auto(config)
     catalog.call("config_resolved", config=config.values())
     path = Path(config.run.dir) / config.run.name
-    # Lightning starts this command again for every further process of a node.
+    # Lightning starts this command again for each additional process of a node.
     if not is_first_process():
         folder = RunFolder(path)
         with preemptible():
@@ -75,7 +81,7 @@ def run_config(
     if fresh:
         old_run = move_aside(path)
         if old_run is not None:
-            console.print(f"the earlier run is moved to {old_run}")
+            console.print(f"the folder of the earlier run is renamed to {old_run}")
     with preemptible(), RunFolder(path) as folder, report_disk_errors(path):
         config = folder.claim(config)
         results = folder.results()
@@ -86,7 +92,7 @@ def run_config(
 
 
 class _Runner:
-    """Runs one configuration in a folder that it owns."""
+    """Trains, evaluates and reports one run in a folder that this process has locked."""
 
     def __init__(
         self, config: RunConfig, catalog: Catalog, console: Console, folder: RunFolder
@@ -101,6 +107,7 @@ class _Runner:
         self.started_loggers: list[Logger] = []
 
     def run(self) -> Outcome:
+        """Run all stages and return the outcome; loggers are finished even if a stage fails."""
         # Set before anything is computed, since it decides the order of float sums.
         torch.set_num_threads(int(self.config.trainer.num_threads))
         experiment = compose(self.config)
@@ -131,20 +138,23 @@ class _Runner:
         return Outcome(self.folder.path, dict(results))
 
     def _finish_loggers(self, results: Mapping[str, Any] | None) -> None:
+        """Call ``finish`` of all started loggers; ``results`` is None if the run failed."""
         for logger in self.started_loggers:
             with attribute_errors(logger, "in finish"):
                 logger.finish(results)
 
     def _report_packing(self, what: str, done: int, total: int) -> None:
+        """Print the number of decoded images, after every thousand."""
         if done == total or done % 1000 == 0:
             self.console.print(f"decoding {what}: {done} of {total}")
 
     def _load_initial_weights(self, method: Method, images: OpenedDatasets) -> None:
+        """Load the weights that ``[run] init_from`` names into the backbone and its EMA copies."""
         path = self.config.run.init_from
         if path is None:
             return
         self.notes.append(load_initial_weights(method.backbone, path, self.catalog))
-        if images.test is not None and not same_dataset(path, self.config):
+        if images.test is not None and not trained_on_same_dataset(path, self.config):
             self.notes.append(
                 "the initial weights are not from a run on the same images: they may have been "
                 "trained on the test images, and then the metrics are too high"
@@ -154,6 +164,7 @@ class _Runner:
             target.load_state_dict(source.state_dict())
 
     def _print_summary(self, experiment: Experiment, images: OpenedDatasets) -> None:
+        """Print components and sizes of the run, notes, and a warning about skipped images."""
         config = self.config
         num_test = "no" if images.test is None else str(len(images.test))
         parameters = sum(p.numel() for _, p in experiment.method.trainable_parameters())
@@ -176,6 +187,8 @@ class _Runner:
             )
 
     def _train(self, experiment: Experiment, images: OpenedDatasets) -> TrainingResult:
+        """Train the remaining epochs; loggers start once the first step is known."""
+
         def start_loggers(step: int) -> None:
             if is_first_process():
                 for logger in experiment.loggers.values():
@@ -199,6 +212,7 @@ class _Runner:
     def _evaluate(
         self, experiment: Experiment, images: OpenedDatasets, training: TrainingResult
     ) -> dict[str, Any]:
+        """Write the backbone, run the evaluators, write the report and return the results."""
         method, source, timer = experiment.method, experiment.source, training.state.timer
         encoder = getattr(method, method.encoder)
         save_backbone(encoder, self.config, source.mean, source.std, self.folder.path)
@@ -225,7 +239,7 @@ class _Runner:
     def _online_accuracy(
         self, training: TrainingResult, measurement: Measurement
     ) -> dict[str, float]:
-        """Return the accuracy of the online probe on the test images, if it was trained."""
+        """Return the online probe's accuracy on the test images, if it can be measured."""
         probe, bank = training.state.probe, measurement.bank
         if probe is None or not self.config.run.epochs or bank is None:
             return {}
@@ -235,4 +249,5 @@ class _Runner:
         return {"online.top1": float(correct.double().mean())}
 
     def _report_evaluation(self, what: str) -> None:
+        """Print the name of what is evaluated next."""
         self.console.print(f"evaluating: {what}", style="dim")

@@ -1,4 +1,4 @@
-"""Metrics and notes about the training itself: speed, memory, data loading, starting weights."""
+"""Measures the speed and memory of the training, and gives a hint if data loading is slow."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ssl_host.run_folder.stored_config import has_same_dataset
 from ssl_host.train.loop import TrainingResult
 
 BOTTLENECK_ABOVE = 0.2
-"""Fraction of the training time spent waiting for images above which a hint is given."""
+"""Fraction of the training time spent waiting for images above which a hint is printed."""
 
 
 def resource_metrics(training: TrainingResult) -> dict[str, float]:
-    """Return training speed and peak memory."""
+    """Return the metrics of training speed (images/s) and peak memory (MB), by name."""
     metrics: dict[str, float] = {}
     if training.images_per_s is not None and training.data_wait_fraction is not None:
         metrics["throughput.images_per_s"] = training.images_per_s
@@ -35,7 +35,7 @@ def resource_metrics(training: TrainingResult) -> dict[str, float]:
 
 
 def data_bottleneck_hint(images: OpenedDatasets, wait_fraction: float | None) -> list[str]:
-    """Return a hint with the setting to change if data loading is the bottleneck."""
+    """Return a hint on which setting to change; empty if data loading is not the bottleneck."""
     if wait_fraction is None or wait_fraction < BOTTLENECK_ABOVE:
         return []
     pixels = images.train.images
@@ -53,11 +53,12 @@ def data_bottleneck_hint(images: OpenedDatasets, wait_fraction: float | None) ->
     return [f"training waited for images {100 * wait_fraction:.0f} % of the time: {advice}"]
 
 
-def same_dataset(weights: Path, config: RunConfig) -> bool:
-    """Return True if weights are from a run on the same images with the same test split.
+def trained_on_same_dataset(weights: Path, config: RunConfig) -> bool:
+    """Return True if weights come from a run on the same data set with the same test split.
 
     Args:
-        weights: a run folder, or a file in one.
+        weights: the path of a run folder, or of a file in one.
+        config: the configuration of the new run.
     """
     folder = RunFolder(weights if weights.is_dir() else weights.parent)
     try:

@@ -1,4 +1,4 @@
-"""Times a few training steps on one batch under given settings of the trainer."""
+"""Times a few training steps on one batch with given settings of ``[trainer]``."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from ssl_host.train.param_groups import make_optimizer
 from ssl_host.train.training_step import TrainingStep
 
 TIMED_STEPS = 3
-"""Number of steps that are timed, after a first one to warm up."""
+"""Number of steps that are timed, after one step that is not."""
 
 
 class StepTimer:
-    """Trains a method repeatedly on one batch, with its probe, clipping and frozen groups.
+    """Measures the time of training steps on one batch, including probe and clipping.
 
     Args:
+        experiment: the method and all other components of the run.
         raw: one micro-batch of one process, already decoded.
-        num_classes: of the online probe; 0 for no probe.
+        plan: how each epoch is divided into batches.
+        num_classes: the number of classes of the online probe; 0 for no probe.
 
     Attributes:
-        losses: of every step.
-        shapes: of the views.
+        losses: the loss of every step so far.
+        shapes: the shape of each view.
     """
 
     def __init__(
@@ -49,8 +51,8 @@ class StepTimer:
         self.losses: list[float] = []
         self.shapes: list[list[int]] = []
 
-    def seconds(self, settings: TrainerSettings) -> float:
-        """Return the median time of an optimizer step under these settings, in seconds."""
+    def seconds_per_step(self, settings: TrainerSettings) -> float:
+        """Train a few steps with these settings; return the median time of a step in seconds."""
         torch.set_num_threads(int(settings.num_threads))
         layout = torch.channels_last if settings.channels_last is True else torch.contiguous_format
         self.method.to(memory_format=layout)
@@ -70,6 +72,7 @@ class StepTimer:
         return sorted(times[1:])[TIMED_STEPS // 2]
 
     def _convert(self, dtype: torch.dtype) -> None:
+        """Convert the weights to a dtype and, if they change, clear the optimizer state."""
         if next(self.method.parameters()).dtype != dtype:
             self.method.to(dtype)
-            self.optimizer.state.clear()  # it has the dtype of the weights before
+            self.optimizer.state.clear()  # it has the previous dtype

@@ -1,1 +1,1 @@
-"""Reports of runs: tables for the terminal, HTML pages, comparisons."""
+"""Writes reports of runs: tables in the terminal, HTML pages and comparisons."""

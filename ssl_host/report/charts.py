@@ -1,4 +1,4 @@
-"""Line charts as SVG with the colours of the page."""
+"""Draws line charts as SVG, for HTML pages."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 640, 260
-"""Size of a chart, in SVG units."""
+"""Width and height of a chart, in SVG units."""
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 30
-"""Margins for the labels of the axes."""
+"""Margins around the lines of a chart, in SVG units, which contain the labels of the axes."""
 MAX_POINTS = 600
-"""Points per line; longer series are averaged."""
+"""Largest number of points of a line; neighbouring points of longer lines are averaged."""
 
 Points = Sequence[tuple[float, float]]
 
 
 def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False) -> Markup:
-    """Return a chart of lines with a common x axis; empty if no line has two points.
+    """Return an SVG chart of lines with a common x axis; empty if no line has two points.
 
     Args:
-        series: points (x, y) by name, sorted by x; the position of a name determines its colour.
+        series: points (x, y) of each line, sorted by x, by the name of the line; the position of
+            a name determines the colour.
         x_label: label of the x axis.
-        percent: show y, a fraction from 0 to 1, as per cent.
+        percent: True if y is a fraction from 0 to 1 that is shown as a percentage.
     """
     lines = {name: _average_neighbours(points) for name, points in series.items()}
     if not any(len(points) > 1 for points in lines.values()):
@@ -78,7 +79,7 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
 
 
 def _average_neighbours(points: Points) -> Points:
-    """Return the finite points, or at most MAX_POINTS means of neighbouring ones."""
+    """Return the finite points; means of neighbouring ones if there are more than MAX_POINTS."""
     finite = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
     if len(finite) <= MAX_POINTS:
         return finite
@@ -88,7 +89,7 @@ def _average_neighbours(points: Points) -> Points:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Return four or five round numbers that span [low, high]."""
+    """Return the round numbers that label an axis; they enclose the range from low to high."""
     span = max(high - low, abs(high) * 1e-6, 1e-9)
     raw = span / 4
     power = 10.0 ** math.floor(math.log10(raw))

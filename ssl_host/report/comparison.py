@@ -1,4 +1,4 @@
-"""Page that compares finished runs."""
+"""Writes the HTML page that compares finished runs."""
 
 from __future__ import annotations
 
@@ -20,34 +20,35 @@ from ssl_host.report.summary import RANDOM_NETWORK, FigureRow, Summary, summariz
 from ssl_host.toolkit.atomic_io import atomic_write_text
 
 ALWAYS_DIFFERENT = {("run", "name"), ("run", "dir")}
-"""Settings that differ between any two runs and are not shown as differences."""
+"""Settings that are different in any two runs and are therefore not shown as differences."""
 
 MISSING = "–"
-"""Shown for a setting that a run does not have."""
+"""Text that is shown for a setting that a run does not have."""
 
 IMAGE_SECTIONS = frozenset({"data", "loader", "evaluator"})
+"""Sections of the configuration that determine the values of every baseline."""
 NETWORK_SECTIONS = frozenset({"backbone"})
-"""Sections that determine the baselines: all of them, and the random network's in addition."""
+"""Sections that, in addition, determine the values of the baseline with a random network."""
 
 SPEED = "throughput.images_per_s"
-"""Shown next to the headline figures; other costs are in the table of other figures."""
+"""Name of the metric that is shown next to the headline metrics."""
 
 BATCH_SETTINGS = (("run", "batch_size"), ("trainer", "accumulate"))
-"""Contrastive losses depend on these: at chance nt_xent of 2N views is log(2N - 1)."""
+"""Settings that contrastive losses depend on: at chance nt_xent of 2N views is log(2N - 1)."""
 
 Difference = tuple[str, str, list[str]]
-"""Section, key, and the value in each run."""
+"""Section and key of a setting, and its value as text in each run."""
 
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A finished run on the comparison page.
+    """Record of a finished run on the comparison page.
 
     Attributes:
-        label: unique name on the page.
-        folder: the run's folder.
+        label: name of the run, which is unique on the page.
+        folder: folder of the run.
         results: the content of ``results.json``.
-        config: the run's configuration.
+        config: configuration of the run.
     """
 
     label: str
@@ -57,7 +58,7 @@ class ComparedRun:
 
     @property
     def loss_settings(self) -> tuple[str, ...]:
-        """The settings that determine the loss; losses with other settings are not comparable."""
+        """The settings, as text, that two runs must share for their losses to be comparable."""
         return tuple(
             f"{section}.{key}={value.text}"
             for (section, key), value in self.config.entries.items()
@@ -68,19 +69,19 @@ class ComparedRun:
 
     @cached_property
     def summary(self) -> Summary:
-        """The figures of the run."""
+        """The metrics of the run with their baselines."""
         return summarize(self.results)
 
 
 @dataclass(frozen=True)
 class BaselineRow:
-    """A baseline's mean over the runs that share it.
+    """Record of a baseline's metrics, averaged over the runs that have the same baseline.
 
     Attributes:
         label: name of the baseline.
-        runs: labels of these runs; empty if all compared runs share it.
+        runs: labels of these runs; empty if all compared runs have the same baseline.
         data: name of the data source.
-        values: formatted values by the name of the figure.
+        values: means as text, by the name of the metric.
     """
 
     label: str
@@ -90,7 +91,7 @@ class BaselineRow:
 
 
 def run_labels(folders: Sequence[Path]) -> list[str]:
-    """Return unique names of folders: the last components of their paths, as few as possible."""
+    """Return a unique name for each folder: the last components of its path, as few as possible."""
     absolute = [folder.resolve() for folder in folders]
     labels = [path.name for path in absolute]
     depth = 1
@@ -101,7 +102,10 @@ def run_labels(folders: Sequence[Path]) -> list[str]:
 
 
 def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
-    """Write the comparison page: figures, curves, different settings, neighbours."""
+    """Write the HTML page that compares runs, and return its path.
+
+    It shows metrics, training curves, different settings and nearest neighbours.
+    """
     normalised = len({run.loss_settings for run in runs}) > 1
     different = list(differences(runs))
     figures = _by_name(row for run in runs for row in run.summary.rows)
@@ -131,7 +135,7 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
 
 
 def differences(runs: Sequence[ComparedRun]) -> Iterator[Difference]:
-    """Yield every setting that differs between the runs, with its value in each of them."""
+    """Yield every setting that has different values in the runs, with its value in each of them."""
     entries = [run.config.entries for run in runs]
     for key in dict.fromkeys(key for values in entries for key in values):
         texts = [values[key].text if key in values else MISSING for values in entries]
@@ -140,7 +144,10 @@ def differences(runs: Sequence[ComparedRun]) -> Iterator[Difference]:
 
 
 def shared_queries(runs: Sequence[ComparedRun]) -> Iterator[tuple[dict[str, Any], list[Any]]]:
-    """Yield each query image that several runs have, with their labels and its neighbours."""
+    """Yield each query image that several runs have, with its nearest neighbours in each run.
+
+    The neighbours are pairs of the label of a run and the neighbours that it found.
+    """
     queries: dict[str, tuple[dict[str, Any], list[Any]]] = {}
     for run in runs:
         for row in read_json(run.folder / "report.json").get("neighbours", []):
@@ -149,7 +156,7 @@ def shared_queries(runs: Sequence[ComparedRun]) -> Iterator[tuple[dict[str, Any]
 
 
 def _backbone_names(runs: Sequence[ComparedRun], different: Sequence[Difference]) -> Iterator[str]:
-    """Yield each run's backbone with its different settings: one plugin has many models."""
+    """Yield the name of each run's backbone, followed by its settings that differ between runs."""
     for number, run in enumerate(runs):
         settings = [
             f"{key} {texts[number]}"
@@ -160,6 +167,7 @@ def _backbone_names(runs: Sequence[ComparedRun], different: Sequence[Difference]
 
 
 def _curves(run: ComparedRun, normalised: bool) -> dict[str, list[tuple[float, float]]]:
+    """Return a run's training curves by column; if ``normalised``, the loss goes from 0 to 1."""
     curves = read_curves(run.folder)
     if normalised and "loss" in curves:
         losses = [y for _, y in curves["loss"] if math.isfinite(y)]
@@ -169,7 +177,7 @@ def _curves(run: ComparedRun, normalised: bool) -> dict[str, list[tuple[float, f
 
 
 def _by_name(rows: Iterator[FigureRow]) -> dict[str, FigureRow]:
-    """Return the first row of each name, in the order of the first occurrence."""
+    """Return the first row of each metric by name, in the order in which the names first occur."""
     first: dict[str, FigureRow] = {}
     for row in rows:
         first.setdefault(row.name, row)
@@ -177,7 +185,7 @@ def _by_name(rows: Iterator[FigureRow]) -> dict[str, FigureRow]:
 
 
 def _baseline_rows(runs: Sequence[ComparedRun]) -> Iterator[BaselineRow]:
-    """Yield each baseline's mean over the runs whose settings give the same baseline."""
+    """Yield a row for each baseline and each group of runs that have the same baseline."""
     for key, label in runs[0].summary.baseline_labels.items():
         sections = IMAGE_SECTIONS
         if key == RANDOM_NETWORK:
@@ -193,6 +201,7 @@ def _baseline_rows(runs: Sequence[ComparedRun]) -> Iterator[BaselineRow]:
 
 
 def _mean_baselines(runs: Sequence[ComparedRun], key: str) -> dict[str, str]:
+    """Return the mean of a baseline's metrics over the runs as text, by the name of the metric."""
     rows = [row for run in runs for row in run.summary.rows if key in row.baselines]
     return {
         name: first.figure.format(fmean(row.baselines[key] for row in rows if row.name == name))
@@ -201,6 +210,7 @@ def _mean_baselines(runs: Sequence[ComparedRun], key: str) -> dict[str, str]:
 
 
 def _settings(run: ComparedRun, sections: frozenset[str]) -> tuple[str, ...]:
+    """Return a run's settings in these sections as text, without those of caches and workers."""
     return tuple(
         f"{section}.{key}={value.text}"
         for (section, key), value in run.config.entries.items()

@@ -1,4 +1,4 @@
-"""Training curves from a run's ``metrics.csv``."""
+"""Reads the training curves of a run from its ``metrics.csv`` and draws them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ CURVES = (
     ("Standard deviation of the features (0: collapsed)", "feature_std", False),
     ("EMA decay", "ema_decay", False),
 )
-"""Title of each chart, its column in ``metrics.csv``, True if it is a fraction in per cent."""
+"""Title of each chart, its column in ``metrics.csv``, and True if it is shown as a percentage."""
 
 
 def draw_charts(curves: Mapping[str, Mapping[str, Points]]) -> list[tuple[str, Markup]]:
-    """Return a title and a chart for each logged column, with the lines of all runs.
+    """Return a title and a chart for each column of ``CURVES``, with one line for each run.
+
+    Columns that no run has logged are left out.
 
     Args:
-        curves: points by run and column.
+        curves: points (step, value) by the name of the run and the column.
     """
     charts = []
     for title, column, percent in CURVES:
@@ -35,7 +37,7 @@ def draw_charts(curves: Mapping[str, Mapping[str, Points]]) -> list[tuple[str, M
 
 
 def read_curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """Return the columns of a run's ``metrics.csv`` as points (step, value)."""
+    """Return the points (step, value) in a run's ``metrics.csv``, by column; empty without it."""
     curves: dict[str, list[tuple[float, float]]] = {}
     path = folder / "metrics.csv"
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Pictures of the report: augmented views, nearest neighbours, a map of the features."""
+"""Makes the pictures of the report: augmented views, nearest neighbours, a map of the features."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ssl_host.data.store import PixelArray
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 NUM_QUERIES = 8
-"""Images whose views and nearest neighbours are shown."""
+"""Number of images whose views and nearest neighbours are shown."""
 NUM_NEIGHBOURS = 6
-"""Nearest images shown for each query."""
+"""Number of nearest images that are shown for each query image."""
 NUM_VIEWS = 6
-"""Views shown of each image and epoch."""
+"""Largest number of views that are shown of each image and epoch."""
 MAX_MAP_IMAGES = 1000
-"""Images on the map; t-SNE of more takes longer than the rest of the report."""
+"""Largest number of images on the map; with more t-SNE takes longer than the whole report."""
 MAX_SIDE = 64
 """Largest side of a picture in the report, in pixels."""
 TILE_SIDE = 28
-"""Side of a picture that the map shows under the pointer, in pixels."""
+"""Side of the picture that the map shows next to the pointer, in pixels."""
 
 
 def draw_pictures(
@@ -41,7 +41,7 @@ def draw_pictures(
         views: the augmentation of the run.
         images: the images of the run.
         bank: features of the trained network; None if nothing was evaluated.
-        seed: for the random views.
+        seed: seed of the random views.
     """
     pictures: dict[str, Any] = {"gallery": _draw_views(views, images.train.images, seed)}
     if bank is None or len(bank.train.x) < 2:
@@ -53,6 +53,7 @@ def draw_pictures(
 
 
 def _draw_views(views: ViewMaker, pixels: PixelArray, seed: int) -> list[dict[str, Any]]:
+    """Return images and their augmented views in two epochs, as PNG data URIs."""
     index = evenly_spaced_indices(len(pixels), NUM_QUERIES)
     originals = pixels[index]
     epochs = [views(originals, index, epoch, seed) for epoch in range(2)]
@@ -68,9 +69,9 @@ def _draw_views(views: ViewMaker, pixels: PixelArray, seed: int) -> list[dict[st
 
 
 def _shown_split(images: OpenedDatasets, bank: FeatureBank) -> tuple[Features, PixelArray, bool]:
-    """Return features and images of the held-out split, or else of the training split.
+    """Return the features and images that the report shows, and True if they are held out.
 
-    The third value is True for the held-out split.
+    They are those of the held-out split if there is one, otherwise of the training split.
     """
     if bank.test is not None and images.test is not None:
         return bank.test, images.test.images, True
@@ -80,6 +81,7 @@ def _shown_split(images: OpenedDatasets, bank: FeatureBank) -> tuple[Features, P
 def _find_neighbours(
     images: OpenedDatasets, bank: FeatureBank, classes: list[str]
 ) -> list[dict[str, Any]]:
+    """Return query images and the training images whose features are most similar to theirs."""
     features, pixels, held_out = _shown_split(images, bank)
     queries = evenly_spaced_indices(len(features.x), NUM_QUERIES)
     keys = functional.normalize(bank.train.x.float(), dim=1)
@@ -112,6 +114,7 @@ def _find_neighbours(
 
 
 def _draw_map(images: OpenedDatasets, bank: FeatureBank, classes: list[str]) -> dict[str, Any]:
+    """Return the map of the features: a position, a label and a small picture of each image."""
     features, pixels, held_out = _shown_split(images, bank)
     index = evenly_spaced_indices(len(features.x), MAX_MAP_IMAGES)
     x = functional.normalize(features.x[index].float(), dim=1)
@@ -139,9 +142,10 @@ def _draw_map(images: OpenedDatasets, bank: FeatureBank, classes: list[str]) -> 
 
 
 def _project(x: Tensor) -> tuple[Tensor, str]:
-    """Return two coordinates per row and the name of the method.
+    """Return two coordinates for each row, and the name of the method that computed them.
 
-    The method is t-SNE if scikit-learn is installed, otherwise principal components.
+    The method is t-SNE if scikit-learn is installed and there are at least 50 rows, otherwise
+    principal components.
     """
     centred = x - x.mean(dim=0)
     _, _, axes = torch.linalg.svd(centred.double(), full_matrices=False)
@@ -159,15 +163,17 @@ def _project(x: Tensor) -> tuple[Tensor, str]:
 
 
 def _class_name(classes: list[str], label: int | None) -> str:
+    """Return the name of a class; empty without a label or without names."""
     return "" if label is None or not classes else classes[label]
 
 
 def _to_uint8(image: Tensor) -> Tensor:
+    """Return an image from 0 to 1 as uint8 from 0 to 255."""
     return (image.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def _resize(image: Tensor, side: int) -> Tensor:
-    """Return an image as uint8 3 side side."""
+    """Return an image resized to (3, side, side), uint8."""
     if image.shape[0] not in (1, 3):
         image = image[:1]
     small = functional.interpolate(
@@ -177,7 +183,7 @@ def _resize(image: Tensor, side: int) -> Tensor:
 
 
 def _data_uri(image: Tensor) -> str:
-    """Return an image with at most 64 pixels per side as a PNG data URI."""
+    """Return an image as a PNG data URI, with at most 64 pixels per side."""
     height, width = image.shape[1:]
     if max(height, width) > MAX_SIDE:
         scale = MAX_SIDE / max(height, width)
@@ -190,6 +196,7 @@ def _data_uri(image: Tensor) -> str:
 
 
 def _png_uri(image: Tensor) -> str:
+    """Return a uint8 image (C, H, W) in its full size as a PNG data URI."""
     if image.shape[0] not in (1, 3):
         image = image[:1]
     array = image.permute(1, 2, 0).contiguous().numpy()

@@ -1,4 +1,4 @@
-"""``report.html``: the page of a run, one file that opens offline."""
+"""Writes ``report.html``, the report of a run: one file that can be opened offline."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ def write_page(
     config: RunConfig,
     sections: Sequence[tuple[str, str]] = (),
 ) -> Path:
-    """Write ``report.html`` from the files in a run's folder.
+    """Write ``report.html`` from the files in a run's folder, and return its path.
 
     Args:
-        sections: titles and HTML of plugins, inserted without escaping.
+        folder: folder of the run, which gets the page.
+        results: the content of ``results.json``.
+        config: configuration of the run.
+        sections: titles and HTML of the sections that plugins add; the HTML is not escaped.
     """
     pictures = read_json(folder / "report.json")
     page = render_page(
@@ -46,7 +49,7 @@ def write_page(
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file; empty if it is missing or damaged."""
+    """Return the object in a JSON file; an empty dict if the file is missing or damaged."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -55,5 +58,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _json_for_script(value: Any) -> str:
-    """Return JSON that is safe in a script element: it cannot close the element."""
+    """Return a value as JSON for a script element, escaped so that it cannot close the element."""
     return json.dumps(value).replace("<", "\\u003c").replace("&", "\\u0026")

@@ -1,4 +1,4 @@
-"""Stand-alone HTML pages from templates of the host and of plugins."""
+"""Makes self-contained HTML pages from the templates of the host and of plugins."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ HOST_PACKAGE = "ssl_host.report"
 
 
 def render_page(package: str, template: str, /, **values: Any) -> str:
-    """Return a page that opens offline, from a template of a package.
+    """Return an HTML page that can be opened offline, rendered from a package's template.
 
     A template may extend ``base.html``, which has the blocks ``kicker``, ``facts``, ``main`` and
-    ``scripts`` and needs the value ``title``, and include ``sort.js`` (sorts tables of the class
-    ``sortable``) and ``charts.js``. All values are escaped except ``Markup``; an undefined
-    value is an error.
+    ``scripts`` and needs the value ``title``. It may include ``sort.js``, which makes tables of
+    the class ``sortable`` sortable, and ``charts.js``. All values are escaped except ``Markup``;
+    an undefined value is an error.
 
     Args:
-        package: has the template in its folder ``templates``; templates that it does not have
-            are the host's.
-        template: file name, such as ``table.html``.
-        values: values for the template.
+        package: name of the Python package whose folder ``templates`` contains the template.
+            Templates that are not there are taken from the host.
+        template: file name of the template, such as ``table.html``.
+        values: values for the template, by name.
     """
     packages = dict.fromkeys((package, HOST_PACKAGE))
     # Everything is escaped except Markup: names of files and classes may contain HTML.
@@ -39,5 +39,5 @@ def render_page(package: str, template: str, /, **values: Any) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """Return a name with line breaks allowed between its words, but not within numbers."""
+    """Return a name as HTML that can wrap between its words, but not within numbers."""
     return Markup("<wbr>").join(re.split(r"(?<=[._/])(?=[^\W\d_])", name))

@@ -1,4 +1,4 @@
-"""Summary of a run's figures and baselines, shared by terminal, pages, tables and model cards."""
+"""Compares the metrics of a finished run with its baselines, for all kinds of reports."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ BASELINES = {
     "pixels": "raw pixels",
     "statistics": "simple statistics",
 }
-"""Labels of the baselines by the prefix of their metrics."""
+"""Labels of the baselines, by the prefix of the names of their metrics."""
 
 _UNDECLARED = Figure("", higher_is_better=None)
 
 
 @dataclass(frozen=True)
 class FigureRow:
-    """A measured figure with its baselines.
+    """Record of a measured metric with its baselines.
 
     Attributes:
         name: name of the metric in ``results.json``.
-        value: accuracies and other per cent are fractions from 0 to 1.
-        figure: the declaration of the figure.
-        baselines: values of the measured baselines, by their prefix.
-        std: standard deviation, if the evaluator measured one.
+        value: value of the metric; accuracies and other percentages are fractions from 0 to 1.
+        figure: the metric's declaration.
+        baselines: values of the baselines that were measured, by prefix.
+        std: standard deviation of the value; None if the evaluator did not measure one.
     """
 
     name: str
@@ -43,12 +43,12 @@ class FigureRow:
 
     @property
     def label(self) -> str:
-        """The name with the unit, such as ``linear.top1, %``."""
+        """The name of the metric with its unit, such as ``linear.top1, %``."""
         return f"{self.name}, {self.figure.unit}" if self.figure.unit else self.name
 
     @property
     def best_baseline(self) -> float | None:
-        """The best of the baselines; None without baselines or without a direction."""
+        """The best value of the baselines; None without baselines, or if no direction is better."""
         if not self.baselines or self.figure.higher_is_better is None:
             return None
         best = max if self.figure.higher_is_better else min
@@ -56,7 +56,7 @@ class FigureRow:
 
     @property
     def learned(self) -> bool | None:
-        """True if the value is better than all baselines; None if there is no comparison."""
+        """True if the value is better than all baselines; None if it cannot be compared."""
         best = self.best_baseline
         if best is None:
             return None
@@ -65,13 +65,14 @@ class FigureRow:
 
 @dataclass(frozen=True)
 class Summary:
-    """The figures of a finished run.
+    """Record of the metrics of a finished run and what they say about learning.
 
     Attributes:
-        rows: figures in per cent or with baselines, in the order of measurement.
-        others: all other figures.
-        verdict: one sentence that says which figures show that the network learned.
-        baseline_labels: label of each baseline, by its prefix.
+        rows: metrics that are percentages or are compared with baselines, in the order in which
+            they were measured.
+        others: all other metrics.
+        verdict: one sentence that says which metrics show that the network learned.
+        baseline_labels: labels of the baselines, by prefix.
     """
 
     rows: tuple[FigureRow, ...]
@@ -85,7 +86,7 @@ class Summary:
 
     @property
     def headlines(self) -> tuple[FigureRow, ...]:
-        """Rows declared as headlines; of names that differ by a number, the last one."""
+        """The metrics declared as headlines; of names that differ only in numbers, the last one."""
         latest = {
             _without_numbers(row.name): row
             for row in (*self.rows, *self.others)
@@ -95,10 +96,10 @@ class Summary:
 
 
 def summarize(results: Mapping[str, Any]) -> Summary:
-    """Return the figures of a finished run with their baselines and a verdict.
+    """Return the metrics of a finished run with their baselines and a verdict.
 
     Args:
-        results: the content of ``results.json``; its ``metrics`` are the values, its ``figures``
+        results: the content of ``results.json``: ``metrics`` contains the values, and ``figures``
             the declarations. Metrics without a value are skipped.
     """
     metrics = {k: v for k, v in results["metrics"].items() if v is not None}
@@ -118,7 +119,7 @@ def summarize(results: Mapping[str, Any]) -> Summary:
 
 
 def summary_tables(results: Mapping[str, Any]) -> Group:
-    """Return the figures of a finished run as tables for the terminal, with the verdict."""
+    """Return the metrics of a finished run as tables for the terminal, with the verdict."""
     summary = summarize(results)
     labels = summary.baseline_labels
     table = Table("", "this run", *labels.values(), box=None, pad_edge=False)
@@ -138,31 +139,36 @@ def summary_tables(results: Mapping[str, Any]) -> Group:
 
 
 def _spread(row: FigureRow) -> str:
+    """Return the standard deviation as text, such as `` ±1.2``; empty if there is none."""
     if row.std is None:
         return ""
     return f" ±{100 * row.std:.1f}" if row.figure.unit == "%" else f" ±{row.std:.2g}"
 
 
 def _read_figure(declaration: Mapping[str, Any]) -> Figure:
+    """Return a declaration from ``results.json``, without keys that this version does not know."""
     names = {item.name for item in fields(Figure)}
     return Figure(**{key: value for key, value in declaration.items() if key in names})
 
 
 def _is_std(name: str, metrics: Mapping[str, float]) -> bool:
+    """Return True if a metric is the standard deviation of a different one."""
     return name.endswith("_std") and name.removesuffix("_std") in metrics
 
 
 def _without_numbers(name: str) -> str:
+    """Return the name of a metric with ``N`` in place of each number."""
     return ".".join("N" if word.isdigit() else word for word in name.split("."))
 
 
 def _verdict(rows: Sequence[FigureRow]) -> str:
+    """Return a sentence that says which metrics beat their baselines."""
     compared = [row for row in rows if row.learned is not None]
     if not compared:
-        return "No figure has baselines to compare with, so nothing can be said about learning."
+        return "No metric has baselines to compare with, so nothing can be said about learning."
     failed = [row.name for row in compared if not row.learned]
     if not failed:
-        return "Every figure beats its baselines."
+        return "Every metric beats its baselines."
     if len(failed) == len(compared):
-        return "No figure beats its baselines: nothing shows that the network learned."
-    return f"No sign of learning in {', '.join(failed)}: not better than the best baseline."
+        return "No metric beats its baselines: nothing shows that the network learned."
+    return f"No sign of learning in {', '.join(failed)}: no better than the best baseline."

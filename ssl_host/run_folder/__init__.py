@@ -1,1 +1,1 @@
-"""The folder of a run: its files, its lock, and the configuration that it belongs to."""
+"""Reads, writes and locks the folder of a run, and compares its stored configuration."""

@@ -1,12 +1,12 @@
-"""The files in a run folder."""
+"""Lists the files in a run folder."""
 
 from __future__ import annotations
 
 FILES = {
     "config.ini": "the resolved configuration: running it gives the same run",
-    "config.json": "the same with typed values; a later start of the run is compared with it",
-    "images.json": "numbers of training and test images, and a digest of their names",
-    "environment.json": "versions, plugins with their origin, the command, the hardware",
+    "config.json": "the same settings as typed values, with which a resumed run is compared",
+    "images.json": "number of training and test images, and a digest of their names",
+    "environment.json": "versions of packages and plugins, the command, the hardware",
     "metrics.csv": "one row per logged step: loss, learning rate, online top-1, feature spread",
     "checkpoints/": "the newest checkpoints, step-N.ckpt with the checksum step-N.sha256",
     "backbone.safetensors": "the trained encoder's weights, named as in timm or torchvision",
@@ -14,8 +14,8 @@ FILES = {
     "linear.safetensors": "weight and bias of the linear evaluator, if it ran",
     "results.json": "all metrics with their baselines, notes, skipped images; written last",
     "non_finite.ckpt": "weights and batch of a step with non-finite numbers, if there was one",
-    "report.json": "pictures of the report: views, neighbours, the map of the features",
+    "report.json": "pictures of the report: views, nearest neighbours, a map of the features",
     "report.html": "the report: everything above on one page, in one file",
     ".lock": "locked by the process that uses the folder",
 }
-"""Files of a finished run, with their descriptions."""
+"""Description of each file in the folder of a finished run, by name."""

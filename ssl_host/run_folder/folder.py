@@ -1,4 +1,4 @@
-"""The folder of one run: its results, its stored configuration and its images."""
+"""Reads and writes the folder of one run: results, stored configuration and images."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _RESULT_KEYS = {"name", "method", "backbone", "data", "seed", "epochs", "metrics
 
 
 class RunFolder(LockedFolder):
-    """The folder of one run; as a context manager it keeps other processes out.
+    """The folder of one run; while it is used as a context manager, no other process can use it.
 
     Args:
-        path: ``runs/NAME``.
-        section: INI section with the folder's ``name`` and ``dir``, for messages.
+        path: the path of the folder, such as ``runs/NAME``.
+        section: the INI section with the ``name`` and ``dir`` of the folder, for messages.
 
     Attributes:
-        checkpoints: folder of the checkpoints.
+        checkpoints: the folder that contains the checkpoints.
     """
 
     def __init__(self, path: Path, section: str = "run") -> None:
@@ -44,22 +44,24 @@ class RunFolder(LockedFolder):
         return results if results is not None and results.keys() >= _RESULT_KEYS else None
 
     def finished(self) -> dict[str, Any]:
-        """Return the content of ``results.json``.
+        """Return the content of ``results.json`` of a finished run.
 
         Raises:
-            RunFolderError: if the folder holds no finished run.
+            RunFolderError: if the folder does not contain a finished run.
         """
         self.find_config_file()
         results = self.results()
         if results is None:
-            raise RunFolderError(f"{self.path} holds no finished run; `ssl-host run` finishes it")
+            raise RunFolderError(
+                f"{self.path} does not contain a finished run; finish it with `ssl-host run`"
+            )
         return results
 
     def find_config_file(self) -> Path:
         """Return the path of the run's ``config.ini``.
 
         Raises:
-            RunFolderError: if this is not the folder of a run.
+            RunFolderError: if the path is not the folder of a run.
         """
         if self.path.is_file():
             parent = self.path.parent
@@ -72,7 +74,7 @@ class RunFolder(LockedFolder):
         return self.config_file
 
     def config_values(self) -> ConfigValues:
-        """Return every stored setting by section and key, as JSON types.
+        """Return the stored value of every setting by section and key, as JSON types.
 
         Raises:
             RunFolderError: if ``config.json`` is missing or damaged.
@@ -80,13 +82,13 @@ class RunFolder(LockedFolder):
         return read_config_values(self.path / "config.json")
 
     def claim(self, config: RunConfig) -> RunConfig:
-        """Store a configuration in the folder, or check that it is the stored one.
+        """Check that a configuration matches the run; store it unless the run is finished.
 
         Returns:
             The configuration with the values that an earlier process chose for ``auto``.
 
         Raises:
-            RunFolderError: if the folder holds a run with another configuration.
+            RunFolderError: if the folder contains a run with a different configuration.
         """
         config = self.restore_auto(config)
         if self.results() is None:
@@ -99,25 +101,26 @@ class RunFolder(LockedFolder):
         """Return the configuration with the values that an earlier process chose for ``auto``.
 
         Raises:
-            RunFolderError: if the folder holds a run with another configuration; the message
-                lists the changed settings.
+            RunFolderError: if the folder contains a run with a different configuration; the
+                message lists the changed settings.
         """
         changes, chosen = self._compare(config)
         if changes:
             listing = "\n".join(f"  {change}" for change in changes)
             raise RunFolderError(
-                f"{self.path} holds a run with another configuration:\n{listing}\n"
-                "give this run another name with -o run.name=..., or use --fresh to start again "
-                "(the old run is moved aside)"
+                f"{self.path} contains a run with a different configuration:\n{listing}\n"
+                "give this run a different name with -o run.name=..., or use --fresh to start "
+                "again (the folder of the old run is renamed)"
             )
         for (section, key), value in chosen.items():
             config = config.with_value(section, key, value, "run folder")
         return config
 
     def diff(self, config: RunConfig) -> list[str]:
-        """Return a line for each setting that differs from those of the run in the folder.
+        """Return a line of text for each setting that differs from the run in the folder.
 
-        Values that a machine chooses for ``auto`` are not differences.
+        Settings that cannot change the results, and values that the machine chooses for ``auto``,
+        are not compared.
 
         Raises:
             RunFolderError: if the stored configuration cannot be read.
@@ -125,20 +128,21 @@ class RunFolder(LockedFolder):
         return self._compare(config)[0]
 
     def _compare(self, config: RunConfig) -> tuple[list[str], dict[tuple[str, str], Any]]:
+        """Return the changed settings as lines, and the stored values of ``auto`` settings."""
         # Without results or checkpoints nothing can be lost: any setting may change.
         if not self._has_progress():
             return [], {}
         return compare_configs(self.config_values(), config, self.results() is None)
 
     def claim_images(self, fingerprint: Mapping[str, Any]) -> None:
-        """Store the fingerprint of the images, or check that it is the stored one.
+        """Store the fingerprint of the images; if the run has started, check that it is the same.
 
         Args:
-            fingerprint: number of images in each split, and a digest of their names.
+            fingerprint: the number of images in each split, and a digest of their names.
 
         Raises:
-            RunFolderError: if an unfinished run started with other images. Its test split would
-                hold images that it was trained on.
+            RunFolderError: if the run started with different images: its test split would
+                contain images that it was trained on.
         """
         stored = self._stored_images()
         if stored is None or not self._has_progress():
@@ -149,29 +153,31 @@ class RunFolder(LockedFolder):
                 for images in (stored, fingerprint)
             )
             raise RunFolderError(
-                f"{self.path} was started with other images: {then}; now there are {now}"
-                f"{' with other names' if then == now else ''}. Resuming would test on images that "
-                "the run was trained on. Restore the images, or use --fresh to start again (the "
-                "old run is moved aside)"
+                f"{self.path} was started with different images: {then}; now there are {now}"
+                f"{' with different names' if then == now else ''}. Resuming would test on "
+                "images that the run was trained on. Restore the images, or use --fresh to start "
+                "again (the folder of the old run is renamed)"
             )
 
     def images_changed(self, fingerprint: Mapping[str, Any]) -> bool:
-        """Return True if the run is known to have started with other images."""
+        """Return True if the run is known to have used different images, False if unknown."""
         return self._stored_images() not in (None, fingerprint)
 
     def _stored_images(self) -> dict[str, Any] | None:
+        """Return the stored fingerprint of the images, or None if there is none."""
         return _read_object(self.path / "images.json")
 
     def _has_progress(self) -> bool:
+        """Return True if the folder has results or a checkpoint, and a configuration."""
         has_output = self.results_file.exists() or any(self.checkpoints.glob("*"))
         return has_output and self.config_file.exists()
 
 
 def move_aside(path: Path) -> Path | None:
-    """Rename an existing run folder to ``NAME.old-N`` and return the new path.
+    """Rename a run folder to ``NAME.old-N`` and return the new path, or None without a folder.
 
     Raises:
-        RunFolderError: if another process uses the folder; its files would be lost.
+        RunFolderError: if another process uses the folder, because its files would be lost.
     """
     if not path.exists():
         return None
@@ -184,7 +190,7 @@ def move_aside(path: Path) -> Path | None:
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:
-    """Return the object in a JSON file, or None if it is missing or damaged."""
+    """Return the JSON object in a file, or None if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

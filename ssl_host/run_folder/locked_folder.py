@@ -1,4 +1,4 @@
-"""A folder that one process uses at a time."""
+"""Defines a folder that only one process uses at a time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ FolderType = TypeVar("FolderType", bound="LockedFolder")
 
 
 class LockedFolder:
-    """A folder that is created and locked within the context, with atomic writes of files.
+    """Context manager that creates and locks a folder; its files are written atomically.
 
     Args:
-        section: INI section with the folder's ``name`` and ``dir``, for messages.
+        path: the path of the folder.
+        section: the INI section with the ``name`` and ``dir`` of the folder, for messages.
     """
 
     def __init__(self, path: Path, section: str) -> None:
@@ -36,11 +37,11 @@ class LockedFolder:
         except Timeout:
             raise RunFolderError(
                 f"{self.path} is in use by another process; wait for it, stop it, or give this "
-                f"{self.section} another name with -o {self.section}.name=..."
+                f"{self.section} a different name with -o {self.section}.name=..."
             ) from None
         except OSError as error:
             raise RunFolderError(
-                f"{self.path} cannot be written: {error.strerror}; choose another "
+                f"{self.path} cannot be written: {error.strerror}; choose a different "
                 f"folder with -o {self.section}.dir=..."
             ) from None
         return self
@@ -54,9 +55,9 @@ class LockedFolder:
         self._lock.release()
 
     def write_text(self, name: str, text: str) -> Path:
-        """Write a text file atomically and return its path."""
+        """Write a text file into the folder atomically and return its path."""
         return atomic_write_text(self.path / name, text)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
-        """Write an indented JSON file atomically and return its path."""
+        """Write an indented JSON file into the folder atomically and return its path."""
         return self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""The stored configuration of a run and its typed comparison with another one."""
+"""Reads the stored configuration of a run and compares it with a new one, value by value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ssl_host.config.values import Key, format_value
 from ssl_host.errors import RunFolderError
 
 ConfigValues = Mapping[str, Mapping[str, Any]]
-"""Values as JSON types, by section and key."""
+"""Value of each setting as a JSON type, by section and key."""
 
 FREE_SETTINGS = {
     ("run", "dir"),
@@ -26,14 +26,14 @@ FREE_SETTINGS = {
     ("checkpoint", "every_epochs"),
     ("checkpoint", "keep"),
 }
-"""Settings that may change while a run is resumed, since they do not affect its outcome."""
+"""Settings that may change when a run is resumed, because they do not change its results."""
 
 
 def config_values(config: RunConfig) -> ConfigValues:
-    """Return every value of a configuration as JSON types.
+    """Return the value of every setting of a configuration, as JSON types.
 
-    Values from the environment are the text of the reference, ``${env:NAME}``. ``[run] extends``
-    is left out: the values of its presets are in the other sections.
+    A value from an environment variable is the text of its reference, ``${env:NAME}``.
+    ``[run] extends`` is left out: the values of its presets are in the other sections.
     """
     values: dict[str, dict[str, Any]] = to_jsonable_python(config.values(), fallback=str)
     values.get("run", {}).pop("extends", None)
@@ -41,7 +41,7 @@ def config_values(config: RunConfig) -> ConfigValues:
 
 
 def read_config_values(path: Path) -> ConfigValues:
-    """Return the values in a run folder's ``config.json``.
+    """Return the value of every setting in the ``config.json`` of a run folder.
 
     Raises:
         RunFolderError: if the file is missing or damaged.
@@ -57,12 +57,12 @@ def read_config_values(path: Path) -> ConfigValues:
             f"{path} cannot be read: {error}; use --fresh to start again"
         ) from None
     if not isinstance(values, dict) or not all(isinstance(v, dict) for v in values.values()):
-        raise RunFolderError(f"{path} does not contain sections; use --fresh to start again")
+        raise RunFolderError(f"{path} is not a JSON object of sections; use --fresh to start again")
     return values
 
 
 def changed_keys(old: ConfigValues, new: ConfigValues) -> Iterator[Key]:
-    """Yield section and key of every value that differs. None and a missing key are equal."""
+    """Yield the section and key of every setting that differs; a missing key counts as None."""
     for section in dict.fromkeys([*old, *new]):
         before, after = old.get(section, {}), new.get(section, {})
         for key in dict.fromkeys([*before, *after]):
@@ -73,14 +73,17 @@ def changed_keys(old: ConfigValues, new: ConfigValues) -> Iterator[Key]:
 def compare_configs(
     stored: ConfigValues, config: RunConfig, evaluators_free: bool
 ) -> tuple[list[str], dict[Key, Any]]:
-    """Compare a stored configuration with the present one.
+    """Return the changed settings as lines of text, and stored values to use for ``auto``.
 
     Args:
-        evaluators_free: ignore evaluator settings, which do not affect the training.
+        stored: the values when the run was started.
+        config: the new configuration.
+        evaluators_free: True if evaluator settings may change, because no metric is measured yet.
 
     Returns:
         A line ``[section] key: was X, is Y`` for each changed setting, and the stored values of
-        settings that the machine chooses for ``auto``, which are not changes.
+        settings that are ``auto`` and would now get a different value. ``FREE_SETTINGS`` are
+        ignored.
     """
     values, auto = config_values(config), auto_keys(config)
     changes: list[str] = []
@@ -99,7 +102,10 @@ def compare_configs(
 
 
 def has_same_dataset(stored: ConfigValues, config: RunConfig) -> bool:
-    """Return True if a stored run has the same images, and the same ones for testing."""
+    """Return True if a stored run used the same data set with the same test split.
+
+    This compares the settings of ``[data]`` except image_size, and ``[loader] holdout``.
+    """
     values = config_values(config)
     return all(
         stored[section][key] == values[section][key]
@@ -110,4 +116,5 @@ def has_same_dataset(stored: ConfigValues, config: RunConfig) -> bool:
 
 
 def _text(value: Any) -> str:
+    """Return a value as INI text, or ``(unset)`` for None."""
     return "(unset)" if value is None else format_value(value)

@@ -1,1 +1,1 @@
-"""Writes new plugins from templates, for ``ssl-host plugin new``."""
+"""Writes the package of a new plugin from templates, for ``ssl-host plugin new``."""

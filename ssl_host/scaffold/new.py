@@ -20,12 +20,12 @@ from ssl_host.hookspecs import API_VERSION
 PREFIX = "ssl-plugin-"
 EXAMPLE = "my-idea"
 METHOD = f"{PREFIX}simclr"
-"""Distribution of the method that the configurations of all other kinds use."""
+"""Distribution of the method that ``config.ini`` uses if the new component is not a method."""
 
 
 @dataclass(frozen=True)
 class NewPlugin:
-    """Names of a new plugin, derived from its distribution.
+    """Record of the names of a new plugin, which follow from the name of its distribution.
 
     Attributes:
         distribution: name of the distribution, such as ``ssl-plugin-my-idea``.
@@ -47,14 +47,15 @@ class NewPlugin:
 
     @property
     def test_requirements(self) -> list[str]:
-        """Distributions that its tests and its configuration need in addition."""
+        """Distributions, besides the plugin's own, that its tests and its ``config.ini`` need."""
         return ["pytest"] if self.kind == "method" else ["pytest", METHOD]
 
     def class_name(self, used: set[str]) -> str:
         """Return the name of the class, such as ``MyIdea``.
 
         Args:
-            used: names in the template; the class gets the prefix ``My`` if its name is one.
+            used: names that occur in the template; a class name that is one of them gets the prefix
+                ``My``.
         """
         camel = "".join(word.capitalize() for word in self.name.split("_"))
         if camel[0].isdigit() or keyword.iskeyword(camel) or camel in used:
@@ -63,16 +64,16 @@ class NewPlugin:
 
 
 def plan(name: str, kind: str, catalog: Catalog) -> NewPlugin:
-    """Check the name and the kind of a new plugin.
+    """Check the name and the kind of a new plugin, and return all its names.
 
     Args:
-        name: name of the distribution, with or without ``ssl-plugin-``.
+        name: name of the distribution; ``ssl-plugin-`` is put before it if it is missing.
         kind: kind of the component.
         catalog: the installed components.
 
     Raises:
-        UserError: for an invalid name or an unknown kind.
-        PluginError: when an installed plugin already has the name.
+        UserError: if the name is invalid or the kind is unknown.
+        PluginError: if an installed plugin or component already has the name.
     """
     if kind not in KINDS:
         hint = did_you_mean(kind, KINDS)
@@ -91,50 +92,55 @@ def plan(name: str, kind: str, catalog: Catalog) -> NewPlugin:
 
 
 def _require_unused(new: NewPlugin, catalog: Catalog) -> None:
+    """Raise PluginError if an installed plugin or component has the name of the new one."""
     for entry in catalog.entries(new.kind):
         if entry.name == new.name:
             raise PluginError(
-                f"{new.kind} '{new.name}' is already registered by {entry.origin}; use another name"
+                f"{new.kind} '{new.name}' is already registered by {entry.origin}; "
+                "choose a different name"
             )
     for plugin in catalog.plugins:
         if new.name == plugin.origin.plugin or new.distribution == plugin.origin.distribution:
             raise PluginError(
-                f"{plugin.origin} is already installed as plugin '{plugin.origin.plugin}'; use "
-                "another name"
+                f"{plugin.origin} is already installed as plugin '{plugin.origin.plugin}'; "
+                "choose a different name"
             )
 
 
 def write(new: NewPlugin, parent: Path) -> tuple[Path, list[str]]:
-    """Write the package into a new folder.
+    """Write the package of a new plugin into a new folder.
 
     Args:
-        new: the plugin.
-        parent: folder that gets the new folder.
+        new: the names of the plugin.
+        parent: folder in which the new folder is created.
 
     Returns:
-        The new folder, and the files in it, sorted.
+        The new folder, and the sorted paths of the files in it, relative to that folder.
 
     Raises:
-        UserError: when the folder is not empty or cannot be written.
+        UserError: if the folder is not empty or cannot be written.
     """
     folder = parent / new.distribution
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             problem = "is not empty" if folder.is_dir() else "is a file"
-            raise UserError(f"{folder} {problem}; remove it, or choose another folder with --dir")
+            raise UserError(
+                f"{folder} {problem}; remove it, or choose a different folder with --dir"
+            )
         files = dict(_files(new))
         for path, text in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"cannot write {folder}: {error.strerror or error}; choose another folder with --dir"
+            f"cannot write {folder}: {error.strerror or error}; "
+            "choose a different folder with --dir"
         ) from None
     return folder, sorted(files)
 
 
 def _files(new: NewPlugin) -> Iterator[tuple[str, str]]:
-    """Yield the relative path and the content of each file."""
+    """Yield the path, relative to the plugin's folder, and the content of each file."""
     environment = Environment(
         loader=PackageLoader("ssl_host.scaffold", "templates"),
         undefined=StrictUndefined,

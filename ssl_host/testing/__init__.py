@@ -1,13 +1,14 @@
-"""Conformance kit: tests that the components of a plugin keep the host's contract.
+"""Conformance kit: checks that the components of a plugin fulfil the host's contract.
 
-In the tests of a plugin one line creates a pytest case per check::
+In the tests of a plugin, one line creates a pytest case for each check::
 
     from ssl_host.testing import conformance
 
     test_conforms = conformance("method", "nnclr")
 
-``check_method("nnclr")``, one function per kind, runs all checks at once, and so does ``ssl-host
-plugin check ssl-plugin-nnclr`` in a shell. Importing this module imports no torch.
+``check_method("nnclr")`` runs all checks at once; there is one such function for each kind. In a
+shell ``ssl-host plugin check ssl-plugin-nnclr`` does the same. Importing this module does not
+import torch.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _MODULES = {
     "conformance": "suite",
     "run_distributed": "distributed",
 }
-"""Module of ``ssl_host.testing`` that defines each public name."""
+"""Maps each public name to the module of ``ssl_host.testing`` that defines it."""
 
 __all__ = [  # noqa: PLE0604 - the table's keys, kept in one place
     *_MODULES,
@@ -48,6 +49,7 @@ __all__ = [  # noqa: PLE0604 - the table's keys, kept in one place
 
 
 def __getattr__(name: str) -> Any:
+    """Import a public name on its first use."""
     if name in _MODULES:
         value = getattr(importlib.import_module(f"ssl_host.testing.{_MODULES[name]}"), name)
     elif name.startswith("check_") and name.removeprefix("check_") in KINDS:
@@ -59,7 +61,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _check_function(kind: str) -> Callable[..., tuple[Outcome, ...]]:
-    """Return the function ``check_<kind>``."""
+    """Return the public function ``check_<kind>``, which runs all checks of that kind."""
 
     def check(
         target: str | type, *, skip: Collection[str] = (), **settings: Any

@@ -15,10 +15,11 @@ from ssl_host.testing.target import CheckTarget
 IMAGE_SIZE = 32
 BATCH_SIZE = 6
 TOLERANCE = 2e-6
-"""Largest error of float32 sums that are computed in another order."""
+"""Largest relative error of float32 sums that are computed in a different order."""
 
 
 def _view_maker(target: CheckTarget, channels: int = 3, settings: object = None) -> ViewMaker:
+    """Return a view maker for the augmentation, without normalisation."""
     augmentation = target.make(settings, image_size=IMAGE_SIZE, channels=channels)  # type: ignore[arg-type]
     try:
         # Identity normalisation, so that the values are those of the augmentation.
@@ -35,6 +36,7 @@ def _view_maker(target: CheckTarget, channels: int = 3, settings: object = None)
 
 
 def _images(count: int = BATCH_SIZE, channels: int = 3) -> Tensor:
+    """Return smooth random images, uint8 B C 40 48."""
     generator = torch.Generator().manual_seed(channels)
     noise = torch.rand(count, channels, 8, 8, generator=generator)
     smooth = torch.nn.functional.interpolate(noise, size=(40, 48), mode="bilinear")
@@ -42,7 +44,7 @@ def _images(count: int = BATCH_SIZE, channels: int = 3) -> Tensor:
 
 
 def view_shapes(target: CheckTarget) -> str:
-    """Check that views are finite, B C H W, from 0 to 1, with full-size views first."""
+    """Check that views are finite tensors B C H W from about 0 to 1, full-size views first."""
     for channels in (3, 1):
         maker = _view_maker(target, channels)
         views = maker(_images(channels=channels))
@@ -74,7 +76,7 @@ def view_shapes(target: CheckTarget) -> str:
 
 
 def same_seed(target: CheckTarget) -> str:
-    """Check that views depend on seed, epoch and image, not on torch's global random generator."""
+    """Check that views do not depend on torch's global random number generator."""
     maker = _view_maker(target)
     torch.manual_seed(1)
     first = maker(_images(), seed=5, epoch=2)
@@ -84,13 +86,13 @@ def same_seed(target: CheckTarget) -> str:
         raise CheckFailure(
             "two calls with the same seed, epoch and images give different views",
             "steps cannot be repeated, and a resumed run differs",
-            "draw all random numbers by rng.uniform(view, 'name'), none by torch.rand",
+            "draw all random numbers with rng.uniform(view, 'name'), and none with torch.rand",
         )
     return ""
 
 
 def batch_independence(target: CheckTarget) -> str:
-    """Check that the views of an image do not depend on the other images of the batch."""
+    """Check that the views of an image do not depend on the other images in the batch."""
     maker = _view_maker(target)
     images, index = _images(), torch.arange(BATCH_SIZE)
     whole = maker(images, index)
@@ -102,13 +104,13 @@ def batch_independence(target: CheckTarget) -> str:
                 f"the views of image {i} alone differ by {error:.1e} from those in a batch",
                 "views would depend on the number of processes and on accumulation",
                 "use one random number per image (rng.uniform returns B of them), and no "
-                "statistic over the batch",
+                "statistics over the batch",
             )
     return ""
 
 
 def varies_by_epoch(target: CheckTarget) -> str:
-    """Check that random views differ between epochs."""
+    """Check that random views of the same image differ between two epochs."""
     maker = _view_maker(target)
     copies = _images()[:1].expand(BATCH_SIZE, -1, -1, -1)
     first, second = maker(copies, epoch=0), maker(copies, epoch=1)

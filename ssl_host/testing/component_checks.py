@@ -20,11 +20,11 @@ from ssl_host.testing.target import CheckTarget
 SOURCE = re.compile(
     r"arXiv:|\d{4}\.\d{4,5}|doi|https?://|no paper|et al\.|\((19|20)\d\d\)", re.IGNORECASE
 )
-"""Matches a docstring that names its source, or says "No paper"."""
+"""Matches docstrings that name a source, or say "No paper"."""
 
 
 def documented(target: CheckTarget) -> str:
-    """Check that the class has a docstring; that of a method or loss names its source."""
+    """Check that the class has a docstring, which for methods and losses names the source."""
     cls = target.cls
     text = (cls.__doc__ or "").strip()
     if not text:
@@ -44,7 +44,7 @@ def documented(target: CheckTarget) -> str:
 
 
 def settings_described(target: CheckTarget) -> str:
-    """Check that every setting has a description, and every numeric setting has bounds."""
+    """Check that every setting has a description, and every numeric setting has a bound."""
     schema: type[Settings] = target.cls.Config
     for row in describe_settings(schema):
         if not row["description"].strip():
@@ -64,7 +64,7 @@ def settings_described(target: CheckTarget) -> str:
 
 
 def _is_bounded(schema: type[Settings], name: str) -> bool:
-    """Return True if a setting is not numeric or refuses some number."""
+    """Return True if a setting is not a number, or has a lower or an upper bound."""
     types = _member_types(schema.model_fields[name].annotation)
     numbers = types & {int, float}
     if not numbers:
@@ -75,6 +75,7 @@ def _is_bounded(schema: type[Settings], name: str) -> bool:
 
 
 def _refuses(schema: type[Settings], name: str, value: Any) -> bool:
+    """Return True if a value of a setting is invalid."""
     try:
         schema.model_validate({name: value})
     except ValidationError as error:
@@ -83,13 +84,13 @@ def _refuses(schema: type[Settings], name: str, value: Any) -> bool:
 
 
 def _member_types(annotation: Any) -> set[Any]:
-    """Return the types inside a union, a list or an annotated type."""
+    """Return the types in an annotation, including those inside unions and lists."""
     inner = [m for a in get_args(annotation) for m in _member_types(a)]
     return {get_origin(annotation) or annotation, *inner}
 
 
 def import_without_torch(target: CheckTarget) -> str:
-    """Check that importing the plugin's module imports no torch, since every list imports it."""
+    """Check that importing the plugin's module does not import torch, which takes seconds."""
     plugin = target.entry.origin.plugin
     module = next((p.module for p in target.catalog.plugins if p.origin.plugin == plugin), "")
     if not module:
@@ -106,16 +107,16 @@ def import_without_torch(target: CheckTarget) -> str:
 
 @cache
 def _imports_torch(module: str, _file: str | None) -> bool:
-    """Return True if importing a module imports torch; one new process per module and file."""
+    """Return True if importing a module imports torch or fails; tried in a new process."""
     code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     return done.returncode != 0
 
 
 def track_reads(settings: Settings) -> tuple[Settings, set[str], set[str]]:
-    """Return a copy of settings, the set of names read from it, and that of undeclared names.
+    """Return a copy of settings, and the sets of declared and undeclared names read from it.
 
-    Both sets fill while the copy is used.
+    The sets are filled while the copy is used.
     """
     cls: Any = type(settings)
     fields = set(cls.model_fields)
@@ -131,7 +132,7 @@ def track_reads(settings: Settings) -> tuple[Settings, set[str], set[str]]:
         if not name.startswith("_"):
             unknown.add(name)
         raise AttributeError(
-            f"Config of {cls.__qualname__.split('.')[0]} declares no setting {name!r}"
+            f"the Config of {cls.__qualname__.split('.')[0]} does not declare a setting {name!r}"
         )
 
     tracked: Any = type(
@@ -150,13 +151,13 @@ def track_reads(settings: Settings) -> tuple[Settings, set[str], set[str]]:
 def judge_settings(
     target: CheckTarget, read: set[str], unknown: set[str], referenced: Set[str] = frozenset()
 ) -> str:
-    """Turn the names that :func:`track_reads` recorded into the result of a check.
+    """Return the result of a check from the names that :func:`track_reads` recorded.
 
     Args:
         target: the component.
-        read: declared settings that were read.
-        unknown: names that were read and are not declared.
-        referenced: settings that the host or other sections read.
+        read: names of the declared settings that were read.
+        unknown: names that were read although Config does not declare them.
+        referenced: names of settings that the host or other sections read.
 
     Raises:
         CheckFailure: when a setting that Config does not declare was read.

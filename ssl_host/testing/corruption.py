@@ -1,4 +1,4 @@
-"""Test that data sources handle corrupted files."""
+"""Check that data sources handle corrupted files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from ssl_host import DataError, DataSource, UnreadableImage
 def check_corrupted_copies(
     file: Path, make_source: Callable[[Path], DataSource], copies: int = 150
 ) -> None:
-    """Read copies of a file with one to eight random bytes replaced.
+    """Check that corrupted copies of a file are read or refused with a DataError.
+
+    In each copy one to eight random bytes are replaced. A DataError must name the copy, and single
+    images may raise UnreadableImage.
 
     Args:
         file: a valid file of a few images; copies are written next to it.
-        make_source: builds the source of a file.
-        copies: number of copies.
+        make_source: returns a data source that reads the given file.
+        copies: number of corrupted copies.
 
     Raises:
-        AssertionError: when a copy raises a DataError that does not name it.
-        Exception: any exception of the source other than DataError and UnreadableImage.
+        AssertionError: when the message of a DataError does not name the copy.
+        Exception: when the source raises anything but DataError and UnreadableImage.
     """
     content = file.read_bytes()
     for seed in range(copies):

@@ -17,7 +17,9 @@ from ssl_host.testing.target import CheckTarget
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 NUM_READ = 32
-"""Number of images of a split that are read."""
+"""Largest number of images that a check reads from a split."""
+_NUM_COMPARED = 2000
+"""Number of training images that are compared with test images."""
 
 
 def settings_declared(target: CheckTarget) -> str:
@@ -32,6 +34,7 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def _open(target: CheckTarget, split: str = "train") -> ImageDataset | None:
+    """Open a split of the source; None if there is no such split."""
     source = target.make()
     try:
         images: ImageDataset | None = source.open(split)
@@ -47,6 +50,7 @@ def _open(target: CheckTarget, split: str = "train") -> ImageDataset | None:
 
 
 def _read_sample(images: ImageDataset) -> dict[int, Tensor]:
+    """Return up to 32 evenly spaced images by index, without unreadable ones."""
     by_index = {}
     for i in evenly_spaced_indices(len(images), NUM_READ).tolist():
         try:
@@ -57,7 +61,7 @@ def _read_sample(images: ImageDataset) -> dict[int, Tensor]:
 
 
 def images_are_uint8(target: CheckTarget) -> str:
-    """Check that images are uint8 C H W with the source's channels, whenever they are read."""
+    """Check that images are uint8 C H W with the source's channels, and equal when read again."""
     images = _open(target)
     assert images is not None
     channels = target.make().channels
@@ -85,7 +89,7 @@ def images_are_uint8(target: CheckTarget) -> str:
 
 
 def labels_are_valid(target: CheckTarget) -> str:
-    """Check that labels are int64 from 0, one per image, and every class has a name."""
+    """Check that there is one int64 label from 0 per image, and a name for every class."""
     images = _open(target)
     assert images is not None
     if images.labels is None:
@@ -110,7 +114,7 @@ def labels_are_valid(target: CheckTarget) -> str:
 
 
 def splits_are_disjoint(target: CheckTarget) -> str:
-    """Check that no image of the test split is a training image."""
+    """Check that none of 32 test images equals one of the first 2,000 training images."""
     train, test = _open(target), _open(target, "test")
     assert train is not None
     if test is None:
@@ -131,7 +135,7 @@ def splits_are_disjoint(target: CheckTarget) -> str:
 
 
 def concurrent_reads(target: CheckTarget) -> str:
-    """Check that threads and worker processes that read at the same time get the same images."""
+    """Check that threads and processes that read images at the same time get correct pixels."""
     images = _open(target)
     assert images is not None
     if images.image_size is not None:
@@ -147,7 +151,7 @@ def concurrent_reads(target: CheckTarget) -> str:
 
 
 class _IndexedReads(Dataset[Tensor]):
-    """Dataset of the images at some indices, for the workers of a DataLoader."""
+    """Dataset of the images at the given indices, for the worker processes of a DataLoader."""
 
     def __init__(self, images: ImageDataset, indices: list[int]) -> None:
         self.images = images
@@ -167,6 +171,7 @@ def _compare_reads(
     actual: Iterable[Tensor],
     readers: str,
 ) -> None:
+    """Raise CheckFailure if reading fails or an image differs from the expected one."""
     fix = (
         "open files in the thread and process that reads them, or keep handles by os.getpid() "
         "behind a lock of that process"
@@ -181,14 +186,15 @@ def _compare_reads(
         if not torch.equal(image, expected[i]):
             raise CheckFailure(
                 f"{images.name(i)} differs when {readers} read at the same time",
-                "they share a file handle and move its position for each other",
+                "they share a file handle, and each of them moves its position",
                 fix,
             )
 
 
 def _readable_indices(images: ImageDataset) -> list[int]:
+    """Return the indices of the readable images among the first 2,000."""
     indices = []
-    for i in range(min(len(images), 2000)):
+    for i in range(min(len(images), _NUM_COMPARED)):
         try:
             images.read(i)
         except UnreadableImage:

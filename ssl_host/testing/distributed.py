@@ -1,4 +1,4 @@
-"""Groups of gloo processes, for results that must not depend on the number of processes."""
+"""Runs functions in several gloo processes, to compare them with the result of one process."""
 
 from __future__ import annotations
 
@@ -24,32 +24,33 @@ from torch.multiprocessing.spawn import start_processes
 from ssl_host.toolkit.distributed import world_size as num_processes
 
 TIMEOUT = 300.0
-"""Seconds after which a call is stopped: a process that waits for the others would hang."""
+"""Seconds after which the processes of a call are killed, because they may wait forever."""
 _PRELOADED = ["__main__", "ssl_host.testing.suite", "ssl_host.augment.numba_backend"]
+"""Modules that the fork server imports once for all processes."""
 
 
 def run_distributed(work: Callable[..., Any], *arguments: Any, world_size: int = 2) -> list[Any]:
     """Run ``work(*arguments)`` in several processes that form a torch.distributed group.
 
-    The processes are new ones in each call, so no state is left for the next. On Linux and macOS
-    they are forked from a server that has imported torch and the kit, which takes seconds only
-    once.
+    Each call starts new processes, so that no state remains for the next call. On Linux and macOS
+    they are forked from a server that has imported torch and the kit, which takes a few seconds,
+    but only once.
 
     Args:
-        work: a function of a module, so that the processes can import it.
-        arguments: arguments of ``work``; they are pickled.
+        work: function that is defined at the top level of a module, so that it can be pickled.
+        arguments: arguments for ``work``; they are pickled.
         world_size: number of processes.
 
     Returns:
-        The return value of each process, in order of rank.
+        The value that ``work`` returned in each process, in the order of the ranks.
 
     Raises:
-        ProcessRaisedException: when ``work`` raises; the text is the process's traceback.
+        ProcessRaisedException: when ``work`` raises; the text is the traceback of its process.
         TimeoutError: when a process does not end within ``TIMEOUT`` seconds.
     """
     with tempfile.TemporaryDirectory() as folder:
         context = start_processes(
-            _enter,
+            _run_process,
             (world_size, folder, dict(os.environ), work, arguments),
             nprocs=world_size,
             join=False,
@@ -61,7 +62,7 @@ def run_distributed(work: Callable[..., Any], *arguments: Any, world_size: int =
                 for process in context.processes:
                     process.kill()
                 raise TimeoutError(f"{work.__name__} did not end in {TIMEOUT:.0f} seconds")
-        # Unsafe unpickling is fine: _enter has just written these files.
+        # Unsafe unpickling is fine: _run_process has just written these files.
         return [
             torch.load(Path(folder) / f"{rank}.pt", weights_only=False)
             for rank in range(world_size)
@@ -70,14 +71,14 @@ def run_distributed(work: Callable[..., Any], *arguments: Any, world_size: int =
 
 @cache
 def _start_method() -> str:
-    """Return ``forkserver`` where it exists, its server set up to import the kit once."""
+    """Return ``forkserver`` if it is available, set up to import the kit once, else ``spawn``."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return "spawn"
     multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
     return "forkserver"
 
 
-def _enter(
+def _run_process(
     rank: int,
     world_size: int,
     folder: str,
@@ -85,6 +86,7 @@ def _enter(
     work: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
+    """Join the process group, run ``work`` and save what it returns; runs in each process."""
     os.environ.clear()
     os.environ.update(environment)  # the server has the variables of the time when it started
     torch.set_num_threads(1)
@@ -103,7 +105,7 @@ def _enter(
 
 
 def average_gradients(parameters: list[torch.nn.Parameter]) -> None:
-    """Average gradients over processes, as DistributedDataParallel does after a backward pass."""
+    """Average the gradients over all processes, as DistributedDataParallel does in backward."""
     if num_processes() == 1:
         return
     for parameter in parameters:
@@ -113,6 +115,6 @@ def average_gradients(parameters: list[torch.nn.Parameter]) -> None:
 
 
 def distance(actual: torch.Tensor, expected: torch.Tensor) -> float:
-    """Return ‖actual − expected‖ / max(1, ‖expected‖)."""
+    """Return the relative error of a tensor: ‖actual − expected‖ / max(1, ‖expected‖)."""
     actual, expected = actual.detach().double(), expected.detach().double()
     return float((actual - expected).norm() / max(1.0, float(expected.norm())))

@@ -15,7 +15,7 @@ NUM_CLASSES = 4
 
 
 def _features(count: int, seed: int, separable: bool) -> Features:
-    """Return features of classes that are far apart, or noise."""
+    """Return features 12 wide with labels: of classes that are far apart, or noise."""
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(count) % NUM_CLASSES
     x = torch.randn(count, 12, generator=generator)
@@ -24,6 +24,7 @@ def _features(count: int, seed: int, separable: bool) -> Features:
 
 
 def _bank(separable: bool = True, labels: bool = True) -> FeatureBank:
+    """Return a feature bank with synthetic training and test features."""
     train, test = _features(240, 0, separable), _features(120, 1, separable)
     if not labels:
         train, test = Features(train.x), Features(test.x)
@@ -33,6 +34,7 @@ def _bank(separable: bool = True, labels: bool = True) -> FeatureBank:
 
 
 def _evaluator(target: CheckTarget) -> Evaluator:
+    """Return the evaluator; raise NotApplicable if it needs a real network."""
     evaluator: Evaluator = target.make()
     if evaluator.needs_encoder:
         raise NotApplicable("it trains the network itself; test it in a run")
@@ -40,6 +42,7 @@ def _evaluator(target: CheckTarget) -> Evaluator:
 
 
 def _evaluate(target: CheckTarget, bank: FeatureBank) -> Evaluation:
+    """Run a new instance of the evaluator with a fixed torch seed."""
     torch.manual_seed(0)
     evaluation = _evaluator(target).evaluate(bank)
     if not isinstance(evaluation, Evaluation):
@@ -52,40 +55,40 @@ def _evaluate(target: CheckTarget, bank: FeatureBank) -> Evaluation:
 
 
 def metrics_are_finite(target: CheckTarget) -> str:
-    """Check that metrics are declared and finite; accuracies are fractions from 0 to 1."""
+    """Check that metrics are declared and finite, and that those in % are fractions from 0 to 1."""
     metrics = _evaluate(target, _bank()).metrics
     declared = target.cls.figures
     for name, value in metrics.items():
         figure = find_figure(declared, name)
         if figure is None:
             raise CheckFailure(
-                f"the metric '{name}' is not among the declared {', '.join(declared) or 'figures'}",
+                f"the metric '{name}' is not among the declared: {', '.join(declared) or 'none'}",
                 "reference pages and tables list the declared metrics",
                 f'add "{name}": Figure("its meaning") to {target.cls.__qualname__}.figures',
             )
         if not math.isfinite(value) or (figure.unit == "%" and not 0 <= value <= 1):
             raise CheckFailure(
                 f"{name} is {value}",
-                "results.json holds finite numbers, and tables print fractions as percentages",
+                "results.json stores finite numbers, and tables print fractions as percentages",
                 "return float(hits / count)",
             )
     return ", ".join(f"{name or target.name} {value:.3g}" for name, value in metrics.items())
 
 
 def separates_classes(target: CheckTarget) -> str:
-    """Check that accuracy is high on separate classes and near chance on noise."""
+    """Check that accuracies are at least 80 % on separable classes and near chance on noise."""
     separable = _evaluate(target, _bank()).metrics
     noise = _evaluate(target, _bank(separable=False)).metrics
     figures = {name: find_figure(target.cls.figures, name) for name in separable}
     accuracies = (n for n, f in figures.items() if f and f.unit == "%" and f.baseline)
     names = [name for name in accuracies if not name.endswith("_std")]
     if not names:
-        raise NotApplicable('it declares no accuracy (Figure with unit="%" and baseline=True)')
+        raise NotApplicable('its figures include no accuracy: none has unit="%" and baseline=True')
     chance = 1 / NUM_CLASSES
     for name in names:
         if separable[name] < 0.8 or noise[name] > chance + 0.25:
             raise CheckFailure(
-                f"{name} is {separable[name]:.2f} on separate classes and {noise[name]:.2f} on "
+                f"{name} is {separable[name]:.2f} on separable classes and {noise[name]:.2f} on "
                 f"noise, where chance is {chance:.2f}",
                 "high accuracy on noise means that test labels leak",
                 "fit on bank.train, evaluate on bank.test, and check that labels are not shifted",
@@ -94,7 +97,7 @@ def separates_classes(target: CheckTarget) -> str:
 
 
 def no_test_leakage(target: CheckTarget) -> str:
-    """Check that test labels change metrics, but nothing that is fitted or selected."""
+    """Check that the artifacts an evaluator saves do not depend on the test labels."""
     bank = _bank()
     assert bank.test is not None
     assert bank.test.y is not None
@@ -113,7 +116,7 @@ def no_test_leakage(target: CheckTarget) -> str:
 
 
 def features_unchanged(target: CheckTarget) -> str:
-    """Check that an evaluation does not change the features, and repeats exactly."""
+    """Check that an evaluation leaves the training features unchanged and is repeatable."""
     bank = _bank()
     before = bank.train.x.clone()
     first, second = _evaluate(target, bank), _evaluate(target, bank)
@@ -133,7 +136,7 @@ def features_unchanged(target: CheckTarget) -> str:
 
 
 def works_without_labels(target: CheckTarget) -> str:
-    """Check that an evaluator with needs_labels = False works without labels."""
+    """Check that an evaluator with needs_labels = False can evaluate features without labels."""
     if _evaluator(target).needs_labels:
         raise NotApplicable("needs_labels = True: the host skips it if there are no labels")
     return ", ".join(_evaluate(target, _bank(labels=False)).metrics) or "rankme"

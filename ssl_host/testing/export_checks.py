@@ -31,7 +31,7 @@ PROPERTIES = {
 
 
 class _UnknownNetwork(Backbone):
-    """A backbone that belongs to no library."""
+    """Backbone that does not come from a library such as timm."""
 
     def setup(self) -> None:
         self.layer = nn.Conv2d(self.in_channels, 4, 3)
@@ -43,18 +43,19 @@ class _UnknownNetwork(Backbone):
 
 
 def _exporter(target: CheckTarget, settings: Settings | None = None) -> Exporter:
+    """Return the exporter, built from the given settings or those of the target."""
     exporter: Exporter = _without_sections(target).make(settings)
     return exporter
 
 
 def _without_sections(target: CheckTarget) -> CheckTarget:
-    """Return the target without the sections of other components, such as ``backbone``."""
+    """Return the target without sections that configure other components, such as ``backbone``."""
     own = {k: v for k, v in target.settings.items() if not isinstance(v, Mapping)}
     return CheckTarget(target.kind, target.component, own)
 
 
 def _backbone(target: CheckTarget) -> Backbone:
-    """Build the backbone of the settings' section ``backbone``, by default a small_conv."""
+    """Return the backbone that the target's section ``backbone`` names, by default a small_conv."""
     section = {"name": "small_conv", "width": 4, "num_stages": 2}
     section = dict(target.settings.get("backbone", section))
     name = str(section.pop("name"))
@@ -67,11 +68,11 @@ def _backbone(target: CheckTarget) -> Backbone:
 
 
 def _write(exporter: Exporter, backbone: Backbone) -> tuple[list[Path], ModelCard]:
-    """Export into an empty folder; return the relative paths of the files and the model card."""
+    """Export into an empty folder; return the files' relative paths and the ModelCard."""
     reason = exporter.refusal(backbone)
     if reason:
         raise NotApplicable(
-            f"it does not export this backbone: {reason}; name one that it does: "
+            f"it refuses this backbone: {reason}; name a backbone that it can export: "
             "conformance('exporter', NAME, backbone={'name': ...})"
         )
     with tempfile.TemporaryDirectory() as name:
@@ -90,7 +91,7 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def writes_files(target: CheckTarget) -> str:
-    """Check that it writes at least one file and returns a ModelCard."""
+    """Check that the exporter writes at least one file and returns a ModelCard."""
     files, card = _write(_exporter(target), _backbone(target))
     if not files:
         raise CheckFailure(
@@ -108,7 +109,7 @@ def writes_files(target: CheckTarget) -> str:
 
 
 def refuses_with_a_reason(target: CheckTarget) -> str:
-    """Check that a backbone of no library is either exported or refused with a reason."""
+    """Check that a backbone from no library is either exported, or refused with a reason."""
     exporter = _exporter(target)
     backbone = _UnknownNetwork(Settings(), in_channels=3, image_size=IMAGE_SIZE).eval()
     reason = exporter.refusal(backbone)
@@ -126,7 +127,7 @@ def refuses_with_a_reason(target: CheckTarget) -> str:
         return str(error)
     if not files:
         raise CheckFailure(
-            "refusal() accepts a backbone of no library, but write() leaves the folder empty",
+            "refusal() accepts a backbone from no library, but write() leaves the folder empty",
             "users would get a model card without a model",
             "return the reason in refusal()",
         )
@@ -134,7 +135,7 @@ def refuses_with_a_reason(target: CheckTarget) -> str:
 
 
 def backbone_unchanged(target: CheckTarget) -> str:
-    """Check that an export does not change the backbone's weights, mode or gradients."""
+    """Check that an export does not change the weights, the mode or requires_grad of a backbone."""
     exporter, backbone = _exporter(target), _backbone(target)
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     trainable = [p.requires_grad for p in backbone.parameters()]

@@ -1,4 +1,4 @@
-"""Pytest plugin with fixtures for the tests of plugins; importing it imports no torch."""
+"""Pytest plugin with fixtures for the tests of plugins; importing it does not import torch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def method_case() -> Callable[..., MethodCase]:
-    """Return a function that builds small float64 instances of a method, with batches for them.
+    """Return a function that builds a :class:`MethodCase`: a small method with its batches.
 
-    ``case = method_case("nnclr", queue_size=8)``, then ``case.fresh()``, ``case.batch(8)`` and
-    ``case.train(method, 3)``; see :class:`ssl_host.testing.MethodCase`.
+    Use ``case = method_case("nnclr", queue_size=8)``, then ``case.fresh()``, ``case.batch(8)`` and
+    ``case.train(method, 3)``. Weights and views are float64 by default.
+    See :class:`ssl_host.testing.MethodCase`.
     """
     from ssl_host.testing.harness import MethodCase  # noqa: PLC0415 - imports torch
     from ssl_host.testing.target import CheckTarget  # noqa: PLC0415
@@ -27,7 +28,10 @@ def method_case() -> Callable[..., MethodCase]:
 
 @pytest.fixture
 def two_processes() -> Callable[..., list[Any]]:
-    """Return :func:`ssl_host.testing.run_distributed`: ``two_processes(work, *arguments)``."""
+    """Return :func:`ssl_host.testing.run_distributed`, which runs a function in two processes.
+
+    ``two_processes(work, *arguments)`` returns the two results.
+    """
     from ssl_host.testing.distributed import run_distributed  # noqa: PLC0415 - imports torch
 
     return run_distributed
@@ -35,10 +39,10 @@ def two_processes() -> Callable[..., list[Any]]:
 
 @pytest.fixture
 def run_tiny(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Return a function that runs a configuration in a temporary folder and returns the results.
+    """Return a function that trains a configuration in a temporary folder; it returns the results.
 
-    ``run_tiny({"method": {"name": "nnclr"}})``; other settings have small values: two epochs on
-    48 synthetic images.
+    ``run_tiny({"method": {"name": "nnclr"}})`` trains for two epochs on 48 synthetic images, unless
+    the configuration sets other values.
     """
 
     def run(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def run_tiny(tmp_path: Path) -> Callable[..., dict[str, Any]]:
             if section != "run" and values.get("name", defaults.get("name")) != defaults.get(
                 "name"
             ):
-                defaults = {}  # settings of another component
+                defaults = {}  # they are settings of a different component
             config[section] = {**defaults, **values}
         return ssl_host.run(config, quiet=True)
 

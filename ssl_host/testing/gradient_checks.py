@@ -1,4 +1,4 @@
-"""Checks of where the gradient of a method flows: parameters, EMA copies, targets."""
+"""Checks which parts of a method get a gradient: parameters, EMA copies and targets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ssl_host.testing.target import CheckTarget
 
 
 def gradients(target: CheckTarget) -> str:
-    """Check that every trainable parameter gets a gradient, and no EMA copy does."""
+    """Check that every trainable parameter gets a gradient, and that no EMA copy gets one."""
     case = MethodCase(target)
     method = case.fresh()
     case.step(method, case.batch(8)).loss.backward()
@@ -32,6 +32,7 @@ def gradients(target: CheckTarget) -> str:
 
 
 def _require_no_gradient(name: str, parameter: nn.Parameter) -> None:
+    """Raise CheckFailure if the parameter of an EMA copy is trained."""
     if parameter.requires_grad or parameter.grad is not None:
         raise CheckFailure(
             f"the EMA copy's parameter {name} is trained",
@@ -42,6 +43,7 @@ def _require_no_gradient(name: str, parameter: nn.Parameter) -> None:
 
 
 def _require_gradient(name: str, parameter: nn.Parameter, trained_late: bool) -> None:
+    """Raise CheckFailure if a parameter has no gradient in the first or in the last step."""
     if not trained_late:
         raise CheckFailure(
             f"{name} gets no gradient",
@@ -71,7 +73,7 @@ def _trained_in_last_step(case: MethodCase) -> set[str]:
 
 
 def ema_update(target: CheckTarget) -> str:
-    """Check that EMA copies are used by the step and updated by ema_decay only after it."""
+    """Check that the step uses the EMA copies, and that they follow ema_decay only after it."""
     case = MethodCase(target)
     method = case.fresh()
     if not method.ema:
@@ -116,12 +118,13 @@ def ema_update(target: CheckTarget) -> str:
 
 
 def _copied_parameters(method: Method) -> list[Tensor]:
+    """Return the current values of all parameters of the EMA copies."""
     copies = [getattr(method, f"ema_{name}") for name in method.ema]
     return [p.detach().clone() for copy in copies for p in copy.parameters()]
 
 
 def stop_gradient(target: CheckTarget) -> str:
-    """Check that in a method with a predictor the targets have no gradient."""
+    """Check that all of the gradient passes through the predictor, so that targets have none."""
     case = MethodCase(target)
     method = case.fresh()
     predictors = [name for name, feeder in method.heads.items() if feeder in method.heads]

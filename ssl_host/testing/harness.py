@@ -1,4 +1,4 @@
-"""Small instances of methods for checks and tests, with batches of their own views."""
+"""Builds small instances of methods, with batches of views, for checks and tests."""
 
 from __future__ import annotations
 
@@ -24,28 +24,29 @@ from ssl_host.testing.target import CheckTarget
 from ssl_host.train.step import InvalidOutputError, compute_output, update
 
 TOTAL_STEPS = 20
+"""Length of the run, in optimizer steps, that the progress of a method refers to."""
 MAX_HEAD_DIM = 16
-"""Upper bound of the widths of heads that the recipe gives as numbers."""
+"""Largest width of a head; larger numbers in the recipe are replaced by it."""
 SIZE_THRESHOLD = 1024
-"""Integer settings of a method above this are taken for sizes, such as of a queue."""
+"""Integer settings of a method above this number are assumed to be sizes, such as of a queue."""
 SMALL_SIZE = 24
-"""Value that replaces such a size."""
+"""Value that replaces sizes above :data:`SIZE_THRESHOLD`."""
 
 
 def plain_sgd(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """Return SGD without momentum, which keeps no state."""
+    """Return SGD with a learning rate of 0.1 and without momentum, which keeps no state."""
     return torch.optim.SGD(parameters, lr=0.1)
 
 
 class MethodCase:
     """A small instance of a method on synthetic images, reproducible from seeds.
 
-    It has the views, heads and loss of the method's recipe and a tiny backbone. Heads are at most
-    16 wide, and integer settings of the method above 1,024, such as the size of a queue, become
-    24. Settings of the target have priority.
+    It has the views, heads and loss of the method's recipe and, unless the recipe names one, a tiny
+    backbone. Heads are at most 16 wide, and integer settings of the method whose default is above
+    1,024, such as the size of a queue, become 24. Settings of the target have priority.
 
     Args:
-        target: a method; its settings may hold whole sections, ``{"backbone": {"name": ...}}``.
+        target: a method; its settings may include whole sections, ``{"backbone": {"name": ...}}``.
     """
 
     def __init__(self, target: CheckTarget) -> None:
@@ -53,7 +54,7 @@ class MethodCase:
 
     @cached_property
     def config(self) -> RunConfig:
-        """The resolved configuration.
+        """The resolved configuration of the small instance.
 
         Raises:
             CheckFailure: when the recipe is invalid.
@@ -68,6 +69,7 @@ class MethodCase:
             ) from None
 
     def _sections(self) -> dict[str, dict[str, Any]]:
+        """Return the sections of the configuration, with small sizes."""
         cls, settings = self.target.cls, self.target.settings
         sections: dict[str, dict[str, Any]] = {
             "run": {"batch_size": 32},
@@ -91,7 +93,7 @@ class MethodCase:
         return sections
 
     def _reduced_widths(self, head: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
-        """Return small values for the widths that are numbers; references resolve later."""
+        """Return small values for those widths of a head that are numbers, not references."""
         name = self.target.settings.get(f"head.{head}", {}).get(
             "name", recipe.get("name", DEFAULT_HEAD)
         )
@@ -104,11 +106,11 @@ class MethodCase:
         }
 
     def experiment(self, seed: int = 0, settings: Settings | None = None) -> Experiment:
-        """Build the method and everything it needs.
+        """Build the method with its data source, views and networks.
 
         Args:
-            seed: seed of the weights.
-            settings: settings that replace those of the method.
+            seed: random seed for the weights.
+            settings: settings of the method to use in place of the configured ones.
         """
         config = self.config.with_value("run", "seed", seed, "check")
         if settings is not None:
@@ -122,6 +124,7 @@ class MethodCase:
 
     @cached_property
     def _data(self) -> tuple[Any, Tensor, Tensor | None]:
+        """The view maker, the training images N C H W uint8, and their labels."""
         experiment = self.experiment()
         images = experiment.source.open("train")
         assert images is not None
@@ -135,13 +138,13 @@ class MethodCase:
         dtype: torch.dtype = torch.float64,
         positions: Tensor | None = None,
     ) -> Batch:
-        """Return a batch of views; the same seed picks the same images and views.
+        """Return a batch of views; the same seed gives the same images and views.
 
         Args:
             count: number of images.
-            seed: picks the images and the random numbers of the views.
-            dtype: number format of the views.
-            positions: positions of the batch to return, in this order; by default all.
+            seed: selects the images, and the random numbers of the views.
+            dtype: dtype of the views.
+            positions: positions in the batch to return, in this order; None returns all.
         """
         view_maker, pixels, labels = self._data
         generator = torch.Generator().manual_seed(seed)
@@ -159,7 +162,7 @@ class MethodCase:
         return Batch(views, sample, batch_labels, view_maker.num_global)
 
     def step(self, method: Method, batch: Batch) -> StepOutput:
-        """Compute one step; torch is seeded by the number of the step.
+        """Compute one step without changing weights; torch is seeded with the step number.
 
         Raises:
             CheckFailure: when the step does not return a StepOutput with a scalar loss.
@@ -183,15 +186,15 @@ class MethodCase:
         optimizer: Callable[..., torch.optim.Optimizer] = plain_sgd,
         share: slice = slice(None),
     ) -> list[tuple[float, Tensor]]:
-        """Train for some steps and return the loss and the flat gradient of each.
+        """Train for some steps; return the loss and the flattened gradient of each step.
 
         Args:
-            method: the method, which is changed.
-            steps: number of steps.
-            start: number of the first step.
-            count: images per batch, over all processes.
-            optimizer: makes the optimizer from the parameters.
-            share: positions of each batch that belong to this process.
+            method: the method to train; its weights change.
+            steps: number of optimizer steps.
+            start: index of the first step.
+            count: number of images in a batch, over all processes.
+            optimizer: returns an optimizer for a list of parameters.
+            share: slice of each batch that this process computes.
         """
         parameters = [p for _, p in method.trainable_parameters()]
         dtype = parameters[0].dtype
@@ -210,6 +213,7 @@ class MethodCase:
 
 
 def _reduced_sizes(schema: type[Settings], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return small values for the sizes that have a large default and are not set."""
     return {
         name: SMALL_SIZE
         for name, field in schema.model_fields.items()

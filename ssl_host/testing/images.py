@@ -1,4 +1,4 @@
-"""Synthetic images by number, which tests of data sources write and read back."""
+"""Synthetic images, generated from a number, that tests of data sources write and read back."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from PIL import Image
 from torch import Tensor
 
 COLOURS = ("blue", "green", "red")
-"""Names of the classes, sorted."""
+"""Class names of the synthetic images, in alphabetical order."""
 
 
 def picture(number: int) -> Image.Image:
-    """Return RGB noise, 20 to 26 pixels high and 24 to 28 wide; all depends on the number."""
+    """Return an RGB image of noise from a number: 20 to 26 pixels high, 24 to 28 pixels wide."""
     rng = np.random.default_rng(number)
     shape = (20 + number % 7, 24 + number % 5, 3)
     return Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8))
 
 
 def encoded(number: int, file_format: str = "PNG") -> bytes:
-    """Return the image as the bytes of a file in a format of Pillow; PNG is lossless."""
+    """Return :func:`picture` of a number as the bytes of an image file; PNG is lossless."""
     out = io.BytesIO()
     picture(number).save(out, file_format)
     return out.getvalue()
 
 
 def label_of(number: int) -> str:
-    """Return the class name of an image; number 0 does not have the alphabetically first class."""
+    """Return the class name of an image; image 0 is not in the alphabetically first class."""
     return COLOURS[(number * 2 + 1) % 3]
 
 
 def is_picture(pixels: Tensor, number: int) -> bool:
-    """Return True if an image, uint8 C H W, equals the image of a number in every pixel."""
+    """Return True if an image (uint8 C H W) equals :func:`picture` of a number in every pixel."""
     return torch.equal(pixels, torch.from_numpy(np.array(picture(number))).permute(2, 0, 1))
 
 
 def write_pictures(folder: Path, numbers: range) -> None:
-    """Write the images of some numbers as ``00.png``, ``01.png`` and so on."""
+    """Write :func:`picture` of each number as a file ``00.png``, ``01.png`` and so on."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         (folder / f"{number:02}.png").write_bytes(encoded(number))

@@ -1,4 +1,4 @@
-"""Simulated interruptions and missing libraries, for tests of the host and of plugins."""
+"""Simulates interruptions and missing libraries, for tests of the host and of plugins."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ssl_host.contracts.method import Method
 
 
 class StoppedError(BaseException):
-    """Simulates a power cut: code that handles errors does not catch it."""
+    """Raised in place of a power cut; code that catches Exception does not catch it."""
 
 
 @contextmanager
 def stopped_after(steps: int) -> Iterator[None]:
-    """Stop the run in this context right after some optimizer steps, as a power cut would.
+    """Stop the training in this context after a number of optimizer steps, like a power cut.
 
     Raises:
-        AssertionError: when the run ends before.
+        AssertionError: when the run ends before that step.
     """
     finish_step, num_done = Method.finish_step, 0
 
@@ -39,13 +39,13 @@ def stopped_after(steps: int) -> Iterator[None]:
             yield
         except StoppedError:
             return
-    raise AssertionError(f"the run ended before its step {steps}")
+    raise AssertionError(f"the run ended before step {steps}")
 
 
 def command_without(
     library: str, *arguments: str, folder: Path
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``ssl-host`` in a folder as if a library were not installed."""
+    """Run the command ``ssl-host`` in a folder as if a library were not installed."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     missing = f'raise ModuleNotFoundError("No module named {library!r}", name={library!r})'

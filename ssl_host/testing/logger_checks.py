@@ -25,7 +25,7 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def logs_a_run(target: CheckTarget) -> str:
-    """Check that it accepts new names, nan, large values, a resume and an unfinished run."""
+    """Check that the logger accepts nan, new metrics in later steps, and a resumed run."""
     rows: list[Mapping[str, float]] = [
         {"loss": 1.0, "learning_rate": 0.1},
         {"loss": float("nan"), "online_top1": 0.5},
@@ -45,8 +45,8 @@ def logs_a_run(target: CheckTarget) -> str:
 
 
 def _start(logger: Logger, run: Run) -> None:
-    """Start a logger; skip the check if it cannot start here, such as without an account."""
+    """Start a logger; raise NotApplicable if it cannot start, such as without an account."""
     try:
         logger.start(run)
     except UserError as error:
-        raise NotApplicable(f"{error}; its settings: -o logger.KEY=VALUE") from None
+        raise NotApplicable(f"{error}; to set its settings use -o logger.KEY=VALUE") from None

@@ -17,6 +17,7 @@ DIM = 12
 
 
 def _embeddings(count: int) -> list[Tensor]:
+    """Return random embeddings B D of two views, with gradients."""
     generator = torch.Generator().manual_seed(count)
     pair = torch.randn(2, count, DIM, generator=generator, dtype=torch.float64)
     return [z.requires_grad_() for z in pair.unbind()]
@@ -30,7 +31,7 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def finite_loss(target: CheckTarget) -> str:
-    """Check that ``loss(a, b)`` of embeddings B D is a finite scalar with a gradient."""
+    """Check that ``loss(a, b)`` of two embeddings B D is a finite scalar with a gradient."""
     loss = target.make()
     for count in BATCH_SIZES:
         embeddings = _embeddings(count)
@@ -52,7 +53,7 @@ def finite_loss(target: CheckTarget) -> str:
 
 
 def degenerate_embeddings(target: CheckTarget) -> str:
-    """Check that embeddings that are zero or all equal give a finite loss and finite gradients."""
+    """Check that zero embeddings, and equal ones, give a finite loss and finite gradients."""
     loss = target.make()
     ones = torch.ones(6, DIM, dtype=torch.float64)
     for name, rows in (("zero", torch.zeros_like(ones)), ("all equal", ones)):
@@ -71,14 +72,14 @@ def degenerate_embeddings(target: CheckTarget) -> str:
 
 
 def batch_order(target: CheckTarget) -> str:
-    """Check that the loss does not depend on the order of the images."""
+    """Check that the loss does not depend on the order of the images in the batch."""
     loss = target.make()
     embeddings = _embeddings(9)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
     error = distance(loss(*(z[order] for z in embeddings)).detach(), loss(*embeddings).detach())
     if error > TOLERANCE:
         raise CheckFailure(
-            f"with the images in another order the loss differs by {error:.1e}",
+            f"with the images in a different order the loss differs by {error:.1e}",
             "training would depend on how files are sorted",
             "pair row i of one view with row i of the other, and treat all other rows the same",
         )
@@ -86,7 +87,7 @@ def batch_order(target: CheckTarget) -> str:
 
 
 def one_process_equals_two(target: CheckTarget) -> str:
-    """Check that on two processes the gradient is that of one process with the whole batch."""
+    """Check that two processes get the same gradient as one process with the whole batch."""
     expected = _gradient(target)
     for actual in run_distributed(_gradient, target):
         error = distance(actual, expected)
@@ -101,7 +102,7 @@ def one_process_equals_two(target: CheckTarget) -> str:
 
 
 def _gradient(target: CheckTarget) -> Tensor:
-    """Return the gradient of a shared linear layer, averaged over processes."""
+    """Return the gradient of a linear layer before the loss, averaged over processes."""
     loss = target.make()
     generator = torch.Generator().manual_seed(0)
     weight = nn.Parameter(torch.randn(DIM, DIM, generator=generator, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Checks of one step of a method: its loss, features, side effects and settings."""
+"""Checks of one step of a method: its loss, its features, its side effects and its settings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from ssl_host.toolkit.ema import MovingAverage
 from ssl_host.toolkit.queue import FeatureQueue
 
 TOLERANCE = 1e-9
-"""Largest relative error of results that are equal in exact arithmetic, at float64."""
+"""Largest relative error, in float64, of results that are equal in exact arithmetic."""
 BATCH_SIZES = (2, 5, 33)
+"""Small, odd and large batch sizes that checks try."""
 
 
 def settings_declared(target: CheckTarget) -> str:
@@ -27,7 +28,7 @@ def settings_declared(target: CheckTarget) -> str:
     try:
         case.train(method, 2)
     except AttributeError:
-        if not unknown:  # the error has another cause than an undeclared setting
+        if not unknown:  # the cause of the error is not an undeclared setting
             raise
     recipe = str(dict(target.cls.recipe))
     referenced = {n for n in target.cls.Config.model_fields if f"${{method.{n}}}" in recipe}
@@ -35,7 +36,7 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def finite_loss(target: CheckTarget) -> str:
-    """Check that the loss is a finite scalar with a gradient for small, odd and large batches."""
+    """Check that the loss is a finite scalar with a gradient for batches of 2, 5 and 33 images."""
     case = MethodCase(target)
     method = case.fresh()
     for count in BATCH_SIZES:
@@ -50,7 +51,7 @@ def finite_loss(target: CheckTarget) -> str:
 
 
 def features_returned(target: CheckTarget) -> str:
-    """Check that the step returns the backbone's features B D of one view, without a gradient."""
+    """Check that the step returns features with the backbone's width, B D, without a gradient."""
     case = MethodCase(target)
     method = case.fresh()
     features = case.step(method, case.batch(6)).features
@@ -65,14 +66,14 @@ def features_returned(target: CheckTarget) -> str:
         raise CheckFailure(
             f"features have the shape {tuple(features.shape)}"
             + (" and a gradient" if features.requires_grad else ""),
-            "the online probe expects features of the backbone and must not train it",
+            "the online probe expects features of the backbone, and must not train the backbone",
             f"return the backbone's output for one view, here of shape {expected}",
         )
     return f"{expected[1]} numbers per image"
 
 
 def step_is_pure(target: CheckTarget) -> str:
-    """Check that the step changes only batch-norm statistics; the host updates queues after it."""
+    """Check that the step changes no state but batch-norm statistics; queues are updated later."""
     case = MethodCase(target)
     method = case.fresh()
     before = {name: value.clone() for name, value in method.state_dict().items()}
@@ -120,7 +121,7 @@ def batch_order(target: CheckTarget) -> str:
     error = distance(shuffled, expected)
     if error > TOLERANCE:
         raise CheckFailure(
-            f"with the images in another order the loss is {float(shuffled):.9g} instead of "
+            f"with the images in a different order the loss is {float(shuffled):.9g} instead of "
             f"{float(expected):.9g}",
             "training would depend on how files are sorted and batches are split",
             "look for a wrong index, a chunk() or reshape() that mixes images with views, or a "
@@ -131,9 +132,9 @@ def batch_order(target: CheckTarget) -> str:
 
 
 def multicrop(target: CheckTarget) -> str:
-    """Check that a method with supports_multicrop has a finite loss with small views added."""
+    """Check that the loss stays finite when small views are added, if supports_multicrop is set."""
     if not target.cls.supports_multicrop:
-        raise NotApplicable("it takes full-size views only, and the host refuses small ones")
+        raise NotApplicable("it accepts full-size views only, and the host refuses small ones")
     crops = {"augmentation": {"name": "multicrop", "num_local": 3}}
     case = MethodCase(CheckTarget(target.kind, target.component, {**target.settings, **crops}))
     method = case.fresh()

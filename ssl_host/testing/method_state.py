@@ -1,4 +1,7 @@
-"""Checks of a method against repetition, resume, processes, micro-batches and autocast."""
+"""Checks that a method gives the same results when it is repeated, resumed or distributed.
+
+Further checks split a step into micro-batches, or run it under autocast.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ NUM_STEPS = 3
 
 
 def same_seed(target: CheckTarget) -> str:
-    """Check that two trainings with the same seed have bit-identical losses."""
+    """Check that two trainings with the same seed have bit-identical losses in every step."""
     case = MethodCase(target)
     first, second = (case.train(case.fresh(seed=3), NUM_STEPS) for _ in range(2))
     for step, ((a, _), (b, _)) in enumerate(zip(first, second, strict=True)):
@@ -40,7 +43,7 @@ def same_seed(target: CheckTarget) -> str:
 
 
 def resume(target: CheckTarget) -> str:
-    """Check that a method restored from a checkpoint trains bit-identically to the original."""
+    """Check that a method restored from its state dict continues bit-identically."""
     case = MethodCase(target)
     original = case.fresh(seed=0)
     case.train(original, NUM_STEPS)
@@ -65,19 +68,20 @@ def resume(target: CheckTarget) -> str:
 
 
 def _lost_state(case: MethodCase, what: str) -> CheckFailure:
+    """Return a failure that lists the state missing in the state dict."""
     unregistered = _unregistered(case.fresh())
     location = f"; not in state_dict(): {', '.join(unregistered)}" if unregistered else ""
     return CheckFailure(
         what + location,
-        "an interrupted run would continue with other state, such as an empty queue, without an "
-        "error",
+        "an interrupted run would continue with different state, such as an empty queue, without "
+        "an error",
         "keep all changing state in FeatureQueue, Schedule or register_buffer(), as attributes "
         "that setup() creates, not in lists, plain tensors or numbers",
     )
 
 
 def one_process_equals_two(target: CheckTarget) -> str:
-    """Check that gradients and state on two processes equal those on one process."""
+    """Check that two processes compute the same gradients and state as one process."""
     gradients, state = _train_share(target)
     largest = 0.0
     for process, (shared_gradients, shared_state) in enumerate(
@@ -101,10 +105,15 @@ def one_process_equals_two(target: CheckTarget) -> str:
 
 
 def _compare_state(actual: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
+    """Return the largest relative error of the state after the last step.
+
+    Raises:
+        CheckFailure: when it is above the tolerance.
+    """
     largest = 0.0
     for name, value in expected.items():
         if name.endswith(".rows") and value.ndim == 2:
-            # Queues hold the same rows in another order: sorted by rank.
+            # Queues contain the same rows in a different order: sorted by rank.
             distances = torch.cdist(actual[name], value)
             error = float(torch.maximum(distances.amin(dim=0).max(), distances.amin(dim=1).max()))
         else:
@@ -120,7 +129,7 @@ def _compare_state(actual: dict[str, Tensor], expected: dict[str, Tensor]) -> fl
 
 
 def _train_share(target: CheckTarget) -> tuple[list[Tensor], dict[str, Tensor]]:
-    """Train on this process's share of each batch; return the gradients and the final state."""
+    """Train on this process's share of each batch; return all gradients and the final state."""
     case = MethodCase(target)
     method = case.fresh()
     if not method.sync_batchnorm:
@@ -135,13 +144,14 @@ def _train_share(target: CheckTarget) -> tuple[list[Tensor], dict[str, Tensor]]:
 
 
 def _freeze_batchnorm(method: Method) -> None:
+    """Put all batch norms into evaluation mode, so that they ignore batch statistics."""
     for module in method.modules():
         if isinstance(module, _BatchNorm):
             module.eval()
 
 
 def accumulation(target: CheckTarget) -> str:
-    """Check that a step leaves the same state when it is computed in two micro-batches."""
+    """Check that a step of two micro-batches leaves the same buffers as one whole batch."""
     case = MethodCase(target)
     states = []
     for num_micro_batches in (1, 2):
@@ -158,7 +168,7 @@ def accumulation(target: CheckTarget) -> str:
         error = distance(actual[name], value)
         if error > TOLERANCE:
             raise CheckFailure(
-                f"a step of two micro-batches leaves another {name}, off by {error:.1e}",
+                f"a step of two micro-batches leaves a different {name}, off by {error:.1e}",
                 "with [trainer] accumulate only the last micro-batch of each step would count",
                 "store nothing of a step on self: return the rows as StepOutput(..., "
                 "enqueue={...}); a FeatureQueue or MovingAverage gets those of all micro-batches",
@@ -167,7 +177,7 @@ def accumulation(target: CheckTarget) -> str:
 
 
 def autocast(target: CheckTarget) -> str:
-    """Check that bfloat16 autocast gives finite gradients and a loss near that of float32."""
+    """Check that bfloat16 autocast gives finite gradients, and a loss close to that in float32."""
     case = MethodCase(target)
     batch = case.batch(16, dtype=torch.float32)
     expected = float(case.step(case.fresh(dtype=torch.float32), batch).loss.detach())
@@ -183,7 +193,7 @@ def autocast(target: CheckTarget) -> str:
     if not (torch.isfinite(loss) and torch.isfinite(torch.stack(norms)).all()):
         problem = f"the loss is {actual} or a gradient is not finite"
     elif abs(actual - expected) > 0.2 * max(1.0, abs(expected)):
-        problem = f"the loss is {actual:.4g} instead of {expected:.4g} as in float32"
+        problem = f"the loss is {actual:.4g}, but in float32 it is {expected:.4g}"
     else:
         return f"{actual:.4g}, in float32 {expected:.4g}"
     raise CheckFailure(
@@ -195,7 +205,7 @@ def autocast(target: CheckTarget) -> str:
 
 
 def _unregistered(method: nn.Module) -> list[str]:
-    """Return the attributes that hold tensors or modules missing in state_dict()."""
+    """Return the names of attributes with tensors or modules that state_dict() does not contain."""
     known = {id(t) for t in method.state_dict(keep_vars=True).values()}
     known |= {id(m) for m in method.modules()}
     names = []

@@ -1,4 +1,4 @@
-"""Checks of a method that train for many steps: collapse, and the time of a step."""
+"""Checks of a method for collapse in 100 training steps, and for the duration of a step."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ssl_host.testing.target import CheckTarget
 
 NUM_STEPS = 100
 MIN_SPREAD = 0.1
-"""Least spread of unit-length embeddings, relative to a uniform distribution on the sphere."""
+"""Smallest spread of unit-length embeddings, relative to a uniform distribution on the sphere."""
 MAX_OVERHEAD = 5.0
-"""Largest time of a step, relative to the time of its networks alone."""
+"""Longest duration of a step, relative to that of its networks alone."""
 NUM_TIMINGS = 7
 
 
 def no_collapse(target: CheckTarget) -> str:
-    """Check that the embeddings of different images still differ after 100 steps."""
+    """Check that the embeddings of different images still differ after 100 training steps."""
     case = MethodCase(target)
     method = case.fresh(dtype=torch.float32)
     projectors = [name for name, feeder in method.heads.items() if feeder == "backbone"]
@@ -59,11 +59,13 @@ def no_collapse(target: CheckTarget) -> str:
 
 
 def _adam(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """Return Adam: the size of its steps does not depend on the scale of the loss."""
+    """Return Adam, since the size of its steps does not depend on the scale of the loss."""
     return torch.optim.Adam(parameters, lr=0.01)
 
 
 def _record_spread(spreads: dict[str, float], name: str) -> Callable[..., None]:
+    """Return a forward hook that stores the spread of a module's outputs under a name."""
+
     def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
         unit = functional.normalize(output.detach().float(), dim=1)
         spreads[name] = float(unit.std(dim=0).mean() * math.sqrt(unit.shape[1]))
@@ -72,7 +74,7 @@ def _record_spread(spreads: dict[str, float], name: str) -> Callable[..., None]:
 
 
 def overhead(target: CheckTarget) -> str:
-    """Check that a step takes at most five times as long as its networks alone."""
+    """Check that a step takes at most five times as long as the networks that it calls."""
     case = MethodCase(target)
     method = case.fresh(dtype=torch.float32)
     batch = case.batch(64, dtype=torch.float32)
@@ -108,7 +110,7 @@ def overhead(target: CheckTarget) -> str:
 def _network_calls(
     case: MethodCase, method: Method, batch: Batch
 ) -> list[tuple[nn.Module, Tensor, bool]]:
-    """Return the calls of networks in a step: module, input, and True if it has a gradient."""
+    """Return the network calls of a step: module, input, and True if gradients are enabled."""
     calls: list[tuple[nn.Module, Tensor, bool]] = []
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

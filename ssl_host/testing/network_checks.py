@@ -22,6 +22,7 @@ IMAGE_SIZE = 32
 
 
 def _build(target: CheckTarget, seed: int = 0, settings: Settings | None = None) -> nn.Module:
+    """Return a new backbone or head, with weights that depend on the seed."""
     torch.manual_seed(seed)
     build_args = {"in_dim": IN_DIM}
     if target.kind == "backbone":
@@ -31,6 +32,7 @@ def _build(target: CheckTarget, seed: int = 0, settings: Settings | None = None)
 
 
 def _inputs(target: CheckTarget, count: int) -> Tensor:
+    """Return random images for a backbone, or random features for a head."""
     generator = torch.Generator().manual_seed(count)
     is_backbone = target.kind == "backbone"
     shape = (count, 3, IMAGE_SIZE, IMAGE_SIZE) if is_backbone else (count, IN_DIM)
@@ -45,7 +47,7 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def output_shape(target: CheckTarget) -> str:
-    """Check that the output is finite and has the declared width for batches of any size."""
+    """Check that outputs for 2, 5 and 33 inputs are finite and have the declared width."""
     network = _build(target).train()
     attribute = "feature_dim" if target.kind == "backbone" else "output_dim"
     width = getattr(network, attribute)
@@ -82,7 +84,7 @@ def gradients(target: CheckTarget) -> str:
 
 @torch.no_grad()
 def deterministic_in_eval_mode(target: CheckTarget) -> str:
-    """Check that in evaluation mode an output depends only on its own input."""
+    """Check that in evaluation mode each output depends only on its input, not on the batch."""
     network = _build(target).eval()
     inputs = _inputs(target, 6)
     expected = network(inputs)
@@ -90,7 +92,7 @@ def deterministic_in_eval_mode(target: CheckTarget) -> str:
     error = max(distance(one_by_one, expected), distance(network(inputs), expected))
     if error > 1e-4:
         raise CheckFailure(
-            f"in evaluation mode outputs of the same input differ by {error:.1e}",
+            f"in evaluation mode the outputs for the same input differ by {error:.1e}",
             "features and metrics would depend on the batch",
             "turn off dropout and batch statistics when self.training is False",
         )
@@ -99,7 +101,7 @@ def deterministic_in_eval_mode(target: CheckTarget) -> str:
 
 @torch.no_grad()
 def state_dict_round_trip(target: CheckTarget) -> str:
-    """Check that an instance that loads the state dict, and a deep copy, give the same outputs."""
+    """Check that a new instance with the loaded state dict, and a deep copy, give equal outputs."""
     network = _build(target, seed=0).eval()
     restored = _build(target, seed=1).eval()
     buffer = io.BytesIO()
@@ -110,22 +112,22 @@ def state_dict_round_trip(target: CheckTarget) -> str:
     for other in (restored, copy.deepcopy(network)):
         if not torch.equal(other(inputs), network(inputs)):
             raise CheckFailure(
-                "an instance that loads the state dict gives another output",
-                "checkpoints and exported files would hold another network",
+                "an instance that loads the state dict gives a different output",
+                "checkpoints and exported files would contain a different network",
                 "keep all weights and tables in parameters, modules or register_buffer()",
             )
     return f"{len(network.state_dict())} tensors"
 
 
 def export(target: CheckTarget) -> str:
-    """Check that ``export`` returns a module with all weights and a description for JSON."""
+    """Check that ``export`` returns a module with all weights, and a description for JSON."""
     network: Any = _build(target)
     module, description = network.export()
     try:
         json.dumps(description)
     except (TypeError, ValueError) as error:
         raise CheckFailure(
-            f"JSON cannot hold the description that export() returns: {error}",
+            f"the description that export() returns cannot be written as JSON: {error}",
             "backbone.json tells other programs how to build the network",
             'return plain values, such as {"library": "timm", "model": "resnet18"}',
         ) from None
@@ -135,13 +137,14 @@ def export(target: CheckTarget) -> str:
         raise CheckFailure(
             f"the module that export() returns does not have {missing[0]}",
             "backbone.safetensors would be incomplete",
-            "return the module that holds all weights",
+            "return the module that contains all weights",
         )
     _check_code(module, description.get("code", []))
     return str(description.get("library", ""))
 
 
 def _check_code(module: nn.Module, code: list[str]) -> None:
+    """Raise CheckFailure if a model built by the exported code cannot load the weights."""
     if not code:
         return
     names: dict[str, Any] = {}
@@ -150,7 +153,7 @@ def _check_code(module: nn.Module, code: list[str]) -> None:
         names["model"].load_state_dict(module.state_dict())
     except Exception as error:  # the lines are the author's code and can raise anything
         raise CheckFailure(
-            f"the code that export() returns builds another module: {error}",
+            f"the code that export() returns builds a different module: {error}",
             "model cards show this code, and it would fail to load the weights",
             "return every line that creates the module as `model` and changes its layers",
         ) from None

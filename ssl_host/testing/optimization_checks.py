@@ -15,12 +15,13 @@ from ssl_host.testing.target import CheckTarget
 
 LR = 0.05
 RUN_LENGTHS = ((1, 1), (10, 5), (1000, 40))
-"""Total steps and steps per epoch."""
+"""Pairs of the total steps of a run and its steps per epoch."""
 
 
 def _create(
     target: CheckTarget, parameters: list[nn.Parameter], lr: float, weight_decay: float = 0.0
 ) -> torch.optim.Optimizer:
+    """Return the torch optimizer that the component creates, one group per parameter."""
     groups = [{"params": [p], "lr": lr, "weight_decay": weight_decay} for p in parameters]
     optimizer: Any = target.make().create(groups)
     if not isinstance(optimizer, torch.optim.Optimizer):
@@ -33,11 +34,13 @@ def _create(
 
 
 def _parameters() -> list[nn.Parameter]:
+    """Return two random parameters, always the same."""
     generator = torch.Generator().manual_seed(0)
     return [nn.Parameter(torch.randn(4, 3, generator=generator)) for _ in range(2)]
 
 
 def _step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> float:
+    """Make one step on a quadratic function and return its value before the step."""
     loss = sum((p - 1).square().sum() for p in parameters)
     assert isinstance(loss, torch.Tensor)
     optimizer.zero_grad()
@@ -47,13 +50,13 @@ def _step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> f
 
 
 def minimizes(target: CheckTarget) -> str:
-    """Check that fifty steps on a quadratic function reduce its value."""
+    """Check that 50 steps on a quadratic function reduce its value."""
     parameters = _parameters()
     optimizer = _create(target, parameters, LR)
     losses = [_step(optimizer, parameters) for _ in range(50)]
     if not losses[-1] < losses[0]:
         raise CheckFailure(
-            f"the value of a quadratic goes from {losses[0]:.3g} to {losses[-1]:.3g}",
+            f"50 steps change the value of a quadratic from {losses[0]:.3g} to {losses[-1]:.3g}",
             "the optimizer does not minimise",
             "check the sign of the step and the use of group['lr']",
         )
@@ -61,7 +64,7 @@ def minimizes(target: CheckTarget) -> str:
 
 
 def respects_lr(target: CheckTarget) -> str:
-    """Check that the learning rate of each group is read in every step; 0 freezes the group."""
+    """Check that each step uses the current learning rate of every group; 0 freezes a group."""
     parameters = _parameters()
     optimizer = _create(target, parameters, LR)
     _step(optimizer, parameters)
@@ -70,7 +73,7 @@ def respects_lr(target: CheckTarget) -> str:
     _step(optimizer, parameters)
     if not torch.equal(parameters[0], before[0]) or torch.equal(parameters[1], before[1]):
         raise CheckFailure(
-            "parameters of a group with lr 0 change, or those of another group do not",
+            "parameters of a group with lr 0 change, or those of a group with an lr do not",
             "the host sets the lr of every group before each step (warm-up, schedules)",
             "read group['lr'] in step(), and keep no copy of it",
         )
@@ -78,7 +81,7 @@ def respects_lr(target: CheckTarget) -> str:
 
 
 def keeps_group_keys(target: CheckTarget) -> str:
-    """Check that the parameter groups keep the keys that the host adds, such as ``peak_lr``."""
+    """Check that parameter groups keep the keys that the host adds: ``name`` and ``peak_lr``."""
     parameters = _parameters()
     groups = [
         {"params": [p], "lr": LR, "weight_decay": 0.0, "name": f"g{i}", "peak_lr": LR}
@@ -96,7 +99,7 @@ def keeps_group_keys(target: CheckTarget) -> str:
 
 
 def resume(target: CheckTarget) -> str:
-    """Check that an optimizer restored by load_state_dict makes bit-identical steps."""
+    """Check that an optimizer restored by load_state_dict makes bit-identical further steps."""
     parameters = _parameters()
     optimizer = _create(target, parameters, LR, 0.01)
     for _ in range(3):
@@ -110,14 +113,14 @@ def resume(target: CheckTarget) -> str:
     if any(not torch.equal(a, b) for a, b in zip(parameters, copies, strict=True)):
         raise CheckFailure(
             "after a resume the parameters differ",
-            "an interrupted run would end with another result",
+            "an interrupted run would end with a different result",
             "keep moments and counters in self.state, which state_dict() saves",
         )
     return ""
 
 
 def factors(target: CheckTarget) -> str:
-    """Check that factors are finite, not negative and reproducible, for runs of any length."""
+    """Check that the factors on the learning rate are finite, not negative and reproducible."""
     scheduler = target.make()
     largest = 0.0
     for total, per_epoch in RUN_LENGTHS:

@@ -1,4 +1,4 @@
-"""Results of conformance checks."""
+"""Results of conformance checks, and the exceptions that checks raise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 
 class CheckFailure(Exception):  # noqa: N818 - run_check turns it into an Outcome
-    """Raised by a check when a component breaks its contract.
+    """Raised by a check when a component does not fulfil its contract.
 
     Args:
         what: what is wrong.
@@ -24,20 +24,20 @@ class CheckFailure(Exception):  # noqa: N818 - run_check turns it into an Outcom
 
 
 class NotApplicable(Exception):  # noqa: N818 - run_check turns it into an Outcome
-    """Raised by a check that does not apply to a component; the message gives the reason."""
+    """Raised by a check that does not apply to the component; the message says why."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of one check.
+    """Record of the result of one check.
 
     Attributes:
         check: name of the check.
         component: kind and name of the component, such as ``method nnclr``.
         state: ``passed``, ``failed``, or ``skipped`` if the check does not apply.
-        what: what is wrong or why the check is skipped; for a passed check a measured value.
-        why: why a failure matters.
-        fix: how to fix a failure.
+        what: what is wrong, why the check was skipped or, if it passed, what was measured.
+        why: why the failure matters.
+        fix: how to fix the failure.
     """
 
     check: str
@@ -56,10 +56,10 @@ class Outcome:
 
 
 class ConformanceError(AssertionError):
-    """At least one check failed; the message lists all failures.
+    """Raised when at least one check failed; the message lists all failures.
 
     Attributes:
-        outcomes: the outcomes of all checks.
+        outcomes: the outcomes of all checks, including those that passed.
     """
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:

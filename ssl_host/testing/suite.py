@@ -1,4 +1,4 @@
-"""Lists the checks of each kind and runs them one by one, by pytest, or all at once."""
+"""Lists the checks of each kind of component and runs them one by one, all at once or in pytest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ssl_host.testing.target import CheckTarget
 
 Check = Callable[[CheckTarget], str]
 
-_EVERY: tuple[Check, ...] = (
+_CHECKS_OF_EVERY_KIND: tuple[Check, ...] = (
     component_checks.documented,
     component_checks.settings_described,
     component_checks.import_without_torch,
@@ -44,7 +44,7 @@ _NETWORK: tuple[Check, ...] = (
     network_checks.autocast,
     network_checks.settings_declared,
 )
-_OF_KIND: dict[str, tuple[Check, ...]] = {
+_CHECKS_BY_KIND: dict[str, tuple[Check, ...]] = {
     "method": (
         method_checks.settings_declared,
         method_checks.finite_loss,
@@ -114,18 +114,20 @@ _OF_KIND: dict[str, tuple[Check, ...]] = {
 
 
 def checks_of(kind: str) -> dict[str, Check]:
-    """Return the checks of a kind by name; the docstring of a check says what it requires.
+    """Return the checks of a kind, keyed by name; the docstring of each says what it requires.
 
     Raises:
-        UserError: for an unknown kind.
+        UserError: when the kind is unknown.
     """
     if kind not in KINDS:
         raise UserError(f"unknown kind {kind!r}; kinds are {', '.join(KINDS)}")
-    return {check.__name__: check for check in (*_EVERY, *_OF_KIND.get(kind, ()))}
+    return {
+        check.__name__: check for check in (*_CHECKS_OF_EVERY_KIND, *_CHECKS_BY_KIND.get(kind, ()))
+    }
 
 
 def run_check(target: CheckTarget, name: str) -> Outcome:
-    """Run one check; an exception of the component becomes a failure with its location."""
+    """Run one check by name; an exception of the component becomes a failed outcome."""
     check = checks_of(target.kind)[name]
     try:
         return Outcome(name, str(target), "passed", check(target))
@@ -144,7 +146,7 @@ def run_check(target: CheckTarget, name: str) -> Outcome:
 
 
 def _describe(target: CheckTarget, error: Exception) -> str:
-    """Return the message of an exception with the line of the component that caused it."""
+    """Return the message of an exception, with the line of the component that raised it."""
     if isinstance(error, SslHostError):
         return str(error)
     if type(error).__name__ == "ProcessRaisedException":  # its text is another process's traceback
@@ -160,15 +162,15 @@ def _describe(target: CheckTarget, error: Exception) -> str:
 def run_checks(
     target: CheckTarget, skip: Collection[str] = (), only: Collection[str] = ()
 ) -> Iterator[Outcome]:
-    """Run the checks of a component one by one.
+    """Run the checks of a component and yield the outcome of each.
 
     Args:
         target: the component.
         skip: names of checks to leave out; explain why in the component's docstring.
-        only: names of the checks to run; empty runs all.
+        only: names of the checks to run; if empty, all checks run.
 
     Raises:
-        UserError: for a name that is not a check of this kind.
+        UserError: when a name is not that of a check for this kind.
     """
     known = checks_of(target.kind)
     unknown = [name for name in (*skip, *only) if name not in known]
@@ -190,13 +192,13 @@ def run_checks(
 def check_component(
     kind: str, target: str | type, *, skip: Collection[str] = (), **settings: Any
 ) -> tuple[Outcome, ...]:
-    """Run all checks of a component.
+    """Run all checks of a component and return their outcomes.
 
     Args:
         kind: kind of the component, such as ``method``.
         target: its registered name, or its class.
         skip: names of checks to leave out.
-        settings: settings of the component; a method's may hold whole sections:
+        settings: settings of the component; those of a method may include whole sections:
             ``backbone={"name": "timm"}``.
 
     Raises:
@@ -211,7 +213,7 @@ def check_component(
 def conformance(
     kind: str, target: str | type, *, skip: Collection[str] = (), **settings: Any
 ) -> Callable[[str], None]:
-    """Return a pytest test with one case per check.
+    """Return a pytest function with one test case for each check.
 
     Assign it to a name that pytest collects: ``test_conforms = conformance("method", "nnclr")``.
 

@@ -23,12 +23,12 @@ from ssl_host.testing.outcome import CheckFailure, NotApplicable
 
 @dataclass(frozen=True)
 class CheckTarget:
-    """A component and the settings to check it with; can be pickled for another process.
+    """A component and the settings to check it with; it can be pickled for other processes.
 
     Attributes:
         kind: kind of the component, such as ``method``.
-        component: its registered name, or its class.
-        settings: settings of the component; those of a method may hold whole sections, such as
+        component: registered name of the component, or its class.
+        settings: settings of the component; those of a method may include whole sections, such as
             ``{"head.projector": {"output_dim": 8}}``.
     """
 
@@ -41,12 +41,12 @@ class CheckTarget:
 
     @property
     def name(self) -> str:
-        """The registered name; for an unregistered class the name of the class."""
+        """The registered name, or the name of the class if it is not registered."""
         return self.component if isinstance(self.component, str) else self.component.__name__
 
     @cached_property
     def catalog(self) -> Catalog:
-        """All installed components and this one. Do not change it: targets share it."""
+        """Catalog of all installed components and this one; shared by targets, so read-only."""
         if isinstance(self.component, str):
             return _installed_components(_search_path())
         catalog = Catalog()
@@ -55,7 +55,7 @@ class CheckTarget:
 
     @cached_property
     def entry(self) -> Entry:
-        """The catalog's entry of the component."""
+        """Catalog entry of the component, with its kind, name and origin."""
         return self.catalog.find(self.kind, self.name)
 
     @cached_property
@@ -64,7 +64,7 @@ class CheckTarget:
         return self.catalog.load(self.kind, self.name)
 
     def make_settings(self) -> Settings:
-        """Return the component's settings, validated.
+        """Return the validated settings of the component.
 
         Raises:
             NotApplicable: when a required setting is missing.
@@ -90,11 +90,11 @@ class CheckTarget:
             ) from None
 
     def make(self, settings: Settings | None = None, **build_args: Any) -> Any:
-        """Build the component.
+        """Return an instance of the component.
 
         Args:
-            settings: validated settings; by default those of the target.
-            build_args: arguments that the host gives to this kind, such as ``in_dim`` to a head.
+            settings: validated settings; None uses the settings of this target.
+            build_args: arguments that the host passes to this kind, such as ``in_dim`` to a head.
         """
         settings = self.make_settings() if settings is None else settings
         return build_component(self.cls, settings, self.entry, build_args)
@@ -109,7 +109,10 @@ class CheckTarget:
 
 
 def _search_path() -> tuple[tuple[str, int], ...]:
-    """Return the folders of ``sys.path`` with their times, which change on an installation."""
+    """Return the folders of ``sys.path`` with their times of modification in nanoseconds.
+
+    An installation changes the time of its folder.
+    """
     times = {}
     for folder in sys.path:
         times[folder] = 0
@@ -120,11 +123,12 @@ def _search_path() -> tuple[tuple[str, int], ...]:
 
 @lru_cache(maxsize=1)
 def _installed_components(_search_path: tuple[tuple[str, int], ...]) -> Catalog:
-    """Return one catalog for all targets, until the search path changes."""
+    """Return the catalog of installed components, cached until the search path changes."""
     return Catalog()
 
 
 def _entry(kind: str, name: str, cls: type) -> Entry:
+    """Return a catalog entry for a class that no plugin registers."""
     reference = f"{cls.__module__}:{cls.__qualname__}"
     return Entry(kind, name, reference, "", PluginOrigin("none", "no distribution yet", "0"))
 
@@ -132,7 +136,7 @@ def _entry(kind: str, name: str, cls: type) -> Entry:
 def _unpickle(
     kind: str, location: tuple[str, str, str | None], settings: dict[str, Any]
 ) -> CheckTarget:
-    """Rebuild the target of a class; import its module by name, else from its file."""
+    """Return the target of a pickled class, importing its module by name or from its file."""
     module_name, qualname, file = location
     try:
         value: Any = importlib.import_module(module_name)

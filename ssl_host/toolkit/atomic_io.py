@@ -1,4 +1,4 @@
-"""Atomic writes, and reports of full or failing disks."""
+"""Writes files atomically, and turns disk errors into messages that say what to do."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _TOO_MANY_OPEN = _error_numbers("EMFILE", "ENFILE")
 
 
 def is_disk_error(error: BaseException) -> bool:
-    """Return True if an error comes from a full, failing or disconnected file system."""
+    """Return True if the disk is full, failing or disconnected, or too many files are open."""
     return isinstance(error, OSError) and error.errno in _FULL | _FAILING | _TOO_MANY_OPEN
 
 
 def affects_all_files(error: OSError) -> bool:
-    """Return True if the error affects all files of the disk or process, not just this one."""
+    """Return True if an error affects all files of the disk or the process, not only one file."""
     return error.errno in _DISCONNECTED | _TOO_MANY_OPEN
 
 
 def remedy(error: OSError) -> str:
-    """Return what a user can do about a disk error, as the beginning of a sentence."""
+    """Return what the user can do about a disk error, as the first part of a sentence."""
     if error.errno in _FULL:
         return "Free some space and give the same command again"
     if error.errno in _TOO_MANY_OPEN:
@@ -51,7 +51,7 @@ def reserve(descriptor: int, size: int, name: Path) -> None:
     Args:
         descriptor: descriptor of the open file.
         size: bytes to allocate.
-        name: name of the file in errors.
+        name: path of the file, for the error.
 
     Raises:
         OSError: when there is not enough space on the disk.
@@ -65,10 +65,11 @@ def reserve(descriptor: int, size: int, name: Path) -> None:
 
 
 def atomic_write(path: Path, payload: bytes | memoryview) -> Path:
-    """Write a file atomically: temporary file, fsync, rename.
+    """Write a file completely or not at all, through a temporary file that is renamed.
 
     Raises:
-        OSError: when it cannot be written; it names ``path``. An existing file is unchanged.
+        OSError: when the file cannot be written; the error names ``path``, and an existing file
+            is unchanged.
     """
     partial = path.with_name(path.name + ".partial")
     try:
@@ -90,19 +91,19 @@ def atomic_write(path: Path, payload: bytes | memoryview) -> Path:
 
 
 def atomic_write_text(path: Path, text: str) -> Path:
-    """Write text atomically as UTF-8; undecodable bytes of file names are escaped."""
+    """Write text atomically as UTF-8; characters that UTF-8 cannot encode are escaped."""
     return atomic_write(path, text.encode("utf-8", "backslashreplace"))
 
 
 @contextmanager
 def report_disk_errors(folder: Path) -> Iterator[None]:
-    """Turn errors of full or failing disks into a RunError that says what to do.
+    """Context manager that turns disk errors into a RunError that says what to do.
 
     Args:
-        folder: what is being written, for errors that do not name a file.
+        folder: folder that is being written, for errors that do not name a file.
 
     Raises:
-        RunError: in place of the OSError.
+        RunError: when the disk is full, failing or disconnected, or too many files are open.
     """
     try:
         yield

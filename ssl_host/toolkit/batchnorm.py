@@ -1,7 +1,7 @@
-"""Batch norm with statistics over all processes, on any device.
+"""Batch normalisation with statistics over all processes, on any device.
 
 torch's SyncBatchNorm does not accept CPU tensors. This one uses differentiable sums, so that two
-gloo processes compute the same as one.
+gloo processes compute the same as one process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ssl_host.toolkit.distributed import world_size
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """Differentiable sum over processes."""
+    """Sum of a tensor over all processes, with gradients."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -33,11 +33,11 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Synchronised batch norm (Ioffe & Szegedy, arXiv:1502.03167, over the global batch)."""
+    """Batch normalisation over the batch of all processes (Ioffe & Szegedy, arXiv:1502.03167)."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
-            raise ValueError(f"expected at least 2 dimensions (B C ...), got {input.dim()}")
+            raise ValueError(f"expected at least 2 dimensions (B, C, ...), got {input.dim()}")
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or world_size() == 1:
@@ -62,6 +62,7 @@ class SyncBatchNorm(_BatchNorm):
 
     @torch.no_grad()
     def _update_running_stats(self, mean: Tensor, variance: Tensor, number: Tensor) -> None:
+        """Update the running mean and variance from the statistics of one batch."""
         if not self.track_running_stats:
             return
         assert self.num_batches_tracked is not None
@@ -75,7 +76,10 @@ class SyncBatchNorm(_BatchNorm):
 
 
 def synchronise_batchnorm(module: nn.Module) -> nn.Module:
-    """Replace every batch norm by a synchronised one that shares its parameters and buffers."""
+    """Return a module in which every batch norm is replaced by a :class:`SyncBatchNorm`.
+
+    The module is changed in place; a replacement shares the parameters and buffers of the original.
+    """
     if isinstance(module, _BatchNorm) and not isinstance(module, SyncBatchNorm):
         # Created on the meta device, without memory: it takes over parameters and buffers.
         replacement = SyncBatchNorm(

@@ -9,20 +9,21 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 OWN_PREFIXES = ("", "backbone.")
-"""Prefixes of a network's names in ssl-host's own files."""
+"""Prefixes of tensor names in the files that ssl-host writes."""
 
 _MAX_GROUPS = 5
-"""Number of groups of tensors that a message lists."""
+"""Largest number of groups of tensors that a message lists."""
 
 
 @dataclass(frozen=True)
 class KeyMapping:
-    """A naming scheme for the tensors of a network in a checkpoint.
+    """Record of a naming scheme: how a checkpoint names the tensors of a network.
 
     Attributes:
-        prefix: precedes every name, such as ``backbone.``.
-        description: the scheme in words, for messages, if it is more than a prefix.
-        children: names in the file of the network's direct children; others keep their names.
+        prefix: text at the start of every name in the file, such as ``backbone.``.
+        description: description of the scheme for messages, if it is more than a prefix.
+        children: maps the names of the network's direct children to their names in the file;
+            children that are not listed have the same name.
         substrings: replacements in the rest of the names: ``{"downsample.": "shortcut."}`` if
             the file has ``shortcut.`` where the network has ``downsample.``.
     """
@@ -33,14 +34,14 @@ class KeyMapping:
     substrings: Mapping[str, str] = field(default_factory=dict)
 
     def file_name(self, name: str) -> str:
-        """Return the name in the file for a name of the network."""
+        """Return the name that a tensor of the network has in the file."""
         child, dot, rest = name.partition(".")
         for own, stored in self.substrings.items():
             rest = rest.replace(own, stored)
         return f"{self.prefix}{self.children.get(child, child)}{dot}{rest}"
 
     def network_name(self, name: str) -> str | None:
-        """Return the name of the network for a name in the file; None without the prefix."""
+        """Return the name that a tensor of the file has in the network; None without the prefix."""
         if not name.startswith(self.prefix):
             return None
         child, dot, rest = name.removeprefix(self.prefix).partition(".")
@@ -52,11 +53,11 @@ class KeyMapping:
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """Tensors of a checkpoint and the naming schemes under which they may fit a network.
+    """Record of a checkpoint's tensors and the naming schemes under which they may fit a network.
 
     Attributes:
-        tensors: by the names in the file.
-        mappings: returns the naming schemes to try for a network, in order.
+        tensors: tensors by their names in the file.
+        mappings: function that returns the naming schemes to try for a network, in order.
     """
 
     tensors: Mapping[str, Tensor]
@@ -65,13 +66,14 @@ class StoredWeights:
 
 @dataclass(frozen=True)
 class KeyMatch:
-    """Result of matching a checkpoint with a network under one naming scheme.
+    """Record of how the tensors of a checkpoint match a network under one naming scheme.
 
     Attributes:
         mapping: the naming scheme.
-        tensors: by the network's names; complete if there are no problems.
-        problems: tensors that are missing, have another shape, or are not part of the network.
-        unused: names in the file of all other tensors.
+        tensors: matching tensors by their names in the network; complete if there are no problems.
+        problems: messages about tensors that are missing, have a different shape, or are not part
+            of the network.
+        unused: names of the file's tensors that do not match.
     """
 
     mapping: KeyMapping
@@ -80,7 +82,7 @@ class KeyMatch:
     unused: Sequence[str]
 
     def describe(self) -> str:
-        """Return a phrase about the used and the unused tensors."""
+        """Describe, for a message, how many tensors are used and which are not."""
         text = f"{len(self.tensors)} tensors"
         if self.mapping.prefix:
             text += f" under {self.mapping.prefix[:-1]}"
@@ -92,15 +94,15 @@ class KeyMatch:
 
 
 def own_weights(tensors: Mapping[str, Tensor]) -> StoredWeights:
-    """Return tensors with the naming schemes of ssl-host's own files."""
+    """Return tensors together with the naming schemes of the files that ssl-host writes."""
     return StoredWeights(tensors, lambda _: (KeyMapping(prefix) for prefix in OWN_PREFIXES))
 
 
 def match_keys(network: nn.Module, stored: StoredWeights) -> KeyMatch:
-    """Match the tensors of a checkpoint with a network.
+    """Match the tensors of a checkpoint with those of a network by name and shape.
 
     Returns:
-        The first naming scheme without problems, or the one that finds most tensors.
+        The match of the first naming scheme without problems, else the one with most tensors.
     """
     matches = []
     for mapping in stored.mappings(network):
@@ -112,11 +114,11 @@ def match_keys(network: nn.Module, stored: StoredWeights) -> KeyMatch:
 
 
 def list_groups(names: Sequence[str], prefix: str = "") -> str:
-    """Return the groups of names by their first component with their sizes, largest first.
+    """Return names as text, counted by their first component: ``layer1 (12), fc (2)``.
 
     Args:
         names: names of tensors.
-        prefix: names that start with it are grouped by the component after it.
+        prefix: prefix such as ``backbone.``; names with it are grouped by the component after it.
     """
     depth = prefix.count(".") + 1
     groups = Counter(
@@ -128,6 +130,7 @@ def list_groups(names: Sequence[str], prefix: str = "") -> str:
 
 
 def _match(network: nn.Module, mapping: KeyMapping, stored: Mapping[str, Tensor]) -> KeyMatch:
+    """Match the tensors of a checkpoint with a network under one naming scheme."""
     expected = network.state_dict()
     file_names = {name: mapping.file_name(name) for name in expected}
     tensors = {name: stored[key] for name, key in file_names.items() if key in stored}
@@ -152,10 +155,10 @@ def _match(network: nn.Module, mapping: KeyMapping, stored: Mapping[str, Tensor]
 def _is_of_larger_network(
     network: nn.Module, tensors: Mapping[str, Tensor], name: str | None
 ) -> bool:
-    """Return True if an unused tensor shows that the file is of a larger network.
+    """Return True if an unused tensor shows that the file was written by a larger network.
 
-    The first blocks of a ResNet-34 fit a ResNet-18. A classifier does not count: the network has
-    an identity in its place.
+    For example, the first blocks of a ResNet-34 fit a ResNet-18. A classifier does not count: the
+    network has an identity in its place.
     """
     if name is None or name.split(".")[0] not in {own.split(".")[0] for own in tensors}:
         return False

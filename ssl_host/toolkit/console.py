@@ -1,4 +1,4 @@
-"""Console for messages that contain text of files, plugins and errors."""
+"""Console that prints messages as they are, even if they contain text like ``[section]``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from rich.console import Console
 
 
 def make_console(**settings: Any) -> Console:
-    """Return a rich console without markup, because messages contain ``[section]``.
+    """Return a rich console that does not interpret markup, as messages contain ``[section]``.
 
     Args:
-        settings: arguments of rich's ``Console``.
+        settings: further keyword arguments of rich's ``Console``.
     """
     return Console(markup=False, highlight=False, **settings)

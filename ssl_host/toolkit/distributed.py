@@ -1,4 +1,4 @@
-"""Operations over the processes of a run, with correct gradients; trivial with one process."""
+"""Operations over the processes of a run, with correct gradients; they work with one too."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """Return the index of this process among them, from 0."""
+    """Return the index of this process among the processes of the run, from 0."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 class _Gather(torch.autograd.Function):
-    """Differentiable all-gather along the first dimension."""
+    """Concatenation of the rows of all processes, with gradients."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
@@ -42,10 +42,11 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(rows: Tensor) -> Tensor:
-    """Return the rows B D of all processes in order of rank: (world_size · B) D, with gradient.
+    """Return the rows (B, D) of all processes, in order of rank, with gradients.
 
-    If the loss of each process is the mean over its own images and gradients are averaged over
-    processes, as in data-parallel training, the result equals one process on the whole batch.
+    The result has the shape (world_size · B, D). If the loss of each process is the mean over its
+    own images and gradients are averaged over processes, as in data-parallel training, the
+    gradients equal those of one process that computes the whole batch.
     """
     if world_size() == 1:
         return rows
@@ -60,14 +61,16 @@ def gather_offset(rows: Tensor) -> int:
 
 @torch.no_grad()
 def shuffle_keys(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Exchange images between processes by a common permutation (MoCo, arXiv:1911.05722, 3.3).
+    """Permute the images of all processes and return this process's share of them.
+
+    Shuffling for MoCo's batch norms, arXiv:1911.05722, section 3.3.
 
     Args:
-        images: B C H W, the images of this process.
+        images: images of this process, shape (B, C, H, W).
         seed: seed of the permutation, the same in every process.
 
     Returns:
-        The images of the shuffled batch for this process, and the indices that
+        The permuted images of this process (B, C, H, W), and the permutation, which
         :func:`unshuffle_keys` needs.
     """
     all_images = gather(images)
@@ -79,14 +82,14 @@ def shuffle_keys(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def unshuffle_keys(keys: Tensor, order: Tensor) -> Tensor:
-    """Undo :func:`shuffle_keys`: return the keys B D of this process's images, in their order."""
+    """Undo :func:`shuffle_keys`: return the keys (B, D) of this process's images in their order."""
     all_keys = gather(keys)
     start = gather_offset(keys)
     return all_keys[torch.argsort(order)[start : start + len(keys)]]
 
 
 def is_lost_process(error: BaseException) -> bool:
-    """Return True if an error or one of its causes is a lost connection to another process."""
+    """Return True if an error was caused by a lost connection to another process of the run."""
     cause: BaseException | None = error
     while cause is not None:
         # NCCL raises DistError; gloo raises a RuntimeError with its source file in the message.

@@ -9,19 +9,19 @@ from ssl_host.toolkit.distributed import gather
 
 
 class MovingAverage(nn.Module):
-    """Exponential moving average of the rows B D of all processes, saved in the checkpoint.
+    """Exponential moving average of the rows (B, D) of all processes, saved in checkpoints.
 
     DINO's centre, arXiv:2104.14294, equation 4: c ← m·c + (1 − m)·mean. A method creates one in
     ``setup()``, reads :attr:`mean` in ``step`` and returns the new rows as
     ``StepOutput(..., enqueue={"centre": rows})``. The host pushes them once after each optimizer
-    step, the rows of all micro-batches together.
+    step, with the rows of all micro-batches together.
 
     Args:
         dim: width D of a row.
         momentum: weight m of the previous mean, from 0 to 1.
 
     Attributes:
-        mean: D, zeros at the start.
+        mean: the average, shape (D,); zeros at the start.
     """
 
     mean: Tensor
@@ -29,12 +29,12 @@ class MovingAverage(nn.Module):
     def __init__(self, dim: int, momentum: float) -> None:
         super().__init__()
         if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum = {momentum} is not from 0 to 1")
+            raise ValueError(f"momentum = {momentum}: must be from 0 to 1")
         self.momentum = momentum
         self.register_buffer("mean", torch.zeros(dim))
 
     @torch.no_grad()
     def push(self, rows: Tensor) -> None:
-        """Update the average with the mean of the rows B D of all processes."""
+        """Update the average with the mean of the rows (B, D) of all processes."""
         batch_mean = gather(rows.detach()).to(self.mean.dtype).mean(dim=0)
         self.mean.lerp_(batch_mean, 1 - self.momentum)

@@ -1,4 +1,4 @@
-"""Files that match a path or pattern of a configuration."""
+"""Finds the files that a path or pattern in a configuration names."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _MAX_FILES = 100_000
 
 
 def find_files(setting: str, path: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Return the files below a folder, sorted, or those of a pattern, in the pattern's order.
+    """Return the files in a folder, sorted, or those that match a pattern, in the pattern's order.
 
     Args:
         setting: name of the setting that contains the path, for messages.
         path: a folder, a file, or a pattern with ``{000..003}``, ``{a,b}``, ``*`` or ``?``.
-        suffixes: endings of the files to find in a folder, such as ``.tar``.
+        suffixes: suffixes of the files to find in a folder and its subfolders, such as ``.tar``.
 
     Raises:
-        DataError: when there are no files, or one of the pattern's is missing.
+        DataError: when there are no files, or a file that the pattern names is missing.
     """
     if path.is_dir():
         candidates = (file for file in path.rglob("*") if file.name.endswith(tuple(suffixes)))
@@ -28,7 +28,9 @@ def find_files(setting: str, path: Path, suffixes: Sequence[str]) -> list[Path]:
         if not files:
             present = ", ".join(sorted(file.name for file in path.iterdir())[:3])
             content = f"it contains {present}" if present else "it is empty"
-            raise DataError(f"[data] {setting} = {path}: no {' or '.join(suffixes)}; {content}")
+            raise DataError(
+                f"[data] {setting} = {path}: no {' or '.join(suffixes)} file; {content}"
+            )
         return files
     files = [file for name in expand_braces(str(path)) for file in _matching(Path(name))]
     missing = [file for file in files if not file.is_file()]
@@ -41,7 +43,7 @@ def find_files(setting: str, path: Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """Expand ``a-{00..02}.tar`` and ``{a,b}.tar`` as the shell does.
+    """Return the names for a pattern such as ``a-{00..02}.tar`` or ``{a,b}.tar``, as in a shell.
 
     Raises:
         DataError: when the pattern expands to too many names.
@@ -66,7 +68,7 @@ def expand_braces(pattern: str) -> list[str]:
 
 
 def _matching(path: Path) -> list[Path]:
-    """Return the files that match ``*``, ``?`` and ``[``; the path itself if it exists."""
+    """Return the files that match a path with wildcards; else the path itself."""
     if path.is_file() or not re.search(r"[*?\[]", str(path)):
         return [path]
     root = Path(path.anchor)
@@ -74,4 +76,5 @@ def _matching(path: Path) -> list[Path]:
 
 
 def _hidden(path: Path) -> bool:
+    """Return True if a file or one of its folders is hidden: its name starts with a dot."""
     return any(part.startswith(".") for part in path.parts)

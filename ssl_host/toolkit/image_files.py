@@ -1,4 +1,4 @@
-"""Image datasets of files or encoded bytes, of any format that Pillow reads."""
+"""Datasets of image files or encoded images, in any format that Pillow reads."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from ssl_host.errors import SslHostError
 from ssl_host.toolkit.atomic_io import affects_all_files, is_disk_error
 
 MAX_ASPECT = 8
-"""Longer images are cut to this multiple of the short side before they are resized."""
+"""Largest ratio of the sides; longer images are cut to it before they are resized."""
 
 LARGEST_SIDE = 20_000
-"""Largest side in pixels; larger images would take gigabytes and are not decoded."""
+"""Largest side of an image in pixels; larger ones would take gigabytes and are not decoded."""
 
 
 class FileImages(ImageDataset):
-    """Dataset of image files, decoded when read.
+    """Dataset of image files, which are decoded when they are read.
 
     Args:
-        paths: the files.
-        labels: N, int64, or None.
+        paths: paths of the image files.
+        labels: shape (N,), int64; None without labels.
         classes: class names in the order of the labels.
         channels: 3 converts all images to RGB, 1 to gray.
-        root: folder to which names in messages are relative.
+        root: folder that image names in messages are relative to; None for whole paths.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (
@@ -52,7 +52,7 @@ class FileImages(ImageDataset):
         ".ppm",
         ".pgm",
     )
-    """File name suffixes of images."""
+    """File name suffixes of images, in lower case."""
 
     def __init__(
         self,
@@ -85,16 +85,16 @@ class FileImages(ImageDataset):
 
 
 def escape_name(name: str) -> str:
-    """Return a file name as valid Unicode; bytes that are not UTF-8 are escaped."""
+    """Return a file name as valid Unicode text; bytes that are not UTF-8 are escaped."""
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 class EncodedImages(ImageDataset):
-    """Dataset of encoded images within larger files, such as shards, decoded when read.
+    """Base class of datasets of encoded images within larger files, such as shards.
 
     A subclass defines the number of images, their names, their files
-    (:meth:`~ssl_host.ImageDataset.path`) and their bytes. Several threads read it at once, and it
-    is copied into worker processes: do not keep open files as attributes.
+    (:meth:`~ssl_host.ImageDataset.path`) and their bytes. Several threads read the
+    dataset at once, and it is copied into worker processes: do not keep open files as attributes.
 
     Attributes:
         channels: 3 converts all images to RGB, 1 to gray.
@@ -107,7 +107,8 @@ class EncodedImages(ImageDataset):
         """Return the bytes of image ``i`` in any file format that Pillow reads.
 
         Raises:
-            UnreadableImage: with the reason, in a few words. An OSError is converted to it.
+            UnreadableImage: when the image cannot be read, with the reason in a few words. An
+                OSError is converted to it.
         """
 
     def read(self, i: int) -> Tensor:
@@ -122,10 +123,14 @@ class EncodedImages(ImageDataset):
 
 
 def read_image(source: Path | bytes, channels: int = 3) -> Tensor:
-    """Decode an image file or its bytes to uint8 C H W.
+    """Decode an image file or its bytes to a uint8 tensor (C, H, W).
 
-    Of an animation the first frame is read. The image is rotated as its EXIF data say, and 16-bit
-    values are scaled to 8 bits.
+    Only the first frame of an animation is read. The image is rotated as its EXIF data say, and
+    16-bit values are scaled to 8 bits.
+
+    Args:
+        source: path of a file, or its bytes.
+        channels: 3 for RGB, 1 for gray.
 
     Raises:
         UnreadableImage: when the image cannot be decoded, with the reason in a few words.
@@ -157,12 +162,14 @@ def read_image(source: Path | bytes, channels: int = 3) -> Tensor:
 
 
 def _is_empty(source: Path | bytes) -> bool:
+    """Return True if a file or its content has no bytes."""
     if isinstance(source, Path):
         return source.exists() and source.stat().st_size == 0
     return not source
 
 
 def _decode(source: Path | bytes, channels: int) -> Tensor:
+    """Decode an image as :func:`read_image` does, without converting Pillow's exceptions."""
     if isinstance(source, Path):
         _require_file(source)
     # Set once and not restored, because several threads decode at the same time.
@@ -180,7 +187,7 @@ def _decode(source: Path | bytes, channels: int) -> Tensor:
 
 
 def _require_file(path: Path) -> None:
-    """Raise UnreadableImage for anything but a regular file; opening a pipe would block."""
+    """Raise UnreadableImage if a path is not a regular file; opening a pipe would block."""
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):  # sources list a folder that they may not open as an image
         raise UnreadableImage("no permission to list this folder")
@@ -189,6 +196,7 @@ def _require_file(path: Path) -> None:
 
 
 def _to_tensor(image: Image.Image, channels: int) -> Tensor:
+    """Return a Pillow image as a uint8 tensor (C, H, W) with 1 or 3 channels."""
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits: Pillow would clip them to 255
         values = np.nan_to_num(np.asarray(image, dtype=np.float32))
         top = 65535.0
@@ -199,15 +207,15 @@ def _to_tensor(image: Image.Image, channels: int) -> Tensor:
         image = image.convert("RGBA")
     array = np.array(image.convert("L" if channels == 1 else "RGB"))
     if array.size == 0:
-        raise UnreadableImage("has no pixels")
+        raise UnreadableImage("the image has no pixels")
     return torch.from_numpy(array.reshape(*array.shape[:2], channels)).permute(2, 0, 1)
 
 
 def resize_and_crop(image: Tensor, size: int) -> Tensor:
-    """Resize the short side of an image C H W, uint8, and crop the centre: C ``size`` ``size``.
+    """Resize the short side of a uint8 image (C, H, W) to ``size`` and crop a centred square.
 
-    Resizing is bicubic with antialiasing; packed images are made in the same way. Of a very long
-    image only the middle is resized, because its whole length can take gigabytes.
+    Resizing is bicubic with antialiasing; packed images are made in the same way. Only the middle
+    of a very long image is resized, because its whole length can take gigabytes.
     """
     for side in (1, 2):
         longest = MAX_ASPECT * min(image.shape[1:])

@@ -1,4 +1,4 @@
-"""First-in-first-out queue of past embeddings."""
+"""First-in-first-out queue of embeddings from earlier steps."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from ssl_host.toolkit.distributed import gather
 
 
 class FeatureQueue(nn.Module):
-    """Ring buffer of the last ``size`` embeddings of all processes, saved in the checkpoint.
+    """Queue of the last ``size`` embeddings of all processes, saved in checkpoints.
 
-    The batch size need not divide ``size``: a batch that reaches the end continues at the
-    beginning, and of a batch larger than the queue the last ``size`` rows remain. The queue starts
-    with random unit vectors (He et al., arXiv:1911.05722, and their code).
+    The batch size does not have to divide ``size``: a batch that reaches the end of the ring buffer
+    continues at its beginning, and only the last ``size`` rows of a larger batch remain. The queue
+    starts with random unit vectors (He et al., arXiv:1911.05722, and their code).
 
     Args:
-        size: number of rows K.
+        size: number of embeddings K in the queue.
         dim: width D of an embedding.
         seed: seed of the random vectors.
 
     Attributes:
-        rows: K D, unit vectors, not in order of age.
+        rows: the embeddings, shape (K, D), unit vectors, not in order of age.
         cursor: index of the row that is replaced next.
-        pushed: number of rows pushed so far.
+        pushed: number of rows that were pushed so far.
     """
 
     rows: Tensor
@@ -46,7 +46,7 @@ class FeatureQueue(nn.Module):
 
     @torch.no_grad()
     def push(self, rows: Tensor) -> None:
-        """Replace the oldest rows by the normalised rows B D of all processes."""
+        """Replace the oldest rows by the normalised rows (B, D) of all processes."""
         rows = functional.normalize(gather(rows.detach()), dim=1)
         size = len(self)
         skipped = max(0, len(rows) - size)
@@ -58,7 +58,7 @@ class FeatureQueue(nn.Module):
 
     @torch.no_grad()
     def nearest(self, rows: Tensor) -> Tensor:
-        """Return the row of the queue with the largest cosine similarity to each row B D: B D."""
+        """Return the row of the queue that is most similar to each given row, by cosine: (B, D)."""
         with torch.autocast(rows.device.type, enabled=False):  # in bfloat16 many rows would tie
             similarity = functional.normalize(rows.to(self.rows.dtype), dim=1) @ self.rows.T
             return self.rows[similarity.argmax(dim=1)]

@@ -1,4 +1,4 @@
-"""Base class of data sources with labels as text or numbers, such as tables and shards."""
+"""Base class of data sources that have labels as text or numbers, such as tables and shards."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _WORDS: dict[str, SplitWord] = {
 
 @dataclass(frozen=True)
 class Records:
-    """Images of a split with labels as the source stores them.
+    """Record of the images of a split, with their labels as the source stores them.
 
     Attributes:
-        images: N images, without labels.
-        labels: N values, text or whole numbers, None or empty text for an image without a label;
+        images: dataset of N images, without labels.
+        labels: N labels as text or whole numbers, None or empty text for an image without a label;
             None if the source has no labels at all.
-        classes: all class names in their order, if the data define them; by default the sorted
+        classes: all class names in their order, if the source defines them; None for the sorted
             values of the labels.
-        location: name of the file or folder in messages.
+        location: name of the file or folder, for messages.
     """
 
     images: ImageDataset
@@ -52,17 +52,20 @@ class Records:
 
 
 class RecordSource(DataSource):
-    """Data source that returns labels as stored; the host converts them to class indices.
+    """Base class of data sources that return labels as stored; the host converts them.
 
     A subclass implements :meth:`records`. Its ``Config`` inherits from ``RecordSource.Config``,
     and its ``setup()``, if any, calls ``super().setup()``.
     """
 
     class Config(Settings):
-        image_size: int = Field(96, ge=8, le=2048, description="side of a view in pixels")
-        num_channels: Literal[1, 3] = Field(3, description="3 for colour, 1 for gray")
+        image_size: int = Field(96, ge=8, le=2048, description="side of a full-size view in pixels")
+        num_channels: Literal[1, 3] = Field(
+            3, description="number of image channels: 3 for colour, 1 for gray"
+        )
         labelled: bool | None = Field(
-            None, description="whether labels are used; default: if there are any"
+            None,
+            description="true: labels are required; false: they are ignored; default: used if any",
         )
 
     _classes: tuple[str, ...] | None = None
@@ -74,14 +77,15 @@ class RecordSource(DataSource):
             self.mean, self.std = (0.5,), (0.25,)
 
     def records(self, held_out: bool) -> Records | None:
-        """Return the training images or the held-out images, with their labels.
+        """Return the training or the held-out images, with labels as the source stores them.
 
         Args:
             held_out: True for the held-out images; return None if the dataset has none, so that
                 the host holds out a fraction of the training images.
 
         Raises:
-            DataError: when the data cannot be read at all, with file and line or row.
+            DataError: when the data cannot be read at all; the message names the file and the
+                line or row.
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no records")
 
@@ -105,6 +109,7 @@ class RecordSource(DataSource):
         return None if images is None or (self._classes and images.labels is None) else images
 
     def _reject_overlap(self, held_out: Records) -> None:
+        """Raise DataError if a held-out image is also a training image."""
         # Held-out images that are trained on would make every accuracy too high. Sources with one
         # file per image separate the splits by path; files with many images may be given twice.
         assert self._train is not None
@@ -114,27 +119,28 @@ class RecordSource(DataSource):
         for name, key in _image_keys(held_out.images):
             if key in training:
                 raise DataError(
-                    f"[data] {held_out.location}: {name} is held out, and is among the training "
-                    f"images in {self._train.location} too; remove it from one of the two"
+                    f"[data] {held_out.location}: {name} is held out, but it is also among the "
+                    f"training images in {self._train.location}; remove it from one of the two"
                 )
 
     def _labelled_images(
         self, records: Records | None, classes: tuple[str, ...] | None
     ) -> ImageDataset | None:
-        """Return the images with labels as class indices.
+        """Return the images of a split, with their labels converted to class indices.
 
         Args:
+            records: the images with labels as stored, or None.
             classes: names of the training classes; None for the training images themselves.
         """
         if records is None:
             return None
         ignored = self.config.labelled is False or classes == ()
-        values = None if ignored else _as_text(records.labels)
+        values = None if ignored else _escape_names(records.labels)
         missing = [] if values is None else [i for i, v in enumerate(values) if v in (None, "")]
         if values is None or len(missing) == len(values):
             if self.config.labelled and classes is None:
                 raise DataError(
-                    f"[data] labelled = true, and there are no labels in {records.location}"
+                    f"[data] labelled = true, but there are no labels in {records.location}"
                 )
             return records.images
         if missing:
@@ -144,7 +150,7 @@ class RecordSource(DataSource):
                 "set [data] labelled = false"
             )
         names = tuple(
-            classes or _as_text(records.classes) or _sorted_names({str(v) for v in values})
+            classes or _escape_names(records.classes) or _sorted_names({str(v) for v in values})
         )
         records.images.labels = _class_indices(records, values, names)
         records.images.classes = names
@@ -152,12 +158,12 @@ class RecordSource(DataSource):
 
     @staticmethod
     def split_word(text: str) -> SplitWord | None:
-        """Return the split that a word names, in any usual spelling: ``Validation`` is ``val``."""
+        """Return the split that a word names (``Validation`` is ``val``), or None."""
         return _WORDS.get(text.strip().lower())
 
     @classmethod
     def split_files(cls, paths: Iterable[Path], root: Path) -> tuple[list[Path], list[Path]]:
-        """Return training files and held-out files, by the names of files and their folders.
+        """Return (training files, held-out files), as the names of files and folders say.
 
         ``train-00000.x`` and ``train/00000.x`` are training files. ``val...`` is held out, or
         ``test...`` if there is no ``val...``. If no name contains a split, all are training files.
@@ -171,7 +177,7 @@ class RecordSource(DataSource):
 
 
 def _image_keys(images: ImageDataset) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield the name of each image and a key of it: the real path of its file, and the rest."""
+    """Yield the name of each image in a file, and a key that identifies the image."""
     real_paths: dict[Path, str] = {}
     for i in range(len(images)):
         name, file = images.name(i), images.path(i)
@@ -181,15 +187,15 @@ def _image_keys(images: ImageDataset) -> Iterator[tuple[str, tuple[str, str]]]:
             yield name, (real_paths[file], name.partition(file.name)[2])
 
 
-def _as_text(values: Sequence[str | int | None] | None) -> Any:
-    """Escape class names that are not valid Unicode, as folder names may be."""
+def _escape_names(values: Sequence[str | int | None] | None) -> Any:
+    """Return labels or class names with invalid Unicode escaped, as in names of folders."""
     return values and [escape_name(v) if isinstance(v, str) else v for v in values]
 
 
 def _class_indices(
     records: Records, values: Sequence[str | int | None], names: tuple[str, ...]
 ) -> Tensor:
-    """Return the index of each label among the class names: N, int64."""
+    """Return the index of each label among the class names, shape (N,), int64."""
     indices = {name: i for i, name in enumerate(names)}
     unknown = next((i for i, value in enumerate(values) if str(value) not in indices), None)
     if unknown is not None:
@@ -202,7 +208,7 @@ def _class_indices(
 
 
 def _sorted_names(names: Iterable[str]) -> list[str]:
-    """Sort numerically if all names are whole numbers, else as text."""
+    """Return class names sorted as numbers if all are whole numbers, else as text."""
     try:
         return sorted(names, key=lambda name: (int(name), name))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Safe loading of pickled checkpoints: tensors and plain values only.
+"""Loads pickled checkpoints safely: only tensors and plain values, no code.
 
 ``torch.load(weights_only=True)`` refuses a whole checkpoint if one object next to the weights is of
 an unknown class, as in Lightning checkpoints with a network among their hyperparameters. Here such
@@ -36,22 +36,22 @@ ALLOWED: dict[tuple[str, str], Any] = {
         if isinstance(value, torch.dtype)
     },
 }
-"""Classes and functions that are really called: tensors and their components."""
+"""The only classes and functions that a file may call: those that make tensors and containers."""
 
 SUSPECT = {
     *("os", "posix", "nt", "subprocess", "pty", "sys", "shutil", "socket", "importlib", "runpy"),
     *("ctypes", "code", "codeop", "pickle", "webbrowser", "urllib", "http", "multiprocessing"),
 }
 SUSPECT_BUILTINS = {"eval", "exec", "compile", "open", "__import__", "breakpoint", "input"}
-"""Names that only malicious checkpoints contain. They are not executed here but refused."""
+"""Names that only malicious checkpoints contain; a file with one is refused."""
 
 
 class CodeInPickleError(pickle.UnpicklingError):
-    """Raised when a file would execute code if it were opened with ``torch.load``."""
+    """Raised when a file would execute code if ``pickle`` opened it without these restrictions."""
 
 
 class Placeholder:
-    """Empty replacement of any object that is not a tensor."""
+    """Empty object that replaces an object of any class that is not allowed."""
 
     def __new__(cls, *_: Any, **__: Any) -> Placeholder:
         return super().__new__(cls)
@@ -70,7 +70,7 @@ class Placeholder:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Unpickler that replaces all classes except the allowed ones."""
+    """Unpickler that replaces all classes except those in ``ALLOWED`` by placeholders."""
 
     def find_class(self, module: str, name: str) -> Any:
         allowed = ALLOWED.get((module, name))
@@ -84,10 +84,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 def safe_load(file: Path) -> Any:
-    """Return the content of a file of ``torch.save`` with placeholders for other objects.
+    """Return the content of a ``torch.save`` file, with placeholders for objects of other classes.
 
     Raises:
-        Exception: of any kind, when the file is damaged or would execute code.
+        Exception: of any type, when the file is damaged or would execute code.
     """
     module = SimpleNamespace(
         __name__="safe_unpickle",

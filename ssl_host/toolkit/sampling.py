@@ -1,4 +1,4 @@
-"""Evenly spaced samples of a dataset; its first images are often of one class."""
+"""Evenly spaced indices into a dataset, because its first images are often of one class."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def evenly_spaced_indices(count: int, limit: int) -> Tensor:
-    """Return at most ``limit`` different indices below ``count``, sorted, with first and last.
+    """Return at most ``limit`` evenly spaced indices from 0 to ``count`` - 1, without repetition.
 
     Computed with integers: a float32 ``linspace`` is inexact from 2²⁴, and its last value can
     exceed the range.

@@ -1,4 +1,4 @@
-"""Schedules of numbers over the run, such as an EMA decay or a temperature."""
+"""Schedules: numbers that change during a run, such as an EMA decay or a temperature."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ssl_host.contracts.method import Schedule
 
 
 class ConstantSchedule(Schedule):
-    """Constant value."""
+    """Schedule that keeps its initial value."""
 
     def value_at(self, step: int, total_steps: int) -> float:
         return float(self.value)
@@ -46,7 +46,9 @@ class LinearSchedule(Schedule):
     def __init__(self, start: float, end: float, until: float = 1.0) -> None:
         super().__init__(start)
         if not 0 < until <= 1:
-            raise ValueError(f"until = {until} is not a fraction of the run above 0 and up to 1")
+            raise ValueError(
+                f"until = {until}: must be a fraction of the run, above 0 and at most 1"
+            )
         self.start = start
         self.end = end
         self.until = until

@@ -1,4 +1,4 @@
-"""Reading and writing of tensors by name: safetensors, and the tensors of any checkpoint."""
+"""Writes tensors as safetensors files, and reads the tensors of any checkpoint by name."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ Tensors = dict[str, Tensor]
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as a safetensors file, atomically.
+    """Write tensors atomically to a safetensors file.
 
     Args:
-        path: the file to write.
-        tensors: by name, such as a ``state_dict``, on any device.
+        path: path of the file.
+        tensors: tensors by name, such as a ``state_dict``, on any device.
     """
     atomic_write(path, save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
 
 
 def read_tensors(file: Path) -> Tensors:
-    """Return all tensors of a file by name; of a training checkpoint, those of the network.
+    """Return the tensors of a file by name; of a training checkpoint, only those of the network.
 
     Args:
-        file: safetensors, or any file of ``torch.save``. No code in it is executed: objects that
-            are not tensors are skipped.
+        file: path of a safetensors file or of any file that ``torch.save`` wrote. No code in it is
+            executed: objects that are not tensors are skipped.
 
     Raises:
         CheckpointError: when the file is damaged, has no tensors by name, or would execute code
-            if it were opened with ``torch.load``.
+            if ``pickle`` opened it.
     """
     if file.suffix == ".safetensors":
         try:

@@ -1,1 +1,1 @@
-"""Training with pytorch-lightning: step, state, module, callbacks and checkpoints."""
+"""Trains a method with pytorch-lightning: steps, state, metrics and checkpoints."""

@@ -1,4 +1,4 @@
-"""The callback that logs rows, writes checkpoints, counts epochs and stops on request."""
+"""Lightning callback that logs metrics, writes checkpoints, counts epochs and stops a run."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ from ssl_host.train.progress import ProgressBar
 
 
 class TrainingCallback(pl.Callback):
-    """Logs, saves and stops between optimizer steps.
+    """Logs metrics, writes checkpoints and stops the run, between optimizer steps.
 
     Args:
-        folder: of the checkpoints.
-        bar: the progress bar, in the first process.
-        stop_requested: returns True after a signal asked the run to stop.
+        folder: the folder of the checkpoints.
+        settings: the settings of ``[checkpoint]``.
+        metrics: computes the rows of metrics and writes them to the loggers.
+        log_every: the number of optimizer steps between rows of metrics.
+        bar: the progress bar; None in processes other than the first.
+        stop_requested: a function that returns True once a signal has asked the run to stop.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class TrainingCallback(pl.Callback):
         self.last_checkpoint = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Restore the optimizer from the checkpoint and start the measurements."""
         module = _pretrain_module(pl_module)
         state = module.state
         if state.probe is not None:
@@ -64,10 +68,15 @@ class TrainingCallback(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        """After a complete optimizer step, log metrics and write a checkpoint if they are due.
+
+        Raises:
+            Preempted: if a signal has asked the run to stop; the state is saved.
+        """
         module = _pretrain_module(pl_module)
         state = module.state
         if (batch_idx + 1) % module.step.plan.micro_batches:
-            return  # checkpoints do not hold accumulated gradients
+            return  # accumulated gradients are not part of a checkpoint
         if state.step % self.log_every == 0:
             self.metrics.log(module)
         if self.bar is not None:
@@ -82,6 +91,11 @@ class TrainingCallback(pl.Callback):
             raise _preempted(state.step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count the epoch, and write a checkpoint if one is due.
+
+        Raises:
+            Preempted: if a signal has asked the run to stop; the state is saved.
+        """
         module = _pretrain_module(pl_module)
         state = module.state
         state.finish_epoch()
@@ -104,10 +118,16 @@ class TrainingCallback(pl.Callback):
         self._stop_bar()
 
     def _stop_bar(self) -> None:
+        """Stop the progress bar if this process shows one."""
         if self.bar is not None:
             self.bar.stop()
 
     def _write_checkpoint(self, trainer: pl.Trainer, module: PretrainModule) -> None:
+        """Check that the weights are finite; in the first process, write a checkpoint.
+
+        Raises:
+            NonFiniteError: if a weight is not finite.
+        """
         module.checks.check_weights()
         if trainer.is_global_zero:
             self.metrics.flush()
@@ -117,7 +137,7 @@ class TrainingCallback(pl.Callback):
 
 
 def _any_process(*flags: bool) -> tuple[bool, ...]:
-    """Return each flag, true if it is set in any process: all must save and stop together."""
+    """Return each flag as True if any process has set it, so that all save and stop together."""
     if world_size() == 1:
         return flags
     shared = torch.tensor(flags, dtype=torch.float32)
@@ -128,6 +148,7 @@ def _any_process(*flags: bool) -> tuple[bool, ...]:
 
 
 def _preempted(step: int) -> Preempted:
+    """Return the exception that ends the run after a step."""
     return Preempted(
         f"stopped by a signal: the state after step {step} is saved; "
         "give the same command again to resume"
@@ -135,5 +156,6 @@ def _preempted(step: int) -> Preempted:
 
 
 def _pretrain_module(module: pl.LightningModule) -> PretrainModule:
+    """Return the module as a PretrainModule, for type checkers."""
     assert isinstance(module, PretrainModule)
     return module

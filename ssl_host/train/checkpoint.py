@@ -1,4 +1,4 @@
-"""Checkpoint files: written atomically, with a checksum, and read without running any code."""
+"""Writes checkpoints atomically with a checksum, and reads them without running any code."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from ssl_host.errors import CheckpointError
 from ssl_host.toolkit.atomic_io import atomic_write, remedy
 
 FORMAT = 2
+"""Version of the file format; checkpoints of a different version are refused."""
 _NAME = re.compile(r"^step-(\d{9})\.ckpt$")
 
 
 def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
-    """Write ``step-N.ckpt`` and its ``.sha256`` atomically and remove the oldest checkpoints.
+    """Write ``step-N.ckpt`` and ``step-N.sha256`` atomically, remove old ones, return the path.
 
     Args:
-        keep: number of the newest checkpoints that stay.
+        folder: the folder of the checkpoints.
+        step: the number of optimizer steps that are done.
+        state: the content of the checkpoint.
+        keep: the number of checkpoints to keep, including this one.
 
     Raises:
-        CheckpointError: if it cannot be written; earlier checkpoints are untouched.
+        CheckpointError: if it cannot be written; earlier checkpoints are not changed.
     """
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
@@ -40,12 +44,13 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
             path.with_suffix(".sha256").unlink(missing_ok=True)
         raise _write_error(path, error) from None
     for partial in folder.glob("*.partial"):
-        partial.unlink(missing_ok=True)  # of a process that was killed while writing
+        partial.unlink(missing_ok=True)  # left by a process that was killed while writing
     _remove_old(folder, path, keep)
     return path
 
 
 def _write_error(path: Path, error: OSError) -> CheckpointError:
+    """Return the exception for a failed write: its cause, the remedy and where the run resumes."""
     existing = list_checkpoints(path.parent)
     last = f"; the last good one is {existing[-1].name}" if existing else ""
     restart = "the run resumes from there" if existing else "the run starts again"
@@ -56,8 +61,9 @@ def _write_error(path: Path, error: OSError) -> CheckpointError:
 
 
 def _remove_old(folder: Path, written: Path, keep: int) -> None:
-    # Newer checkpoints than the one just written are damaged, or the run would have resumed from
-    # them. Rename them, so that they do not displace good ones and can still be examined.
+    """Remove all but the newest checkpoints; rename those of later steps to ``.damaged``."""
+    # Checkpoints of later steps are damaged, or the run would have resumed from them. They are
+    # renamed, so that they do not count as checkpoints to keep but can still be examined.
     existing = list_checkpoints(folder)
     newer = [path for path in existing if path.name > written.name]
     for path in newer:
@@ -68,14 +74,17 @@ def _remove_old(folder: Path, written: Path, keep: int) -> None:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Return the folder's checkpoints, oldest first."""
+    """Return the paths of the checkpoints in a folder, oldest first."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if _NAME.match(path.name))
 
 
 def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the state of the newest undamaged checkpoint, and a warning for each damaged one."""
+    """Return the content of the newest undamaged checkpoint, and warnings about damaged ones.
+
+    The content is None if there is no such checkpoint.
+    """
     errors: list[CheckpointError] = []
     state = None
     for path in reversed(list_checkpoints(folder)):
@@ -86,21 +95,21 @@ def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[st
             errors.append(error)
     warnings = [f"{error}; trying the checkpoint before it" for error in errors]
     if errors and state is None:
-        warnings[-1] = f"{errors[-1]}; no checkpoint is left, the run starts again"
+        warnings[-1] = f"{errors[-1]}; no earlier checkpoint is left, so the run starts again"
     return state, warnings
 
 
 def describe_last_checkpoint(folder: Path) -> str:
-    """Return a sentence on where the run would resume."""
+    """Return a sentence, without its full stop, that names the last checkpoint in a folder."""
     existing = list_checkpoints(folder)
     return f"The last checkpoint is {existing[-1].name}" if existing else "There is no checkpoint"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the state in a checkpoint after verifying its checksum. No code in it runs.
+    """Verify the checksum of a checkpoint and return its content, without running code in it.
 
     Raises:
-        CheckpointError: if it is truncated, damaged or of another format.
+        CheckpointError: if it is truncated, damaged or has a different format.
     """
     try:
         expected = path.with_suffix(".sha256").read_text(encoding="ascii").split()[0]
@@ -119,6 +128,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     if state.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path.name} has format {state.get('format')}, and this version reads {FORMAT}"
+            f"{path.name} has format {state.get('format')}, but this version reads only {FORMAT}"
         )
     return state

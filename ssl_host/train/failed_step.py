@@ -1,4 +1,4 @@
-"""A training step with non-finite numbers, written to a file so that it can be replayed."""
+"""Writes a training step with non-finite numbers to a file, and reads it to compute it again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ssl_host.contracts.batch import Batch, Progress, StepOutput
 from ssl_host.contracts.method import Method
 from ssl_host.errors import CheckpointError
 from ssl_host.toolkit.atomic_io import atomic_write
-from ssl_host.toolkit.bf16_conv_workaround import run_small_convs_in_float32
+from ssl_host.toolkit.bf16_conv_workaround import run_padding_only_convs_in_float32
 from ssl_host.train.step import autocast, compute_output
 
 FILE_NAME = "non_finite.ckpt"
@@ -27,14 +27,15 @@ _READ_ERRORS = (
 
 @dataclass
 class FailedStep:
-    """A method before the step that failed, and the batch of that step.
+    """Record of a training step that produced non-finite numbers: the method and its batch.
 
     Attributes:
-        method: in training mode, and on the CPU after reading.
-        batch: the views, with the index of each image in the training set.
-        names: of those images.
-        precision: ``[trainer] precision`` of the run.
-        seed: of the random numbers of dropout and stochastic depth.
+        method: the method with the weights before the step; on the CPU after reading.
+        batch: the views, and the index of each image in the training set.
+        names: the name of each image in the batch.
+        progress: the counters of the training at that step.
+        precision: the value of ``[trainer] precision`` in the run.
+        seed: the seed of the random numbers for dropout and stochastic depth.
     """
 
     method: Method
@@ -45,25 +46,30 @@ class FailedStep:
     seed: int
 
     def replay(self) -> StepOutput:
-        """Compute the loss of the step again, on the CPU and in the run's precision.
+        """Compute the loss of the step again on the CPU, in the precision of the run.
 
-        Random numbers are those of the run if it ran on a CPU too.
+        The random numbers are the same as in the run if it also used a CPU.
         """
         with autocast("cpu", self.precision):
             return compute_output(self.method, self.batch, self.progress, self.seed)
 
 
 def remove_failed_steps(folder: Path) -> None:
-    """Remove the files of earlier processes: a resumed run writes them again if it fails again."""
+    """Remove files of failed steps that earlier processes of the run wrote into a folder."""
     for file in (folder / FILE_NAME, *folder.glob(f"rank-*-{FILE_NAME}")):
         file.unlink(missing_ok=True)
 
 
 def write_failed_step(folder: Path, failed: FailedStep, rank: int) -> Path:
-    """Write ``non_finite.ckpt``; processes other than the first add their rank to the name.
+    """Write a failed step to ``non_finite.ckpt`` and return the path.
+
+    Args:
+        folder: the folder of the run.
+        failed: the failed step.
+        rank: the rank of this process; if it is not 0, it becomes part of the file name.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if the file cannot be written.
     """
     path = folder / (FILE_NAME if rank == 0 else f"rank-{rank}-{FILE_NAME}")
     batch, progress = failed.batch, failed.progress
@@ -86,10 +92,12 @@ def write_failed_step(folder: Path, failed: FailedStep, rank: int) -> Path:
 
 
 def read_failed_step(path: Path, make_method: Callable[[int, int], Method]) -> FailedStep:
-    """Read a failed step without running any code from the file.
+    """Read a failed step from a file without running any code in it.
 
     Args:
-        make_method: builds the run's method for input channels and image size.
+        path: the path of the file.
+        make_method: a function that builds the method of the run for a number of input channels
+            and an image size.
 
     Raises:
         CheckpointError: if the file is damaged or contains something else.
@@ -101,7 +109,7 @@ def read_failed_step(path: Path, make_method: Callable[[int, int], Method]) -> F
             method.double()
         method.load_state_dict(state["method"])
         if state["precision"] == "bf16-mixed":
-            run_small_convs_in_float32(method)
+            run_padding_only_convs_in_float32(method)
         step, total_steps, epoch = state["progress"]
         batch = Batch(state["views"], state["index"], state["labels"], state["num_global"])
         progress = Progress(step, total_steps, epoch)

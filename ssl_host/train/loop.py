@@ -1,4 +1,4 @@
-"""Trains an experiment, starting from the newest checkpoint in its folder."""
+"""Trains a method to the end, starting from the newest checkpoint in the run folder."""
 
 from __future__ import annotations
 
@@ -37,10 +37,12 @@ from ssl_host.train.training_step import TrainingStep
 
 @dataclass
 class TrainingResult:
-    """The outcome of a training.
+    """Record of a finished training: its state, and whether this is the first process.
 
     Attributes:
-        is_first: true in the first process, which evaluates and writes results.
+        state: the state after the last step.
+        batch_size: the number of images per optimizer step, over all processes.
+        is_first: True in the first process, which evaluates and writes results.
     """
 
     state: TrainingState
@@ -49,13 +51,13 @@ class TrainingResult:
 
     @property
     def images_per_s(self) -> float | None:
-        """Training images per second of training in all processes; None without a step."""
+        """Number of images trained on per second of training time; None before the first step."""
         images, trained_s = self.state.step * self.batch_size, self.state.timer.trained_s
         return images / trained_s if images and trained_s else None
 
     @property
     def data_wait_fraction(self) -> float | None:
-        """Fraction of the training time in which a step waited for images."""
+        """Fraction of the training time, from 0 to 1, that was spent waiting for images."""
         timer = self.state.timer
         return min(1.0, timer.waited_s / timer.trained_s) if timer.trained_s else None
 
@@ -71,16 +73,21 @@ def fit(
     image_name: Callable[[int], str] = "image {}".format,
     on_start: Callable[[int], None] = lambda _: None,
 ) -> TrainingResult:
-    """Train to the end, resuming from the newest undamaged checkpoint.
+    """Train the remaining epochs, starting from the newest undamaged checkpoint.
 
     Args:
-        num_classes: of the online probe; 0 for no probe.
-        folder: of the checkpoints.
-        image_name: returns the name of a training image by its index, for messages.
-        on_start: called with the number of steps already done, once it is known.
+        experiment: the method and all other components of the run.
+        make_loader: a function that makes the loader of the training images.
+        num_images: the number of training images.
+        num_classes: the number of classes of the online probe; 0 for no probe.
+        folder: the folder of the checkpoints.
+        console: the console for progress and warnings.
+        callbacks: Lightning callbacks of plugins.
+        image_name: a function that returns the name of a training image by its index.
+        on_start: a function that is called once, with the number of steps already done.
 
     Raises:
-        NonFiniteError: if loss, gradient or weights are not finite.
+        NonFiniteError: if the loss, a gradient or a weight is not finite.
         Preempted: if a signal asked the run to stop; the state is saved.
     """
     config = experiment.config
@@ -104,7 +111,7 @@ def fit(
 
 
 def make_plan(config: RunConfig, num_images: int) -> EpochPlan:
-    """Return the plan of the batches, the rank of this process still unset."""
+    """Return how each epoch is divided into batches; the rank of this process is set later."""
     batch_size, seed = config.run.batch_size, config.run.seed
     if not config.run.epochs:
         # Nothing is trained, so a batch larger than the data set is not an error.
@@ -114,10 +121,12 @@ def make_plan(config: RunConfig, num_images: int) -> EpochPlan:
 
 
 def make_state(experiment: Experiment, plan: EpochPlan, num_classes: int) -> TrainingState:
-    """Return the state before the first step, with an online probe where there are labels.
+    """Return the state before the first step, with an online probe if it is enabled.
 
     Args:
-        num_classes: of the online probe; 0 for no probe.
+        experiment: the method and all other components of the run.
+        plan: how each epoch is divided into batches.
+        num_classes: the number of classes of the online probe; 0 for no probe.
     """
     config, method = experiment.config, experiment.method
     probe = None
@@ -134,7 +143,7 @@ def _train(
     console: Console,
     callbacks: Sequence[pl.Callback],
 ) -> None:
-    """Train the remaining epochs."""
+    """Train the remaining epochs with a Lightning trainer."""
     experiment, state = module.experiment, module.state
     settings, processes = experiment.config.trainer, module.step.plan.world_size
     prepare_networks(module.method, state.probe, settings, processes)
@@ -167,9 +176,10 @@ def _train(
 
 
 def _lost_process(module: PretrainModule, folder: Path) -> RunError:
+    """Return the exception for the case that a different process of the run has ended."""
     plan = module.step.plan
     return RunError(
-        f"process {plan.rank} of {plan.world_size} lost contact with another one in step "
-        f"{module.state.step}: the other process ended, and its own message says why (killed, out "
-        f"of memory, an error). {describe_last_checkpoint(folder)}; give the same command again"
+        f"process {plan.rank} of {plan.world_size} lost contact with another process in step "
+        f"{module.state.step}: that process ended, and its own message gives the reason (killed, "
+        f"out of memory, an error). {describe_last_checkpoint(folder)}; give the same command again"
     )

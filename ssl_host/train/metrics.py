@@ -1,4 +1,4 @@
-"""The rows of metrics: loss, learning rate, online accuracy and the spread of the features."""
+"""Logs rows of training metrics: loss, learning rate, online accuracy, feature spread."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from ssl_host.toolkit.distributed import world_size
 from ssl_host.train.module import PretrainModule
 
 COLLAPSED_BELOW = 0.05
-"""Feature spread, relative to a uniform distribution on the sphere, below which to warn."""
+"""Feature spread (see :func:`feature_spread`) below which a warning is printed."""
 
 
 class MetricsLogger:
-    """Computes a row of metrics and writes it to the loggers.
+    """Computes rows of training metrics and writes them to the loggers.
 
     Args:
-        loggers: by instance name; empty in processes other than the first.
-        warn: prints a warning for the user.
+        loggers: the loggers by the names of their sections; empty in processes other than the
+            first.
+        warn: a function that prints a warning for the user.
 
     Attributes:
-        row: the last row, with ``images_per_s`` for the progress bar.
+        row: the last row of metrics, and ``images_per_s`` for the progress bar.
     """
 
     def __init__(self, loggers: Mapping[str, Logger], warn: Callable[[str], None]) -> None:
@@ -39,11 +40,11 @@ class MetricsLogger:
         self.last_step = 0
 
     def start(self, step: int) -> None:
-        """Start measuring the speed at the first step of this process."""
+        """Start measuring images per second; ``step`` is the number of steps already done."""
         self.last_time, self.last_step = time.monotonic(), step
 
     def log(self, module: PretrainModule) -> None:
-        """Log the step just finished. Every process has to call it.
+        """Log a row of metrics for the step that has just finished. Every process has to call it.
 
         Raises:
             NonFiniteError: if the loss is not finite.
@@ -59,12 +60,13 @@ class MetricsLogger:
         self.row = {**row, "images_per_s": speed}
 
     def flush(self) -> None:
-        """Write everything that loggers buffer to the disk, before a checkpoint."""
+        """Make all loggers write their buffered rows to disk, before a checkpoint."""
         for logger in self.loggers.values():
             with attribute_errors(logger, "in flush"):
                 logger.flush()
 
     def _compute_row(self, module: PretrainModule) -> dict[str, float]:
+        """Return the metrics of the last step by name; the loss is averaged over all processes."""
         step, state = module.step, module.state
         loss = step.loss.clone()
         if world_size() > 1:
@@ -87,16 +89,21 @@ class MetricsLogger:
         return row | {name: float(value) for name, value in step.logs.items()}
 
     def _warn_of_collapse(self, step: int, spread: float) -> None:
+        """Print a warning, once per process, if the features of all images are nearly the same."""
         if spread < COLLAPSED_BELOW and not self.warned and step > 1:
             self.warned = True
             self.warn(
                 f"warning: at step {step} the features of all images are nearly the same "
-                f"(spread {spread:.3f} of 1): the method is collapsing. Usually a stop-gradient, "
-                "a predictor, batch norm in the projector, or a lower learning rate helps"
+                f"(spread {spread:.3f} of 1): the method is collapsing. A stop-gradient, a "
+                "predictor, batch norm in the projector, or a lower learning rate usually helps"
             )
 
 
 def feature_spread(features: Tensor) -> float:
-    """Return the mean standard deviation of unit-length features, times √D: 1 on a sphere."""
+    """Return how much the features (N, D) of different images differ, from 0 to about 1.
+
+    This is the standard deviation of the L2-normalised features, averaged over dimensions, times
+    √D: 0 if all are equal, about 1 if they are uniform on the sphere.
+    """
     unit = functional.normalize(features.float(), dim=1)
     return float(unit.std(dim=0).mean() * math.sqrt(unit.shape[1]))

@@ -1,4 +1,4 @@
-"""The LightningModule: calls the stages of the training step from Lightning's hooks."""
+"""LightningModule that calls the stages of a training step from Lightning's hooks."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from ssl_host.train.trainer_setup import check_processes_agree
 from ssl_host.train.training_step import TrainingStep
 
 MakeLoader = Callable[[EpochPlan], Any]
-"""Makes the loader of a plan. It iterates over batches from its ``epoch`` and ``start``; its
-``reads_disk`` is true if the next batch should be read ahead."""
+"""Function that returns the loader of the training images for a plan. The loader yields the
+batches of ``loader.epoch`` from step ``loader.start``; ``loader.reads_disk`` is True if the next
+batch should be read ahead."""
 
 
 class PretrainModule(pl.LightningModule):
-    """Trains a method.
+    """LightningModule that trains a method.
 
     Attributes:
         step: the stages of a training step.
-        state: counters and everything else that a checkpoint holds.
-        checks: for numbers that are not finite.
+        state: the counters and everything else that a checkpoint contains.
+        checks: stop the training if a number is not finite.
     """
 
     def __init__(
@@ -51,14 +52,15 @@ class PretrainModule(pl.LightningModule):
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning sets the name of the running hook forty times a step. nn.Module's own
-        # __setattr__ is slow, and existing attributes that are no tensor or module do not need it.
+        # __setattr__ is slow, and existing attributes that are not tensors or modules skip it.
         if name in self.__dict__ and not isinstance(value, (Tensor, nn.Module)):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
 
     def setup(self, stage: str) -> None:
-        # Which process this is, is known only once all of them are connected.
+        """Set the rank of this process in the plan, and check that all processes agree."""
+        # The rank of this process is known only once all processes are connected.
         trainer = self.trainer
         self.step.plan = replace(
             self.step.plan, rank=trainer.global_rank, world_size=trainer.world_size
@@ -66,10 +68,12 @@ class PretrainModule(pl.LightningModule):
         check_processes_agree(self.experiment.config.trainer)
 
     def train_dataloader(self) -> Any:
+        """Return the loader, which starts at the epoch and step of the training state."""
         loader = self.make_loader(self.step.plan)
         return ResumableLoader(loader, self.state, self.device.type == "cuda")
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the torch optimizer for the parameter groups of the method."""
         config = self.experiment.config
         lr = self.experiment.optimizer.learning_rate(config.run.batch_size)
         optimizer = make_optimizer(self.method, self.experiment.optimizer, lr)
@@ -82,6 +86,7 @@ class PretrainModule(pl.LightningModule):
         return batch if device.type == "cpu" else batch.to(device, non_blocking=True)
 
     def training_step(self, raw: RawBatch, batch_idx: int) -> Tensor:
+        """Compute the loss of a micro-batch, check it and train the online probe."""
         output = self.step.forward(raw)
         self.checks.check_loss(output.loss)
         self.step.update_probe(output)
@@ -111,13 +116,15 @@ class PretrainModule(pl.LightningModule):
 
 
 class ResumableLoader:
-    """A loader that starts at the counters of the training and times how long a step waits.
+    """Loader that starts at the epoch and step of the training state, and times the waiting.
 
-    Lightning iterates over a loader more often than there are epochs, so the loader asks the
-    training state where to start.
+    Lightning iterates over a loader more often than there are epochs, so the loader reads the
+    epoch and the step from the training state.
 
     Args:
-        pin: move batches to page-locked memory, from which a GPU copies without waiting.
+        loader: the loader of the images.
+        state: the state of the training.
+        pin: if true, copy batches to page-locked memory, from which a GPU copies asynchronously.
     """
 
     def __init__(self, loader: Any, state: TrainingState, pin: bool) -> None:

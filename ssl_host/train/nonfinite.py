@@ -1,4 +1,4 @@
-"""Checks for loss, gradients and weights that are not finite."""
+"""Stops the training if the loss, a gradient or a weight is not finite."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ssl_host.train.training_step import TrainingStep
 
 
 class NonFiniteChecks:
-    """Stops the training at a number that is not finite, with a diagnosis.
+    """Stops the training if a number is NaN or infinite, with a message about the likely cause.
 
     Args:
         step: the training step to check.
-        checkpoints: their folder; the failed step is written to its parent.
-        image_name: returns the name of a training image by its index.
+        checkpoints: the folder of the checkpoints; the failed step is written to its parent.
+        image_name: a function that returns the name of a training image by its index.
     """
 
     def __init__(
@@ -34,16 +34,16 @@ class NonFiniteChecks:
         self.image_name = image_name
 
     def check_loss(self, loss: Tensor) -> None:
-        """Check the loss on a CPU; reading it from a GPU would wait for the GPU.
+        """Check the loss if it is on the CPU; reading it from a GPU would wait for the GPU.
 
         Raises:
-            NonFiniteError: if it is not finite.
+            NonFiniteError: if the loss is not finite.
         """
         if loss.is_cpu and not math.isfinite(value := loss.item()):
             self.fail("loss", value)
 
     def check_gradients(self, weights: Iterable[nn.Parameter]) -> None:
-        """Check all gradients; on a GPU only in steps that log a row, since it has to wait.
+        """Check all gradients; on a GPU, which makes the CPU wait, only in steps that are logged.
 
         Raises:
             NonFiniteError: if a gradient is not finite.
@@ -62,7 +62,7 @@ class NonFiniteChecks:
             self.fail("loss", loss)
 
     def check_weights(self) -> None:
-        """Check the weights before a checkpoint: every resume would start from NaN weights.
+        """Check the weights before a checkpoint is written, since a resumed run starts from them.
 
         Raises:
             NonFiniteError: if a weight is not finite, or a buffer is NaN.
@@ -76,7 +76,11 @@ class NonFiniteChecks:
                 self.fail(f"norm of {name}", norm)
 
     def fail(self, what: str, value: float) -> None:
-        """Write the failed step and raise.
+        """Write the failed step to a file and raise NonFiniteError.
+
+        Args:
+            what: the name of the number, such as ``loss``.
+            value: its value.
 
         Raises:
             NonFiniteError: always.
@@ -95,6 +99,7 @@ class NonFiniteChecks:
         )
 
     def _write(self, batch: Batch, names: list[str]) -> str:
+        """Write the failed step and return a sentence about the file, or why there is none."""
         step = self.step
         method, precision = step.method, step.settings.precision
         failed = FailedStep(method, batch, names, method.progress, precision, step.seed)
@@ -106,16 +111,16 @@ class NonFiniteChecks:
 
 
 def gradient_sum(weights: Iterable[nn.Parameter]) -> float:
-    """Return the sum of all gradients' elements, which is not finite if one of them is not.
+    """Return the sum over all elements of all gradients; it is finite only if all of them are.
 
-    It runs in every step on a CPU, and a sum takes two thirds of the time of a norm.
+    On a CPU this runs in every step; a sum takes two thirds of the time of a norm.
     """
     sums = [weight.grad.sum() for weight in weights if weight.grad is not None]
     return torch.stack(sums).sum().item() if sums else 0.0
 
 
 def find_cause(method: Method, batch: Batch) -> str:
-    """Return where non-finite numbers first appear, as far as weights and views show it."""
+    """Return a clause for a message that says where non-finite numbers are, or an empty text."""
     if not all(torch.isfinite(view).all() for view in batch.views):
         return "; the views themselves are not finite: check the augmentation"
     weights = [name for name, p in method.named_parameters() if not torch.isfinite(p).all()]

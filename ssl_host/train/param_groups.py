@@ -1,4 +1,4 @@
-"""A method's parameter groups in the form of torch, and their learning rates per step."""
+"""Converts the parameter groups of a method for torch, and sets their learning rates."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from ssl_host.errors import PluginError
 
 
 def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.optim.Optimizer:
-    """Create the torch optimizer over the parameter groups of a method.
+    """Create the torch optimizer for the parameter groups of a method.
+
+    Args:
+        method: the method to train.
+        optimizer: the optimizer component.
+        lr: the peak learning rate, which each group multiplies by its ``lr_scale``.
 
     Raises:
-        PluginError: if a trainable parameter is in no group, or in two.
+        PluginError: if a trainable parameter is in no group, or a parameter is in two groups.
     """
     torch_groups: list[dict[str, Any]] = []
     group_of: dict[int, str] = {}
@@ -27,7 +32,8 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
         for name, parameter in group.params:
             if id(parameter) in group_of:
                 raise PluginError(
-                    f"parameter {name} is in the groups {group_of[id(parameter)]} and {group.name}"
+                    f"parameter {name!r} is in the groups {group_of[id(parameter)]!r} and "
+                    f"{group.name!r}; put it in only one of them"
                 )
             group_of[id(parameter)] = group.name
         torch_groups += split_by_decay(group, optimizer, lr)
@@ -35,14 +41,14 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
     if missing:
         raise PluginError(
             f"{type(method).__qualname__}.param_groups() leaves out {', '.join(missing[:5])}; "
-            "every trainable parameter belongs to one group"
+            "put every trainable parameter in one group"
         )
     with attribute_errors(optimizer, "while creating its torch optimizer"):
         return optimizer.create(torch_groups)
 
 
 def split_by_decay(group: ParamGroup, optimizer: Optimizer, lr: float) -> list[dict[str, Any]]:
-    """Split a group into torch groups with and without weight decay."""
+    """Split a group into torch groups, as dictionaries, with and without weight decay."""
     settings = optimizer.config
     decay = settings.weight_decay if group.weight_decay is None else group.weight_decay
     split: dict[bool, list[nn.Parameter]] = {True: [], False: []}
@@ -71,10 +77,17 @@ def set_learning_rates(
     total_steps: int,
     steps_per_epoch: int,
 ) -> float:
-    """Set every group's learning rate for a step and return the first scheduled one.
+    """Set the learning rate of every parameter group for a step, and return the one to log.
+
+    This is the rate of the first group that follows the scheduler, or of the first group if none
+    does.
 
     Args:
-        step: number of the optimizer step, from 0.
+        optimizer: the torch optimizer.
+        scheduler: the scheduler component.
+        step: the number of the optimizer step, from 0.
+        total_steps: the number of optimizer steps of the run.
+        steps_per_epoch: the number of optimizer steps per epoch.
     """
     with attribute_errors(scheduler, f"in factor of step {step}"):
         factor = scheduler.factor(step, total_steps, steps_per_epoch)

@@ -1,4 +1,4 @@
-"""The online linear probe, which shows the quality of the features during training."""
+"""Online linear probe, which measures the quality of the features during training."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ from ssl_host.toolkit.distributed import world_size
 
 
 class OnlineProbe:
-    """A linear classifier on detached features, with a separate optimizer.
+    """Linear classifier that is trained on detached features with a separate optimizer.
 
     It is not part of the method: its loss has a separate backward pass, so that none of its
     gradient can reach the backbone. Features are standardised by a batch norm without
     parameters, so that one learning rate suits all backbones.
+
+    Args:
+        settings: the settings of ``[probe]``.
+        dim: the dimension D of the features.
+        num_classes: the number of classes C.
+        seed: the seed of the initial weights.
     """
 
     def __init__(self, settings: ProbeSettings, dim: int, num_classes: int, seed: int) -> None:
@@ -35,18 +41,18 @@ class OnlineProbe:
 
     @property
     def norm(self) -> nn.Module:
-        """The batch norm that standardises the features."""
+        """Batch norm that standardises the features."""
         return self.network[0]
 
     @property
     def layer(self) -> nn.Linear:
-        """The linear classifier."""
+        """Linear layer of the classifier."""
         layer = self.network[1]
         assert isinstance(layer, nn.Linear)
         return layer
 
     def to(self, device: torch.device) -> OnlineProbe:
-        """Move network, optimizer state and counts to a device."""
+        """Move the network, the optimizer state and the counts to a device."""
         self.network.to(device)
         # Loading casts the optimizer's state to the device of its parameters.
         self.optimizer.load_state_dict(self.optimizer.state_dict())
@@ -54,7 +60,7 @@ class OnlineProbe:
         return self
 
     def step(self, features: Tensor, labels: Tensor) -> None:
-        """Count the correct predictions for features B D and labels B, then train on them."""
+        """Count correct predictions for features (B, D) and labels (B,), then train on them."""
         with torch.autocast(features.device.type, enabled=False), torch.enable_grad():
             logits = self.network(features.detach().float())
             loss = functional.cross_entropy(logits, labels)
@@ -70,9 +76,10 @@ class OnlineProbe:
         self.seen += len(labels)
 
     def accuracy(self) -> float:
-        """Return the top-1 accuracy, from 0 to 1, on the training batches since the last call.
+        """Return the top-1 accuracy (0 to 1) on the training batches since the last call.
 
-        It counts the batches of all processes, so every process has to call it.
+        It covers the batches of all processes, so every process has to call it. NaN if there are
+        none.
         """
         counts = torch.stack([self.correct, torch.full_like(self.correct, float(self.seen))])
         if world_size() > 1:
@@ -84,14 +91,14 @@ class OnlineProbe:
 
     @torch.no_grad()
     def predict(self, features: Tensor) -> Tensor:
-        """Return logits N C for features N D, standardised by the running statistics."""
+        """Return logits (N, C) for features (N, D), standardised by the running statistics."""
         self.network.eval()
         logits: Tensor = self.network(features.to(self.layer.weight.device).float())
         self.network.train()
         return logits
 
     def state_dict(self) -> dict[str, Any]:
-        """Return weights, running statistics, optimizer state and counts."""
+        """Return the weights, running statistics, optimizer state and counts for a checkpoint."""
         return {
             "norm": self.norm.state_dict(),
             "layer": self.layer.state_dict(),
@@ -101,7 +108,7 @@ class OnlineProbe:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` returned."""
+        """Restore the state that :meth:`state_dict` returned."""
         self.norm.load_state_dict(state["norm"])
         self.layer.load_state_dict(state["layer"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -1,4 +1,4 @@
-"""The progress bar: loss, online accuracy, images per second and the remaining time."""
+"""Shows the progress of the training: loss, online accuracy, images per second, time left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ssl_host.train.state import TrainingState
 
 
 class ProgressBar:
-    """One line on a terminal; elsewhere, such as in a log file, a line per epoch."""
+    """Progress bar on a terminal; elsewhere, such as in a log file, one line per epoch."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -33,7 +33,7 @@ class ProgressBar:
         self.bar.start()
 
     def show_step(self, state: TrainingState, row: dict[str, float]) -> None:
-        """Update the bar after a step; ``row`` is the last one that was logged."""
+        """Update the bar after a step; ``row`` is the last logged row of metrics."""
         if self.bar is not None:
             self.bar.update(
                 self.task, completed=state.step, epoch=state.epoch + 1, row=_format_row(row)
@@ -45,13 +45,14 @@ class ProgressBar:
             self.console.print(f"epoch {state.epoch}/{state.epochs}  {_format_row(row)}")
 
     def stop(self) -> None:
-        """Remove the bar; calling it again has no effect."""
+        """Stop updating the bar; calling this again has no effect."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
 
 
 def _format_row(row: dict[str, float]) -> str:
+    """Return a row of metrics as text: loss, online accuracy in %, images per second."""
     if not row:
         return ""
     fields = [f"loss {row['loss']:.4f}"]

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop, and the messages of Lightning that are silenced."""
+"""Handles signals that ask a run to stop, and silences messages of Lightning."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ STOPPED_OUTSIDE_TRAINING = (
 
 
 STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
-"""Signals that clusters send before they end a job; SLURM can send the second one."""
+"""Signals that job schedulers send before they end a job; SLURM can send SIGUSR1."""
 
 
 class _StopRequested(BaseException):
-    """Raised by the handler; not an Exception, so that plugins and readers do not catch it."""
+    """Raised by a signal handler; not an Exception, so that plugins do not catch it."""
 
 
 @contextmanager
-def _handled(names: Sequence[str], handler: Callable[..., object]) -> Iterator[None]:
+def _signal_handler(names: Sequence[str], handler: Callable[..., object]) -> Iterator[None]:
+    """Install a handler for signals within the context; outside the main thread, do nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -44,11 +45,11 @@ def _handled(names: Sequence[str], handler: Callable[..., object]) -> Iterator[N
 
 @contextmanager
 def graceful_shutdown() -> Iterator[threading.Event]:
-    """Turn SIGTERM, SLURM's SIGUSR1 and Ctrl-C into a flag that is read between steps.
+    """Set an event at SIGTERM, SIGUSR1 or Ctrl-C, which the training reads between steps.
 
     Raises:
-        KeyboardInterrupt: after Ctrl-C, once the state is saved; at the second one, at once.
-        Preempted: after the other signals; also at the end, if nothing read the flag any more.
+        KeyboardInterrupt: after Ctrl-C, once the state is saved; after a second Ctrl-C, at once.
+        Preempted: after SIGTERM or SIGUSR1, even if the training ended before it read the event.
     """
     requested, interrupted = threading.Event(), threading.Event()
 
@@ -60,8 +61,8 @@ def graceful_shutdown() -> Iterator[threading.Event]:
 
     try:
         with (
-            _handled(STOP_SIGNALS, lambda *_: requested.set()),
-            _handled(("SIGINT",), interrupt),
+            _signal_handler(STOP_SIGNALS, lambda *_: requested.set()),
+            _signal_handler(("SIGINT",), interrupt),
         ):
             yield requested
         if requested.is_set():
@@ -74,23 +75,23 @@ def graceful_shutdown() -> Iterator[threading.Event]:
 
 @contextmanager
 def preemptible(message: str = STOPPED_OUTSIDE_TRAINING) -> Iterator[None]:
-    """End the run at once when a stop signal arrives before or after training.
+    """Raise Preempted as soon as a stop signal arrives, for code before or after training.
 
-    No work is lost: the last checkpoint holds the training, files are written atomically, and
-    rows after the checkpoint are dropped when the run resumes.
+    No work is lost: the last checkpoint contains the training, files are written atomically, and
+    rows of metrics after the checkpoint are dropped when the run resumes.
 
     Args:
-        message: of the exception.
+        message: the message of the exception.
 
     Raises:
-        Preempted: at a signal.
+        Preempted: if SIGTERM or SIGUSR1 arrives.
     """
 
     def stop(*_: object) -> None:
         raise _StopRequested
 
     try:
-        with _handled(STOP_SIGNALS, stop):
+        with _signal_handler(STOP_SIGNALS, stop):
             yield
     except _StopRequested:
         raise Preempted(message) from None
@@ -98,7 +99,7 @@ def preemptible(message: str = STOPPED_OUTSIDE_TRAINING) -> Iterator[None]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's banners and its warnings about intended behaviour."""
+    """Silence banners and warnings of Lightning within the context."""
     names = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.distributed")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]

@@ -1,4 +1,4 @@
-"""The state of a training: counters, weights, optimizer, probe and timer, saved and restored."""
+"""Saves and restores the state of a training: counters, weights, optimizer, probe, timer."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ from ssl_host.train.timer import TrainingTimer
 
 
 class Stateful(Protocol):
-    """Anything that a checkpoint saves by ``state_dict`` and restores by ``load_state_dict``."""
+    """Protocol of objects that have ``state_dict`` and ``load_state_dict``."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return its state."""
+        """Return the state of the object."""
         ...
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore its state."""
+        """Restore the state of the object."""
         ...
 
 
 class TrainingState:
-    """Everything that a checkpoint holds, and the only owner of the counters.
+    """Everything that a checkpoint contains: counters, method, optimizer, probe and timer.
+
+    Only this class changes the counters.
 
     Args:
-        epochs: ``[run] epochs``.
-        steps_per_epoch: optimizer steps of an epoch.
-        probe: the online probe, if there is one.
+        method: the method that is trained.
+        epochs: the value of ``[run] epochs``.
+        steps_per_epoch: the number of optimizer steps per epoch.
+        probe: the online probe, or None.
 
     Attributes:
-        step: optimizer steps done.
+        step: the number of optimizer steps done.
         epoch: the current epoch, from 0.
-        step_in_epoch: optimizer steps done in the current epoch.
-        timer: time spent in training.
+        step_in_epoch: the number of optimizer steps done in the current epoch.
+        timer: measures the time spent in training.
     """
 
     def __init__(
@@ -54,12 +57,12 @@ class TrainingState:
 
     @property
     def total_steps(self) -> int:
-        """Optimizer steps of the whole run, at least 1."""
+        """Number of optimizer steps of the whole run, at least 1."""
         return max(1, self.epochs * self.steps_per_epoch)
 
     @property
     def progress(self) -> Progress:
-        """The counters as a method sees them."""
+        """Step, number of steps and epoch, as a method receives them."""
         return Progress(self.step, self.total_steps, self.epoch)
 
     @property
@@ -78,10 +81,13 @@ class TrainingState:
         self.step_in_epoch = 0
 
     def bind(self, optimizer: torch.optim.Optimizer, precision: Stateful) -> None:
-        """Add the objects that exist only once the trainer is set up, and restore them.
+        """Add the optimizer and the precision plugin, and restore them from the checkpoint.
+
+        They exist only once the trainer is set up.
 
         Args:
-            precision: Lightning's precision plugin, which owns the gradient scaler.
+            optimizer: the torch optimizer.
+            precision: Lightning's precision plugin, which contains the gradient scaler.
         """
         self._late = {"optimizer": optimizer, "precision": precision}
         for name, target in self._late.items():
@@ -101,17 +107,17 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a checkpoint; optimizer and precision follow in :meth:`bind`.
+        """Restore a checkpoint, except for optimizer and precision, which :meth:`bind` restores.
 
         Raises:
-            CheckpointError: if the checkpoint belongs to another network.
+            CheckpointError: if the checkpoint belongs to a different network.
         """
         try:
             self.method.load_state_dict(state["method"])
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise CheckpointError(
-                f"the checkpoint belongs to another network: {reason}. A plugin or library may "
+                f"the checkpoint belongs to a different network: {reason}. A plugin or library may "
                 "have changed since it was written: install the versions that environment.json "
                 "lists, or use --fresh to start again"
             ) from None

@@ -1,4 +1,4 @@
-"""The stages of a training step as functions of a method, without any state."""
+"""Stages of a training step, as functions without state."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from ssl_host.train.param_groups import drop_frozen_gradients
 
 
 class InvalidOutputError(PluginError):
-    """A method's ``step`` returns something that cannot be trained on."""
+    """Raised when the ``step`` of a method returns something that cannot be trained on."""
 
 
 def compute_output(method: Method, batch: Batch, progress: Progress, seed: int) -> StepOutput:
-    """Call ``method.step`` with seeded random numbers and check what it returns.
+    """Seed torch, call ``method.step``, check its output and return it.
 
     Args:
-        progress: what ``method.progress`` is during the step.
-        seed: of torch's generator; dropout and stochastic depth draw from it.
+        method: the method.
+        batch: the views of one micro-batch.
+        progress: the value of ``method.progress`` during the step.
+        seed: the seed of torch's generator, which dropout and stochastic depth use.
 
     Raises:
-        InvalidOutputError: if the output is not a StepOutput with a scalar loss and a gradient.
+        InvalidOutputError: if the output is not a StepOutput, or its loss is not a scalar that
+            requires a gradient.
     """
     seed_torch(seed, batch.index.device)
     method.progress = progress
@@ -33,10 +36,10 @@ def compute_output(method: Method, batch: Batch, progress: Progress, seed: int) 
 
 
 def check_output(method: Method, output: StepOutput) -> None:
-    """Check the type of a step's output, and that its loss is a scalar with a gradient.
+    """Check that a step returned a StepOutput with a scalar loss that requires a gradient.
 
     Raises:
-        InvalidOutputError: if it is not.
+        InvalidOutputError: if it did not; this is a PluginError.
     """
     name = f"{type(method).__qualname__}.step"
     if not isinstance(output, StepOutput):
@@ -51,7 +54,8 @@ def check_output(method: Method, output: StepOutput) -> None:
         )
     if not loss.requires_grad:
         raise InvalidOutputError(
-            f"{name} returned a loss without a gradient: it is detached, or computed under no_grad"
+            f"{name} returned a loss without a gradient: it is detached or was computed under "
+            "torch.no_grad; compute it from the outputs of the networks"
         )
 
 
@@ -62,10 +66,13 @@ def prepare_gradients(
     progress: Progress,
     max_norm: float | None = None,
 ) -> None:
-    """Run the method's hook on complete gradients, drop those of frozen groups, then clip.
+    """Call ``before_optimizer_step``, remove gradients of frozen groups, clip the others.
 
     Args:
-        max_norm: largest norm of the whole gradient; None does not clip.
+        method: the method.
+        optimizer: the torch optimizer.
+        progress: the counters of the step.
+        max_norm: the norm to which the gradient of all parameters is clipped; None does not clip.
     """
     with attribute_errors(method, f"in before_optimizer_step of step {progress.step}"):
         method.before_optimizer_step()
@@ -79,7 +86,9 @@ def finish_step(method: Method, outputs: list[StepOutput], progress: Progress) -
     """Update EMA copies, queues and schedules after the optimizer has stepped.
 
     Args:
-        outputs: of the step's micro-batches.
+        method: the method.
+        outputs: the outputs of ``method.step`` for the micro-batches of the step.
+        progress: the counters of the step.
     """
     with attribute_errors(method, f"after optimizer step {progress.step}"):
         output = merge_outputs(outputs)
@@ -93,11 +102,14 @@ def update(
     progress: Progress,
     max_norm: float | None = None,
 ) -> None:
-    """Step the optimizer with the present gradients, and everything that follows.
+    """Step the optimizer with the accumulated gradients, then update EMA copies and queues.
 
     Args:
-        outputs: of the step's micro-batches, whose gradients are accumulated.
-        max_norm: largest norm of the whole gradient; None does not clip.
+        method: the method.
+        optimizer: the torch optimizer.
+        outputs: the outputs of ``method.step`` for the micro-batches of the step.
+        progress: the counters of the step.
+        max_norm: the norm to which the gradient of all parameters is clipped; None does not clip.
     """
     prepare_gradients(method, optimizer, progress, max_norm)
     optimizer.step()
@@ -105,13 +117,16 @@ def update(
 
 
 def seed_torch(seed: int, device: torch.device) -> None:
-    """Seed torch's default generator of the CPU, and of a CUDA device."""
+    """Seed the default generator of the CPU, and that of the device if it is a GPU."""
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
     torch.default_generator.manual_seed(seed)
 
 
 def autocast(device_type: str, precision: str) -> torch.autocast:
-    """Return the context in which ``[trainer] precision`` computes a step."""
+    """Return the ``torch.autocast`` context for a value of ``[trainer] precision``.
+
+    It uses float16 for 16-mixed and bfloat16 for bf16-mixed; for other values it does nothing.
+    """
     dtype = torch.float16 if precision == "16-mixed" else torch.bfloat16
     return torch.autocast(device_type, dtype, enabled=precision.endswith("mixed"))

@@ -1,4 +1,4 @@
-"""Time that a run spends in training and in waiting for images, over all its processes."""
+"""Measures how long a run trains and waits for images, including earlier processes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 
 class TrainingTimer:
-    """Seconds of training, including those of earlier processes up to their last checkpoint.
+    """Measures the training time of a run, including earlier processes that were stopped.
+
+    Earlier processes count up to their last checkpoint.
 
     Attributes:
-        earlier_s: seconds that earlier processes trained.
-        waited_s: seconds in which a step waited for images, in all processes.
+        earlier_s: the training time of earlier processes, in seconds.
+        waited_s: the time spent waiting for images, in seconds, including earlier processes.
     """
 
     def __init__(self) -> None:
@@ -23,33 +25,34 @@ class TrainingTimer:
         self._elapsed = 0.0
 
     def start(self) -> None:
-        """Start measuring the training of this process."""
+        """Start measuring the training time of this process."""
         self._started = time.perf_counter()
 
     def stop(self) -> None:
-        """Stop measuring."""
+        """Stop measuring the training time of this process."""
         self._elapsed, self._started = self._process_s(), None
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Count the time within this context as waiting for images."""
+        """Add the time within the context to the time spent waiting for images."""
         start = time.perf_counter()
         yield
         self.waited_s += time.perf_counter() - start
 
     @property
     def trained_s(self) -> float:
-        """Seconds trained in all processes."""
+        """Training time in seconds, of this process and the earlier ones."""
         return self.earlier_s + self._process_s()
 
     def state_dict(self) -> dict[str, float]:
-        """Return the seconds trained and waited, for a checkpoint."""
+        """Return the training and waiting times in seconds, for a checkpoint."""
         return {"trained_s": self.trained_s, "waited_s": self.waited_s}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the seconds of earlier processes."""
+        """Restore the training and waiting times of earlier processes from a checkpoint."""
         self.earlier_s = float(state["trained_s"])
         self.waited_s = float(state["waited_s"])
 
     def _process_s(self) -> float:
+        """Return the training time of this process, in seconds."""
         return self._elapsed if self._started is None else time.perf_counter() - self._started

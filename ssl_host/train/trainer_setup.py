@@ -1,4 +1,4 @@
-"""Setup of pytorch-lightning and the networks: processes, devices, precision, memory layout."""
+"""Sets up the Lightning trainer and the networks: processes, precision, memory layout."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from ssl_host.config.schema import TrainerSettings
 from ssl_host.contracts.method import Method
 from ssl_host.errors import UserError
 from ssl_host.toolkit.batchnorm import synchronise_batchnorm
-from ssl_host.toolkit.bf16_conv_workaround import run_small_convs_in_float32
+from ssl_host.toolkit.bf16_conv_workaround import run_padding_only_convs_in_float32
 from ssl_host.toolkit.distributed import world_size
 from ssl_host.train.probe import OnlineProbe
 from ssl_host.train.state import TrainingState
 
 
 def is_first_process() -> bool:
-    """Return True in rank 0, which Lightning or a launcher sets in the environment."""
+    """Return True if this process has rank 0, according to Lightning or the launcher."""
     return int(getattr(pl.utilities.rank_zero_only, "rank", 0)) == 0
 
 
 def num_processes(settings: TrainerSettings) -> int:
-    """Return the number of processes that train together, over all nodes."""
+    """Return the number of processes that train together on all nodes, one per device."""
     devices = settings.devices
     processes_per_node = len(devices) if isinstance(devices, list) else int(devices)
     return processes_per_node * settings.num_nodes
 
 
 def check_processes_agree(settings: TrainerSettings) -> None:
-    """Check in every process that ``auto`` became the same value on all machines.
+    """Check that precision, channels_last and compile are the same in all processes.
+
+    ``auto`` may have been replaced by different values on different machines.
 
     Raises:
-        UserError: in all processes, if they would train differently.
+        UserError: in all processes, if a setting differs.
     """
     processes = world_size()
     if processes == 1:
@@ -56,13 +58,13 @@ def check_processes_agree(settings: TrainerSettings) -> None:
 def prepare_networks(
     method: Method, probe: OnlineProbe | None, settings: TrainerSettings, processes: int
 ) -> None:
-    """Adapt method and probe, in place, to the processes, precision and memory layout."""
+    """Change a method and a probe in place to suit the processes, precision and memory layout."""
     if processes > 1 and method.sync_batchnorm:
         _synchronise(method, settings.accelerator)
     if processes > 1 and probe is not None:
         _synchronise(probe.network, settings.accelerator)
     if settings.accelerator == "cpu" and settings.precision == "bf16-mixed":
-        run_small_convs_in_float32(method)
+        run_padding_only_convs_in_float32(method)
     if settings.channels_last is True:
         method.to(memory_format=torch.channels_last)
     if settings.compile == "on":
@@ -70,7 +72,7 @@ def prepare_networks(
 
 
 def _synchronise(network: torch.nn.Module, accelerator: str) -> None:
-    """Compute batch statistics over all processes."""
+    """Make the batch norm layers compute their statistics over all processes."""
     if accelerator == "cuda":
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
     else:
@@ -78,7 +80,7 @@ def _synchronise(network: torch.nn.Module, accelerator: str) -> None:
 
 
 def make_trainer(experiment: Experiment, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Create a Lightning trainer without its own logging, checkpoints, bar and signal handlers."""
+    """Create a Lightning trainer; its logging, checkpoints, bar and signal handlers are off."""
     settings = experiment.config.trainer
     trainer = pl.Trainer(
         accelerator="gpu" if settings.accelerator == "cuda" else settings.accelerator,
@@ -104,6 +106,7 @@ def make_trainer(experiment: Experiment, callbacks: list[pl.Callback]) -> pl.Tra
 
 
 def _strategy(settings: TrainerSettings) -> str | Strategy:
+    """Return the Lightning strategy: DistributedDataParallel if there are several processes."""
     if num_processes(settings) == 1:
         return "auto"
     backend = "nccl" if settings.accelerator == "cuda" else "gloo"
@@ -113,7 +116,7 @@ def _strategy(settings: TrainerSettings) -> str | Strategy:
 
 
 def restore_lightning_counters(trainer: pl.Trainer, state: TrainingState) -> None:
-    """Set Lightning's counters, which callbacks and loggers read, to those of the training."""
+    """Set the counters of Lightning, which callbacks read, to the epoch and step of the state."""
     progress = trainer.fit_loop.epoch_progress
     for counter in (progress.current, progress.total):
         for stage in ("ready", "started", "processed", "completed"):

@@ -1,4 +1,4 @@
-"""The training step of a run: views, loss, gradients, optimizer and what follows it."""
+"""Computes the training steps of a run: views, loss, gradients, optimizer, updates."""
 
 from __future__ import annotations
 
@@ -27,21 +27,26 @@ from ssl_host.train.step import (
 
 
 class TrainingStep:
-    """Computes the optimizer steps of a run, stage by stage.
+    """Computes the optimizer steps of a run; each stage of a step is a separate method.
 
-    Lightning owns the backward pass, precision and processes, so the trainer calls the stages
-    from its hooks. :meth:`run` calls the same stages in the same order without Lightning.
+    Lightning runs the backward pass, so the LightningModule calls the stages from its hooks.
+    :meth:`run` calls the same stages in the same order without Lightning.
 
     Args:
-        settings: ``[trainer]``, if other than the experiment's.
+        experiment: the method and all other components of the run.
+        plan: how each epoch is divided into batches.
+        state: the state of the training.
+        settings: the settings of ``[trainer]`` to use; None uses those of the experiment.
 
     Attributes:
-        plan: set again once the rank of the process is known.
-        outputs: of the micro-batches since the last optimizer step.
-        learning_rate: of the last optimizer step.
+        plan: the plan; it is replaced once the rank of this process is known.
+        outputs: the outputs of the method for the micro-batches since the last optimizer step.
+        learning_rate: the learning rate of the last optimizer step.
         raw: the last micro-batch, before its views are made.
-        seed: of the last micro-batch's random numbers.
-        loss, logs, features: of the last micro-batch, detached.
+        seed: the seed of the random numbers for the last micro-batch.
+        loss: the loss of the last micro-batch, detached.
+        logs: the values that the method logged for the last micro-batch.
+        features: the features of the last micro-batch, or None.
     """
 
     raw: RawBatch
@@ -66,7 +71,7 @@ class TrainingStep:
         self.features: Tensor | None = None
 
     def run(self, raw: RawBatch, optimizer: torch.optim.Optimizer) -> None:
-        """Compute one whole optimizer step on one micro-batch, without Lightning."""
+        """Compute a complete optimizer step on one micro-batch, without Lightning."""
         with autocast(raw.index.device.type, self.settings.precision):
             output = self.forward(raw)
             self.update_probe(output)
@@ -78,10 +83,11 @@ class TrainingStep:
         self.finish()
 
     def forward(self, raw: RawBatch) -> StepOutput:
-        """Make the views of a micro-batch and compute its loss.
+        """Make the views of a micro-batch and return the output of the method for them.
 
         Raises:
-            PluginError: if augmentation or method fail; the message gives distribution and line.
+            PluginError: if the augmentation or the method fails; the message names the
+                distribution and the line that failed.
         """
         self.raw = raw
         self.seed = self._micro_batch_seed()
@@ -91,7 +97,7 @@ class TrainingStep:
         except SslHostError:
             raise
         except Exception as error:
-            raise PluginError(self._failure(batch, error)) from error
+            raise PluginError(self._failure_message(batch, error)) from error
         self.outputs.append(output)
         self.loss, self.logs = output.loss.detach(), dict(output.logs)
         self.features = output.features
@@ -99,7 +105,7 @@ class TrainingStep:
 
     @torch.no_grad()
     def make_batch(self, raw: RawBatch) -> Batch:
-        """Make the views of raw images, with the random numbers of this step."""
+        """Return the batch of views of a micro-batch, made with the random numbers of this step."""
         device = raw.index.device
         seed_torch(self.seed, device)  # for augmentations that draw from torch's generator
         with attribute_errors(
@@ -122,7 +128,7 @@ class TrainingStep:
             probe.step(output.features, labels)
 
     def set_learning_rates(self, optimizer: torch.optim.Optimizer) -> None:
-        """Set the learning rate of every parameter group for this step."""
+        """Set the learning rates of all parameter groups for this step."""
         self.learning_rate = set_learning_rates(
             optimizer,
             self.experiment.scheduler,
@@ -132,7 +138,7 @@ class TrainingStep:
         )
 
     def prepare_gradients(self, optimizer: torch.optim.Optimizer) -> None:
-        """Run the method's hook on complete gradients, drop those of frozen groups, then clip."""
+        """Call ``before_optimizer_step``, remove gradients of frozen groups, clip the others."""
         clip = self.settings.gradient_clip
         prepare_gradients(self.method, optimizer, self.state.progress, clip)
 
@@ -144,10 +150,11 @@ class TrainingStep:
 
     @property
     def has_all_micro_batches(self) -> bool:
-        """True if the gradients of all micro-batches of the step are accumulated."""
+        """True if all micro-batches of the current step have been computed."""
         return len(self.outputs) == self.plan.micro_batches
 
     def _make_views(self, raw: RawBatch) -> list[Tensor]:
+        """Return the views in the memory layout and precision that the method is trained in."""
         make, seed = self.experiment.views, self.experiment.config.run.seed
         if isinstance(raw.images, Tensor):
             views = make(raw.images, raw.index, raw.epoch, seed)
@@ -160,15 +167,16 @@ class TrainingStep:
         return views
 
     def _micro_batch_seed(self) -> int:
-        """Return the seed of the next micro-batch.
+        """Return the seed of the random numbers for the next micro-batch.
 
-        It depends on the step and the rank, not on what the process did before: a resumed run
-        draws the same dropout.
+        It depends only on the seed of the run, the rank and the step, so a resumed run draws the
+        same dropout.
         """
         first = _rank_seed(self.experiment.config.run.seed, self.plan.rank)
         return first + self.state.step * self.plan.micro_batches + len(self.outputs)
 
-    def _failure(self, batch: Batch, error: Exception) -> str:
+    def _failure_message(self, batch: Batch, error: Exception) -> str:
+        """Return the message for an exception in the method: plugin, step, line and view shapes."""
         entry = self.experiment.config.components["method"].entry
         shapes = ", ".join("x".join(map(str, view.shape)) for view in batch.views)
         location = error_location(error, type(self.method).__module__)
@@ -180,5 +188,6 @@ class TrainingStep:
 
 @functools.cache
 def _rank_seed(seed: int, rank: int) -> int:
+    """Return a 48-bit seed that differs between the processes of a run."""
     digest = hashlib.blake2b(f"{seed} {rank}".encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big")

@@ -118,7 +118,7 @@ BAD = {
     "empty": ("\n", r"table\.csv: is empty"),
     "nul": ("path,kind\na\0.png,x\n", "2: "),
     "split": ("path,kind,split\na.png,x,trian\n", "2: split 'trian' .*train, val, test"),
-    "no_train": ("path,kind,split\na.png,x,test\n", "1: no row has the split train"),
+    "no_train": ("path,kind,split\na.png,x,test\n", "1: no row has the split 'train'"),
     "some_labels": ("path,kind\na.png,x\nb.png,\n", "1 of 2 images have no label.* b"),
 }
 

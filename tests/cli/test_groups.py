@@ -23,7 +23,7 @@ def test_subgroup_with_the_name_of_a_command_raises_an_error():
 
 def test_command_with_the_name_of_another_raises_an_error():
     root = CommandGroup("root", commands=[click.Command("run")])
-    with pytest.raises(ValueError, match="'run' exists already"):
+    with pytest.raises(ValueError, match="'run' already exists"):
         root.add_command(click.Command("run"))
 
 

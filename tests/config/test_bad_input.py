@@ -85,16 +85,16 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "bare_head": (
         "[head]\nhidden_dim = 3\n\n[method]\nname = simclr\n",
-        "{file}:1: [head] unknown section: name the instance, such as [head.projector]",
+        "{file}:1: [head] unknown section: add a name, such as [head.projector]",
     ),
     "dotted_method": (
         "[method.one]\nname = simclr\n\n[method]\nname = simclr\n",
-        "{file}:1: [method.one] unknown section: there is one method; write [method]",
+        "{file}:1: [method.one] unknown section: a run has only one method; write [method]",
     ),
     "bare_evaluator": (
         "[evaluator]\nname = knn\n\n[method]\nname = simclr\n",
         (
-            "{file}:1: [evaluator] unknown section: name the instance, such as "
+            "{file}:1: [evaluator] unknown section: add a name, such as "
             "[evaluator.alignment_uniformity]"
         ),
     ),
@@ -147,7 +147,7 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "both_rates": (
         "[optimizer]\nlr = 0.1\nbase_lr = 0.2\n\n[method]\nname = simclr\n",
-        "{file}:3: [optimizer] lr and base_lr exclude each other; set one of them",
+        "{file}:3: [optimizer] lr and base_lr cannot be set together; set one of them",
     ),
     "wrong_suffix": (
         "[run]\nepochs = abc@int\n\n[method]\nname = simclr\n",
@@ -279,13 +279,13 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "zero_devices": (
         "[trainer]\ndevices = 0\n\n[method]\nname = simclr\n",
-        "{file}:2: [trainer] devices = 0: should be auto or from 1 to 1024",
+        "{file}:2: [trainer] devices = 0: should be auto or a number from 1 to 1024",
     ),
     "too_many_views": (
         "[augmentation]\nname = multicrop\n\n[method]\nname = simclr\n",
         (
             "{file}:2: [augmentation] multicrop makes 8 views, and method simclr takes 2: "
-            "it has no multi-crop form"
+            "it does not support multi-crop"
         ),
     ),
     "key_with_a_colon": (

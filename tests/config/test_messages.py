@@ -34,7 +34,7 @@ def message_for(catalog, section, key, value):
         ("num_threads", "two", "should be a whole number or auto ("),
         ("channels_last", "maybe", "should be true or false or auto ("),
         ("devices", "some", "should be a whole number or a list or auto ("),
-        ("num_threads", 99_999, "should be auto or from 1 to 1024 ("),
+        ("num_threads", 99_999, "should be auto or a number from 1 to 1024 ("),
     ],
 )
 def test_setting_of_several_types_names_them_in_plain_words(key, value, expected, catalog):

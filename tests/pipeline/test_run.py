@@ -168,7 +168,9 @@ def test_resume_with_other_images_is_refused(change, catalog, tmp_path):
         shutil.copy(image, image.with_name("99.png"))
     else:
         image.rename(image.with_name("x.png") if change == "renamed" else tmp_path / "03.png")
-    message = "with other names" if change == "renamed" else "32 training and 8 test images; now"
+    message = (
+        "with different names" if change == "renamed" else "32 training and 8 test images; now"
+    )
     with pytest.raises(RunFolderError, match=message):
         run_on_images(catalog, tmp_path)
     assert run_on_images(catalog, tmp_path, fresh=True).results["steps"] > 0
@@ -193,7 +195,7 @@ def test_evaluator_settings_may_change_until_evaluated(catalog, tmp_path):
     added = {"evaluator.knn": {"name": "knn"}}
     assert "knn.top1" in go(catalog, tmp_path, **added).results["metrics"]
     assert "[evaluator.knn]" in (first.folder / "config.ini").read_text(encoding="utf-8")
-    with pytest.raises(RunFolderError, match="another configuration"):
+    with pytest.raises(RunFolderError, match="different configuration"):
         go(catalog, tmp_path, **{"evaluator.knn": {"name": "knn", "k": 3}})
 
 

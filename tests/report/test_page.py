@@ -56,7 +56,7 @@ def test_page_loads_nothing_from_other_files(folder):
 def test_page_has_all_sections(folder):
     page = (folder / "report.html").read_text(encoding="utf-8")
     for heading in (
-        "Figures and baselines",
+        "Metrics and baselines",
         "Training",
         "Augmented views",
         "Nearest neighbours",

@@ -81,7 +81,7 @@ def test_figures_of_any_name_get_baselines_and_a_verdict():
     metrics = {"detect.mAP": 0.4, "random_init.detect.mAP": 0.1, "pixels.detect.mAP": 0.2}
     summary = summarize(results(metrics, {"detect.mAP": TOP1}))
     assert summary.find("detect.mAP").baselines == {"random_init": 0.1, "pixels": 0.2}
-    assert summary.verdict == "Every figure beats its baselines."
+    assert summary.verdict == "Every metric beats its baselines."
 
 
 def test_verdict_names_figures_that_do_not_beat_their_baselines():
@@ -89,8 +89,8 @@ def test_verdict_names_figures_that_do_not_beat_their_baselines():
     assert "No sign of learning in knn.top1" in verdict
     assert "few_label" not in verdict
     equal = {**METRICS, "knn.top1": 0.85, "few_label.10.top1": 0.6}
-    assert "No figure beats its baselines" in summarize(results(equal)).verdict
-    assert "No figure has baselines" in summarize(results({"rankme": 3.0})).verdict
+    assert "No metric beats its baselines" in summarize(results(equal)).verdict
+    assert "No metric has baselines" in summarize(results({"rankme": 3.0})).verdict
 
 
 def test_terminal_tables_show_figures_without_markup():

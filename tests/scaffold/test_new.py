@@ -91,7 +91,7 @@ def test_new_method_passes_its_tests_and_beats_baselines(installed, tmp_path):
     run = ["-m", "ssl_host", "run", str(folders["method"] / "config.ini")]
     done = python(run, env, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "Every figure beats its baselines." in done.stdout
+    assert "Every metric beats its baselines." in done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -40,5 +40,5 @@ def test_export_with_correct_code_passes():
 def test_export_with_wrong_code_fails(cls, reason):
     outcome = run_check(CheckTarget("backbone", cls), "export")
     assert outcome.state == "failed"
-    assert "the code that export() returns builds another module" in outcome.what
+    assert "the code that export() returns builds a different module" in outcome.what
     assert reason in outcome.what

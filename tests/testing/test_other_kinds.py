@@ -218,7 +218,12 @@ CASES = [
     ("backbone", UnusedClassifier, "output_shape", "the output for 2 inputs has the shape (2, 4)"),
     ("backbone", UnusedClassifier, "gradients", "classifier.weight gets no gradient"),
     ("head", NoisyInEvalMode, "deterministic_in_eval_mode", "outputs of the same input differ"),
-    ("head", NoisyInEvalMode, "state_dict_round_trip", "loads the state dict gives another output"),
+    (
+        "head",
+        NoisyInEvalMode,
+        "state_dict_round_trip",
+        "loads the state dict gives a different output",
+    ),
     ("loss", faulty.NoEpsilon, "degenerate_embeddings", "embeddings that are zero give"),
     ("loss", faulty.GatherWithoutGradient, "one_process_equals_two", "the gradient is off by"),
     ("optimizer", FixedRate, "respects_lr", "with lr 0 change"),

@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from ssl_host.toolkit.bf16_conv_workaround import has_padding_only_taps, run_small_convs_in_float32
+from ssl_host.toolkit.bf16_conv_workaround import (
+    has_padding_only_taps,
+    run_padding_only_convs_in_float32,
+)
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5, 7])
@@ -41,7 +44,7 @@ def test_gradient_equals_that_of_float32(size, kernel, stride):
     images = torch.randn(8, 256, size, size)
     plain = copy.deepcopy(conv)
     plain(images).square().sum().backward()
-    run_small_convs_in_float32(conv)
+    run_padding_only_convs_in_float32(conv)
     for _ in range(3):
         assert torch.equal(gradient(conv, images), plain.weight.grad)
 
@@ -49,14 +52,14 @@ def test_gradient_equals_that_of_float32(size, kernel, stride):
 @pytest.mark.parametrize(("size", "kernel", "stride", "padding"), [(5, 7, 1, 1), (3, 3, 3, 1)])
 def test_other_paddings_and_strides_are_detected(size, kernel, stride, padding):
     conv = nn.Conv2d(3, 4, kernel, stride, padding)
-    run_small_convs_in_float32(conv)
+    run_padding_only_convs_in_float32(conv)
     with torch.autocast("cpu", torch.bfloat16):
         assert conv(torch.zeros(1, 3, size, size)).dtype == torch.float32
 
 
 def test_larger_images_stay_in_bfloat16_and_an_error_restores_autocast():
     conv = nn.Conv2d(3, 4, 3, padding=1)
-    run_small_convs_in_float32(conv)
+    run_padding_only_convs_in_float32(conv)
     with torch.autocast("cpu", torch.bfloat16):
         assert conv(torch.zeros(1, 3, 8, 8)).dtype == torch.bfloat16
         with pytest.raises(RuntimeError):

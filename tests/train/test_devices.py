@@ -109,7 +109,7 @@ def test_killed_process_ends_the_others_with_an_error(victim, tmp_path):
     wait_until(lambda: not alive(second) and first.poll() is not None, 60)
     stderr = " ".join(first.communicate(timeout=60)[1].split())
     survivor = 1 if victim == "first" else 0
-    assert f"error: process {survivor} of 2 lost contact with another one in step " in stderr
+    assert f"error: process {survivor} of 2 lost contact with another process in step " in stderr
     assert "The last checkpoint is step-" in stderr
     assert "Traceback" not in stderr
     if victim == "second":

@@ -83,5 +83,5 @@ def test_state_of_another_network_is_an_error(catalog):
     step, optimizer = make_step(catalog)
     step.state.bind(optimizer, Precision())
     wider, _ = make_step(catalog, backbone={"width": 16})
-    with pytest.raises(CheckpointError, match=r"another network: .*size mismatch.*--fresh"):
+    with pytest.raises(CheckpointError, match=r"a different network: .*size mismatch.*--fresh"):
         wider.state.load_state_dict(step.state.state_dict())

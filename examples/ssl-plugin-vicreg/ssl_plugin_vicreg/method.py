@@ -1,4 +1,4 @@
-"""VICReg."""
+"""The method VICReg and its loss."""
 
 from pydantic import Field
 from ssl_host import Batch, Head, Loss, Method, Settings, StepOutput, gather
@@ -7,12 +7,12 @@ from torch.nn.functional import mse_loss, relu
 
 
 class VICRegLoss(Loss):
-    """Bardes et al., arXiv:2105.04906, equation 6, the hinge halved as in the authors' code."""
+    """Loss of VICReg: arXiv:2105.04906, equation 6, the hinge halved as in the authors' code."""
 
     class Config(Settings):
-        invariance: float = Field(25.0, ge=0, le=1e4, description="weight of the views' distance")
-        variance: float = Field(25.0, ge=0, le=1e4, description="weight of the hinge at σ = 1")
-        covariance: float = Field(1.0, ge=0, le=1e4, description="weight of the off-diagonal")
+        invariance: float = Field(25.0, ge=0, le=1e4, description="weight of the invariance term")
+        variance: float = Field(25.0, ge=0, le=1e4, description="weight of the variance term")
+        covariance: float = Field(1.0, ge=0, le=1e4, description="weight of the covariance term")
 
     config: Config
 

@@ -13,7 +13,7 @@ def test_loss_of_correlated_columns():
     """Four rows of correlated columns ±1 and ±3: variances 4/3 and 12, covariance 4."""
     a = torch.tensor([1.0, -1.0, 1.0, -1.0])
     z1 = torch.stack([a, 3 * a], dim=1).double()
-    z2 = z1 + 0.5  # another mean changes only the invariance
+    z2 = z1 + 0.5  # a different mean changes only the invariance
     loss = ssl_host.build("loss", "vicreg")
     expected = 25 * 0.25 + 0 + 2 * (2 * 4**2) / 2
     assert float(loss(z1, z2)) == pytest.approx(expected)

@@ -9,19 +9,20 @@ from torch import Tensor
 from ssl_host import Loss, Settings, gather
 
 EPS = 1e-5
-"""Added to the variance, as in the batch norm of the authors' code."""
+"""Number added to the variance, as in the batch norm of the authors' code."""
 
 
 class BarlowTwinsLoss(Loss):
     """Σ (1 − Cii)² + λ Σ Cij² of the cross-correlation C of two views: arXiv:2103.03230, eq. 1.
 
-    ``loss(z1, z2)`` of embeddings B D. C is computed over the images of all processes, from
-    embeddings that are normalised per view by mean and biased variance.
+    ``loss(z1, z2)`` takes the embeddings B D of two views and returns a scalar. C is computed over
+    the images of all processes, from embeddings that are normalised per view by their mean and
+    biased variance.
     """
 
     class Config(Settings):
-        lambda_: float = Field(0.0051, ge=0, le=10, description="weight of the off-diagonal")
-        scale: float = Field(1.0, gt=0, le=100, description="factor on the whole loss")
+        lambda_: float = Field(0.0051, ge=0, le=10, description="weight λ of the off-diagonal sum")
+        scale: float = Field(1.0, gt=0, le=100, description="factor that multiplies the loss")
 
     config: Config
 
@@ -36,5 +37,6 @@ class BarlowTwinsLoss(Loss):
 
 
 def _normalise(z: Tensor) -> Tensor:
+    """Return embeddings B D with mean 0 and variance 1 in each column."""
     variance, mean = torch.var_mean(z, dim=0, correction=0)
     return (z - mean) * torch.rsqrt(variance + EPS)

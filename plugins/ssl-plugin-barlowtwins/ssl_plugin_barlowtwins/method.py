@@ -1,4 +1,4 @@
-"""Barlow Twins."""
+"""The method Barlow Twins."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ class BarlowTwins(Method):
     """Barlow Twins. Zbontar et al., ICML 2021, arXiv:2103.03230, algorithm 1.
 
     Learning rates are those of the authors' code for 256 images: 0.2 for weights and 0.0048 for
-    biases and batch norms, decayed to a thousandth. Their all_reduce has no backward, so on W
-    processes their gradient is 1/W of the true one. Here it is the true one. Weights are not
-    affected, because LARS divides by the norm of the gradient; biases learn W times as fast.
+    biases and batch norms, both decayed to a thousandth. The all_reduce of their code has no
+    backward, so that on W processes their gradient is 1/W of the true gradient. This loss has the
+    true gradient. Weights are not affected, because LARS divides by the norm of the gradient;
+    biases learn W times as fast.
     """
 
     class Config(Settings):
         bias_lr_scale: float = Field(
-            0.024, gt=0, le=10, description="lr of biases and batch norms, relative to weights"
+            0.024,
+            gt=0,
+            le=10,
+            description="learning rate of biases and batch norms, relative to that of the weights",
         )
 
     config: Config

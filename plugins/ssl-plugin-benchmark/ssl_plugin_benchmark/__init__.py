@@ -1,4 +1,4 @@
-"""Suites of runs, compared in one table: `ssl-host benchmark SUITE`."""
+"""The command `ssl-host benchmark SUITE`: run many configurations, compare them in a table."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def register_commands(cli: CommandGroup) -> None:
 def check_config(
     path: Path, text: str, options: Sequence[str], catalog: Catalog
 ) -> Sequence[str] | None:
+    """Check a suite file and return a line that confirms it; None for other files."""
     from ssl_plugin_benchmark.suite import is_suite, read_suite  # noqa: PLC0415 - imports torch
 
     if not is_suite(text):

@@ -1,4 +1,4 @@
-"""Execution of a suite and the files that it writes."""
+"""Executes the runs of a suite and writes its tables."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ STOPPED = "asked to stop: the runs in progress have stopped too; use the same co
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Outcomes of a suite's runs and the table made of them."""
+    """Record of the outcomes of a suite's runs, and the table made from them."""
 
     table: Table
     outcomes: tuple[RunOutcome, ...]
 
     @property
-    def failed(self) -> list[SuiteRun]:
-        """Runs without results."""
+    def without_results(self) -> list[SuiteRun]:
+        """Runs that failed, have not run yet, or have a different configuration in their folder."""
         return [outcome.run for outcome in self.outcomes if outcome.results is None]
 
 
 def run_suite(
     suite: Suite, fresh: bool = False, report: Callable[[RunOutcome], None] = lambda _: None
 ) -> Benchmark:
-    """Execute all runs that are not finished and write the table in every format.
+    """Execute all unfinished runs of a suite and write its table in every format.
 
     Args:
         fresh: start every run from scratch.
-        report: called with each outcome as soon as it is known.
+        report: called with the outcome of each run as soon as it is known.
 
     Raises:
-        RunFolderError: if another process uses the suite's folder or, unless ``fresh``, the folder
-            holds runs with another configuration.
+        RunFolderError: if another process uses the suite's folder or, unless ``fresh``, the
+            folder contains runs with a different configuration.
         Preempted: on SIGTERM or SIGUSR1, after the running processes have written checkpoints.
     """
     with preemptible(STOPPED), RunFolder(suite.folder, "suite") as folder:
@@ -54,16 +54,17 @@ def run_suite(
 
 
 def tabulate_suite(suite: Suite) -> Benchmark:
-    """Write the table of the runs that are finished, without running anything."""
+    """Write the table of the finished runs of a suite, without running anything."""
     with RunFolder(suite.folder, "suite") as folder:
         return _write_table(suite, read_outcomes(suite), folder)
 
 
 def check_suite(suite: Suite) -> list[tuple[str, int]]:
-    """Build the networks of every combination; return run names and trainable parameters.
+    """Build the networks of every combination; return run names and numbers of parameters.
 
-    Reads no images, so that a suite for a larger machine can be checked anywhere. One run per
-    combination is enough: the seed does not change a network's shape.
+    Only trainable parameters are counted. No images are read, so that a suite for a larger machine
+    can be checked anywhere. One run per combination is enough, because the seed does not change
+    the shape of a network.
     """
     first_runs: dict[tuple[str, ...], SuiteRun] = {}
     for run in suite.runs:
@@ -72,6 +73,7 @@ def check_suite(suite: Suite) -> list[tuple[str, int]]:
 
 
 def _write_table(suite: Suite, outcomes: Sequence[RunOutcome], folder: RunFolder) -> Benchmark:
+    """Write table.md, table.csv, table.html and benchmark.json into the suite's folder."""
     table = make_table(suite, outcomes)
     folder.write_text("table.md", to_markdown(table))
     folder.write_text("table.csv", to_csv(table))

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("suite_file", metavar="SUITE", type=click.Path(path_type=Path))
 @override_option
-@click.option("--fresh", is_flag=True, help="Start every run again.")
-@click.option("--dry-run", is_flag=True, help="Check every run and build its networks, no data.")
+@click.option("--fresh", is_flag=True, help="Start every run from scratch.")
+@click.option("--dry-run", is_flag=True, help="Only check every run and build its networks.")
 @click.option("--table", "table_only", is_flag=True, help="Only write the table of finished runs.")
 @json_option
 @session_options
@@ -43,7 +43,7 @@ def benchmark(
     """Compare methods: run every combination of a SUITE file and write one table.
 
     A SUITE file names methods, seeds and other axes. The same command resumes an interrupted suite.
-    Runs that fail are listed at the end; the others continue.
+    If a run fails, the others continue; failed runs are listed at the end.
     """
     from ssl_plugin_benchmark.benchmark import (  # noqa: PLC0415 - imports torch
         check_suite,
@@ -68,12 +68,12 @@ def benchmark(
     else:
         click.echo(to_markdown(result.table), nl=False)
         click.echo(f"\nwritten: {suite.folder / 'table.html'}, table.md, table.csv, benchmark.json")
-    if result.failed and not table_only:
-        raise RunError(_failure_message(suite, result.failed))
+    if result.without_results and not table_only:
+        raise RunError(_failure_message(suite, result.without_results))
 
 
 class _ProgressPrinter:
-    """Prints a line on stderr for each run that ends."""
+    """Callback that prints a line on stderr for each run that ends."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -88,7 +88,7 @@ class _ProgressPrinter:
 
 
 def _failure_message(suite: Suite, failed: list[SuiteRun]) -> str:
-    """Return a message that lists the logs; the reasons were printed when the runs failed."""
+    """Return a message that lists the log files of failed runs; the reasons are printed earlier."""
     from ssl_plugin_benchmark.runs import log_path  # noqa: PLC0415 - imports torch
 
     logs = "\n".join(f"  {run.name}: {log_path(suite, run)}" for run in failed)

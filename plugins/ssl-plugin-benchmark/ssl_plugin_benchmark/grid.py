@@ -1,4 +1,4 @@
-"""The grid of a suite: its combinations, and the configuration layers of each run."""
+"""The grid of a suite: all combinations of its axes, and the configuration of each run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ssl_host import KINDS, ConfigError, ConfigLayer, ConfigOrigin, ConfigValue,
 from ssl_plugin_benchmark.settings import SuiteSettings
 
 SINGLE_KINDS = frozenset(kind.name for kind in KINDS.values() if kind.sections == "one")
-"""Kinds that a run configures in one section ``[kind]``; the axes of a grid are such kinds."""
+"""Kinds that a run configures in one section ``[kind]``; only these can be axes of a grid."""
 
 Combination = Mapping[str, str]
-"""One choice per axis of the grid, by kind, the method first."""
+"""Maps each axis of the grid (a kind; the method first) to the name of the chosen instance."""
 
 SET_PER_RUN = {"seed": "seeds", "name": "name", "dir": "dir"}
-"""Keys of ``[run]`` that differ between the runs, and the key of ``[suite]`` that decides them."""
+"""Maps each key of ``[run]`` that differs between runs to the key of ``[suite]`` that sets it."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class SuiteGrid:
 
     Attributes:
         path: the suite file, for messages.
-        layers: the file and the options, lowest first.
+        layers: the suite file and the options of the command, lowest priority first.
+        settings: the section ``[suite]``.
     """
 
     path: Path
@@ -37,10 +38,11 @@ class SuiteGrid:
     def combinations(self) -> list[Combination]:
         """Return every combination of the axes.
 
-        A kind of which a run has one becomes an axis if the suite has ``[kind.instance]`` sections.
+        A kind that a run configures in one section is an axis if the suite has sections
+        ``[kind.instance]``.
 
         Raises:
-            ConfigError: if no method is named.
+            ConfigError: if the suite names no method.
         """
         axes: dict[str, list[str]] = {"method": list(self.settings.methods)}
         for layer in self.layers:
@@ -60,7 +62,7 @@ class SuiteGrid:
     def layers_of(
         self, combination: Combination, seed: int, name: str, folder: Path
     ) -> list[ConfigLayer]:
-        """Return the layers of one run, lowest first.
+        """Return the configuration layers of one run, lowest priority first.
 
         These are the method and preset of ``[suite]``, the sections of the suite that apply to the
         combination, and the run's own seed, name and folder.
@@ -77,7 +79,7 @@ class SuiteGrid:
         ]
 
     def ineffective_settings(self) -> list[Problem]:
-        """Return a problem for each setting that every run of a suite gets from ``[suite]``."""
+        """Return a problem for each key of ``[run]`` without effect because ``[suite]`` sets it."""
         return [
             Problem(
                 str(layer.values["run", key].origin),
@@ -90,7 +92,7 @@ class SuiteGrid:
         ]
 
     def _component(self, kind: str, instance: str) -> str:
-        """Return the component that ``[kind.instance]`` names, by default the instance's name."""
+        """Return the component that ``[kind.instance]`` names; without a name, the instance."""
         for layer in reversed(self.layers):
             name = layer.section(f"{kind}.{instance}").get("name")
             if name is not None:
@@ -99,13 +101,14 @@ class SuiteGrid:
 
 
 def _constant_layer(origin: ConfigOrigin, values: Mapping[tuple[str, str], Any]) -> ConfigLayer:
+    """Return a layer of the given values, all with the same origin."""
     return ConfigLayer(
         origin.layer, {key: ConfigValue(value, origin) for key, value in values.items()}
     )
 
 
 def _select_sections(layer: ConfigLayer, combination: Combination) -> ConfigLayer:
-    """Return a suite's sections that apply to a combination, with their names in a run."""
+    """Return the sections of a suite that apply to a combination, renamed to those of a run."""
     values: dict[tuple[str, str], ConfigValue] = {}
     lines: dict[str, int] = {}
     for section in layer.sections():
@@ -117,7 +120,7 @@ def _select_sections(layer: ConfigLayer, combination: Combination) -> ConfigLaye
 
 
 def _target_section(section: str, combination: Combination) -> str | None:
-    """Return the section of a run that a section of the suite sets, or None."""
+    """Return the section of a run that a section of the suite configures, or None."""
     kind, _, instance = section.partition(".")
     if section == "suite" or kind == "published":
         return None

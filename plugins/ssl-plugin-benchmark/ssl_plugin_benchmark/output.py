@@ -1,4 +1,4 @@
-"""The table of a suite as Markdown, CSV, HTML and JSON, and runs as lines for the terminal."""
+"""Formats the table of a suite as Markdown, CSV and HTML, and its outcomes as JSON and text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ssl_plugin_benchmark.table import Table, TableRow
 
 
 def to_markdown(table: Table) -> str:
-    """Return the table for a README, followed by links to the weights."""
+    """Return the table as Markdown, followed by links to the weights."""
     lines = [
         _markdown_line([*table.axes, *table.columns.values()]),
         "|" + "---|" * len(table.axes) + "---:|" * len(table.columns),
@@ -34,17 +34,17 @@ def to_markdown(table: Table) -> str:
 
 
 def describe_table(table: Table) -> str:
-    """Return sentences on seeds, units and marks of the table."""
+    """Return sentences that explain the seeds, the units and the marks of a table."""
     seeds = ", ".join(map(str, table.seeds))
     subject = "Mean ± standard deviation over seeds" if len(table.seeds) > 1 else "Seed"
     return (
-        f"{subject} {seeds}; accuracies in per cent on the held-out images; ↓ marks a figure that "
+        f"{subject} {seeds}; accuracies in per cent on the held-out images; ↓ marks a metric that "
         "is not better than all its baselines with every seed."
     )
 
 
 def to_csv(table: Table) -> str:
-    """Return the table for a spreadsheet, with separate columns for deviations and weights."""
+    """Return the table as CSV, with separate columns for standard deviations and weights."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = [column for name in table.columns for column in (name, f"{name}_std")]
@@ -60,7 +60,7 @@ def to_csv(table: Table) -> str:
 
 
 def to_html(table: Table) -> str:
-    """Return the table as a stand-alone page; clicking a heading sorts it."""
+    """Return the table as one HTML page; clicking a column heading sorts the rows."""
     return render_page(
         "ssl_plugin_benchmark",
         "table.html",
@@ -71,7 +71,7 @@ def to_html(table: Table) -> str:
 
 
 def to_json(suite: Suite, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
-    """Return the unprocessed results of every run."""
+    """Return the complete results of every run, or its error, as a dict for JSON."""
     runs = [
         {
             "run": outcome.run.name,
@@ -86,22 +86,25 @@ def to_json(suite: Suite, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
 
 
 def describe_outcome(outcome: RunOutcome) -> str:
-    """Return the main figures of a run or its error, for the terminal."""
+    """Return the headline metrics of a run, or its error, as text for the terminal."""
     if outcome.results is None or outcome.summary is None:
         return f"FAILED: {outcome.error}"
-    figures = [f"{row.name} {row.figure.format(row.value)}" for row in outcome.summary.headlines]
-    return ", ".join([*figures, f"{outcome.results['wall_time_s']:.0f} s"])
+    metrics = [f"{row.name} {row.figure.format(row.value)}" for row in outcome.summary.headlines]
+    return ", ".join([*metrics, f"{outcome.results['wall_time_s']:.0f} s"])
 
 
 def _markdown_line(cells: Sequence[str]) -> str:
+    """Return the cells as one line of a Markdown table."""
     escaped = (cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells)
     return f"| {' | '.join(escaped)} |"
 
 
 def _weights_line(row: TableRow) -> str:
+    """Return a Markdown list item with links to the weights of a row, one per seed and file."""
     links = (f"[{Path(target).stem} {seed}]({quote(target)})" for seed, target in row.links)
     return f"- {' '.join(row.label)}: {', '.join(links)}"
 
 
 def _number(value: float | None) -> str:
+    """Return a number with six significant digits; empty for None."""
     return "" if value is None else f"{value:.6g}"

@@ -1,4 +1,4 @@
-"""Published results of other projects: the sections ``[published.METHOD]`` of a suite file."""
+"""Reads published results of other projects from the sections ``[published.METHOD]``."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ssl_host import (
 
 @dataclass(frozen=True)
 class Published:
-    """Published results of one method.
+    """Record of the published results of one method.
 
     Attributes:
-        figures: the results, without baselines.
-        source: where they were published.
+        figures: the published metrics, without baselines.
+        source: where they were published, as text.
     """
 
     figures: tuple[FigureRow, ...] = ()
@@ -36,7 +36,7 @@ class Published:
 def read_published(
     layer: ConfigLayer, methods: Collection[str], catalog: Catalog
 ) -> tuple[dict[str, Published], list[Problem]]:
-    """Return the published results by method, and the problems of these sections."""
+    """Return the published results by method, and the problems found in these sections."""
     sections = [name for name in layer.sections() if name.partition(".")[0] == "published"]
     if not sections:
         return {}, []
@@ -66,7 +66,7 @@ def read_published(
 
 
 def _declared_figures(layer: ConfigLayer, catalog: Catalog) -> dict[str, Figure]:
-    """Return the figures of all installed evaluators and of the suite's ``[evaluator.NAME]``."""
+    """Return the metrics that installed evaluators, and those of the suite, declare, by name."""
     components = {name: name for name in catalog.names("evaluator")}
     for section in layer.sections():
         kind, _, instance = section.partition(".")
@@ -81,9 +81,14 @@ def _declared_figures(layer: ConfigLayer, catalog: Catalog) -> dict[str, Figure]
 
 
 def _read_figure(name: str, value: ConfigValue, declared: Mapping[str, Figure]) -> FigureRow:
+    """Return a published metric.
+
+    Raises:
+        ValueError: if it is not declared, or its value is not a valid number.
+    """
     figure = find_figure(declared, name)
     if figure is None:
-        raise ValueError(f"unknown figure{did_you_mean(name, [*declared, 'source'])}")
+        raise ValueError(f"unknown metric{did_you_mean(name, [*declared, 'source'])}")
     try:
         number = float(value.raw)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Execution of a suite's runs, each in its own process."""
+"""Executes the runs of a suite, each in a separate process."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ from ssl_plugin_benchmark.suite import Suite, SuiteRun
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """Results of a run, or the reason why there are none.
+    """Record of the results of a run, or of the reason why there are none.
 
     Attributes:
-        results: content of ``results.json``; None if the run failed or is left out.
-        error: why there are no results.
-        changed: True if the run's folder holds a run with another configuration.
+        run: the run.
+        results: content of ``results.json``; None if the run failed, has not run yet, or if its
+            folder contains a run with a different configuration.
+        error: why there are no results; has no meaning if there are any.
+        changed: True if the folder contains a run with a different configuration.
     """
 
     run: SuiteRun
@@ -42,11 +44,11 @@ class RunOutcome:
 
     @cached_property
     def summary(self) -> Summary | None:
-        """The figures of the run with their baselines; None without results."""
+        """The metrics of the run with their baselines; None if there are no results."""
         return None if self.results is None else summarize(self.results)
 
     def find(self, name: str) -> FigureRow | None:
-        """Return a metric, or another number of ``results.json``; None if the run has neither."""
+        """Return a number of ``results.json`` by name, such as a metric; None if it is missing."""
         if self.results is None or self.summary is None:
             return None
         value = self.results.get(name)
@@ -60,13 +62,13 @@ def execute_runs(
 ) -> list[RunOutcome]:
     """Execute or resume every run; a run that fails does not affect the others.
 
-    Each run is a process: its memory is released at its end and a crash affects nothing else.
-    ``jobs`` of them run at a time. If this process is interrupted, all of them write a checkpoint
-    and stop.
+    Each run is a process, so that its memory is released at its end and a crash affects nothing
+    else. ``jobs`` of them run at the same time. If this process is interrupted, all of them write
+    a checkpoint and stop.
 
     Args:
         fresh: start every run from scratch.
-        report: called with each outcome as soon as it is known.
+        report: called with the outcome of each run as soon as it is known.
     """
     processes = ProcessGroup(_thread_limit(suite))
     (suite.folder / "logs").mkdir(parents=True, exist_ok=True)
@@ -86,20 +88,20 @@ def execute_runs(
 
 
 def read_outcomes(suite: Suite) -> list[RunOutcome]:
-    """Return what the run folders hold, without running anything."""
+    """Return the outcome of every run from its folder, without running anything."""
     return [_read_outcome(RunFolder(suite.folder / run.name), run) for run in suite.runs]
 
 
 def log_path(suite: Suite, run: SuiteRun) -> Path:
-    """Return the path of the file with the log of a run's processes."""
+    """Return the path of a run's log file."""
     return suite.folder / "logs" / f"{run.name}.log"
 
 
 def refuse_changed_runs(suite: Suite) -> None:
-    """Raise an error if existing runs have another configuration than the suite.
+    """Raise an error if the suite's folder contains runs with a different configuration.
 
     Raises:
-        RunFolderError: lists the runs and their changed keys.
+        RunFolderError: if there are such runs; it lists them and their changed keys.
     """
     names: dict[str, list[str]] = {}
     for outcome in read_outcomes(suite):
@@ -108,25 +110,27 @@ def refuse_changed_runs(suite: Suite) -> None:
     if names:
         listing = "\n".join(f"  {', '.join(runs)}: {error}" for error, runs in names.items())
         raise RunFolderError(
-            f"{suite.folder} holds runs with another configuration than the suite has now:\n"
+            f"{suite.folder} contains runs whose configuration differs from the current one:\n"
             f"{listing}\n"
-            "give the suite another name with -o suite.name=..., or another folder with "
-            "-o suite.dir=..., or use --fresh to start every run again (the old runs are renamed, "
-            "not deleted)"
+            "give the suite a different name with -o suite.name=..., or a different folder with "
+            "-o suite.dir=..., or use --fresh to start every run from scratch (the old runs are "
+            "renamed, not deleted)"
         )
 
 
 def _read_outcome(folder: RunFolder, run: SuiteRun) -> RunOutcome:
+    """Return the outcome of a run that its folder records."""
     try:
         changes = folder.diff(run.config)
     except RunFolderError as error:
         return RunOutcome(run, None, str(error))
     if changes:
-        return RunOutcome(run, None, f"other configuration: {'; '.join(changes)}", changed=True)
+        return RunOutcome(run, None, f"different configuration: {'; '.join(changes)}", changed=True)
     return RunOutcome(run, folder.results(), "not run")
 
 
 def _execute(suite: Suite, run: SuiteRun, fresh: bool, processes: ProcessGroup) -> RunOutcome:
+    """Execute one run in a new process and return its outcome."""
     config_file = suite.folder / "logs" / f"{run.name}.ini"
     config_file.write_text(run.config.to_ini(), encoding="utf-8")
     command = [sys.executable, "-m", "ssl_host", "run", str(config_file), "--json"]
@@ -141,7 +145,7 @@ def _execute(suite: Suite, run: SuiteRun, fresh: bool, processes: ProcessGroup) 
 
 
 def _thread_limit(suite: Suite) -> dict[str, str]:
-    """Return variables that divide the cores among concurrent runs.
+    """Return environment variables that divide the CPU cores among concurrent runs.
 
     The runs' configurations keep ``num_threads = auto``, so that ``jobs`` does not change them.
     """
@@ -151,6 +155,7 @@ def _thread_limit(suite: Suite) -> dict[str, str]:
 
 
 def _failure_reason(process: subprocess.CompletedProcess[str]) -> str:
+    """Return the error that a run printed as JSON, or else its exit status."""
     try:
         return str(json.loads(process.stdout)["error"])
     except (ValueError, KeyError, TypeError):  # no JSON: the process crashed or was killed

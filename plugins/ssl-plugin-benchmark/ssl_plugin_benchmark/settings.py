@@ -1,4 +1,4 @@
-"""The section ``[suite]`` of a suite file."""
+"""Settings of the section ``[suite]`` of a suite file."""
 
 from __future__ import annotations
 
@@ -12,27 +12,34 @@ from ssl_host import Settings
 
 
 class SuiteSettings(Settings):
-    """Settings of the section ``[suite]``: which runs to make and how to show them."""
+    """Settings of the section ``[suite]``: what to run, and which columns to show."""
 
-    name: str = Field("", max_length=200, description="name of its folder; default: the file's")
-    dir: Path = Field(Path("runs"), description="folder that holds the suite's folder")
+    name: str = Field(
+        "",
+        max_length=200,
+        description="name of the suite and of its folder; default: the name of the suite file",
+    )
+    dir: Path = Field(Path("runs"), description="folder in which the suite's folder is created")
     methods: tuple[str, ...] = Field(
-        (), description="methods to compare, and names of [method.NAME] sections"
+        (), description="methods to compare, or names of sections [method.NAME]"
     )
     preset: str | None = Field(
-        None, description="preset of every method to start from: cifar10 for simclr/cifar10, ..."
+        None,
+        description="preset to start every method from; cifar10 means simclr/cifar10 for simclr",
     )
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="seeds of every combination")
-    jobs: int = Field(1, ge=1, le=1024, description="runs at the same time")
+    seeds: tuple[int, ...] = Field(
+        (0,), min_length=1, description="seeds with which every combination is run"
+    )
+    jobs: int = Field(1, ge=1, le=1024, description="number of runs to execute at the same time")
     columns: tuple[str, ...] = Field(
         (),
-        description="figures to show, separated by commas: NAME or NAME as TITLE; default: all",
+        description="metrics to show, separated by commas: NAME or NAME as TITLE; default: all",
     )
 
     @field_validator("methods", "seeds", mode="before")
     @classmethod
     def _split_words(cls, value: Any) -> Any:
-        """Accept ``a, b``, ``a b`` and a single value as a list."""
+        """Accept text such as ``a, b`` or ``a b``, and a single number, as a list."""
         if isinstance(value, str):
             return tuple(word for word in re.split(r"[\s,]+", value) if word)
         return (value,) if isinstance(value, int) else value
@@ -40,7 +47,7 @@ class SuiteSettings(Settings):
     @field_validator("columns", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
-        """Accept ``a, b as Title`` as a list: titles may contain spaces."""
+        """Accept text such as ``a, b as Title`` as a list; titles may contain spaces."""
         if isinstance(value, str):
             return tuple(" ".join(item.split()) for item in value.split(",") if item.strip())
         return value
@@ -48,13 +55,15 @@ class SuiteSettings(Settings):
     @field_validator("name")
     @classmethod
     def _check_folder_name(cls, name: str) -> str:
+        """Refuse names that cannot be the name of a folder."""
         if name in (".", "..") or any(character in name for character in "/\\\0"):
-            raise ValueError("is the name of a folder: no slashes, not '..'")
+            raise ValueError("should be the name of a folder, without slashes and not '..'")
         return name
 
     @field_validator("methods", "seeds")
     @classmethod
     def _check_duplicates(cls, values: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+        """Refuse lists that contain the same value twice."""
         if len(set(values)) < len(values):
             raise ValueError(f"give each {str(info.field_name).removesuffix('s')} once")
         return values
@@ -62,15 +71,17 @@ class SuiteSettings(Settings):
     @field_validator("columns")
     @classmethod
     def _check_duplicate_columns(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse lists that contain the same metric twice."""
         if len(_titles(columns)) < len(columns):
             raise ValueError("give each column once")
         return columns
 
     def titles(self) -> dict[str, str]:
-        """Return the titles of the chosen columns, by figure; empty if none are chosen."""
+        """Return the titles of the chosen columns, by name of the metric; empty for all columns."""
         return _titles(self.columns)
 
 
 def _titles(columns: tuple[str, ...]) -> dict[str, str]:
+    """Return the title of each column such as ``NAME as TITLE``, by name of the metric."""
     pairs = (column.partition(" as ") for column in columns)
     return {name: title or name for name, _, title in pairs}

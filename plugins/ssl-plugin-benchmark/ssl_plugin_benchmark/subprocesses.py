@@ -11,7 +11,7 @@ from typing import IO
 from ssl_host import Preempted
 
 GRACE_PERIOD_S = 120.0
-"""Seconds that a stopped process has to finish its step and write a checkpoint."""
+"""Seconds in which a stopped process has to finish its step and write a checkpoint."""
 
 
 class ProcessGroup:
@@ -30,7 +30,7 @@ class ProcessGroup:
     def run(self, command: Sequence[str], stderr: IO[str]) -> subprocess.CompletedProcess[str]:
         """Run a command until it exits and return its status and standard output.
 
-        After :meth:`stop`, no command is started and the status is that of a preempted one.
+        After :meth:`stop`, no command is started, and the status is that of a preempted run.
         """
         with self._lock:
             if self._stopped:
@@ -49,7 +49,7 @@ class ProcessGroup:
         return subprocess.CompletedProcess(list(command), process.returncode, output)
 
     def stop(self) -> None:
-        """Send SIGTERM to every process, and kill those that do not exit in time."""
+        """Send SIGTERM to every process, and kill each that does not exit within two minutes."""
         with self._lock:
             self._stopped = True
             running = list(self._running)

@@ -1,4 +1,4 @@
-"""A suite: one INI file that describes many runs."""
+"""Reads a suite: one INI file that describes many runs."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ from ssl_plugin_benchmark.settings import SuiteSettings
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """One run of a suite.
+    """Record of one run of a suite.
 
     Attributes:
         name: name of the run and of its folder.
-        combination: the choice on each axis of the grid.
-        config: the complete, validated configuration.
+        combination: the chosen instance on each axis of the grid.
+        seed: random seed of the run.
+        config: the complete, validated configuration of the run.
     """
 
     name: str
@@ -41,13 +42,15 @@ class SuiteRun:
 
 @dataclass(frozen=True)
 class Suite:
-    """All runs that a suite file describes.
+    """Record of all runs that a suite file describes.
 
     Attributes:
-        folder: holds the run folders and the table.
-        jobs: runs at the same time.
-        columns: titles of the figures to show, by name; empty for all declared figures.
-        published: results from elsewhere, by method.
+        name: name of the suite and of its folder.
+        folder: path of the folder with the run folders and the tables.
+        runs: the runs, in the order of the table.
+        jobs: number of runs to execute at the same time.
+        columns: title of each column, by name of its metric; empty to show all metrics.
+        published: published results of other projects, by method.
     """
 
     name: str
@@ -59,20 +62,20 @@ class Suite:
 
 
 def is_suite(text: str) -> bool:
-    """Return True if a configuration file's text has a section ``[suite]``."""
+    """Return True if the text of a configuration file has a section ``[suite]``."""
     return bool(re.search(r"(?m)^\[suite\]", text))
 
 
 def read_suite(path: Path, options: Sequence[str], catalog: Catalog) -> Suite:
     """Read a suite file and validate the configuration of every run.
 
-    ``[suite]`` names methods, preset and seeds. A kind of which a run has one becomes an axis of
-    the grid if it is written with instances: ``[backbone.small]`` and ``[backbone.large]`` run
-    every method with both. ``[published.METHOD]`` holds results from elsewhere. Every other section
-    applies to all runs.
+    ``[suite]`` names methods, preset and seeds. A kind that a run configures in one section becomes
+    an axis of the grid if the suite has sections for several instances: with ``[backbone.small]``
+    and ``[backbone.large]`` every method is run with both. ``[published.METHOD]`` contains results
+    of other projects. Every other section applies to all runs.
 
     Raises:
-        ConfigError: with the problems of all runs, each reported once.
+        ConfigError: if any run is invalid; it lists every problem once.
     """
     layers = [read_ini_layer(path, "suite"), option_layer(options)]
     settings = validate_section("suite", SuiteSettings, layers, str(path))
@@ -91,7 +94,7 @@ def read_suite(path: Path, options: Sequence[str], catalog: Catalog) -> Suite:
 def _resolve_runs(
     grid: SuiteGrid, combinations: Sequence[Combination], folder: Path, catalog: Catalog
 ) -> tuple[list[SuiteRun], list[Problem]]:
-    """Return the valid runs of a grid, and the problems of the others."""
+    """Return the valid runs of a grid, and the problems of the invalid ones."""
     runs: list[SuiteRun] = []
     problems: list[Problem] = []
     owners: dict[str, Combination] = {}
@@ -115,4 +118,5 @@ def _resolve_runs(
 
 
 def _sections(combination: Combination) -> str:
+    """Return the sections of a combination as text for a message."""
     return " with ".join(f"[{kind}.{instance}]" for kind, instance in combination.items())

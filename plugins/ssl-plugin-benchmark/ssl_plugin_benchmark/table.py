@@ -1,4 +1,4 @@
-"""The table of a suite: a row per combination, with mean and deviation over the seeds."""
+"""Makes the table of a suite: a row per combination, with mean and deviation over seeds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from ssl_plugin_benchmark.suite import Suite
 
 @dataclass(frozen=True)
 class TableCell:
-    """Mean of a figure over the seeds; figures with the unit % are in per cent.
+    """Record of the mean of a metric over the seeds; metrics with the unit % are in per cent.
 
     Attributes:
+        mean: mean over the seeds.
         std: standard deviation over the seeds; None for a single seed.
-        learned: True if every seed is better than its baselines; None without baselines.
-        is_setting: True for a whole number that was set, such as the epochs.
+        learned: True if the metric is better than its baselines with every seed; None if it has
+            no baselines.
+        is_setting: True if all values are whole numbers, such as the number of epochs.
     """
 
     mean: float
@@ -38,12 +40,13 @@ class TableCell:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row of the table.
+    """Record of one row of the table.
 
     Attributes:
-        label: the choice on each axis, a baseline, or ``METHOD (published)``.
-        cells: by figure.
-        note: missing seeds, or the source of published figures.
+        label: the chosen instance on each axis, a baseline, or ``METHOD (published)``.
+        kind: ``run``, ``baseline`` or ``published``.
+        cells: cells by name of the metric.
+        note: seeds without results, or the source of published metrics.
         links: pairs of a seed and a file of weights, relative to the suite's folder.
     """
 
@@ -56,11 +59,14 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """The table of a suite.
+    """Record of the table of a suite.
 
     Attributes:
+        name: name of the suite.
         axes: headings of the label columns.
-        columns: titles of the other columns, by figure.
+        columns: titles of the other columns, by name of the metric.
+        rows: rows of runs, of baselines and of published results.
+        seeds: seeds over which the means are taken.
     """
 
     name: str
@@ -71,9 +77,9 @@ class Table:
 
 
 def make_table(suite: Suite, outcomes: Sequence[RunOutcome]) -> Table:
-    """Return the table: all combinations in the suite's order, baselines, published results.
+    """Return the table of a suite: all combinations, then baselines, then published results.
 
-    Columns without a value in any row are left out.
+    Columns without any value are left out.
     """
     names = list(suite.columns) or _default_columns(suite, outcomes)
     axes = tuple(suite.runs[0].combination)
@@ -95,7 +101,7 @@ def make_table(suite: Suite, outcomes: Sequence[RunOutcome]) -> Table:
 
 
 def _default_columns(suite: Suite, outcomes: Sequence[RunOutcome]) -> list[str]:
-    """Return epochs, every figure of the runs and the published results, and the time."""
+    """Return the names of all columns: epochs, all measured and published metrics, and time."""
     summaries = [outcome.summary for outcome in outcomes if outcome.summary is not None]
     measured = [row.name for summary in summaries for row in (*summary.rows, *summary.others)]
     published = [row.name for entry in suite.published.values() for row in entry.figures]
@@ -105,13 +111,14 @@ def _default_columns(suite: Suite, outcomes: Sequence[RunOutcome]) -> list[str]:
 def _run_row(
     suite: Suite, names: Sequence[str], label: tuple[str, ...], outcomes: Sequence[RunOutcome]
 ) -> TableRow:
+    """Return the row of one combination, averaged over its seeds."""
     cells = {}
     for name in names:
-        figures = [row for outcome in outcomes if (row := outcome.find(name)) is not None]
-        if figures:
-            compared = [row.learned for row in figures if row.learned is not None]
+        metrics = [row for outcome in outcomes if (row := outcome.find(name)) is not None]
+        if metrics:
+            compared = [row.learned for row in metrics if row.learned is not None]
             learned = all(compared) if compared else None
-            cells[name] = _average([row.value for row in figures], figures[0].figure, learned)
+            cells[name] = _average([row.value for row in metrics], metrics[0].figure, learned)
     links = tuple(
         (str(outcome.run.seed), f"{outcome.run.name}/{file.name}")
         for outcome in outcomes
@@ -122,9 +129,9 @@ def _run_row(
 
 
 def _missing_seeds(outcomes: Sequence[RunOutcome]) -> str:
-    """Return a note about the seeds without results, such as ``without seed 1, 2``."""
+    """Return a note that lists the seeds without results, such as ``without seed 1, 2``."""
     notes = []
-    for changed, reason in ((False, ""), (True, ": other configuration")):
+    for changed, reason in ((False, ""), (True, ": different configuration")):
         seeds = [
             str(outcome.run.seed)
             for outcome in outcomes
@@ -138,9 +145,9 @@ def _missing_seeds(outcomes: Sequence[RunOutcome]) -> str:
 def _baseline_rows(
     names: Sequence[str], groups: Mapping[tuple[str, ...], Sequence[RunOutcome]]
 ) -> Iterator[TableRow]:
-    """Yield the baselines of each combination of the axes other than the method.
+    """Yield a row for each baseline and each combination of all axes except the method.
 
-    All methods of a combination have the same baselines, so each seed counts once.
+    All methods of a combination have the same baselines, so each seed is counted once.
     """
     groups_without_method: dict[tuple[str, ...], list[RunOutcome]] = {}
     for label, outcomes in groups.items():
@@ -156,6 +163,7 @@ def _baseline_rows(
 
 
 def _baseline_cell(baseline: str, name: str, outcomes: Sequence[RunOutcome]) -> TableCell | None:
+    """Return the mean of a metric's baseline over the seeds; None if it was not measured."""
     by_seed: dict[int, list[float]] = {}
     figure = Figure("")
     for outcome in outcomes:
@@ -169,6 +177,7 @@ def _baseline_cell(baseline: str, name: str, outcomes: Sequence[RunOutcome]) -> 
 
 
 def _published_rows(suite: Suite, num_axes: int) -> Iterator[TableRow]:
+    """Yield a row of published results for each method that has any."""
     for method, published in suite.published.items():
         label = (f"{method} (published)", *[""] * (num_axes - 1))
         cells = {row.name: _average([row.value], row.figure) for row in published.figures}
@@ -176,6 +185,7 @@ def _published_rows(suite: Suite, num_axes: int) -> Iterator[TableRow]:
 
 
 def _average(values: Sequence[float], figure: Figure, learned: bool | None = None) -> TableCell:
+    """Return the mean and the standard deviation of a metric, fractions as per cent."""
     scale = 100.0 if figure.unit == "%" else 1.0
     std = scale * stdev(values) if len(values) > 1 else None
     is_setting = all(isinstance(value, int) for value in values)

@@ -64,14 +64,14 @@ def test_table_contains_only_runs_with_the_current_configuration(suite):
     finish(suite(), 0, 0.2)
     changed = suite("run.batch_size=512")
     finish(changed, 1, 0.6)
-    label = "simclr (without seed 0: other configuration)"
+    label = "simclr (without seed 0: different configuration)"
     assert first_row(changed).startswith(f"| {label} | 1 | 60.0 |")
     assert first_row(suite()).startswith(f"| {label.replace('0:', '1:')} | 1 | 20.0 |")
     kept, left_out = errors(changed)
     assert kept == ""
     assert "[run] batch_size: was 512, is 256" in left_out
     assert first_row(suite("suite.seeds=0, 1, 2")).startswith(
-        "| simclr (without seed 2; without seed 1: other configuration) |"
+        "| simclr (without seed 2; without seed 1: different configuration) |"
     )
 
 

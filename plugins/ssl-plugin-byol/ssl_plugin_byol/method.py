@@ -1,4 +1,4 @@
-"""BYOL."""
+"""The method BYOL."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class BYOL(Method):
     """BYOL. Grill et al., NeurIPS 2020, arXiv:2006.07733, equations 1 to 3.
 
     The EMA networks average the parameters only; their batch norms are in training mode and have
-    separate statistics. The recipe is that of the paper's runs of 100 epochs.
+    separate statistics. The recipe is that of the paper's runs with 100 epochs.
     """
 
     class Config(Settings):
         ema_decay: float = Field(
-            0.99, ge=0, le=1, description="EMA decay at the start; it rises to 1 at the end"
+            0.99, ge=0, le=1, description="EMA decay in the first step; rises to 1 over the run"
         )
 
     config: Config

@@ -1,4 +1,4 @@
-"""Naming schemes of other projects for the tensors of a backbone."""
+"""Reads checkpoints that name the tensors of a backbone as other projects do."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import nn
 from ssl_host import KeyMapping, StoredWeights, read_tensors
 
 OWN_PREFIXES = ("", "backbone.")
-"""Prefixes that ssl-host reads itself; other projects use them with other names."""
+"""Prefixes of ssl-host's own files; other projects combine them with different names."""
 
 FOREIGN_PREFIXES = (
     *("online_network.", "encoder.", "module.backbone.", "module.", "model."),
     *("feature_extractor.", "feature_extractor.backbone.", "student_backbone."),
 )
-"""Prefixes of a backbone in checkpoints of other projects."""
+"""Prefixes of the backbone's tensors in checkpoints of other projects."""
 
 SHORTCUT = {"downsample.": "shortcut."}
-"""lightly's own ResNet has ``shortcut`` where timm and torchvision have ``downsample``."""
+"""Replacement in names: lightly's own ResNet has ``shortcut`` in place of ``downsample``."""
 
 SEQUENTIAL = "numbered as the layers of a Sequential"
 LIGHTLY_RESNET = "with the names of lightly's ResNet"
@@ -31,13 +31,13 @@ LIGHTLY_SEQUENTIAL = (
 
 
 def read_checkpoint(path: Path) -> StoredWeights | None:
-    """Return the tensors of a checkpoint and the naming schemes of other projects.
+    """Return the tensors of another project's checkpoint and its possible naming schemes.
 
     Args:
-        path: safetensors, or any file of ``torch.save``. No code in it is executed.
+        path: a safetensors file, or any file that ``torch.save`` wrote. No code in it is executed.
 
     Returns:
-        None if no name in the file is of a known naming scheme.
+        None if no tensor's name in the file follows a known naming scheme.
 
     Raises:
         CheckpointError: when the file cannot be read.
@@ -49,7 +49,7 @@ def read_checkpoint(path: Path) -> StoredWeights | None:
 
 
 def key_mappings(network: nn.Module) -> Iterator[KeyMapping]:
-    """Yield the naming schemes to try for a network, the most common ones first."""
+    """Yield the naming schemes to try for a network, the most common first."""
     children = dict(network.named_children())
     with_weights = [name for name, child in children.items() if child.state_dict()]
     schemes = (
@@ -68,11 +68,12 @@ def key_mappings(network: nn.Module) -> Iterator[KeyMapping]:
 
 
 def _numbers(names: Iterable[str]) -> dict[str, str]:
+    """Return the position of each name as text, as in the state dict of a Sequential."""
     return {name: str(number) for number, name in enumerate(names)}
 
 
 def _is_foreign(name: str) -> bool:
-    """Return True if the name of a tensor is of another project's naming scheme."""
+    """Return True if a tensor's name follows the naming scheme of another project."""
     if name.startswith(FOREIGN_PREFIXES) or ".shortcut." in name:
         return True
     return name.removeprefix("backbone.").split(".")[0].isdigit()

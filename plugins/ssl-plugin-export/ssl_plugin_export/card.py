@@ -1,4 +1,4 @@
-"""Model card of an exported backbone: usage, input, figures and training."""
+"""Model card of an exported backbone: how to use it, its input, its metrics and its training."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ from ssl_host import (
 )
 
 CARD = "README.md"
+"""File name of a model card."""
 MARK = "<!-- written by ssl-host export -->"
-"""Distinguishes a card from a README that a user wrote."""
+"""Line in each model card that distinguishes it from a README that a user wrote."""
 _SHOWN_KEYS = {
     "run": ("seed", "epochs", "batch_size"),
-    # The other keys of a data source are paths and such, which mean nothing to others.
+    # The other keys of a data source, such as paths, have no meaning on other machines.
     "data": ("name", "image_size"),
 }
-"""Sections of which a card shows only these keys."""
+"""Maps each section that a card shows in part to the keys that it shows."""
 _SHOWN_KINDS = ("method", "backbone", "augmentation", "head", "loss", "optimizer", "scheduler")
-"""Kinds of sections that a card shows completely."""
+"""Kinds of the sections that a card shows completely."""
 _COSTS = ("throughput.", "peak_")
-"""Prefixes of figures that describe the machine and not the backbone."""
+"""Prefixes of metrics that describe the machine instead of the backbone."""
 
 
 @dataclass(frozen=True)
 class RunDescription:
-    """A finished run, as far as its model card describes it.
+    """Record of the facts about a finished run that a model card shows.
 
     Attributes:
         results: the content of ``results.json``.
         environment: the content of ``environment.json``.
-        settings: the settings that determine the weights, by section.
+        settings: the settings that determine the weights, as text, by section and key.
         notes: the notes of the results, with file names in place of absolute paths.
     """
 
@@ -52,7 +53,7 @@ class RunDescription:
     notes: Sequence[str]
 
     def properties(self, backbone: Backbone) -> dict[str, str]:
-        """Return what a user of an exported file has to know, as text."""
+        """Return the properties that exporters store in a file, as text: input, output, origin."""
         size = backbone.image_size
         return {
             "input": f"normalised float32 images B {backbone.in_channels} {size} {size}: "
@@ -68,10 +69,10 @@ class RunDescription:
 
 
 def read_run(run: Path) -> RunDescription:
-    """Read the folder of a finished run.
+    """Return the facts about a finished run from its folder.
 
     Raises:
-        RunFolderError: when it is not a run's folder, or the run is not finished.
+        RunFolderError: when the folder is not that of a run, or the run is not finished.
     """
     results = RunFolder(run).finished()
     settings: dict[str, dict[str, str]] = {}
@@ -91,11 +92,11 @@ def write_card(
     """Write a model card as Markdown.
 
     Args:
-        file: the card.
+        file: path of the card.
         run: the finished run.
         backbone: the exported network.
-        label: its name for sentences, such as ``timm's resnet18``.
-        card: the parts that depend on the format.
+        label: name of the backbone in sentences, such as ``timm's resnet18``.
+        card: the parts of the card that depend on the exported format.
     """
     summary = summarize(run.results)
     environment = Environment(  # Markdown with code in it: nothing is escaped
@@ -119,6 +120,7 @@ def write_card(
 
 
 def _read_json(file: Path) -> dict[str, Any]:
+    """Return the content of a JSON file in the run folder."""
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -16,7 +16,7 @@ from ssl_host import Session, pass_session, session_options
     required=True,
     metavar="FORMAT",
     help="onnx, huggingface, the library of the backbone (timm or torchvision), or the name of "
-    "another installed exporter.",
+    "any installed exporter.",
 )
 @click.option(
     "--output",
@@ -44,8 +44,8 @@ def export(
 ) -> None:
     """Write the backbone of the run folder RUN for another program, with a model card.
 
-    The other program computes the same features. The card describes how to load the backbone,
-    its input and its figures. Exported weights can also be used in [run] init_from.
+    That program computes the same features. The card describes how to load the backbone, its
+    input and its metrics. Exported weights can also be used in [run] init_from.
     """
     from ssl_plugin_export.export import export_run  # noqa: PLC0415 - imports torch
 

@@ -1,4 +1,4 @@
-"""Export of a finished run: check the output folder, write the files, move them into place."""
+"""Exports a finished run: writes the files into a temporary folder, then moves them into place."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ssl_plugin_export.card import CARD, MARK, RunDescription, read_run, write_c
 from ssl_plugin_export.formats import describe_backbone, find_exporter
 
 FOLDER = "export"
-"""Folder for exports in a run's folder."""
+"""Name of the folder for exports in a run's folder."""
 DESCRIPTION = "backbone.json"
-"""Describes the network, so that ssl-host can load exported weights."""
+"""Name of the file that describes the network, so that ssl-host can load exported weights."""
 _FILE_SUFFIXES = (".onnx", ".safetensors", ".pth", ".pt")
 
 
@@ -26,18 +26,18 @@ def export_run(
     force: bool = False,
     options: Sequence[str] = (),
 ) -> list[Path]:
-    """Write the backbone of a finished run for another program, with a model card.
+    """Write the backbone of a finished run in an exporter's format, with a model card.
 
     Args:
-        run: the run's folder.
-        to: the format: name of an exporter, or of the library that the backbone comes from.
+        run: path of the run's folder.
+        to: name of an exporter, or of the library that the backbone comes from.
         catalog: the installed components.
-        output: the folder to write; default ``export/FORMAT`` in the run's folder.
-        force: replace the files of an earlier export.
-        options: settings of the exporter, as ``key=value``.
+        output: folder to write; None writes ``export/FORMAT`` in the run's folder.
+        force: True replaces the files of an earlier export.
+        options: settings of the exporter, each as ``key=value``.
 
     Returns:
-        The written files, the card last.
+        The paths of the written files, the model card last.
 
     Raises:
         UserError: when the run is not finished, the backbone cannot be written in this format, or
@@ -60,14 +60,15 @@ def export_run(
             return [file.replace(folder / file.name) for file in _card_last(staging)]
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written: {error.strerror or error}; choose another folder with "
-            "--output"
+            f"{folder} cannot be written: {error.strerror or error}; choose a different "
+            "folder with --output"
         ) from None
 
 
 def _write_files(
     exporter: Exporter, backbone: Backbone, description: RunDescription, run: Path, folder: Path
 ) -> None:
+    """Write the exporter's files, the description of the network and the model card."""
     with attribute_errors(exporter, "while exporting"):
         card = exporter.write(backbone, folder, description.properties(backbone))
     if any(folder.glob("*.safetensors")):
@@ -77,30 +78,32 @@ def _write_files(
 
 
 def _check_output(folder: Path, exporter: Exporter, force: bool) -> None:
+    """Raise UserError if an export into a folder would replace files that it must not replace."""
     if folder.suffix in _FILE_SUFFIXES:
         raise UserError(
-            f"--output {folder}: an export is a folder, with {exporter.main_file} and its card; "
-            f"use --output {folder.with_suffix('')}"
+            f"--output {folder}: an export is a folder with {exporter.main_file} and a model "
+            f"card; use --output {folder.with_suffix('')}"
         )
     try:
         in_use = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     except OSError:
         in_use = False  # writing reports the reason
     if in_use and not folder.is_dir():
-        raise UserError(f"{folder} is a file; choose another folder with --output")
+        raise UserError(f"{folder} is a file; choose a different folder with --output")
     if in_use and not _may_replace(folder / CARD):
         raise UserError(
-            f"{folder / CARD} was not written by an export and would be lost; choose another "
-            "folder with --output"
+            f"{folder / CARD} was not written by an export and would be lost; choose a "
+            "different folder with --output"
         )
     if in_use and not force:
         raise UserError(
             f"{folder} contains files; replace those of an earlier export with --force, or choose "
-            "another folder with --output"
+            "a different folder with --output"
         )
 
 
 def _may_replace(card: Path) -> bool:
+    """Return True if a model card does not exist or was written by an export."""
     try:
         return MARK in card.read_text("utf-8", "replace")
     except OSError:
@@ -108,4 +111,5 @@ def _may_replace(card: Path) -> bool:
 
 
 def _card_last(folder: Path) -> list[Path]:
+    """Return the files of a folder sorted by name, the model card last."""
     return sorted(folder.iterdir(), key=lambda file: (file.name == CARD, file.name))

@@ -1,4 +1,4 @@
-"""Selection of the exporter for ``--to FORMAT``."""
+"""Selects the exporter that ``--to FORMAT`` names."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ssl_host import (
 )
 
 LIBRARY = "library"
-"""Exporter used if ``--to`` names the library of the backbone."""
+"""Name of the exporter for ``--to`` with the name of the backbone's library."""
 
 
 def describe_backbone(backbone: Backbone, component: str) -> str:
-    """Return a name of a backbone for sentences, such as ``timm's resnet18``.
+    """Return the name of a backbone in sentences, such as ``timm's resnet18``.
 
     Args:
         backbone: the trained network.
-        component: its name in configurations, for networks that are not of another library.
+        component: its name in configurations, used for networks that come from no library.
     """
     about = backbone.export()[1]
     name = f"{about.get('library', 'ssl_host')}'s {about.get('model', component)}"
@@ -36,18 +36,18 @@ def describe_backbone(backbone: Backbone, component: str) -> str:
 def find_exporter(
     to: str, backbone: Backbone, component: str, catalog: Catalog, options: Sequence[str] = ()
 ) -> Exporter:
-    """Return the exporter for a format.
+    """Return the exporter for a format, after checking that it can write the backbone.
 
     Args:
         to: name of an exporter, or of the library that the backbone comes from.
         backbone: the trained network.
         component: its name in configurations.
         catalog: the installed exporters.
-        options: settings of the exporter, as ``key=value``.
+        options: settings of the exporter, each as ``key=value``.
 
     Raises:
-        UserError: when the backbone cannot be written in this format; it lists the formats that
-            it can be written in.
+        UserError: when the backbone cannot be written in this format; the message lists the
+            formats in which it can be written.
     """
     library = str(backbone.export()[1].get("library", ""))
     name = LIBRARY if to == library else to
@@ -65,7 +65,7 @@ def find_exporter(
 
 
 def available_formats(backbone: Backbone, catalog: Catalog) -> list[str]:
-    """Return the names for ``--to`` that work for a backbone, sorted."""
+    """Return the formats in which a backbone can be exported, sorted by name."""
     library = str(backbone.export()[1].get("library", ""))
     names = []
     for name in catalog.names("exporter"):
@@ -79,12 +79,13 @@ def available_formats(backbone: Backbone, catalog: Catalog) -> list[str]:
 
 
 def _settings(name: str, catalog: Catalog, options: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of an exporter from options such as ``opset=18``."""
     fields = catalog.load("exporter", name).Config.model_fields
     settings = {}
     for option in options:
         key, equals, text = option.partition("=")
         if not equals:
-            raise UserError(f"-o {option}: expected KEY=VALUE")
+            raise UserError(f"-o {option}: should be KEY=VALUE")
         annotation = fields[key].annotation if key in fields else None
         settings[key] = parse_value(text, annotation)
     return settings

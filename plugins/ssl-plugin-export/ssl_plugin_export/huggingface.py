@@ -1,4 +1,4 @@
-"""Exporter of folders for the Hugging Face hub."""
+"""Exporter that writes a folder for the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ model = timm.create_model("local-dir:.", pretrained=True)"""
 
 
 class HuggingFaceExporter(Exporter):
-    """Write a folder that timm loads, also from the Hugging Face hub."""
+    """Write a folder that timm can load, from the disk or from the Hugging Face hub."""
 
     main_file = "model.safetensors"
 

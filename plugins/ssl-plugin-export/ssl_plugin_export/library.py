@@ -1,4 +1,4 @@
-"""Exporter of weights for the library that a backbone comes from."""
+"""Exporter that writes weights for the library from which the backbone comes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ssl_plugin_export.usage import torch_usage
 
 
 class LibraryExporter(Exporter):
-    """Write the weights of a library's model, under the names of its ``state_dict``."""
+    """Write the weights under the original library's parameter names, so that it can load them."""
 
     main_file = "backbone.safetensors"
 
     def refusal(self, backbone: Backbone) -> str:
         if "code" in backbone.export()[1]:
             return ""
-        return "the backbone is not a model of another library"
+        return "the backbone is not a model of a library such as timm or torchvision"
 
     def write(self, backbone: Backbone, folder: Path, properties: Mapping[str, str]) -> ModelCard:
         module, about = backbone.export()

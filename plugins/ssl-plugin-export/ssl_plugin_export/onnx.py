@@ -1,4 +1,4 @@
-"""Exporter of ONNX graphs, checked in onnxruntime."""
+"""Exporter that writes an ONNX graph and checks its features in onnxruntime."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from torch import Tensor
 from ssl_host import Backbone, Exporter, ModelCard, PluginError, RunError, Settings
 
 TOLERANCE = 1e-4
-"""Largest difference of a feature in onnxruntime, relative to the largest feature."""
+"""Largest error of a feature in onnxruntime, relative to the largest feature (at least 1)."""
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 class OnnxExporter(Exporter):
-    """Write ``backbone.onnx``: normalised ``images`` B C H W to ``features`` B D, float32."""
+    """Write ``backbone.onnx``, which maps float32 ``images`` B C H W to ``features`` B D.
+
+    The images must be normalised.
+    """
 
     main_file = "backbone.onnx"
 
     class Config(Settings):
-        opset: int = Field(18, ge=18, le=30, description="version of the ONNX operators")
+        opset: int = Field(18, ge=18, le=30, description="version of the ONNX operator set")
 
     config: Config
 
@@ -33,8 +36,8 @@ class OnnxExporter(Exporter):
         """Write the graph and compare its features with those of the backbone.
 
         Raises:
-            PluginError: when a package is missing; the message names the extra to install.
-            RunError: when torch cannot convert the network, or onnxruntime computes other
+            PluginError: when a package is missing; the message says what to install.
+            RunError: when torch cannot convert the network, or onnxruntime computes different
                 features.
         """
         _require_packages()
@@ -55,12 +58,13 @@ class OnnxExporter(Exporter):
         return ModelCard(
             self._usage(backbone),
             f"Opset {self.config.opset}. Input `images`: float32, B × {' × '.join(map(str, size))},"
-            " normalised, any B; output `features`. The metadata of the file contain the same "
+            " normalised, any B; output `features`. The metadata of the file contains the same "
             f"information. In onnxruntime {onnxruntime.__version__} the features differ from those "
             f"of the backbone by at most {difference:.1e}.",
         )
 
     def _usage(self, backbone: Backbone) -> str:
+        """Return Python code that computes the features of two random images in onnxruntime."""
         channels, size = backbone.in_channels, backbone.image_size
         return f"""\
 import numpy as np
@@ -76,6 +80,7 @@ std = np.array({list(backbone.std)}, np.float32).reshape(1, -1, 1, 1)
 
 
 def _require_packages() -> None:
+    """Raise PluginError if a package for ONNX is not installed."""
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
         raise PluginError(
@@ -85,7 +90,11 @@ def _require_packages() -> None:
 
 
 def _convert(backbone: Backbone, images: Tensor, file: Path, opset: int) -> None:
-    """Write a backbone as an ONNX graph for any batch size."""
+    """Write a backbone as an ONNX file that accepts any batch size.
+
+    Raises:
+        RunError: when torch cannot convert it.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about internals of torch
@@ -112,13 +121,17 @@ def _convert(backbone: Backbone, images: Tensor, file: Path, opset: int) -> None
 
 @torch.no_grad()
 def _compare(backbone: Backbone, images: Tensor, session: Any) -> float:
-    """Return the largest difference between the features of onnxruntime and of the backbone."""
+    """Return the largest difference between features of onnxruntime and of the backbone.
+
+    Raises:
+        RunError: when it is above the tolerance.
+    """
     (features,) = session.run(None, {"images": images.numpy()})
     expected = backbone(images)
     difference = float((torch.from_numpy(features) - expected).abs().max())
     if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
         raise RunError(
-            f"onnxruntime computes other features than the backbone (difference {difference:.2g}), "
-            "so the graph is not written; try another version of torch or onnxruntime"
+            f"the features in onnxruntime differ from those of the backbone by {difference:.2g}, "
+            "so nothing is exported; try a different version of torch or onnxruntime"
         )
     return difference

@@ -1,4 +1,4 @@
-"""Code for model cards that computes features with torch."""
+"""Python code for model cards, which computes features with torch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ssl_host import Backbone
 
 
 def torch_usage(backbone: Backbone, model_code: str) -> str:
-    """Return code that makes ``model`` and computes the features of two random images.
+    """Return Python code that creates ``model`` and computes features of two random images.
 
     Args:
-        backbone: gives the size, mean and standard deviation of its input.
-        model_code: imports torch and makes ``model``.
+        backbone: network; the code uses the size, mean and standard deviation of its images.
+        model_code: code that imports torch and creates ``model``.
     """
     size = backbone.image_size
     return f"""\

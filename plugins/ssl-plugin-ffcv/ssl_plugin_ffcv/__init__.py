@@ -1,4 +1,4 @@
-"""Data source of ssl-host for packed image files of FFCV."""
+"""Data source for images that are packed into FFCV files, and the command that packs them."""
 
 from __future__ import annotations
 

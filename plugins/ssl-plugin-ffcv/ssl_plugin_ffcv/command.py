@@ -1,4 +1,4 @@
-"""``ssl-host data pack``: pack images into files of FFCV."""
+"""The command ``ssl-host data pack``, which packs images into FFCV files."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ if TYPE_CHECKING:
     "options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Setting of the data source.",
+    help="Setting of the data source; may be repeated.",
 )
 @click.option(
     "--size",
     type=click.IntRange(4, 8192),
-    help="Height and width of the packed images in pixels; default: chosen for the source.",
+    help="Height and width of the packed images in pixels; default: depends on the data source.",
 )
 @click.option("--quality", type=click.IntRange(1, 100), help="JPEG quality; default: 90.")
-@click.option("--raw", is_flag=True, help="Store all pixels without compression.")
-@click.option("--workers", type=click.IntRange(1, 1024), help="Threads; default: one per core.")
-@click.option("--force", is_flag=True, help="Overwrite OUT.beton, OUT.test.beton and OUT.json.")
+@click.option("--raw", is_flag=True, help="Store uncompressed pixels instead of JPEG.")
+@click.option(
+    "--workers", type=click.IntRange(1, 1024), help="Threads to use; default: one per core."
+)
+@click.option("--force", is_flag=True, help="Replace OUT.beton and the files that belong to it.")
 def pack(
     paths: tuple[str, ...],
     data: str | None,
@@ -50,16 +52,17 @@ def pack(
 ) -> None:
     """Pack the images of the folder IN, or of a data source, into OUT.beton.
 
-    All images are resized to one size and compressed as JPEG. Training images go to OUT.beton,
-    held-out images to OUT.test.beton, and OUT.json describes both. `[data] name = ffcv` reads
-    them.
+    All images are resized to one size and, without --raw, compressed as JPEG. Training images are
+    written to OUT.beton, and held-out images to OUT.test.beton. If the training images have no
+    labels, labelled images for probes are written to OUT.probe.beton. OUT.json describes all these
+    files. `[data] name = ffcv` reads them.
     """
     if len(paths) > 2 or (len(paths) == 1 and data is None):
         raise click.UsageError(
             "name a folder of images and OUT.beton, or --data NAME and OUT.beton"
         )
     if raw and quality is not None:
-        raise click.UsageError("--raw stores all pixels; remove --quality")
+        raise click.UsageError("--raw stores uncompressed pixels; remove --quality")
     settings = dict(_parse_setting(option) for option in options)
     if len(paths) == 2:
         settings.setdefault("root", paths[0])
@@ -80,6 +83,7 @@ def pack(
 
 
 def _parse_setting(option: str) -> tuple[str, str]:
+    """Return the key and the value of an option such as ``root=photos``."""
     key, equals, value = option.partition("=")
     key = key.strip().removeprefix("data.")
     if not equals or not key:
@@ -89,10 +93,10 @@ def _parse_setting(option: str) -> tuple[str, str]:
 
 @contextmanager
 def _stop_on_sigterm(report: ProgressCallback) -> Iterator[ProgressCallback]:
-    """Handle SIGTERM like Ctrl-C, so that a scheduler leaves no incomplete file behind.
+    """Handle SIGTERM like Ctrl-C, so that no incomplete file is left when a scheduler sends it.
 
-    KeyboardInterrupt is raised between two images: raised by the handler itself, it could be
-    lost in compiled code or in a callback.
+    KeyboardInterrupt is raised between two images, because an exception of the signal handler
+    itself could be lost in compiled code or in a callback.
     """
     requested = threading.Event()
 
@@ -110,7 +114,7 @@ def _stop_on_sigterm(report: ProgressCallback) -> Iterator[ProgressCallback]:
 
 @contextmanager
 def _progress_bars() -> Iterator[ProgressCallback]:
-    """Show one progress bar per split if stderr is a terminal."""
+    """Show a progress bar for each split if stderr is a terminal."""
     from rich.console import Console  # noqa: PLC0415 - for a fast start
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
@@ -140,10 +144,10 @@ def _progress_bars() -> Iterator[ProgressCallback]:
 
 
 def _print_summary(out: Path, info: PackInfo) -> None:
-    """Print what was written, what was skipped, and the sections that read it."""
+    """Print the written files, the skipped images, and the configuration that reads the files."""
     from ssl_plugin_ffcv.sidecar import sidecar_file, split_file  # noqa: PLC0415 - for a fast start
 
-    encoding = "all pixels stored" if info.quality is None else f"JPEG of quality {info.quality}"
+    encoding = "uncompressed" if info.quality is None else f"JPEG of quality {info.quality}"
     for name, split in info.splits.items():
         file = os.path.relpath(split_file(out, name))
         size = f"{split.bytes / 2**20:.1f} MB"
@@ -153,7 +157,9 @@ def _print_summary(out: Path, info: PackInfo) -> None:
         first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
         more = "; ..." if len(skipped) > 3 else ""
         listing = os.path.relpath(sidecar_file(out))
-        click.echo(f"{len(skipped)} could not be read and are skipped ({first}{more}): {listing}")
+        click.echo(
+            f"{len(skipped)} could not be read and were skipped ({first}{more}); see {listing}"
+        )
     click.echo(f"\n[data]\nname = ffcv\npath = {os.path.relpath(out)}")
     for section, values in info.recipe.items():
         click.echo("\n".join([f"\n[{section}]", *(f"{k} = {v}" for k, v in values.items())]))

@@ -1,4 +1,4 @@
-"""Imports the optional package ffcv, whose C++ code is compiled on installation."""
+"""Imports the optional package ffcv, which compiles C++ code when it is installed."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 from ssl_host import UserError
 
 SYSTEM_PACKAGES = "pkg-config libopencv-dev libturbojpeg0-dev"
-"""Debian and Ubuntu packages that are needed to compile ffcv."""
+"""Packages of Debian and Ubuntu that are needed to compile ffcv."""
 
 INSTALL_HINT = f"`apt-get install {SYSTEM_PACKAGES}`, then `pip install ffcv`"
 
 
 @dataclass(frozen=True)
 class Library:
-    """Classes and functions of ffcv that this plugin uses.
+    """Record of the classes and functions of ffcv that this plugin uses.
 
     Attributes:
-        version: version of the package.
+        version: version of ffcv.
         writer: ``DatasetWriter``.
         allocator: ``MemoryAllocator`` of the writer.
         image_field: ``RGBImageField``.
         int_field: ``IntField``.
-        raw_mode: number that marks an uncompressed image in the file.
+        raw_mode: number that marks an uncompressed image in a file.
         reader: ``Reader`` of the header and the tables of a file.
-        imdecode: libffcv's JPEG decoder, which releases Python's lock.
-        split: OpenCV's function that splits H W C into C channels H W, also without the lock.
+        imdecode: libffcv's JPEG decoder, which releases Python's global lock.
+        split: OpenCV's function that splits H W C into C arrays H W; it releases the lock too.
     """
 
     version: str
@@ -44,7 +44,7 @@ class Library:
 
 @lru_cache(maxsize=1)
 def library() -> Library:
-    """Import ffcv on the first call.
+    """Return the parts of ffcv that this plugin uses; the first call imports ffcv.
 
     Raises:
         UserError: when ffcv or a system library is missing; the message says what to install.
@@ -59,14 +59,14 @@ def library() -> Library:
         from ffcv.writer import DatasetWriter  # noqa: PLC0415
     except MemoryError:
         raise
-    except Exception as error:  # numba and cv2 raise other errors than ImportError
+    except Exception as error:  # numba and cv2 do not only raise ImportError
         is_missing = isinstance(error, ModuleNotFoundError) and error.name == "ffcv"
         reason = "" if is_missing else f", which cannot be imported ({_first_line(error)})"
         raise UserError(f"packed images need the package ffcv{reason}: {INSTALL_HINT}") from None
     import cv2  # noqa: PLC0415 - ffcv has imported it already
 
     return Library(
-        version=version("ffcv"),  # ffcv.__version__ is that of an older release
+        version=version("ffcv"),  # ffcv.__version__ names an older release
         writer=DatasetWriter,
         allocator=MemoryAllocator,
         image_field=RGBImageField,
@@ -79,4 +79,5 @@ def library() -> Library:
 
 
 def _first_line(error: Exception) -> str:
+    """Return the first line of a message, or the type of an error without a message."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Packs a data source into files: either all of them or none."""
+"""Packs a data source into files, which are moved into place only when all are complete."""
 
 from __future__ import annotations
 
@@ -26,25 +26,27 @@ from ssl_plugin_ffcv.sidecar import (
 from ssl_plugin_ffcv.writing import ImageFormat, write_beton
 
 PHOTO_MARGIN = 8 / 7
-"""Size of packed photographs relative to a view, such as 256 for 224 pixels."""
+"""Size of packed photographs relative to a view: 256 pixels for views of 224 pixels."""
 
 QUALITY = 90
+"""Default JPEG quality."""
 
 ProgressCallback = Callable[[str, int, int], None]
-"""Called with a split, the number of its images that are done, and their total."""
+"""Function that is called with a split, the number of its finished images, and their total."""
 
 
 @dataclass(frozen=True)
 class PackOptions:
-    """Options of a packing.
+    """Record of the options for packing a data source.
 
     Attributes:
         data: name of the data source.
-        settings: settings of the source, as text like in a configuration.
-        size: height and width of the packed images in pixels; None chooses one for the source.
-        quality: JPEG quality; None stores all pixels.
-        workers: number of threads.
-        force: True overwrites existing files.
+        settings: settings of the source, as text, written as in a configuration file.
+        size: height and width of the packed images in pixels; None uses a size that
+            depends on the source.
+        quality: JPEG quality from 1 to 100; None stores uncompressed pixels.
+        workers: number of threads that decode and compress.
+        force: True replaces existing files.
     """
 
     data: str
@@ -58,17 +60,17 @@ class PackOptions:
 def pack(out: Path, options: PackOptions, report: ProgressCallback | None = None) -> PackInfo:
     """Write OUT.beton and, if the source has these splits, OUT.test.beton and OUT.probe.beton.
 
-    The files are written into a temporary folder and renamed when all are complete, OUT.json
-    last; without it none of them is read.
+    The files are written into a temporary folder and moved when all are complete. OUT.json is the
+    last; as long as it is missing, none of the files is read.
 
     Args:
         out: path of OUT.beton.
-        options: options of the packing.
+        options: what to pack and how.
         report: called after each image.
 
     Raises:
-        UserError: when an option is invalid; a DataError for the images.
-        RunError: when the source or the disk fails.
+        UserError: when an option is invalid, or as a DataError when the images cannot be packed.
+        RunError: when the data source fails or a file cannot be written.
     """
     check_out(out, options.force)
     ffcv = library()
@@ -116,10 +118,10 @@ def pack(out: Path, options: PackOptions, report: ProgressCallback | None = None
 
 
 def check_out(out: Path, force: bool) -> None:
-    """Refuse a name with another suffix, and existing files unless ``force`` is set.
+    """Check that OUT.beton has the right suffix and, unless ``force`` is set, that no file exists.
 
     Raises:
-        UserError: when the name is refused.
+        UserError: when the path cannot be used.
     """
     if out.suffix != SUFFIX:
         raise UserError(
@@ -128,17 +130,18 @@ def check_out(out: Path, force: bool) -> None:
     existing = [path for path in _all_files(out) if path.exists()]
     folder = next((path for path in existing if path.is_dir()), None)
     if folder is not None:
-        raise UserError(f"{folder}: is a folder; use another name")
+        raise UserError(f"{folder}: is a folder; use a different name")
     if existing and not force:
-        raise UserError(f"{existing[0]}: exists already; use another name, or --force")
+        raise UserError(f"{existing[0]}: exists already; use a different name, or --force")
 
 
 def _all_files(out: Path) -> list[Path]:
+    """Return the paths of all files that may belong to OUT.beton, OUT.json last."""
     return [*(split_file(out, split) for split in SPLITS), sidecar_file(out)]
 
 
 def _open_splits(source: DataSource, options: PackOptions) -> dict[SplitName, ImageDataset]:
-    """Return the splits of the source, without a probe split that equals the training images."""
+    """Return the splits to pack; a probe split only if the training images have no labels."""
     train = _open_split(source, "train", options)
     if train is None:
         raise DataError(f"[data] {options.data} has no training images")
@@ -154,6 +157,7 @@ def _open_splits(source: DataSource, options: PackOptions) -> dict[SplitName, Im
 
 
 def _open_split(source: DataSource, split: SplitName, options: PackOptions) -> ImageDataset | None:
+    """Return the images of a split, or None if the source does not have any."""
     try:
         images = source.open(split)
         return images if images is not None and len(images) else None
@@ -167,10 +171,10 @@ def _open_split(source: DataSource, split: SplitName, options: PackOptions) -> I
 
 
 def _sizes(source: DataSource, images: ImageDataset, options: PackOptions) -> tuple[int, int]:
-    """Return the size of the packed images and of a view in pixels.
+    """Return two sizes in pixels: that of the packed images and the default one of a view.
 
-    Arrays keep their size. Files get the same margin as in the host's image store; if only
-    --size is given, the size of a view follows from it.
+    Arrays keep their size. Images from files are larger than a view by the same margin as in the
+    host's image store; if only --size is given, the size of a view is calculated from it.
     """
     if isinstance(images, ArrayImages):
         return options.size or min(images.images.shape[-2:]), source.image_size
@@ -190,6 +194,7 @@ def _write(
     split: SplitName,
     report: ProgressCallback | None,
 ) -> SplitInfo:
+    """Write the packed file of one split and return its description."""
     count = len(images)
     report_image = None if report is None else (lambda done: report(split, done, count))
     try:
@@ -210,7 +215,7 @@ def _write(
 
 
 def _replace_files(staging: Path, out: Path) -> None:
-    """Move the new files to their final names after deleting existing ones."""
+    """Delete existing files, then move the new files to their final names."""
     for path in reversed(_all_files(out)):  # delete the old sidecar file first
         path.unlink(missing_ok=True)
     for path in _all_files(out):

@@ -1,4 +1,4 @@
-"""Sidecar file OUT.json of OUT.beton: the facts that an ffcv file cannot store."""
+"""Reads the sidecar file OUT.json, with the facts about OUT.beton that FFCV files cannot store."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ssl_host import DataError, MissingImage
 
 SUFFIX = ".beton"
 VERSION = 3
+"""Version of the format of OUT.json."""
 PACK = "`ssl-host data pack`"
 
 SplitName = Literal["train", "test", "probe"]
@@ -19,17 +20,17 @@ SPLITS: tuple[SplitName, ...] = ("train", "test", "probe")
 
 
 class _StrictModel(BaseModel):
-    """Model without unknown keys, nan and infinity."""
+    """Base class of records that refuse unknown keys, nan and infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SplitInfo(_StrictModel):
-    """Description of a packed split.
+    """Record that describes a packed split.
 
     Attributes:
-        bytes: size of the file; another size means another or an incomplete file.
-        labelled: True if the labels in the file are valid.
+        bytes: size of the file in bytes, to recognise incomplete and different files.
+        labelled: True if the images have labels.
         classes: class names in the order of the labels.
         names: names of the images in the source, in the order of the file.
         skipped: images that could not be read, with their index in the source and their label.
@@ -43,26 +44,26 @@ class SplitInfo(_StrictModel):
 
     @property
     def total(self) -> int:
-        """Number of images in the source."""
+        """Number of images of this split in the data source, with those that were skipped."""
         return len(self.names) + len(self.skipped)
 
 
 class PackInfo(_StrictModel):
-    """Description of a packed data set.
+    """Record that describes a packed data set; OUT.json contains it.
 
     Attributes:
         version: version of the format of this description.
         side: height and width of the packed images in pixels.
-        channels: 1 or 3; the files always contain 3.
+        channels: number of channels of the images, 1 or 3; the files always contain 3.
         image_size: default size of a view in pixels.
         mean: mean of each channel, for values from 0 to 1.
-        std: standard deviation of each channel.
+        std: standard deviation of each channel, for values from 0 to 1.
         quality: JPEG quality from 1 to 100; None if the images are not compressed.
-        source: name of the data source of the images.
-        recipe: settings that the source has for other sections of a configuration.
+        source: name of the data source that was packed.
+        recipe: settings that the source suggests for other sections of a configuration.
         ffcv: version of ffcv that wrote the files.
         plugin: version of this plugin that wrote the files.
-        splits: the packed splits.
+        splits: descriptions of the packed splits, by name.
     """
 
     version: Literal[3]
@@ -80,20 +81,21 @@ class PackInfo(_StrictModel):
 
 
 def split_file(path: Path, split: SplitName) -> Path:
-    """Return the file of a split: OUT.beton, OUT.test.beton or OUT.probe.beton."""
+    """Return the path of a split's file: OUT.beton, OUT.test.beton or OUT.probe.beton."""
     return path if split == "train" else path.with_suffix(f".{split}{SUFFIX}")
 
 
 def sidecar_file(path: Path) -> Path:
-    """Return OUT.json of OUT.beton."""
+    """Return the path of OUT.json for that of OUT.beton."""
     return path.with_suffix(".json")
 
 
 def read_sidecar(path: Path) -> PackInfo:
-    """Return the description of OUT.beton from its sidecar file.
+    """Return the description of OUT.beton that OUT.json contains, and check the size of each file.
 
     Raises:
-        DataError: when a file is missing, damaged, of another version, or not a packed file.
+        DataError: when the path is not that of a packed file, a file is missing, damaged or has
+            a different size, or OUT.json has a different format version.
     """
     if path.suffix != SUFFIX:
         raise DataError(f"[data] path = {path}: is not a {SUFFIX} file; write one with {PACK}")
@@ -112,6 +114,7 @@ def read_sidecar(path: Path) -> PackInfo:
 
 
 def _parse(sidecar: Path) -> PackInfo:
+    """Return the valid content of OUT.json."""
     damaged = f"[data] {sidecar}: is damaged, or was not written by {PACK}"
     try:
         content = json.loads(sidecar.read_text(encoding="utf-8"))
@@ -148,11 +151,12 @@ def _parse(sidecar: Path) -> PackInfo:
 
 
 def _check_size(file: Path, expected: int) -> None:
+    """Raise DataError if a packed file is missing or has a different size in bytes."""
     if not file.is_file():
         raise DataError(f"[data] {file}: no such file; copy it there, or pack the images again")
     size = file.stat().st_size
     if size != expected:
-        state = "is incomplete" if size < expected else "is another file"
+        state = "is incomplete" if size < expected else "is a different file"
         raise DataError(
             f"[data] {file}: {state}: it has {size} bytes, but {expected} were packed; "
             "copy it again, or pack the images again"

@@ -1,4 +1,4 @@
-"""Data source ``[data] name = ffcv``."""
+"""The data source ``[data] name = ffcv``."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from ssl_plugin_ffcv.sidecar import SPLITS, read_sidecar, split_file
 
 
 class FFCV(DataSource):
-    """Images packed by `ssl-host data pack`: one file of JPEGs, decoded in threads.
+    """Images packed by `ssl-host data pack` into one file, which threads decode.
 
     Leclerc et al., FFCV: Accelerating training by removing data bottlenecks, arXiv:2306.12517.
-    Use it for data sets that do not fit into memory. Images stay compressed on the disk, each is
-    decoded once per step for all its views, and nothing is compiled at run time.
+    Use it for data sets that do not fit into memory. Images stay compressed on the disk, and each
+    is decoded once per step for all its views. Nothing is compiled at run time.
     """
 
     class Config(Settings):
-        path: Path = Field(description="packed file OUT.beton, with OUT.json next to it")
+        path: Path = Field(description="packed file OUT.beton; OUT.json has to be next to it")
         image_size: int | None = Field(
             None,
             ge=4,
             le=2048,
-            description="size of a view in pixels; default: from packing; views larger than the "
-            "packed images are enlarged",
+            description="size of a view in pixels; default: chosen when the images were packed; "
+            "packed images that are smaller are enlarged",
         )
         num_threads: int | None = Field(
-            None, ge=1, le=1024, description="threads that decode; default: one per core"
+            None, ge=1, le=1024, description="number of threads that decode; default: one per core"
         )
 
     config: Config

@@ -1,4 +1,4 @@
-"""Writes the images of a split into an ffcv file."""
+"""Writes the images of a split into an FFCV file."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from ssl_plugin_ffcv.images import FIELDS
 from ssl_plugin_ffcv.library import library
 
 _SMALLEST_PAGE, _LARGEST_PAGE = 2**21, 2**31
-"""Bounds of ffcv in bytes. A page is written at once, and an image must fit into one page."""
+"""Smallest and largest page size of ffcv in bytes; an image must fit into one page."""
 
 _SHARED_MEMORY = Path("/dev/shm")
-"""Where ffcv keeps the table of images while it writes: 24 bytes per image."""
+"""Folder in which ffcv keeps the table of images while it writes, with 24 bytes per image."""
 
 
 @dataclass
 class WriteResult:
-    """Images that were written and skipped.
+    """Record of the images that were written, and of those that were skipped.
 
     Attributes:
         indices: index of each written image in its dataset, in the order of the file.
@@ -47,12 +47,12 @@ class WriteResult:
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """Format of the packed images.
+    """Record of the format in which images are packed.
 
     Attributes:
         side: height and width in pixels.
-        channels: 1 or 3; gray images are written as 3 equal channels, since ffcv supports no other.
-        quality: JPEG quality from 1 to 100; None stores all pixels.
+        channels: 1 or 3; gray images are written as 3 equal channels, because ffcv requires 3.
+        quality: JPEG quality from 1 to 100; None stores uncompressed pixels.
         workers: number of threads that decode and compress.
     """
 
@@ -68,17 +68,17 @@ def write_beton(
     image_format: ImageFormat,
     report: Callable[[int], None] | None = None,
 ) -> WriteResult:
-    """Write all readable images in order, with their labels (-1 without labels).
+    """Write all readable images with their labels, -1 without labels, in the order of the dataset.
 
     ffcv's ``DatasetWriter`` lays out the file. Its worker processes are not used, because they
-    hang when one of them is stopped and leave their shared memory behind. Threads decode and
-    compress instead, without Python's lock.
+    hang when one of them is stopped, and do not free their shared memory. Threads decode and
+    compress instead, which releases Python's global lock.
 
     Args:
-        file: path of the file.
+        file: path of the file to write.
         images: images to write.
         image_format: format of the images.
-        report: called after each image with the number of images that are done.
+        report: called after each image with the number of finished images.
 
     Raises:
         DataError: when no image can be read, or an image has an unexpected shape or dtype.
@@ -118,6 +118,7 @@ def _fill(
     image_format: ImageFormat,
     report: Callable[[int], None] | None,
 ) -> WriteResult:
+    """Write all readable images and fill in the table of the file, one row per image."""
     labels = None if images.labels is None else images.labels.tolist()
     result = WriteResult()
 
@@ -152,7 +153,7 @@ def _fill(
 
 
 def _encode(image_field: Any, image: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return an entry of the file's table, without its position, and the bytes of the image."""
+    """Return an image's entry in the table of the file, without its position, and its bytes."""
     pixels = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
     entry = np.zeros(1, image_field.metadata_type)
     data = np.empty(0, np.uint8)
@@ -167,7 +168,7 @@ def _encode(image_field: Any, image: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _map_in_order(work: Callable[[int], Any], count: int, workers: int) -> Iterator[Any]:
-    """Yield results in order with a bounded number of pending tasks, unlike Executor.map."""
+    """Yield ``work(0)``, ``work(1)``, ... from threads; unlike Executor.map, few are pending."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pack")
     pending: deque[Future[Any]] = deque()
     try:
@@ -182,17 +183,20 @@ def _map_in_order(work: Callable[[int], Any], count: int, workers: int) -> Itera
 
 
 def _page_size(image_format: ImageFormat) -> int:
-    """Return a power of two with space for two images, or forty so that pages waste less."""
+    """Return the page size in bytes, a power of two: 40 raw images up to 8 MiB, or at least two."""
     raw_size = 3 * image_format.side**2
     size = min(max(40 * raw_size, _SMALLEST_PAGE), 2**23)
     return min(1 << (max(size, 2 * raw_size) - 1).bit_length(), _LARGEST_PAGE)
 
 
 def _check_shared_memory(needed: int) -> None:
-    """Check free shared memory, because a process that runs out of it is killed.
+    """Check that enough shared memory is free, because a process without enough is killed.
+
+    Args:
+        needed: required memory in bytes.
 
     Raises:
-        RunError: when there is not enough.
+        RunError: when less is free.
     """
     if not _SHARED_MEMORY.is_dir():
         return
@@ -205,6 +209,7 @@ def _check_shared_memory(needed: int) -> None:
 
 
 def _nothing_readable(skipped: list[MissingImage]) -> str:
+    """Return the message of the error that no image can be read."""
     first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return f"[data] none of {len(skipped)} images could be read: {first}{more}"

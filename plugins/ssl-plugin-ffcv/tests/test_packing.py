@@ -286,7 +286,7 @@ def test_invalid_options_raise_errors(photos, tmp_path):
         assert not list(tmp_path.glob("*out*"))
     pack(out, **SYNTHETIC)
     with pytest.raises(
-        UserError, match=r"out\.beton: exists already; use another name, or --force"
+        UserError, match=r"out\.beton: exists already; use a different name, or --force"
     ):
         pack(out, **SYNTHETIC)
     out.unlink()

@@ -118,7 +118,7 @@ def test_pack_prints_files_and_configuration(command):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("packed/out.beton: 24 images of 32 pixels, JPEG of quality 90, ")
-    assert lines[1].startswith("1 could not be read and are skipped (rose/torn.png: cannot be dec")
+    assert lines[1].startswith("1 could not be read and were skipped (rose/torn.png: cannot be dec")
     assert lines[3:] == ["[data]", "name = ffcv", "path = packed/out.beton"]
     assert done.stderr == ""
 
@@ -127,7 +127,7 @@ def test_pack_prints_settings_that_the_source_recommends(command):
     pytest.importorskip("sklearn")
     done = command("data", "pack", "d.beton", "--data", "digits", "-o", "image_size=16", "--raw")
     assert done.returncode == 0, done.stderr
-    assert "d.beton: 1438 images of 8 pixels, all pixels stored" in done.stdout
+    assert "d.beton: 1438 images of 8 pixels, uncompressed" in done.stdout
     assert "d.test.beton: 359 images of 8 pixels" in done.stdout
     assert done.stdout.endswith("[augmentation]\nname = digits\n")
 
@@ -138,7 +138,7 @@ def test_pack_prints_settings_that_the_source_recommends(command):
     [
         (["out.beton"], "name a folder of images and OUT.beton, or --data NAME and OUT.beton"),
         (["a", "b", "c.beton"], "name a folder of images and OUT.beton"),
-        (["flowers", "out.beton", "--raw", "--quality", "80"], "--raw stores all pixels"),
+        (["flowers", "out.beton", "--raw", "--quality", "80"], "--raw stores uncompressed pixels"),
         (["flowers", "out.beton", "-o", "image_size"], "'image_size' should be KEY=VALUE"),
         (["flowers", "out.beton", "--size", "1"], "1 is not in the range 4<=x<=8192"),
         (["flowers", "out.png"], "out.png: the name of a packed file must end in .beton"),
@@ -235,8 +235,8 @@ def invalid_index(path):
         (change(mean=[0.5]), "3 channels have 1 means and 3 standard deviations"),
         (change(splits={}), "it lists no training images"),
         (truncate, "private.beton: is incomplete: it has .* bytes, but .* were packed"),
-        (lengthen, "private.beton: is another file: it has"),
-        (overwrite(0, b"\7\0"), "written by another version of ffcv .*code=2,file=7"),
+        (lengthen, "private.beton: is a different file: it has"),
+        (overwrite(0, b"\7\0"), "written by a different version of ffcv .*code=2,file=7"),
         (overwrite(2, b"\0\1"), "private.beton: is damaged"),
         (overwrite(8, b"\7"), "is damaged: it has 7 images, but 48 were packed"),
         (overwrite(16, b"\7"), "is damaged: its table of images is incomplete"),

@@ -1,4 +1,4 @@
-"""Images of one dataset of an HDF5 file."""
+"""Reads images from one dataset of an HDF5 file."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Axes = Literal["H W", "H W C", "C H W", "encoded"]
 _CHANNELS = (1, 3, 4)
 
 READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
-"""Exceptions of h5py for a damaged file."""
+"""Exceptions that h5py raises for a damaged file."""
 
 
 class DatasetPath(NamedTuple):
-    """Path of a dataset in an HDF5 file.
+    """Record of the path of a dataset in an HDF5 file.
 
     Attributes:
         file: path of the file.
-        dataset: name within the file, such as ``train/images``.
+        dataset: name of the dataset within the file, such as ``train/images``.
         mtime_ns: modification time of the file in nanoseconds, so that a file that is replaced is
             opened again.
     """
@@ -44,12 +44,12 @@ class DatasetPath(NamedTuple):
 
 
 def open_images(path: DatasetPath, channels: int, label: str) -> ImageDataset:
-    """Return the images of a dataset, which are read one by one when they are needed.
+    """Return the images of an HDF5 dataset; each is read when it is needed.
 
     Args:
-        path: the dataset.
+        path: path of the HDF5 dataset.
         channels: number of channels of the returned images, 3 or 1.
-        label: name of the dataset in messages.
+        label: name of the HDF5 dataset in messages.
 
     Raises:
         DataError: when the dataset does not contain images.
@@ -64,7 +64,7 @@ def open_images(path: DatasetPath, channels: int, label: str) -> ImageDataset:
 
 @contextmanager
 def report_damage(file: Path) -> Iterator[None]:
-    """Turn exceptions of h5py into a DataError that names the file.
+    """Convert exceptions of h5py in this context to a DataError that names the file.
 
     Raises:
         DataError: when the file is damaged or is not an HDF5 file.
@@ -79,12 +79,12 @@ def report_damage(file: Path) -> Iterator[None]:
 
 
 def open_dataset(path: DatasetPath) -> Any:
-    """Return the h5py dataset, opened in this process."""
+    """Return the h5py dataset of a path; each process opens the file once."""
     return _open_file(path.file, path.mtime_ns, os.getpid())[path.dataset]
 
 
 class _Rows(ImageDataset):
-    """Base class of images that are stored one per row."""
+    """Base class for HDF5 datasets that store one image per row."""
 
     def __init__(self, dataset: DatasetPath, count: int, channels: int, label: str) -> None:
         self.dataset = dataset
@@ -103,7 +103,7 @@ class _Rows(ImageDataset):
 
 
 class EncodedRows(_Rows, EncodedImages):
-    """Images stored as the bytes of image files, one per row."""
+    """Images that are stored as the bytes of image files, such as JPEG, one per row."""
 
     def encoded(self, i: int) -> bytes:
         row = _read_row(self.dataset, i)
@@ -111,7 +111,7 @@ class EncodedRows(_Rows, EncodedImages):
 
 
 class ArrayRows(_Rows):
-    """Images stored as uint8 arrays, one per row."""
+    """Images that are stored as uint8 arrays, one per row."""
 
     def __init__(
         self, dataset: DatasetPath, count: int, axes: Axes, channels: int, label: str
@@ -132,7 +132,11 @@ class ArrayRows(_Rows):
 
 
 def _axes(path: DatasetPath, dataset: Any) -> Axes:
-    """Return the meaning of the axes after the first, from dtype and number of channels."""
+    """Return the axes of one image, or ``encoded``, from the dtype and shape of a dataset.
+
+    Raises:
+        DataError: when the dataset cannot contain images.
+    """
     shape, dtype = dataset.shape, dataset.dtype
     element_dtype = h5py.check_vlen_dtype(dtype)
     is_opaque = dtype.kind == "V" and dtype.names is None
@@ -156,6 +160,11 @@ def _axes(path: DatasetPath, dataset: Any) -> Axes:
 
 
 def _read_row(path: DatasetPath, i: int) -> Any:
+    """Return one row of a dataset.
+
+    Raises:
+        UnreadableImage: when the file is damaged.
+    """
     try:
         return open_dataset(path)[i]
     except READ_ERRORS as error:
@@ -163,10 +172,11 @@ def _read_row(path: DatasetPath, i: int) -> Any:
 
 
 def _first_line(error: Exception) -> str:
+    """Return the first line of a message, or the type of an error without a message."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @lru_cache(maxsize=16)
 def _open_file(file: Path, _mtime_ns: int, _process: int) -> Any:
-    """Open a file once per process, since an HDF5 handle must not be used in another process."""
+    """Open a file once per process, because processes must not share an HDF5 handle."""
     return h5py.File(file, "r")

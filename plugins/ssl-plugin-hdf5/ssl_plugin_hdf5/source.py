@@ -1,4 +1,4 @@
-"""Data source ``[data] name = hdf5``."""
+"""The data source ``[data] name = hdf5``."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ class HDF5(RecordSource):
       variable-length uint8 with encoded images, such as JPEG;
     * ``labels``: N integers or texts; optional.
 
-    Both may be in groups ``train`` and ``val`` or ``test``. The test images are such a group, or
-    ``test_images`` and ``test_labels``, or ``test_file``; otherwise the host splits off a fraction.
-    Images are read one by one, and each process opens the file itself.
+    Both may be in groups ``train`` and ``val`` or ``test``. Test images come from such a group, or
+    from ``test_images`` and ``test_labels``, or from ``test_file``; otherwise the host splits off a
+    fraction of the images. Images are read one by one, and each process opens the file itself.
     """
 
     class Config(RecordSource.Config):
-        file: Path = Field(description="the HDF5 file")
-        images: str = Field("images", min_length=1, description="dataset of the images")
-        labels: str | None = Field(
-            None, description="dataset of the labels; default: labels, if it exists"
+        file: Path = Field(description="path of the HDF5 file")
+        images: str = Field(
+            "images", min_length=1, description="name of the dataset with the images"
         )
-        test_file: Path | None = Field(None, description="another HDF5 file with the test images")
+        labels: str | None = Field(
+            None, description="name of the dataset with the labels; default: labels, if it exists"
+        )
+        test_file: Path | None = Field(None, description="path of an HDF5 file with test images")
         test_images: str | None = Field(
-            None, description="dataset of the test images, in test_file or file"
+            None, description="name of the dataset with the test images, in test_file or file"
         )
         test_labels: str | None = Field(
-            None, description="dataset of the test labels; default: as labels"
+            None, description="name of the dataset with the test labels; default: as labels"
         )
 
     config: Config
@@ -71,7 +73,7 @@ class HDF5(RecordSource):
         return Records(images, labels, location=str(path))
 
     def _group(self, datasets: list[str], images_name: str, held_out: bool) -> str:
-        """Return the group of a split with a slash; empty if no such group contains images."""
+        """Return the group of a split as a prefix: ``train/``, or empty if no group has images."""
         prefixes = [name.split("/")[0] for name in datasets]
         groups = {self.split_word(prefix): f"{prefix}/" for prefix in prefixes}
         candidates = [groups.get(s, "") for s in (("val", "test") if held_out else ("train",))]
@@ -79,7 +81,7 @@ class HDF5(RecordSource):
 
 
 def _dataset_names(file: Path) -> list[str]:
-    """Return the names of all datasets of a file, with their groups."""
+    """Return the full names of all datasets of a file, such as ``train/images``."""
     if not file.is_file():
         raise DataError(f"[data] {file}: no such file")
     names: list[str] = []
@@ -94,7 +96,11 @@ def _dataset_names(file: Path) -> list[str]:
 
 
 def _find(file: Path, datasets: list[str], group: str, name: str, setting: str) -> str:
-    """Return the dataset of a name in the group of the split, or with this full name."""
+    """Return the full name of a dataset, given its name in the group or its full name.
+
+    Raises:
+        DataError: when there is no such dataset; it names the setting to change.
+    """
     for full_name in (group + name, name.strip("/")):
         if full_name in datasets:
             return full_name
@@ -107,7 +113,11 @@ def _find(file: Path, datasets: list[str], group: str, name: str, setting: str) 
 
 
 def _labels(path: DatasetPath, count: int) -> list[Any]:
-    """Return the labels as Python values."""
+    """Return the labels as a list of Python numbers or strings.
+
+    Raises:
+        DataError: when there is not one label per image, or a label has an invalid type.
+    """
     with report_damage(path.file):
         dataset = open_dataset(path)
         dtype, shape = dataset.dtype, dataset.shape

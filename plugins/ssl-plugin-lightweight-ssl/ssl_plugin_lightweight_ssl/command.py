@@ -1,4 +1,4 @@
-"""``ssl-host config convert``."""
+"""The command ``ssl-host config convert``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ssl_host import Session, pass_session, session_options
 @session_options
 @pass_session
 def convert(session: Session, config_file: Path) -> None:
-    """Print CONFIG, a file of Lightweight-SSL, as a configuration of ssl-host.
+    """Print CONFIG, a configuration of Lightweight-SSL, as a configuration of ssl-host.
 
-    Comments are kept; notes about keys without effect become comments at the top.
+    Comments are kept. Notes about keys that have no effect are added as comments at the top.
     """
     from ssl_plugin_lightweight_ssl.convert import convert_file  # noqa: PLC0415 - for a fast start
 

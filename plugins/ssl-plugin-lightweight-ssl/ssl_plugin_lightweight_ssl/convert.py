@@ -1,4 +1,4 @@
-"""Conversion of a Lightweight-SSL file to the text of an ssl-host configuration."""
+"""Converts a Lightweight-SSL file to the text of an ssl-host configuration."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ _SECTION_ORDER = (
 
 @dataclass
 class _Comments:
-    """Comments of one key: the lines above it and the one at the end of its line."""
+    """Record of the comments on one key: the lines above it, and the comment on its line."""
 
     above: list[str] = field(default_factory=list)
     inline: str = ""
 
 
 def convert_file(path: Path, catalog: Catalog) -> str:
-    """Return a file of Lightweight-SSL as an ssl-host configuration, comments kept.
+    """Return a Lightweight-SSL file as the text of an ssl-host configuration, with comments.
 
     Args:
-        path: the file.
-        catalog: the installed methods.
+        path: path of the file.
+        catalog: the installed components.
 
     Raises:
-        ConfigError: if the file is not in the dialect, or with every problem in it.
+        ConfigError: if the file is not a Lightweight-SSL file, or is invalid; it lists every
+            problem.
     """
     text = read_config_text(path)
     if not is_flat_config(text):
@@ -45,22 +46,23 @@ def convert_file(path: Path, catalog: Catalog) -> str:
     for section in sorted(layer.sections(), key=_position):
         body += ["", f"[{section}]"] if body else [f"[{section}]"]
         for key, value in layer.section(section).items():
-            # One line may become two keys: its comments go to the first.
+            # One line may become two keys: the first gets its comments.
             comment = comments.pop(value.origin.line, _Comments())
             inline = f"  {comment.inline}" if comment.inline else ""
             body += [*comment.above, f"{key} = {format_value(value.raw)}{inline}"]
-    for comment in comments.values():  # of keys without effect
+    for comment in comments.values():  # of keys that have no effect
         other_comments += [line for line in (*comment.above, comment.inline) if line]
     head = [*other_comments, *(f"# {note.partition(': ')[2]}" for note in layer.notes)]
     return "\n".join([*head, *([""] if head else []), *body]) + "\n"
 
 
 def _position(section: str) -> int:
+    """Return the position of a section in the written file."""
     return _SECTION_ORDER.index(section.partition(".")[0])
 
 
 def _comments(text: str) -> tuple[dict[int, _Comments], list[str]]:
-    """Return the comments of keys by line, and the comments that belong to no key."""
+    """Return the comments on keys, by line number of the key, and all other comments."""
     by_line: dict[int, _Comments] = {}
     pending: list[str] = []
     others: list[str] = []

@@ -1,7 +1,7 @@
-"""Recognition and translation of Lightweight-SSL configurations.
+"""Recognises Lightweight-SSL configurations and translates them to those of ssl-host.
 
-Keys before the first section, ``ssl_method`` among them, hold most settings, and values carry
-their type (``0.1@float``). The folder of the file is the phase: ``pretrain`` or ``linear_eval``.
+Most settings, such as ``ssl_method``, are keys before the first section, and values contain their
+type (``0.1@float``). The name of the file's folder is the phase: ``pretrain`` or ``linear_eval``.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from ssl_plugin_lightweight_ssl.translation import LINEAR, Translation
 from ssl_plugin_lightweight_ssl.translators import TRANSLATORS
 
 _EMPTY: dict[str, Any] = {"@int": 0, "@float": 0.0, "@list": [], "@dict": {}, "@tuple": ()}
-"""Values of a type without a text, such as ``custom_ds_cfg = @dict``."""
+"""Values for a type without any text before it, such as in ``custom_ds_cfg = @dict``."""
 
 
 def is_flat_config(text: str) -> bool:
-    """Return True if a text is in the dialect: ``ssl_method`` is set before the first section."""
+    """Return True for a Lightweight-SSL file: it sets ``ssl_method`` before the first section."""
     before_sections = re.split(r"(?m)^\s*\[", text, maxsplit=1)[0]
     return bool(re.search(r"(?m)^ssl_method\s*=", before_sections))
 
 
 def translate(path: Path, text: str, catalog: Catalog) -> ConfigLayer:
-    """Translate a file of the dialect.
+    """Return a Lightweight-SSL configuration as a configuration layer of ssl-host.
 
     Args:
-        path: the file; its folder is the phase.
-        text: its content.
-        catalog: the installed methods, which decide what arguments have an effect.
+        path: path of the file; the name of its folder is the phase.
+        text: content of the file.
+        catalog: the installed components; they decide which arguments have an effect.
 
     Raises:
-        ConfigError: with every problem of the file.
+        ConfigError: if the file is invalid; it lists every problem.
     """
     values: dict[Key, ConfigValue] = {}
     problems = []
@@ -53,7 +53,7 @@ def translate(path: Path, text: str, catalog: Catalog) -> ConfigLayer:
             values[key] = ConfigValue(_parse(value.raw), value.origin)
         except LiteralError as error:
             problems.append(Problem(str(value.origin), f"{key[1]}: {error}"))
-    # A method that cannot be parsed has been reported; nothing else makes sense without it.
+    # If the method cannot be parsed, that is reported, and nothing else can be translated.
     if (FLAT, "ssl_method") in values:
         translation = Translation(path, values, catalog)
         _translate_keys(translation)
@@ -64,13 +64,14 @@ def translate(path: Path, text: str, catalog: Catalog) -> ConfigLayer:
 
 
 def _parse(text: str) -> Any:
-    """Convert text by its ``@type``; without one it is a number if possible, else text."""
+    """Return a value of its ``@type``; without a type, a number if possible, else text."""
     if text in _EMPTY:
         return _EMPTY[text]
     return parse_value(text, Any if "@" in text else int | float)
 
 
 def _translate_keys(translation: Translation) -> None:
+    """Translate every key; add a note on keys without effect, a problem for unknown ones."""
     method = translation.source[FLAT, "ssl_method"]
     if translation.is_linear:
         # Both phases of a method often have the same file name: give each its own run folder.
@@ -93,6 +94,7 @@ def _translate_keys(translation: Translation) -> None:
 
 
 def _report_unknown(translation: Translation, key: Key, value: ConfigValue) -> None:
+    """Add a problem for an unknown key, with a similar known key."""
     section, name = key
     known = [k for s, k in (*TRANSLATORS, *MOVED, *WITHOUT_EFFECT) if s == section]
     prefix = "" if section == FLAT else f"[{section}] "

@@ -1,14 +1,15 @@
-"""Keys of Lightweight-SSL that only moved, and keys that have no effect in ssl-host."""
+"""Keys of Lightweight-SSL that have a different name in ssl-host, or that have no effect in it."""
 
 from __future__ import annotations
 
 Key = tuple[str, str]
+"""A section and the name of a key in it."""
 
 FLAT = "top of the file"
-"""Section name for the keys before the first section."""
+"""Name that stands for the section of the keys before the first section."""
 
 METHODS = {"barlowtwin": "barlowtwins"}
-"""Methods that ssl-host knows by another name."""
+"""Maps names of methods in Lightweight-SSL to different names in ssl-host."""
 
 MOVED: dict[Key, Key] = {
     (FLAT, "num_workers"): ("loader", "num_workers"),
@@ -22,7 +23,7 @@ MOVED: dict[Key, Key] = {
     ("ssl_args", "lamb"): ("loss", "lambda_"),
     ("ckpt_args", "every_n_epochs"): ("checkpoint", "every_epochs"),
 }
-"""Keys with the same values under another name."""
+"""Maps keys of Lightweight-SSL to the keys of ssl-host that have the same values."""
 
 WITHOUT_EFFECT: dict[Key, str] = {
     (FLAT, "epoch_start"): "the same command resumes from the last checkpoint",
@@ -33,7 +34,7 @@ WITHOUT_EFFECT: dict[Key, str] = {
     ("ckpt_args", "monitor"): "the newest checkpoints are kept, not the best by a metric",
     ("wandb_args", "save_dir"): "the logger writes into the run folder",
 }
-"""Keys that are accepted without effect, with the reason for the note."""
+"""Maps each key that has no effect in ssl-host to the reason, which a note gives."""
 
 WANDB = {"name": "run_name", "project": "project", "entity": "entity", "offline": "offline"}
-"""Keys of ``[wandb_args]`` and the settings of the logger."""
+"""Maps keys of ``[wandb_args]`` to settings of the logger wandb."""

@@ -1,4 +1,4 @@
-"""State of the translation of one file: values, notes and problems so far."""
+"""State of the translation of one file: its values, notes and problems."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from ssl_host import Catalog, ConfigValue, PluginError, Problem
 from ssl_plugin_lightweight_ssl.keys import FLAT, METHODS, Key
 
 LINEAR = "linear_eval"
-"""Folder of the files that describe a linear evaluation."""
+"""Name of the folder with files that describe a linear evaluation."""
 
 
 class Translation:
-    """Translation of one file of Lightweight-SSL.
+    """State of the translation of one Lightweight-SSL file; translators add to it.
 
     Args:
-        path: the file.
-        source: its values by section and key.
-        catalog: the installed methods.
+        path: path of the file.
+        source: values of the file, by section and key.
+        catalog: the installed components.
 
     Attributes:
         is_linear: True for a linear evaluation, False for pretraining.
-        values: the translated values by section and key.
-        notes: what has no effect or changed its meaning, with file and line.
-        problems: what is wrong in the file.
+        values: the translated values, by section and key of ssl-host.
+        notes: sentences on keys that have no effect or a different meaning, with file and line.
+        problems: the problems found in the file.
     """
 
     def __init__(self, path: Path, source: dict[Key, ConfigValue], catalog: Catalog) -> None:
@@ -37,37 +37,37 @@ class Translation:
         self.problems: list[Problem] = []
 
     def put(self, section: str, key: str, raw: Any, source: ConfigValue) -> None:
-        """Set a translated value with the origin of the value that it comes from."""
+        """Set a key of ssl-host; the value keeps the file and line of the value it comes from."""
         self.values[section, key] = ConfigValue(raw, source.origin, is_text=isinstance(raw, str))
 
     def note(self, value: ConfigValue, text: str) -> None:
-        """Add a note on a value."""
+        """Add a note about a value, with its file and line."""
         self.notes.append(f"{value.origin}: {text}")
 
     def problem(self, value: ConfigValue, text: str) -> None:
-        """Add a problem with a value."""
+        """Add a problem with a value, with its file and line."""
         self.problems.append(Problem(str(value.origin), text))
 
     @property
     def method_name(self) -> str:
-        """Name of the method in ssl-host."""
+        """Name that the method of the file has in ssl-host."""
         name = str(self.source[FLAT, "ssl_method"].raw)
         return METHODS.get(name, name)
 
     @property
     def method_is_installed(self) -> bool:
-        """Return True if a plugin provides the method; if not, that is reported later."""
+        """True if an installed plugin provides the method; if none does, that is reported later."""
         return self.method_name in self.catalog.names("method")
 
     @property
     def devices(self) -> Any:
-        """The devices of ``compute_cfg``; ``device`` is a previous name of the entry."""
+        """Number or list of devices from ``compute_cfg``; the entry may be named ``device``."""
         compute = self.source.get((FLAT, "compute_cfg"))
         entries = compute.raw if compute is not None and isinstance(compute.raw, dict) else {}
         return entries.get("devices", entries.get("device", 1))
 
     def has_effect(self, argument: str, value: ConfigValue, section: str, setting: str) -> bool:
-        """Return True if an argument of a method applies here; if not, add a note."""
+        """Return True if an argument of a method has an effect in ssl-host; if not, add a note."""
         if self.is_linear:
             self.note(value, f"{argument} has no effect in a linear evaluation")
             return False
@@ -77,7 +77,7 @@ class Translation:
         return True
 
     def method_accepts(self, section: str, setting: str) -> bool:
-        """Return True if the method, its loss or one of its heads has a setting."""
+        """Return True if the method or its loss has a setting, or if the method has the head."""
         try:
             method = self.catalog.load("method", self.method_name)
         except PluginError:
@@ -95,9 +95,9 @@ class Translation:
         return True
 
     def absolute_path(self, value: ConfigValue) -> str:
-        """Make a path absolute: from the working folder if it exists there, else from the file.
+        """Return an absolute path: in the working folder if it exists there, else from the file.
 
-        Lightweight-SSL took paths from the working folder, ssl-host takes them from the file.
+        Lightweight-SSL reads paths relative to the working folder, ssl-host relative to the file.
         """
         path = Path(str(value.raw)).expanduser()
         existing = path if path.exists() else self.path.parent / path

@@ -1,4 +1,4 @@
-"""Translation of the keys that are more than renamed, one function per key."""
+"""Translators of the keys that are not only renamed: one function for each key."""
 
 from __future__ import annotations
 
@@ -17,25 +17,29 @@ _UNSET = (None, "", "None")
 
 
 def _method(t: Translation, value: ConfigValue) -> None:
+    """Translate ``ssl_method`` to ``[method] name``."""
     t.put("method", "name", t.method_name, value)
 
 
 def _seed(t: Translation, value: ConfigValue) -> None:
+    """Translate ``seed``; a seed that Lightweight-SSL ignores becomes 0."""
     seed = value.raw
     if isinstance(seed, int) and not 0 <= seed < 2**31:
-        t.note(value, f"seed = {seed} meant no seed; 0 is used")
+        t.note(value, f"seed = {seed} means no seed in Lightweight-SSL; 0 is used")
         seed = 0
     t.put("run", "seed", seed, value)
 
 
 def _epochs(t: Translation, value: ConfigValue) -> None:
+    """Translate ``epochs`` to those of the run or of the linear evaluation."""
     t.put("evaluator.linear" if t.is_linear else "run", "epochs", value.raw, value)
 
 
 def _compute(t: Translation, value: ConfigValue) -> None:
+    """Translate ``compute_cfg`` to the accelerator, strategy and devices of ``[trainer]``."""
     if not isinstance(value.raw, dict):
         example = "{'devices': 1}@dict"
-        t.problem(value, f"compute_cfg: {value.raw!r} is not a dict, such as {example}")
+        t.problem(value, f"compute_cfg: {value.raw!r} should be a dict, such as {example}")
         return
     for entry, setting in value.raw.items():
         if entry == "accelerator":
@@ -49,11 +53,13 @@ def _compute(t: Translation, value: ConfigValue) -> None:
 
 
 def _backbone(t: Translation, value: ConfigValue) -> None:
+    """Translate ``backbone`` to the name of a timm model."""
     t.put("backbone", "name", "timm", value)
     t.put("backbone", "model", str(value.raw), value)
 
 
 def _dataset(t: Translation, value: ConfigValue) -> None:
+    """Translate ``dataset`` and ``data_dir`` to the name and the folder of a data source."""
     name = str(value.raw).lower()
     t.put("data", "name", name, value)
     data_dir = t.source.get((FLAT, "data_dir"))
@@ -64,15 +70,18 @@ def _dataset(t: Translation, value: ConfigValue) -> None:
             root = root.parent
     source = data_dir or value
     if not root.is_dir():
-        t.problem(source, f"data_dir: no folder {root}; put the data there or set another folder")
+        t.problem(
+            source,
+            f"data_dir: there is no folder {root}; put the data there, or set a different folder",
+        )
     t.put("data", "root", str(root.absolute()), source)
 
 
 def _batch_size(t: Translation, value: ConfigValue) -> None:
-    """Multiply the batch size, which is per device in Lightweight-SSL, by the devices."""
+    """Translate ``batch_size``, which is per device, to that of all devices together."""
     count = len(t.devices) if isinstance(t.devices, list) else t.devices
     if not isinstance(count, int) or not isinstance(value.raw, int):
-        t.problem(value, "batch_size: should be a whole number, and so should devices")
+        t.problem(value, "batch_size: should be a whole number, and devices a number or a list")
         return
     total = value.raw * count
     t.put("evaluator.linear" if t.is_linear else "run", "batch_size", total, value)
@@ -81,16 +90,16 @@ def _batch_size(t: Translation, value: ConfigValue) -> None:
 
 
 def _crops(t: Translation, value: ConfigValue) -> None:
-    """Translate the number of crops of each kind: two full-size views, then small crops.
+    """Translate ``aug_crop_lst``, the numbers of full-size views and of small crops.
 
-    Linear evaluations have one view, ``[1]``, which is always so here.
+    Linear evaluations have one view, ``[1]``, as they always have in ssl-host.
     """
     crops = value.raw
     if t.is_linear and crops == [1]:
         return
     is_list = isinstance(crops, list) and crops
     if not is_list or not all(isinstance(count, int) and count > 0 for count in crops):
-        t.problem(value, f"aug_crop_lst: {crops!r} is not a list of numbers of crops")
+        t.problem(value, f"aug_crop_lst: {crops!r} is not a list of numbers, such as [2, 6]")
     elif crops[0] == 2 and len(crops) > 1:
         t.put("augmentation", "name", "multicrop", value)
         t.put("augmentation", "num_local", sum(crops[1:]), value)
@@ -103,6 +112,7 @@ def _crops(t: Translation, value: ConfigValue) -> None:
 
 
 def _log_type(t: Translation, value: ConfigValue) -> None:
+    """Translate ``log_type`` and ``[wandb_args]`` to the logger wandb."""
     log_type = str(value.raw).lower()
     if log_type not in ("wandb", "csv", "", "none"):
         hint = did_you_mean(log_type, ("wandb", "csv"))
@@ -117,11 +127,13 @@ def _log_type(t: Translation, value: ConfigValue) -> None:
 
 
 def _pretrained(t: Translation, value: ConfigValue) -> None:
+    """Translate ``pretrain_ckpt_path`` to ``[run] init_from``."""
     if value.raw not in _UNSET:
         t.put("run", "init_from", t.absolute_path(value), value)
 
 
 def _lr(t: Translation, value: ConfigValue) -> None:
+    """Translate ``lr`` to that of the optimizer or of the linear evaluation."""
     if t.is_linear:
         t.put("evaluator.linear", "learning_rates", (value.raw,), value)
     else:
@@ -129,14 +141,16 @@ def _lr(t: Translation, value: ConfigValue) -> None:
 
 
 def _weight_decay(t: Translation, value: ConfigValue) -> None:
+    """Translate ``weight_decay`` to that of the optimizer or of the linear evaluation."""
     section = "evaluator.linear" if t.is_linear else "optimizer"
     t.put(section, "weight_decay", value.raw, value)
 
 
 def _scale_loss(t: Translation, value: ConfigValue) -> None:
-    """Scale the loss; biases then learn at the rate of the weights, as in Lightweight-SSL.
+    """Translate ``scale_loss``; biases then have the same learning rate as weights.
 
-    Here Barlow Twins lowers the rate of the biases instead of scaling the loss.
+    That is so in Lightweight-SSL. In ssl-host Barlow Twins lowers the learning rate of the biases
+    instead of scaling the loss.
     """
     if t.has_effect("scale_loss", value, "loss", "scale"):
         t.put("loss", "scale", value.raw, value)
@@ -145,8 +159,9 @@ def _scale_loss(t: Translation, value: ConfigValue) -> None:
 
 
 def _save_top_k(t: Translation, value: ConfigValue) -> None:
+    """Translate ``save_top_k`` to the number of checkpoints to keep."""
     if not isinstance(value.raw, int):
-        t.problem(value, f"save_top_k: {value.raw!r} is not a number of checkpoints")
+        t.problem(value, f"save_top_k: {value.raw!r} should be the number of checkpoints to keep")
     elif value.raw > 0:
         t.put("checkpoint", "keep", value.raw, value)
     else:
@@ -155,6 +170,7 @@ def _save_top_k(t: Translation, value: ConfigValue) -> None:
 
 
 def _only_eval(t: Translation, value: ConfigValue) -> None:
+    """Translate ``only_eval``: train for 0 epochs, starting from ``ckpt_path``."""
     if not value.raw:
         return
     checkpoint = t.source.get(("ckpt_args", "ckpt_path"))
@@ -169,6 +185,7 @@ def _only_eval(t: Translation, value: ConfigValue) -> None:
 
 
 def _ckpt_path(t: Translation, value: ConfigValue) -> None:
+    """Add a note that ``ckpt_path`` has no effect, unless ``only_eval`` uses it."""
     only_eval = t.source.get(("ckpt_args", "only_eval"))
     if value.raw not in _UNSET and not (only_eval is not None and only_eval.raw):
         t.note(
@@ -178,8 +195,8 @@ def _ckpt_path(t: Translation, value: ConfigValue) -> None:
         )
 
 
-def _with_another_key(t: Translation, value: ConfigValue) -> None:
-    """Do nothing: the key is read together with another one."""
+def _read_elsewhere(t: Translation, value: ConfigValue) -> None:
+    """Do nothing, because the translator of a different key reads this key as well."""
 
 
 TRANSLATORS: dict[Key, Callable[[Translation, ConfigValue], None]] = {
@@ -189,7 +206,7 @@ TRANSLATORS: dict[Key, Callable[[Translation, ConfigValue], None]] = {
     (FLAT, "compute_cfg"): _compute,
     (FLAT, "backbone"): _backbone,
     (FLAT, "dataset"): _dataset,
-    (FLAT, "data_dir"): _with_another_key,
+    (FLAT, "data_dir"): _read_elsewhere,
     (FLAT, "batch_size"): _batch_size,
     (FLAT, "aug_crop_lst"): _crops,
     (FLAT, "log_type"): _log_type,
@@ -200,6 +217,6 @@ TRANSLATORS: dict[Key, Callable[[Translation, ConfigValue], None]] = {
     ("ckpt_args", "save_top_k"): _save_top_k,
     ("ckpt_args", "only_eval"): _only_eval,
     ("ckpt_args", "ckpt_path"): _ckpt_path,
-    **dict.fromkeys((("wandb_args", key) for key in WANDB), _with_another_key),
+    **dict.fromkeys((("wandb_args", key) for key in WANDB), _read_elsewhere),
 }
-"""Translators by section and key."""
+"""Maps the section and key of Lightweight-SSL to the function that translates it."""

@@ -101,7 +101,7 @@ def test_usual_crops_of_a_linear_evaluation_are_accepted(crops, catalog, write_c
         (("64@int", "__import__('os')@int"), "is not of type int"),
         (("[2]@list", "[3]@list"), "aug_crop_lst: [3] should be two full-size views"),
         (("[2]@list", "[1]@list"), "aug_crop_lst: [1] should be two full-size views"),
-        (("[2]@list", "[-2]@list"), "aug_crop_lst: [-2] is not a list of numbers of crops"),
+        (("[2]@list", "[-2]@list"), "aug_crop_lst: [-2] is not a list of numbers"),
         (("csv@str", "wanbd@str"), "log_type: 'wanbd' should be wandb or csv; did you mean"),
         (("save_top_k = 3@int", "save_top_k = three@str"), "save_top_k: 'three' is not a number"),
         (("dataset = cifar10@str\n", ""), "old.ini:8: dataset is missing"),
@@ -125,7 +125,7 @@ def test_missing_method_is_reported_without_its_arguments(catalog, write_config)
 @pytest.mark.parametrize(
     ("replace", "key", "value", "note"),
     [
-        (("seed = 7@int", "seed = -1@int"), ("run", "seed"), 0, "seed = -1 meant no seed"),
+        (("seed = 7@int", "seed = -1@int"), ("run", "seed"), 0, "seed = -1 means no seed"),
         (("'devices'", "'device'"), ("trainer", "devices"), 4, "on 4 devices"),
         (("top_k = 3", "top_k = -1"), ("checkpoint", "keep"), 2, "save_top_k = -1 has no effect"),
         (

@@ -1,4 +1,4 @@
-"""MoCo v2: contrast with a queue of keys of an EMA network (arXiv:2003.04297)."""
+"""MoCo v2: contrast with a queue of keys from an EMA network (arXiv:2003.04297)."""
 
 from ssl_host import Register, RegisterPreset, hookimpl
 
@@ -10,7 +10,7 @@ def register_methods(register: Register) -> None:
     register(
         "mocov2",
         "ssl_plugin_mocov2.method:MoCoV2",
-        "contrast with a queue of keys of an EMA network",
+        "contrast with a queue of keys from an EMA network",
     )
 
 

@@ -1,4 +1,4 @@
-"""MoCo v2."""
+"""The method MoCo v2."""
 
 from __future__ import annotations
 
@@ -25,17 +25,22 @@ from ssl_host import (
 class MoCoV2(Method):
     """MoCo v2. Chen et al. 2020, arXiv:2003.04297; He et al., CVPR 2020, arXiv:1911.05722.
 
-    The first view is the query and the second the key; negatives are the queue of past keys. The
+    The first view is the query, the second the key; negatives come from a queue of past keys. The
     loss is not symmetrised. Keys are shuffled over processes, so that batch-norm statistics do not
     reveal which key belongs to a query; on one process ``bn_splits`` has the same effect, as in
     the authors' CIFAR example.
     """
 
     class Config(Settings):
-        queue_size: int = Field(65_536, ge=1, le=10_000_000, description="rows of the queue")
+        queue_size: int = Field(
+            65_536, ge=1, le=10_000_000, description="number of keys in the queue of negatives"
+        )
         ema_decay: float = Field(0.999, ge=0, le=1, description="EMA decay of the key encoder")
         bn_splits: int = Field(
-            1, ge=1, le=1024, description="chunks of a batch with separate batch-norm statistics"
+            1,
+            ge=1,
+            le=1024,
+            description="number of chunks of a batch, each with separate batch-norm statistics",
         )
 
     config: Config
@@ -83,5 +88,5 @@ class MoCoV2(Method):
         return StepOutput(loss, features=features, enqueue={"queue": keys})
 
     def _in_splits(self, network: nn.Module, images: Tensor) -> Tensor:
-        """Apply a network to each of ``bn_splits`` chunks of the images."""
+        """Return the outputs of a network that is applied to ``bn_splits`` chunks of the images."""
         return torch.cat([network(chunk) for chunk in images.chunk(self.config.bn_splits)])

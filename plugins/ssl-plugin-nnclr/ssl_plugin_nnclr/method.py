@@ -1,4 +1,4 @@
-"""NNCLR."""
+"""The method NNCLR."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ class NNCLR(Method):
     """
 
     class Config(Settings):
-        queue_size: int = Field(98_304, ge=1, le=10_000_000, description="rows of the queue")
+        queue_size: int = Field(
+            98_304,
+            ge=1,
+            le=10_000_000,
+            description="number of embeddings in the queue that is searched for neighbours",
+        )
 
     config: Config
 

@@ -1,4 +1,4 @@
-"""Finds the columns of images and labels, and the names of the classes."""
+"""Finds the columns with images and labels, and the names of the classes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _LABEL_NAMES = ("label", "labels")
 
 
 def read_features(table: Table) -> Mapping[str, Any]:
-    """Return the features of Hugging Face's ``datasets`` by column; empty for other files.
+    """Return the description of each column that Hugging Face's ``datasets`` stored, by name.
 
-    They are in the metadata of the schema, and next to the files of ``save_to_disk``.
+    It is in the metadata of the schema, or next to the files of ``save_to_disk``. The result is
+    empty for files of other programs.
     """
     texts = [(table.schema.metadata or {}).get(b"huggingface")]
     info_file = table.path.parent / "dataset_info.json"
@@ -36,10 +37,10 @@ def read_features(table: Table) -> Mapping[str, Any]:
 
 
 def image_column(table: Table, setting: str | None) -> str:
-    """Return the name of the column of the images.
+    """Return the name of the column with the images.
 
     Args:
-        table: the file.
+        table: structure of the file.
         setting: name from the configuration, or None to find the column.
 
     Raises:
@@ -62,10 +63,10 @@ def image_column(table: Table, setting: str | None) -> str:
 
 
 def label_column(table: Table, setting: str | None) -> str | None:
-    """Return the name of the column of the labels, or None if there are no labels.
+    """Return the name of the column with the labels, or None if there are no labels.
 
     Args:
-        table: the file.
+        table: structure of the file.
         setting: name from the configuration, or None to find the column.
 
     Raises:
@@ -89,7 +90,7 @@ def class_names(table: Table, column: str) -> list[str] | None:
 def _require_column(
     key: str, table: Table, name: str, is_suitable: Callable[[Any], bool], expected: str
 ) -> str:
-    """Return a configured column name after checking that it exists and has a suitable type."""
+    """Return a configured column name, after checking that the column exists and is suitable."""
     if table.schema.names.count(name) != 1:
         raise DataError(
             f"[data] {table.path}: {key} = {name}: no such column; columns are "
@@ -102,10 +103,12 @@ def _require_column(
 
 
 def _list_columns(schema: Any) -> str:
+    """Return the names and types of all columns as text for a message."""
     return ", ".join(f"{field.name} ({str(field.type)[:40]})" for field in schema)
 
 
 def _is_image_type(column_type: Any) -> bool:
+    """Return True for bytes, and for a struct with a field ``bytes``."""
     if pa.types.is_struct(column_type):
         index = column_type.get_field_index("bytes")
         return index >= 0 and _is_image_type(column_type.field(index).type)
@@ -114,6 +117,7 @@ def _is_image_type(column_type: Any) -> bool:
 
 
 def _is_label_type(column_type: Any) -> bool:
+    """Return True for text, integers and booleans, also in a dictionary column."""
     if pa.types.is_dictionary(column_type):
         column_type = column_type.value_type
     types = pa.types

@@ -1,4 +1,4 @@
-"""Images of one column of parquet or Arrow files."""
+"""Reads images from one column of parquet or Arrow files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ssl_plugin_parquet.tables import Table, read_value
 
 
 class ColumnImages(EncodedImages):
-    """Images in a column of several files, in the order of their rows.
+    """Dataset of the images in one column of several files, in the order of their rows.
 
     Args:
-        tables: the files.
-        column: name of the column, of bytes or ``{bytes, path}`` as ``datasets`` writes it.
-        channels: number of channels, 3 or 1.
-        root: folder that file names in messages are relative to.
+        tables: structures of the files.
+        column: name of the column, which contains bytes, or ``{bytes, path}`` of ``datasets``.
+        channels: number of channels of the returned images, 3 or 1.
+        root: folder to which file names in messages are relative.
     """
 
     def __init__(self, tables: Sequence[Table], column: str, channels: int, root: Path) -> None:
@@ -59,7 +59,7 @@ class ColumnImages(EncodedImages):
         raise UnreadableImage(f"only the path is stored: {path}" if path else "no bytes are stored")
 
     def _locate(self, i: int) -> tuple[Table, int, int]:
-        """Return the file, the row group and the row within the group."""
+        """Return the file, the row group and the row within the group of an image."""
         k = int(np.searchsorted(self._group_ends, i, side="right"))
         table, group = self._groups[k].tolist()
         first = int(self._group_ends[k - 1]) if k else 0

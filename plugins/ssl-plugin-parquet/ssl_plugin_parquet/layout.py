@@ -1,4 +1,4 @@
-"""Splits the files of a folder into training files and test files."""
+"""Divides the files of a folder into training files and test files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ssl_plugin_parquet.tables import SUFFIXES
 
 
 def split_files(key: str, path: Path) -> tuple[list[Path], list[Path]]:
-    """Return the training files and the test files of a folder, a file or a pattern.
+    """Return the training files and the test files for a folder, a file or a pattern.
 
     Args:
         key: name of the setting, for messages.
         path: value of the setting.
 
     Raises:
-        DataError: when there are no files, or those of several data sets.
+        DataError: when there are no files, or the files belong to several data sets.
     """
     if (path / "state.json").is_file():
         return _saved_files(path), []
@@ -38,7 +38,7 @@ def split_files(key: str, path: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _saved_files(folder: Path) -> list[Path]:
-    """Return the files of ``Dataset.save_to_disk`` in the order of ``state.json``."""
+    """Return the files that ``Dataset.save_to_disk`` wrote, in the order of ``state.json``."""
     state = read_json(folder / "state.json")
     try:
         names = [str(entry["filename"]) for entry in state["_data_files"]]
@@ -56,7 +56,7 @@ def _saved_files(folder: Path) -> list[Path]:
 
 
 def _saved_splits(key: str, folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the training files and the test files of ``DatasetDict.save_to_disk``."""
+    """Return the training and test files that ``DatasetDict.save_to_disk`` wrote."""
     content = read_json(folder / "dataset_dict.json")
     names = content.get("splits", []) if isinstance(content, dict) else []
     splits = {RecordSource.split_word(str(name)): folder / str(name) for name in names}
@@ -70,7 +70,13 @@ def _saved_splits(key: str, folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _require_one_dataset(key: str, path: Path, train: list[Path]) -> None:
-    """Refuse several configurations: a hub snapshot has a folder for each, and they differ."""
+    """Check that all training files belong to one data set.
+
+    A snapshot of the hub may have a folder for each of several different configurations.
+
+    Raises:
+        DataError: when they belong to several data sets, or there are none.
+    """
     folders = sorted({str(file.parent.relative_to(path)) for file in train})
     named = [file for file in train if RecordSource.split_word(file.name.split("-")[0])]
     if len(folders) > 1 and named:

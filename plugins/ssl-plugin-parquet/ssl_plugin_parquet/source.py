@@ -1,4 +1,4 @@
-"""Data source ``[data] name = parquet``."""
+"""The data source ``[data] name = parquet``."""
 
 from __future__ import annotations
 
@@ -16,28 +16,31 @@ from ssl_plugin_parquet.tables import Table, check_column, read_table, read_valu
 
 
 class Parquet(RecordSource):
-    """Parquet files, or a dataset of Hugging Face's ``datasets`` on disk.
+    """Images in parquet files, or in a dataset of Hugging Face's ``datasets`` on disk.
 
     * ``dataset.save_to_disk(root)``: Arrow files with ``state.json``, one folder per split if
       there are splits;
     * a snapshot of the hub: files such as ``data/train-00000-of-00002.parquet``;
     * any parquet file or pattern with a column of encoded images, bytes or ``{bytes, path}``.
 
-    The test images are the split ``validation``, or else ``test``; without either the host splits
-    off a fraction. Labels are text or integers; ``ClassLabel`` provides the class names. Images are
-    read when they are needed: a single one from an Arrow file, a row group from a parquet file.
+    The test images are the split ``validation``, or else ``test``; if there is neither, the host
+    splits off a fraction. Labels are text or integers; ``ClassLabel`` provides the class names.
+    Images are read when they are needed: one by one from Arrow files, in row groups from parquet
+    files.
     """
 
     class Config(RecordSource.Config):
-        root: Path = Field(description="folder, file, or pattern such as train-{000..003}.parquet")
+        root: Path = Field(
+            description="path of a folder or a file, or a pattern: train-{00..03}.parquet"
+        )
         test: Path | None = Field(
-            None, description="folder, file or pattern of the test images; default: by file names"
+            None, description="folder, file or pattern of the test images; default: found by name"
         )
         image_column: str | None = Field(
-            None, description="column of the images; default: the Image feature, image or img"
+            None, description="name of the column with images; default: found by name and type"
         )
         label_column: str | None = Field(
-            None, description="column of the labels; default: label, or the first ClassLabel"
+            None, description="name of the column with labels; default: label, or first ClassLabel"
         )
 
     config: Config
@@ -67,7 +70,7 @@ class Parquet(RecordSource):
 
 
 def _labels(table: Table, column: str, names: Sequence[str] | None) -> list[Any]:
-    """Return the labels of a file; -1 in a ``ClassLabel`` column means no label."""
+    """Return the labels of a file, as class names if it has them; -1 and empty become None."""
     values = read_values(table, column)
     if names is None or any(isinstance(value, str) for value in values):
         return values
@@ -81,7 +84,11 @@ def _labels(table: Table, column: str, names: Sequence[str] | None) -> list[Any]
 
 
 def _check_columns(tables: Sequence[Table], columns: Sequence[str]) -> None:
-    """Check that all files have the columns of the first, with values inside of the file."""
+    """Check that all files have the given columns, with values that lie within the file.
+
+    Raises:
+        DataError: when a column is missing or a file is damaged.
+    """
     for table in tables:
         for column in columns:
             if column not in table.schema.names:

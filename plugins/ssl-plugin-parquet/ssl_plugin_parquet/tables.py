@@ -16,19 +16,20 @@ import pyarrow.parquet as pq
 from ssl_host import DataError
 
 SUFFIXES = (".parquet", ".arrow")
+"""File suffixes of the two supported formats."""
 
 _CACHED_GROUPS = 4
-"""Number of decompressed row groups in the cache; several threads read them in order."""
+"""Number of decompressed row groups that are cached, because threads read several at a time."""
 
 
 class Table(NamedTuple):
-    """Path and structure of a file.
+    """Record of the path and the structure of a file.
 
     Attributes:
         path: path of the file.
-        mtime_ns: modification time in nanoseconds, so that a file that is replaced is read again.
+        mtime_ns: modification time in nanoseconds, so that a replaced file is read again.
         group_rows: number of rows of each row group (parquet) or record batch (Arrow).
-        schema: names and types of the columns.
+        schema: pyarrow schema with the names and types of the columns.
     """
 
     path: Path
@@ -38,10 +39,10 @@ class Table(NamedTuple):
 
 
 def read_table(path: Path) -> Table:
-    """Return the structure of a file without reading images.
+    """Return the structure of a file, without reading its images.
 
     Raises:
-        DataError: when the file is damaged or has another format.
+        DataError: when the file is damaged or has a different format.
     """
     with report_damage(path):
         mtime_ns = path.stat().st_mtime_ns
@@ -58,7 +59,7 @@ def read_table(path: Path) -> Table:
 
 
 def check_column(table: Table, column: str) -> None:
-    """Check that the values of a column lie within the file, else pyarrow ends the process.
+    """Check that the values of a column lie within the file, since pyarrow would crash otherwise.
 
     Only offsets are checked, not image data. Parquet files are checked when they are decoded.
 
@@ -72,7 +73,7 @@ def check_column(table: Table, column: str) -> None:
 
 
 def read_values(table: Table, column: str) -> list[Any]:
-    """Return all values of a column as Python values.
+    """Return all values of a column as a list of Python values.
 
     Raises:
         DataError: when the file is damaged.
@@ -87,13 +88,13 @@ def read_values(table: Table, column: str) -> list[Any]:
 
 
 def read_value(table: Table, column: str, group: int, row: int) -> Any:
-    """Return the value of one row of a row group as a Python value.
+    """Return the value in one row of a row group as a Python value.
 
-    Each process opens the files itself. Arrow files are memory-mapped; of parquet files the whole
-    row group is decompressed and cached.
+    Each process opens the files itself. Arrow files are memory-mapped; from a parquet file the
+    whole row group is decompressed and cached.
 
     Raises:
-        ArrowException: when the file is damaged; OSError and ValueError are possible too.
+        ArrowException: when the file is damaged; also OSError or ValueError.
     """
     process = os.getpid()
     if table.path.suffix != ".parquet":
@@ -106,7 +107,7 @@ def read_value(table: Table, column: str, group: int, row: int) -> Any:
 
 @contextmanager
 def report_damage(path: Path) -> Iterator[None]:
-    """Turn exceptions of pyarrow into a DataError that names the file."""
+    """Convert exceptions of pyarrow in this context to a DataError that names the file."""
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, ValueError) as error:
@@ -119,6 +120,7 @@ def report_damage(path: Path) -> Iterator[None]:
 
 @lru_cache(maxsize=_CACHED_GROUPS)
 def _row_group(path: Path, _mtime_ns: int, column: str, group: int, _process: int) -> Any:
+    """Return one column of a parquet file's row group, decompressed and cached."""
     with pq.ParquetFile(path, memory_map=True) as file:
         # Without pyarrow's threads, which do not survive a fork.
         return file.read_row_group(group, [column], use_threads=False).column(0)
@@ -126,13 +128,14 @@ def _row_group(path: Path, _mtime_ns: int, column: str, group: int, _process: in
 
 @lru_cache(maxsize=256)
 def _batches(path: Path, mtime_ns: int, process: int) -> list[Any]:
+    """Return the record batches of a memory-mapped Arrow file."""
     batches: list[Any] = _map_file(path, mtime_ns, process).to_batches()
     return batches
 
 
 @lru_cache(maxsize=256)
 def _map_file(path: Path, _mtime_ns: int, _process: int) -> Any:
-    """Memory-map an Arrow file of the stream or the file format."""
+    """Return an Arrow file, in the stream or the file format, as a memory-mapped table."""
     source = pa.memory_map(str(path))
     try:
         return pa.ipc.open_stream(source).read_all()
@@ -143,5 +146,5 @@ def _map_file(path: Path, _mtime_ns: int, _process: int) -> Any:
 
 @lru_cache(maxsize=1)
 def _lock(_process: int) -> Lock:
-    """Return one lock per process: a lock that is held during a fork is never released."""
+    """Return the lock of this process; a lock that is held during a fork is never released."""
     return Lock()

@@ -1,4 +1,4 @@
-"""SimCLR."""
+"""The method SimCLR."""
 
 from __future__ import annotations
 

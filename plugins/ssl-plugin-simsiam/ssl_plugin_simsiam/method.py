@@ -1,4 +1,4 @@
-"""SimSiam."""
+"""The method SimSiam."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ class SimSiam(Method):
 
     class Config(Settings):
         fix_predictor_lr: bool = Field(
-            True, description="keep the predictor's lr constant (68.1 against 67.7 %, table 1)"
+            True,
+            description="keep the learning rate of the predictor constant, which has an accuracy "
+            "of 68.1 instead of 67.7 % in table 1",
         )
 
     config: Config

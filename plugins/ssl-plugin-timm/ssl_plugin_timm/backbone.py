@@ -1,4 +1,4 @@
-"""Models of timm as backbones."""
+"""The backbone ``timm``: any model of timm."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from ssl_host import Backbone, Settings, UserError
 class Timm(Backbone):
     """Any model of timm (Wightman, https://github.com/huggingface/pytorch-image-models).
 
-    Features are the pooled output B D without the classifier. The number of channels and, for
+    Features are the pooled output B D without the classifier. The number of input channels and, for
     vision transformers, the image size are those of the data.
     """
 
     class Config(Settings):
-        model: str = Field("resnet18", min_length=1, description="a name of timm.list_models()")
+        model: str = Field("resnet18", min_length=1, description="name from timm.list_models()")
         pretrained: bool = Field(
-            False, description="start from timm's weights, which are downloaded"
+            False, description="start from timm's pretrained weights, which are downloaded"
         )
         stem: Literal["default", "cifar"] = Field(
             "default",
-            description="cifar: 3 x 3 convolution, no pooling, for ResNets on small images",
+            description="first layers; cifar: 3 x 3 convolution without pooling, for ResNets",
         )
         img_size: int | None = Field(
             None,
             ge=4,
             le=4096,
-            description="image size of a transformer; default: that of the data",
+            description="image size of a transformer in pixels; default: that of the data",
         )
         patch_size: int | None = Field(
             None,
             ge=1,
             le=512,
-            description="patch size of a transformer; default: that of the model",
+            description="patch size of a transformer in pixels; default: that of the model",
         )
         drop_path: float | None = Field(
-            None, ge=0, le=1, description="rate of stochastic depth; default: that of the model"
+            None, ge=0, le=1, description="rate of stochastic depth; default: as in the model"
         )
 
     config: Config
@@ -53,7 +53,7 @@ class Timm(Backbone):
             )
         except TypeError as error:
             raise UserError(
-                f"[backbone] model = {self.config.model} of timm does not accept "
+                f"[backbone] model = {self.config.model}: this timm model does not accept "
                 f"{', '.join(k for k in self.arguments if k not in ('in_chans', 'num_classes'))} "
                 f"({error}); img_size and patch_size are for vision transformers"
             ) from None
@@ -65,13 +65,14 @@ class Timm(Backbone):
         self.feature_dim = int(getattr(model, "head_hidden_size", model.num_features))
 
     def _arguments(self) -> dict[str, Any]:
+        """Return the arguments of ``timm.create_model``."""
         config = self.config
         if not timm.is_model(config.model):
             stem = config.model.split("_")[0]
             similar = timm.list_models([f"{stem}*", "resnet*"])[:5]
             raise UserError(
                 f"[backbone] model = {config.model}: timm has no such model; "
-                f"use {', '.join(similar)} or another name of timm.list_models()"
+                f"use {', '.join(similar)} or a different name from timm.list_models()"
             )
         arguments: dict[str, Any] = {"in_chans": self.in_channels, "num_classes": 0}
         if config.img_size not in (None, self.image_size):
@@ -90,6 +91,7 @@ class Timm(Backbone):
         return arguments
 
     def _creation_error(self, error: Exception) -> UserError:
+        """Return a UserError that says why timm cannot create the model."""
         if self.config.pretrained:
             return UserError(
                 f"[backbone] cannot load timm's pretrained weights of {self.config.model}: "
@@ -98,7 +100,7 @@ class Timm(Backbone):
         return UserError(f"[backbone] timm cannot create {self.config.model}: {error}")
 
     def _use_cifar_stem(self) -> None:
-        """Use a first layer for images of 32 pixels: He et al., arXiv:1512.03385, section 4.2."""
+        """Adapt the first layers to 32 pixels: He et al., arXiv:1512.03385, section 4.2."""
         if not (
             isinstance(getattr(self.model, "conv1", None), nn.Conv2d)
             and hasattr(self.model, "maxpool")
@@ -117,7 +119,7 @@ class Timm(Backbone):
         return features
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
-        """Return the plain timm model and its description."""
+        """Return the timm model, and a description from which other programs can create it."""
         description = {"library": "timm", "model": self.config.model, "arguments": self.arguments}
         description |= {"stem": self.config.stem, "code": self._code()}
         if self.config.stem == "default":
@@ -125,7 +127,7 @@ class Timm(Backbone):
         return self.model, description
 
     def _code(self) -> list[str]:
-        """Return the lines of Python that create the model."""
+        """Return the lines of Python code that create the model."""
         arguments = "".join(f", {key}={value!r}" for key, value in self.arguments.items())
         create = f'model = timm.create_model("{self.config.model}"{arguments})'
         if self.config.stem == "default":
@@ -139,7 +141,7 @@ class Timm(Backbone):
         ]
 
     def _hub_config(self) -> dict[str, Any]:
-        """Return the entries of a hub folder's ``config.json`` that only timm knows."""
+        """Return those entries of a hub folder's ``config.json`` that come from timm."""
         pretrained_cfg = self.model.pretrained_cfg
         return {
             "architecture": pretrained_cfg["architecture"],

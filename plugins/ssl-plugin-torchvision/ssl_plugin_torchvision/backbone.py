@@ -1,4 +1,4 @@
-"""Models of torchvision as backbones."""
+"""The backbone ``torchvision``: any classification model of torchvision."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from torch import Tensor, nn
 from ssl_host import Backbone, Settings, UserError
 
 _CLASSIFIERS = ("fc", "classifier", "heads", "head")
-"""Attribute names of the classifier in torchvision's models."""
+"""Names of the attribute that is the classifier in torchvision's models."""
 
 
 class Torchvision(Backbone):
     """Any classification model of torchvision, without its classifier.
 
-    The number of channels and, for vision transformers, the image size are those of the data.
+    Features are the output B D of the layer before. The number of input channels and, for vision
+    transformers, the image size are those of the data.
     """
 
     class Config(Settings):
         model: str = Field(
-            "resnet18", min_length=1, description="a name of torchvision.models.list_models()"
+            "resnet18", min_length=1, description="name from torchvision.models.list_models()"
         )
         weights: str | None = Field(
             None,
@@ -30,7 +31,7 @@ class Torchvision(Backbone):
         )
         stem: Literal["default", "cifar"] = Field(
             "default",
-            description="cifar: 3 x 3 convolution, no pooling, for ResNets on small images",
+            description="first layers; cifar: 3 x 3 convolution without pooling, for ResNets",
         )
 
     config: Config
@@ -45,6 +46,7 @@ class Torchvision(Backbone):
             self._adapt_channels()
 
     def _create_model(self) -> Any:
+        """Return the torchvision model that the settings name."""
         name = self.config.model
         known = torchvision.models.list_models(module=torchvision.models)
         if name not in known:
@@ -63,6 +65,7 @@ class Torchvision(Backbone):
             ) from None
 
     def _size_arguments(self) -> dict[str, int]:
+        """Return the argument that sets the image size of a vision transformer; else none."""
         return {"image_size": self.image_size} if self.config.model.startswith("vit_") else {}
 
     def _remove_classifier(self) -> int:
@@ -76,21 +79,21 @@ class Torchvision(Backbone):
         if not linear_names:
             raise UserError(
                 f"[backbone] torchvision's {self.config.model} has no linear classifier; "
-                "use another model, or this model from timm"
+                "use a different model, or this model from timm"
             )
         linear = layer.get_submodule(linear_names[-1])
         self._replace(f"{owner}.{linear_names[-1]}", nn.Identity(), "nn.Identity()")
         return int(linear.in_features)
 
     def _replace(self, path: str, layer: nn.Module, code: str) -> None:
-        """Replace a submodule, and record the code that does the same."""
+        """Replace a submodule, and record the line of Python code that does the same."""
         owner, _, attribute = path.rpartition(".")
         self.model.get_submodule(owner).register_module(attribute, layer)
         steps = [f"[{step}]" if step.isdigit() else f".{step}" for step in path.split(".")]
         self.changes.append(f"model{''.join(steps)} = {code}")
 
     def _use_cifar_stem(self) -> None:
-        """Use a first layer for images of 32 pixels: He et al., arXiv:1512.03385, section 4.2."""
+        """Adapt the first layers to 32 pixels: He et al., arXiv:1512.03385, section 4.2."""
         if not (hasattr(self.model, "conv1") and hasattr(self.model, "maxpool")):
             raise UserError(
                 f"[backbone] stem = cifar is for ResNets, and {self.config.model} is not one; "
@@ -104,7 +107,7 @@ class Torchvision(Backbone):
         self._replace("maxpool", nn.Identity(), "nn.Identity()")
 
     def _adapt_channels(self) -> None:
-        """Replace the first convolution by one for the number of channels of the data."""
+        """Replace the first convolution by one with as many input channels as the data."""
         name, first = next(
             (n, m) for n, m in self.model.named_modules() if isinstance(m, nn.Conv2d)
         )
@@ -124,7 +127,7 @@ class Torchvision(Backbone):
         return features.flatten(1)
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
-        """Return the torchvision model, with an identity as classifier, and its description."""
+        """Return the model without its classifier, and a description with code to create it."""
         return self.model, {
             "library": "torchvision",
             "model": self.config.model,
@@ -133,7 +136,7 @@ class Torchvision(Backbone):
         }
 
     def _code(self) -> list[str]:
-        """Return the lines of Python that create the model."""
+        """Return the lines of Python code that create the model."""
         # Models that are created with weights differ in these arguments.
         options = {k: getattr(self.model, k, None) for k in ("aux_logits", "transform_input")}
         options = {k: v for k, v in options.items() if v is not None}

@@ -19,11 +19,11 @@ from ssl_host import Logger, Run, Settings, UserError
 
 
 class WandB(Logger):
-    """Weights & Biases, https://docs.wandb.ai: scalars, views, metrics and the final report.
+    """Weights & Biases (https://docs.wandb.ai): scalars, views, metrics and the final report.
 
-    A resumed run continues the same W&B run: its identifier is stored in the run folder. With
-    ``offline`` no account is needed: everything stays in the run folder, and ``wandb sync``
-    uploads it later.
+    A resumed run continues the same W&B run, because its identifier is stored in the run folder.
+    With ``offline`` no account is needed: everything is written into the run folder, and ``wandb
+    sync`` can upload it later.
     """
 
     class Config(Settings):
@@ -31,12 +31,14 @@ class WandB(Logger):
             "ssl-host",
             max_length=128,
             pattern=r"^[^/\\#?%:]+$",
-            description="project, without the characters / \\ # ? % :",
+            description="name of the project, without the characters / \\ # ? % :",
         )
         entity: str | None = Field(None, description="team or user; default: that of the account")
-        run_name: str | None = Field(None, description="displayed name; default: [run] name")
-        group: str | None = Field(None, description="group of runs, such as a study")
-        offline: bool = Field(False, description="write to the run folder and upload nothing")
+        run_name: str | None = Field(
+            None, description="name shown for the run; default: [run] name"
+        )
+        group: str | None = Field(None, description="name of a group of runs, such as a study")
+        offline: bool = Field(False, description="write into the run folder and upload nothing")
 
     config: Config
 
@@ -71,7 +73,10 @@ class WandB(Logger):
             ) from None
 
     def _id_file(self) -> str:
-        """Return the name of the id file, one per destination: a run may be sent to several."""
+        """Return the name of the file with the run's identifier, which depends on the destination.
+
+        A run may be sent to several projects.
+        """
         config = self.config
         destination = "\0".join(map(str, (config.entity, config.project, config.offline)))
         return f"id-{hashlib.sha256(destination.encode()).hexdigest()[:8]}"
@@ -94,13 +99,13 @@ class WandB(Logger):
 
 
 def _json_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with all other types than those of JSON as text."""
+    """Return settings in which values that JSON cannot store are converted to text."""
     plain = (str, int, float, bool, type(None))
     return {key: value if isinstance(value, plain) else str(value) for key, value in values.items()}
 
 
 def _views(file: Path) -> list[wandb.Image]:
-    """Return images of the data with their views, from the gallery of the report."""
+    """Return a strip for each image in the report's gallery: the image and its views in a row."""
     if not file.exists():
         return []
     rows = json.loads(file.read_text(encoding="utf-8")).get("gallery", [])
@@ -116,5 +121,5 @@ def _views(file: Path) -> list[wandb.Image]:
 
 
 def _decode(uri: str) -> Image.Image:
-    """Return the image of a data URI."""
+    """Return the image that a data URI contains."""
     return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGB")

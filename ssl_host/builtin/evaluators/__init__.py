@@ -1,1 +1,1 @@
-"""Evaluators that ship with the host, one file each."""
+"""Evaluators that come with the host."""

@@ -1,4 +1,4 @@
-"""Accuracy of classifiers on the held-out images, shared by several evaluators."""
+"""Top-1 and top-5 accuracy on the held-out images, for several evaluators."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from ssl_host import Figure
 ACCURACY = {
     "top1": Figure("top-1 accuracy on the held-out images", unit="%", baseline=True, headline=True),
     "top5": Figure(
-        "top-5 accuracy on the held-out images, with more than five classes",
+        "top-5 accuracy on the held-out images; only with more than five classes",
         unit="%",
         baseline=True,
     ),
 }
-"""Declarations of the figures of :class:`AccuracyCounter`."""
+"""Declarations of the metrics that :class:`AccuracyCounter` measures."""
 
 
 class AccuracyCounter:
-    """Counter of correct predictions, batch by batch.
+    """Measures top-1 and top-5 accuracy, batch by batch.
 
     Args:
-        num_classes: top-5 accuracy is measured only with more than five classes.
+        num_classes: number of classes; top-5 accuracy is measured if there are more than five.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -29,11 +29,11 @@ class AccuracyCounter:
         self.count = self.hits1 = self.hits5 = 0
 
     def update(self, scores: Tensor, labels: Tensor) -> None:
-        """Add a batch.
+        """Count the correct predictions of a batch.
 
         Args:
-            scores: B C, higher is more likely.
-            labels: B.
+            scores: (B, C), one score for each class, higher for a more likely one.
+            labels: (B,), the true classes.
         """
         ranked = scores.topk(min(5, self.num_classes), dim=1).indices
         self.count += len(labels)
@@ -41,7 +41,7 @@ class AccuracyCounter:
         self.hits5 += int((ranked == labels[:, None]).any(dim=1).sum())
 
     def metrics(self) -> dict[str, float]:
-        """Return the accuracies by name, as fractions from 0 to 1."""
+        """Return the accuracies over all batches by name, as fractions from 0 to 1."""
         metrics = {"top1": self.hits1 / self.count}
         if self.num_classes > 5:
             metrics["top5"] = self.hits5 / self.count

@@ -1,4 +1,4 @@
-"""Alignment and uniformity of features."""
+"""Evaluator ``alignment_uniformity``: alignment and uniformity of features."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from ssl_host import Evaluation, Evaluator, FeatureBank, Figure
 class AlignmentUniformity(Evaluator):
     """Alignment and uniformity: Wang & Isola, arXiv:2005.10242, eq. 1 and 2, with α = 2 and t = 2.
 
-    Alignment is the mean squared distance of two views' unit features, uniformity the log of the
-    mean Gaussian potential over all pairs of images. Needs no labels.
+    Alignment is the mean squared distance between the features of two views of an image, and
+    uniformity the logarithm of the mean Gaussian potential of all pairs of images. Features are
+    scaled to length 1. No labels are needed.
     """
 
     figures = {
         "alignment": Figure(
-            "mean squared distance of the unit features of two views", higher_is_better=False
+            "mean squared distance between the unit features of two views", higher_is_better=False
         ),
         "uniformity": Figure(
-            "log of the mean Gaussian potential of all pairs of images", higher_is_better=False
+            "logarithm of the mean Gaussian potential of all pairs of images",
+            higher_is_better=False,
         ),
     }
 

@@ -15,7 +15,7 @@ from ssl_host import FeatureBank
 
 
 class _ClassifierModule(pl.LightningModule):
-    """Lightning module that measures a linear classifier in ``Trainer.test``."""
+    """Lightning module that measures the accuracy of a linear classifier in ``Trainer.test``."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
@@ -32,12 +32,14 @@ class _ClassifierModule(pl.LightningModule):
 
 
 def measure_accuracy(weight: Tensor, bias: Tensor, bank: FeatureBank) -> dict[str, float]:
-    """Return top-1 accuracy and, with more than five classes, top-5 on the held-out images.
+    """Return the accuracies of a linear classifier on the held-out images, from 0 to 1.
+
+    They are top-1 and, with more than five classes, top-5.
 
     Args:
-        weight: C D.
-        bias: C.
-        bank: has features and labels of the held-out images.
+        weight: (C, D), the weight of the classifier.
+        bias: (C,), the bias of the classifier.
+        bank: bank with the features and labels of the held-out images.
     """
     assert bank.test is not None
     assert bank.test.y is not None
@@ -50,6 +52,7 @@ def measure_accuracy(weight: Tensor, bias: Tensor, bank: FeatureBank) -> dict[st
 
 
 def _run_test(module: _ClassifierModule, loader: DataLoader[Any]) -> None:
+    """Run ``Trainer.test`` on a CPU without its messages."""
     logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     level = logger.level
     logger.setLevel(logging.ERROR)

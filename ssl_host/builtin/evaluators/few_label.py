@@ -1,4 +1,4 @@
-"""Logistic regression on a few labelled images per class."""
+"""Evaluator ``few_label``: logistic regression on a few labelled images per class."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ssl_host import Evaluation, Evaluator, FeatureBank, Figure, Settings
 
 
 class FewLabel(Evaluator):
-    """Logistic regression on 1, 5 and 10 labelled images per class, mean over fixed draws.
+    """Logistic regression on 1, 5 and 10 labelled images per class, averaged over fixed draws.
 
-    Multinomial, L2-regularised with C = 1 as in scikit-learn, on features standardised over all
-    training images (which needs no labels). All draws are solved together.
+    The regression is multinomial and L2-regularised with C = 1, as in scikit-learn. Features are
+    standardised with all training images, which needs no labels. Four draws are solved at a time.
     """
 
     figures = {
         "N.top1": Figure(
-            "top-1 accuracy with N labelled images per class, mean over the draws",
+            "top-1 accuracy with N labelled images per class, averaged over the draws",
             unit="%",
             baseline=True,
             headline=True,
@@ -36,9 +36,17 @@ class FewLabel(Evaluator):
 
     class Config(Settings):
         labels: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
-            (1, 5, 10), min_length=1, max_length=16, description="labelled images per class"
+            (1, 5, 10),
+            min_length=1,
+            max_length=16,
+            description="numbers of labelled images per class; each is evaluated separately",
         )
-        draws: int = Field(10, ge=1, le=1000, description="random draws of labelled images")
+        draws: int = Field(
+            10,
+            ge=1,
+            le=1000,
+            description="number of random draws, over which the accuracy is averaged",
+        )
 
     config: Config
 
@@ -53,7 +61,9 @@ class FewLabel(Evaluator):
         notes = []
         for count in self.config.labels:
             if count > smallest:
-                notes.append(f"few_label.{count}: a class has only {smallest} training images")
+                notes.append(
+                    f"few_label.{count} was skipped: a class has only {smallest} training images"
+                )
                 continue
             draws = draw_labelled(bank.train.y, bank.num_classes, count, self.config.draws)
             scores = []
@@ -69,13 +79,16 @@ class FewLabel(Evaluator):
 
 
 def draw_labelled(labels: Tensor, num_classes: int, count: int, draws: int) -> Tensor:
-    """Return indices ``draws`` × (``count`` · C) of labelled images, the same in every run.
+    """Return the indices of randomly drawn images, equally many per class, the same in every run.
 
     Args:
-        labels: N, int64.
-        num_classes: C.
-        count: images per class.
+        labels: (N,), int64, the labels of all images.
+        num_classes: C, the number of classes.
+        count: number of images per class.
         draws: number of random draws.
+
+    Returns:
+        (``draws``, ``count`` · C), int64.
     """
     generator = torch.Generator().manual_seed(count)
     members = [(labels == c).nonzero().squeeze(1) for c in range(num_classes)]
@@ -87,20 +100,20 @@ def draw_labelled(labels: Tensor, num_classes: int, count: int, draws: int) -> T
 
 
 def fit_logistic(x: Tensor, y: Tensor, num_classes: int, queries: Tensor) -> Tensor:
-    """Fit R independent logistic regressions and return their logits for other features.
+    """Fit R independent logistic regressions and return their logits for different features.
 
     The solution lies in the span of the samples, so each problem is solved in the n coordinates
     of that span (xxᵀ = VΛVᵀ, coordinates VΛ^½): the cost is n² instead of D², and the
     conditioning is the same as in D dimensions.
 
     Args:
-        x: R n D, features of the labelled images.
-        y: R n, their labels.
-        num_classes: C.
-        queries: N D, features to classify.
+        x: (R, n, D), the features of the labelled images.
+        y: (R, n), the labels of these images.
+        num_classes: C, the number of classes.
+        queries: (N, D), the features to classify.
 
     Returns:
-        Logits R N C.
+        Logits (R, N, C), float64.
     """
     x = x.double()
     values, vectors = torch.linalg.eigh(x @ x.transpose(1, 2))

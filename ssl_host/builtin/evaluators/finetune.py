@@ -1,4 +1,4 @@
-"""Fine-tuning of the whole network with labels."""
+"""Evaluator ``finetune``: fine-tuning of the whole network with labels."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ssl_host.builtin.evaluators.label_fraction import labelled_fraction
 
 
 class FineTune(Evaluator):
-    """Fine-tune the backbone with a linear layer on top: the protocol of BYOL and SimCLR.
+    """Test accuracy of the backbone after fine-tuning: the protocol of SimCLR and BYOL.
 
-    SGD with Nesterov momentum and a cosine (arXiv:2002.05709, appendix B.8; arXiv:2006.07733,
-    appendix D.2), random crops and flips. ``label_fraction`` 0.01 or 0.1 gives their
-    semi-supervised protocol. There is no search for a learning rate: the test split is read once,
-    at the end.
+    The backbone and a linear layer are trained with labels on random crops and flips, by SGD with
+    Nesterov momentum and a cosine schedule (arXiv:2002.05709, appendix B.8; arXiv:2006.07733,
+    appendix D.2). ``label_fraction`` 0.01 or 0.1 gives the papers' semi-supervised protocol. No
+    learning rate is searched for, so the test split is read only once, at the end.
     """
 
     needs_encoder = True
@@ -28,13 +28,15 @@ class FineTune(Evaluator):
     figures = ACCURACY
 
     class Config(Settings):
-        epochs: int = Field(30, ge=1, le=10_000, description="passes over the labelled images")
-        batch_size: int = Field(64, ge=2, le=1_000_000, description="images per step")
+        epochs: int = Field(
+            30, ge=1, le=10_000, description="number of passes over the labelled images"
+        )
+        batch_size: int = Field(64, ge=2, le=1_000_000, description="number of images per step")
         lr: float = Field(0.01, gt=0, le=100, description="learning rate of the backbone")
         head_lr: float = Field(0.1, gt=0, le=100, description="learning rate of the linear layer")
-        weight_decay: float = Field(0.0, ge=0, le=10, description="weight decay")
+        weight_decay: float = Field(0.0, ge=0, le=10, description="weight decay of all parameters")
         label_fraction: float = Field(
-            1.0, gt=0, le=1, description="fraction of the labels that is used"
+            1.0, gt=0, le=1, description="fraction of the labelled training images that is used"
         )
 
     config: Config
@@ -71,6 +73,7 @@ class FineTune(Evaluator):
     def _train(
         self, backbone: nn.Module, head: nn.Linear, bank: FeatureBank, device: torch.device
     ) -> None:
+        """Train the backbone and the linear layer on the labelled training images."""
         assert bank.train.y is not None
         assert bank.train_transform is not None
         config = self.config
@@ -104,5 +107,6 @@ class FineTune(Evaluator):
                 step += 1
 
     def _views(self, bank: FeatureBank, index: Tensor, epoch: int, device: torch.device) -> Tensor:
+        """Return random crops of training images on a device, as input of the backbone."""
         assert bank.train_transform is not None
         return bank.train_transform(bank.train_images[index].to(device), index.to(device), epoch)

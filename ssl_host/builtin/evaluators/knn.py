@@ -1,4 +1,4 @@
-"""Weighted k-nearest-neighbour classifier."""
+"""Evaluator ``knn``: a weighted k-nearest-neighbour classifier."""
 
 from __future__ import annotations
 
@@ -11,24 +11,35 @@ from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
 from ssl_host.builtin.evaluators.accuracy import ACCURACY, AccuracyCounter
 
 FEW_IMAGES = 50
-"""With fewer images per class 20 neighbours are used instead of 200."""
+"""With fewer training images per class, on average, k is 20 instead of 200."""
 
 KEY_BLOCK = 65_536
-"""Training images that are compared at a time."""
+"""Number of training images that are compared at a time."""
 
 
 class WeightedKNN(Evaluator):
-    """kNN by cosine similarity s, weighted by exp(s/T): Wu et al., arXiv:1805.01978, section 3.4.
+    """Accuracy of a kNN classifier with weights exp(s/T): Wu et al., arXiv:1805.01978, section 3.4.
 
-    k is 200, or 20 with fewer than 50 images per class.
+    s is the cosine similarity. By default k is 200, or 20 if there are fewer than 50 training
+    images per class on average.
     """
 
     figures = ACCURACY
 
     class Config(Settings):
-        k: int | None = Field(None, ge=1, le=100_000, description="neighbours; default 200 or 20")
-        temperature: float = Field(0.07, gt=0, le=100, description="temperature of the weights")
-        block: int = Field(1024, ge=1, le=1_000_000, description="test images compared at a time")
+        k: int | None = Field(
+            None,
+            ge=1,
+            le=100_000,
+            description="number of neighbours; default: 200, or 20 for few images",
+        )
+        temperature: float = Field(0.07, gt=0, le=100, description="temperature T of the weights")
+        block: int = Field(
+            1024,
+            ge=1,
+            le=1_000_000,
+            description="number of test images that are compared at a time",
+        )
 
     config: Config
 
@@ -46,10 +57,10 @@ class WeightedKNN(Evaluator):
         return Evaluation(accuracy.metrics())
 
     def _nearest(self, queries: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Return similarities and indices, Q k, of the nearest keys of each query.
+        """Return the cosine similarities and the indices of the k keys nearest to each query.
 
-        Computed block by block, reading the keys once: a bank on the disk may be larger than the
-        memory.
+        Both are (Q, k). Keys are read once, block by block, because a bank on the disk may be
+        larger than the memory.
         """
         similarity = torch.full((len(queries), k), -torch.inf)
         indices = torch.zeros(len(queries), k, dtype=torch.int64)
@@ -64,7 +75,7 @@ class WeightedKNN(Evaluator):
         return similarity, indices
 
     def _votes(self, similarity: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-        """Return the votes Q C of the neighbours for each class."""
+        """Return the sum of the neighbours' weights for each class, (Q, C)."""
         # Subtract the maximum: exp(1/0.07) is fine, but a temperature of 0.001 would overflow.
         weights = ((similarity - similarity[:, :1]) / self.config.temperature).exp()
         return torch.zeros(len(labels), num_classes).scatter_add_(1, labels, weights)

@@ -1,4 +1,4 @@
-"""Fixed fraction of the labelled images."""
+"""Selects a fraction of the labelled images, the same in every run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 def labelled_fraction(labels: Tensor, fraction: float) -> Tensor:
-    """Return the sorted indices of a fraction of each class's images, at least one per class.
+    """Return the sorted indices of a random fraction of each class, at least one image per class.
 
-    The draw depends only on the labels and the fraction, so that runs are comparable.
+    The selection depends only on the labels and the fraction, so that runs are comparable.
 
     Args:
-        labels: N, int64.
-        fraction: from 0 (exclusive) to 1.
+        labels: (N,), int64, the labels of all images.
+        fraction: fraction of the images, above 0 and at most 1.
     """
     if fraction >= 1:
         return torch.arange(len(labels))

@@ -1,4 +1,4 @@
-"""Linear classifier on frozen features."""
+"""Evaluator ``linear``: a linear classifier on frozen features."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SAVED_CLASSIFIER_NOTE = (
 )
 
 ROW_BLOCK = 4096
-"""Rows whose logits are computed at a time."""
+"""Number of rows whose logits are computed at a time."""
 
 TakeFeatures = Callable[[Tensor, int], Tensor]
-"""From indices of training images and an epoch to features B D."""
+"""Function that maps the indices of training images and an epoch to features (B, D)."""
 
 
 class _Heads(nn.Module):
-    """Linear classifiers, one per learning rate, trained together on the same batches."""
+    """Linear classifiers, one for each learning rate, that are trained on the same batches."""
 
     def __init__(self, count: int, dim: int, classes: int, seed: int) -> None:
         super().__init__()
@@ -42,17 +42,18 @@ class _Heads(nn.Module):
         self.biases = nn.ParameterList([torch.zeros(classes) for _ in range(count)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits R B C of features B D."""
+        """Return the logits (R, B, C) of features (B, D)."""
         # One matrix product for all heads: their features are the same.
         logits = functional.linear(x, torch.cat(list(self.weights)), torch.cat(list(self.biases)))
         return logits.view(len(x), len(self.weights), -1).transpose(0, 1)
 
 
 class LinearProbe(Evaluator):
-    """Linear probe on frozen features, trained with LAMB and a cosine schedule for 90 epochs.
+    """Test accuracy of a linear classifier on frozen features.
 
-    ``mode = cached`` computes the features once, without augmentation; ``augmented`` computes
-    them in every epoch from random crops and flips, as in the papers' protocol. Features are
+    It is trained with LAMB and a cosine schedule, by default for 90 epochs. With ``mode = cached``
+    the features are computed once, without augmentation; with ``augmented`` they are computed in
+    every epoch from random crops and flips, as in the papers' protocol. Features are
     standardised with the statistics of the training images, which are folded into the saved
     weights. The learning rate is selected on a tenth of the training images; the classifier is
     then trained on all of them, and ``Trainer.test`` reads the test split once.
@@ -61,29 +62,39 @@ class LinearProbe(Evaluator):
     figures = {
         **ACCURACY,
         "learning_rate": Figure(
-            "learning rate, selected on a fraction of the training images", higher_is_better=None
+            "learning rate that was selected on a fraction of the training images",
+            higher_is_better=None,
         ),
     }
 
     class Config(Settings):
         mode: Literal["cached", "augmented"] = Field(
-            "cached", description="features computed once, or from random crops in every epoch"
+            "cached", description="compute the features once, or from random crops in every epoch"
         )
-        epochs: int = Field(90, ge=1, le=10_000, description="passes over the images")
-        batch_size: int = Field(256, ge=1, le=1_000_000, description="images per step")
-        optimizer: Literal["lamb", "sgd"] = Field("lamb", description="sgd uses momentum 0.9")
+        epochs: int = Field(
+            90, ge=1, le=10_000, description="number of passes over the labelled images"
+        )
+        batch_size: int = Field(256, ge=1, le=1_000_000, description="number of images per step")
+        optimizer: Literal["lamb", "sgd"] = Field(
+            "lamb", description="optimizer; sgd has momentum 0.9"
+        )
         learning_rates: tuple[Annotated[float, Field(gt=0, le=1000)], ...] = Field(
-            (0.003, 0.01, 0.03, 0.1), min_length=1, max_length=64, description="rates to try"
+            (0.003, 0.01, 0.03, 0.1),
+            min_length=1,
+            max_length=64,
+            description="learning rates to try; the best one is used",
         )
-        weight_decay: float = Field(0.0, ge=0, le=10, description="weight decay")
+        weight_decay: float = Field(
+            0.0, ge=0, le=10, description="weight decay of the weight matrix"
+        )
         label_fraction: float = Field(
-            1.0, gt=0, le=1, description="fraction of the labels that is used"
+            1.0, gt=0, le=1, description="fraction of the labelled training images that is used"
         )
         validation_fraction: float = Field(
             0.1,
             gt=0,
             lt=1,
-            description="fraction of the images that selects the rate",
+            description="fraction of the labelled images that the learning rate is selected on",
         )
         weights: Path | None = Field(
             None,
@@ -123,7 +134,7 @@ class LinearProbe(Evaluator):
         return Evaluation(metrics, {"linear": {"weight": weight, "bias": bias}})
 
     def _features(self, bank: FeatureBank, mean: Tensor, std: Tensor) -> TakeFeatures:
-        """Return a function that computes standardised features of training images in an epoch."""
+        """Return a function that gives the standardised features of training images in an epoch."""
         if self.config.mode == "augmented" and bank.encoder is not None:
             images, augment = bank.train_images, bank.train_transform
             if images is not None and augment is not None:
@@ -147,7 +158,10 @@ class LinearProbe(Evaluator):
         standardise: Callable[[Tensor], Tensor],
         bank: FeatureBank,
     ) -> int:
-        """Return the index of the rate with the best accuracy on held-out labelled images."""
+        """Return the index of the learning rate with the best accuracy on a part of the images.
+
+        That part is taken from the training images; the test split is not read.
+        """
         assert bank.train.y is not None
         generator = torch.Generator().manual_seed(bank.seed)
         order = rows[torch.randperm(len(rows), generator=generator)]
@@ -165,7 +179,7 @@ class LinearProbe(Evaluator):
     def _train(
         self, features: TakeFeatures, rows: Tensor, rates: tuple[float, ...], bank: FeatureBank
     ) -> _Heads:
-        """Return heads of all rates, trained together on the same batches of images."""
+        """Train a classifier with each learning rate on the same batches, and return them."""
         assert bank.train.y is not None
         config = self.config
         heads = _Heads(len(rates), bank.train.x.shape[1], bank.num_classes, bank.seed)
@@ -190,6 +204,7 @@ class LinearProbe(Evaluator):
         return heads
 
     def _optimizer(self, heads: _Heads, rates: tuple[float, ...]) -> torch.optim.Optimizer:
+        """Return one optimizer for all classifiers, each with its own learning rate."""
         decay = self.config.weight_decay
         groups = [
             {"params": [param], "lr": rate, "peak": rate, "weight_decay": wd, "always_adapt": adapt}

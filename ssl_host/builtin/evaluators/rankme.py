@@ -1,4 +1,4 @@
-"""Effective rank of the features."""
+"""Evaluator ``rankme``: the effective rank of the features."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ssl_host import Evaluation, Evaluator, FeatureBank, Figure, Settings, evenl
 class RankMe(Evaluator):
     """RankMe, the effective rank of the features: Garrido et al., arXiv:2210.02885, eq. 1 and 2.
 
-    The exponential of the entropy of the singular values. Near 1 the features have collapsed to a
-    line; their dimension D is the maximum. Needs no labels.
+    It is the exponential of the entropy of the normalised singular values. Near 1 the features have
+    collapsed to a line; the maximum is their dimension D. No labels are needed.
     """
 
     needs_labels = False
@@ -25,7 +25,10 @@ class RankMe(Evaluator):
 
     class Config(Settings):
         max_images: int = Field(
-            25_600, ge=2, le=10_000_000, description="images used, evenly spaced over the set"
+            25_600,
+            ge=2,
+            le=10_000_000,
+            description="largest number of training images used, evenly spaced",
         )
 
     config: Config

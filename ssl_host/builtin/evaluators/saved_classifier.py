@@ -1,4 +1,4 @@
-"""Linear classifiers stored in files."""
+"""Reads linear classifiers from files."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ssl_host import UserError, read_tensors
 
 
 def read_classifier(path: Path, feature_dim: int, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Return weight C D and bias C of the linear classifier stored in a file.
+    """Return the weight (C, D) and the bias (C,) of the linear classifier in a file, in float32.
 
     Args:
-        path: a run folder, its ``linear.safetensors``, or a checkpoint in which exactly one layer
-            has this shape, under any name.
+        path: path of a run folder, of its ``linear.safetensors``, or of a checkpoint in which
+            exactly one layer has this shape, whatever its name.
         feature_dim: D, the dimension of the features.
-        num_classes: C.
+        num_classes: C, the number of classes.
 
     Raises:
-        UserError: when there is no such layer, or more than one.
+        UserError: if the file does not exist, or does not contain exactly one such layer.
     """
     file = path / "linear.safetensors" if path.is_dir() else path
     if not file.exists():
@@ -36,6 +36,6 @@ def read_classifier(path: Path, feature_dim: int, num_classes: int) -> tuple[Ten
         raise UserError(
             f"{file}: expected one linear layer from {feature_dim} features to {num_classes} "
             f"classes, found {', '.join(layers) or 'none'}; use the checkpoint of a linear "
-            "evaluation of this backbone on these data"
+            "evaluation of the same backbone on the same data set"
         )
     return tensors[f"{layers[0]}weight"].float(), tensors[f"{layers[0]}bias"].float()

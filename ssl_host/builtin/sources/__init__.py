@@ -1,1 +1,1 @@
-"""Built-in data sources."""
+"""Data sources that come with the host."""

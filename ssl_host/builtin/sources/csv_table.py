@@ -1,4 +1,4 @@
-"""Data source ``csv``: a table of paths and labels."""
+"""Data source ``csv``: images listed in a CSV file with their paths and labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _DELIMITERS = ",;\t|"
 
 
 class _Row(NamedTuple):
-    """Row of the table: its line in the file, and the image with label and split."""
+    """Record of a row of the table: its line number, and the image's path, label and split.
+
+    The label and the split are empty if the table has no such column.
+    """
 
     line: int
     path: Path
@@ -27,28 +30,35 @@ class _Row(NamedTuple):
 
 
 class CSVTable(RecordSource):
-    """Images listed in a CSV file: a header, then one row for each image.
+    """Images listed in a CSV file, which has a header and one row for each image.
 
-    * ``path``: relative to ``root``, or absolute;
+    The columns are:
+
+    * ``path``: path of the image, absolute or relative to ``root``;
     * ``label``: text or a whole number; without this column there are no labels;
-    * ``split``: ``train`` and ``val`` or ``test``; without it, and without ``test_file``, the host
-      holds out some images.
+    * ``split``: ``train``, ``val`` or ``test``; without this column and without ``test_file``, the
+      host holds out some images.
 
     Columns are separated by commas, semicolons, tabs or bars. The encoding is UTF-8.
     """
 
     class Config(RecordSource.Config):
-        file: Path = Field(description="the CSV file")
+        file: Path = Field(description="CSV file that lists the images")
         root: Path | None = Field(
-            None, description="folder that paths are relative to; default: the CSV file's"
+            None,
+            description="folder that paths are relative to; default: the folder of the CSV file",
         )
-        test_file: Path | None = Field(None, description="CSV file of the held-out images")
-        path_column: str = Field("path", min_length=1, description="column of the paths")
+        test_file: Path | None = Field(None, description="CSV file that lists the held-out images")
+        path_column: str = Field(
+            "path", min_length=1, description="name of the column that contains the paths"
+        )
         label_column: str | None = Field(
-            None, description="column of the labels; default: label, if it exists"
+            None,
+            description="name of the column that contains the labels; default: label, if it exists",
         )
         split_column: str | None = Field(
-            None, description="column of the splits; default: split, if it exists"
+            None,
+            description="name of the column that contains the splits; default: split, if it exists",
         )
 
     def records(self, held_out: bool) -> Records | None:
@@ -74,11 +84,14 @@ class CSVTable(RecordSource):
         return Records(images, labels, location=str(table.file))
 
     def _root(self, file: Path) -> Path:
-        """Return the absolute root, so that paths that lead out of it are noticed."""
+        """Return the absolute path of the folder that paths in the table are relative to."""
         return Path(os.path.normpath(Path(self.config.root or file.parent).absolute()))
 
     def _rows_of_split(self, table: _Table, rows: list[_Row], held_out: bool) -> list[_Row]:
-        """Return the training or held-out rows; ``val`` comes before ``test``."""
+        """Return the training rows or the held-out rows, which are ``val`` or else ``test``.
+
+        All rows are returned if the table has no splits.
+        """
         if not table.has_splits:
             return rows
         splits = [self.split_word(row.split) for row in rows]
@@ -86,12 +99,12 @@ class CSVTable(RecordSource):
             if split is None:
                 raise table.error(row.line, f"split {row.split!r} is not one of train, val, test")
         if "train" not in splits:
-            raise table.error(1, "no row has the split train")
+            raise table.error(1, "no row has the split 'train'")
         requested = "train" if not held_out else "val" if "val" in splits else "test"
         return [row for row, split in zip(rows, splits, strict=True) if split == requested]
 
     def _read(self, table: _Table) -> list[_Row]:
-        """Return the rows with absolute paths, and check the paths."""
+        """Return the rows of a table with absolute paths; raise DataError for a wrong path."""
         root = self._root(table.file)
         prefix = str(root / "x")[:-1]
         rows: dict[str, _Row] = {}
@@ -115,10 +128,11 @@ class CSVTable(RecordSource):
 
 
 class _Table:
-    """Content of a CSV file and the positions of its columns.
+    """Content of a CSV file, and the positions of the columns path, label and split.
 
     Raises:
-        DataError: with file and line, if the file cannot be read or lacks a requested column.
+        DataError: if the file cannot be read or has no column of a requested name; the message
+            names the file and, where there is one, the line.
     """
 
     def __init__(self, file: Path, path: str, label: str | None, split: str | None) -> None:
@@ -135,11 +149,11 @@ class _Table:
         self.has_labels, self.has_splits = (column >= 0 for column in self.columns[1:])
 
     def error(self, line: int, message: str) -> DataError:
-        """Return an error with file and line."""
+        """Return an error whose message starts with the file and the line."""
         return DataError(f"[data] {self.file}:{line}: {message}")
 
     def rows(self) -> Iterator[tuple[int, str, str, str]]:
-        """Yield line, path, label and split of each row; empty text for a missing column."""
+        """Yield line number, path, label and split of each row; empty text for a missing column."""
         for line, cells in itertools.islice(self._records(), 1, None):  # below the header
             if len(cells) != len(self.header):
                 raise self.error(
@@ -149,7 +163,10 @@ class _Table:
             yield line, path, label.strip(), split
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield each record's first line and cells; quoted cells may span several lines."""
+        """Yield the first line number and the cells of each record, the header included.
+
+        Quoted cells may span several lines.
+        """
         reader = csv.reader(
             io.StringIO(self.text, newline=""),
             delimiter=self.delimiter,
@@ -168,7 +185,7 @@ class _Table:
             raise self.error(line, message) from None
 
     def _text(self) -> str:
-        """Return the decoded content of the file."""
+        """Return the content of the file as text; raise DataError if that fails or it is empty."""
         try:
             content = self.file.read_bytes()
         except FileNotFoundError:
@@ -185,7 +202,7 @@ class _Table:
         return text
 
     def _header(self, delimiter: str) -> list[str]:
-        """Return the names of the columns if they are separated by ``delimiter``."""
+        """Return the names in the first line, split at ``delimiter``."""
         first = self.text.lstrip().splitlines()[0]
         try:
             return [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]

@@ -1,4 +1,4 @@
-"""Data source ``digits``: scikit-learn's handwritten digits."""
+"""Data source ``digits``: the handwritten digits that come with scikit-learn."""
 
 from __future__ import annotations
 

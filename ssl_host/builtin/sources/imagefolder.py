@@ -15,15 +15,17 @@ _HELD_OUT = ("val", "validation", "test")
 class ImageFolder(RecordSource):
     """Images in a folder, in one of three layouts.
 
-    * ``root/*.jpg``: no labels;
-    * ``root/CLASS/*.jpg``: labels; the host holds out some images;
-    * ``root/train/...`` with ``root/val/...`` or ``root/test/...``: a separate test split.
+    * ``root/*.jpg``: images without labels;
+    * ``root/CLASS/*.jpg``: the subfolders are the labels, and the host holds out some images;
+    * ``root/train/...`` with ``root/val/...`` or ``root/test/...``: the held-out images have their
+      own folder.
     """
 
     class Config(RecordSource.Config):
         root: Path = Field(description="folder of the images")
         labelled: bool | None = Field(
-            None, description="true if subfolders are classes; default: if there are any"
+            None,
+            description="true if subfolders are classes; default: true if all images are in them",
         )
 
     def records(self, held_out: bool) -> Records | None:
@@ -42,11 +44,13 @@ class ImageFolder(RecordSource):
         return self._files(folder, class_folders(train) if self._is_labelled(train) else None)
 
     def _is_labelled(self, folder: Path) -> bool:
+        """Return True if the subfolders of a folder are classes."""
         if self.config.labelled is None:
             return bool(class_folders(folder)) and not any(_image_files(folder, deep=False))
         return bool(self.config.labelled)
 
     def _files(self, folder: Path, classes: list[str] | None) -> Records:
+        """Return the images in a folder; with ``classes``, labelled by their subfolders."""
         if classes is None:
             paths = sorted(_image_files(folder, deep=True))
             labels = None
@@ -87,7 +91,10 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def _image_files(folder: Path, deep: bool) -> list[Path]:
-    """Return images, and folders without permission: reading those reports the reason."""
+    """Return the paths of images; with ``deep``, also of those in subfolders.
+
+    Folders that cannot be listed are returned as well, so that reading them reports the reason.
+    """
     paths: list[Path] = []
 
     def add_folder(error: OSError) -> None:
@@ -107,7 +114,7 @@ def _image_files(folder: Path, deep: bool) -> list[Path]:
 
 
 def _is_loop(link: Path, top: Path) -> bool:
-    """Return True if a link leads to one of its parent folders, which would never end."""
+    """Return True if a link leads to one of its parent folders, so that a walk would never end."""
     if not link.is_symlink():
         return False
     target = link.resolve()
@@ -116,7 +123,7 @@ def _is_loop(link: Path, top: Path) -> bool:
 
 
 def _no_images_message(folder: Path) -> str:
-    """Return the message for a folder without images."""
+    """Return the error message for a folder that contains no images."""
     names = [p.name for p in folder.iterdir()][:3]
     content = f"it contains {', '.join(names)}" if names else "it is empty"
     return f"[data] {folder}: no images ({', '.join(FileImages.suffixes)}); {content}"

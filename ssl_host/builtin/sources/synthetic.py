@@ -10,9 +10,10 @@ from ssl_host import ArrayImages, DataSource, ImageDataset, Settings
 
 
 class Synthetic(DataSource):
-    """Gratings with one orientation per class and random phase, colour and noise.
+    """Images of gratings: each class has one orientation; phase, colour and noise are random.
 
-    For testing a setup, not for claims: pixels alone separate the classes well.
+    They are for tests of a setup, not for claims: a classifier on raw pixels separates the classes
+    well.
     """
 
     class Config(Settings):
@@ -20,9 +21,13 @@ class Synthetic(DataSource):
         num_images: int = Field(512, ge=2, le=1_000_000, description="number of training images")
         num_test: int = Field(128, ge=1, le=1_000_000, description="number of held-out images")
         num_classes: int = Field(4, ge=1, le=1000, description="number of classes (orientations)")
-        num_channels: int = Field(3, ge=1, le=4, description="number of channels, 1 for gray")
-        labelled: bool = Field(True, description="false to hide the labels")
-        noise: float = Field(0.1, ge=0, le=1, description="standard deviation of the noise")
+        num_channels: int = Field(
+            3, ge=1, le=4, description="number of channels; 1 for gray images"
+        )
+        labelled: bool = Field(True, description="false to leave the images without labels")
+        noise: float = Field(
+            0.1, ge=0, le=1, description="standard deviation of the noise, for pixels from 0 to 1"
+        )
 
     def setup(self) -> None:
         self.channels = self.config.num_channels
@@ -39,7 +44,7 @@ class Synthetic(DataSource):
         return ArrayImages(images, labels if self.config.labelled else None)
 
     def _draw(self, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Return images N C S S, uint8."""
+        """Return one image for each label, (N, C, S, S), uint8."""
         count, side = len(labels), self.config.image_size
         axis = torch.linspace(-1, 1, side)
         y, x = torch.meshgrid(axis, axis, indexing="ij")

@@ -1,4 +1,4 @@
-"""Data source ``webdataset``: images in tar shards."""
+"""Data source ``webdataset``: images in the tar shards of WebDataset."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from ssl_host.builtin.sources.shards import ShardImages, read_shard
 class WebDataset(RecordSource):
     """Images in WebDataset's tar shards, https://github.com/webdataset/webdataset.
 
-    A sample consists of files with the same name up to the first dot: ``0001.jpg`` (or png, webp
-    and other formats), ``0001.cls`` with the class as text, or ``0001.json`` with a ``label``.
+    A sample consists of files with the same name up to the first dot: an image such as
+    ``0001.jpg``, and for a label either ``0001.cls``, which contains the class as text, or
+    ``0001.json``, which contains the key ``label``.
     Shards are called ``train-000.tar`` and ``val-000.tar`` or ``test-000.tar``, or are in folders
-    of these names; with any other names all are for training, and the host holds out some images.
+    of these names. If no name contains a split, all are for training, and the host holds out some
+    images.
 
     The offsets of all images are read once at the start, so that order, resume and seeds work as
-    for every other source. Shards must not be compressed.
+    for all sources. Shards must not be compressed.
     """
 
     class Config(RecordSource.Config):
@@ -27,7 +29,8 @@ class WebDataset(RecordSource):
             description="folder of the shards, or a pattern such as train-{000..003}.tar"
         )
         test: Path | None = Field(
-            None, description="held-out shards, a folder or a pattern; default: by their names"
+            None,
+            description="folder or pattern of the held-out shards; default: those of val or test",
         )
 
     def records(self, held_out: bool) -> Records | None:
@@ -42,7 +45,7 @@ class WebDataset(RecordSource):
         return Records(images, [sample.label for _, sample in samples], location=str(path))
 
     def _shards(self, path: Path, held_out: bool) -> list[Path]:
-        """Return the training or held-out shards."""
+        """Return the paths of the training shards or of the held-out shards."""
         if held_out and self.config.test:
             return find_files("test", path, (".tar",))
         shards = find_files("root", path, (".tar",))
