@@ -13,14 +13,14 @@ export MYPY_CACHE_DIR ?= $(CACHE)/mypy
 PIP := PIP_NO_COMPILE=1 $(BIN)/python -m pip install --quiet
 
 .PHONY: run test quick lint format test-lowest benchmark bench soak screenshots dist docs \
-	system ffcv clean
+	system ffcv kernels clean
 
 run: $(VENV)/.installed
 	$(BIN)/ssl-host run examples/quickstart.ini
 
-# mypy and the compiler of ffcv need a core each.
+# mypy and the compilers of ffcv and of the view kernels need a core each.
 test: $(VENV)/.installed-test
-	$(MAKE) --no-print-directory -j2 lint ffcv
+	$(MAKE) --no-print-directory -j2 lint ffcv kernels
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
 
 # Style, types, import rules, and the tests of the files that differ from BASE.
@@ -117,6 +117,11 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(MAKE) system
 	$(PIP) --group test
 	touch $@
+
+# Compile the view kernels once, before two test processes would compile them at the same time.
+kernels: $(VENV)/.installed
+	@$(BIN)/python -c "import torch, ssl_host; ssl_host.build('augmentation', 'plain', \
+	image_size=8)(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))"
 
 clean:
 	rm -rf $(VENV) $(LOWEST) runs build dist .mypy_cache .ruff_cache .pytest_cache

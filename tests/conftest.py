@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import io
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from unittest.mock import patch
 
 import importlib_metadata
 import pytest
 import torch
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.cli import main
+from ssl_host.testing.commands import ENVIRONMENT
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,51 +57,10 @@ def install(tmp_path, monkeypatch):
     importlib_metadata.MetadataPathFinder.invalidate_caches()
 
 
-COMMAND_ENV = {"OMP_NUM_THREADS": "1", "COLUMNS": "160"}
-
-
-def run_command(
-    *arguments: object, cwd: Path, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run ``ssl-host`` in this process, which has imported torch already.
-
-    Returns:
-        Exit status, stdout and stderr, as :func:`subprocess.run` gives them.
-    """
-    words = [str(argument) for argument in arguments]
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    argv, folder = sys.argv, Path.cwd()
-    stdout, stderr = io.StringIO(), io.StringIO()
-    try:
-        os.chdir(cwd)
-        sys.argv = ["ssl-host", *words]
-        with (
-            patch.dict(os.environ, {**COMMAND_ENV, **(env or {})}),
-            redirect_stdout(stdout),
-            redirect_stderr(stderr),
-        ):
-            main(words)
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return subprocess.CompletedProcess(words, status, stdout.getvalue(), stderr.getvalue())
-    finally:
-        os.chdir(folder)
-        sys.argv = argv
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        torch.set_num_threads(1)
-        torch.set_default_dtype(torch.float32)  # a run in 64-true changes it
-    raise AssertionError("main() ends with SystemExit")
-
-
 @pytest.fixture
-def ssl_host(tmp_path):
+def ssl_host(ssl_host_command):
     """Run the command in this process; use ``ssl_host_process`` where the process matters."""
-
-    def command(*arguments: object, env: dict[str, str] | None = None, cwd: Path = tmp_path):
-        return run_command(*arguments, cwd=cwd, env=env)
-
-    return command
+    return ssl_host_command
 
 
 @pytest.fixture
@@ -119,7 +73,7 @@ def ssl_host_process(tmp_path):
             capture_output=True,
             text=True,
             cwd=cwd,
-            env={**os.environ, **COMMAND_ENV, **(env or {})},
+            env={**os.environ, **ENVIRONMENT, **(env or {})},
             timeout=240,
             check=False,
         )

@@ -21,15 +21,15 @@ HERE = Path(__file__).parent
 TESTS_OF_FAULTS = {
     "gradient wrong by 1/world_size": (
         "toolkit/test_distributed.py",
-        "test_gather_is_in_order_of_rank_and_its_gradient_is_the_sum_of_all",
+        "test_gather_is_in_order_of_rank_with_summed_gradient",
     ),
     "queue not in the checkpoint": (
         "toolkit/test_queue.py",
-        "test_all_of_it_is_in_the_state_dict",
+        "test_state_dict_restores_the_queue",
     ),
     "ema_decay not checkpointed": (
         "toolkit/test_schedules.py",
-        "test_the_value_is_state_and_keeps_its_digits",
+        "test_schedule_state_keeps_float64_digits",
     ),
     "queue not gathered over ranks": (
         "methods/test_processes.py",
@@ -37,11 +37,11 @@ TESTS_OF_FAULTS = {
     ),
     "queue truncated on wrap-around": (
         "toolkit/test_queue.py",
-        "test_it_holds_the_last_rows_whatever_the_sizes",
+        "test_queue_holds_the_last_rows_for_any_batch_size",
     ),
     "zero steps reported as success": (
         "data/test_batches.py",
-        "test_a_batch_larger_than_the_set_is_an_error_and_not_zero_steps",
+        "test_batch_larger_than_the_data_set_raises_data_error",
     ),
     "scheduler stepped per epoch or once too often": (
         "train/test_training.py",
@@ -57,23 +57,23 @@ TESTS_OF_FAULTS = {
     ),
     "a missing validation set crashes": (
         "cli/test_bad_data.py",
-        "test_a_labelled_folder_without_a_test_part_gets_one_and_says_so",
+        "test_labelled_folder_without_test_split_holds_out_images",
     ),
     "linear evaluation on images that were trained on": (
         "data/test_store.py",
-        "test_a_held_out_part_is_cut_by_class_and_the_same_in_every_run",
+        "test_held_out_images_are_split_by_class_and_equal_in_every_run",
     ),
     "best epoch or rate picked on the test set": (
         "builtin/test_evaluators.py",
-        "test_nothing_is_chosen_on_the_test_split",
+        "test_linear_probe_selects_nothing_on_the_test_split",
     ),
     "loader drops or skips work unnoticed": (
         "data/test_store.py",
-        "test_an_unreadable_image_is_replaced_and_counted",
+        "test_files_loader_replaces_and_lists_unreadable_images",
     ),
     "epochs or batch scaled by devices": (
         "data/test_batches.py",
-        "test_processes_and_parts_share_the_same_steps",
+        "test_steps_do_not_depend_on_number_of_processes_and_micro_batches",
     ),
 }
 
@@ -133,6 +133,6 @@ def test_random_baseline_has_calibrated_batchnorm():
 
 
 def test_batch_size_not_divisible_is_an_error():
-    with pytest.raises(DataError, match="cannot be shared"):
+    with pytest.raises(DataError, match="cannot be divided"):
         EpochPlan(100, 10, seed=0, world_size=4)
     assert len(ArrayImages(torch.zeros(3, 1, 2, 2, dtype=torch.uint8))) == 3

@@ -21,6 +21,7 @@ from ssl_host.contracts.kinds import KINDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from ssl_host.testing.commands import run_command as run_command
     from ssl_host.testing.distributed import run_distributed as run_distributed
     from ssl_host.testing.harness import MethodCase as MethodCase
     from ssl_host.testing.outcome import ConformanceError as ConformanceError
@@ -38,6 +39,7 @@ _MODULES = {
     "check_component": "suite",
     "checks_of": "suite",
     "conformance": "suite",
+    "run_command": "commands",
     "run_distributed": "distributed",
 }
 """Maps each public name to the module of ``ssl_host.testing`` that defines it."""

@@ -21,10 +21,13 @@ import torch.distributed as dist
 import torch.distributed.nn.functional
 from torch.multiprocessing.spawn import start_processes
 
+from ssl_host.toolkit.distributed import is_lost_process
 from ssl_host.toolkit.distributed import world_size as num_processes
 
 TIMEOUT = 300.0
 """Seconds after which the processes of a call are killed, because they may wait forever."""
+GRACE = 1.0
+"""Seconds that a process waits before it reports the loss of another one."""
 _PRELOADED = ["__main__", "ssl_host.testing.suite", "ssl_host.augment.numba_backend"]
 """Modules that the fork server imports once for all processes."""
 
@@ -100,6 +103,10 @@ def _run_process(
     try:
         torch.save(work(*arguments), f"{folder}/{rank}.pt")
         dist.barrier()  # closing the group early would break ranks that are still connecting
+    except Exception as error:
+        if is_lost_process(error):
+            time.sleep(GRACE)  # let the process that failed first report its error
+        raise
     finally:
         dist.destroy_process_group()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,23 @@ def method_case() -> Callable[..., MethodCase]:
     from ssl_host.testing.target import CheckTarget  # noqa: PLC0415
 
     return lambda target, **settings: MethodCase(CheckTarget("method", target, settings))
+
+
+@pytest.fixture
+def ssl_host_command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs the command ``ssl-host`` in this process.
+
+    ``ssl_host_command("run", "config.ini")`` returns exit status, stdout and stderr; the working
+    folder is ``tmp_path``. See :func:`ssl_host.testing.run_command`.
+    """
+    from ssl_host.testing.commands import run_command  # noqa: PLC0415 - imports torch
+
+    def command(
+        *arguments: object, cwd: Path = tmp_path, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return run_command(*arguments, cwd=cwd, env=env)
+
+    return command
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_unreadable_image_is_skipped_and_listed(ssl_host, tmp_path):
     (tmp_path / "run.ini").write_text(folder_config("images"), encoding="utf-8")
     done = ssl_host("run", "run.ini")
     assert done.returncode == 0, done.stderr
-    assert "2 images could not be read and are left out" in done.stderr
+    assert "2 images cannot be read and are skipped" in done.stderr
     results = json.loads((tmp_path / "runs" / "tiny" / "results.json").read_text("utf-8"))
     assert [item["image"] for item in results["skipped"]] == ["torn.jpg", "zero.png"]
     assert results["skipped"][1]["reason"] == "the file is empty"

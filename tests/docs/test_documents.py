@@ -15,7 +15,7 @@ import importlib_metadata
 import pytest
 from PIL import Image
 
-from tests.conftest import run_command
+from ssl_host.testing import run_command
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [

@@ -59,7 +59,7 @@ def test_dry_run_reports_sizes_steps_and_times(catalog):
 
 def test_dry_run_batch_size_not_divisible_by_devices_is_an_error(catalog):
     sections = tiny(trainer={"accelerator": "cpu", "devices": 3})
-    with pytest.raises(UserError, match="cannot be shared"):
+    with pytest.raises(UserError, match="cannot be divided"):
         dry_run(resolve_sections(sections, catalog), catalog)
 
 

@@ -115,6 +115,6 @@ def test_disk_space_is_reserved_before_a_file_is_mapped(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    monkeypatch.setattr(extract, "IN_MEMORY", 0)
+    monkeypatch.setattr(extract, "MAX_BYTES_IN_MEMORY", 0)
     with pytest.raises(OSError, match="No space left on device"):
         extract.representations(torch.zeros(10, 100), {"": lambda block: block}, tmp_path)

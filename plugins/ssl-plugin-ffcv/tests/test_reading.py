@@ -212,7 +212,9 @@ def fewer_classes(path):
 def invalid_index(path):
     sidecar = path.with_suffix(".json")
     info = json.loads(sidecar.read_text())
-    info["splits"]["train"]["skipped"] = [[49, 0, "49.png", "truncated"]]
+    info["splits"]["train"]["skipped"] = [
+        {"index": 49, "label": 0, "name": "49.png", "reason": "truncated"}
+    ]
     sidecar.write_text(json.dumps(info))
 
 

@@ -29,6 +29,23 @@ def blocked(tmp_path):
     return block
 
 
+@pytest.fixture
+def process(tmp_path):
+    """Return a function that runs ssl-host in a separate process, which imports ffcv again."""
+
+    def run(*arguments, env):
+        return subprocess.run(
+            [sys.executable, "-m", "ssl_host", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", **env},
+            check=False,
+        )
+
+    return run
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [
@@ -36,14 +53,14 @@ def blocked(tmp_path):
         (BROKEN, "ffcv, which cannot be imported (libopencv_core.so.406: cannot open"),
     ],
 )
-def test_pack_and_check_say_in_one_line_what_to_install(code, message, blocked, command, tmp_path):
+def test_pack_and_check_say_in_one_line_what_to_install(code, message, blocked, process, tmp_path):
     env = blocked(code)
     (tmp_path / "packed.ini").write_text(PACKED)
     for arguments in (
         ("data", "pack", "packed.beton", "--data", "synthetic"),
         ("config", "check", "packed.ini"),
     ):
-        done = command(*arguments, env=env)
+        done = process(*arguments, env=env)
         assert done.returncode == 2, done.stderr
         assert message in done.stderr
         assert f"`apt-get install {SYSTEM_PACKAGES}`, then `pip install ffcv`" in done.stderr
@@ -51,13 +68,13 @@ def test_pack_and_check_say_in_one_line_what_to_install(code, message, blocked, 
     assert not list(tmp_path.glob("*packed.beton*"))
 
 
-def test_lists_help_and_settings_work_without_ffcv(blocked, command):
+def test_lists_help_and_settings_work_without_ffcv(blocked, process):
     env = blocked(MISSING)
-    assert "--quality" in command("data", "pack", "--help", env=env).stdout
-    assert "packed file OUT.beton" in command("component", "show", "data", "ffcv", env=env).stdout
-    done = command("component", "list", "data", env=env)
+    assert "--quality" in process("data", "pack", "--help", env=env).stdout
+    assert "packed file OUT.beton" in process("component", "show", "data", "ffcv", env=env).stdout
+    done = process("component", "list", "data", env=env)
     assert "packed by `ssl-host data pack`" in done.stdout
-    assert "data" in command("--help", env=env).stdout
+    assert "data" in process("--help", env=env).stdout
 
 
 def test_build_without_ffcv_says_what_to_install(monkeypatch):

@@ -178,7 +178,7 @@ def content_with_errors(number):
     return {1: encoded(1)[:70], 2: b"", 3: b"no image"}.get(number, encoded(number))
 
 
-def test_run_skips_and_lists_unreadable_images(tmp_path):
+def test_run_skips_and_lists_unreadable_images(ssl_host_command, tmp_path):
     """The command runs with worker processes and a path relative to the INI file."""
     labels = [label_of(i) for i in range(20)]
     write_encoded(tmp_path / "x.h5", [content_with_errors(i) for i in range(20)], labels)
@@ -187,14 +187,7 @@ def test_run_skips_and_lists_unreadable_images(tmp_path):
         "[method]\nname = simclr\n[backbone]\nname = small_conv\nwidth = 8\nnum_stages = 3\n"
         "[evaluator.knn]\nk = 1\n[loader]\nstore = files\nnum_workers = 2\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "ssl_host", "run", "run.ini", "--json"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    done = ssl_host_command("run", "run.ini", "--json")
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
     assert results["classes"] == list(COLOURS)

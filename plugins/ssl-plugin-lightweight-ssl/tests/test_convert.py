@@ -1,9 +1,5 @@
 """Conversion of files and the command ``ssl-host config convert``."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 from ssl_plugin_lightweight_ssl.convert import convert_file
 from ssl_plugin_lightweight_ssl.dialect import is_flat_config
@@ -12,21 +8,9 @@ from ssl_host import ConfigError, resolve_file
 
 
 @pytest.fixture
-def command(tmp_path):
-    """Run ssl-host in its own process."""
-
-    def run(*arguments, **variables):
-        return subprocess.run(
-            [sys.executable, "-m", "ssl_host", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", **variables},
-            timeout=240,
-            check=False,
-        )
-
-    return run
+def command(ssl_host_command):
+    """Run ssl-host in this process."""
+    return ssl_host_command
 
 
 def test_converted_file_resolves_to_the_same_config_and_keeps_comments(
@@ -80,7 +64,7 @@ def test_command_of_a_blocked_plugin_reports_the_plugin(command):
 
 
 def test_run_without_argument_reads_the_path_from_the_environment(command):
-    done = command("run", CONFIGER_PATH="missing.ini")
+    done = command("run", env={"CONFIGER_PATH": "missing.ini"})
     assert done.returncode == 2
     assert done.stderr == "missing.ini: no such file\n"
 

@@ -103,7 +103,7 @@ def test_usual_crops_of_a_linear_evaluation_are_accepted(crops, catalog, write_c
         (("[2]@list", "[1]@list"), "aug_crop_lst: [1] should be two full-size views"),
         (("[2]@list", "[-2]@list"), "aug_crop_lst: [-2] is not a list of numbers"),
         (("csv@str", "wanbd@str"), "log_type: 'wanbd' should be wandb or csv; did you mean"),
-        (("save_top_k = 3@int", "save_top_k = three@str"), "save_top_k: 'three' is not a number"),
+        (("save_top_k = 3@int", "save_top_k = three@str"), "save_top_k: 'three' should be"),
         (("dataset = cifar10@str\n", ""), "old.ini:8: dataset is missing"),
         (("only_eval = @bool", "only_eval = True@bool"), "only_eval: needs ckpt_path"),
         (("[ssl_args]", "[ssl_args"), "old.ini:24: '[ssl_args' lacks its closing ]"),

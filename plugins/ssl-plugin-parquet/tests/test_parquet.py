@@ -249,7 +249,7 @@ def test_unreadable_images_are_named_by_file_column_and_row(tmp_path):
     assert reasons["x.parquet:image[4]"] == "only the path is stored: 4.png"
 
 
-def test_run_skips_and_lists_unreadable_images(tmp_path):
+def test_run_skips_and_lists_unreadable_images(ssl_host_command, tmp_path):
     """The command gets a path relative to the INI file and splits off test images."""
     write(tmp_path / "pictures/x.parquet", rows(range(20), contents=content_with_errors))
     (tmp_path / "run.ini").write_text(
@@ -257,14 +257,7 @@ def test_run_skips_and_lists_unreadable_images(tmp_path):
         "image_size = 16\n[method]\nname = simclr\n[backbone]\nname = small_conv\nwidth = 8\n"
         "num_stages = 3\n[evaluator.knn]\nk = 1\n[loader]\ncache_dir = cache\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "ssl_host", "run", "run.ini", "--json"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    done = ssl_host_command("run", "run.ini", "--json")
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
     assert results["classes"] == NAMES

@@ -1,0 +1,59 @@
+"""The ``ssl-host`` command in the process of a test, which has imported torch already."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from unittest.mock import patch
+
+import importlib_metadata
+import torch
+
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+"""Variables of the command: one thread, and a terminal of a fixed width."""
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
+
+def run_command(
+    *arguments: object, cwd: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``ssl-host`` in this process and restore the state that it changes.
+
+    Args:
+        arguments: words of the command line, without ``ssl-host``.
+        cwd: working folder of the command.
+        env: environment variables to set in addition.
+
+    Returns:
+        Exit status, stdout and stderr, as :func:`subprocess.run` returns them.
+    """
+    words = [str(argument) for argument in arguments]
+    (script,) = importlib_metadata.entry_points(group="console_scripts", name="ssl-host")
+    main = script.load()
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    argv, folder = sys.argv, Path.cwd()
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    stdout, stderr = io.StringIO(), io.StringIO()
+    status = 0
+    try:
+        os.chdir(cwd)
+        sys.argv = ["ssl-host", *words]
+        variables = patch.dict(os.environ, {**ENVIRONMENT, **(env or {})})
+        with variables, redirect_stdout(stdout), redirect_stderr(stderr):
+            main(words)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        os.chdir(folder)
+        sys.argv = argv
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
+    return subprocess.CompletedProcess(words, status, stdout.getvalue(), stderr.getvalue())
