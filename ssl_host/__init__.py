@@ -1,4 +1,4 @@
-"""Public names of ssl-host, loaded when they are first used, so that lists import no torch.
+"""Public names of ssl-host, imported lazily so that listing them does not import torch.
 
 ``__init__.pyi`` lists the names and the modules that define them.
 """

@@ -1,4 +1,4 @@
-"""``python -m ssl_host``."""
+"""Runs the command line as ``python -m ssl_host``."""
 
 from ssl_host.cli import main
 

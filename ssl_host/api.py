@@ -45,17 +45,17 @@ def run(
     """Run a configuration or resume its run, as ``ssl-host run`` does, and return the results.
 
     Args:
-        config: path of an INI file, or its sections as ``{"run": {"epochs": 10}, ...}``.
-        options: texts ``section.key=value``, as ``-o`` takes them.
+        config: path of an INI file, or a mapping of its sections: ``{"run": {"epochs": 10}, ...}``.
+        options: overrides of the form ``section.key=value``, as after ``-o``.
         fresh: True to move an earlier run out of the folder and start from the beginning.
-        quiet: True to print no progress.
+        quiet: True to hide the progress display.
 
     Returns:
-        The content of ``results.json``.
+        The contents of ``results.json``.
 
     Raises:
         UserError: when an argument or the configuration is invalid; the message says where
-            and what to do.
+            the mistake is and how to fix it.
         RunError: when the run fails.
     """
     catalog = Catalog()
@@ -70,17 +70,17 @@ def run(
 def build(kind: str, name: str, **settings: Any) -> Any:
     """Build and return one component without a configuration file.
 
-    Pass the settings of the component together with the build arguments of its kind:
+    Pass the component's settings and the build arguments of its kind as keyword arguments:
 
     * ``build("backbone", "small_conv", in_channels=3, image_size=32)``
     * ``build("head", "mlp", in_dim=256, output_dim=64)``
     * ``build("loss", "nt_xent", temperature=0.5)``
     * ``build("augmentation", "simclr", image_size=32)`` returns a callable that turns uint8
-      images (B, C, H, W) into the list of views; ``mean`` and ``std`` are ImageNet's by default;
-    * ``build("method", "simsiam", backbone=backbone)`` builds heads and loss from the recipe; a
-      keyword argument changes a section of the recipe: ``loss={"name": "negative_cosine"}``;
-    * ``build("optimizer", "lars", params=method, lr=0.1)`` returns the torch optimizer of a method
-      or of any module.
+      images (B, C, H, W) into a list of views; ``mean`` and ``std`` default to ImageNet's;
+    * ``build("method", "simsiam", backbone=backbone)`` builds the heads and the loss from the
+      recipe; a dict changes a section of the recipe: ``loss={"name": "negative_cosine"}``;
+    * ``build("optimizer", "lars", params=method, lr=0.1)`` returns a torch optimizer for a
+      method or any other module.
 
     Raises:
         ConfigError: when a setting is unknown or invalid.
@@ -107,7 +107,7 @@ def build(kind: str, name: str, **settings: Any) -> Any:
 def _build_views(
     cls: Any, settings: Settings, entry: Entry, build_args: dict[str, Any]
 ) -> ViewMaker:
-    """Build an augmentation, and return the callable that makes views of uint8 images."""
+    """Build an augmentation and return a callable that turns uint8 images into views."""
     channels = int(build_args.get("channels", 3))
     default = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels,) * 2
     mean, std = build_args.pop("mean", default[0]), build_args.pop("std", default[1])
@@ -118,7 +118,7 @@ def _build_views(
 def _build_method(
     catalog: Catalog, name: str, build_args: dict[str, Any], settings: Mapping[str, Any]
 ) -> Any:
-    """Build a method for a backbone, with heads and loss from its recipe and the settings."""
+    """Build a method on a backbone, with the heads and loss of its recipe and settings."""
     backbone = build_args.get("backbone")
     sections: dict[str, dict[str, Any]] = {"method": {"name": name}}
     for key, value in settings.items():
@@ -136,7 +136,7 @@ def _build_method(
 
 
 def _torch_optimizer(optimizer: Any, params: Any) -> Any:
-    """Return the torch optimizer of a method, a module or an iterable of parameters."""
+    """Return a torch optimizer for a method, a module or an iterable of parameters."""
     lr = optimizer.learning_rate(256)
     if hasattr(params, "param_groups"):
         return make_optimizer(params, optimizer, lr)

@@ -1,4 +1,4 @@
-"""Builds the components of a run from its configuration; no other module creates them."""
+"""Builds the components of a run from its configuration; no other module does."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from ssl_host.errors import ConfigError, PluginError, Problem, SslHostError
 
 @dataclass(frozen=True)
 class Experiment:
-    """Record of all components of a run, ready to use.
+    """Record of all components of a run, built and ready to use.
 
     Attributes:
-        config: configuration that the components were built from.
-        source: data source.
-        views: object that makes the augmentation's views of a batch of images.
-        method: method, with its backbone, heads and loss.
-        optimizer: factory of the torch optimizer.
-        scheduler: learning-rate scheduler.
-        evaluators: evaluators by instance name.
-        loggers: loggers by instance name.
+        config: the configuration from which the components were built.
+        source: the data source.
+        views: object that applies the augmentation to a batch of images and returns the views.
+        method: the SSL method, with its backbone, heads and loss.
+        optimizer: the component that creates the torch optimizer.
+        scheduler: the learning-rate scheduler.
+        evaluators: the evaluators, keyed by instance name.
+        loggers: the loggers, keyed by instance name.
     """
 
     config: RunConfig
@@ -49,12 +49,12 @@ class Experiment:
 
 
 def compose(config: RunConfig) -> Experiment:
-    """Build every component of a configuration, with weights that depend only on the seed.
+    """Build every component of a configuration; the initial weights depend only on the seed.
 
     Raises:
         PluginError: if a component cannot be built; the message names the distribution, the line
             and the cause.
-        ConfigError: if the augmentation makes a number of views that the method does not accept.
+        ConfigError: if the method does not accept the augmentation's number of views.
     """
     source: DataSource = _build(config.components["data"])
     method = compose_method(config, source.channels, source.image_size)
@@ -79,10 +79,11 @@ def compose(config: RunConfig) -> Experiment:
 def compose_method(
     config: RunConfig, in_channels: int, image_size: int, backbone: Backbone | None = None
 ) -> Method:
-    """Build a method with its heads, its loss and, unless it is given, its backbone.
+    """Build a method with its heads and loss, and with its backbone if none is given.
 
     Raises:
-        PluginError: if a head is listed before the module that feeds it.
+        PluginError: if a component cannot be built, or the method lists a head before the module
+            that feeds it.
     """
     torch.manual_seed(config.run.seed)
     if backbone is None:
@@ -108,12 +109,12 @@ def compose_method(
 
 
 def view_maker(augmentation: Augmentation, source: DataSource) -> ViewMaker:
-    """Return the object that makes an augmentation's views of a source's images."""
+    """Return the object that turns a source's images into an augmentation's views."""
     return ViewMaker(augmentation, image_size=source.image_size, mean=source.mean, std=source.std)
 
 
 def _build(config: ComponentConfig, **build_args: Any) -> Any:
-    """Build the component of one section."""
+    """Build the component that one section of the configuration describes."""
     return build_component(config.cls, config.settings, config.entry, build_args)
 
 
@@ -126,7 +127,7 @@ def build_component(
         cls: class of the component.
         settings: validated settings of the component.
         entry: registry entry of the component.
-        build_args: keyword arguments of the constructor besides the settings, such as
+        build_args: keyword arguments that the constructor takes besides the settings, such as
             ``in_channels``.
 
     Raises:
@@ -168,9 +169,9 @@ def _check_views(config: RunConfig, method: Method, views: ViewMaker) -> None:
 
 
 def count_parameters(config: RunConfig) -> int:
-    """Build every component of a configuration, and return the number of trainable parameters.
+    """Build every component of a configuration and return the number of trainable parameters.
 
-    It reads no images, so that any machine can check a configuration for a larger one.
+    This reads no images, so any machine can check a configuration that is meant for a larger one.
 
     Raises:
         PluginError: if a component cannot be built; the message names the distribution, the line

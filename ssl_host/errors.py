@@ -1,18 +1,18 @@
-"""Exceptions that ssl-host raises on purpose, in one hierarchy.
+"""All exceptions that ssl-host raises on purpose.
 
 ::
 
     SslHostError
     ├── UserError            invalid input; shown without a traceback, exit status 2
-    │   ├── ConfigError      invalid lines of an INI file or of ``-o`` options
+    │   ├── ConfigError      invalid lines in an INI file or invalid ``-o`` options
     │   ├── DataError        a dataset, an image or a split cannot be used
     │   ├── PluginError      a plugin or component is missing, broken or blocked
-    │   └── RunFolderError   a run folder contains a different run or is in use
+    │   └── RunFolderError   a run folder belongs to a different run or is in use
     ├── RunError             the run failed; exit status 1
-    │   ├── NonFiniteError   a loss or a gradient is infinite or not a number
-    │   └── CheckpointError  a checkpoint is damaged or does not match
+    │   ├── NonFiniteError   a loss or a gradient is infinite or NaN
+    │   └── CheckpointError  a checkpoint is damaged or does not fit
     ├── Preempted            the process was asked to stop; exit status 75
-    └── ContractError        a plugin's class violates the contract (also a TypeError)
+    └── ContractError        a plugin's class breaks the contract (also a TypeError)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class SslHostError(Exception):
     """Base class of all exceptions of ssl-host."""
 
     exit_status = 1
-    """Exit status of the command line when it stops with this exception."""
+    """Exit status of the command when this exception stops it."""
 
 
 class UserError(SslHostError):
@@ -39,8 +39,8 @@ class Problem:
     """Record of a problem in a configuration, with its location.
 
     Attributes:
-        where: file and line, such as ``file.ini:12``, or the name of the configuration layer.
-        message: text that says what is wrong, what is expected and what to do.
+        where: file and line, such as ``file.ini:12``, or the name of a configuration layer.
+        message: what is wrong, what was expected and how to fix it.
     """
 
     where: str
@@ -67,7 +67,7 @@ class PluginError(UserError):
 
 
 class RunFolderError(UserError):
-    """Raised when a run folder contains a run with a different configuration, or is in use."""
+    """Raised when a run folder belongs to a run with a different configuration, or is in use."""
 
 
 class RunError(SslHostError):
@@ -75,16 +75,16 @@ class RunError(SslHostError):
 
 
 class Preempted(SslHostError):  # noqa: N818 - a control-flow signal, not an error
-    """Raised when the process was asked to stop, after it has written a checkpoint.
+    """Raised when the process has been asked to stop and has written a checkpoint.
 
-    The exit status 75 (EX_TEMPFAIL) means: run the same command again to resume.
+    Exit status 75 (EX_TEMPFAIL) means that running the same command again resumes the run.
     """
 
     exit_status = 75
 
 
 class NonFiniteError(RunError):
-    """Raised when a loss or a gradient is infinite or not a number."""
+    """Raised when a loss or a gradient is infinite or NaN."""
 
 
 class CheckpointError(RunError):
@@ -92,6 +92,6 @@ class CheckpointError(RunError):
 
 
 class ContractError(SslHostError, TypeError):
-    """Raised when a plugin's class violates the contract, when it is defined or built."""
+    """Raised when a plugin's class that breaks the plugin contract is defined or built."""
 
     exit_status = 2

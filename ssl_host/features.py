@@ -1,4 +1,4 @@
-"""Computes the features of images with a trained backbone, without a run."""
+"""Computes image features with a trained backbone, outside of a run."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from ssl_host.toolkit.image_files import FileImages, resize_and_crop
 def extract_features(
     backbone: Backbone, images: str | Path | ImageDataset, *, batch_size: int = 256
 ) -> tuple[list[str], Tensor]:
-    """Return the names and features of all images in a folder (with subfolders) or a dataset.
+    """Return the names and features of all images in a dataset or a folder with subfolders.
 
-    Images are resized, centre-cropped and normalised as in the evaluation of a run. Unreadable
-    images are skipped with one warning.
+    Images are resized, centre-cropped and normalised as when a run is evaluated. Unreadable
+    images are skipped, with a single warning.
 
     Args:
-        backbone: a backbone as :func:`load_backbone` returns it; it is put into evaluation mode.
+        backbone: a backbone from :func:`load_backbone`; it is switched to evaluation mode.
         images: path of a folder, or a dataset.
-        batch_size: number of images in a forward pass.
+        batch_size: number of images in each forward pass.
 
     Returns:
-        The names of the N images, and their features (N, D), float32, on the CPU.
+        The names of the N readable images and their features: a float32 tensor (N, D) on the CPU.
 
     Raises:
         DataError: when there are no images or none can be read.
-        UserError: when the backbone does not have the mean and standard deviation of its images.
+        UserError: when the backbone's ``mean`` and ``std`` are not set.
     """
     if not backbone.mean:
         raise UserError(
@@ -69,7 +69,7 @@ def extract_features(
 
 
 def _open_folder(folder: Path, channels: int) -> FileImages:
-    """Return the images in a folder and its subfolders as a dataset, sorted by path."""
+    """Return a dataset of the images in a folder and its subfolders, sorted by path."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     files = (p for p in folder.rglob("*") if p.suffix.lower() in FileImages.suffixes)
@@ -86,8 +86,8 @@ def _read(
     names: list[str],
     skipped: list[tuple[str, str]],
 ) -> list[Tensor]:
-    """Return the readable images, resized and cropped; add to ``names`` and ``skipped``."""
-    # Photos are resized with a margin around the crop, as in the packed store of a run.
+    """Return the readable images, resized and cropped; extend ``names`` and ``skipped``."""
+    # Leave a margin around the later crop of a photo, as in the packed store of a run.
     side = size if array_of(images) is not None else round(size * PHOTO_MARGIN)
     pixels = []
     for i in indices:

@@ -1,12 +1,12 @@
-"""Specifications of all hooks: when each is called, its arguments and its return value.
+"""Specifications of all hooks: when they are called, their arguments and return values.
 
 A plugin is a module with functions marked ``@hookimpl`` and an entry point in the group
-``ssl_host``. Importing the module must not import torch: registration hooks store references
-such as ``"ssl_plugin_simsiam.method:SimSiam"``, which are imported when a run names them.
+``ssl_host``. Importing the module must not import torch: registration hooks pass references
+such as ``"ssl_plugin_simsiam.method:SimSiam"``, which are imported when a run uses them.
 
-A plugin that implements a hook of a newer host marks it ``@hookimpl(optionalhook=True)``; older
-hosts then ignore it. ``@hookimpl(specname="register_methods")`` implements a hook under a different
-function name.
+If only newer hosts have a hook, mark its implementation ``@hookimpl(optionalhook=True)``; older
+hosts then ignore it. ``@hookimpl(specname="register_methods")`` marks a function that implements a
+hook under a different name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PROJECT = "ssl_host"
 """Name of the pluggy project and of the entry-point group."""
 
 API_VERSION = 1
-"""Version of the plugin contract; a plugin declares its version as ``ssl_host_api``."""
+"""Version of the plugin contract; a plugin declares the version it needs as ``ssl_host_api``."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -39,7 +39,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class Register(Protocol):
-    """Type of the function that a registration hook receives, to register components."""
+    """Type of the function with which a registration hook registers components."""
 
     def __call__(self, name: str, reference: str, summary: str = "") -> None:
         """Register a component.
@@ -52,14 +52,14 @@ class Register(Protocol):
 
 
 class RegisterPreset(Protocol):
-    """Type of the function that :func:`register_presets` receives, to register presets."""
+    """Type of the function with which :func:`register_presets` registers presets."""
 
     def __call__(self, name: str, resource: str, summary: str = "") -> None:
         """Register a preset.
 
         Args:
-            name: ``method/data``, as ``[run] extends`` names it.
-            resource: ``package:path/to/file.ini``, a file that the package ships.
+            name: name of the preset for ``[run] extends``, such as ``nnclr/cifar10``.
+            resource: ``package:path/to/file.ini``, a file in the installed package.
             summary: one-line description, shown in lists.
         """
 
@@ -73,7 +73,7 @@ Args:
 
 
 def _registration_hook(kind: Kind) -> Callable[..., None]:
-    """Return the specification of the hook in which plugins register components of a kind."""
+    """Return the specification of the hook that registers components of a kind."""
 
     def register_components(register: Register) -> None:
         pass
@@ -98,7 +98,7 @@ def register_presets(register: RegisterPreset) -> None:
 
 @hookspec
 def register_commands(cli: CommandGroup) -> None:
-    """Called when a command is not found or the help lists all commands, to add commands.
+    """Called to add commands, when a command is not found or the help lists all commands.
 
     Args:
         cli: the group ``ssl-host``, a :class:`click.Group`. Use ``@cli.command()``, or
@@ -109,11 +109,11 @@ def register_commands(cli: CommandGroup) -> None:
 
 @hookspec(firstresult=True)
 def find_config() -> Path | None:
-    """Called by ``ssl-host run`` without the argument CONFIG, to find a configuration.
+    """Called to find a configuration when ``ssl-host run`` is given no CONFIG argument.
 
     Returns:
-        The path of the configuration to run, for example from an environment variable, or None.
-        The first result that is not None is used.
+        The path of the configuration to run, taken for example from an environment variable, or
+        None. The first result that is not None is used.
     """
 
 
@@ -123,13 +123,13 @@ def read_config(path: Path, text: str, catalog: Catalog) -> ConfigLayer | None:
 
     Args:
         path: path of the file.
-        text: content of the file.
+        text: contents of the file.
         catalog: the installed components.
 
     Returns:
-        The values in the file, or None if it is not in the dialect that the plugin reads. The
-        first result that is not None is used. Raise ``ssl_host.ConfigError`` for mistakes in a
-        file of the dialect.
+        The values in the file, or None if it is not in the plugin's dialect. The first result
+        that is not None is used. Raise ``ssl_host.ConfigError`` if a file in the dialect has
+        mistakes.
     """
 
 
@@ -141,60 +141,60 @@ def check_config(
 
     Args:
         path: path of the file.
-        text: content of the file.
-        options: texts ``section.key=value``, as given with ``-o``.
+        text: contents of the file.
+        options: overrides of the form ``section.key=value``, as given with ``-o``.
         catalog: the installed components.
 
     Returns:
-        Lines to print if the file is a valid configuration of the plugin's own kind; None if it is
-        not of this kind. The first result that is not None is used. Raise
-        ``ssl_host.ConfigError`` with all problems of an invalid file.
+        Lines to print if the file is a valid configuration in the plugin's own format; None if the
+        file has a different format. The first result that is not None is used. Raise
+        ``ssl_host.ConfigError`` with all problems if the file is invalid.
     """
 
 
 @hookspec(firstresult=True)
 def read_weights(path: Path) -> StoredWeights | None:
-    """Called when ssl-host itself cannot load the file that ``[run] init_from`` names.
+    """Called when ssl-host cannot load the file in ``[run] init_from`` itself.
 
     Args:
         path: path of the file.
 
     Returns:
-        The tensors and the possible mappings of their names to those of a network, or None if the
-        file is not a checkpoint of a project that the plugin knows. The first result that is not
+        The tensors and the naming schemes under which they may fit a network, or None if the file
+        is not a checkpoint from a project that the plugin knows. The first result that is not
         None is used.
     """
 
 
 @hookspec
 def config_resolved(config: Mapping[str, Mapping[str, Any]]) -> None:
-    """Called when a configuration is valid, before anything is built from it.
+    """Called once a configuration is known to be valid, before anything is built from it.
 
     Args:
-        config: every value by section and key, read-only. Raise ``ssl_host.UserError`` to reject
-            the configuration.
+        config: all values, keyed by section and then by key; read-only. Raise
+            ``ssl_host.UserError`` to reject the configuration.
     """
 
 
 @hookspec
 def training_callbacks(run: Run) -> Sequence[Any]:  # type: ignore[empty-body]
-    """Called once per process, before training begins.
+    """Called once in each process of the run, before training begins.
 
     Args:
         run: record with the run's name, folder, seed and configuration.
 
     Returns:
-        ``pytorch_lightning.Callback`` objects to add to the trainer, after those of other plugins.
+        ``pytorch_lightning.Callback`` objects, which the trainer calls after the host's own.
     """
 
 
 @hookspec
 def run_finished(run: Run, results: Mapping[str, Any]) -> None:
-    """Called once, in the first process, after ``results.json`` has been written.
+    """Called once, in the process with rank 0, after ``results.json`` has been written.
 
     Args:
         run: record with the run's name, folder, seed and configuration.
-        results: content of ``results.json``.
+        results: contents of ``results.json``.
     """
 
 
@@ -202,13 +202,13 @@ def run_finished(run: Run, results: Mapping[str, Any]) -> None:
 def report_sections(  # type: ignore[empty-body]
     run: Run, results: Mapping[str, Any]
 ) -> Sequence[tuple[str, str]]:
-    """Called when ``report.html`` is written.
+    """Called to add sections to ``report.html`` when it is written.
 
     Args:
         run: record with the run's name, folder, seed and configuration.
-        results: content of ``results.json``.
+        results: contents of ``results.json``.
 
     Returns:
-        Pairs of a title and an HTML fragment. The fragment is inserted without escaping: escape
-        text that comes from other sources.
+        A (title, HTML fragment) pair for each section. Fragments are inserted as they are: escape
+        any text that you did not write yourself.
     """

@@ -1,4 +1,4 @@
-"""Saves and loads the weights of trained backbones, and initialises backbones from files."""
+"""Saves and loads trained backbones, and initialises backbones from weights files."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from ssl_host.toolkit.weights_io import Tensors, read_tensors, write_tensors
 FORMAT_VERSION = 1
 WEIGHTS = "backbone.safetensors"
 HUB_WEIGHTS = "model.safetensors"
-"""File name of the weights in folders for the Hugging Face hub."""
+"""File name of the weights in a folder for the Hugging Face Hub."""
 DESCRIPTION = "backbone.json"
 CHECKPOINTS_PLUGIN = "ssl-plugin-checkpoints"
-"""Distribution that reads the checkpoints of other projects; used only in messages."""
+"""Distribution that reads checkpoints from other projects; named only in messages."""
 
 
 def save_backbone(
@@ -40,13 +40,13 @@ def save_backbone(
     std: tuple[float, ...],
     folder: Path,
 ) -> None:
-    """Write a trained backbone as ``backbone.safetensors`` and its description ``backbone.json``.
+    """Write ``backbone.safetensors`` and its description ``backbone.json`` to a folder.
 
     Args:
         encoder: the trained backbone.
         config: configuration of the run.
-        mean: mean of each channel of the training images, on a scale from 0 to 1.
-        std: standard deviation of each channel, on the same scale.
+        mean: mean of each channel of the training images, for pixel values from 0 to 1.
+        std: standard deviation of each channel, for the same pixel values.
         folder: folder to write to.
     """
     component = config.components["backbone"]
@@ -79,12 +79,12 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
 
     Args:
         path: path of a run folder, of an exported folder with weights, or of the weights file in
-            one of them.
-        catalog: the installed plugins; by default the function finds them.
+            such a folder.
+        catalog: registry of the installed plugins; built by default.
 
     Returns:
-        The network from images (B, C, H, W), normalised with its ``mean`` and ``std``, to features
-        (B, D).
+        The network. It maps images (B, C, H, W), normalised with its ``mean`` and ``std``, to
+        features (B, D).
 
     Raises:
         UserError: when there are no weights, or the backbone's plugin is not installed.
@@ -126,20 +126,22 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
 def load_initial_weights(
     backbone: Backbone, path: str | Path, catalog: Catalog | None = None
 ) -> str:
-    """Load the weights of a file or folder into a backbone, as ``[run] init_from`` does.
+    """Load weights from a file or folder into a backbone, as ``[run] init_from`` does.
 
     Args:
         backbone: the network to initialise.
-        path: path of a run folder, an exported or hub folder, a ``.safetensors`` file, a checkpoint
-            of ssl-host, or a checkpoint in a layout that a plugin knows. No code in it is executed.
-        catalog: the installed plugins; by default the function finds them.
+        path: path of a run folder, an exported or hub folder, a ``.safetensors`` file, an ssl-host
+            checkpoint, or a checkpoint in a layout that a plugin can read. Code in the file is
+            never executed.
+        catalog: registry of the installed plugins; built by default.
 
     Returns:
         A sentence that says which tensors were loaded.
 
     Raises:
         UserError: when there is no such file or folder.
-        CheckpointError: when the file is damaged, or does not have every tensor of the backbone.
+        CheckpointError: when the file is damaged or does not fit the backbone, for example because
+            a tensor is missing.
     """
     catalog = catalog or Catalog()
     file = _initial_weights_file(Path(path))
@@ -160,22 +162,22 @@ def load_initial_weights(
 
 
 def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> None:
-    """Copy tensors, named as in the files that ssl-host writes, into a backbone.
+    """Copy tensors with the names that ssl-host's files use into a backbone.
 
     Args:
         backbone: network that receives the tensors.
-        tensors: tensors by name.
-        file: path of the file that they come from, for messages.
+        tensors: the tensors, keyed by name.
+        file: path of the file they were read from, for error messages.
 
     Raises:
-        CheckpointError: when a tensor is missing or has a different shape, or the file was
-            written by a larger network; the message names the first such tensors.
+        CheckpointError: when a tensor is missing or has a different shape, or the file comes from
+            a larger network; the message names the first few such tensors.
     """
     _load_best(backbone, [own_weights(tensors)], file, "")
 
 
 def _initial_weights_file(path: Path) -> Path:
-    """Return the weights file or checkpoint that ``[run] init_from`` names."""
+    """Return the weights file or checkpoint to load for a path in ``[run] init_from``."""
     file = path
     if path.is_dir():
         checkpoints = sorted((path / "checkpoints").glob("step-*.ckpt"))
@@ -202,16 +204,16 @@ def _find_weights(folder: Path) -> Path | None:
 
 
 def _match(backbone: Backbone, stored: StoredWeights) -> tuple[nn.Module, KeyMatch]:
-    """Return the backbone or the network in it, whichever the tensors fit best, and the match."""
+    """Return the backbone or the network it wraps, whichever fits better, and the match."""
     module = backbone.export()[0]
-    # Checkpoints have the names of the wrapper, everything else those of the network in it.
+    # Checkpoints use the wrapper's tensor names; all other files use the wrapped network's.
     networks = [module] if module is backbone else [module, backbone]
     matches = [(network, match_keys(network, stored)) for network in networks]
     return _best(matches)
 
 
 def _best(matches: list[tuple[nn.Module, KeyMatch]]) -> tuple[nn.Module, KeyMatch]:
-    """Return the first match without problems, else the one with most tensors."""
+    """Return the first match without problems, or else the one with the most tensors."""
     fitting = (pair for pair in matches if not pair[1].problems)
     return next(fitting, None) or max(matches, key=lambda pair: len(pair[1].tensors))
 
@@ -219,7 +221,7 @@ def _best(matches: list[tuple[nn.Module, KeyMatch]]) -> tuple[nn.Module, KeyMatc
 def _load_best(
     backbone: Backbone, candidates: list[StoredWeights], file: Path, hint: str
 ) -> KeyMatch:
-    """Load the stored tensors that fit a backbone best, or raise CheckpointError if none fit."""
+    """Load the stored weights that fit a backbone best; raise CheckpointError if none fit."""
     network, match = _best([_match(backbone, stored) for stored in candidates])
     if match.problems:
         raise _misfit(backbone, match, candidates[-1], file, hint)
@@ -230,7 +232,7 @@ def _load_best(
 def _misfit(
     backbone: Backbone, match: KeyMatch, stored: StoredWeights, file: Path, hint: str
 ) -> CheckpointError:
-    """Return the error that says why the tensors of a file do not fit a backbone."""
+    """Return an error that explains why the tensors in a file do not fit a backbone."""
     if not match.tensors:
         expected = list(backbone.export()[0].state_dict())
         return CheckpointError(
@@ -247,7 +249,7 @@ def _misfit(
 
 
 def _install_hint(catalog: Catalog) -> str:
-    """Return advice to install the plugin for other projects' checkpoints; empty if installed."""
+    """Return advice to install the plugin that reads other checkpoints; empty if installed."""
     if any(plugin.origin.distribution == CHECKPOINTS_PLUGIN for plugin in catalog.plugins):
         return ""
     return f". If another project wrote the file: pip install {CHECKPOINTS_PLUGIN}"

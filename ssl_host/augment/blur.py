@@ -1,4 +1,4 @@
-"""The view operation Gaussian blur, as a function on batches and as a compiled kernel."""
+"""Gaussian blur of views, as a function for batches and as a compiled kernel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ssl_host.augment.operations import ViewSpec
 
 MAX_DENSE_SIDE = 64
-"""Images up to this side, in pixels, are blurred by two matrix products.
+"""Largest side, in pixels, of images that are blurred by two matrix products.
 
 Larger images are blurred by two depthwise convolutions.
 """
@@ -30,14 +30,14 @@ def blur(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tensor:
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, kernel: int) -> Tensor:
-    """Return the images blurred, each with its own standard deviation.
+    """Blur each image with its own standard deviation, and return the blurred images.
 
     Edges are mirrored, as in torchvision's ``transforms.functional.gaussian_blur``.
 
     Args:
         images: (B, C, H, W), float.
-        sigma: (B,), the standard deviation for each image, in pixels.
-        kernel: side of the kernel in pixels, an odd number.
+        sigma: (B,), standard deviation of the blur of each image, in pixels.
+        kernel: kernel size in pixels, an odd number.
     """
     height, width = images.shape[2:]
     kernel = min(kernel, 2 * min(height, width) - 1)
@@ -49,7 +49,7 @@ def gaussian_blur(images: Tensor, sigma: Tensor, kernel: int) -> Tensor:
 
 
 def kernel_weights(sigma: Tensor, kernel: int) -> Tensor:
-    """Return the weights of each image's blur, (B, ``kernel``); those of one image add up to 1."""
+    """Return the blur kernel of each image, (B, ``kernel``); each row adds up to 1."""
     radius = kernel // 2
     offset = torch.arange(-radius, radius + 1, device=sigma.device, dtype=torch.float32)
     weights = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
@@ -69,7 +69,7 @@ def _blur_matrix(weights: Tensor, side: int) -> Tensor:
 
 
 def _convolve(images: Tensor, weights: Tensor) -> Tensor:
-    """Return images (B, C, H, W) blurred with weights (B, K), by two depthwise convolutions."""
+    """Blur images (B, C, H, W) with kernels (B, K), by two depthwise convolutions."""
     batch, channels, height, width = images.shape
     radius = weights.shape[1] // 2
     kernels = weights.repeat_interleave(channels, dim=0)
@@ -111,7 +111,7 @@ def compiled_blur(view: Any, spec: Any, sample: Any, salts: Any, scratch: Any) -
 
 @compiled
 def compiled_weights(sigma: Any, radius: Any) -> Any:
-    """Return the weights of one view's blur, the same as :func:`kernel_weights`."""
+    """Return the blur kernel of one view, computed as in :func:`kernel_weights`."""
     weights = np.empty(2 * radius + 1, np.float32)
     total = f32(0.0)
     for k in range(2 * radius + 1):
@@ -125,6 +125,6 @@ def compiled_weights(sigma: Any, radius: Any) -> Any:
 
 @compiled
 def compiled_mirror(position: Any, side: Any) -> Any:
-    """Mirror a position that is outside the image at the nearest edge; return others unchanged."""
+    """Mirror a position outside the image at the nearest edge; return others unchanged."""
     position = abs(position)
     return 2 * (side - 1) - position if position >= side else position

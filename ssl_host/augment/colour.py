@@ -1,8 +1,8 @@
-"""Colour changes of a batch of images, as torchvision defines them.
+"""Colour changes for batches of images, defined as in torchvision.
 
-All functions take images (B, C, H, W), float from 0 to 1, and most take one number for each image,
-(B,). Saturation, hue and grayscale need three channels; with a different number of channels they
-return the images unchanged.
+All functions take images (B, C, H, W), float from 0 to 1, and most also take one number for each
+image, (B,). Saturation, hue and grayscale need three channels; with a different number of channels
+they return the images unchanged.
 """
 
 from __future__ import annotations
@@ -48,25 +48,25 @@ def hue(images: Tensor, shift: Tensor) -> Tensor:
     chroma = top - bottom
     r, g, b = images.unbind(dim=1)
     divisor = torch.where(chroma == 0, torch.ones_like(chroma), chroma)
-    # hue in sixths of the circle, as torchvision's _rgb2hsv gives it
+    # hue in sixths of the circle, as in torchvision's _rgb2hsv
     angle = torch.where(
         argtop == 0,
         (g - b) / divisor,
         torch.where(argtop == 1, 2.0 + (b - r) / divisor, 4.0 + (r - g) / divisor),
     )
     angle = (angle + 6 * shift[:, None, None]) % 6
-    # f(n) of the closed form of HSV to RGB: no branches, three channels at once
+    # The closed form f(n) for HSV to RGB needs no branches and computes three channels at once.
     n = torch.tensor([5.0, 3.0, 1.0], device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
     k = (n + angle[:, None]) % 6
     return top[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp_(0, 1)
 
 
 def grayscale(images: Tensor) -> Tensor:
-    """Return gray versions of the images, with as many channels as before."""
-    # Contiguous: later operations write rows in place, so channels must not share memory.
+    """Convert the images to grayscale, with the same number of channels as before."""
+    # Make a copy: later operations write images in place, so channels must not share memory.
     return luma(images).expand_as(images).contiguous() if images.shape[1] == 3 else images
 
 
 def _column(values: Tensor) -> Tensor:
-    """Return values (B,) in the shape (B, 1, 1, 1), to combine them with images."""
+    """Reshape values (B,) to (B, 1, 1, 1), so that they broadcast over images."""
     return values[:, None, None, None]

@@ -1,7 +1,8 @@
-"""Decorator that marks functions for compilation with numba, and helpers that kernels share.
+"""Decorator that marks functions for compilation with numba, and helpers for kernels.
 
-Importing numba takes more than half a second and a GPU does not need it, so nothing here imports
-it: marked functions stay plain Python until :mod:`ssl_host.augment.kernels` compiles them.
+Importing numba takes more than half a second, and it is not needed on a GPU. So this module does
+not import it: marked functions stay plain Python until :mod:`ssl_host.augment.kernels` compiles
+them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 F = TypeVar("F", bound=Callable[..., Any])
 
 f32 = np.float32
-"""The type of all numbers in kernels; a plain Python number would make the results float64."""
+"""Type of all numbers in kernels; plain Python numbers would make the results float64."""
 
 COMPILED: list[Callable[..., Any]] = []
 """Functions that :func:`compiled` has marked."""
@@ -27,7 +28,7 @@ def compiled(function: F) -> F:
 
 
 def sample_uniform(sample: Any, salt: Any) -> Any:
-    """Return the random number of a sample and a salt in [0, 1), as ``CounterRNG.uniform`` does."""
+    """Return a random number in [0, 1) for a sample and a salt, as ``CounterRNG.uniform`` does."""
     x = sample ^ salt
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -41,10 +42,10 @@ def sample_between(sample: Any, salt: Any, low: Any, high: Any) -> Any:
 
 
 RANDOM_FUNCTIONS = (sample_uniform, sample_between)
-"""Functions that return random numbers for kernels; they are compiled with other options."""
+"""Functions that draw random numbers for kernels; they are compiled with different options."""
 
 
 @compiled
 def clamp_unit(x: Any) -> Any:
-    """Return a number, limited to the range from 0 to 1."""
+    """Clamp a number to the range from 0 to 1."""
     return min(max(x, f32(0.0)), f32(1.0))

@@ -1,4 +1,4 @@
-"""Makes the views of a batch with any augmentation, whichever of its three methods it defines."""
+"""Makes the views of a batch with an augmentation, whichever of three methods it overrides."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ViewMaker:
 
     @property
     def num_views(self) -> int:
-        """Number of views that are made of each image."""
+        """Number of views that are made from each image."""
         return len(self.specs) if self.specs else self._count_views()[0]
 
     @property
@@ -78,7 +78,10 @@ class ViewMaker:
         return self._count_views()[1]
 
     def _count_views(self) -> tuple[int, int]:
-        """Return the numbers of all and of full-size views, found by making those of one image."""
+        """Return the number of views and the number of full-size views.
+
+        They are counted by making the views of one blank image.
+        """
         if self._view_counts is None:
             blank = torch.zeros(
                 1, len(self.mean), self.image_size, self.image_size, dtype=torch.uint8
@@ -95,11 +98,11 @@ class ViewMaker:
         Args:
             images: (B, C, H, W), uint8.
             index: (B,), the indices of the images in the data set; default: 0 to B - 1.
-            epoch: epoch that the random numbers depend on.
-            seed: seed that the random numbers depend on.
+            epoch: number of the epoch; each epoch has different random numbers.
+            seed: seed of the random numbers.
 
         Returns:
-            For each view a normalised float32 tensor (B, C, S, S); full-size views come first.
+            One normalised float32 tensor (B, C, S, S) for each view; full-size views come first.
         """
         rng = self._rng(images, index, epoch, seed)
         if self.form == "view_specs":
@@ -112,13 +115,13 @@ class ViewMaker:
     def finish(
         self, crops: Sequence[Tensor], index: Tensor, epoch: int = 0, seed: int = 0
     ) -> list[Tensor]:
-        """Return the views of a batch whose crops :meth:`crops` has cut while images were decoded.
+        """Return the views of a batch that was already cropped while its images were decoded.
 
         Args:
-            crops: for each view a uint8 tensor (B, C, S, S).
+            crops: one uint8 tensor (B, C, S, S) for each view, from :meth:`crops`.
             index: (B,), the indices of the images in the data set.
-            epoch: epoch that the random numbers depend on.
-            seed: seed that the random numbers depend on.
+            epoch: number of the epoch; each epoch has different random numbers.
+            seed: seed of the random numbers.
         """
         rng = self._rng(crops[0], index, epoch, seed)
         return [
@@ -127,15 +130,15 @@ class ViewMaker:
         ]
 
     def crops(self, image: Tensor, index: Tensor, epoch: int, seed: int) -> list[Tensor]:
-        """Return each view's crop of one uint8 image (1, C, H, W), as input of :meth:`finish`."""
+        """Return each view's crop of one uint8 image (1, C, H, W), as input for :meth:`finish`."""
         rng = CounterRNG(seed, epoch, index)
         return [torch_backend.crop_bytes(image, rng, i, spec) for i, spec in enumerate(self.specs)]
 
     def crop_and_flip(self, images: Tensor, index: Tensor, epoch: int, seed: int) -> Tensor:
         """Return the images randomly cropped, flipped and normalised, for training a linear probe.
 
-        The crop and the flip are those of the first view if the augmentation has specs, so that
-        digits are not flipped here either. Images are (B, C, H, W), uint8.
+        The images are (B, C, H, W), uint8. If the augmentation has specs, the settings of the first
+        view's crop and flip are used, so digits, for example, are not flipped here either.
         """
         first = self.specs[0] if self.specs else ViewSpec(crop_scale=(0.08, 1.0), flip=0.5)
         spec = ViewSpec(
@@ -169,7 +172,7 @@ class ViewMaker:
     def _call_augmentation(
         self, images: Tensor, rng: SampleRNG, index: Tensor | None, epoch: int, seed: int
     ) -> list[Tensor]:
-        """Return the normalised views that the augmentation's own function makes of a batch."""
+        """Return the normalised views that ``apply_batch`` or ``apply_image`` makes of a batch."""
         pixels = images.float() / 255
         if self.form == "apply_batch":
             views = self.augmentation.apply_batch(pixels, rng)
@@ -204,7 +207,7 @@ def _global_seed(seed: int) -> Iterator[None]:
 def evaluation_view(
     images: Tensor, image_size: int, mean: Sequence[float], std: Sequence[float]
 ) -> Tensor:
-    """Return the images as evaluators use them: the centred square, resized and normalised.
+    """Return the input for evaluators: each image's centred square, resized and normalised.
 
     Args:
         images: (B, C, H, W), uint8.

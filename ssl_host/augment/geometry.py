@@ -1,4 +1,4 @@
-"""Crops, flips and affine maps of a batch of images, with different parameters for each image."""
+"""Crops, flips and affine transforms of batches, with different parameters for each image."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ssl_host.augment.operations import ViewSpec
 from ssl_host.contracts.augmentation import SampleRNG
 
 MAX_CROP_TRIES = 10
-"""Number of random boxes that are tried before the central one is used, as in torchvision."""
+"""Number of random boxes to try before the central box is used, as in torchvision."""
 
 
 def crop_boxes(spec: ViewSpec, rng: SampleRNG, view: int, height: int, width: int) -> Tensor:
     """Draw one random crop for each image, as torchvision's RandomResizedCrop does.
 
-    The area of a box, as a fraction of the image, is uniform in ``spec.crop_scale``, and its width
-    over height is log-uniform in ``spec.crop_ratio``. The first of ten boxes that fits into the
-    image is taken; if none fits, the box of :func:`central_box`.
+    The area of a box, as a fraction of the image, is drawn uniformly from ``spec.crop_scale``, and
+    its width over height log-uniformly from ``spec.crop_ratio``. The first of ten boxes that fits
+    into the image is used; if none fits, :func:`central_box` is used.
 
     Args:
         spec: the spec of the view.
@@ -53,7 +53,7 @@ def crop_boxes(spec: ViewSpec, rng: SampleRNG, view: int, height: int, width: in
 
 
 def central_box(spec: ViewSpec, height: int, width: int) -> tuple[int, int, int, int]:
-    """Return the largest centred box whose width over height is in ``spec.crop_ratio``.
+    """Return the largest centred box with an aspect ratio in ``spec.crop_ratio``.
 
     The four numbers are its top, left, height and width, in pixels.
     """
@@ -66,11 +66,11 @@ def central_box(spec: ViewSpec, height: int, width: int) -> tuple[int, int, int,
 def crop_resize(
     images: Tensor, boxes: Tensor, size: int, interpolation: str, flip: Tensor | None = None
 ) -> Tensor:
-    """Cut a box out of each image, resize it with antialiasing, and flip it if asked.
+    """Crop each image, resize the crop with antialiasing, and flip it if requested.
 
-    Resizing is separable: a view is V · image · Hᵀ with one small matrix for each axis and
-    image, which contains the filter's weights as Pillow computes them. On small images that is
-    faster than a gather, and exact. torchvision rounds to uint8 here; this returns floats.
+    Resizing is separable: a view is V · image · Hᵀ. Each image has its own small matrices V and H,
+    which contain the weights of Pillow's filter. On small images this is faster than a gather, and
+    exact. Unlike torchvision, this function does not round the result to uint8.
 
     Args:
         images: (B, C, H, W), uint8, or float from 0 to 1.
@@ -91,7 +91,7 @@ def crop_resize(
     if images.dtype == torch.uint8:
         vertical = vertical / 255
     batch, channels = images.shape[:2]
-    # Along the rows first: one product for each image covers all channels.
+    # Resize the rows first, so that one matrix product per image covers all channels.
     rows = torch.bmm(pixels.reshape(batch, channels * height, width), horizontal.transpose(1, 2))
     views = torch.matmul(vertical[:, None], rows.view(batch, channels, height, size))
     return views.clamp_(0, 1)
@@ -100,10 +100,11 @@ def crop_resize(
 def resize_weights(
     start: Tensor, length: Tensor, source: int, size: int, interpolation: str
 ) -> Tensor:
-    """Return one matrix for each image that crops and resizes along one axis.
+    """Return a matrix for each image that crops and resizes it along one axis.
 
-    The weights are Pillow's antialiased ones: a filter of radius 1 (triangle) or 2 (Keys' cubic,
-    a = -0.5), stretched by the scale if the image shrinks, cut off at the box and normalised.
+    The weights are the same as in Pillow with antialiasing: a triangle filter of radius 1 or Keys'
+    cubic filter (a = -0.5) of radius 2. It is stretched by the scale if the image shrinks, cut off
+    at the edges of the box, and normalised.
 
     Args:
         start: (B,), first pixel of each box.
@@ -116,7 +117,7 @@ def resize_weights(
         (B, ``size``, ``source``), float32; each row adds up to 1.
     """
     device = start.device
-    # float64: rounding of a position decides if a pixel is inside the filter
+    # float64, because a rounded position decides whether a pixel is inside the filter
     begin, extent = start.double()[:, None, None], length.double()[:, None, None]
     scale = extent / size
     stretch = scale.clamp(min=1.0)
@@ -141,27 +142,27 @@ def _cubic(x: Tensor) -> Tensor:
 
 
 def affine(images: Tensor, angle: Tensor, shift: Tensor, shear: Tensor, zoom: Tensor) -> Tensor:
-    """Return the images rotated, sheared along x and scaled about the centre, and then shifted.
+    """Rotate, shear along x and scale images about their centre, then shift them.
 
-    Interpolation is bilinear, and pixels from outside the image are black, as in torchvision's
+    Interpolation is bilinear, and pixels outside the image are black, as in torchvision's
     ``transforms.functional.affine`` with BILINEAR.
 
     Args:
         images: (B, C, H, W), float.
-        angle: (B,), in degrees; a positive angle turns clockwise on the screen.
-        shift: (B, 2), in pixels along x and y.
-        shear: (B,), in degrees.
-        zoom: (B,), the scale factor.
+        angle: (B,), rotation in degrees; positive angles rotate clockwise on the screen.
+        shift: (B, 2), shift along x and y, in pixels.
+        shear: (B,), shear along x, in degrees.
+        zoom: (B,), scale factor.
     """
     height, width = images.shape[2:]
     turn, slant = torch.deg2rad(angle), torch.deg2rad(shear)
-    # the inverse of translate · rotate · shear · zoom, as torchvision composes it
+    # the inverse of translate · rotate · shear · zoom, composed as in torchvision
     a, b = turn.cos(), -turn.cos() * slant.tan() - turn.sin()
     c, d = turn.sin(), -turn.sin() * slant.tan() + turn.cos()
     matrix = torch.stack([torch.stack([d, -b], 1), torch.stack([-c, a], 1)], 1)
     matrix = matrix / zoom[:, None, None]
     offset = -(matrix @ shift[:, :, None])
-    # grid_sample's coordinates run from -1 to 1 on both sides
+    # grid_sample's coordinates run from -1 to 1 along both axes
     sides = torch.tensor([width / 2, height / 2], device=images.device, dtype=images.dtype)
     theta = torch.cat([matrix * sides[None, None, :], offset], dim=2) / sides[None, :, None]
     grid = functional.affine_grid(theta, list(images.shape), align_corners=False)

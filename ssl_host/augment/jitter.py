@@ -1,4 +1,4 @@
-"""The view operation colour jitter, as a function on batches and as a compiled kernel."""
+"""Colour jitter of views, as a function for batches and as a compiled kernel."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _CHANGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 JITTER_RANDOM = (*(f"order_{name}" for name in _CHANGES), *_CHANGES)
-"""Names of the jitter's random numbers.
+"""Names of the random numbers that the jitter draws.
 
-Each of the four changes has a sorting key, which determines the order, and an amount.
+Each of the four changes draws a sort key, which determines the order, and an amount.
 """
 
 
 def jitter(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tensor:
-    """Return the images with brightness, contrast, saturation and hue changed at random.
+    """Randomly change the brightness, contrast, saturation and hue of each image.
 
     The order of the four changes is random for each image.
     """
@@ -39,7 +39,7 @@ def jitter(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tenso
     active = [name for name in names if getattr(spec, name) > 0]
     if not active:
         return images
-    # Sorting one random key for each change draws their order uniformly.
+    # Sorting one random key for each change gives a uniformly random order.
     order = torch.stack([draw(f"order_{name}") for name in active]).argsort(dim=0)
     for turn in order:
         for i, name in enumerate(active):
@@ -49,14 +49,14 @@ def jitter(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tenso
 
 
 def _draw_amount(name: str, strength: float, draw: Callable[..., Tensor]) -> Tensor:
-    """Return a random amount of a change for each image: a shift of the hue, else a factor."""
+    """Draw an amount for each image: a shift for the hue, a factor for the other changes."""
     if name == "hue":
         return draw(name, -strength, strength)
     return draw(name, max(0.0, 1 - strength), 1 + strength)
 
 
 def _change_rows(name: str, amount: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return a function that applies a change to some images, with their amounts."""
+    """Return a function that applies a colour change to selected images of the batch."""
     return lambda images, rows: _CHANGES[name](images, amount[rows])
 
 
@@ -75,7 +75,7 @@ def compiled_jitter(view: Any, spec: Any, sample: Any, salts: Any, _scratch: Any
     )
     done = 0
     for _ in range(4):
-        # The active change with the smallest key that is not done yet.
+        # Find the active change with the smallest key that has not been applied yet.
         best, least = -1, f32(2.0)
         for i in range(4 if is_colour else 2):
             if strengths[i] > f32(0.0) and not (done >> i) & 1:
@@ -161,7 +161,7 @@ def compiled_hue(pixels: Any, shift: Any) -> None:
 
 @compiled
 def compiled_ramp(angle: Any) -> Any:
-    """Return how far a channel is below the largest one, as a fraction of the chroma.
+    """Return how far a channel is below the largest channel, as a fraction of the chroma.
 
     Args:
         angle: angle on the colour circle, in sixths of the circle.

@@ -1,10 +1,10 @@
-"""The compiled (numba) kernel: one view of one image in a single pass.
+"""Numba kernel that makes one view of one image in a single pass.
 
 It computes the same operations as the reference implementation in
-:mod:`ssl_host.augment.torch_backend`. The view of one image fits in the first-level cache and a
-batch does not, so on a CPU this is several times faster than applying each operation to the whole
-batch. Everything is computed in float32 except the positions in a resize. The geometry is written
-here; the operations on pixels come from the table in :mod:`ssl_host.augment.operations`.
+:mod:`ssl_host.augment.torch_backend`. One view fits in the L1 cache of a CPU but a batch does not,
+so this is several times faster than applying each operation to the whole batch. All arithmetic is
+in float32, except for the pixel positions of a resize. This module contains the geometry; the pixel
+operations come from the table in :mod:`ssl_host.augment.operations`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OPTIONS: Any = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz", "arcp
 for _function in COMPILED:
     register_jitable(**_OPTIONS)(_function)
 for _function in RANDOM_FUNCTIONS:
-    # Without reassociation: the bits of a random number must not depend on inlining.
+    # No reassociation here, because the bits of a random number must not depend on inlining.
     register_jitable(nogil=True, fastmath={"contract"})(_function)
 
 
@@ -41,7 +41,7 @@ for _function in RANDOM_FUNCTIONS:
 def _draw_box(sample, salts, spec, height, width):
     """Draw a random crop and return its top, left, height and width, in pixels.
 
-    Without a random crop in the spec it is the largest centred square.
+    If the spec has no random crop, return the largest centred square.
     """
     if not spec.has_crop:
         side = min(height, width)
@@ -63,15 +63,15 @@ def _draw_box(sample, salts, spec, height, width):
 
 @njit(**_OPTIONS)
 def _resize_weights(extent, size, cubic, weights, first, count):
-    """Fill in the antialiased weights that resize one axis, as Pillow computes them.
+    """Compute the antialiased weights that resize one axis, as in Pillow.
 
     Args:
         extent: number of input pixels.
         size: number of output pixels.
         cubic: True for bicubic weights, False for bilinear ones.
-        weights: array that gets the weights of each output pixel, one output pixel per row.
-        first: array that gets the index of the first input pixel of each output pixel.
-        count: array that gets the number of input pixels of each output pixel.
+        weights: array to fill; row i gets the weights of output pixel i.
+        first: array to fill with the index of the first input pixel of each output pixel.
+        count: array to fill with the number of input pixels of each output pixel.
     """
     scale = extent / size
     stretch = max(scale, 1.0)
@@ -101,7 +101,10 @@ def _resize_weights(extent, size, cubic, weights, first, count):
 
 @njit(**_OPTIONS)
 def _crop(image, box, size, cubic, flip, out):
-    """Cut a box out of a uint8 image, resize and flip it, and write it to ``out`` as 0 to 1."""
+    """Crop a uint8 image, resize the crop, and write it to ``out`` as floats from 0 to 1.
+
+    The result is flipped horizontally if ``flip`` is True.
+    """
     top, left, box_height, box_width = box
     longest = max(box_height, box_width)
     taps = min(longest, int(2.0 * (2.0 if cubic else 1.0) * max(longest / size, 1.0)) + 3)
@@ -134,7 +137,10 @@ def _crop(image, box, size, cubic, flip, out):
 
 @njit(**_OPTIONS)
 def _copy(image, flip, out):
-    """Write a uint8 image of the view's size to ``out`` as floats from 0 to 1, flipped if asked."""
+    """Copy a uint8 image that has the size of the view to ``out``, as floats from 0 to 1.
+
+    The result is flipped horizontally if ``flip`` is True.
+    """
     size = out.shape[2]
     unit = f32(1.0 / 255.0)
     for c in range(image.shape[0]):
@@ -145,9 +151,10 @@ def _copy(image, flip, out):
 
 @njit(**_OPTIONS)
 def _affine(view, sample, salts, spec, out):
-    """Rotate, shear and zoom a view about its centre, shift it, and write the result to ``out``.
+    """Rotate, shear, zoom and shift a view, and write the result to ``out``.
 
-    The amounts are random. Interpolation is bilinear, and pixels from outside are black.
+    The view is rotated, sheared and zoomed about its centre. The angles, the scale factor and the
+    shift are random. Interpolation is bilinear, and pixels outside the image are black.
     """
     side = view.shape[1]
     radians = f32(math.pi / 180.0)
@@ -184,7 +191,7 @@ def _affine(view, sample, salts, spec, out):
 
 @njit(**_OPTIONS)
 def _no_operation(view, spec, sample, salts, scratch):
-    """Leave the view as it is; this is the first function in the chain of operations."""
+    """Do nothing; the chain of operations starts with this function."""
 
 
 def _append(previous, name, kernel):
@@ -212,7 +219,7 @@ for _name, _operation in OPERATIONS.items():
 def _make_view(image, sample, salts, spec, mean, scale, out, scratch):
     """Write one normalised view of one image to ``out``.
 
-    ``scratch`` is an array of the view's shape for intermediate results.
+    ``scratch`` is an array with the view's shape for intermediate results.
     """
     size = out.shape[1]
     channels, height, width = image.shape
@@ -238,13 +245,13 @@ def _compile():
         *(Path(f.__code__.co_filename) for f in (*COMPILED, *RANDOM_FUNCTIONS)),
     ]
     texts = [path.read_bytes() for path in dict.fromkeys(files)]
-    # numba's cache notices changes in this file only, and values of a closure: without the
-    # digest it would run old kernels after a change in a file of operations.
+    # numba recompiles only if this file or a closure variable changes. Without the digest it would
+    # run outdated kernels after a change to a different file that defines operations.
     digest = hashlib.sha256(b"".join(texts)).hexdigest()
 
     @njit(cache=True, **_OPTIONS)
     def make_views(images, samples, salts, spec, mean, scale, out):
-        digest  # noqa: B018 - makes it a value of the closure
+        digest  # noqa: B018 - makes it a closure variable
         scratch = np.empty(out.shape[1:], np.float32)
         for i in range(len(images)):
             _make_view(images[i], samples[i], salts, spec, mean, scale, out[i], scratch)
@@ -257,10 +264,10 @@ make_views = _compile()
 
 Args:
     images: (B, C, H, W), uint8; C is 1 or 3.
-    samples: (B,), uint64, the hashes of seed, epoch and image index.
-    salts: the salts of the view's random numbers, by name, uint64.
+    samples: (B,), uint64, a hash of seed, epoch and image index for each image.
+    salts: record of the salts of the view's random numbers, uint64.
     spec: the fields of a :class:`~ssl_host.augment.operations.ViewSpec` as numbers.
-    mean: (C,), float32, subtracted from the pixels.
-    scale: (C,), float32, multiplied with the result: a view is (pixels - mean) · scale.
-    out: (B, C, S, S), float32, the array that gets the views.
+    mean: (C,), float32, mean that is subtracted from the pixels.
+    scale: (C,), float32, factor that is applied next: a view is (pixels - mean) · scale.
+    out: (B, C, S, S), float32, array that the views are written to.
 """

@@ -1,4 +1,4 @@
-"""Makes views on a CPU with the compiled kernel, on several threads."""
+"""Makes views on a CPU with the compiled kernel, in several threads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ssl_host.augment.kernels import make_views
 from ssl_host.augment.operations import OPERATIONS, ViewSpec
 from ssl_host.augment.rng import CounterRNG, salt_of
 
-_namedtuple: Any = collections.namedtuple  # mypy wants literal names of fields
+_namedtuple: Any = collections.namedtuple  # mypy accepts only literal field names
 
 _SPEC_FIELDS = tuple(
     field.name
@@ -29,7 +29,7 @@ _SPEC_FIELDS = tuple(
 )
 _DERIVED_FIELDS = ("has_crop", "has_affine", "cubic", "log_ratio", "central_box")
 KernelParams = _namedtuple("KernelParams", (*_SPEC_FIELDS, *_DERIVED_FIELDS))
-"""Record of a view spec as numbers for the kernel, for images of one size."""
+"""Record of a view spec, converted to numbers for the kernel, for one image size."""
 
 _GEOMETRY_RANDOM = ("top", "left", "flip", "rotate", "shift_x", "shift_y", "shear", "zoom")
 _RANDOM = (
@@ -37,7 +37,7 @@ _RANDOM = (
     *(name for key, operation in OPERATIONS.items() for name in (key, *operation.random)),
 )
 KernelSalts = _namedtuple("KernelSalts", ("scale", "ratio", *_RANDOM))
-"""Record of the salts of a view's random numbers, by name.
+"""Record with a salt for each of a view's random numbers.
 
 ``scale`` and ``ratio`` have one salt for each crop that is tried.
 """
@@ -45,13 +45,13 @@ KernelSalts = _namedtuple("KernelSalts", ("scale", "ratio", *_RANDOM))
 
 @lru_cache(maxsize=256)
 def kernel_params(spec: ViewSpec, height: int, width: int, crop: bool) -> Any:
-    """Return a view spec as numbers for the kernel.
+    """Convert a view spec to numbers for the kernel.
 
     Args:
         spec: the spec of the view.
         height: height of the images, in pixels.
         width: width of the images, in pixels.
-        crop: False if the images are cropped already.
+        crop: False if the images have already been cropped.
     """
     low, high = spec.crop_ratio
     return KernelParams(
@@ -65,16 +65,16 @@ def kernel_params(spec: ViewSpec, height: int, width: int, crop: bool) -> Any:
 
 
 def _number(name: str, value: Any) -> Any:
-    """Return the value of a spec's field in the type that the kernel is compiled for."""
+    """Convert the value of a spec's field to the type that the kernel is compiled for."""
     if isinstance(value, tuple):
         return tuple(np.float32(number) for number in value)
-    # By the default's type: a plugin may write flip=1.
+    # The default determines the type, because a plugin may write flip=1.
     return np.float32(value) if isinstance(getattr(ViewSpec, name), float) else int(value)
 
 
 @lru_cache(maxsize=1024)
 def kernel_salts(view: int) -> Any:
-    """Return the salts of a view's random numbers by name, as uint64."""
+    """Return a salt for each of a view's random numbers, as uint64."""
 
     def salt(name: str) -> np.uint64:
         return np.uint64(salt_of(view, name))
@@ -105,13 +105,13 @@ def render_view(
         spec: the spec of the view.
         mean: mean of each channel, for pixels from 0 to 1.
         std: standard deviation of each channel, for pixels from 0 to 1.
-        crop: False if the images are cropped already.
+        crop: False if the images have already been cropped.
 
     Returns:
         (B, C, S, S), float32.
     """
     size = spec.size or images.shape[2]
-    # Lightning makes float64 the default in a run of that precision.
+    # Set the dtype, because with 64-bit precision Lightning makes float64 the default.
     out = torch.empty(len(images), images.shape[1], size, size, dtype=torch.float32)
     params = kernel_params(spec, images.shape[2], images.shape[3], crop)
     pixels, views = images.contiguous().numpy(), out.numpy()
@@ -127,7 +127,7 @@ def render_view(
     if threads == 1 or len(images) < 2 * threads:
         render(slice(None))
         return out
-    # More chunks than threads, so that no thread waits long for the slowest one.
+    # Use more chunks than threads, so that no thread waits long for the slowest one.
     step = max(1, math.ceil(len(images) / (4 * threads)))
     chunks = [slice(start, start + step) for start in range(0, len(images), step)]
     list(_thread_pool(threads, os.getpid()).map(render, chunks))
@@ -136,5 +136,5 @@ def render_view(
 
 @lru_cache(maxsize=4)
 def _thread_pool(threads: int, _process: int) -> ThreadPoolExecutor:
-    """Return this process's pool of threads; a forked worker does not inherit its parent's."""
+    """Return this process's thread pool; forked workers cannot use the pool of their parent."""
     return ThreadPoolExecutor(threads, thread_name_prefix="ssl-host views")

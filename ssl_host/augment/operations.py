@@ -1,12 +1,12 @@
-"""View specs and the table of operations on the pixels of a view.
+"""View specs, and the table of operations on the pixels of a view.
 
-A view is made in two steps. First its geometry: a crop, a flip and a small affine map, which both
-backends build into their resampling (``geometry.py`` and ``kernels.py``). Then the operations on
-pixels, in the order of the fields of :class:`ViewSpec`. A field annotated with an
-:class:`Operation` is the probability of that operation and gives it its name. The validation of a
-spec, the random numbers, both backends and the settings of the built-in augmentations follow from
-these annotations, so a new operation is written in this module alone: a function on batches, a
-kernel, and its fields in ``ViewSpec``.
+A view is made in two steps. The first is geometric: a crop, a flip and an affine transform, which
+both backends build into their resampling (``geometry.py`` and ``kernels.py``). The second applies
+the operations on pixels, in the order of the fields of :class:`ViewSpec`. A field annotated with an
+:class:`Operation` is the probability of that operation and gives it its name. Validation, random
+numbers, both backends and the settings of the built-in augmentations are derived from these
+annotations. To add an operation, you only change this module: write a function for batches and a
+kernel, and add fields to ``ViewSpec``.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from ssl_host.augment.jitter import JITTER_RANDOM, compiled_jitter, compiled_sat
 
 @dataclass(frozen=True)
 class Operation:
-    """Random change of a view's pixels.
+    """Random operation on the pixels of a view.
 
     Attributes:
-        apply: function on batches: ``apply(images, spec, draw)`` returns the changed images.
-            ``images`` are those that were selected at random, (B, C, H, W), float from 0 to 1,
-            and ``draw(name, low, high)`` returns one random number for each.
-        kernel: function on single views: ``kernel(view, spec, sample, salts, scratch)`` changes a
+        apply: function for batches: ``apply(images, spec, draw)`` returns the changed images.
+            ``images`` are the randomly selected images, (B, C, H, W), float from 0 to 1, and
+            ``draw(name, low, high)`` returns one random number for each of them.
+        kernel: function for single views: ``kernel(view, spec, sample, salts, scratch)`` changes a
             view (C, H, W), float32, in place. ``spec`` has the fields of :class:`ViewSpec` as
             numbers, ``salts`` has one salt for each name in ``random``, and ``scratch`` is an
-            array of the view's shape for intermediate results.
-        random: names of the random numbers that the operation draws, without the one that decides
-            whether it is applied.
+            array with the view's shape for intermediate results.
+        random: names of the random numbers that the operation draws, except the number that
+            decides whether it is applied.
     """
 
     apply: Callable[[Tensor, Any, Callable[..., Tensor]], Tensor]
@@ -49,19 +49,19 @@ class Operation:
 
 
 def grayscale(images: Tensor, _spec: ViewSpec, _draw: Callable[..., Tensor]) -> Tensor:
-    """Return gray versions of the images, with as many channels as before."""
+    """Convert the images to grayscale, with the same number of channels as before."""
     return colour.grayscale(images)
 
 
 @compiled
 def compiled_grayscale(view: Any, _spec: Any, _sample: Any, _salts: Any, _scratch: Any) -> None:
-    """Make one view gray in place, as :func:`grayscale` does."""
+    """Convert one view to grayscale in place, as :func:`grayscale` does."""
     if view.shape[0] == 3:
         compiled_saturation(view.reshape(3, view.shape[1] * view.shape[2]), f32(0.0))
 
 
 def solarize(images: Tensor, _spec: ViewSpec, _draw: Callable[..., Tensor]) -> Tensor:
-    """Return the images with all pixels of at least half intensity inverted."""
+    """Return the images with all values of 0.5 or more inverted."""
     return torch.where(images >= 0.5, 1 - images, images)
 
 
@@ -77,7 +77,7 @@ def compiled_solarize(view: Any, _spec: Any, _sample: Any, _salts: Any, _scratch
 
 
 def posterize(images: Tensor, spec: ViewSpec, _draw: Callable[..., Tensor]) -> Tensor:
-    """Return the images with ``spec.posterize_bits`` bits per channel, as torchvision does it."""
+    """Reduce the images to ``spec.posterize_bits`` bits per channel, as in torchvision."""
     levels = 1 << spec.posterize_bits
     return (images * levels).floor().clamp(0, levels - 1) / levels
 
@@ -94,38 +94,38 @@ def compiled_posterize(view: Any, spec: Any, _sample: Any, _salts: Any, _scratch
 
 
 def _positive_range(limits: tuple[float, float]) -> tuple[float, float]:
-    """Return a range; raise ValueError unless its limits are positive and in ascending order."""
+    """Return the range; raise ValueError unless its limits are positive and ascending."""
     if not 0 < limits[0] <= limits[1]:
         raise ValueError("expected a lower and an upper limit, both above 0")
     return limits
 
 
 def _fraction_range(limits: tuple[float, float]) -> tuple[float, float]:
-    """Return a range; raise ValueError unless its limits are fractions above 0, ascending."""
+    """Return the range; raise ValueError unless its limits are ascending fractions above 0."""
     if limits[1] > 1:
         raise ValueError("the upper limit is more than 1, the whole image")
     return _positive_range(limits)
 
 
 def _odd(number: int | None) -> int | None:
-    """Return an odd number or None; raise ValueError for an even number."""
+    """Return the number; raise ValueError if it is even."""
     if number is not None and number % 2 == 0:
         raise ValueError("is not odd")
     return number
 
 
 def _text(description: str) -> FieldInfo:
-    """Return the description of a field without limits."""
+    """Return pydantic's metadata for a field without limits: its description."""
     return Field(description=description)  # type: ignore[no-any-return]
 
 
 def _between(low: float, high: float, description: str) -> FieldInfo:
-    """Return the limits and the description of a field."""
+    """Return pydantic's metadata for a field: its limits and its description."""
     return Field(ge=low, le=high, description=description)  # type: ignore[no-any-return]
 
 
 def _probability(event: str) -> FieldInfo:
-    """Return the limits and the description of a field that is the probability of an event."""
+    """Return pydantic's metadata for a field that is the probability of an event."""
     return _between(0, 1, f"probability of {event}")
 
 
@@ -136,51 +136,58 @@ FractionRange = Annotated[Range, AfterValidator(_fraction_range)]
 
 @dataclass(frozen=True)
 class ViewSpec:
-    """Settings of one kind of view. The defaults only resize the image.
+    """Settings of one kind of view; the defaults only resize the image.
 
-    The colour jitter is torchvision's: a strength s gives factors from 1 - s to 1 + s (at least
-    0), for the hue a shift from -s to s of the colour circle, and the changes are applied in a
-    random order. Solarizing and grayscale are torchvision's, too.
+    Colour jitter works as in torchvision: a strength s means a random factor from 1 - s (at least
+    0) to 1 + s or, for the hue, a random shift from -s to s of the colour circle. The changes are
+    applied in random order. Solarizing and grayscale also work as in torchvision.
 
     Attributes:
     """
 
-    count: Annotated[int, Field(ge=1, description="number of such views for each image")] = 1
+    count: Annotated[
+        int, Field(ge=1, description="number of views of this kind for each image")
+    ] = 1
     size: Annotated[
         int | None,
         Field(ge=1, description="side of the view in pixels; default: the image size of the data"),
     ] = None
 
     crop_scale: Annotated[
-        FractionRange, _text("area of the crop as a fraction of the image, drawn uniformly")
+        FractionRange, _text("range of the crop's area as a fraction of the image, drawn uniformly")
     ] = (1.0, 1.0)
     crop_ratio: Annotated[
-        PositiveRange, _text("width of the crop divided by its height, drawn log-uniformly")
+        PositiveRange, _text("range of the crop's width divided by its height, drawn log-uniformly")
     ] = (3 / 4, 4 / 3)
     interpolation: Annotated[
-        Literal["bilinear", "bicubic"], _text("interpolation of resized crops, always antialiased")
+        Literal["bilinear", "bicubic"],
+        _text("interpolation for resizing crops, always antialiased"),
     ] = "bilinear"
-    rotate: Annotated[float, _between(0, 180, "largest rotation, in degrees")] = 0.0
+    rotate: Annotated[
+        float, _between(0, 180, "largest rotation in either direction, in degrees")
+    ] = 0.0
     translate: Annotated[
-        float, _between(0, 1, "largest shift in each direction, as a fraction of the side")
+        float, _between(0, 1, "largest shift along each axis, as a fraction of the view's side")
     ] = 0.0
     shear: Annotated[float, _between(0, 80, "largest shear along x, in degrees")] = 0.0
-    zoom: Annotated[PositiveRange, _text("range of the scale factor about the centre")] = (1.0, 1.0)
+    zoom: Annotated[
+        PositiveRange, _text("range of the factor that scales the view about its centre")
+    ] = (1.0, 1.0)
     flip: Annotated[float, _probability("a horizontal flip")] = 0.0
 
     jitter: Annotated[
         float,
-        _probability("the colour jitter"),
+        _probability("colour jitter"),
         Operation(jitter, compiled_jitter, JITTER_RANDOM),
     ] = 0.0
     brightness: Annotated[
-        float, _between(0, 4, "strength s of the brightness jitter: factor 1 ± s")
+        float, _between(0, 4, "strength s of the brightness jitter: a factor from 1 - s to 1 + s")
     ] = 0.0
     contrast: Annotated[
-        float, _between(0, 4, "strength s of the contrast jitter: factor 1 ± s")
+        float, _between(0, 4, "strength s of the contrast jitter: a factor from 1 - s to 1 + s")
     ] = 0.0
     saturation: Annotated[
-        float, _between(0, 4, "strength s of the saturation jitter: factor 1 ± s")
+        float, _between(0, 4, "strength s of the saturation jitter: a factor from 1 - s to 1 + s")
     ] = 0.0
     hue: Annotated[
         float, _between(0, 0.5, "largest shift of the hue, as a fraction of the colour circle")
@@ -194,13 +201,13 @@ class ViewSpec:
         float, _probability("Gaussian blur"), Operation(blur, compiled_blur, ("sigma",))
     ] = 0.0
     blur_sigma: Annotated[
-        PositiveRange, _text("standard deviation of the blur in pixels, drawn uniformly")
+        PositiveRange, _text("range of the blur's standard deviation in pixels, drawn uniformly")
     ] = (0.1, 2.0)
     blur_kernel: Annotated[
         int | None,
         Field(
             ge=1,
-            description="side of the blur's kernel in pixels, odd; default: a tenth of the view's",
+            description="kernel size of the blur in pixels, odd; default: a tenth of the view side",
         ),
         AfterValidator(_odd),
     ] = None
@@ -213,7 +220,7 @@ class ViewSpec:
         float, _probability("posterizing"), Operation(posterize, compiled_posterize)
     ] = 0.0
     posterize_bits: Annotated[
-        int, Field(ge=1, le=8, description="bits of each channel that posterizing keeps")
+        int, Field(ge=1, le=8, description="number of bits per channel that posterizing keeps")
     ] = 4
 
     @property
@@ -230,11 +237,11 @@ OPERATIONS: dict[str, Operation] = {
     for metadata in getattr(_HINTS[field.name], "__metadata__", ())
     if isinstance(metadata, Operation)
 }
-"""The operations on the pixels of a view by name, in the order in which they are applied."""
+"""Operations on the pixels of a view, keyed by name, in the order of application."""
 
 
 def _describe_fields() -> str:
-    """Return the list of attributes for the docstring of :class:`ViewSpec`."""
+    """Return the attribute list for the docstring of :class:`ViewSpec`."""
     lines = []
     for field in fields(ViewSpec):
         infos = [m for m in _HINTS[field.name].__metadata__ if isinstance(m, FieldInfo)]

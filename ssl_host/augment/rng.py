@@ -24,16 +24,16 @@ class CounterRNG:
     Args:
         seed: seed of the run.
         epoch: number of the epoch.
-        index: (B,), int64, the indices of the images in the data set. The random numbers are on
-            its device.
+        index: (B,), int64, the indices of the images in the data set. The random numbers are
+            created on its device.
 
     Attributes:
-        samples: (B,), int64, the hashes of seed, epoch and image index.
+        samples: (B,), int64, a hash of seed, epoch and image index for each image.
     """
 
     def __init__(self, seed: int, epoch: int, index: Tensor) -> None:
-        # Mix each coordinate before adding the next: in a plain sum, seed 1 of sample 0 would equal
-        # seed 0 of sample 1.
+        # Mix each coordinate before adding the next. In a plain sum, sample 0 with seed 1 would get
+        # the same random numbers as sample 1 with seed 0.
         base = _mix(_mix(_scalar(seed)) + _scalar(epoch)).to(index.device)
         self.samples = _mix(base + index.to(torch.int64) * _signed(_GOLDEN))
 
@@ -43,13 +43,15 @@ class CounterRNG:
 
     def uniform(self, view: int, parameter: str, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Return a random number in [low, high) for each image, (B,), float32."""
-        # float32 holds 24 bits exactly; rounding more of them could give 1.
+        # float32 represents 24 bits exactly; rounding more bits could give 1.
         unit = (self.bits(view, parameter) >> 39).to(torch.float32) * 2.0**-24
         return unit if (low, high) == (0.0, 1.0) else low + (high - low) * unit
 
 
 class ChunkedRNG:
-    """Random number generator for chunks of a batch, which draws once for the whole batch.
+    """Random number generator for chunks of a batch that draws once for the whole batch.
+
+    So each random number is computed only once.
 
     Attributes:
         rows: slice of the batch for which :meth:`uniform` returns numbers.
@@ -78,7 +80,7 @@ def salt_of(view: int, parameter: str) -> int:
 def _scalar(number: int) -> Tensor:
     """Return a seed or epoch as an int64 tensor for :func:`_mix`.
 
-    It is not 0 for the number 0, because ``_mix(0)`` is 0.
+    The tensor for the number 0 is not 0, because ``_mix(0)`` is 0.
     """
     return torch.tensor(_signed((number + 1) * _GOLDEN))
 
@@ -90,12 +92,12 @@ def _signed(number: int) -> int:
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:
-    """Shift to the right and fill with zeros; torch's ``>>`` on int64 copies the sign bit."""
+    """Shift right and fill with zeros; torch's ``>>`` on int64 copies the sign bit."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _mix(x: Tensor) -> Tensor:
-    """Return the hash of each number, by splitmix64's finaliser."""
+    """Hash each number with splitmix64's finaliser."""
     x = (x ^ _shift(x, 30)) * _signed(0xBF58476D1CE4E5B9)
     x = (x ^ _shift(x, 27)) * _signed(0x94D049BB133111EB)
     return x ^ _shift(x, 31)

@@ -1,4 +1,4 @@
-"""Applies a function to some of the images of a batch."""
+"""Applies a function to selected images of a batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def apply_to_rows(
     Args:
         images: (B, C, H, W).
         selected: (B,), bool, True for the images to change.
-        change: called with the selected images and their indices; not called if there are none.
+        change: function of the selected images and their indices that returns the changed images;
+            it is not called if no image is selected.
     """
     rows = selected.nonzero().squeeze(1)
     if len(rows) == 0:

@@ -16,12 +16,12 @@ def expand(specs: Sequence[ViewSpec], image_size: int, owner: str) -> tuple[View
     """Return one spec for each view, with default sizes filled in and full-size views first.
 
     Args:
-        specs: the specs that an augmentation returns; one spec may stand for several views.
+        specs: the specs that an augmentation returns; ``count`` of a spec is its number of views.
         image_size: side of a full-size view, in pixels.
-        owner: name of the augmentation's class, for messages.
+        owner: name of the augmentation's class, to use in error messages.
 
     Raises:
-        ContractError: if a value is out of bounds, or there is no spec.
+        ContractError: if a value is out of bounds, or if there are no specs.
     """
     views: list[ViewSpec] = []
     for spec in specs:
@@ -36,7 +36,7 @@ def expand(specs: Sequence[ViewSpec], image_size: int, owner: str) -> tuple[View
 
 @lru_cache(maxsize=1)
 def _schema() -> TypeAdapter[ViewSpec]:
-    """Return pydantic's validator of view specs."""
+    """Return pydantic's validator for view specs."""
     return TypeAdapter(ViewSpec)
 
 

@@ -1,7 +1,7 @@
-"""Makes views with torch operations on whole batches, for GPUs and as the kernel's reference.
+"""Makes views with torch operations on whole batches, mainly on a GPU.
 
-On a CPU images with one or three channels are processed by the compiled kernel instead, whose
-results are tested against these functions.
+On a CPU, images with one or three channels are processed by the compiled kernel instead. These
+functions are its reference implementation: tests compare the results.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ssl_host.augment.rows import apply_to_rows
 from ssl_host.contracts.augmentation import SampleRNG
 
 CHUNK_BYTES = 4 * 2**20
-"""Bytes of floats in a chunk of a batch on a CPU, so that a chunk fits in a core's cache."""
+"""Size of the chunks in which a CPU processes a batch, in bytes; a chunk fits in the cache."""
 
 
 def render_view(
@@ -40,7 +40,7 @@ def render_view(
         spec: the spec of the view.
         mean: mean of each channel, for pixels from 0 to 1.
         std: standard deviation of each channel, for pixels from 0 to 1.
-        crop: False if the images are cropped already.
+        crop: False if the images have already been cropped.
 
     Returns:
         (B, C, S, S), float32.
@@ -63,7 +63,7 @@ def render_view(
 
 
 def crop_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Return uint8 images cropped, flipped and affinely mapped, as floats from 0 to 1."""
+    """Crop, flip and affinely transform uint8 images; the result is float from 0 to 1."""
     height, width = images.shape[2:]
     if spec.crop_scale == (1.0, 1.0) and spec.size == height == width:
         return flip_view(images, rng, view, spec)
@@ -77,7 +77,7 @@ def crop_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tens
 def crop_bytes(image: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
     """Return the crop of one uint8 image (1, C, H, W) as uint8, for workers that decode images.
 
-    The box is that of :func:`crop_view`; pixels are rounded, as in torchvision's crop.
+    The box is the same as in :func:`crop_view`. Pixels are rounded, as in torchvision's crop.
     """
     assert spec.size is not None
     top, left, height, width = _boxes(image, rng, view, spec)[0].tolist()
@@ -88,7 +88,7 @@ def crop_bytes(image: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tens
 
 
 def _boxes(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Return the box of each image, (B, 4); the centred square if the spec has no random crop."""
+    """Return the crop box of each image, (B, 4): random, or the centred square."""
     height, width = images.shape[2:]
     if spec.crop_scale != (1.0, 1.0):
         return crop_boxes(spec, rng, view, height, width)
@@ -98,7 +98,10 @@ def _boxes(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
 
 
 def flip_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Return uint8 images of the view's size flipped and affinely mapped, as floats from 0 to 1."""
+    """Flip and affinely transform uint8 images; the result is float from 0 to 1.
+
+    The images must already have the size of the view.
+    """
     pixels = images.float() / 255
     if spec.flip > 0:
         flip = rng.uniform(view, "flip") < spec.flip
@@ -107,7 +110,7 @@ def flip_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tens
 
 
 def _affine(pixels: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Return the images after the random affine map; unchanged if the spec has none."""
+    """Apply a random affine transform to each image, if the spec has one."""
     if not spec.has_affine:
         return pixels
     side = pixels.shape[3]
@@ -126,7 +129,7 @@ def _affine(pixels: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor
 
 
 def apply_operations(pixels: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Apply each operation of ``OPERATIONS`` to a random selection of the images."""
+    """Apply each operation of ``OPERATIONS`` to a random subset of the images."""
     for name, operation in OPERATIONS.items():
         probability = getattr(spec, name)
         if probability > 0:
@@ -142,7 +145,7 @@ def _change_rows(
     view: int,
     spec: ViewSpec,
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return a function that applies an operation to some images, with their random numbers."""
+    """Return a function that applies an operation to selected images of the batch."""
 
     def change(pixels: Tensor, rows: Tensor) -> Tensor:
         def draw(name: str, low: float = 0.0, high: float = 1.0) -> Tensor:

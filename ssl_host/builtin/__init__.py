@@ -1,4 +1,4 @@
-"""Components that come with the host, registered by the same hooks as those of plugins."""
+"""Components that come with the host, registered through the same hooks that plugins use."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The augmentations of the papers, as view specs.
+"""Augmentations from papers, as view specs.
 
-Resizing is antialiased, and the side of the blur's kernel is a tenth of the view's.
+Resizing is antialiased, and the size of the blur kernel is a tenth of the view's side.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def with_defaults(**defaults: object) -> Callable[[type[S]], type[S]]:
 
 
 def _derive(cls: type[S], definitions: dict[str, Any]) -> type[S]:
-    """Return a subclass of the same name, in which some fields are added or replaced."""
+    """Return a subclass with the same name and some fields added or replaced."""
     options: dict[str, Any] = {"__base__": cls, "__module__": cls.__module__, **definitions}
     subclass = cast("type[S]", create_model(cls.__name__, **options))
     subclass.__qualname__, subclass.__doc__ = cls.__qualname__, cls.__doc__
@@ -63,7 +63,7 @@ def _derive(cls: type[S], definitions: dict[str, Any]) -> type[S]:
 
 @with_spec_fields(*_COMMON)
 class ViewSettings(Settings):
-    """Settings that the augmentations share; with the defaults an image is only resized."""
+    """Settings that the augmentations share; the defaults only resize the image."""
 
     crop_min: float = Field(
         1.0, gt=0, le=1, description="smallest area of a crop, as a fraction of the image"
@@ -74,7 +74,7 @@ class ViewSettings(Settings):
 
 
 class _TwoViews(Augmentation):
-    """Base class of augmentations with two views, by default made with the same settings."""
+    """Base class of augmentations that make two views, by default with the same settings."""
 
     num_views = 2
 
@@ -92,7 +92,7 @@ class _TwoViews(Augmentation):
 
 
 class SimCLRViews(_TwoViews):
-    """SimCLR's views: Chen et al., arXiv:2002.05709, appendix A. Bicubic.
+    """Views of SimCLR, resized bicubically: Chen et al., arXiv:2002.05709, appendix A.
 
     For CIFAR the paper halves the colour strengths and omits the blur (appendix B.9).
     """
@@ -114,7 +114,7 @@ class SimCLRViews(_TwoViews):
 
 
 class SymmetricWeakViews(_TwoViews):
-    """MoCo v2's and SimSiam's views: arXiv:2003.04297, arXiv:2011.10566. Bilinear."""
+    """Views of MoCo v2 and SimSiam, resized bilinearly: arXiv:2003.04297, arXiv:2011.10566."""
 
     @with_defaults(
         crop_min=0.2,
@@ -132,10 +132,10 @@ class SymmetricWeakViews(_TwoViews):
 
 
 class BYOLViews(_TwoViews):
-    """BYOL's and Barlow Twins' asymmetric views: arXiv:2006.07733, appendix B. Bicubic.
+    """Asymmetric views of BYOL and Barlow Twins: arXiv:2006.07733, appendix B.
 
-    By default the first view is always blurred and never solarized; the second is rarely blurred
-    and rarely solarized.
+    Views are resized bicubically. By default the first view is always blurred and never
+    solarized; the second is rarely blurred and rarely solarized.
     """
 
     @with_defaults(
@@ -171,10 +171,10 @@ class BYOLViews(_TwoViews):
 
 
 class DigitViews(_TwoViews):
-    """Views for digits and text: images are not flipped and need no colour.
+    """Views for digits and text, without flips; they also work for gray images.
 
-    They are cropped, shifted, rotated and sheared a little, and their brightness and contrast
-    change. The settings were chosen for MNIST and are not from a paper.
+    Images are cropped, slightly shifted, rotated and sheared, and their brightness and contrast
+    are changed. The settings were chosen for MNIST and are not from a paper.
     """
 
     @with_defaults(
@@ -232,10 +232,12 @@ class MultiCropViews(_TwoViews):
 
 
 class PlainViews(Augmentation):
-    """Equal views without randomness: the centred square of the image, resized."""
+    """Identical views without randomness: the centred square of the image, resized."""
 
     class Config(Settings):
-        num_views: int = Field(2, ge=1, le=64, description="number of equal views of an image")
+        num_views: int = Field(
+            2, ge=1, le=64, description="number of identical views of each image"
+        )
 
     def view_specs(self) -> Sequence[ViewSpec]:
         return [ViewSpec(count=self.config.num_views)]

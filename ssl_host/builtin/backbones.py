@@ -11,25 +11,26 @@ from ssl_host import Backbone, Settings
 
 
 class _StridedConv(nn.Conv2d):
-    """Convolution of stride 2 whose bfloat16 gradient is also correct for images of one pixel."""
+    """Convolution with stride 2 and a correct bfloat16 gradient even for one-pixel images."""
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[2:] == (1, 1):
             # For one pixel, stride 1 gives the same output. With stride 2 torch computes a wrong
-            # bfloat16 gradient on CPUs (seen with 2.14), and small crops end in one pixel.
+            # bfloat16 gradient on CPUs (seen with 2.14), and small crops shrink to one pixel.
             return nn.functional.conv2d(images, self.weight, padding=self.padding)
         return super().forward(images)
 
 
 class SmallConv(Backbone):
-    """Small convolutional network that is fast on a CPU. No paper describes it.
+    """Small convolutional network that is fast on a CPU; it is not from a paper.
 
-    A stage is a convolution, batch norm and ReLU. Each stage except the first halves the image size
-    and doubles the channels. The features are the spatial mean of the last stage, as in a ResNet.
+    Each stage consists of a convolution, batch norm and ReLU. Each stage except the first halves
+    the image size and doubles the number of channels. The features are the spatial mean of the last
+    stage's output, as in a ResNet.
     """
 
     class Config(Settings):
-        width: int = Field(24, ge=4, le=1024, description="number of channels of the first stage")
+        width: int = Field(24, ge=4, le=1024, description="number of channels in the first stage")
         num_stages: int = Field(5, ge=1, le=8, description="number of stages")
 
     config: Config

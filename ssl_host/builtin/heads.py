@@ -24,7 +24,7 @@ class MLP(Head):
         hidden_norm: bool = Field(True, description="add batch norm after each hidden layer")
         last_norm: bool = Field(False, description="add batch norm after the last layer")
         last_affine: bool = Field(
-            True, description="learn a scale and a shift in the last batch norm"
+            True, description="learn a scale and a shift in the batch norm after the last layer"
         )
         bias: bool = Field(True, description="add a bias to layers without batch norm")
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from ssl_host import Logger, Run, Settings, UserError
 
 FILE_NAME = r"^[^./\\][^/\\]*"
-"""Start of a regular expression for file names without a path, which stay in the run folder."""
+"""Start of a regular expression for names without a path, so files stay in the run folder."""
 
 
 class CSV(Logger):
@@ -36,10 +36,10 @@ class CSV(Logger):
         self._rewrite()
 
     def _load(self, last_step: int) -> None:
-        """Read the rows that an interrupted run wrote up to a step, and drop later ones."""
+        """Read the rows that an interrupted run wrote up to a step, and drop later rows."""
         try:
             text = self.path.read_text(encoding="utf-8")
-            # A last row without a line end is incomplete, perhaps within the step number.
+            # A last row without a newline is incomplete; even its step number may be cut off.
             reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
             self.columns = list(reader.fieldnames or ["step"])
             rows = [row for row in reader if (row["step"] or "").isdigit()]
@@ -89,7 +89,7 @@ class TensorBoard(Logger):
         folder: str = Field(
             "tensorboard",
             pattern=FILE_NAME + "$",
-            description="name of the folder for event files in the run folder, without a path",
+            description="name of the folder for event files, inside the run folder; not a path",
         )
 
     config: Config
@@ -101,7 +101,7 @@ class TensorBoard(Logger):
             raise UserError(
                 "[logger.tensorboard] needs the package tensorboard: pip install tensorboard"
             ) from None
-        # Hide the steps that an interrupted process logged after its last checkpoint.
+        # Hide the steps that an interrupted run logged after its last checkpoint.
         purge_step = run.resumed_step + 1 if run.resumed_step else None
         self.writer = SummaryWriter(str(run.folder / self.config.folder), purge_step=purge_step)
 

@@ -11,10 +11,10 @@ from ssl_host import Loss, Settings, gather, gather_offset
 
 
 class NegativeCosine(Loss):
-    """Minus the cosine similarity, averaged over the batch: SimSiam, arXiv:2011.10566, eq. 1.
+    """Negative cosine similarity, averaged over the batch: SimSiam, arXiv:2011.10566, eq. 1.
 
-    ``loss(p, z)`` takes predictions and targets (B, D). Nothing is detached, so the method decides
-    which gradient to stop.
+    ``loss(p, z)`` takes predictions and targets (B, D). It detaches neither of them, so the SSL
+    method decides where to stop the gradient.
     """
 
     def forward(self, p: Tensor, z: Tensor) -> Tensor:
@@ -24,9 +24,8 @@ class NegativeCosine(Loss):
 class NTXent(Loss):
     """Normalised temperature-scaled cross entropy: SimCLR, arXiv:2002.05709, eq. 1.
 
-    ``loss(z1, z2)`` takes the embeddings (B, D) of two views. It is the mean over these 2B
-    embeddings, each of which is compared with the 2N - 1 other embeddings of the N images in all
-    processes.
+    ``loss(z1, z2)`` takes the embeddings (B, D) of two views. It is averaged over these
+    2B embeddings. Each is compared with the 2N - 1 other embeddings of the N images on all ranks.
     """
 
     class Config(Settings):
@@ -51,8 +50,8 @@ class InfoNCE(Loss):
 
     ``loss(query, positive, negatives)`` takes queries and positives (B, D) and compares them by
     cosine similarity. With negatives (K, D), such as a queue (MoCo, arXiv:1911.05722, eq. 1), each
-    query is compared with its positive and all K negatives. Without them its negatives are the
-    positives of all other images in all processes (NNCLR, arXiv:2104.14548, eq. 3).
+    query is compared with its positive and all K negatives. Without negatives, it is compared
+    with the positives of all images on all ranks (NNCLR, arXiv:2104.14548, eq. 3).
     """
 
     class Config(Settings):

@@ -27,8 +27,10 @@ class AdamW(Optimizer):
     """Adam with decoupled weight decay: arXiv:1711.05101, algorithm 2."""
 
     class Config(OptimizerConfig):
-        beta1: float = Field(0.9, ge=0, lt=1, description="decay of the mean gradient")
-        beta2: float = Field(0.999, ge=0, lt=1, description="decay of the mean squared gradient")
+        beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the mean gradient")
+        beta2: float = Field(
+            0.999, ge=0, lt=1, description="decay rate of the mean squared gradient"
+        )
         eps: float = Field(1e-8, gt=0, le=1, description="constant added to the denominator")
 
     config: Config
@@ -42,17 +44,19 @@ class LARS(Optimizer):
     """SGD with layer-wise learning rates: arXiv:1708.03888, algorithm 1, implemented by timm.
 
     The learning rate of a layer is multiplied by ``trust · ‖w‖ / (‖g‖ + wd·‖w‖)``, its trust
-    ratio. Biases and norm layers have no trust ratio, unless ``decay_params = all``.
+    ratio. Biases and norm layers use no trust ratio unless ``decay_params = all``.
     """
 
     class Config(OptimizerConfig):
         momentum: float = Field(0.9, ge=0, lt=1, description="momentum coefficient")
-        trust: float = Field(0.001, gt=0, le=1, description="factor on the trust ratio")
+        trust: float = Field(
+            0.001, gt=0, le=1, description="coefficient that multiplies the trust ratio"
+        )
 
     config: Config
 
     def create(self, groups: Sequence[dict[str, Any]]) -> torch.optim.Optimizer:
-        from timm.optim.lars import Lars  # noqa: PLC0415 - checking settings stays fast
+        from timm.optim.lars import Lars  # noqa: PLC0415 - keeps checking settings fast
 
         config = self.config
         return Lars(_layerwise(groups), lr=1.0, momentum=config.momentum, trust_coeff=config.trust)
@@ -66,14 +70,16 @@ class LAMB(Optimizer):
     """
 
     class Config(OptimizerConfig):
-        beta1: float = Field(0.9, ge=0, lt=1, description="decay of the mean gradient")
-        beta2: float = Field(0.999, ge=0, lt=1, description="decay of the mean squared gradient")
+        beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the mean gradient")
+        beta2: float = Field(
+            0.999, ge=0, lt=1, description="decay rate of the mean squared gradient"
+        )
         eps: float = Field(1e-6, gt=0, le=1, description="constant added to the denominator")
 
     config: Config
 
     def create(self, groups: Sequence[dict[str, Any]]) -> torch.optim.Optimizer:
-        from timm.optim.lamb import Lamb  # noqa: PLC0415 - checking settings stays fast
+        from timm.optim.lamb import Lamb  # noqa: PLC0415 - keeps checking settings fast
 
         betas = (self.config.beta1, self.config.beta2)
         return Lamb(

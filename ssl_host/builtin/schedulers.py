@@ -10,10 +10,10 @@ from ssl_host import Scheduler, Settings
 
 
 class WarmupCosine(Scheduler):
-    """Linear warm-up, then half a cosine, updated every step: arXiv:1608.03983, eq. 5.
+    """Linear warm-up, then cosine decay, updated every step: arXiv:1608.03983, eq. 5.
 
-    Step s of W warm-up steps has the factor (s + 1)/W, so that no step has a learning rate of 0.
-    After the warm-up the factor is
+    Step s of W warm-up steps has the factor (s + 1)/W, so the learning rate is never 0
+    during warm-up. After the warm-up the factor is
     ``min_factor + (1 - min_factor)·(1 + cos(π·(s - W)/(S - W)))/2`` for S steps in total.
     """
 
@@ -25,7 +25,10 @@ class WarmupCosine(Scheduler):
             description="length of the linear warm-up in epochs; may be a fraction",
         )
         min_factor: float = Field(
-            0.0, ge=0, le=1, description="factor on the learning rate at the end of the run"
+            0.0,
+            ge=0,
+            le=1,
+            description="factor that multiplies the learning rate at the end of the run",
         )
 
     config: Config

@@ -1,4 +1,4 @@
-"""Registry of components by (kind, name), and calls of plugin hooks."""
+"""Registry of installed components, which also calls plugin hooks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ssl_host.hookspecs import PROJECT
 
 
 class Catalog:
-    """Registry of the installed plugins and their components, read once from the entry points.
+    """Registry of the installed plugins and their components, built from the entry points.
 
     Args:
         blocked: names of entry points or distributions to skip.
 
     Attributes:
-        plugins: every plugin, including broken and blocked ones.
+        plugins: all installed plugins, including broken and blocked ones.
     """
 
     def __init__(self, blocked: Iterable[str] = ()) -> None:
@@ -46,7 +46,7 @@ class Catalog:
                     self.add(entry)
 
     def add(self, entry: Entry) -> None:
-        """Add a component or preset; :meth:`find` raises an error for a name added twice."""
+        """Add a component or preset; if a name is added twice, :meth:`find` raises an error."""
         key = (entry.kind, entry.name)
         if key in self._entries:
             self._collisions.setdefault(key, [self._entries[key]]).append(entry)
@@ -54,15 +54,15 @@ class Catalog:
             self._entries[key] = entry
 
     def call(self, hook: str, **arguments: Any) -> Any:
-        """Call a hook of all ready plugins and return their results.
+        """Call a hook in all ready plugins and return their results.
 
         Returns:
-            The list of all results that are not None. For a hook that uses the first result, that
+            A list of all results that are not None. For a ``firstresult`` hook, the first such
             result or None.
 
         Raises:
             PluginError: when a plugin fails; the message names the plugin, the hook and the line.
-                Errors of ``ssl_host.errors`` that a plugin raises on purpose pass through.
+                Exceptions from ``ssl_host.errors`` that a plugin raises on purpose pass through.
         """
         try:
             return getattr(self._hooks, hook)(**arguments)
@@ -72,7 +72,7 @@ class Catalog:
             raise hook_error(hook, self._implementers(hook), error) from error
 
     def collect(self, hook: str, **arguments: Any) -> list[Any]:
-        """Call a hook that returns sequences, and return the items of all plugins in one list.
+        """Call a hook that returns sequences and return the items from all plugins as one list.
 
         Raises:
             PluginError: when a plugin fails or returns anything but a sequence.
@@ -87,14 +87,14 @@ class Catalog:
         return [item for result in results for item in result]
 
     def _implementers(self, hook: str) -> dict[str, PluginOrigin]:
-        """Return the origin of each plugin that implements a hook, by the implementing module."""
+        """Return the origins of the plugins that implement a hook, keyed by module name."""
         origins = {plugin.origin.plugin: plugin.origin for plugin in self.plugins}
         implementations = getattr(self._hooks, hook).get_hookimpls()
         return {impl.function.__module__: origins[impl.plugin_name] for impl in implementations}
 
     @cached_property
     def _hooks(self) -> Any:
-        """Pluggy's callable hooks, one attribute for each hook."""
+        """Pluggy's hook caller, with one attribute for each hook."""
         manager = pluggy.PluginManager(PROJECT)
         manager.add_hookspecs(hookspecs)
         for name, module in self._modules.items():
@@ -102,20 +102,20 @@ class Catalog:
         return manager.hook
 
     def entries(self, kind: str | None = None) -> list[Entry]:
-        """Return the registered components and presets of one kind or of all kinds, sorted."""
+        """Return the registry entries of one kind or of all kinds, sorted by kind and name."""
         entries = [e for e in self._entries.values() if kind is None or e.kind == kind]
         return sorted(entries, key=lambda e: (e.kind, e.name))
 
     def names(self, kind: str) -> list[str]:
-        """Return the names registered for a kind, sorted."""
+        """Return the sorted names that are registered for a kind."""
         return [entry.name for entry in self.entries(kind)]
 
     def find(self, kind: str, name: str) -> Entry:
         """Return the registry entry of a component or preset.
 
         Raises:
-            PluginError: when no plugin or more than one registers the name; the message says what
-                to install or block.
+            PluginError: when no plugin or more than one plugin registers the name; the message says
+                which plugin to install or block.
         """
         key = (kind, name)
         if key in self._collisions:
@@ -144,7 +144,7 @@ class Catalog:
         return f"{advice}; if a plugin provides it: pip install {distribution}"
 
     def load(self, kind: str, name: str) -> Any:
-        """Return the class of a component, imported and checked against its kind's base class.
+        """Import a component's class and check that it inherits from the base class of its kind.
 
         Raises:
             PluginError: when the component is not registered, cannot be imported or does not

@@ -1,4 +1,4 @@
-"""Discovery of plugins by entry points, each loaded and checked separately."""
+"""Finds plugins by their entry points, and loads and checks each one separately."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ DISABLE_VARIABLE = "SSL_HOST_DISABLE"
 
 
 def discover(blocked: Iterable[str] = ()) -> Iterator[tuple[Plugin, ModuleType | None]]:
-    """Yield every installed plugin with its module, or with None if it is blocked or broken.
+    """Yield each installed plugin with its module, or with None if it is blocked or broken.
 
     Args:
-        blocked: names of entry points or distributions to skip, in addition to those in the
+        blocked: names of entry points or distributions to skip, in addition to the names in the
             environment variable ``SSL_HOST_DISABLE``.
     """
     names = [*blocked, *os.environ.get(DISABLE_VARIABLE, "").split(",")]
@@ -46,7 +46,7 @@ def discover(blocked: Iterable[str] = ()) -> Iterator[tuple[Plugin, ModuleType |
 
 
 def _load(plugin: Plugin, load: Callable[[], Any]) -> ModuleType | None:
-    """Return the imported module of a plugin; mark the plugin broken and return None on errors."""
+    """Import a plugin and return its module; on an error, mark it broken and return None."""
     try:
         module: ModuleType = load()
     except KeyboardInterrupt:
@@ -63,12 +63,12 @@ def _load(plugin: Plugin, load: Callable[[], Any]) -> ModuleType | None:
 
 
 def _mark_broken(plugin: Plugin, reason: str) -> None:
-    """Set the state of a plugin to ``broken``, with the reason."""
+    """Set the state of a plugin to ``broken`` and record the reason."""
     plugin.state, plugin.reason = "broken", reason
 
 
 def _module_problem(plugin: Plugin, module: Any) -> str:
-    """Return the reason why a loaded entry point cannot be used as a plugin; empty if it can."""
+    """Return why a loaded entry point cannot be used as a plugin, or an empty string."""
     if not isinstance(module, ModuleType):
         name = type(module).__name__
         return f"entry point {plugin.module} is of type {name}, but must name a module"
@@ -87,7 +87,7 @@ def _module_problem(plugin: Plugin, module: Any) -> str:
 
 
 def hook_specs() -> dict[str, Callable[..., Any]]:
-    """Return the specification of every hook, by the name of the hook."""
+    """Return the specifications of all hooks, keyed by hook name."""
     return {
         name: function
         for name, function in vars(hookspecs).items()
@@ -96,7 +96,7 @@ def hook_specs() -> dict[str, Callable[..., Any]]:
 
 
 def _hook_problem(module: ModuleType) -> str:
-    """Return the first mistake in a module's hook implementations; empty if there is none.
+    """Return the first mistake in a module's hook implementations, or an empty string.
 
     An unknown hook that is marked ``optionalhook`` is not a mistake: a newer host may have it.
     """
@@ -125,7 +125,7 @@ def _hook_problem(module: ModuleType) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the most similar name; empty if none is similar."""
+    """Return ``; did you mean 'x'?`` for the most similar known name, or an empty string."""
     import difflib  # noqa: PLC0415 - only error messages need it; keep start-up fast
 
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
@@ -135,12 +135,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
     """Return the components and presets that a plugin registers.
 
-    A plugin that raises an error is marked broken, and none of its components are registered.
+    If the plugin raises an error, it is marked broken and none of its components are registered.
     """
     entries: list[Entry] = []
 
     def registration(kind: str) -> Callable[..., None]:
-        """Return the function that the registration hook of a kind receives."""
+        """Return the function to pass to the registration hook of a kind."""
 
         def register(name: str, reference: str, summary: str = "") -> None:
             if not (isinstance(name, str) and re.fullmatch(r"[a-z0-9][a-z0-9_./-]*", name)):
@@ -162,7 +162,7 @@ def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
         manager.hook.register_presets(register=registration("preset"))
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # as in _load
+    except BaseException as error:  # see _load
         _mark_broken(
             plugin, f"registering failed: {type(error).__name__}: {error} ({error_location(error)})"
         )
@@ -171,5 +171,5 @@ def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
 
 
 def _normalise(name: str) -> str:
-    """Return a distribution name in lower case, with ``-`` in place of ``_`` and ``.``."""
+    """Return a distribution name in lower case, with ``-`` instead of ``_`` and ``.``."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()

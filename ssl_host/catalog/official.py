@@ -1,4 +1,4 @@
-"""Table of what each official plugin provides, so that messages can say what to install."""
+"""Table of what the official plugins provide, so messages can say which one to install."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _DISTRIBUTIONS: Mapping[tuple[str, str], str] = {
 def official_distribution(kind: str, name: str) -> str | None:
     """Return the official distribution that provides a component or command, or None.
 
-    Used only in messages: the entry points say what is installed.
+    Only messages use this; the entry points say what is installed.
 
     Args:
-        kind: a kind of component, or ``command``, ``section``, ``dialect``, ``checkpoint``.
+        kind: a kind of component, or one of ``command``, ``section``, ``dialect`` and
+            ``checkpoint``.
         name: name of the component, such as ``onnx``; for a command, the words after ``ssl-host``.
     """
     return _DISTRIBUTIONS.get((kind, name))

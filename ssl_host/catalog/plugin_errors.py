@@ -1,4 +1,4 @@
-"""Errors that say which plugin failed, in which call and at which line."""
+"""Errors that say which plugin failed, in which call and on which line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_plugin_fault(error: BaseException | None) -> TypeGuard[Exception]:
-    """Return True if a plugin caused an exception: it is neither a host error nor a disk error."""
+    """Return True if a plugin is to blame for an error: it is neither a host nor a disk error."""
     return (
         isinstance(error, Exception)
         and not isinstance(error, SslHostError)
@@ -25,14 +25,14 @@ def is_plugin_fault(error: BaseException | None) -> TypeGuard[Exception]:
 
 
 def hook_error(hook: str, owners: Mapping[str, PluginOrigin], error: Exception) -> PluginError:
-    """Return the error to raise when a plugin's implementation of a hook has failed.
+    """Return the error to raise when a plugin fails in a hook.
 
-    The plugin that failed is the one with the deepest frame in the traceback.
+    The deepest frame of the traceback that is in a plugin's module shows which plugin failed.
 
     Args:
         hook: name of the hook.
-        owners: origins of the plugins that implement the hook, by the name of their module.
-        error: the exception.
+        owners: origins of the plugins that implement the hook, keyed by module name.
+        error: the exception that was raised.
     """
     frames = traceback.walk_tb(error.__traceback__)
     modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in frames]
@@ -45,19 +45,19 @@ def hook_error(hook: str, owners: Mapping[str, PluginOrigin], error: Exception) 
 
 
 class attribute_errors:  # noqa: N801 - used like a function, in a with statement
-    """Context manager that turns exceptions of a component into a PluginError.
+    """Context manager that turns exceptions raised by a component into a PluginError.
 
-    Errors of the host pass through, and so do those of a full or failing disk, which are not the
-    component's fault.
+    The host's own errors pass through, and so do errors from a full or failing disk, because they
+    are not the component's fault.
 
     Args:
-        component: the component that is called in the context.
-        action: what the component is called for, such as ``while measuring 'knn'``; the message
-            says "... failed while measuring 'knn'".
+        component: the component that is called inside the context.
+        action: what the component was doing, as a phrase such as ``while measuring 'knn'``; the
+            message then says "... failed while measuring 'knn'".
 
     Raises:
         PluginError: when the component fails; the message names the class, the distribution, the
-            cause and the line.
+            cause and the line of code.
     """
 
     __slots__ = ("action", "component")  # created several times per step

@@ -1,4 +1,4 @@
-"""Records of plugins and of components, which are imported when they are first used."""
+"""Records of plugins and components; components are imported when they are first used."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class PluginOrigin:
 
 @dataclass
 class Plugin:
-    """Record of an installed plugin: its entry point and whether it could be loaded.
+    """Record of an installed plugin: its origin and whether it could be loaded.
 
     Attributes:
         origin: entry point, distribution and version.
-        module: name of the module, as in the entry point.
+        module: module name in the entry point.
         state: ``ready``, ``broken`` or ``blocked``.
-        reason: why the plugin is broken or blocked, and what to do.
-        components: pairs ``(kind, name)`` of the components that the plugin registered.
+        reason: why the plugin is broken or blocked; empty if it is ready.
+        components: ``(kind, name)`` of each component and preset that the plugin registered.
     """
 
     origin: PluginOrigin
@@ -51,12 +51,12 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Entry:
-    """Record of a registered component or preset, which is imported when it is first used.
+    """Record of a registered component or preset, which is loaded when it is first used.
 
     Attributes:
         kind: kind of the component, or ``preset``.
-        name: name in INI files.
-        reference: ``module:Object`` of a component, ``package:path`` of a preset.
+        name: name of the component in INI files.
+        reference: ``module:Object`` for a component, ``package:path`` for a preset.
         summary: one-line description, shown in lists.
         origin: the plugin that registered it.
     """
@@ -68,7 +68,7 @@ class Entry:
     origin: PluginOrigin
 
     def load(self) -> Any:
-        """Import and return the component that the reference names.
+        """Import the object that the reference names and return it.
 
         Raises:
             PluginError: when the import fails or the object does not exist; the message names
@@ -92,7 +92,7 @@ class Entry:
         return component
 
     def describe(self) -> str:
-        """Return ``loss 'x' (pkg.module:Object, from ssl-plugin-x 1.0)`` for messages."""
+        """Return a description for messages: ``loss 'x' (pkg.module:X, from ssl-plugin-x 1.0)``."""
         return f"{self.kind} '{self.name}' ({self.reference}, from {self.origin})"
 
 
@@ -102,11 +102,12 @@ _LIBRARIES = {"importlib", "numpy", "pluggy", "pydantic", "pytorch_lightning", "
 def error_location(error: BaseException, module: str = "") -> str:
     """Return ``file:line`` of the deepest traceback frame that is not in a library.
 
-    A plugin author looks for the line of the plugin that called the library, not for the line in
-    the library.
+    A plugin author needs the line in the plugin that called the library, not the line in the
+    library.
 
     Args:
-        module: name of the plugin's module, if known; its deepest frame is preferred.
+        error: the exception.
+        module: name of the plugin's module, if known; the deepest frame in it is preferred.
     """
     frames = []
     in_module = ""
@@ -128,6 +129,6 @@ def error_location(error: BaseException, module: str = "") -> str:
 
 
 def source_file(cls: type) -> str:
-    """Return the path of the file that defines a class, or its module's name if there is none."""
+    """Return the path of the file that defines a class, or the module name if there is no file."""
     module = sys.modules.get(cls.__module__)
     return getattr(module, "__file__", None) or cls.__module__

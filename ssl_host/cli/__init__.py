@@ -1,4 +1,4 @@
-"""Command line of ssl-host, one module per command. Importing it does not import torch."""
+"""Command line of ssl-host with one module per command; importing it does not import torch."""
 
 from __future__ import annotations
 

@@ -42,13 +42,13 @@ plugin.add_command(check)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and end the process with the exit status of the command.
+    """Run the command line and exit with the status of the command.
 
-    Exit status: 0: success; 1: the run failed; 2: the input is wrong; 75: a signal stopped the
-    process, and the same command resumes; 130: interrupted from the keyboard.
+    The exit status is 0 after success, 1 if the run failed, 2 if the input is wrong, 75 if a
+    signal stopped the process (the same command resumes the run), and 130 after Ctrl-C.
 
     Args:
-        arguments: the words after ``ssl-host``; None takes those of this process.
+        arguments: the arguments after ``ssl-host``; None means ``sys.argv[1:]``.
     """
     session = Session()
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _exit_status(words: list[str], session: Session) -> int:
     """Run a command, print its error if it fails, and return the exit status."""
     try:
-        # Plugins add commands to a copy: several command lines may run in one process.
+        # Plugins add commands to a copy, because one process may run several command lines.
         cli.independent_copy().main(words, prog_name="ssl-host", standalone_mode=False, obj=session)
     except click.ClickException as error:
         error.show()

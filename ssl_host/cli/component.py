@@ -24,7 +24,7 @@ def component() -> None:
 @session_options
 @pass_session
 def list_(session: Session, kind: str | None, as_json: bool) -> None:
-    """List all components and presets, or only those of one KIND."""
+    """List all components and presets, or only the components of one KIND."""
     from ssl_host.catalog.discovery import did_you_mean  # noqa: PLC0415 - for a fast start
     from ssl_host.contracts.kinds import KINDS  # noqa: PLC0415
 

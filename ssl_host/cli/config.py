@@ -32,7 +32,7 @@ def config() -> None:
 def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None:
     """Report all errors in the file CONFIG without running it.
 
-    This builds every network and component, but reads no image.
+    This builds every network and component but does not read any images.
     """
     from ssl_host.compose import compose  # noqa: PLC0415 - for a fast start
     from ssl_host.config.ini import read_config_text  # noqa: PLC0415

@@ -25,8 +25,8 @@ from ssl_host.cli.options import (
 def evaluate(session: Session, run: Path, options: tuple[str, ...], as_json: bool) -> None:
     """Evaluate the backbone in the run folder RUN again, optionally with different settings.
 
-    Settings are changed with -o, such as -o evaluator.linear.epochs=20. This writes results.json
-    and report.html again.
+    Change settings with -o, such as -o evaluator.linear.epochs=20. The command rewrites
+    results.json and report.html.
     """
     from ssl_host.pipeline.finished_runs import evaluate_run  # noqa: PLC0415
     from ssl_host.report.summary import summary_tables  # noqa: PLC0415

@@ -15,23 +15,23 @@ from ssl_host.cli.options import Session
 class CommandGroup(click.Group):
     """Group of commands to which plugins add commands and groups.
 
-    The hook ``register_commands`` receives the root group, ``ssl-host``. Plugins are asked for
-    their commands when a command is not found or when the help lists all of them, so that the
-    other commands start without importing a plugin.
+    The hook ``register_commands`` receives the root group, ``ssl-host``. It is called only when a
+    command is not found or when the help lists all commands, so that the host's own commands
+    start without importing any plugin.
     """
 
     group_class = type
     """Makes ``@cli.group()`` create groups of this class too (an option of click)."""
 
     def subgroup(self, name: str, help: str = "") -> CommandGroup:
-        """Return the group with a name; create it if it does not exist.
+        """Return the group of this name; create it if it does not exist.
 
         Args:
             name: the name of the group, such as ``data`` for ``ssl-host data ...``.
-            help: the text for ``--help``, used if the group is created.
+            help: the text for ``--help``; used only if the group is created.
 
         Raises:
-            ValueError: if ``name`` is a command and not a group.
+            ValueError: if ``name`` is a command, not a group.
         """
         existing = self.commands.get(name)
         if existing is None:
@@ -63,13 +63,13 @@ class CommandGroup(click.Group):
         return duplicate
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command by its name; if the host does not have it, ask the plugins for it."""
+        """Return a command by its name; load the plugins' commands if the host does not have it."""
         if cmd_name not in self.commands:
             _add_plugin_commands(ctx)
         return super().get_command(ctx, cmd_name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands, including those of plugins."""
+        """Return the names of all commands, including plugin commands."""
         _add_plugin_commands(ctx)
         return super().list_commands(ctx)
 
@@ -89,7 +89,7 @@ class CommandGroup(click.Group):
 
 
 def _unknown_command_message(ctx: click.Context, name: str, known: Any) -> str:
-    """Return the message for an unknown command, with a similar name or what to install."""
+    """Return the message for an unknown command; suggest a similar name or a plugin to install."""
     full_name = " ".join([*ctx.command_path.split()[1:], name])
     message = f"unknown command {full_name!r}"
     distribution = official_distribution("command", full_name)
@@ -109,5 +109,5 @@ def _add_plugin_commands(ctx: click.Context) -> None:
     session.has_plugin_commands = True
     try:
         session.catalog().call("register_commands", cli=ctx.find_root().command)
-    except Exception as error:  # the commands of the host still work
+    except Exception as error:  # the host's own commands still work
         click.echo(f"warning: {error}", err=True)

@@ -1,4 +1,4 @@
-"""Options that several commands have: block plugins, tracebacks, override values, JSON."""
+"""Options shared by several commands: block plugins, show tracebacks, set values, JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass
 class Session:
-    """State of one command line: the options that all commands have, and the catalog.
+    """State of one command line: the options shared by all commands, and the catalog.
 
     Attributes:
         blocked: the names of the plugins that are not loaded (``-p no:NAME``).
@@ -41,13 +41,13 @@ class Session:
         return self._catalog
 
     def block(self, plugin: str) -> None:
-        """Block a plugin by its name, so that it is not loaded."""
+        """Block a plugin by name, so that it is not loaded."""
         self.blocked.append(plugin)
         self._catalog = None
 
 
 def _block_plugins(ctx: click.Context, _: click.Parameter, names: tuple[str, ...]) -> None:
-    """Block the plugins that the options ``-p no:NAME`` name."""
+    """Block the plugins named in the ``-p no:NAME`` options."""
     for name in names:
         if not name.startswith("no:") or name == "no:":
             raise click.BadParameter(
@@ -67,7 +67,7 @@ def session_options(command: F) -> F:
         "-p",
         "plugins",
         multiple=True,
-        is_eager=True,  # --help lists the commands of plugins
+        is_eager=True,  # before --help, which lists plugin commands
         metavar="no:NAME",
         expose_value=False,
         callback=_block_plugins,
@@ -93,7 +93,7 @@ override_option = click.option(
 
 
 def _set_json(ctx: click.Context, _: click.Parameter, is_set: bool) -> bool:
-    """Store in the session that errors are printed as JSON too, and return the flag."""
+    """Make the session also print errors as JSON if the flag is set, and return the flag."""
     ctx.ensure_object(Session).json |= is_set
     return is_set
 
@@ -108,5 +108,5 @@ pass_session = click.make_pass_decorator(Session, ensure=True)
 
 
 def echo_json(value: Any) -> None:
-    """Print a value as indented JSON; objects that JSON does not have are converted to text."""
+    """Print a value as indented JSON; objects without a JSON type are converted to text."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

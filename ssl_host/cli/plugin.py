@@ -1,4 +1,4 @@
-"""``ssl-host plugin``: list the installed plugins and create new ones."""
+"""``ssl-host plugin``: list installed plugins and create new ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def plugin() -> None:
 @session_options
 @pass_session
 def list_(session: Session, as_json: bool) -> None:
-    """List all plugins with the components they register, or the reason why they are broken."""
+    """List all plugins with their components, or with the reason why they are broken."""
     plugins = session.catalog().plugins
     if as_json:
         echo_json(
@@ -70,7 +70,7 @@ def list_(session: Session, as_json: bool) -> None:
 @session_options
 @pass_session
 def new(session: Session, name: str, kind: str, parent: Path) -> None:
-    """Create a package for a plugin NAME: a working component, tests and a configuration."""
+    """Create a plugin package NAME with a working component, tests and a configuration."""
     from ssl_host.scaffold.new import plan, write  # noqa: PLC0415 - for a fast start
 
     planned = plan(name, kind, session.catalog())

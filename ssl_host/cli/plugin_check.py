@@ -67,7 +67,7 @@ def check(
 
 
 def _find_plugin(session: Session, name: str) -> Plugin:
-    """Return the plugin with this name of a distribution or an entry point.
+    """Return the plugin with this distribution name or entry-point name.
 
     Raises:
         PluginError: if the plugin is not installed, or is broken or blocked.
@@ -88,9 +88,9 @@ def _find_plugin(session: Session, name: str) -> Plugin:
 
 
 def _settings_by_kind(kinds: set[str], options: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Return the settings that the options give for each kind of component.
+    """Return the settings given by the options, grouped by kind of component.
 
-    Settings of other sections, such as ``head.projector``, are added to those of the method.
+    Settings of other sections, such as ``head.projector``, are added to the method's settings.
 
     Raises:
         ConfigError: if an option is for a kind that the plugin does not have.
@@ -114,7 +114,7 @@ def _settings_by_kind(kinds: set[str], options: tuple[str, ...]) -> dict[str, di
 
 
 def _require_known_checks(kinds: set[str], names: tuple[str, ...]) -> None:
-    """Raise UserError if a name is not a check for any of these kinds."""
+    """Raise UserError if any name is not a check for these kinds of components."""
     from ssl_host.testing.suite import checks_of  # noqa: PLC0415 - imports torch
 
     known = list(dict.fromkeys(check for kind in sorted(kinds) for check in checks_of(kind)))
@@ -147,7 +147,7 @@ def _run_checks(
 
 
 def _echo_outcome(outcome: Outcome) -> None:
-    """Print the outcome of one check, in full if it failed."""
+    """Print the outcome of one check; if it failed, print all details."""
     state = click.style(outcome.state, fg=_COLOURS[outcome.state])
     if outcome.state == "failed":
         click.echo(str(outcome).replace(outcome.state, state, 1))

@@ -19,11 +19,11 @@ from ssl_host.cli.options import Session, pass_session, session_options
 @session_options
 @pass_session
 def report(session: Session, runs: tuple[Path, ...], output: Path | None) -> None:
-    """Write report.html in the run folder RUN again, or one page that compares several runs.
+    """Rewrite report.html in the run folder RUN, or write one page that compares several runs.
 
-    The comparison is a single HTML file: a sortable table of the metrics, the training curves
-    in one chart, the differences between the configurations, and the nearest neighbours of the
-    same images.
+    The comparison is a single HTML file with a sortable table of the metrics, a chart of all
+    training curves, the differences between the configurations, and the nearest neighbours of
+    the same images in each run.
     """
     from ssl_host.pipeline.finished_runs import compare_runs, write_run_report  # noqa: PLC0415 - imports torch
 

@@ -1,4 +1,4 @@
-"""``ssl-host run``: train, evaluate and report a run."""
+"""``ssl-host run``: train and evaluate a run, and write its report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Train, evaluate and report the run that the INI file CONFIG describes.
+    """Train and evaluate the run that the INI file CONFIG describes, and write its report.
 
     The same command resumes an unfinished run and prints the results of a finished one.
     """
@@ -78,7 +78,7 @@ def run(
 
 
 def _moved_folder_hint(config_file: Path, options: tuple[str, ...], folder: Path) -> str | None:
-    """Return a note if a ``config.ini`` in a run folder would start a run in a different folder."""
+    """Return a note if the ``config.ini`` of a run folder would run in a different folder."""
     location = config_file.resolve().parent
     is_overridden = any(option.startswith(("run.dir", "run.name")) for option in options)
     is_run_folder = config_file.name == "config.ini" and (location / "checkpoints").is_dir()

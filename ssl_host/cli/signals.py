@@ -14,11 +14,10 @@ MESSAGE = b"stopped by a signal; run the same command again to resume\n"
 
 
 class ExitOnSignal:
-    """Ends the process at SIGTERM or SIGUSR1 while the command starts and while Python exits.
+    """Ends the process on SIGTERM or SIGUSR1 while the command starts and while Python exits.
 
-    During the first seconds nothing has been computed, and during the last ones everything is
-    saved, so the process ends at once. In between, the run installs its own handlers, which write
-    a checkpoint first.
+    At the start nothing has been computed yet, and at the end everything is saved, so the process
+    exits at once. In between, the run installs its own handlers, which first write a checkpoint.
 
     Attributes:
         status: the exit status of the command, or None before it is known.
@@ -29,8 +28,8 @@ class ExitOnSignal:
         self.numbers = [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]
         for number in self.numbers:
             signal.signal(number, self._exit)
-        # atexit calls in reverse order: registered first, this one runs last, right before
-        # Python removes its signal handlers.
+        # atexit calls functions in reverse order. This one is registered first, so it runs last,
+        # right before Python removes its signal handlers.
         atexit.register(self._ignore)
 
     def _exit(self, number: int, frame: FrameType | None) -> None:

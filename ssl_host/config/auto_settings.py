@@ -29,14 +29,14 @@ _CHOICES: Mapping[Key, Callable[[str, int], Any]] = {
         max(1, cores - 1) if device == "cpu" else min(8, cores)
     ),
 }
-"""Function for each hardware-dependent setting: device type and CPU cores -> value."""
+"""Maps each hardware-dependent setting to a function of device type and number of CPU cores."""
 
 
 def resolve_auto(config: RunConfig) -> RunConfig:
-    """Replace ``auto`` in the hardware-dependent settings by a value for this machine.
+    """Replace ``auto`` in the hardware-dependent settings with values for this machine.
 
-    These are accelerator, devices, precision, channels_last, compile and num_threads of
-    ``[trainer]``, and num_workers of ``[loader]``.
+    These settings are accelerator, devices, precision, channels_last, compile and num_threads in
+    ``[trainer]``, and num_workers in ``[loader]``.
 
     Raises:
         UserError: if the accelerator is not available on this machine.
@@ -54,7 +54,7 @@ def require_device(config: RunConfig, folder: Path) -> None:
 
     Args:
         config: the stored configuration of the run.
-        folder: the folder of the run, for the message.
+        folder: the run folder, for the error message.
 
     Raises:
         RunFolderError: if the device is not available on this machine.
@@ -86,7 +86,7 @@ def _num_threads(cores: int) -> int:
 
 
 def _available_device(accelerator: str) -> str:
-    """Return the device type (cpu, cuda or mps) of a value of ``[trainer] accelerator``.
+    """Return the device type (cpu, cuda or mps) for a value of ``[trainer] accelerator``.
 
     Raises:
         UserError: if the device is not available.
@@ -115,7 +115,7 @@ def _device_count(device: str) -> int:
 
 
 def _precision(device: str) -> str:
-    """Return bf16-mixed if the hardware supports it, else 16-mixed on GPUs, 32-true elsewhere."""
+    """Return bf16-mixed if the hardware supports it; else 16-mixed on GPUs, 32-true elsewhere."""
     if device == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(False) else "16-mixed"
     return "bf16-mixed" if device == "cpu" and cpu_has_bf16() else "32-true"
@@ -124,8 +124,9 @@ def _precision(device: str) -> str:
 def cpu_has_bf16() -> bool:
     """Return True if the CPU has instructions that multiply bfloat16 numbers.
 
-    With hardware support a ResNet-18 trains nearly twice as fast as in float32
-    (`benchmarks/speed/run.py precision`); emulated, bfloat16 is an order of magnitude slower.
+    With hardware support, a ResNet-18 trains nearly twice as fast as in float32
+    (`benchmarks/speed/run.py precision`); without it, bfloat16 is emulated and an order of
+    magnitude slower.
     """
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")

@@ -23,16 +23,16 @@ from ssl_host.errors import ContractError, PluginError, Problem
 class ComponentLookup:
     """Loads the component class that each section of a configuration names.
 
-    The recipes of the method and of the data source are layers too: they override the defaults
-    of the host, and the layers of the user override them. So both classes are loaded first.
+    The recipes of the method and the data source are layers too: they override the host's
+    defaults, and the user's layers override them. These two classes are therefore loaded first.
 
     Args:
-        user_layers: the layers of presets, file and options, lowest first.
+        user_layers: the layers of presets, file and options, lowest priority first.
         catalog: the installed components.
         run_name: the name of the run if no layer sets one.
 
     Attributes:
-        layers: all layers, lowest first: the defaults of the host, the recipes, ``user_layers``.
+        layers: all layers, lowest priority first: host defaults, recipes, ``user_layers``.
         classes: maps each section to its component class, or to None if it cannot be loaded.
         problems: the problems found so far.
         failed: the sections with a reported problem, which are not checked further.
@@ -59,15 +59,16 @@ class ComponentLookup:
         return list(getattr(self.classes.get("method"), "heads", {}))
 
     def sections(self) -> list[str]:
-        """Return the names of the sections of all layers: the host's first, then by kind."""
+        """Return the section names of all layers: host sections first, then by component kind."""
         sections = dict.fromkeys(s for layer in self.layers for s in layer.sections())
         rank = {kind: position for position, kind in enumerate(SECTION_ORDER)}
         return sorted(sections, key=lambda section: rank.get(section.split(".")[0], len(rank)))
 
     def location(self, section: str) -> str:
-        """Return ``file:line`` of a section's header or the option that sets it, for messages.
+        """Return where a section is set, for error messages: ``file:line`` or the option.
 
-        The highest such layer is used; without one, this is the name of the section.
+        This is the location in the layer with the highest priority, or the name of the section if
+        no file or option sets it.
         """
         for layer in reversed(self.layers):
             if layer.lines.get(section):
@@ -78,7 +79,7 @@ class ComponentLookup:
         return section
 
     def _default_layer(self, run_name: str) -> ConfigLayer:
-        """Return the host's defaults; evaluators are included only if no layer has one."""
+        """Return a layer of the host's defaults, with evaluators only if no user layer has any."""
         defaults = {section: dict(values) for section, values in DEFAULT_COMPONENTS.items()}
         defaults["run"] = {"name": run_name}
         kinds = {
@@ -94,7 +95,7 @@ class ComponentLookup:
         return python_layer("host default", heads)
 
     def _recipe_layers(self) -> list[ConfigLayer]:
-        """Return the recipe of the method, then that of the data source, which overrides it."""
+        """Return the recipes of method and data source as layers, lowest priority first."""
         layers = []
         for section in ("method", "data"):
             recipe = getattr(self.classes[section], "recipe", None)
@@ -104,7 +105,7 @@ class ComponentLookup:
         return layers
 
     def _name_of(self, section: str) -> ConfigValue | None:
-        """Return the ``name`` of a section in the highest layer that sets it, or None."""
+        """Return the ``name`` that the highest-priority layer sets in a section, or None."""
         for layer in reversed(self.layers):
             if (section, "name") in layer.values:
                 return layer.values[section, "name"]
@@ -133,7 +134,7 @@ class ComponentLookup:
             self.classes[section] = self._load(section, kind)
 
     def _load(self, section: str, kind: str) -> Any:
-        """Return the class that a section names, or None after reporting a problem."""
+        """Return the class that a section names, or None if it has no name or cannot be loaded."""
         name = self._name_of(section)
         instance = section.partition(".")[2]
         if name is None and instance:

@@ -1,4 +1,4 @@
-"""Formats settings and resolved configurations as text for people to read."""
+"""Formats settings and resolved configurations as human-readable text."""
 
 from __future__ import annotations
 
@@ -39,10 +39,9 @@ def describe_settings(schema: type[Settings]) -> list[dict[str, Any]]:
 
 
 def type_name(annotation: Any) -> str:
-    """Return a type in words for users of INI files: ``int or auto``, ``list of float``.
+    """Return a readable name of a type, such as ``int or auto`` or ``list of float``.
 
-    An optional setting is described by its other types: an empty default says that it may be
-    left out.
+    None is not mentioned: an empty default already shows that a setting is optional.
     """
     members = get_args(annotation)
     origin = get_origin(annotation)
@@ -59,7 +58,7 @@ def type_name(annotation: Any) -> str:
 
 
 def config_rows(config: RunConfig) -> Iterator[dict[str, str]]:
-    """Yield a row of text for each setting: section, key, value, layer, origin, description."""
+    """Yield one row per setting, as text: section, key, value, layer, origin, description."""
     for (section, key), entry in config.entries.items():
         location = _relative(str(entry.origin))
         layer = entry.origin.layer
@@ -94,5 +93,5 @@ def config_lines(config: RunConfig, describe: bool = False) -> Iterator[str]:
 
 
 def _relative(location: str) -> str:
-    """Return a path relative to the working folder if it is in there, else unchanged."""
+    """Return a path relative to the working directory if it is inside it, else unchanged."""
     return location.removeprefix(f"{Path.cwd()}/")

@@ -21,20 +21,20 @@ def read_ini(path: Path, layer: str) -> tuple[dict[Key, ConfigValue], dict[str, 
 
     Args:
         path: the path of the file.
-        layer: the name of the layer, which becomes part of the origin of each value.
+        layer: the name of the layer, which is stored in the origin of each value.
 
     Raises:
         ConfigError: if the file cannot be read or parsed. A syntax error is reported alone,
-            because it hides what follows it.
+            because the lines after it cannot be parsed.
     """
     return parse_ini(read_config_text(path), str(path), layer)
 
 
 def read_config_text(path: Path) -> str:
-    """Return the text of a configuration file, which has to be UTF-8.
+    """Return the text of a configuration file, which must be UTF-8.
 
     Raises:
-        ConfigError: if it cannot be read.
+        ConfigError: if the file cannot be read or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
@@ -55,16 +55,16 @@ def parse_ini(
     """Return the values in the text of an INI file, and the line number of each section header.
 
     Args:
-        text: the text.
-        path: the path of the file, for messages.
-        layer: the name of the layer, which becomes part of the origin of each value.
-        default_section: the section that keys before the first section header belong to; if None,
-            such keys are an error.
+        text: the text of the file.
+        path: the path of the file, for error messages.
+        layer: the name of the layer, which is stored in the origin of each value.
+        default_section: the section for keys before the first section header; if None, such keys
+            are an error.
 
     Raises:
         ConfigError: if the text cannot be parsed.
     """
-    # A header is added for the default section, which shifts all lines by one.
+    # Adding a header for the default section shifts all lines by one.
     shift = 0 if default_section is None else 1
     header = "" if default_section is None else f"[{default_section}]\n"
     try:
@@ -96,9 +96,9 @@ def _without_comment(line: str) -> str:
 
 
 def _syntax_problem(text: str, path: str, error: ParseError, index: int) -> Problem:
-    """Return the problem of a syntax error; ``index`` is the line where parsing stopped, from 0."""
+    """Return the problem of a syntax error; parsing stopped at line ``index``, from 0."""
     lines = [*(_COMMENT.sub("", line).rstrip() for line in text.splitlines()), ""]
-    # The lines after an unclosed header belong to the section before it and fail there.
+    # Parsing fails only at a line below an unclosed header, so report the header instead.
     index = next((n for n in range(index) if _UNCLOSED_SECTION.match(lines[n])), index)
     return Problem(f"{path}:{index + 1}", _syntax_message(error.msg, lines[index]))
 
@@ -122,7 +122,7 @@ def _continuation_problem(
 
 
 def _syntax_message(message: str, line: str) -> str:
-    """Return the message of the parser, with a sentence on how to fix the line."""
+    """Return the parser's message, with advice on how to fix the line."""
     if line.startswith("[") and "]" not in line:
         return f"'{line}' lacks its closing ]"
     if message == "no section header defined":

@@ -31,18 +31,19 @@ def refers_to_environment(value: ConfigValue) -> bool:
 def substitute(
     value: ConfigValue, table: Mapping[Key, ConfigValue], visited: tuple[Key, ...] = ()
 ) -> Any:
-    """Return the content of a value in which all references are replaced.
+    """Return a value after replacing all of its references.
 
-    A value that is a single reference to a setting becomes that setting's value, of the same
-    type; otherwise the values are inserted as text.
+    If the value is a single reference to a setting, the result is the value of that setting, with
+    its type. Otherwise the references are replaced with text.
 
     Args:
         value: the value.
-        table: maps section and key of every setting to its value.
-        visited: the settings whose references led to this value, to detect cycles.
+        table: maps the section and key of every setting to its value.
+        visited: the settings that led to this value by reference, for detecting cycles.
 
     Raises:
-        InterpolationError: for an unknown section, key or variable, or a cycle.
+        InterpolationError: if a section, key or environment variable does not exist, if a reference
+            is not closed, or if references form a cycle.
     """
     if not has_reference(value):
         return value.raw
@@ -56,12 +57,12 @@ def substitute(
 
 
 def _as_text(value: Any) -> str:
-    """Return a value as text that can be inserted for a reference."""
+    """Return a value as text, to be inserted in place of a reference."""
     return value if isinstance(value, str) else format_value(value)
 
 
 def _look_up(reference: str, table: Mapping[Key, ConfigValue], visited: tuple[Key, ...]) -> Any:
-    """Return the value that the content of ``${...}`` refers to, its own references replaced."""
+    """Return the value that a reference points to, after replacing its own references."""
     if reference.startswith(_ENVIRONMENT):
         name = reference.removeprefix(_ENVIRONMENT)
         if name not in os.environ:

@@ -23,10 +23,10 @@ class ConfigLayer:
         name: the name of the layer, such as ``file``, ``option``, ``preset simclr/cifar10`` or
             ``method simclr``.
         values: maps section and key to the value.
-        lines: maps each section to the line of its header, from 1; 0 or missing if the layer is
-            not a file.
-        file: the path of the file; empty if the layer is not a file.
-        notes: remarks for the log and the report, such as keys without effect.
+        lines: maps each section to the line number of its header, from 1; 0 or missing if the
+            layer does not come from a file.
+        file: the path of the file; empty if the layer does not come from a file.
+        notes: remarks for the log and the report, such as a list of keys that have no effect.
     """
 
     name: str
@@ -45,7 +45,7 @@ class ConfigLayer:
 
 
 def python_layer(name: str, sections: Mapping[str, Mapping[str, Any]]) -> ConfigLayer:
-    """Return a layer made of Python values. Strings are parsed like INI text, ``${...}`` too."""
+    """Return a layer of Python values; strings are parsed like INI text, including ``${...}``."""
     values = {
         (section, key): ConfigValue(raw, ConfigOrigin(name), is_text=isinstance(raw, str))
         for section, settings in sections.items()
@@ -69,11 +69,11 @@ def parse_ini_layer(
     """Parse the text of an INI file and return its values as a layer.
 
     Args:
-        text: the text.
-        path: the file that the text comes from, for messages.
+        text: the text of the file.
+        path: the path of the file, for error messages.
         name: the name of the layer.
-        default_section: the section that keys before the first section header belong to; if None,
-            such keys are an error.
+        default_section: the section for keys before the first section header; if None, such keys
+            are an error.
 
     Raises:
         ConfigError: if the text cannot be parsed.
@@ -86,7 +86,7 @@ def option_layer(options: Sequence[str]) -> ConfigLayer:
     """Parse options of the form ``section.key=value`` and return them as a layer.
 
     Raises:
-        ConfigError: if options do not have this form; it lists all of them.
+        ConfigError: if any option does not have this form; the message lists all of them.
     """
     values: dict[Key, ConfigValue] = {}
     problems = []
@@ -108,13 +108,13 @@ def option_layer(options: Sequence[str]) -> ConfigLayer:
 def preset_layers(
     name: str, origin: ConfigOrigin, catalog: Catalog, visited: tuple[str, ...] = ()
 ) -> list[ConfigLayer]:
-    """Return a layer for a preset and for each preset that it extends, lowest first.
+    """Return a layer for a preset and for each preset that it extends, lowest priority first.
 
     Args:
         name: the name of the preset, such as ``simclr/cifar10``.
-        origin: the origin of the value of ``[run] extends``, for messages.
-        catalog: the installed presets.
-        visited: the presets that led to this one, to detect cycles.
+        origin: the place where ``[run] extends`` is set, for error messages.
+        catalog: the catalog of the installed presets.
+        visited: the presets that led to this one, for detecting cycles.
 
     Raises:
         ConfigError: if a preset does not exist or presets extend each other in a cycle.
@@ -142,20 +142,21 @@ def merge_section(
     mutually_exclusive: Iterable[tuple[str, ...]],
     is_component: bool,
 ) -> tuple[dict[str, ConfigValue], list[Problem], list[str]]:
-    """Merge one section of all layers; the value in the highest layer is used.
+    """Merge one section of all layers; for each key, the layer with the highest priority wins.
 
-    A layer that names a different component drops the settings that lower layers have for the
-    previous one. A layer that sets one of several mutually exclusive keys drops the others.
+    If a layer names a different component, the settings of lower layers are dropped, because they
+    are for the previous component. If a layer sets one of several mutually exclusive keys, the
+    other keys are dropped.
 
     Args:
-        layers: the layers, lowest first.
+        layers: the layers, lowest priority first.
         section: the name of the section.
-        mutually_exclusive: groups of keys; a layer may set only one key of each.
+        mutually_exclusive: groups of keys; a layer may set only one key of each group.
         is_component: True if ``name`` in this section is the name of a component; in ``[run]`` it
             is not.
 
     Returns:
-        The merged values by key, the problems and the notes.
+        The merged values, keyed by setting name; the problems; and the notes.
     """
     merged: dict[str, ConfigValue] = {}
     problems, notes = [], []
@@ -182,10 +183,9 @@ def merge_section(
 def add_defaults(
     values: Mapping[str, ConfigValue], schema: type[Settings]
 ) -> dict[str, ConfigValue]:
-    """Return the values of a section in the order of its schema, with defaults for unset keys.
+    """Return the values of a section in schema order, with defaults for keys that are not set.
 
-    Unknown keys are left out. A key that cannot be set together with one that is set gets no
-    default.
+    Unknown keys are left out. A key has no default if a key that excludes it is set.
     """
     excluded = {
         key for group in schema.mutually_exclusive if values.keys() & set(group) for key in group
@@ -211,7 +211,7 @@ def _names_different_component(
 def _dropped_preset_note(
     section: str, name: ConfigValue, lower: Mapping[str, ConfigValue]
 ) -> list[str]:
-    """Return one note if naming a different component drops settings of a preset, else none."""
+    """Return a note if a different component replaces settings of a preset, else no notes."""
     dropped = [key for key, v in lower.items() if v.origin.layer.startswith("preset")]
     if not dropped or name.origin.layer.startswith("preset"):
         return []

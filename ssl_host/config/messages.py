@@ -1,4 +1,4 @@
-"""Turns validation errors of pydantic into messages: location, value and what is expected."""
+"""Turns pydantic validation errors into messages for the authors of INI files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXPECTED = {
     "list_type": "should be a list, such as [1, 2]",
     "string_type": "should be text",
 }
-"""Message for each error type of pydantic, in words for authors of INI files."""
+"""Maps each pydantic error type to a message for the authors of INI files."""
 
 _TYPES = {
     int: "a whole number",
@@ -47,13 +47,13 @@ def validate_settings(
     """Validate Python values and return them as settings.
 
     Args:
-        schema: the class of the settings.
-        values: the value of each setting, by name.
-        where: the location for messages, such as ``loss nt_xent``.
-        section: the INI section for messages; empty if there is none.
+        schema: the settings class.
+        values: the value of each setting, keyed by setting name.
+        where: the component or file to name in error messages, such as ``loss nt_xent``.
+        section: the INI section to name in error messages; empty if there is none.
 
     Raises:
-        ConfigError: if settings are unknown, missing or not valid; it lists all of them.
+        ConfigError: if any setting is unknown, missing or invalid; the message lists all of them.
     """
     try:
         return schema.model_validate(dict(values))
@@ -70,18 +70,18 @@ def validation_problems(
     section: str = "",
     values: Mapping[str, ConfigValue] | None = None,
 ) -> dict[str, Problem]:
-    """Turn an error of pydantic into one problem for each setting.
+    """Convert a pydantic error into one problem for each invalid setting.
 
     Args:
         error: the error that ``schema.model_validate`` raised.
-        schema: the class of the settings.
-        where: the location of the section or component, for settings that are missing in
-            ``values``.
-        section: the INI section for messages; empty if there is none.
-        values: the value of each setting with its origin, by name.
+        schema: the settings class.
+        where: the location to report for settings that are missing in ``values``; usually the
+            section or the component.
+        section: the INI section to name in error messages; empty if there is none.
+        values: the value of each setting with its origin, keyed by setting name.
 
     Returns:
-        The problem of each setting, by name; the name is empty for an error that concerns the
+        The problems, keyed by setting name; the key is empty for an error that concerns the
         settings as a whole.
     """
     values = values or {}
@@ -89,7 +89,7 @@ def validation_problems(
     problems: dict[str, Problem] = {}
     for fault in error.errors():
         key = str(fault["loc"][0]) if fault["loc"] else ""
-        if key in problems:  # pydantic reports every member of a union
+        if key in problems:  # pydantic reports each member of a union separately
             continue
         message = _EXPECTED.get(fault["type"]) or _without_prefix(fault["msg"])
         if not key:
@@ -119,7 +119,7 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
 
 
 def _without_prefix(message: str) -> str:
-    """Return a message of pydantic without ``Value error,`` or ``Input`` at its start."""
+    """Return a pydantic message without a leading ``Value error,`` or ``Input``."""
     return message.removeprefix("Value error, ").removeprefix("Input ")
 
 
@@ -131,7 +131,7 @@ def _nested_message(schema: type[Settings], key: str, location: Any, message: st
 
 
 def _type_names(annotation: Any) -> Iterator[str]:
-    """Yield each type or literal that an annotation accepts, in words for messages."""
+    """Yield each type or literal that an annotation accepts, as text for messages."""
     members = get_args(annotation)
     if get_origin(annotation) is Literal:
         yield from map(str, members)
@@ -143,7 +143,7 @@ def _type_names(annotation: Any) -> Iterator[str]:
 
 
 def _locations(schema: type[Settings], message: str, values: Mapping[str, ConfigValue]) -> str:
-    """Return the locations of the settings that a message about a whole section mentions."""
+    """Return the locations of the settings mentioned in a message about a whole section."""
     mentioned = [key for key in schema.model_fields if key in message] or schema.model_fields
     locations = [
         str(values[key].origin) for key in mentioned if key in values and values[key].origin.file

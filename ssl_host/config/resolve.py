@@ -41,16 +41,15 @@ from ssl_host.errors import ConfigError, Problem
 def resolve_file(path: Path, options: Sequence[str], catalog: Catalog) -> RunConfig:
     """Read a configuration file, apply options and return the validated configuration.
 
-    A file in a different dialect is read by the plugin that knows the dialect (hook
-    ``read_config``).
+    A file in a different dialect is read by the plugin for that dialect (hook ``read_config``).
 
     Args:
         path: the path of the file.
-        options: texts ``section.key=value``, as on the command line after ``-o``.
-        catalog: the installed components.
+        options: overrides of the form ``section.key=value``, as for ``-o`` on the command line.
+        catalog: the catalog of installed components.
 
     Raises:
-        ConfigError: with every problem of the configuration.
+        ConfigError: if the configuration has problems; the message lists all of them.
     """
     text = read_config_text(path)
     layer = catalog.call("read_config", path=path, text=text, catalog=catalog)
@@ -62,15 +61,15 @@ def resolve_file(path: Path, options: Sequence[str], catalog: Catalog) -> RunCon
 def resolve_sections(
     sections: Mapping[str, Mapping[str, Any]], catalog: Catalog, options: Sequence[str] = ()
 ) -> RunConfig:
-    """Return the validated configuration of values such as ``{"run": {"epochs": 10}}``.
+    """Return the validated configuration for values such as ``{"run": {"epochs": 10}}``.
 
     Args:
-        sections: the values by section and key.
-        catalog: the installed components.
-        options: texts ``section.key=value``, which override ``sections``.
+        sections: the values as ``{section: {key: value}}``.
+        catalog: the catalog of installed components.
+        options: overrides of ``sections`` of the form ``section.key=value``.
 
     Raises:
-        ConfigError: with every problem of the configuration.
+        ConfigError: if the configuration has problems; the message lists all of them.
     """
     layers = [python_layer("python", sections), option_layer(options)]
     return resolve_layers(layers, catalog, "run")
@@ -80,12 +79,12 @@ def resolve_layers(layers: Sequence[ConfigLayer], catalog: Catalog, run_name: st
     """Merge layers with presets, recipes and defaults, and return the validated configuration.
 
     Args:
-        layers: the layers of the user, lowest first, such as a file and options.
-        catalog: the installed components.
+        layers: the user's layers, such as a file and options, lowest priority first.
+        catalog: the catalog of installed components.
         run_name: the name of the run if no layer sets one.
 
     Raises:
-        ConfigError: with every problem of the configuration.
+        ConfigError: if the configuration has problems; the message lists all of them.
     """
     return _Resolver(layers, catalog, run_name).resolve()
 
@@ -115,7 +114,7 @@ class _Resolver:
         """Return the validated configuration.
 
         Raises:
-            ConfigError: if there are problems; it lists all of them.
+            ConfigError: if there are problems; the message lists all of them.
         """
         for section, problem in unknown_sections(self.lookup):
             self.lookup.failed.add(section)
@@ -159,7 +158,7 @@ class _Resolver:
         return merged
 
     def _parse(self, merged: Mapping[Key, ConfigValue]) -> dict[Key, Any]:
-        """Replace references and convert text to values; leave out keys that cannot be parsed."""
+        """Replace references and convert text to values; skip settings that cannot be parsed."""
         parsed: dict[Key, Any] = {}
         for (section, key), value in merged.items():
             try:
@@ -181,13 +180,13 @@ class _Resolver:
         if key == "name" and section in self.classes:
             return str(raw)
         schema = self._schema(section)
-        assert schema is not None  # _merge skips sections without one
+        assert schema is not None  # _merge skips sections without a schema
         return parse_field(replace(value, raw=raw), schema.model_fields[key].annotation)
 
     def _validate(
         self, merged: Mapping[Key, ConfigValue], parsed: Mapping[Key, Any]
     ) -> tuple[dict[str, Settings], dict[str, ComponentConfig]]:
-        """Validate every section and return the host's settings and the components, by section."""
+        """Validate every section; return host settings and components, both keyed by section."""
         host: dict[str, Settings] = {}
         components: dict[str, ComponentConfig] = {}
         for section in dict.fromkeys([*HOST_SECTIONS, *self.classes]):

@@ -31,12 +31,12 @@ class ComponentConfig:
     Attributes:
         section: the name of the section, such as ``head.projector``.
         kind: the kind of the component, such as ``head``.
-        instance: the part of the section after the dot, such as ``projector``; the kind itself for
-            kinds with one section.
+        instance: the text after the dot in the section name, such as ``projector``; for kinds with
+            only one section, the kind itself.
         name: the registered name of the component, such as ``mlp``.
         cls: the class of the component.
         settings: the validated settings.
-        entry: the catalog entry of the component, with the plugin that it comes from.
+        entry: the catalog entry of the component, which also names its plugin.
     """
 
     section: str
@@ -54,7 +54,7 @@ class ConfigEntry:
 
     Attributes:
         value: the validated value.
-        text: the value as INI text; a reference to an environment variable is not replaced.
+        text: the value as INI text; references to environment variables are not replaced.
         origin: the layer and location that the value comes from.
         description: the description of the setting.
     """
@@ -70,9 +70,9 @@ class RunConfig:
     """Validated, immutable configuration of a run; :meth:`with_value` returns a changed copy.
 
     Attributes:
-        host: maps each section of the host, such as ``run``, to its settings.
+        host: maps each host section, such as ``run``, to its settings.
         components: maps each component section to its component.
-        entries: maps section and key to the record of each setting.
+        entries: maps the section and key of each setting to its record.
         notes: remarks for the log and the report.
     """
 
@@ -107,14 +107,14 @@ class RunConfig:
         return self._host_settings("probe", ProbeSettings)
 
     def of_kind(self, kind: str) -> list[ComponentConfig]:
-        """Return the components of a kind in the order of their sections."""
+        """Return all components of one kind, in the order of their sections."""
         return [component for component in self.components.values() if component.kind == kind]
 
     def values(self) -> dict[str, dict[str, Any]]:
-        """Return the value of every setting by section and key, for hooks and loggers.
+        """Return all settings as ``{section: {key: value}}``, for hooks and loggers.
 
         A value from an environment variable is returned as the text ``${env:NAME}``, because
-        loggers may write it where other people can read it.
+        loggers may write settings to places that other people can read.
         """
         sections: dict[str, dict[str, Any]] = {}
         for (section, key), entry in self.entries.items():
@@ -123,16 +123,16 @@ class RunConfig:
         return sections
 
     def with_value(self, section: str, key: str, value: Any, layer: str) -> RunConfig:
-        """Return a copy in which one setting has a new value, such as the chosen precision.
+        """Return a copy with a new value for one setting, such as the chosen precision.
 
         Args:
             section: the section of the setting.
-            key: the setting; the name of a component cannot be changed.
+            key: the key of the setting; the ``name`` of a component cannot be changed.
             value: the new value.
             layer: the name of the layer that the value comes from, such as ``run folder``.
 
         Raises:
-            ConfigError: if the section or key does not exist or the value is not valid.
+            ConfigError: if the section or key does not exist, or the value is invalid.
         """
         component = self.components.get(section)
         old = self.host.get(section) if component is None else component.settings
@@ -150,7 +150,7 @@ class RunConfig:
         return replace(self, components={**self.components, section: changed}, entries=entries)
 
     def to_ini(self) -> str:
-        """Return the configuration as the text of an INI file that describes the same run."""
+        """Return the configuration as INI text that describes the same run."""
         lines: list[str] = []
         current_section = None
         for (section, key), entry in self.entries.items():
@@ -162,7 +162,7 @@ class RunConfig:
         return "\n".join(lines) + "\n"
 
     def _host_settings(self, section: str, schema: type[S]) -> S:
-        """Return the settings of a section of the host as an instance of their class."""
+        """Return the settings of a host section, typed as ``schema``."""
         settings = self.host[section]
         assert isinstance(settings, schema)
         return settings

@@ -1,4 +1,4 @@
-"""Defines the sections of the host, the order of all sections and the default components."""
+"""Defines the host's sections, the order of all sections and the default components."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ssl_host.contracts.settings import Settings
 
 
 def check_folder_name(name: str) -> str:
-    """Return a name unchanged if it can be the name of a folder.
+    """Return a name unchanged if it is a valid folder name.
 
     Raises:
-        ValueError: if it is empty, ``.``, ``..`` or contains a slash.
+        ValueError: if the name is empty, ``.``, ``..`` or contains a slash.
     """
     if name in ("", ".", "..") or any(character in name for character in "/\\\0"):
         raise ValueError("should be a folder name: not empty, without slashes, not '..'")
@@ -28,10 +28,10 @@ class RunSettings(Settings):
     name: str = Field(
         "",
         max_length=200,
-        description="name of the run and of its folder; default: name of the file without suffix",
+        description="name of the run and its folder; default: name of the INI file without suffix",
     )
     dir: Path = Field(Path("runs"), description="folder in which run folders are created")
-    seed: int = Field(0, ge=0, lt=2**31, description="seed of all random numbers")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed for all random numbers")
     epochs: int = Field(
         100,
         ge=0,
@@ -45,12 +45,12 @@ class RunSettings(Settings):
         description="number of images per optimizer step, over all devices and micro-batches",
     )
     extends: str | None = Field(
-        None, description="name of the preset that this configuration starts from"
+        None, description="name of the preset that this configuration extends"
     )
     init_from: Path | None = Field(
         None,
-        description="backbone weights to start from: folder of a run or an export, .safetensors "
-        "file or checkpoint",
+        description="backbone weights to start from: a run folder, an export folder, "
+        "a .safetensors file or a checkpoint",
     )
 
     @field_validator("name")
@@ -63,25 +63,25 @@ class LoaderSettings(Settings):
     """``[loader]``: how images are stored and loaded."""
 
     num_workers: int | Literal["auto"] = Field(
-        "auto", description="number of processes that decode images that are not packed"
+        "auto", description="number of worker processes that decode images; packed images need none"
     )
     store: Literal["auto", "packed", "files"] = Field(
         "auto",
-        description="packed: images are decoded once into a uint8 array; files: images are decoded "
-        "in every epoch; auto: packed if the array takes less than store_limit_mb",
+        description="packed: decode all images once into a uint8 array; files: decode images in "
+        "every epoch; auto: packed if the array is smaller than store_limit_mb",
     )
     store_limit_mb: int = Field(
         4096,
         ge=1,
         le=10_000_000,
-        description="size in MB of the largest packed array that store = auto creates",
+        description="maximum size in MB of the packed array for store = auto",
     )
     store_size: int | None = Field(
         None,
         ge=2,
         le=8192,
-        description="height and width of packed images in pixels; default: image_size, times 8/7 "
-        "for photos",
+        description="height and width of packed images in pixels; default: image_size, or 8/7 of "
+        "it for photos",
     )
     cache_dir: Path | None = Field(
         None, description="folder for packed images; default: the user's cache folder"
@@ -102,7 +102,7 @@ class LoaderSettings(Settings):
 
 
 class TrainerSettings(Settings):
-    """``[trainer]``: devices, precision, gradients and logging of the training."""
+    """``[trainer]``: devices, precision, gradient accumulation and clipping, and logging."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = Field(
         "auto", description="type of device; auto: a GPU if there is one, else the CPU"
@@ -139,7 +139,7 @@ class TrainerSettings(Settings):
     gradient_clip: float | None = Field(
         None,
         gt=0,
-        description="norm to which the gradient of all parameters is clipped; default: no clipping",
+        description="maximum norm of the gradient of all parameters; default: no clipping",
     )
     log_every: int = Field(
         10, ge=1, le=1_000_000, description="number of optimizer steps between rows of metrics.csv"
@@ -148,7 +148,7 @@ class TrainerSettings(Settings):
     @field_validator("devices", "num_threads")
     @classmethod
     def _in_bounds(cls, value: Any) -> Any:
-        # torch starts all threads at once: tens of thousands exhaust the memory.
+        # torch starts all threads at once, and tens of thousands would exhaust the memory.
         if isinstance(value, int) and not 1 <= value <= 1024:
             raise ValueError("should be auto or a number from 1 to 1024")
         return value
@@ -189,10 +189,10 @@ HOST_SECTIONS: dict[str, type[Settings]] = {
 }
 
 SINGLE_KINDS = tuple(kind.name for kind in KINDS.values() if kind.sections == "one")
-"""Kinds of components that have one section, ``[kind]``."""
+"""Component kinds that have exactly one section, ``[kind]``."""
 
 INSTANCE_KINDS = tuple(kind.name for kind in KINDS.values() if kind.sections == "many")
-"""Kinds of components that have any number of sections, ``[kind.instance]``."""
+"""Component kinds that have any number of sections, ``[kind.instance]``."""
 
 SECTION_ORDER = (*HOST_SECTIONS, *KINDS)
 """Order of sections in ``config.ini`` and ``config show``: host sections, then kinds."""
@@ -205,10 +205,10 @@ DEFAULT_COMPONENTS: dict[str, dict[str, Any]] = {
     "scheduler": {"name": "warmup_cosine"},
     "logger.csv": {"name": "csv"},
 }
-"""Components that are used if no layer of the user or of a recipe names a different one."""
+"""Components used in sections where neither the user nor a recipe names one."""
 
 DEFAULT_HEAD = "mlp"
-"""Name of the component that is used for a head if no layer names a different one."""
+"""Name of the component used for a head if no layer names a different one."""
 
 DEFAULT_EVALUATORS = ("few_label", "knn", "linear", "rankme", "alignment_uniformity")
-"""Names of the evaluators of a configuration that has no section ``[evaluator.*]``."""
+"""Names of the evaluators used if a configuration has no ``[evaluator.*]`` section."""

@@ -19,17 +19,18 @@ S = TypeVar("S", bound=Settings)
 def validate_section(section: str, schema: type[S], layers: Sequence[ConfigLayer], where: str) -> S:
     """Merge one section of several layers and return its validated settings.
 
-    A relative path is relative to the folder of the file that contains it.
+    Relative paths are resolved against the folder of the file that contains them.
 
     Args:
         section: the name of the section, such as ``suite``.
-        schema: the class of the settings.
-        layers: the layers, lowest first; the value in the highest layer is used.
-        where: the location for problems that have no value, such as a missing key; usually the
-            path of the file.
+        schema: the settings class.
+        layers: the layers, lowest priority first; the last layer that sets a key wins.
+        where: the location to report for a problem without a value, such as a missing key; usually
+            the path of the file.
 
     Raises:
-        ConfigError: if there are problems; it lists all of them with the line of each value.
+        ConfigError: if there are problems; the message lists all of them with the line of each
+            value.
     """
     values, problems, _ = merge_section(layers, section, schema.mutually_exclusive, False)
     parsed: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from ssl_host.errors import Problem
 
 
 def unknown_sections(lookup: ComponentLookup) -> Iterator[tuple[str, Problem]]:
-    """Yield the name of each unknown section and its problem, which suggests a similar section."""
+    """Yield the name and the problem of each unknown section; suggest a similar section."""
     names = lookup.catalog.names
     single = [*HOST_SECTIONS, *SINGLE_KINDS]
     instances = [
@@ -42,6 +42,6 @@ def unknown_sections(lookup: ComponentLookup) -> Iterator[tuple[str, Problem]]:
 def _problem(
     lookup: ComponentLookup, section: str, reason: str, known: Sequence[str] = ()
 ) -> Problem:
-    """Return the problem of an unknown section, with the most similar of the known sections."""
+    """Return the problem of an unknown section, with the most similar known section."""
     text = f"[{section}] unknown section" + (f": {reason}" if reason else "")
     return Problem(lookup.location(section), text + did_you_mean(section, known))

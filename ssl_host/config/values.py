@@ -22,7 +22,7 @@ class ConfigOrigin:
     Attributes:
         layer: the name of the layer, such as ``file``, ``option``, ``preset simclr/cifar10`` or
             ``method simclr``.
-        file: the path of the INI file, or the text of the option; otherwise empty.
+        file: the path of the INI file, or the text of the option; empty for other layers.
         line: the line in the file, from 1; 0 if the value does not come from a file.
     """
 
@@ -36,12 +36,12 @@ class ConfigOrigin:
 
 @dataclass(frozen=True)
 class ConfigValue:
-    """Record of the value that one layer has for a setting, with its origin.
+    """Record of the value that one layer gives to a setting, with its origin.
 
     Attributes:
-        raw: the text in an INI file or an option, or any Python object.
+        raw: the text from an INI file or an option, or any Python object.
         origin: where the value comes from, for messages.
-        is_text: True if ``raw`` is text that has to be parsed.
+        is_text: True if ``raw`` is text that still has to be parsed.
     """
 
     raw: Any
@@ -96,7 +96,7 @@ def _parse_literal(text: str) -> Any:
     """
     try:
         with warnings.catch_warnings():
-            # Python warns about text such as `1a`, which our own message reports.
+            # Python warns about text such as `1a`; our own message reports it.
             warnings.simplefilter("ignore", SyntaxWarning)
             return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
@@ -104,10 +104,10 @@ def _parse_literal(text: str) -> Any:
 
 
 def _parse_typed(text: str, type_name: str) -> Any:
-    """Return the value of a text that has to be of the named type.
+    """Parse text as a value of the named type.
 
     Raises:
-        LiteralError: if the text is not of that type.
+        LiteralError: if the text is not a value of that type.
     """
     if type_name == "str":
         return text
@@ -130,7 +130,7 @@ def _parse_typed(text: str, type_name: str) -> Any:
 
 
 def _accepted_types(annotation: Any) -> set[Any]:
-    """Return the set of types that an annotation accepts; a union adds each of its members."""
+    """Return the set of types that an annotation accepts; a union is split into its members."""
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType):
         return set().union(*(_accepted_types(a) for a in typing.get_args(annotation)))
@@ -143,10 +143,10 @@ def _accepted_types(annotation: Any) -> set[Any]:
 
 
 def parse_field(value: ConfigValue, annotation: Any) -> Any:
-    """Return the Python value of a setting; text is parsed and a relative path made absolute.
+    """Return the Python value of a setting; parse text and make a relative path absolute.
 
     Args:
-        value: the value, in which references are already replaced.
+        value: the value; its references are already replaced.
         annotation: the type of the field.
 
     Raises:
@@ -161,9 +161,9 @@ def parse_field(value: ConfigValue, annotation: Any) -> Any:
 
 
 def absolute_path(text: str, origin: ConfigOrigin) -> str:
-    """Return a path as absolute text; a relative one starts at the folder of its INI file.
+    """Return a path as absolute text, resolved against the folder of its INI file.
 
-    A relative path that does not come from a file starts at the working folder.
+    A relative path that does not come from a file is resolved against the working directory.
     """
     path = Path(text).expanduser()
     if path.is_absolute():
@@ -173,7 +173,7 @@ def absolute_path(text: str, origin: ConfigOrigin) -> str:
 
 
 def format_value(value: Any) -> str:
-    """Return a value as INI text, which :func:`parse_value` converts back."""
+    """Return a value as INI text that :func:`parse_value` converts back."""
     if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
         return f"{value:.1f}"
     if isinstance(value, tuple | list):

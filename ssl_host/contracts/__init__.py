@@ -1,1 +1,1 @@
-"""Base classes that plugins inherit from; of ssl_host they import only ``ssl_host.errors``."""
+"""Base classes of plugin components; from the host they import only ``ssl_host.errors``."""

@@ -1,4 +1,4 @@
-"""Base class of augmentations, which make views from view specs, batches or single images."""
+"""Base class of augmentations, which turn images into views."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
 
 
 class SampleRNG(Protocol):
-    """Random numbers that depend only on seed, epoch, sample, view and parameter.
+    """Source of random numbers that depend only on seed, epoch, image, view and parameter name.
 
-    They do not depend on the other samples in the batch or on the number of processes.
+    They do not depend on the other images in the batch or on the number of processes.
     """
 
     def uniform(self, view: int, parameter: str, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Return one float32 random number in [low, high) for each of the B samples, shape (B,).
+        """Return one random number in [low, high) for each of the B images: float32, shape (B,).
 
         Args:
-            view: index of the view that the numbers are for.
+            view: index of the view for which the numbers are drawn.
             parameter: name of the random parameter, such as ``"angle"``.
             low: smallest possible value.
-            high: upper bound of the values.
+            high: upper bound, not included.
         """
         ...
 
 
 class Augmentation(Component):
-    """Base class of augmentations, which make the views of the images.
+    """Base class of augmentations, which make several random views of each image.
 
     A subclass overrides exactly one of :meth:`view_specs`, :meth:`apply_batch` and
-    :meth:`apply_image`. Use :meth:`view_specs` for everything that the operations of
-    :class:`~ssl_host.ViewSpec` can express: it is the fastest, and it works with sources that
-    crop images while they decode them.
+    :meth:`apply_image`. Use :meth:`view_specs` whenever the operations of
+    :class:`~ssl_host.ViewSpec` are enough: it is the fastest, and it works with sources that
+    crop images while decoding them.
     """
 
     kind: ClassVar[str] = "augmentation"
@@ -51,26 +51,26 @@ class Augmentation(Component):
         self.setup()
 
     def view_specs(self) -> Sequence[ViewSpec]:
-        """Return one :class:`~ssl_host.ViewSpec` for each view, full-size views first."""
+        """Return one :class:`~ssl_host.ViewSpec` for each view; full-size views come first."""
         raise NotImplementedError
 
     def apply_batch(self, images: Tensor, rng: SampleRNG) -> list[Tensor]:
         """Return the views of a batch of images, one tensor for each view.
 
         Args:
-            images: shape (B, C, H, W), floating-point values from 0 to 1.
+            images: the images, shape (B, C, H, W), with floating-point values from 0 to 1.
             rng: source of all random numbers.
 
         Returns:
-            One tensor (B, C, H, W) with values from 0 to 1 for each view; the host normalises it.
+            One tensor (B, C, H, W) with values from 0 to 1 for each view. The host normalises them.
         """
         raise NotImplementedError
 
     def apply_image(self, image: Tensor, rng: SampleRNG) -> list[Tensor]:
         """Return the views of one image (C, H, W) with floating-point values from 0 to 1.
 
-        For transforms that cannot process a batch. ``rng`` returns tensors of one number. The
-        global generators of torch, numpy and Python are seeded from the same counter before each
-        call, so that transforms of other libraries are repeatable too.
+        Override this for transforms that cannot process a batch. ``rng`` returns tensors of shape
+        (1,). Before each call the host also seeds the global generators of torch, numpy and
+        Python, so that transforms from other libraries are reproducible too.
         """
         raise NotImplementedError

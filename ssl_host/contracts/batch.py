@@ -1,4 +1,4 @@
-"""Records that a method's step receives and returns: batch, progress and output."""
+"""Records of what an SSL method's step receives and returns, and of training progress."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ class Batch:
 
     Attributes:
         views: one normalised tensor (B, C, H, W) for each view; the full-size views come first.
-        index: shape (B,), int64, index of each image in the training data.
-        labels: shape (B,), int64; None if there are no labels or the method does not use them.
-        num_global: number of full-size views; the others are the small views of multi-crop.
-        masks: shape (B, T), bool, if the augmentation makes masks; None otherwise.
+        index: index of each image in the training data, shape (B,), int64.
+        labels: class labels, shape (B,), int64; None if there are none or the method does not use
+            them.
+        num_global: number of full-size views; the other views are small multi-crop views.
+        masks: masks from the augmentation, shape (B, T), bool; None if it makes none.
     """
 
     views: list[Tensor]
@@ -30,17 +31,17 @@ class Batch:
 
 @dataclass
 class StepOutput:
-    """Record of what a method's step returns: loss, features, rows to push, values to log.
+    """Record of what a method's step returns: loss, features, rows for queues, values to log.
 
     Attributes:
-        loss: scalar tensor with a gradient.
-        features: shape (B, D), input of the online probe; detached here, so that the probe cannot
-            send a gradient to the backbone.
+        loss: scalar tensor that requires a gradient.
+        features: input of the online probe, shape (B, D); detached here, so the probe cannot send
+            a gradient to the backbone.
         enqueue: maps the name of a :class:`~ssl_host.FeatureQueue` or
             :class:`~ssl_host.MovingAverage` of the method to the rows (B, D) that the host pushes
-            into it after the optimizer step, so that every read comes before the push. Any module
-            with ``push(rows)`` works.
-        logs: additional scalars for the log, by name.
+            into it after the optimizer step, so a step never reads its own rows. Any module with a
+            method ``push(rows)`` works.
+        logs: additional scalars to log, keyed by name.
     """
 
     loss: Tensor
@@ -55,7 +56,7 @@ class StepOutput:
 
 
 def merge_outputs(outputs: Sequence[StepOutput]) -> StepOutput:
-    """Return the output of the last micro-batch, with the rows to push of all micro-batches."""
+    """Return the last micro-batch's output, with the rows to push from all micro-batches."""
     last = outputs[-1]
     if len(outputs) == 1:
         return last
@@ -65,11 +66,11 @@ def merge_outputs(outputs: Sequence[StepOutput]) -> StepOutput:
 
 @dataclass(frozen=True)
 class Progress:
-    """Record of the progress of the training: steps done, total steps and current epoch.
+    """Record of how far training has come: steps done, total steps and current epoch.
 
     Attributes:
-        step: number of optimizer steps done.
-        total_steps: number of optimizer steps of the whole run.
+        step: number of optimizer steps done so far.
+        total_steps: number of optimizer steps in the whole run.
         epoch: current epoch, counted from 0.
     """
 
@@ -79,5 +80,5 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """Return the fraction of the optimizer steps that are done, from 0 to 1."""
+        """Return the fraction of the optimizer steps done so far, from 0 to 1."""
         return min(1.0, self.step / max(1, self.total_steps))

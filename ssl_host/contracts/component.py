@@ -1,4 +1,4 @@
-"""Base class of all components, with its kind, its settings and its origin."""
+"""Base class of all components that plugins define."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ class Component:
 
     A subclass declares its settings in a nested ``Config`` and creates its layers and buffers in
     :meth:`setup`, which runs once, after ``self.config`` and the build arguments of its kind
-    (``self.in_dim`` of a head, ``self.backbone`` of a method) are set. It needs no ``__init__``.
+    (``self.in_dim`` for a head, ``self.backbone`` for a method) have been set. It needs no
+    ``__init__``.
 
-    The annotation ``config: Config`` after the nested class gives ``self.config`` its type, for
-    mypy and for editors::
+    The annotation ``config: Config`` after the nested class tells mypy and editors the type of
+    ``self.config``::
 
         class NTXent(Loss):
             class Config(Settings):
@@ -33,11 +34,11 @@ class Component:
     """
 
     kind: ClassVar[str]
-    """Name of the kind, a key of ``ssl_host.KINDS``. The base class of each kind sets it."""
+    """Name of the kind, a key of ``ssl_host.KINDS``. Set by the base class of each kind."""
     build_args: ClassVar[tuple[str, ...]] = ()
     """Names of the constructor arguments that the host passes besides the settings."""
     Config: ClassVar[type[Settings]] = Settings
-    """Schema of the settings; by default there are none."""
+    """Schema of the settings; by default there are no settings."""
 
     origin: str = ""
     """Name and version of the distribution that the component comes from; set by the host."""
@@ -58,4 +59,4 @@ class Component:
         self.setup()
 
     def setup(self) -> None:
-        """Create layers and buffers. Called once, by the constructor."""
+        """Create layers and buffers. The constructor calls this once."""

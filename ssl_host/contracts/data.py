@@ -22,9 +22,9 @@ class UnreadableImage(Exception):  # noqa: N818 - the image is skipped, nothing 
     """Raised when an image cannot be read; the host skips the image and reports it.
 
     Args:
-        reason: the reason, in a few words.
-        transient: True if a later run may be able to read the image, for example after a disk
-            error.
+        reason: why the image cannot be read, in a few words.
+        transient: True if a later run may be able to read the image, for example because a disk
+            error was the cause.
     """
 
     def __init__(self, reason: str, transient: bool = False) -> None:
@@ -38,8 +38,8 @@ class MissingImage:
 
     Attributes:
         index: index of the image in the original dataset.
-        label: class index of the image; None without labels.
-        name: name of the image in messages.
+        label: class index of the image; None if the dataset has no labels.
+        name: name of the image, for messages.
         reason: why the image could not be read, in a few words.
     """
 
@@ -50,16 +50,16 @@ class MissingImage:
 
 
 class ImageDataset(ABC):
-    """Base class of datasets: images that are read by index, optionally with labels.
+    """Base class of datasets of images that are read by index, with or without labels.
 
     Attributes:
-        labels: shape (N,), int64, class indices from 0; None without labels.
-        classes: class names in the order of the labels; empty without labels.
-        image_size: side of the images in pixels, if the dataset has :meth:`read_many`; None
-            otherwise.
-        missing: records of the images that packing left out. The host lists them with the
-            unreadable images, and draws a held-out split as if they were present.
-        slow_hint: advice for the case that reading these images slows down the training, as the
+        labels: class indices from 0, shape (N,), int64; None if there are no labels.
+        classes: class names in the order of the class indices; empty if there are no labels.
+        image_size: side of the square images that :meth:`read_many` returns, in pixels; None if
+            the dataset does not implement that method.
+        missing: records of images that were left out when the dataset was packed. The host lists
+            them among the unreadable images and draws a held-out split as if they were present.
+        slow_hint: advice to give when reading these images slows down training, worded as the
             end of a sentence; empty for the host's default advice.
     """
 
@@ -77,42 +77,42 @@ class ImageDataset(ABC):
         """Return image ``i`` as a uint8 tensor (C, H, W) of any size.
 
         Raises:
-            UnreadableImage: when the image cannot be read, with the reason in a few words.
+            UnreadableImage: when the image cannot be read.
         """
 
     def read_many(self, indices: Tensor) -> Tensor:
         """Return the images at the given indices as a uint8 tensor (B, C, S, S).
 
         S is :attr:`image_size`. Implement this method if the dataset can decode a batch faster
-        than the host decodes the images one by one. The host calls it in a separate thread while
-        the previous step is computed.
+        than the host decodes the images one by one. The host calls it in a background thread
+        while the previous step is running.
 
         Raises:
-            DataError: when an image cannot be read. Unreadable images are left out when such a
-                dataset is packed, so this is always an error.
+            DataError: when an image cannot be read. This is always an error, because unreadable
+                images are left out when such a dataset is packed.
         """
         raise NotImplementedError(f"{type(self).__qualname__} has an image_size, but no read_many")
 
     def name(self, i: int) -> str:
-        """Return the name of image ``i`` for messages, such as a path or a shard and a key."""
+        """Return the name of image ``i`` for messages, such as its path, or its shard and key."""
         return f"image {i}"
 
     def path(self, i: int) -> Path | None:
-        """Return the path of the file that image ``i`` is read from; None if there is no file.
+        """Return the path of the file that contains image ``i``; None if there is no file.
 
-        Together with :meth:`name` it identifies the image: the host packs the dataset again if
-        the size or the modification time of the file has changed.
+        The path and the :meth:`name` together identify the image. The host packs the dataset again
+        when the size or the modification time of the file has changed.
         """
         return None
 
 
 class ArrayImages(ImageDataset):
-    """Dataset of images of one size that are stored in one tensor, in memory or memory-mapped.
+    """Dataset of equally sized images in one tensor, in memory or memory-mapped.
 
     Args:
-        images: shape (N, C, H, W), uint8.
-        labels: shape (N,), int64; None without labels.
-        classes: class names in the order of the labels; by default the label numbers as text.
+        images: the images, shape (N, C, H, W), uint8.
+        labels: class indices, shape (N,), int64; None if there are no labels.
+        classes: class names in the order of the class indices; by default the indices as text.
     """
 
     def __init__(
@@ -139,27 +139,27 @@ class ArrayImages(ImageDataset):
 class DataSource(Component):
     """Base class of data sources, which open the splits of a dataset.
 
-    The splits are ``train`` for pretraining (labels are optional), ``probe`` with labelled images
-    for training the evaluators (usually the same as ``train``), and ``test`` with held-out images.
-    If a source returns None for ``test``, the host holds out a fraction of ``probe`` and reports
-    it.
+    There are three splits: ``train`` for pretraining (labels are optional), ``probe`` with labelled
+    images for training classifiers in the evaluators (usually the same as ``train``), and ``test``
+    with held-out images. If a source returns None for ``test``, the host holds out a fraction of
+    ``probe`` and says so in the report.
     """
 
     kind: ClassVar[str] = "data"
     recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Default settings for these images, by INI section, such as an augmentation without flips.
-    They take precedence over the method's recipe."""
+    """Default settings for these images, such as an augmentation without flips, keyed by INI
+    section. They take precedence over the method's recipe."""
 
     channels: int = 3
     """Number of channels of the images."""
     mean: tuple[float, ...] = IMAGENET_MEAN
-    """Mean of each channel, on a scale from 0 to 1."""
+    """Mean of each channel, for pixel values from 0 to 1."""
     std: tuple[float, ...] = IMAGENET_STD
-    """Standard deviation of each channel, on a scale from 0 to 1."""
+    """Standard deviation of each channel, for pixel values from 0 to 1."""
 
     @property
     def image_size(self) -> int:
-        """Return the side of a full-size view in pixels; by default the setting ``image_size``."""
+        """Return the side of a full-size view in pixels, by default the setting ``image_size``."""
         return int(self.config.image_size)
 
     def open(self, split: Split) -> ImageDataset | None:

@@ -1,4 +1,4 @@
-"""Base class of evaluators, and records of their input features, metrics and results."""
+"""Base class of evaluators, and records of their inputs, metrics and results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Features:
 
     Attributes:
         x: the features, shape (N, D), float32, on the CPU (memory-mapped if large).
-        y: the labels, shape (N,), int64; None without labels.
+        y: the labels, shape (N,), int64; None if there are no labels.
     """
 
     x: Tensor
@@ -30,24 +30,24 @@ class FeatureBank:
     """Record of the features of training and held-out images, computed once for all evaluators.
 
     Attributes:
-        train: features of the images that probes are trained on.
-        test: features of held-out images, which neither pretraining nor a probe has seen; None if
-            there are no held-out images.
-        num_classes: number of classes; 0 without labels.
-        seed: seed of the run, for random draws.
-        view_pairs: function that returns the features of two views of the same images, (N, D)
-            each; None for representations without a network, such as pixels.
-        encoder: function that returns a new copy of the network, which maps images to features
+        train: features of the images on which evaluators train their classifiers.
+        test: features of held-out images, which are not used in pretraining or to train
+            classifiers; None if there are no held-out images.
+        num_classes: number of classes; 0 if there are no labels.
+        seed: seed of the run, for any random numbers that an evaluator draws.
+        view_pairs: function that returns the features of two views of the same images, as two
+            tensors (N, D); None for representations without a network, such as raw pixels.
+        encoder: function that returns a new copy of the network that maps images to features
             (B, D); None for representations without a network.
-        train_images: uint8 array (N, C, H, W) of the images of :attr:`train`, to be indexed by
-            slices and tensors, for evaluators that train with augmentation. Images that do not fit
-            in memory are decoded when they are indexed. None for representations without a
-            network, and if some images are unreadable.
-        test_images: the same for the images of :attr:`test`.
+        train_images: the images behind :attr:`train`, for evaluators that train with
+            augmentation: a uint8 array (N, C, H, W) that slices and tensors can index. Images
+            that do not fit in memory are decoded when they are indexed. None for
+            representations without a network, or if some images are unreadable.
+        test_images: the images behind :attr:`test`, in the same form.
         eval_transform: function that turns uint8 images (B, C, H, W) of any size into the
             network's normalised input, without randomness; None if :attr:`train_images` is None.
-        train_transform: function that does the same with a random crop and flip; it takes the
-            images, their indices and the epoch.
+        train_transform: function that also applies a random crop and flip; it takes the images,
+            their indices and the epoch.
     """
 
     train: Features
@@ -64,15 +64,15 @@ class FeatureBank:
 
 @dataclass(frozen=True)
 class Figure:
-    """Record that declares a metric: its meaning, the better direction and its unit.
+    """Record that declares a metric: its meaning, its unit and whether higher is better.
 
     Attributes:
         description: meaning of the metric, in one line.
-        higher_is_better: True or False; None if neither direction is better, as for a learning
-            rate.
-        unit: shown after the value; with ``%`` the value is a fraction from 0 to 1 and is shown
-            as a percentage.
-        baseline: True if the metric is measured for the baselines too and compared with them.
+        higher_is_better: True if higher values are better, False if lower values are; None if
+            neither, as for a learning rate.
+        unit: unit to show after the value. With ``%``, the value is a fraction from 0 to 1 and is
+            shown as a percentage.
+        baseline: True if the metric is also measured for the baselines and compared with them.
         headline: True if the metric is shown at the top of the report.
     """
 
@@ -83,18 +83,18 @@ class Figure:
     headline: bool = False
 
     def format(self, value: float | None) -> str:
-        """Return a value of the metric as text, without its unit; a dash for None."""
+        """Return a value of the metric as text without the unit, or a dash for None."""
         if value is None:
             return "–"
         return f"{100 * value:.2f}" if self.unit == "%" else f"{value:.4g}"
 
 
 def find_figure(figures: Mapping[str, Figure], metric: str) -> Figure | None:
-    """Return the declaration of a metric by the metric's name, or None if there is none.
+    """Return the declaration of a metric, or None if it is not declared.
 
     Args:
-        figures: declarations by name. A name component ``N`` (``N.top1``) matches any number; an
-            exact name takes precedence.
+        figures: declarations, keyed by metric name. ``N`` as a component of a name, as in
+            ``N.top1``, matches any number; an exact name takes precedence.
         metric: name of the metric, such as ``10.top1``.
     """
     if metric in figures:
@@ -108,12 +108,13 @@ class Evaluation:
     """Record of what an evaluator returns: metrics, tensors to save and notes.
 
     Attributes:
-        metrics: value of each metric by its name without the evaluator's instance name
-            (``{"top1": 0.9}`` becomes ``linear.top1``); percentages are fractions from 0 to 1. An
-            empty name becomes the name of the instance: ``{"": 41.2}`` becomes ``rankme``.
-        artifacts: named tensors of each file to save, by file name without suffix (``linear``
-            becomes ``linear.safetensors``).
-        notes: sentences for the report.
+        metrics: values, keyed by metric name without the evaluator's instance name: the instance
+            ``linear`` returns ``{"top1": 0.9}`` for ``linear.top1``. Percentages are fractions
+            from 0 to 1. An empty name stands for the instance name: ``{"": 41.2}`` becomes
+            ``rankme``.
+        artifacts: tensors to save, keyed by file name without suffix and then by tensor name;
+            ``linear`` becomes ``linear.safetensors``.
+        notes: sentences to add to the report.
     """
 
     metrics: Mapping[str, float]
@@ -127,11 +128,11 @@ class Evaluator(Component):
     kind: ClassVar[str] = "evaluator"
 
     figures: ClassVar[Mapping[str, Figure]] = {}
-    """Declarations of the metrics that :meth:`evaluate` returns, by name. ``N`` as a component of
-    a name matches any number (``N.top1``). ``NAME_std`` is the standard deviation of ``NAME``.
-    Baselines, tables, reports and comparisons follow from these declarations."""
+    """Declarations of the metrics that :meth:`evaluate` returns, keyed by name. ``N`` as a
+    component of a name, as in ``N.top1``, matches any number. ``NAME_std`` is the standard
+    deviation of ``NAME``. The host uses them for baselines, tables, reports and comparisons."""
     needs_labels: ClassVar[bool] = True
-    """True if the evaluator needs labels; without them the host skips it and reports the reason."""
+    """True if the evaluator needs labels; without labels the host skips it and says so."""
     needs_test: ClassVar[bool] = True
     """True if the evaluator needs held-out images."""
     needs_encoder: ClassVar[bool] = False
@@ -140,5 +141,5 @@ class Evaluator(Component):
     """False to measure no baselines, even for metrics that are declared with ``baseline=True``."""
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
-        """Return the metrics of one representation: of the trained network or of a baseline."""
+        """Return the metrics for one representation: the trained network or a baseline."""
         raise NotImplementedError(f"{type(self).__qualname__} has no evaluate")

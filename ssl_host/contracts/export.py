@@ -1,4 +1,4 @@
-"""Base class of exporters, which write a trained backbone in the format of another program."""
+"""Base class of exporters, which write a trained backbone in a format for other programs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class ModelCard:
 
     Attributes:
         usage: Python code that loads the files from the current folder and computes features.
-        notes: Markdown paragraph that follows the code.
-        metadata: JSON values by key for the front matter of the card, which model hubs read.
+        notes: a Markdown paragraph that follows the code.
+        metadata: JSON-compatible entries for the card's front matter, which model hubs read.
     """
 
     usage: str
@@ -27,9 +27,9 @@ class ModelCard:
 
 
 class Exporter(Component):
-    """Base class of exporters, which write a trained backbone in the format of another program.
+    """Base class of exporters, which write a trained backbone in a format for other programs.
 
-    ``ssl-host export RUN --to NAME`` (in ssl-plugin-export) uses the exporter of that name.
+    ``ssl-host export RUN --to NAME`` (from ssl-plugin-export) uses the exporter with that name.
     """
 
     kind: ClassVar[str] = "exporter"
@@ -38,18 +38,18 @@ class Exporter(Component):
     """Name of the file with the weights, for messages."""
 
     def refusal(self, backbone: Backbone) -> str:
-        """Return the reason why a backbone cannot be written in this format; empty if it can."""
+        """Return the reason why a backbone cannot be written in this format, or an empty string."""
         return ""
 
     def write(self, backbone: Backbone, folder: Path, properties: Mapping[str, str]) -> ModelCard:
-        """Write a trained backbone into a folder, and return the format's parts of the model card.
+        """Write a trained backbone to a folder and return the format's parts of the model card.
 
         Args:
-            backbone: the trained backbone, in evaluation mode; must not be changed.
+            backbone: the trained backbone, in evaluation mode; do not change it.
             folder: an existing, empty folder.
-            properties: facts that a user of the files needs, as text by name: ``input``,
+            properties: facts that users of the files need, as strings with the keys ``input``,
                 ``output``, ``mean``, ``std``, ``image_size``, ``method``, ``data`` and
-                ``ssl_host`` (its version).
+                ``ssl_host`` (the version).
 
         Returns:
             The parts of the model card that depend on the format.

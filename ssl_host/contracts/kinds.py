@@ -1,4 +1,4 @@
-"""Table of the kinds of components. It does not import torch, so that help and lists are fast."""
+"""Table of all kinds of components. It does not import torch, so help and lists are fast."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Kind:
 
     Attributes:
         name: name of the kind in INI sections, messages and ``Component.kind``.
-        module: module of ``ssl_host.contracts`` that defines the base class.
-        base: name of the base class, public in ``ssl_host``.
-        hook: name of the hook in which plugins register components of this kind.
-        sections: number of INI sections that configure it: ``one`` (``[kind]``), ``many``
-            (``[kind.instance]``) or ``none``.
-        required: True if every run needs a section ``[kind]``, from the file or from a recipe.
+        module: name of the module in ``ssl_host.contracts`` that defines the base class.
+        base: name of the base class, which ``ssl_host`` exports.
+        hook: name of the hook that registers components of this kind.
+        sections: number of INI sections for this kind in a configuration: ``one`` (``[kind]``),
+            ``many`` (``[kind.instance]``) or ``none``.
+        required: True if every run needs a section ``[kind]``, in its file or in a recipe.
         example: one-line summary of the example component that ``ssl-host plugin new`` generates.
     """
 
@@ -35,7 +35,7 @@ class Kind:
     example: str
 
     def base_class(self) -> type[Component]:
-        """Return the class that components of this kind inherit from. This imports torch."""
+        """Import and return the base class of components of this kind. This imports torch."""
         module = importlib.import_module(f"ssl_host.contracts.{self.module}")
         base: type[Component] = getattr(module, self.base)
         return base
@@ -144,7 +144,7 @@ _TABLE = (
 )
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _TABLE}
-"""All kinds by name, in the order in which an INI file lists their sections.
+"""All kinds, keyed by name, in the order of their sections in an INI file.
 
 A new kind needs a row here, its base class and its checks in ``ssl_host.testing.suite``.
 """

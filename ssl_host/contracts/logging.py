@@ -1,4 +1,4 @@
-"""Base class of loggers, and the record of a run that loggers and run hooks receive."""
+"""Base class of loggers, and the record of a run that loggers and hooks receive."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ssl_host.contracts.component import Component
 
 @dataclass(frozen=True)
 class Run:
-    """Record that describes a run to loggers and run hooks.
+    """Record of a run, passed to loggers and hooks.
 
     Attributes:
         name: name of the run, ``[run] name``.
         folder: path of the run folder.
         seed: seed of the run, ``[run] seed``.
-        config: every value of the resolved configuration, by section and key.
-        resumed_step: optimizer step from which this process resumes the run; 0 in a new run.
+        config: all values of the resolved configuration, keyed by section and then by key.
+        resumed_step: optimizer step at which the run was resumed; 0 for a new run.
     """
 
     name: str
@@ -32,24 +32,24 @@ class Run:
 class Logger(Component):
     """Base class of loggers, which write a run's metrics to a file or a service.
 
-    Only the first process of a run writes.
+    The host calls loggers only in the process with rank 0.
     """
 
     kind: ClassVar[str] = "logger"
 
     def start(self, run: Run) -> None:
-        """Open the log. Keep the rows up to step ``run.resumed_step`` and delete later ones."""
+        """Open the log. Keep rows up to step ``run.resumed_step`` and delete later rows."""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Write metrics by name that were measured after ``step`` optimizer steps."""
+        """Write metrics, keyed by name, that were measured after ``step`` optimizer steps."""
         raise NotImplementedError(f"{type(self).__qualname__} has no log")
 
     def flush(self) -> None:
-        """Write all buffered values to the disk. Called before a checkpoint is written."""
+        """Write all buffered values to disk. Called before a checkpoint is written."""
 
     def finish(self, results: Mapping[str, Any] | None) -> None:
-        """Close the log, at the end of the run or when it stops early.
+        """Close the log when the run ends or stops early.
 
         Args:
-            results: the content of ``results.json``, or None if the run stopped before its end.
+            results: contents of ``results.json``, or None if the run stopped early.
         """

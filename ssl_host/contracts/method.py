@@ -1,4 +1,4 @@
-"""Base classes of self-supervised methods and schedules, and the record of a parameter group."""
+"""Base classes of SSL methods and schedules, and the record of a parameter group."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from ssl_host.errors import ContractError
 
 @dataclass(frozen=True)
 class ParamGroup:
-    """Record of a group of parameters with a common learning rate and weight decay.
+    """Record of a group of parameters that share a learning rate and a weight decay.
 
     Attributes:
-        name: name of the group in logs.
-        params: pairs (name, parameter), as ``named_parameters()`` yields them.
-        lr_scale: factor by which the optimizer's learning rate is multiplied.
+        name: name of the group, for logs.
+        params: (name, parameter) pairs, such as ``named_parameters()`` yields.
+        lr_scale: factor for the optimizer's learning rate.
         schedule: ``scheduler`` if the learning rate follows the run's schedule, ``constant`` if
             it does not.
-        weight_decay: weight decay of the group; None for the optimizer's weight decay.
-        frozen_until: fraction of the run, from 0 to 1, during which the optimizer does not update
-            the group (DINO's last layer, SwAV's prototypes). Its gradients are still computed,
+        weight_decay: weight decay of the group; None means the optimizer's weight decay.
+        frozen_until: fraction of the run, from 0 to 1, during which the optimizer leaves the group
+            unchanged (DINO's last layer, SwAV's prototypes). The gradients are still computed,
             because distributed training needs them.
     """
 
@@ -43,9 +43,10 @@ class ParamGroup:
 
 
 class Schedule(nn.Module):
-    """Base class of schedules: a number that the host updates at every step and saves.
+    """Base class of schedules: numbers that the host updates at every step and saves.
 
-    Assign one to an attribute in :meth:`Method.setup` and read it with ``float(self.ema_decay)``.
+    Assign a schedule to an attribute in :meth:`Method.setup` and read its current value with
+    ``float(self.ema_decay)``.
     """
 
     value: Tensor
@@ -55,16 +56,16 @@ class Schedule(nn.Module):
         self.register_buffer("value", torch.tensor(float(start), dtype=torch.float64))
 
     def value_at(self, step: int, total_steps: int) -> float:
-        """Return the value for optimizer step ``step`` (from 0) of ``total_steps``."""
+        """Return the value at optimizer step ``step`` (from 0) of ``total_steps``."""
         raise NotImplementedError(f"{type(self).__qualname__} has no value_at()")
 
     def set_step(self, step: int, total_steps: int) -> None:
-        """Set the number to its value for optimizer step ``step`` (from 0) of ``total_steps``."""
+        """Set the current value for optimizer step ``step`` (from 0) of ``total_steps``."""
         self.value.fill_(self.value_at(step, total_steps))
 
     def _apply(self, fn: Any, recurse: bool = True) -> Schedule:
-        # Keep the scalar in float64 on the CPU when the network is moved or cast: rounded to
-        # bfloat16, an EMA decay of 0.999 would become 1.
+        # Keep the scalar in float64 on the CPU when the network is moved or cast: in bfloat16 an
+        # EMA decay of 0.999 would be rounded to 1.
         return self
 
     def __float__(self) -> float:
@@ -72,7 +73,7 @@ class Schedule(nn.Module):
 
 
 class Method(Component, nn.Module):
-    """Base class of self-supervised methods, which define heads, a recipe and :meth:`step`.
+    """Base class of SSL methods; a subclass defines its heads, its recipe and :meth:`step`.
 
     The host does everything else: EMA copies, queues, schedules, optimizer, online probe, mixed
     precision, distributed training and checkpoints.
@@ -83,41 +84,41 @@ class Method(Component, nn.Module):
 
     heads: ClassVar[Mapping[str, str]] = {}
     """Name and input of each head: ``{"projector": "backbone", "predictor": "projector"}``. The
-    host builds a head for the output width of its input and assigns it to an attribute of that
-    name; :meth:`step` calls it. A head whose input is another head is a predictor for the
-    conformance kit, which checks that the loss has a gradient only through it."""
+    host builds each head with its input's width and assigns it to an attribute with the head's
+    name, for :meth:`step` to call. The conformance kit treats a head on top of another head as a
+    predictor and checks that the loss has a gradient only through it."""
     recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Default settings of the method, by INI section. A configuration can override each."""
+    """Default settings for runs of this method, keyed by INI section. A configuration can override
+    each of them."""
     ema: ClassVar[Sequence[str]] = ()
-    """Names of the modules with an EMA copy ``self.ema_<module>``: the backbone, heads, or
-    modules created in :meth:`setup`. Copies receive no gradient, stay in training mode with
-    separate batch-norm statistics, and are updated once per step with ``self.ema_decay``, a
-    :class:`Schedule` that :meth:`setup` must set."""
+    """Names of the modules that have an EMA copy ``self.ema_<module>``: the backbone, heads, or
+    modules created in :meth:`setup`. Copies receive no gradient and stay in training mode, with
+    their own batch-norm statistics. The host updates them once per step with ``self.ema_decay``,
+    a :class:`Schedule` that :meth:`setup` must set."""
     uses_labels: ClassVar[bool] = False
     """True if :meth:`step` uses labels; otherwise ``batch.labels`` is None."""
     supports_multicrop: ClassVar[bool] = False
     """True if :meth:`step` accepts additional small views after the full-size ones."""
     min_views: ClassVar[int] = 2
-    """Number of views that :meth:`step` takes; the smallest number with
-    :attr:`supports_multicrop`."""
+    """Number of views that :meth:`step` takes; a minimum if :attr:`supports_multicrop` is True."""
     sync_batchnorm: ClassVar[bool] = True
-    """True if batch norms use statistics over all processes. MoCo needs separate statistics."""
+    """True if batch norms share their statistics across all processes. MoCo needs separate ones."""
     encoder: ClassVar[str] = "backbone"
-    """Name of the module that is evaluated and exported (``ema_backbone`` for teacher-student
-    methods)."""
+    """Name of the module to evaluate and export, such as ``ema_backbone`` for a teacher-student
+    method."""
 
     backbone: Backbone
-    """The network that pretraining trains."""
+    """The network to pretrain."""
     loss: Loss
-    """The loss component, computed in float32 or float64 whatever the precision of the run."""
+    """The loss component. It computes in float32 or float64, whatever the precision of the run."""
     ema_decay: Schedule
-    """Decay of the EMA copies; required if :attr:`ema` is not empty."""
+    """Decay of the EMA copies; required if :attr:`ema` names any module."""
     progress: Progress
-    """Steps done, total steps and current epoch when :meth:`step` is called."""
+    """Steps done so far, total steps and current epoch."""
 
     if TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> Any:  # heads and EMA copies, by name
+        def __getattr__(self, name: str) -> Any:  # heads and EMA copies are attributes
             ...
 
     def __init__(
@@ -144,7 +145,7 @@ class Method(Component, nn.Module):
             )
 
     def _module_named(self, name: str, attribute: str) -> nn.Module:
-        """Return a module by its name; raise ContractError if there is none."""
+        """Return the module with the given name; raise ContractError if there is none."""
         module = getattr(self, name, None)
         if not isinstance(module, nn.Module):
             children = ", ".join(child for child, _ in self.named_children())
@@ -157,38 +158,38 @@ class Method(Component, nn.Module):
     def step(self, batch: Batch) -> StepOutput:
         """Return the loss of one batch, features for the online probe and rows to push into queues.
 
-        Read queues here, but do not push: the host pushes ``StepOutput.enqueue`` after the
-        optimizer step. Mixed precision runs this method in bfloat16 or float16, except for loss
-        components. Put operations that need precision (a softmax at a low temperature, a
-        covariance) into a loss or into :func:`ssl_host.full_precision`.
+        Read from queues here, but do not push: the host pushes ``StepOutput.enqueue`` after the
+        optimizer step. In mixed precision, this method runs in bfloat16 or float16, except for
+        loss components. Put operations that need full precision (a softmax at a low temperature, a
+        covariance) into a loss or inside :func:`ssl_host.full_precision`.
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no step")
 
     def before_optimizer_step(self) -> None:
-        """Called once before every optimizer step, when all gradients are complete.
+        """Called before each optimizer step, when all gradients are complete.
 
-        The gradients include all micro-batches and processes; they are unscaled, not yet clipped
-        and not yet removed by ``frozen_until``. The method runs without recording gradients;
-        ``parameter.grad`` may be changed in place.
+        The gradients include all micro-batches and processes. They are unscaled and not yet
+        clipped, and ``frozen_until`` has not removed any yet. This runs under
+        ``torch.no_grad()``; you may change ``parameter.grad`` in place.
         """
 
     def after_optimizer_step(self) -> None:
         """Called after each optimizer step, once EMA copies, queues and schedules are updated.
 
-        The method runs without recording gradients. Parameters may be changed in place, for
-        example to normalise prototypes.
+        This runs under ``torch.no_grad()``. You may change parameters in place, for example to
+        normalise prototypes.
         """
 
     def config_warnings(self, num_processes: int) -> Iterable[str]:
-        """Return warnings about this configuration, as sentences for the log and the report."""
+        """Return warnings about the method's settings, as sentences for the log and the report."""
         return ()
 
     def param_groups(self) -> Iterable[ParamGroup]:
-        """Yield the groups of trainable parameters; by default one group that contains all."""
+        """Yield the groups of trainable parameters; by default a single group with all of them."""
         yield ParamGroup("all", list(self.trainable_parameters()))
 
     def trainable_parameters(self, *modules: str) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield (name, parameter) of all trainable parameters, or of the named modules only."""
+        """Yield (name, parameter) for each trainable parameter, optionally only of some modules."""
         for name, parameter in self.named_parameters():
             if parameter.requires_grad and (not modules or name.split(".", 1)[0] in modules):
                 yield name, parameter
@@ -197,12 +198,13 @@ class Method(Component, nn.Module):
     def finish_step(self, out: StepOutput, step: int, total_steps: int, epoch: int = 0) -> None:
         """Update EMA copies, queues, schedules and progress after an optimizer step.
 
-        The host's trainer calls this. A custom training loop calls it after ``optimizer.step()``.
+        The host's trainer calls this. In a custom training loop, call it after
+        ``optimizer.step()``.
 
         Args:
-            out: output of :meth:`step`; the outputs of micro-batches are merged.
+            out: output of :meth:`step`, merged if the step had several micro-batches.
             step: index of this optimizer step, from 0.
-            total_steps: number of optimizer steps of the whole run.
+            total_steps: number of optimizer steps in the whole run.
             epoch: current epoch, counted from 0.
         """
         for name in self.ema:
@@ -216,16 +218,16 @@ class Method(Component, nn.Module):
 
     @cached_property
     def _schedules(self) -> list[Schedule]:
-        """All schedules of the method and its modules."""
-        # Cached: walking through all modules takes longer than updating the schedules.
+        """All schedules in the method and its modules."""
+        # Cached, because walking through all modules takes longer than updating the schedules.
         return [module for module in self.modules() if isinstance(module, Schedule)]
 
 
 def _update_ema(ema_copy: nn.Module, online: nn.Module, ema_decay: float) -> None:
     """Set the parameters of an EMA copy to ema_decay · copy + (1 − ema_decay) · online.
 
-    Buffers are not changed: the copy has separate batch-norm statistics (BYOL, arXiv:2006.07733,
-    Appendix J; MoCo's key encoder likewise).
+    Buffers are not changed: the copy keeps its own batch-norm statistics, as in BYOL
+    (arXiv:2006.07733, Appendix J) and in MoCo's key encoder.
     """
     targets: list[Tensor] = [*ema_copy.parameters()]
     sources: list[Tensor] = [*online.parameters()]

@@ -13,9 +13,9 @@ from ssl_host.errors import ContractError
 
 
 class Backbone(Component, nn.Module):
-    """Base class of backbones: the networks from images to features that pretraining trains.
+    """Base class of backbones, the networks that are pretrained to map images to features.
 
-    :meth:`setup` creates the layers and sets :attr:`feature_dim`.
+    A subclass's :meth:`setup` creates the layers and sets :attr:`feature_dim`.
     """
 
     kind: ClassVar[str] = "backbone"
@@ -24,10 +24,10 @@ class Backbone(Component, nn.Module):
     feature_dim: int
     """Width D of the features."""
     mean: tuple[float, ...] = ()
-    """Mean of each channel of the training images, on a scale from 0 to 1; set by
+    """Mean of each channel of the training images, for pixel values from 0 to 1; set by
     :func:`ssl_host.load_backbone`."""
     std: tuple[float, ...] = ()
-    """Standard deviation of each channel, on the same scale; set together with the mean."""
+    """Standard deviation of each channel, for the same pixel values; set together with the mean."""
 
     def __init__(self, config: Settings, *, in_channels: int, image_size: int) -> None:
         nn.Module.__init__(self)
@@ -42,30 +42,30 @@ class Backbone(Component, nn.Module):
             )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the features (B, D) of normalised images (B, C, H, W)."""
+        """Return the features, shape (B, D), of normalised images, shape (B, C, H, W)."""
         raise NotImplementedError(f"{type(self).__qualname__} has no forward")
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
-        """Return the network to save and a description of how to build it in another program.
+        """Return the network to save and a description of how to build it without ssl-host.
 
         Returns:
-            A module; its ``state_dict`` becomes ``backbone.safetensors``. A JSON-compatible
-            description of the library that builds it, such as
-            ``{"library": "timm", "model": "resnet18"}``. Two keys enable more formats of
-            ``ssl-host export`` than ONNX:
+            A pair: the module whose ``state_dict`` becomes ``backbone.safetensors``, and a
+            JSON-compatible description of the library that builds it, such as
+            ``{"library": "timm", "model": "resnet18"}``. Two optional keys let ``ssl-host export``
+            write formats other than ONNX:
 
-            * ``code``: lines of Python that create the same module, untrained, as ``model``, with
-              torch and the library alone; ``--to`` then accepts the name of the library.
-            * ``hub``: the entries of ``config.json`` that describe the architecture to timm, in a
-              folder for the Hugging Face hub; the host adds sizes, mean and standard deviation.
+            * ``code``: lines of Python that create the same module, untrained, as ``model``, using
+              only torch and the library; ``--to`` then accepts the name of the library.
+            * ``hub``: the entries of ``config.json`` that describe the architecture to timm, for a
+              folder on the Hugging Face Hub; the host adds sizes, mean and standard deviation.
         """
         return self, {"library": "ssl_host"}
 
 
 class Head(Component, nn.Module):
-    """Base class of heads: small networks on top of features, such as projectors and predictors.
+    """Base class of heads: small networks on top of features, such as projectors.
 
-    :meth:`setup` creates the layers for inputs of width ``self.in_dim`` and sets
+    A subclass's :meth:`setup` creates layers for inputs of width ``self.in_dim`` and sets
     :attr:`output_dim`.
     """
 
@@ -87,18 +87,19 @@ class Head(Component, nn.Module):
             )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the embeddings (B, ``output_dim``) of features (B, ``in_dim``)."""
+        """Return embeddings, shape (B, ``output_dim``), of features, shape (B, ``in_dim``)."""
         raise NotImplementedError(f"{type(self).__qualname__} has no forward")
 
 
 class Loss(Component, nn.Module):
-    """Base class of losses: a scalar from embeddings (B, D), the mean over this process's images.
+    """Base class of losses, which map embeddings (B, D) to a scalar.
 
-    A subclass defines ``forward(self, z1, z2)`` with as many arguments as it needs; a registered
-    loss should accept two embeddings. It is always called with autocast disabled and with
-    half-precision arguments converted to float32, also outside of the host. A loss that compares
-    images gathers them over the processes itself (:func:`ssl_host.gather`); with
-    ``[trainer] accumulate`` it sees the images of one micro-batch.
+    A subclass defines ``forward(self, z1, z2)``, with as many arguments as it needs; a registered
+    loss should accept two embeddings. The loss is the mean over the images of this process. It is
+    always called with autocast disabled and with half-precision arguments converted to float32,
+    even outside of the host. A loss that compares images must gather the embeddings of all
+    processes itself, with :func:`ssl_host.gather`. With ``[trainer] accumulate`` it sees only the
+    images of one micro-batch.
     """
 
     kind: ClassVar[str] = "loss"
@@ -111,7 +112,7 @@ class Loss(Component, nn.Module):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call :meth:`forward` in float32 or float64, whatever the precision of the run.
 
-        Divided by a temperature of 0.1, a bfloat16 cosine is off by several hundredths.
+        A bfloat16 cosine that is divided by a temperature of 0.1 is off by several hundredths.
         """
         values = [*args, *kwargs.values()]
         with full_precision(*(v for v in values if isinstance(v, Tensor))) as tensors:

@@ -12,7 +12,7 @@ from ssl_host.contracts.component import Component
 from ssl_host.contracts.settings import Settings
 
 REFERENCE_BATCH = 256
-"""Batch size to which ``base_lr`` refers (Goyal et al., arXiv:1706.02677, section 2.1)."""
+"""Batch size at which ``base_lr`` applies (Goyal et al., arXiv:1706.02677, section 2.1)."""
 
 
 class OptimizerConfig(Settings):
@@ -47,15 +47,16 @@ class Optimizer(Component):
         """Return a torch optimizer for the given parameter groups.
 
         Args:
-            groups: parameter groups as torch takes them, each with ``params``, ``lr`` and
-                ``weight_decay``, and ``trust_ratio``: True if a layer-wise optimizer scales the
-                group by a trust ratio. It is False for parameters that ``decay_params`` excludes
-                from weight decay (biases, norm layers), even if the weight decay is 0.
+            groups: parameter groups in torch's format, each with ``params``, ``lr``,
+                ``weight_decay`` and ``trust_ratio``. The last is True if a layer-wise optimizer
+                should scale the group's updates by a trust ratio. It is False for parameters that
+                ``decay_params`` excludes from weight decay (biases, norm layers), even if the
+                weight decay is 0.
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no create")
 
     def learning_rate(self, batch_size: int) -> float:
-        """Return the peak learning rate for a global batch of ``batch_size`` images."""
+        """Return the peak learning rate for a batch of ``batch_size`` images over all processes."""
         if self.config.lr is not None:
             return float(self.config.lr)
         base = self.config.base_lr
@@ -63,9 +64,9 @@ class Optimizer(Component):
 
 
 class Scheduler(Component):
-    """Base class of learning-rate schedulers: a factor that depends only on the step.
+    """Base class of learning-rate schedulers: factors that depend only on the step.
 
-    A scheduler has no state, so it is not saved in checkpoints.
+    A scheduler has no state, so checkpoints do not contain it.
     """
 
     kind: ClassVar[str] = "scheduler"

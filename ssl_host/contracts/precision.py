@@ -1,4 +1,4 @@
-"""Computations in float32 within mixed-precision training."""
+"""Context manager for float32 computations in mixed-precision training."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _HALF = (torch.float16, torch.bfloat16)
 
 @contextmanager
 def full_precision(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Context that computes in float32 or float64, whatever the precision of the run.
+    """Context manager for computing in float32 or float64, whatever the precision of the run.
 
     ``with full_precision(z1, z2) as (z1, z2):`` disables autocast, which would compute a matrix
     product in bfloat16 even for float32 tensors, and yields the tensors. Half-precision tensors
-    become float32 copies that pass the gradient on; float32 and float64 tensors are unchanged.
-    Loss components are called in this way.
+    are converted to float32, with gradients; float32 and float64 tensors are unchanged. The host
+    calls loss components this way.
     """
     device = tensors[0].device.type if tensors else "cpu"
     with torch.autocast(device, enabled=False):

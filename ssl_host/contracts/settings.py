@@ -1,4 +1,4 @@
-"""Base class of the settings schemas of components."""
+"""Base class of the settings of components."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ssl_host.errors import ContractError
 
 
 class Settings(BaseModel):
-    """Base class of settings schemas: immutable, without extra keys, each field described.
+    """Base class of settings: immutable, no unknown keys, and a description for every field.
 
-    Each setting is declared once, here: the configuration check, ``component show``, the
-    reference pages and the report read its type, default, bounds and description from the schema.
+    Each setting is declared only once: the configuration check, ``component show``, the reference
+    pages and the report read its type, default, bounds and description from the subclass.
 
     Raises:
         ContractError: when a subclass has a field without a description.
@@ -24,8 +24,9 @@ class Settings(BaseModel):
     )
 
     mutually_exclusive: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """Groups of settings that exclude each other, such as ``(("lr", "base_lr"),)``. One
-    configuration layer may set only one setting of a group; it replaces what lower layers set."""
+    """Groups of mutually exclusive settings, such as ``(("lr", "base_lr"),)``. A
+    configuration layer may set only one setting of a group; this replaces whichever one a lower
+    layer set."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -1,1 +1,1 @@
-"""Opens the images of data sources: splits, stores and batches."""
+"""Opens data sources: splits their images, stores them and makes batches."""

@@ -1,4 +1,4 @@
-"""Order of the images in each epoch, and the loader of batches from an image store."""
+"""Order of the images in each epoch, and a loader of batches from an image store."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class RawBatch:
     """Record of a batch of images before augmentation.
 
     Attributes:
-        images: uint8 tensor (B, C, H, W); or one such tensor for each view, if the images were
-            cropped when they were decoded.
-        index: shape (B,), indices of the images in the training set.
-        labels: shape (B,); None without labels.
+        images: uint8 tensor (B, C, H, W), or a list with one such tensor for each view if the
+            images were cropped when they were decoded.
+        index: indices of the images in the training set, shape (B,).
+        labels: labels of the images, shape (B,); None if there are no labels.
         epoch: epoch of the batch, counted from 0.
     """
 
@@ -38,7 +38,7 @@ class RawBatch:
         return self._apply(Tensor.pin_memory)
 
     def _apply(self, move: Callable[[Tensor], Tensor]) -> RawBatch:
-        """Return the batch after applying a function to each of its tensors."""
+        """Return a new batch with a function applied to each tensor."""
         images = move(self.images) if isinstance(self.images, Tensor) else [*map(move, self.images)]
         labels = None if self.labels is None else move(self.labels)
         return RawBatch(images, move(self.index), labels, self.epoch)
@@ -46,18 +46,19 @@ class RawBatch:
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """Record that fixes the order of the images in each epoch; it depends on seed and epoch only.
+    """Record of the values that fix the order of the images in each epoch.
 
-    Every step takes ``batch_size`` images over all processes and micro-batches. Images left over
-    at the end of an epoch are skipped; the order differs between epochs.
+    The order depends only on the seed, the epoch and the number of images. Each step uses
+    ``batch_size`` images, counted over all processes and micro-batches. Images left over at the end
+    of an epoch are skipped.
 
     Attributes:
         num_images: number of training images N.
         batch_size: number of images in an optimizer step, over all processes.
         seed: seed of the order.
-        micro_batches: number of micro-batches of a step, which are computed one after the other.
-        rank: index of this process, from 0.
-        world_size: number of processes.
+        micro_batches: number of micro-batches in a step; they are computed one after another.
+        rank: rank of this process, counted from 0.
+        world_size: number of processes in the run.
     """
 
     num_images: int
@@ -86,7 +87,7 @@ class EpochPlan:
         return self.num_images // self.batch_size
 
     def indices(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
-        """Yield the indices of this process's micro-batches in an epoch, from step ``start``."""
+        """Yield the image indices of this process's micro-batches, starting at step ``start``."""
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
         order = torch.randperm(self.num_images, generator=generator)
         share = self.batch_size // (self.micro_batches * self.world_size)
@@ -97,12 +98,12 @@ class EpochPlan:
 
 
 class StoreLoader:
-    """Loader of training batches from an image store; each iteration is one epoch or its rest.
+    """Loads training batches from an image store; each iteration runs to the end of one epoch.
 
     Attributes:
         epoch: epoch of the next iteration, counted from 0.
         start: step of the epoch at which the next iteration starts.
-        reads_disk: True if making a batch waits for the disk.
+        reads_disk: True if making a batch may have to wait for the disk.
     """
 
     def __init__(self, store: ImageStore, plan: EpochPlan) -> None:

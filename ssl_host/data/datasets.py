@@ -23,24 +23,24 @@ from ssl_host.data.store import ImageStore, array_of, pack, packed_bytes
 from ssl_host.errors import DataError
 
 PHOTO_MARGIN = 8 / 7
-"""Side of packed images divided by the side of a view: 256 pixels for a view of 224."""
+"""Side of packed images divided by the side of a view: 256 pixels for a 224-pixel view."""
 
 Progress = Callable[[str, int, int], None]
-"""Function that is called with the name of the split being packed, the number of processed
-images and the number of all images."""
+"""Function that is called with the name of the split being packed, the number of images done and
+the total number of images."""
 
 
 @dataclass
 class OpenedDatasets:
-    """Record of the opened splits of a dataset, ready for training and evaluation.
+    """Record of the splits of a dataset, opened for training and evaluation.
 
     Attributes:
         train: images for pretraining.
-        probe: images that evaluators train on; the same object as ``train`` in most datasets.
+        probe: images on which evaluators train; for most datasets the same object as ``train``.
         test: held-out images; None if there are none.
-        classes: class names; empty without labels.
-        make_loader: function that returns a loader of training batches in the order of a plan.
-        notes: remarks on splits and decoding for the log and the report.
+        classes: class names; empty if there are no labels.
+        make_loader: function that takes a plan and returns a loader of training batches.
+        notes: remarks about splits and decoding, for the log and the report.
     """
 
     train: ImageStore
@@ -51,7 +51,7 @@ class OpenedDatasets:
     notes: list[str] = field(default_factory=list)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the number of images of each split and a hash of their names."""
+        """Return the number of images in each split and a hash of all image names."""
         splits = {"train": self.train, "probe": self.probe, "held_out": self.test}
         digest = hashlib.sha256()
         for split, store in splits.items():
@@ -61,7 +61,7 @@ class OpenedDatasets:
         return {**counts, "names": digest.hexdigest()}
 
     def skipped(self) -> list[Skipped]:
-        """Return (name, reason) for each image that could not be read so far."""
+        """Return (name, reason) for each image found unreadable so far."""
         stores = [self.train] + ([] if self.probe is self.train else [self.probe])
         stores += [] if self.test is None else [self.test]
         return [image for store in stores for image in store.unreadable()]
@@ -70,10 +70,10 @@ class OpenedDatasets:
 def open_datasets(
     source: DataSource, views: ViewMaker, settings: LoaderSettings, progress: Progress | None = None
 ) -> OpenedDatasets:
-    """Open the splits of a source as image stores, which are packed or decoded on demand.
+    """Open the splits of a source as image stores, either packed or decoded on demand.
 
     Raises:
-        DataError: if there are no training images, or none of them can be read.
+        DataError: if there are no training images, or none of the images in a split can be read.
     """
     splits = open_splits(source, settings.holdout)
     opener = _Opener(source, settings, progress)
@@ -97,7 +97,7 @@ def open_datasets(
 def _files_loader(
     splits: Splits, train: ImageStore, views: ViewMaker, settings: LoaderSettings
 ) -> Callable[[EpochPlan], FilesLoader]:
-    """Return a function that makes loaders of images that are decoded on demand."""
+    """Return a function that makes a loader for images that are decoded on demand."""
     decoded = train.images
     assert isinstance(decoded, DecodedImages)
 
@@ -120,7 +120,7 @@ class _Opener:
         self.cache = settings.cache_dir or user_cache_path("ssl-host")
 
     def open(self, images: ImageDataset, description: str) -> ImageStore:
-        """Return an image store for a split: in memory, packed on disk, or decoded on demand."""
+        """Return an image store for a split: in memory, packed to disk, or decoded on demand."""
         self._check_channels(images)
         if images.image_size is not None:
             index = torch.arange(len(images))
@@ -138,7 +138,7 @@ class _Opener:
         return ImageStore(decoded, images.labels, torch.arange(len(images)), (), images.name)
 
     def _check_channels(self, images: ImageDataset) -> None:
-        """Raise DataError if the images do not have the number of channels of the source."""
+        """Raise DataError unless the images have as many channels as the source declares."""
         array = array_of(images)
         if array is not None and array.shape[1] != self.source.channels:
             raise DataError(

@@ -1,4 +1,4 @@
-"""Images that are decoded when needed, for datasets that are too large for a packed store."""
+"""Decodes images on demand, for datasets that are too large for a packed store."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ssl_host.toolkit.image_files import resize_and_crop
 
 
 class DecodedImages:
-    """Array of uint8 images (N, C, S, S) that threads decode when they are indexed.
+    """Array of uint8 images (N, C, S, S) that are decoded by threads when they are indexed.
 
     Attributes:
-        unreadable: maps the index of each image that could not be read to the reason. Such images
-            are returned black.
+        unreadable: maps the index of each image that could not be read to the reason. Such an
+            image is returned as a black image.
     """
 
     def __init__(self, images: ImageDataset, channels: int, size: int) -> None:
@@ -53,7 +53,7 @@ class DecodedImages:
 
 
 class BatchImages:
-    """Array of uint8 images (N, C, S, S) of a dataset that decodes whole batches."""
+    """Array of uint8 images (N, C, S, S) from a dataset that decodes whole batches."""
 
     def __init__(self, images: ImageDataset) -> None:
         self.images = images
@@ -67,11 +67,11 @@ class BatchImages:
 
 
 _Item = tuple[list[Tensor], int, list[tuple[int, str]]]
-"""Crops, index of the image, and (index, reason) of each unreadable image before it."""
+"""Crops, the index of their image, and (index, reason) for each unreadable image before it."""
 
 
 class _CroppedViews(Dataset[_Item | Exception]):
-    """Dataset of the crops for each (epoch, index), cut by the worker that decodes them."""
+    """Dataset of crops for each (epoch, index); the loader's workers decode and crop images."""
 
     def __init__(self, images: ImageDataset, views: ViewMaker, size: int, seed: int) -> None:
         self.images = images
@@ -83,10 +83,10 @@ class _CroppedViews(Dataset[_Item | Exception]):
         try:
             return self._read(*key)
         except (DataError, OSError) as error:
-            return error  # DataLoader would add a worker's traceback to its message
+            return error  # if raised, DataLoader would add the worker's traceback to the message
 
     def _read(self, epoch: int, index: int) -> _Item:
-        """Return the item for ``index``: crops of this image, or of the next readable one."""
+        """Return the crops of image ``index``, or of the next image that is readable."""
         failed: list[tuple[int, str]] = []
         for i in range(index, index + len(self.images)):
             current = i % len(self.images)
@@ -105,7 +105,7 @@ class _CroppedViews(Dataset[_Item | Exception]):
 
 
 class _PlanSampler(Sampler[list[tuple[int, int]]]):
-    """Yields the batches of a plan as lists of (epoch, index), from a given epoch and step."""
+    """Yields the batches of one epoch of a plan as lists of (epoch, index)."""
 
     def __init__(self, plan: EpochPlan) -> None:
         self.plan = plan
@@ -119,10 +119,10 @@ class _PlanSampler(Sampler[list[tuple[int, int]]]):
 
 
 class FilesLoader:
-    """Loader of training batches; worker processes decode and crop the images.
+    """Loads training batches; worker processes decode and crop the images.
 
-    An unreadable image is replaced by the next readable one, so that every step has a full batch
-    on every process.
+    An unreadable image is replaced with the next readable one, so every process has a full batch at
+    every step.
 
     Attributes:
         epoch: epoch of the next iteration, counted from 0.
@@ -130,7 +130,7 @@ class FilesLoader:
         unreadable: maps the index of each image that could not be read to the reason.
     """
 
-    reads_disk = False  # workers read in advance
+    reads_disk = False  # because the workers read ahead
 
     def __init__(
         self,

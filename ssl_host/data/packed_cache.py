@@ -1,4 +1,4 @@
-"""Disk cache of decoded images: one array for each dataset, and a record of its rows."""
+"""Disk cache of decoded images: one array for each dataset, and an index of its rows."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ Skipped = tuple[str, str]
 """Name of an image that could not be read, and the reason."""
 
 Progress = Callable[[int, int], None]
-"""Function that is called with the number of processed images and the number of all images."""
+"""Function that is called with the number of images done and the total number of images."""
 
 
 @dataclass(frozen=True)
 class PackIndex:
-    """Record of which image each row of a packed array contains.
+    """Record of which image is in each row of a packed array.
 
     Attributes:
-        indices: index in the dataset of the image in each row; later rows are empty.
+        indices: dataset index of the image in each row; any rows beyond these are unused.
         skipped: (name, reason) for each image that could not be read.
-        transient: True if some of the skipped images may be readable later.
+        transient: True if some of the skipped images may become readable later.
     """
 
     indices: list[int]
@@ -46,23 +46,23 @@ class PackIndex:
 def find_or_pack(
     images: ImageDataset, shape: tuple[int, int, int], cache: Path, progress: Progress | None = None
 ) -> tuple[Tensor, PackIndex]:
-    """Return the packed images as a memory-mapped array; pack them if the cache lacks them.
+    """Return packed images as a memory-mapped array; pack them first if they are not cached.
 
     Args:
         images: dataset to pack.
         shape: shape (C, S, S) of a packed image.
-        cache: folder of the packed arrays.
-        progress: function that is called after each image.
+        cache: folder that contains the packed arrays.
+        progress: function to call after each image.
 
     Returns:
-        A uint8 array (N, C, S, S), and the record of its rows.
+        A uint8 array (N, C, S, S), and the index of its rows.
     """
     cache.mkdir(parents=True, exist_ok=True)
     stem = cache / _fingerprint(images, shape)
     whole = (len(images), *shape)
     found = _read(stem, whole)
     if found is None or found[1].transient:
-        # One process at a time: others would decode the same images and be no faster.
+        # Only one process packs; others would just decode the same images again.
         with FileLock(stem.with_suffix(".lock")):
             found = _read(stem, whole)
             if found is None or found[1].transient:
@@ -73,12 +73,12 @@ def find_or_pack(
 
 
 def _read(stem: Path, shape: tuple[int, ...]) -> tuple[Tensor, PackIndex] | None:
-    """Return the array and index that an earlier process wrote; None if missing or damaged."""
+    """Return the array and index from the cache; None if they are missing or damaged."""
     try:
         content = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
         skipped = [(name, reason) for name, reason in content["skipped"]]
         index = PackIndex(list(content["indices"]), skipped, bool(content.get("transient")))
-        # Copy on write, because torch expects a writable array; nothing is written.
+        # Copy-on-write, because torch expects a writable array; nothing is ever written.
         array = np.load(stem.with_suffix(".npy"), mmap_mode="c")
     except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
@@ -89,9 +89,10 @@ def _read(stem: Path, shape: tuple[int, ...]) -> tuple[Tensor, PackIndex] | None
 def _write(
     images: ImageDataset, shape: tuple[int, ...], stem: Path, progress: Progress | None
 ) -> None:
-    """Decode the images, and write the array and its index so that no incomplete file is left."""
+    """Decode the images and write the array and its index, leaving no incomplete file behind."""
     partial, index_file = stem.with_suffix(".partial"), stem.with_suffix(".json")
-    # Left by a killed process. Removed, not overwritten: another machine may have it mapped.
+    # A killed process may have left this file. Remove it instead of overwriting it, because
+    # another machine may have it mapped.
     partial.unlink(missing_ok=True)
     try:
         array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
@@ -111,7 +112,7 @@ def _write(
 def _fill(
     array: np.ndarray, images: ImageDataset, size: int, progress: Progress | None
 ) -> PackIndex:
-    """Decode the images into the rows of the array, skip unreadable ones, and return the index."""
+    """Decode the readable images into the rows of the array and return the index."""
     indices: list[int] = []
     skipped: list[Skipped] = []
     transient = False
@@ -138,14 +139,14 @@ def _fill(
 def _map_in_order(
     pool: ThreadPoolExecutor, decode: Callable[[int], Tensor | UnreadableImage], count: int
 ) -> Iterator[tuple[int, Tensor | UnreadableImage]]:
-    """Yield (index, result) in order, in blocks: Executor.map would keep all images in memory."""
+    """Yield (index, result) in order, block by block, to limit the number of images in memory."""
     for start in range(0, count, 512):
         block = range(start, min(start + 512, count))
         yield from zip(block, pool.map(decode, block), strict=True)
 
 
 def _fingerprint(images: ImageDataset, shape: tuple[int, int, int]) -> str:
-    """Return a hash of the image names, of the size and time of their files, and of the shape."""
+    """Return a hash of the image names, file sizes, modification times and the shape."""
     digest = hashlib.sha256(f"2 {shape[0]} {shape[1]}".encode())
     states: dict[Path, str] = {}
     for i in range(len(images)):
@@ -160,18 +161,18 @@ def _fingerprint(images: ImageDataset, shape: tuple[int, int, int]) -> str:
 
 
 def _file_state(path: Path) -> str:
-    """Return a text that changes if a file is written, or becomes readable or unreadable."""
+    """Return text that changes when a file is modified or becomes readable or unreadable."""
     try:
         info = path.stat()
     except OSError:
         return f"{path}\0gone"
-    # A change of permissions changes neither size nor time.
+    # Changing permissions changes neither the size nor the modification time.
     access = "" if os.access(path, os.R_OK) else "\0closed"
     return f"{path}\0{info.st_size}\0{info.st_mtime_ns}{access}"
 
 
 def _sample_digest(images: ImageDataset) -> bytes:
-    """Return a hash of the pixels of up to 32 images, for datasets that are not read from files."""
+    """Return a hash of the pixels of up to 32 images, for datasets that have no image files."""
     digest = hashlib.sha256()
     for i in evenly_spaced_indices(len(images), 32).tolist():
         try:

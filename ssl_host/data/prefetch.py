@@ -1,4 +1,4 @@
-"""Makes the next batches in a thread while the previous step is computed."""
+"""Prepares the next batches in a background thread while the current step runs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 DEPTH = 2
-"""Largest number of batches in the queue: one more than needed, to even out disk delays."""
+"""Largest number of batches in the queue. One would do; the second evens out disk delays."""
 
 
 def prefetch(batches: Iterator[T]) -> Iterator[T]:
-    """Yield the batches of an iterator in the same order; a thread makes them in advance.
+    """Yield the batches of an iterator in order; a background thread prepares them in advance.
 
-    A checkpoint stores how many batches training has consumed, so batches that were still in the
-    queue are made again after a resume.
+    A checkpoint stores how many batches have been used for training, so batches that were still in
+    the queue are made again after a resume.
 
     Raises:
-        Exception: when a batch cannot be made; the error of the iterator, raised after all
-            earlier batches.
+        Exception: the iterator's own exception, raised after all earlier batches, if a batch
+            cannot be made.
     """
     ready: queue.Queue[Any] = queue.Queue(DEPTH)
     stopped = threading.Event()
@@ -49,7 +49,7 @@ def prefetch(batches: Iterator[T]) -> Iterator[T]:
 
 
 def _put(item: object, ready: queue.Queue[Any], stopped: threading.Event) -> bool:
-    """Put an item into the queue once there is space; return False if the consumer stopped."""
+    """Put an item into the queue once there is space; return False if the consumer has stopped."""
     while not stopped.is_set():
         try:
             ready.put(item, timeout=0.1)

@@ -1,4 +1,4 @@
-"""Splits the images of a source into training, probe and held-out images."""
+"""Opens the training, probe and held-out images of a data source."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ssl_host.contracts.data import DataSource, ImageDataset, MissingImage
 from ssl_host.errors import DataError
 
 HOLDOUT_SEED = 20_240_601
-"""Seed of the held-out split, the same in every run so that runs share their test images."""
+"""Seed of the held-out split, the same in every run so that all runs share their test images."""
 
 
 class Subset(ImageDataset):
-    """Dataset that contains the images of another dataset at the given indices."""
+    """Dataset of the images at the given indices of another dataset."""
 
     def __init__(
         self, dataset: ImageDataset, indices: Tensor, missing: Sequence[MissingImage] = ()
@@ -53,9 +53,9 @@ class Splits:
 
     Attributes:
         train: images for pretraining.
-        probe: images that evaluators train on; the same object as ``train`` in most datasets.
+        probe: images on which evaluators train; for most datasets the same object as ``train``.
         test: held-out images; None if the source has none and none can be held out.
-        notes: remarks on the held-out split for the log and the report.
+        notes: remarks about the held-out split, for the log and the report.
     """
 
     train: ImageDataset
@@ -65,20 +65,20 @@ class Splits:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names; empty without labels."""
+        """Class names; empty if there are no labels."""
         return self.probe.classes if self.probe.labels is not None else ()
 
 
 def open_splits(source: DataSource, holdout: float) -> Splits:
-    """Return the splits of a source; hold out labelled images if it has no test split.
+    """Return the splits of a source; if it has no test split, hold out labelled images.
 
     Args:
         source: the data source.
-        holdout: fraction of each class that is held out.
+        holdout: fraction of each class to hold out.
 
     Raises:
         DataError: if there are no training images.
-        PluginError: if the source fails with an unexpected error.
+        PluginError: if the source raises an unexpected error.
     """
     with attribute_errors(source, "while opening its images"):
         return _open(source, holdout)
@@ -109,7 +109,7 @@ def _open(source: DataSource, holdout: float) -> Splits:
 
 
 def _labels(images: ImageDataset) -> Tensor:
-    """Return the labels of all images of the original dataset, including those of missing ones."""
+    """Return the labels of all images in the original dataset, including missing images."""
     assert images.labels is not None
     if not images.missing:
         return images.labels
@@ -120,19 +120,19 @@ def _labels(images: ImageDataset) -> Tensor:
 
 
 def _subset(images: ImageDataset, indices: Tensor) -> Subset:
-    """Return the images at the given indices of the original dataset, without missing ones."""
+    """Return the images at the given indices of the original dataset, except missing images."""
     if not images.missing:
         return Subset(images, indices)
     gone = torch.tensor(sorted(missing.index for missing in images.missing))
     present = indices[~torch.isin(indices, gone)]
     requested = set(indices.tolist())
     missing = [image for image in images.missing if image.index in requested]
-    # Missing images have no row, so a row is an index less the missing images before it.
+    # Missing images have no row, so subtract the number of missing images before each index.
     return Subset(images, present - torch.searchsorted(gone, present), missing)
 
 
 def _split_by_class(labels: Tensor, holdout: float) -> tuple[Tensor, Tensor]:
-    """Return (kept indices, held-out indices), split by class; each class keeps at least one."""
+    """Return (kept indices, held-out indices); each class keeps at least one image."""
     generator = torch.Generator().manual_seed(HOLDOUT_SEED)
     order = torch.randperm(len(labels), generator=generator)
     held_out_of_classes = []

@@ -1,4 +1,4 @@
-"""Stores of images that are indexed like one uint8 array, in memory, on disk or on demand."""
+"""Image stores, which are indexed like an array: in memory, on disk or decoded on demand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ssl_host.errors import DataError
 
 
 class PixelArray(Protocol):
-    """Array of uint8 images (N, C, S, S): a tensor, or an object that decodes them when indexed."""
+    """Array of uint8 images (N, C, S, S): a tensor, or an object that decodes on demand."""
 
     def __len__(self) -> int: ...
 
@@ -26,14 +26,14 @@ class PixelArray(Protocol):
 
 @dataclass(frozen=True)
 class ImageStore:
-    """Record of the images of a split, in one size, with their labels and names.
+    """Record of the images in a split, all of one size, with their labels and names.
 
     Attributes:
         images: uint8 array (N, C, S, S), in memory, memory-mapped, or decoded when indexed.
-        labels: shape (N,), int64; None without labels.
-        indices: shape (N,), index of each image in the original dataset.
-        skipped: (name, reason) for each image that could not be read when it was packed.
-        name: function that returns the name of image ``i`` of the original dataset, for messages.
+        labels: class indices, shape (N,), int64; None if there are no labels.
+        indices: index of each image in the original dataset, shape (N,).
+        skipped: (name, reason) for each image that could not be read during packing.
+        name: function that returns the name of image ``i`` in the original dataset, for messages.
         on_disk: True if indexing the images reads from a packed file.
     """
 
@@ -48,21 +48,21 @@ class ImageStore:
         return len(self.images)
 
     def image_name(self, i: int) -> str:
-        """Return the name of image ``i`` of the store, for messages."""
+        """Return the name of image ``i`` in the store, for messages."""
         return self.name(int(self.indices[i]))
 
     def names(self) -> Iterator[str]:
-        """Yield the names of the images of the store, in order."""
+        """Yield the names of the images in the store, in order."""
         return map(self.name, self.indices.tolist())
 
     def unreadable(self) -> list[Skipped]:
-        """Return (name, reason) for each image that could not be read so far."""
+        """Return (name, reason) for each image found unreadable so far."""
         reasons: dict[int, str] = getattr(self.images, "unreadable", {})
         return [*self.skipped, *((self.name(i), reason) for i, reason in sorted(reasons.items()))]
 
 
 def array_of(images: ImageDataset) -> Tensor | None:
-    """Return the tensor (N, C, H, W) that contains a dataset's images; None if there is none."""
+    """Return a dataset's images as a tensor (N, C, H, W), or None if they are not in a tensor."""
     if isinstance(images, ArrayImages):
         return images.images
     if isinstance(images, Subset):
@@ -72,7 +72,7 @@ def array_of(images: ImageDataset) -> Tensor | None:
 
 
 def packed_bytes(images: ImageDataset, channels: int, size: int) -> int:
-    """Return the size that a packed store of these images would have, in bytes."""
+    """Return the size in bytes that a packed store of these images would have."""
     return len(images) * channels * size * size
 
 
@@ -83,16 +83,16 @@ def pack(
     cache: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageStore:
-    """Return a store of images, resized and centre-cropped to ``size`` and cached on disk.
+    """Return a store of images that are resized, centre-cropped to ``size`` and cached on disk.
 
-    A dataset with its images in a tensor is used as it is.
+    If a dataset already has its images in a tensor, that tensor is used unchanged.
 
     Args:
-        images: dataset to decode.
+        images: dataset to pack.
         channels: number of channels of the images.
         size: side of the packed images in pixels.
         cache: folder for the memory-mapped array.
-        progress: function that is called with the number of processed images and of all images.
+        progress: function to call with the number of images done and the total number of images.
 
     Raises:
         DataError: if no image can be read.
@@ -110,7 +110,7 @@ def pack(
 
 
 def no_readable_images_message(skipped: Sequence[Skipped]) -> str:
-    """Return the error message for a dataset in which no image could be read."""
+    """Return the error message for a dataset in which no image is readable."""
     examples = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return f"[data] none of {len(skipped)} images could be read: {examples}{more}"

@@ -17,7 +17,7 @@ from ssl_host.evaluate.extract import Represent, representations
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 MAX_PAIRS = 2048
-"""Largest number of images of which the features of two views are computed."""
+"""Largest number of images for which the features of two views are computed."""
 ROWS_PER_MOVE = 4096
 """Number of rows that are moved at a time when the rows of unreadable images are removed."""
 
@@ -27,7 +27,7 @@ class FeatureBankBuilder:
     """Computes the features of one data set for the trained network and each baseline.
 
     Attributes:
-        views: the augmentation, which also normalises the network's input.
+        views: makes the random crops and views, and normalises the network's input.
         train: the images that probes are trained on.
         test: the held-out images; None if there are none.
         num_classes: number of classes; 0 if the images have no labels.
@@ -41,12 +41,12 @@ class FeatureBankBuilder:
     seed: int
 
     def eval_transform(self, images: Tensor) -> Tensor:
-        """Return uint8 images as network input: the centred square, resized and normalised."""
+        """Convert uint8 images to network input: the centred square, resized and normalised."""
         views = self.views
         return evaluation_view(images, views.image_size, views.mean, views.std)
 
     def train_transform(self, images: Tensor, index: Tensor, epoch: int) -> Tensor:
-        """Return random crops and flips of uint8 images as the network's normalised input."""
+        """Convert uint8 images to network input: random crops and flips, normalised."""
         return self.views.crop_and_flip(images, index, epoch, self.seed)
 
     def build(
@@ -55,14 +55,15 @@ class FeatureBankBuilder:
         networks: Mapping[str, nn.Module],
         scratch: Path | None,
     ) -> dict[str, FeatureBank]:
-        """Return the feature bank (train and test) of each representation, by name.
+        """Return the feature bank (train and test) of each representation, keyed by name.
 
         Each image is read only once.
 
         Args:
-            represents: functions that map a batch of images to rows of features, by the name of
-                the representation.
-            networks: the networks of those representations that have one, by the same names.
+            represents: functions that map a batch of images to rows of features, keyed by the
+                name of the representation.
+            networks: the networks of the representations that come from a network, keyed by the
+                name of the representation.
             scratch: folder for features that do not fit in memory.
         """
         test = self.test
@@ -80,7 +81,7 @@ class FeatureBankBuilder:
     def _bank(
         self, train: Features, test: Features | None, network: nn.Module | None
     ) -> FeatureBank:
-        """Return a feature bank; with a network it gives access to the network and the images."""
+        """Return a feature bank; with a network, it also gives access to the network and images."""
         bank = FeatureBank(train, test, self.num_classes, self.seed)
         if network is None:
             return bank
@@ -109,7 +110,7 @@ def _readable_features(x: Tensor, store: ImageStore) -> Features:
         return Features(x, store.labels)
     readable = torch.ones(len(x), dtype=torch.bool)
     readable[unreadable] = False
-    # Moved in place: a copy of features that are on the disk would fill the memory.
+    # Move rows in place, because a copy of features stored on disk might not fit in memory.
     done = 0
     for rows in readable.nonzero().squeeze(1).split(ROWS_PER_MOVE):
         x[done : done + len(rows)] = x[rows]
@@ -121,7 +122,7 @@ def _readable_features(x: Tensor, store: ImageStore) -> Features:
 def _view_pairs(
     network: nn.Module, views: ViewMaker, images: PixelArray, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the features of two random views of the same images, at most ``MAX_PAIRS`` of them."""
+    """Return the features of two random views of each image, for at most ``MAX_PAIRS`` images."""
     device = next(network.parameters()).device
     network.eval()
     first, second = [], []

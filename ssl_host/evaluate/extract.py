@@ -21,22 +21,25 @@ from ssl_host.toolkit.sampling import evenly_spaced_indices
 BATCH_SIZE = 256
 """Number of images in a batch; the features do not depend on it."""
 MAX_PIXEL_SIDE = 32
-"""Largest side of an image in the baseline of raw pixels; larger images are shrunk to it.
+"""Largest image side in the raw-pixel baseline, in pixels; larger images are shrunk to it.
 
-With more pixels probes are slow and not better.
+More pixels make probes slower but not better.
 """
 
 MAX_BYTES_IN_MEMORY = 2 * 2**30
-"""Features that take more bytes are stored in a file; ImageNet's from a ResNet-50 take 10 GB."""
+"""Size in bytes above which features are stored in a file instead of memory.
+
+ImageNet's features from a ResNet-50 take 10 GB.
+"""
 
 Transform = Callable[[Tensor], Tensor]
-"""Function that maps uint8 images (B, C, H, W) to a network's normalised input."""
+"""Function that maps uint8 images (B, C, H, W) to the normalised input of a network."""
 Represent = Callable[[Tensor], Tensor]
 """Function that maps uint8 images (B, C, H, W) to their features (B, D)."""
 
 
 def _allocate(count: int, dim: int, scratch: Path | None) -> Tensor:
-    """Return an uninitialised tensor (count, dim); a large one is in a file without a name."""
+    """Return an uninitialised tensor (count, dim); a large one is stored in an unnamed file."""
     if 4 * count * dim <= MAX_BYTES_IN_MEMORY:
         return torch.empty(count, dim, dtype=torch.float32)
     with tempfile.TemporaryFile(dir=scratch) as file:
@@ -48,16 +51,16 @@ def _allocate(count: int, dim: int, scratch: Path | None) -> Tensor:
 def representations(
     images: PixelArray, represents: Mapping[str, Represent], scratch: Path | None = None
 ) -> dict[str, Tensor]:
-    """Return several representations of the same images by name, each (N, D), float32.
+    """Return several representations of the same images, keyed by name, each (N, D), float32.
 
-    Each image is read once for all representations, and the next batch is read while the current
-    one is computed.
+    Each image is read only once for all representations. The next batch is read while the features
+    of the current batch are computed.
 
     Args:
         images: (N, C, H, W), uint8.
-        represents: functions that map a batch of images to features (B, D), by name.
-        scratch: folder for the files of large representations. These files have no names and are
-            deleted with the tensor.
+        represents: functions that map a batch of images to features (B, D), keyed by name.
+        scratch: folder for the files of large representations. A file is unnamed, and is deleted
+            together with its tensor.
     """
     rows = {name: torch.empty(0, 0) for name in represents}
     starts = range(0, len(images), BATCH_SIZE)
@@ -74,7 +77,7 @@ def representations(
 def network_features(
     encoder: nn.Module, transform: Transform, device: torch.device | str = "cpu"
 ) -> Represent:
-    """Put a network into evaluation mode and return a function that maps images to its features."""
+    """Put a network into evaluation mode; return a function that maps images to its features."""
     encoder.eval()
     return lambda batch: encoder(transform(batch.to(device))).float().cpu()
 
@@ -83,10 +86,10 @@ def network_features(
 def recalibrate_batchnorm(
     encoder: nn.Module, images: PixelArray, transform: Transform, device: torch.device | str = "cpu"
 ) -> nn.Module:
-    """Return a copy of a network whose batch norms have the statistics of the given images.
+    """Return a copy of a network with batch-norm statistics computed from the images.
 
-    Without them the accuracy of a random network is 15 points lower, and pretraining would get
-    the credit for normalising the features.
+    With its initial statistics, a random network has an accuracy that is 15 points lower, and
+    pretraining would get the credit for normalising the features.
     """
     network = copy.deepcopy(encoder)
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
@@ -118,7 +121,7 @@ def statistics(images: Tensor) -> Tensor:
 
     Colour images have 3 means, 3 standard deviations and 6 mean absolute values (of first and
     second differences, and of the distance from 0.5). Gray images have 1 mean, 1 standard
-    deviation, the same 6 values, and the means of the 4 quarters. In both cases that is twelve.
+    deviation, the same 6 values, and the means of the 4 quarters. In both cases the total is 12.
     """
     images = images.float() / 255
     gray = images.mean(dim=1)

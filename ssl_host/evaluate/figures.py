@@ -21,27 +21,27 @@ HOST_FIGURES = {
         "peak memory allocated on the GPU, in MiB", higher_is_better=False
     ),
 }
-"""Declarations of the metrics that the host itself measures, by name."""
+"""Declarations of the metrics that the host itself measures, keyed by metric name."""
 
 
 def metric_name(instance: str, metric: str) -> str:
-    """Return the name in ``results.json`` of an evaluator's metric, such as ``linear.top1``.
+    """Return the name of an evaluator's metric in ``results.json``, such as ``linear.top1``.
 
     Args:
         instance: name of the evaluator's section, such as ``linear``.
-        metric: name of the metric; the result is ``instance`` if it is empty.
+        metric: name of the metric; if it is empty, ``instance`` is returned.
     """
     return f"{instance}.{metric}" if metric else instance
 
 
 def declared_figures(evaluators: Mapping[str, type[Evaluator]]) -> dict[str, Figure]:
-    """Return the declarations of all metrics that a run can measure, by name.
+    """Return the declarations of all metrics that a run can measure, keyed by metric name.
 
-    The names are those in ``results.json``. ``N`` as a component of a name stands for any number,
-    so look up metrics with ``find_figure``.
+    The names are the same as in ``results.json``, except that ``N`` as a component of a name means
+    any number. So use ``find_figure`` to look up a metric.
 
     Args:
-        evaluators: the classes of the evaluators, by the names of their sections.
+        evaluators: the classes of the evaluators, keyed by the names of their sections.
     """
     return HOST_FIGURES | {
         metric_name(instance, metric): figure
@@ -53,12 +53,12 @@ def declared_figures(evaluators: Mapping[str, type[Evaluator]]) -> dict[str, Fig
 def describe_figures(
     metrics: Iterable[str], evaluators: Mapping[str, Evaluator]
 ) -> dict[str, dict[str, Any]]:
-    """Return the declarations of measured metrics by name, for ``figures`` in ``results.json``.
+    """Return the declarations of measured metrics, for ``figures`` in ``results.json``.
 
     Args:
-        metrics: names of the metrics in ``results.json``. Those of baselines and those that are
-            not declared are skipped.
-        evaluators: the evaluators, by the names of their sections.
+        metrics: names of the metrics in ``results.json``. Metrics of baselines and undeclared
+            metrics are skipped.
+        evaluators: the evaluators, keyed by the names of their sections.
     """
     described = {}
     for name in metrics:

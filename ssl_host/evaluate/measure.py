@@ -26,7 +26,7 @@ TRAINED = ""
 """Name of the trained network among the representations; the other names are baselines."""
 
 Report = Callable[[str], None]
-"""Function that is called with the name of what is measured next."""
+"""Function that is called with the name of each measurement before it starts."""
 
 
 @dataclass
@@ -34,11 +34,11 @@ class Measurement:
     """Results of all evaluators on the trained network and its baselines.
 
     Attributes:
-        metrics: values of the metrics, by names such as ``linear.top1``. The names of baselines'
-            metrics start with ``random_init.``, ``pixels.`` or ``statistics.``.
-        artifacts: tensors to save, by file name without suffix.
+        metrics: values of the metrics, keyed by names such as ``linear.top1``. The names of
+            baseline metrics start with ``random_init.``, ``pixels.`` or ``statistics.``.
+        artifacts: tensors to save, keyed by file name without suffix.
         notes: sentences for the report, such as the reason why an evaluator was skipped.
-        bank: the trained network's features, for the pictures of the report.
+        bank: features of the trained network, for the pictures in the report.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -76,15 +76,15 @@ def measure(
     """Run all evaluators on a trained network and its three baselines, and return the results.
 
     Args:
-        evaluators: the evaluators, by the names of their sections.
+        evaluators: the evaluators, keyed by the names of their sections.
         encoder: the trained network.
         untrained: the same network with its initial weights.
-        views: the augmentation, which also normalises the network's input.
+        views: makes the random crops and views, and normalises the network's input.
         train: the images that probes are trained on.
         test: the held-out images; None if there are none.
         num_classes: number of classes; 0 if the images have no labels.
         seed: seed of the evaluators' random numbers.
-        report: called with the name of what is measured next.
+        report: called with the name of each measurement before it starts.
         scratch: folder for features that do not fit in memory.
     """
     measurement = Measurement()
@@ -113,7 +113,7 @@ def measure(
         report(name)
         measurement.add(name, _evaluate(name, evaluator, measurement.bank))
     for baseline in list(banks):
-        # Remove each bank once it is measured: it may be large.
+        # Free each bank after it is measured, because it may be large.
         measurement.metrics |= _measure_baseline(baseline, compared, banks.pop(baseline), report)
     return measurement
 
@@ -148,7 +148,7 @@ def _skip_reason(
 
 
 def _evaluate(name: str, evaluator: Evaluator, bank: FeatureBank) -> Evaluation:
-    """Run one evaluator, with seeded random numbers; errors name the plugin that it is from."""
+    """Run one evaluator with seeded random numbers; errors name the plugin that it comes from."""
     with (
         attribute_errors(evaluator, f"while measuring '{name}'"),
         torch.random.fork_rng(devices=[]),

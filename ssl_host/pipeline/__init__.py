@@ -1,1 +1,1 @@
-"""Runs a configuration from start to end, for the commands and ``ssl_host.run``."""
+"""Runs a configuration from start to end, for the command line and ``ssl_host.run``."""

@@ -1,4 +1,4 @@
-"""``--dry-run``: builds a run and times a few training steps, without writing any file."""
+"""``--dry-run``: builds a run and times a few training steps without writing any files."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from ssl_host.train.trainer_setup import num_processes
 from ssl_host.weights import load_initial_weights
 
 SLOW_STEP_S = 3.0
-"""Seconds per step above which no alternatives are timed, because that would take minutes."""
+"""Alternatives are not timed if a step takes longer than this, in seconds."""
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """Record of the time of a training step with one setting of ``[trainer]`` changed."""
+    """Record of the time per training step after changing one ``[trainer]`` setting."""
 
     setting: str
     value: Any
@@ -41,17 +41,17 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Record of the size of a run and the estimated time of its training.
+    """Record of the size of a run and its estimated training time.
 
     Attributes:
         parameters: the number of trainable parameters.
         views: the shape of each view of one micro-batch.
         first_loss: the loss of the first step.
         seconds_per_step: the median time of a few optimizer steps, without decoding images.
-        training_minutes: the time of all steps of the run, without evaluation.
+        training_minutes: the estimated time of all training steps, without evaluation.
         starts_from: a sentence about the weights that ``[run] init_from`` names, or None.
-        alternatives: the time of a step with one setting of ``[trainer]`` changed. These times
-            are only printed; ``auto`` does not use them.
+        alternatives: the time per step after changing one ``[trainer]`` setting, for several
+            settings. These times are only printed; ``auto`` does not use them.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Estimate:
     alternatives: list[Alternative]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all fields by name, as JSON types."""
+        """Return all fields as a dictionary of JSON types."""
         return asdict(self)
 
     def table(self) -> Table:
@@ -110,10 +110,10 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
 
     Args:
         config: the configuration of the run.
-        catalog: the installed components.
+        catalog: the catalog of installed components.
 
     Raises:
-        UserError: if an error in the input would prevent the run from starting.
+        UserError: if the input has an error that would prevent the run from starting.
         NonFiniteError: if the first loss is NaN.
     """
     config = resolve_auto(config)
@@ -162,7 +162,7 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
 def _alternatives(
     steps: StepTimer, settings: TrainerSettings, per_step: float
 ) -> Iterator[Alternative]:
-    """Time a step with different settings of ``[trainer]``, one changed at a time.
+    """Time a step with different ``[trainer]`` settings, changing one setting at a time.
 
     ``compile`` is not tried, because compiling takes longer than all other timings together.
     """
@@ -183,7 +183,7 @@ def _alternatives(
 
 
 def _first_micro_batch(images: ImageDataset, plan: EpochPlan, size: int) -> RawBatch:
-    """Return the first micro-batch of one process, with decoded images."""
+    """Return the first micro-batch of a single process, with decoded images."""
     count = plan.batch_size // plan.micro_batches // plan.world_size
     labels = None if images.labels is None else images.labels[:count]
     pixels = _first_images(images, count, size)
@@ -191,10 +191,10 @@ def _first_micro_batch(images: ImageDataset, plan: EpochPlan, size: int) -> RawB
 
 
 def _first_images(images: ImageDataset, count: int, size: int) -> torch.Tensor:
-    """Return the first readable images as one uint8 tensor, resized and cropped to a size.
+    """Return the first readable images as one uint8 tensor, resized and cropped to ``size``.
 
     Raises:
-        DataError: if fewer images can be read.
+        DataError: if fewer than ``count`` images can be read.
     """
     array = array_of(images)
     if array is not None:

@@ -1,4 +1,4 @@
-"""Describes the environment of a run: versions, plugins and hardware."""
+"""Describes the environment of a run: package versions, plugins and hardware."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PACKAGES = (
 
 
 def describe_environment(config: RunConfig, catalog: Catalog) -> dict[str, Any]:
-    """Return the content of ``environment.json``: versions, plugins, components, hardware."""
+    """Return the content of ``environment.json``: versions, plugins, components and hardware."""
     return {
         "python": platform.python_version(),
         "system": platform.platform(),

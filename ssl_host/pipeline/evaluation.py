@@ -20,23 +20,23 @@ def evaluate_network(
     report_progress: Callable[[str], None],
     scratch: Path,
 ) -> Measurement:
-    """Run all evaluators on the trained network and on its baselines.
+    """Run all evaluators on the trained network and its baselines.
 
-    One of the baselines is the same network with its initial weights.
+    One of the baselines is the same network with its initial, untrained weights.
 
     Args:
         experiment: the components of the run, with the evaluators.
         images: the training and test images.
-        encoder: the trained network; it is copied and not changed.
-        report_progress: a function that is called with the name of what is measured next.
+        encoder: the trained network; it is copied, not changed.
+        report_progress: a function that is called before each measurement, with its name.
         scratch: the folder for features that do not fit in memory.
     """
     source = experiment.source
     untrained_method = compose_method(experiment.config, source.channels, source.image_size)
     untrained = getattr(untrained_method, untrained_method.encoder)
-    encoder = copy.deepcopy(encoder).float()  # from any precision
+    encoder = copy.deepcopy(encoder).float()  # the run may have used any precision
     if experiment.config.trainer.channels_last is True:
-        # The layout decides the order of float sums, so all networks get the same one.
+        # The memory layout determines the order of float sums, so all networks use the same one.
         encoder.to(memory_format=torch.channels_last)
         untrained.to(memory_format=torch.channels_last)
     return measure(

@@ -1,4 +1,4 @@
-"""Uses existing run folders: evaluates again, writes reports, loads a failed step."""
+"""Works on existing run folders: evaluates again, writes reports, loads a failed step."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ OTHER_IMAGES_NOTE = (
     "evaluated on different images from those of the run: the network may have been trained on "
     "some of the test images, and then the metrics are too high"
 )
-"""Note in ``results.json`` of a run whose images have changed since it was trained."""
+"""Note in ``results.json`` if the images have changed since the run was trained."""
 
 
 def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: Console) -> Outcome:
-    """Evaluate the backbone of a finished run again and write its results and report again.
+    """Evaluate the backbone of a finished run again, and rewrite its results and report.
 
     Args:
-        path: the folder of the run.
-        options: texts ``section.key=value``, which override the configuration of the run.
-        catalog: the installed components.
-        console: the console for progress.
+        path: the run folder.
+        options: overrides of the run's configuration, of the form ``section.key=value``.
+        catalog: the catalog of installed components.
+        console: the console on which progress is printed.
 
     Raises:
-        RunFolderError: if the folder does not contain a finished run with its backbone.
+        RunFolderError: if the folder does not contain a finished run and its backbone.
     """
     config = resolve_auto(_load_config(path, options, catalog))
     with RunFolder(path) as folder, report_disk_errors(path):
@@ -78,7 +78,7 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
 
 
 def write_run_report(path: Path, catalog: Catalog) -> Path:
-    """Write ``report.html`` of a finished run from the files in its folder; return its path.
+    """Write ``report.html`` for a finished run from the files in its folder; return its path.
 
     Raises:
         RunFolderError: if the folder does not contain a finished run.
@@ -92,15 +92,15 @@ def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> tuple
     """Write one HTML page that compares finished runs.
 
     Args:
-        paths: the run folders, all different.
+        paths: the run folders, without duplicates.
         output: the path of the page.
-        catalog: the installed components.
+        catalog: the catalog of installed components.
 
     Returns:
-        The path of the page, and the reason for each folder that is left out.
+        The path of the page, and one message for each folder that was skipped.
 
     Raises:
-        RunFolderError: if fewer than two runs are finished, or the page cannot be written.
+        RunFolderError: if fewer than two runs are finished, or if the page cannot be written.
     """
     finished: dict[Path, tuple[RunConfig, dict[str, Any]]] = {}
     skipped = []
@@ -126,16 +126,17 @@ def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> tuple
 def load_failed_step(path: str | Path) -> FailedStep:
     """Load a training step with non-finite numbers from the ``non_finite.ckpt`` of a run.
 
-    ``load_failed_step(path).replay()`` computes its loss again and returns the
-    :class:`~ssl_host.StepOutput`, for example under ``torch.autograd.detect_anomaly()`` or in a
-    debugger.
+    ``load_failed_step(path).replay()`` computes the loss again and returns a
+    :class:`~ssl_host.StepOutput`. Call it under ``torch.autograd.detect_anomaly()`` or in a
+    debugger, for example.
 
     Raises:
-        UserError: if the file is not in a run folder, or the run's plugins are not installed.
+        UserError: if the file is not in a run folder, or if the plugins of the run are not
+            installed.
         CheckpointError: if the file is damaged.
     """
     file = Path(path)
-    # The step is computed on the CPU of this machine, whatever device the run used.
+    # The step is computed on the CPU of this machine, even if the run used a GPU.
     options = ("trainer.accelerator=cpu", "trainer.devices=1", "trainer.num_nodes=1")
     config = resolve_auto(_load_config(file.parent, options, Catalog()))
     return read_failed_step(file, lambda channels, size: compose_method(config, channels, size))
@@ -152,6 +153,6 @@ def _load_finished(path: Path, catalog: Catalog) -> tuple[RunConfig, dict[str, A
 
 
 def _load_config(path: Path, options: Sequence[str], catalog: Catalog) -> RunConfig:
-    """Return the configuration in a run folder, with options applied and without notes."""
+    """Return the configuration of a run folder, with options applied and without notes."""
     config = resolve_file(RunFolder(path).find_config_file(), options, catalog)
     return replace(config, notes=())

@@ -34,9 +34,11 @@ def make_results(
         experiment: the components of the run.
         images: the training and test images.
         steps: the number of optimizer steps of the training.
-        metrics: the metrics by name, accuracies from 0 to 1; NaN and infinity become null.
-        wall_time_s: the time of training and evaluation in seconds, including earlier processes.
-        notes: sentences that readers of the metrics should know; duplicates are removed.
+        metrics: the metrics, keyed by metric name; accuracies range from 0 to 1. NaN and infinity
+            become null.
+        wall_time_s: the time spent on training and evaluation in seconds, including the time
+            before the run was resumed.
+        notes: remarks that readers of the metrics should know; duplicates are removed.
     """
     config = experiment.config
     return {
@@ -70,16 +72,16 @@ def write_results(
     catalog: Catalog,
     environment: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the artifacts of evaluators, the environment, the report and the results of a run.
+    """Write the evaluators' artifacts, the environment, the report and the results of a run.
 
     Args:
-        folder: the folder of the run.
+        folder: the run folder.
         experiment: the components of the run.
         images: the training and test images.
-        measurement: the results of the evaluators; the report shows its features.
+        measurement: the results of the evaluators, with the features that the report shows.
         results: the content of ``results.json``.
-        catalog: the installed components.
-        environment: the content of ``environment.json``; None does not change the file.
+        catalog: the catalog of installed components.
+        environment: the content of ``environment.json``; None leaves the file unchanged.
     """
     config = experiment.config
     for stem, tensors in measurement.artifacts.items():
@@ -89,7 +91,7 @@ def write_results(
     pictures = draw_pictures(experiment.views, images, measurement.bank, config.run.seed)
     folder.write_json("report.json", pictures)
     write_report(folder.path, results, config, catalog)
-    # A run with a results.json counts as finished, so this file is the last one.
+    # A run that has a results.json counts as finished, so this file is written last.
     folder.write_json("results.json", results)
 
 
@@ -102,7 +104,7 @@ def write_report(
 
 
 def describe_run(config: RunConfig, path: Path) -> Run:
-    """Return the record of a run for loggers and hooks: name, folder, seed and settings."""
+    """Return the record of a run for loggers and hooks, with name, folder, seed and settings."""
     return Run(config.run.name, path, config.run.seed, config.values())
 
 

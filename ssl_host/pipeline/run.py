@@ -1,4 +1,4 @@
-"""Runs a configuration: trains the remaining epochs, evaluates and writes the results."""
+"""Runs a configuration: trains the remaining epochs, evaluates, and writes the results."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Outcome:
     """Record of the outcome of a run: its folder and results.
 
     Attributes:
-        folder: the folder of the run.
-        results: the content of ``results.json``; empty in processes other than the first.
-        was_finished: True if the run had already been finished before.
+        folder: the run folder.
+        results: the content of ``results.json``; empty in all processes except rank 0.
+        was_finished: True if the run was already finished, so nothing was computed.
     """
 
     folder: Path
@@ -56,12 +56,12 @@ class Outcome:
 def run_config(
     config: RunConfig, catalog: Catalog, console: Console | None = None, fresh: bool = False
 ) -> Outcome:
-    """Train, evaluate and report the run that a configuration describes, or resume it.
+    """Run a configuration or resume it: train, evaluate and write the results and report.
 
     Args:
         config: the configuration of the run.
-        catalog: the installed components.
-        console: the console for progress; None prints nothing.
+        catalog: the catalog of installed components.
+        console: the console on which progress is printed; None means no output.
         fresh: if true, rename the folder of an earlier run and start again.
 
     Raises:
@@ -72,7 +72,7 @@ def run_config(
     config = resolve_auto(config)
     catalog.call("config_resolved", config=config.values())
     path = Path(config.run.dir) / config.run.name
-    # Lightning starts this command again for each additional process of a node.
+    # Lightning starts this command again for each additional process on a node.
     if not is_first_process():
         folder = RunFolder(path)
         with preemptible():
@@ -92,7 +92,7 @@ def run_config(
 
 
 class _Runner:
-    """Trains, evaluates and reports one run in a folder that this process has locked."""
+    """Trains and evaluates one run and writes its report, in a folder locked by rank 0."""
 
     def __init__(
         self, config: RunConfig, catalog: Catalog, console: Console, folder: RunFolder
@@ -107,8 +107,8 @@ class _Runner:
         self.started_loggers: list[Logger] = []
 
     def run(self) -> Outcome:
-        """Run all stages and return the outcome; loggers are finished even if a stage fails."""
-        # Set before anything is computed, since it decides the order of float sums.
+        """Run all stages and return the outcome; finish the loggers even if a stage fails."""
+        # This is set before anything is computed, because it determines the order of float sums.
         torch.set_num_threads(int(self.config.trainer.num_threads))
         experiment = compose(self.config)
         images = open_datasets(
@@ -138,13 +138,13 @@ class _Runner:
         return Outcome(self.folder.path, dict(results))
 
     def _finish_loggers(self, results: Mapping[str, Any] | None) -> None:
-        """Call ``finish`` of all started loggers; ``results`` is None if the run failed."""
+        """Call ``finish`` on all started loggers; ``results`` is None if the run failed."""
         for logger in self.started_loggers:
             with attribute_errors(logger, "in finish"):
                 logger.finish(results)
 
     def _report_packing(self, what: str, done: int, total: int) -> None:
-        """Print the number of decoded images, after every thousand."""
+        """Print the number of decoded images after every 1000 images."""
         if done == total or done % 1000 == 0:
             self.console.print(f"decoding {what}: {done} of {total}")
 
@@ -164,7 +164,7 @@ class _Runner:
             target.load_state_dict(source.state_dict())
 
     def _print_summary(self, experiment: Experiment, images: OpenedDatasets) -> None:
-        """Print components and sizes of the run, notes, and a warning about skipped images."""
+        """Print the components and size of the run, notes, and a warning about skipped images."""
         config = self.config
         num_test = "no" if images.test is None else str(len(images.test))
         parameters = sum(p.numel() for _, p in experiment.method.trainable_parameters())
@@ -187,7 +187,7 @@ class _Runner:
             )
 
     def _train(self, experiment: Experiment, images: OpenedDatasets) -> TrainingResult:
-        """Train the remaining epochs; loggers start once the first step is known."""
+        """Train the remaining epochs; start the loggers once the step to resume from is known."""
 
         def start_loggers(step: int) -> None:
             if is_first_process():
@@ -212,7 +212,7 @@ class _Runner:
     def _evaluate(
         self, experiment: Experiment, images: OpenedDatasets, training: TrainingResult
     ) -> dict[str, Any]:
-        """Write the backbone, run the evaluators, write the report and return the results."""
+        """Write the backbone, run the evaluators, write the report, and return the results."""
         method, source, timer = experiment.method, experiment.source, training.state.timer
         encoder = getattr(method, method.encoder)
         save_backbone(encoder, self.config, source.mean, source.std, self.folder.path)
@@ -239,7 +239,7 @@ class _Runner:
     def _online_accuracy(
         self, training: TrainingResult, measurement: Measurement
     ) -> dict[str, float]:
-        """Return the online probe's accuracy on the test images, if it can be measured."""
+        """Return the online probe's accuracy on the test images; empty if it cannot be measured."""
         probe, bank = training.state.probe, measurement.bank
         if probe is None or not self.config.run.epochs or bank is None:
             return {}
@@ -249,5 +249,5 @@ class _Runner:
         return {"online.top1": float(correct.double().mean())}
 
     def _report_evaluation(self, what: str) -> None:
-        """Print the name of what is evaluated next."""
+        """Print what is evaluated next."""
         self.console.print(f"evaluating: {what}", style="dim")

@@ -1,4 +1,4 @@
-"""Measures the speed and memory of the training, and gives a hint if data loading is slow."""
+"""Measures training speed and memory use, and gives a hint if data loading is slow."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ssl_host.run_folder.stored_config import has_same_dataset
 from ssl_host.train.loop import TrainingResult
 
 BOTTLENECK_ABOVE = 0.2
-"""Fraction of the training time spent waiting for images above which a hint is printed."""
+"""A hint is printed if more than this fraction of the training time is spent waiting."""
 
 
 def resource_metrics(training: TrainingResult) -> dict[str, float]:
-    """Return the metrics of training speed (images/s) and peak memory (MB), by name."""
+    """Return training speed (images/s) and peak memory (MB) as metrics, keyed by metric name."""
     metrics: dict[str, float] = {}
     if training.images_per_s is not None and training.data_wait_fraction is not None:
         metrics["throughput.images_per_s"] = training.images_per_s
         metrics["throughput.data_wait_fraction"] = training.data_wait_fraction
-    # Linux counts KiB, macOS bytes.
+    # ru_maxrss is in KiB on Linux and in bytes on macOS.
     unit = 2**20 if sys.platform == "darwin" else 2**10
     metrics["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
     if torch.cuda.is_available():
@@ -35,7 +35,7 @@ def resource_metrics(training: TrainingResult) -> dict[str, float]:
 
 
 def data_bottleneck_hint(images: OpenedDatasets, wait_fraction: float | None) -> list[str]:
-    """Return a hint on which setting to change; empty if data loading is not the bottleneck."""
+    """Return a hint about the setting to change; empty if data loading is not the bottleneck."""
     if wait_fraction is None or wait_fraction < BOTTLENECK_ABOVE:
         return []
     pixels = images.train.images
@@ -57,7 +57,7 @@ def trained_on_same_dataset(weights: Path, config: RunConfig) -> bool:
     """Return True if weights come from a run on the same data set with the same test split.
 
     Args:
-        weights: the path of a run folder, or of a file in one.
+        weights: the path of a run folder, or of a file in a run folder.
         config: the configuration of the new run.
     """
     folder = RunFolder(weights if weights.is_dir() else weights.parent)

@@ -1,4 +1,4 @@
-"""Times a few training steps on one batch with given settings of ``[trainer]``."""
+"""Times a few training steps on one batch with given ``[trainer]`` settings."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ssl_host.train.param_groups import make_optimizer
 from ssl_host.train.training_step import TrainingStep
 
 TIMED_STEPS = 3
-"""Number of steps that are timed, after one step that is not."""
+"""Number of steps that are timed, after one warm-up step."""
 
 
 class StepTimer:
-    """Measures the time of training steps on one batch, including probe and clipping.
+    """Measures the time of training steps on one batch, with online probe and clipping.
 
     Args:
         experiment: the method and all other components of the run.
-        raw: one micro-batch of one process, already decoded.
-        plan: how each epoch is divided into batches.
-        num_classes: the number of classes of the online probe; 0 for no probe.
+        raw: one decoded micro-batch of a single process.
+        plan: the plan that divides each epoch into batches.
+        num_classes: the number of classes for the online probe; 0 means no probe.
 
     Attributes:
-        losses: the loss of every step so far.
+        losses: the losses of all steps so far.
         shapes: the shape of each view.
     """
 
@@ -52,7 +52,7 @@ class StepTimer:
         self.shapes: list[list[int]] = []
 
     def seconds_per_step(self, settings: TrainerSettings) -> float:
-        """Train a few steps with these settings; return the median time of a step in seconds."""
+        """Run a few steps with these settings; return the median time of a step in seconds."""
         torch.set_num_threads(int(settings.num_threads))
         layout = torch.channels_last if settings.channels_last is True else torch.contiguous_format
         self.method.to(memory_format=layout)
@@ -72,7 +72,7 @@ class StepTimer:
         return sorted(times[1:])[TIMED_STEPS // 2]
 
     def _convert(self, dtype: torch.dtype) -> None:
-        """Convert the weights to a dtype and, if they change, clear the optimizer state."""
+        """Convert the weights to a dtype; if it is a new dtype, clear the optimizer state."""
         if next(self.method.parameters()).dtype != dtype:
             self.method.to(dtype)
-            self.optimizer.state.clear()  # it has the previous dtype
+            self.optimizer.state.clear()  # the state still has the previous dtype

@@ -10,21 +10,21 @@ from markupsafe import Markup, escape
 WIDTH, HEIGHT = 640, 260
 """Width and height of a chart, in SVG units."""
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 30
-"""Margins around the lines of a chart, in SVG units, which contain the labels of the axes."""
+"""Margins around the plot area of a chart, in SVG units; they contain the axis labels."""
 MAX_POINTS = 600
-"""Largest number of points of a line; neighbouring points of longer lines are averaged."""
+"""Largest number of points in a line; in longer lines, neighbouring points are averaged."""
 
 Points = Sequence[tuple[float, float]]
 
 
 def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False) -> Markup:
-    """Return an SVG chart of lines with a common x axis; empty if no line has two points.
+    """Return an SVG line chart with a common x axis; empty if no line has two points.
 
     Args:
-        series: points (x, y) of each line, sorted by x, by the name of the line; the position of
-            a name determines the colour.
+        series: points (x, y) of each line, sorted by x and keyed by the name of the line. The
+            order of the names determines the colours.
         x_label: label of the x axis.
-        percent: True if y is a fraction from 0 to 1 that is shown as a percentage.
+        percent: True to show y, a fraction from 0 to 1, as a percentage.
     """
     lines = {name: _average_neighbours(points) for name, points in series.items()}
     if not any(len(points) > 1 for points in lines.values()):
@@ -56,7 +56,7 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
         )
     for tick in x_ticks:
         x, _ = position(tick, y_low)
-        if x_low <= tick <= x_high and x < WIDTH - RIGHT - 48:  # keep the label of the axis free
+        if x_low <= tick <= x_high and x < WIDTH - RIGHT - 48:  # do not cover the axis label
             at = f'x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="middle"'
             parts.append(f'<text class="tick" {at}>{tick:g}</text>')
     parts.append(
@@ -66,7 +66,7 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
     for number, (name, points) in enumerate(lines.items()):
         if not points:
             continue
-        # A line from a point to itself with round ends is a dot.
+        # A line from a point to itself is drawn as a dot, because its ends are round.
         ends = [*points, *points] if len(points) == 1 else points
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (position(*point) for point in ends))
         data = ";".join(f"{x:g},{y:.5g}" for x, y in points)
@@ -79,7 +79,7 @@ def line_chart(series: Mapping[str, Points], x_label: str, percent: bool = False
 
 
 def _average_neighbours(points: Points) -> Points:
-    """Return the finite points; means of neighbouring ones if there are more than MAX_POINTS."""
+    """Return the finite points, with neighbours averaged if there are more than MAX_POINTS."""
     finite = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
     if len(finite) <= MAX_POINTS:
         return finite
@@ -89,7 +89,7 @@ def _average_neighbours(points: Points) -> Points:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Return the round numbers that label an axis; they enclose the range from low to high."""
+    """Return round numbers for the ticks of an axis; they cover the range from low to high."""
     span = max(high - low, abs(high) * 1e-6, 1e-9)
     raw = span / 4
     power = 10.0 ** math.floor(math.log10(raw))

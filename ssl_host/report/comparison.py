@@ -20,21 +20,21 @@ from ssl_host.report.summary import RANDOM_NETWORK, FigureRow, Summary, summariz
 from ssl_host.toolkit.atomic_io import atomic_write_text
 
 ALWAYS_DIFFERENT = {("run", "name"), ("run", "dir")}
-"""Settings that are different in any two runs and are therefore not shown as differences."""
+"""Settings that always differ between two runs, so the page does not list them."""
 
 MISSING = "–"
-"""Text that is shown for a setting that a run does not have."""
+"""Text to show for a setting that a run does not have."""
 
 IMAGE_SECTIONS = frozenset({"data", "loader", "evaluator"})
-"""Sections of the configuration that determine the values of every baseline."""
+"""Sections of the configuration that affect all baselines."""
 NETWORK_SECTIONS = frozenset({"backbone"})
-"""Sections that, in addition, determine the values of the baseline with a random network."""
+"""Sections that also affect the baseline with a random network."""
 
 SPEED = "throughput.images_per_s"
-"""Name of the metric that is shown next to the headline metrics."""
+"""Name of a metric that is shown next to the headline metrics."""
 
 BATCH_SETTINGS = (("run", "batch_size"), ("trainer", "accumulate"))
-"""Settings that contrastive losses depend on: at chance nt_xent of 2N views is log(2N - 1)."""
+"""Settings that affect contrastive losses: for 2N random views, nt_xent is log(2N - 1)."""
 
 Difference = tuple[str, str, list[str]]
 """Section and key of a setting, and its value as text in each run."""
@@ -58,7 +58,7 @@ class ComparedRun:
 
     @property
     def loss_settings(self) -> tuple[str, ...]:
-        """The settings, as text, that two runs must share for their losses to be comparable."""
+        """Settings, as text, that must be the same in two runs to make their losses comparable."""
         return tuple(
             f"{section}.{key}={value.text}"
             for (section, key), value in self.config.entries.items()
@@ -75,13 +75,13 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class BaselineRow:
-    """Record of a baseline's metrics, averaged over the runs that have the same baseline.
+    """Record of a baseline's metrics, averaged over the runs that share the baseline.
 
     Attributes:
         label: name of the baseline.
-        runs: labels of these runs; empty if all compared runs have the same baseline.
+        runs: labels of these runs; empty if all compared runs share the baseline.
         data: name of the data source.
-        values: means as text, by the name of the metric.
+        values: means as text, keyed by metric name.
     """
 
     label: str
@@ -91,7 +91,7 @@ class BaselineRow:
 
 
 def run_labels(folders: Sequence[Path]) -> list[str]:
-    """Return a unique name for each folder: the last components of its path, as few as possible."""
+    """Return a unique label for each folder: as few of its last path components as possible."""
     absolute = [folder.resolve() for folder in folders]
     labels = [path.name for path in absolute]
     depth = 1
@@ -104,7 +104,7 @@ def run_labels(folders: Sequence[Path]) -> list[str]:
 def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
     """Write the HTML page that compares runs, and return its path.
 
-    It shows metrics, training curves, different settings and nearest neighbours.
+    The page shows metrics, training curves, settings that differ, and nearest neighbours.
     """
     normalised = len({run.loss_settings for run in runs}) > 1
     different = list(differences(runs))
@@ -135,7 +135,7 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
 
 
 def differences(runs: Sequence[ComparedRun]) -> Iterator[Difference]:
-    """Yield every setting that has different values in the runs, with its value in each of them."""
+    """Yield every setting that differs between the runs, with its value in each run."""
     entries = [run.config.entries for run in runs]
     for key in dict.fromkeys(key for values in entries for key in values):
         texts = [values[key].text if key in values else MISSING for values in entries]
@@ -144,9 +144,9 @@ def differences(runs: Sequence[ComparedRun]) -> Iterator[Difference]:
 
 
 def shared_queries(runs: Sequence[ComparedRun]) -> Iterator[tuple[dict[str, Any], list[Any]]]:
-    """Yield each query image that several runs have, with its nearest neighbours in each run.
+    """Yield each query image that several runs share, with its nearest neighbours in each run.
 
-    The neighbours are pairs of the label of a run and the neighbours that it found.
+    The neighbours are a list of pairs: the label of a run, and the neighbours in that run.
     """
     queries: dict[str, tuple[dict[str, Any], list[Any]]] = {}
     for run in runs:
@@ -167,7 +167,10 @@ def _backbone_names(runs: Sequence[ComparedRun], different: Sequence[Difference]
 
 
 def _curves(run: ComparedRun, normalised: bool) -> dict[str, list[tuple[float, float]]]:
-    """Return a run's training curves by column; if ``normalised``, the loss goes from 0 to 1."""
+    """Return a run's training curves, keyed by column.
+
+    If ``normalised`` is True, the loss is rescaled to the range from 0 to 1.
+    """
     curves = read_curves(run.folder)
     if normalised and "loss" in curves:
         losses = [y for _, y in curves["loss"] if math.isfinite(y)]
@@ -177,7 +180,7 @@ def _curves(run: ComparedRun, normalised: bool) -> dict[str, list[tuple[float, f
 
 
 def _by_name(rows: Iterator[FigureRow]) -> dict[str, FigureRow]:
-    """Return the first row of each metric by name, in the order in which the names first occur."""
+    """Return the first row of each metric, keyed by metric name, in order of occurrence."""
     first: dict[str, FigureRow] = {}
     for row in rows:
         first.setdefault(row.name, row)
@@ -185,7 +188,7 @@ def _by_name(rows: Iterator[FigureRow]) -> dict[str, FigureRow]:
 
 
 def _baseline_rows(runs: Sequence[ComparedRun]) -> Iterator[BaselineRow]:
-    """Yield a row for each baseline and each group of runs that have the same baseline."""
+    """Yield a row for each baseline and each group of runs that share the baseline."""
     for key, label in runs[0].summary.baseline_labels.items():
         sections = IMAGE_SECTIONS
         if key == RANDOM_NETWORK:
@@ -201,7 +204,7 @@ def _baseline_rows(runs: Sequence[ComparedRun]) -> Iterator[BaselineRow]:
 
 
 def _mean_baselines(runs: Sequence[ComparedRun], key: str) -> dict[str, str]:
-    """Return the mean of a baseline's metrics over the runs as text, by the name of the metric."""
+    """Return a baseline's metrics averaged over the runs, as text, keyed by metric name."""
     rows = [row for run in runs for row in run.summary.rows if key in row.baselines]
     return {
         name: first.figure.format(fmean(row.baselines[key] for row in rows if row.name == name))
@@ -210,7 +213,7 @@ def _mean_baselines(runs: Sequence[ComparedRun], key: str) -> dict[str, str]:
 
 
 def _settings(run: ComparedRun, sections: frozenset[str]) -> tuple[str, ...]:
-    """Return a run's settings in these sections as text, without those of caches and workers."""
+    """Return a run's settings in these sections as text, except for caches and workers."""
     return tuple(
         f"{section}.{key}={value.text}"
         for (section, key), value in run.config.entries.items()

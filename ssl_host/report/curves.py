@@ -17,7 +17,7 @@ CURVES = (
     ("Standard deviation of the features (0: collapsed)", "feature_std", False),
     ("EMA decay", "ema_decay", False),
 )
-"""Title of each chart, its column in ``metrics.csv``, and True if it is shown as a percentage."""
+"""Title of each chart, its column in ``metrics.csv``, and True to show percentages."""
 
 
 def draw_charts(curves: Mapping[str, Mapping[str, Points]]) -> list[tuple[str, Markup]]:
@@ -26,7 +26,7 @@ def draw_charts(curves: Mapping[str, Mapping[str, Points]]) -> list[tuple[str, M
     Columns that no run has logged are left out.
 
     Args:
-        curves: points (step, value) by the name of the run and the column.
+        curves: points (step, value), keyed by the name of the run and then by column.
     """
     charts = []
     for title, column, percent in CURVES:
@@ -37,7 +37,10 @@ def draw_charts(curves: Mapping[str, Mapping[str, Points]]) -> list[tuple[str, M
 
 
 def read_curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """Return the points (step, value) in a run's ``metrics.csv``, by column; empty without it."""
+    """Return the points (step, value) in a run's ``metrics.csv``, keyed by column.
+
+    The result is empty if the run has no such file.
+    """
     curves: dict[str, list[tuple[float, float]]] = {}
     path = folder / "metrics.csv"
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Makes the pictures of the report: augmented views, nearest neighbours, a map of the features."""
+"""Makes the report's pictures: augmented views, nearest neighbours, a 2-D projection."""
 
 from __future__ import annotations
 
@@ -19,26 +19,31 @@ from ssl_host.data.store import PixelArray
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 NUM_QUERIES = 8
-"""Number of images whose views and nearest neighbours are shown."""
+"""Number of images that are shown with their views or nearest neighbours."""
 NUM_NEIGHBOURS = 6
-"""Number of nearest images that are shown for each query image."""
+"""Number of nearest neighbours that are shown for each query image."""
 NUM_VIEWS = 6
-"""Largest number of views that are shown of each image and epoch."""
+"""Largest number of views that are shown for each image and epoch."""
 MAX_MAP_IMAGES = 1000
-"""Largest number of images on the map; with more t-SNE takes longer than the whole report."""
+"""Largest number of images in the 2-D projection of the features.
+
+With more images, t-SNE takes longer than the rest of the report.
+"""
 MAX_SIDE = 64
 """Largest side of a picture in the report, in pixels."""
 TILE_SIDE = 28
-"""Side of the picture that the map shows next to the pointer, in pixels."""
+"""Side of the thumbnails that the 2-D projection shows next to the pointer, in pixels."""
 
 
 def draw_pictures(
     views: ViewMaker, images: OpenedDatasets, bank: FeatureBank | None, seed: int
 ) -> dict[str, Any]:
-    """Return the content of ``report.json``: pictures as PNG data URIs and a map of the features.
+    """Return the content of ``report.json``: pictures and a 2-D projection of the features.
+
+    Pictures are PNG data URIs.
 
     Args:
-        views: the augmentation of the run.
+        views: makes the augmented views of the run.
         images: the images of the run.
         bank: features of the trained network; None if nothing was evaluated.
         seed: seed of the random views.
@@ -71,7 +76,7 @@ def _draw_views(views: ViewMaker, pixels: PixelArray, seed: int) -> list[dict[st
 def _shown_split(images: OpenedDatasets, bank: FeatureBank) -> tuple[Features, PixelArray, bool]:
     """Return the features and images that the report shows, and True if they are held out.
 
-    They are those of the held-out split if there is one, otherwise of the training split.
+    The report shows the held-out split if there is one, otherwise the training split.
     """
     if bank.test is not None and images.test is not None:
         return bank.test, images.test.images, True
@@ -81,7 +86,7 @@ def _shown_split(images: OpenedDatasets, bank: FeatureBank) -> tuple[Features, P
 def _find_neighbours(
     images: OpenedDatasets, bank: FeatureBank, classes: list[str]
 ) -> list[dict[str, Any]]:
-    """Return query images and the training images whose features are most similar to theirs."""
+    """Return query images, each with the training images that have the most similar features."""
     features, pixels, held_out = _shown_split(images, bank)
     queries = evenly_spaced_indices(len(features.x), NUM_QUERIES)
     keys = functional.normalize(bank.train.x.float(), dim=1)
@@ -114,7 +119,7 @@ def _find_neighbours(
 
 
 def _draw_map(images: OpenedDatasets, bank: FeatureBank, classes: list[str]) -> dict[str, Any]:
-    """Return the map of the features: a position, a label and a small picture of each image."""
+    """Return a 2-D projection of the features: position, label and thumbnail of each image."""
     features, pixels, held_out = _shown_split(images, bank)
     index = evenly_spaced_indices(len(features.x), MAX_MAP_IMAGES)
     x = functional.normalize(features.x[index].float(), dim=1)
@@ -142,10 +147,10 @@ def _draw_map(images: OpenedDatasets, bank: FeatureBank, classes: list[str]) -> 
 
 
 def _project(x: Tensor) -> tuple[Tensor, str]:
-    """Return two coordinates for each row, and the name of the method that computed them.
+    """Return two coordinates for each row of features, and the name of the projection.
 
-    The method is t-SNE if scikit-learn is installed and there are at least 50 rows, otherwise
-    principal components.
+    The projection is t-SNE if scikit-learn is installed and there are at least 50 rows, otherwise
+    the first two principal components.
     """
     centred = x - x.mean(dim=0)
     _, _, axes = torch.linalg.svd(centred.double(), full_matrices=False)
@@ -163,12 +168,12 @@ def _project(x: Tensor) -> tuple[Tensor, str]:
 
 
 def _class_name(classes: list[str], label: int | None) -> str:
-    """Return the name of a class; empty without a label or without names."""
+    """Return the name of a class; empty if there is no label or if classes have no names."""
     return "" if label is None or not classes else classes[label]
 
 
 def _to_uint8(image: Tensor) -> Tensor:
-    """Return an image from 0 to 1 as uint8 from 0 to 255."""
+    """Convert an image from floats (0 to 1) to uint8 (0 to 255)."""
     return (image.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
@@ -183,7 +188,7 @@ def _resize(image: Tensor, side: int) -> Tensor:
 
 
 def _data_uri(image: Tensor) -> str:
-    """Return an image as a PNG data URI, with at most 64 pixels per side."""
+    """Return an image as a PNG data URI, shrunk to at most 64 pixels per side."""
     height, width = image.shape[1:]
     if max(height, width) > MAX_SIDE:
         scale = MAX_SIDE / max(height, width)
@@ -196,7 +201,7 @@ def _data_uri(image: Tensor) -> str:
 
 
 def _png_uri(image: Tensor) -> str:
-    """Return a uint8 image (C, H, W) in its full size as a PNG data URI."""
+    """Return a uint8 image (C, H, W) at full size as a PNG data URI."""
     if image.shape[0] not in (1, 3):
         image = image[:1]
     array = image.permute(1, 2, 0).contiguous().numpy()

@@ -26,10 +26,10 @@ def write_page(
     """Write ``report.html`` from the files in a run's folder, and return its path.
 
     Args:
-        folder: folder of the run, which gets the page.
+        folder: folder of the run; the page is written there.
         results: the content of ``results.json``.
         config: configuration of the run.
-        sections: titles and HTML of the sections that plugins add; the HTML is not escaped.
+        sections: title and HTML of each section that a plugin adds; the HTML is not escaped.
     """
     pictures = read_json(folder / "report.json")
     page = render_page(
@@ -49,7 +49,7 @@ def write_page(
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file; an empty dict if the file is missing or damaged."""
+    """Return the object in a JSON file, or an empty dict if the file is missing or damaged."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -23,10 +23,10 @@ def render_page(package: str, template: str, /, **values: Any) -> str:
         package: name of the Python package whose folder ``templates`` contains the template.
             Templates that are not there are taken from the host.
         template: file name of the template, such as ``table.html``.
-        values: values for the template, by name.
+        values: variables of the template.
     """
     packages = dict.fromkeys((package, HOST_PACKAGE))
-    # Everything is escaped except Markup: names of files and classes may contain HTML.
+    # Escape everything except Markup, because names of files and classes may contain HTML.
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(name, "templates") for name in packages]),
         autoescape=True,

@@ -18,7 +18,7 @@ BASELINES = {
     "pixels": "raw pixels",
     "statistics": "simple statistics",
 }
-"""Labels of the baselines, by the prefix of the names of their metrics."""
+"""Labels of the baselines, keyed by the prefix of their metric names."""
 
 _UNDECLARED = Figure("", higher_is_better=None)
 
@@ -31,7 +31,7 @@ class FigureRow:
         name: name of the metric in ``results.json``.
         value: value of the metric; accuracies and other percentages are fractions from 0 to 1.
         figure: the metric's declaration.
-        baselines: values of the baselines that were measured, by prefix.
+        baselines: values of the baselines that were measured, keyed by prefix.
         std: standard deviation of the value; None if the evaluator did not measure one.
     """
 
@@ -48,7 +48,7 @@ class FigureRow:
 
     @property
     def best_baseline(self) -> float | None:
-        """The best value of the baselines; None without baselines, or if no direction is better."""
+        """Best value among the baselines; None if there are none, or if no direction is better."""
         if not self.baselines or self.figure.higher_is_better is None:
             return None
         best = max if self.figure.higher_is_better else min
@@ -56,7 +56,7 @@ class FigureRow:
 
     @property
     def learned(self) -> bool | None:
-        """True if the value is better than all baselines; None if it cannot be compared."""
+        """True if the value beats all baselines; None if it cannot be compared with them."""
         best = self.best_baseline
         if best is None:
             return None
@@ -65,14 +65,14 @@ class FigureRow:
 
 @dataclass(frozen=True)
 class Summary:
-    """Record of the metrics of a finished run and what they say about learning.
+    """Record of the metrics of a finished run and a verdict on whether the network learned.
 
     Attributes:
         rows: metrics that are percentages or are compared with baselines, in the order in which
             they were measured.
         others: all other metrics.
-        verdict: one sentence that says which metrics show that the network learned.
-        baseline_labels: labels of the baselines, by prefix.
+        verdict: a sentence that says which metrics beat their baselines.
+        baseline_labels: labels of the baselines, keyed by prefix.
     """
 
     rows: tuple[FigureRow, ...]
@@ -86,7 +86,10 @@ class Summary:
 
     @property
     def headlines(self) -> tuple[FigureRow, ...]:
-        """The metrics declared as headlines; of names that differ only in numbers, the last one."""
+        """Metrics that are declared as headlines.
+
+        If the names of metrics differ only in numbers, only the last of these metrics is included.
+        """
         latest = {
             _without_numbers(row.name): row
             for row in (*self.rows, *self.others)
@@ -152,7 +155,7 @@ def _read_figure(declaration: Mapping[str, Any]) -> Figure:
 
 
 def _is_std(name: str, metrics: Mapping[str, float]) -> bool:
-    """Return True if a metric is the standard deviation of a different one."""
+    """Return True if a metric is the standard deviation of another metric."""
     return name.endswith("_std") and name.removesuffix("_std") in metrics
 
 

@@ -1,1 +1,1 @@
-"""Reads, writes and locks the folder of a run, and compares its stored configuration."""
+"""Reads, writes and locks a run folder, and compares its configuration with a new one."""

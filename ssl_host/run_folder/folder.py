@@ -22,11 +22,11 @@ _RESULT_KEYS = {"name", "method", "backbone", "data", "seed", "epochs", "metrics
 
 
 class RunFolder(LockedFolder):
-    """The folder of one run; while it is used as a context manager, no other process can use it.
+    """Folder of one run; used as a context manager, it is locked against other processes.
 
     Args:
         path: the path of the folder, such as ``runs/NAME``.
-        section: the INI section with the ``name`` and ``dir`` of the folder, for messages.
+        section: the INI section that sets ``name`` and ``dir`` of the folder, for error messages.
 
     Attributes:
         checkpoints: the folder that contains the checkpoints.
@@ -44,7 +44,7 @@ class RunFolder(LockedFolder):
         return results if results is not None and results.keys() >= _RESULT_KEYS else None
 
     def finished(self) -> dict[str, Any]:
-        """Return the content of ``results.json`` of a finished run.
+        """Return the content of ``results.json``; raise an error if the run is not finished.
 
         Raises:
             RunFolderError: if the folder does not contain a finished run.
@@ -61,7 +61,7 @@ class RunFolder(LockedFolder):
         """Return the path of the run's ``config.ini``.
 
         Raises:
-            RunFolderError: if the path is not the folder of a run.
+            RunFolderError: if the path is not a run folder.
         """
         if self.path.is_file():
             parent = self.path.parent
@@ -74,7 +74,7 @@ class RunFolder(LockedFolder):
         return self.config_file
 
     def config_values(self) -> ConfigValues:
-        """Return the stored value of every setting by section and key, as JSON types.
+        """Return all stored settings as ``{section: {key: value}}``, with JSON types.
 
         Raises:
             RunFolderError: if ``config.json`` is missing or damaged.
@@ -85,7 +85,8 @@ class RunFolder(LockedFolder):
         """Check that a configuration matches the run; store it unless the run is finished.
 
         Returns:
-            The configuration with the values that an earlier process chose for ``auto``.
+            The configuration, in which ``auto`` is replaced by the values that were chosen when
+            the run was started.
 
         Raises:
             RunFolderError: if the folder contains a run with a different configuration.
@@ -98,7 +99,7 @@ class RunFolder(LockedFolder):
         return config
 
     def restore_auto(self, config: RunConfig) -> RunConfig:
-        """Return the configuration with the values that an earlier process chose for ``auto``.
+        """Return the configuration with the ``auto`` values chosen when the run was started.
 
         Raises:
             RunFolderError: if the folder contains a run with a different configuration; the
@@ -119,8 +120,7 @@ class RunFolder(LockedFolder):
     def diff(self, config: RunConfig) -> list[str]:
         """Return a line of text for each setting that differs from the run in the folder.
 
-        Settings that cannot change the results, and values that the machine chooses for ``auto``,
-        are not compared.
+        Settings that cannot change the results and values chosen for ``auto`` are ignored.
 
         Raises:
             RunFolderError: if the stored configuration cannot be read.
@@ -128,21 +128,21 @@ class RunFolder(LockedFolder):
         return self._compare(config)[0]
 
     def _compare(self, config: RunConfig) -> tuple[list[str], dict[tuple[str, str], Any]]:
-        """Return the changed settings as lines, and the stored values of ``auto`` settings."""
-        # Without results or checkpoints nothing can be lost: any setting may change.
+        """Return a line for each changed setting, and the stored values of ``auto`` settings."""
+        # Any setting may change if there are no results or checkpoints that could be lost.
         if not self._has_progress():
             return [], {}
         return compare_configs(self.config_values(), config, self.results() is None)
 
     def claim_images(self, fingerprint: Mapping[str, Any]) -> None:
-        """Store the fingerprint of the images; if the run has started, check that it is the same.
+        """Store the fingerprint of the images; if the run has started, check that it is unchanged.
 
         Args:
             fingerprint: the number of images in each split, and a digest of their names.
 
         Raises:
-            RunFolderError: if the run started with different images: its test split would
-                contain images that it was trained on.
+            RunFolderError: if the run was started with different images, because the test split
+                would then contain images that the run was trained on.
         """
         stored = self._stored_images()
         if stored is None or not self._has_progress():
@@ -174,10 +174,11 @@ class RunFolder(LockedFolder):
 
 
 def move_aside(path: Path) -> Path | None:
-    """Rename a run folder to ``NAME.old-N`` and return the new path, or None without a folder.
+    """Rename a run folder to ``NAME.old-N`` and return the new path; None if it does not exist.
 
     Raises:
-        RunFolderError: if another process uses the folder, because its files would be lost.
+        RunFolderError: if another process is using the folder, because that process would lose
+            its files.
     """
     if not path.exists():
         return None

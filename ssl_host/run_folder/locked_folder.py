@@ -1,4 +1,4 @@
-"""Defines a folder that only one process uses at a time."""
+"""Defines a folder that only one process can use at a time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ FolderType = TypeVar("FolderType", bound="LockedFolder")
 
 
 class LockedFolder:
-    """Context manager that creates and locks a folder; its files are written atomically.
+    """Context manager that creates and locks a folder, and writes files into it atomically.
 
     Args:
         path: the path of the folder.
-        section: the INI section with the ``name`` and ``dir`` of the folder, for messages.
+        section: the INI section that sets ``name`` and ``dir`` of the folder, for error messages.
     """
 
     def __init__(self, path: Path, section: str) -> None:
@@ -32,7 +32,7 @@ class LockedFolder:
     def __enter__(self: FolderType) -> FolderType:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            # The kernel releases the lock of a process that dies, so a lock file may remain.
+            # If a process dies, the kernel releases its lock, so a leftover lock file is harmless.
             self._lock.acquire(timeout=0)
         except Timeout:
             raise RunFolderError(
@@ -55,9 +55,9 @@ class LockedFolder:
         self._lock.release()
 
     def write_text(self, name: str, text: str) -> Path:
-        """Write a text file into the folder atomically and return its path."""
+        """Atomically write a text file into the folder and return its path."""
         return atomic_write_text(self.path / name, text)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
-        """Write an indented JSON file into the folder atomically and return its path."""
+        """Atomically write an indented JSON file into the folder and return its path."""
         return self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

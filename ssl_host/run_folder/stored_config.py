@@ -1,4 +1,4 @@
-"""Reads the stored configuration of a run and compares it with a new one, value by value."""
+"""Reads the stored configuration of a run and compares it with a new one, key by key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ssl_host.config.values import Key, format_value
 from ssl_host.errors import RunFolderError
 
 ConfigValues = Mapping[str, Mapping[str, Any]]
-"""Value of each setting as a JSON type, by section and key."""
+"""Settings as ``{section: {key: value}}``, with values of JSON types."""
 
 FREE_SETTINGS = {
     ("run", "dir"),
@@ -30,10 +30,11 @@ FREE_SETTINGS = {
 
 
 def config_values(config: RunConfig) -> ConfigValues:
-    """Return the value of every setting of a configuration, as JSON types.
+    """Return all settings of a configuration as ``{section: {key: value}}``, with JSON types.
 
-    A value from an environment variable is the text of its reference, ``${env:NAME}``.
-    ``[run] extends`` is left out: the values of its presets are in the other sections.
+    A value from an environment variable is kept as its reference, ``${env:NAME}``.
+    ``[run] extends`` is left out, because the other sections already contain the values of the
+    presets.
     """
     values: dict[str, dict[str, Any]] = to_jsonable_python(config.values(), fallback=str)
     values.get("run", {}).pop("extends", None)
@@ -41,7 +42,7 @@ def config_values(config: RunConfig) -> ConfigValues:
 
 
 def read_config_values(path: Path) -> ConfigValues:
-    """Return the value of every setting in the ``config.json`` of a run folder.
+    """Return all settings that are stored in the ``config.json`` of a run folder.
 
     Raises:
         RunFolderError: if the file is missing or damaged.
@@ -73,16 +74,16 @@ def changed_keys(old: ConfigValues, new: ConfigValues) -> Iterator[Key]:
 def compare_configs(
     stored: ConfigValues, config: RunConfig, evaluators_free: bool
 ) -> tuple[list[str], dict[Key, Any]]:
-    """Return the changed settings as lines of text, and stored values to use for ``auto``.
+    """Return a line for each changed setting, and the stored values to use for ``auto``.
 
     Args:
-        stored: the values when the run was started.
+        stored: the settings with which the run was started.
         config: the new configuration.
-        evaluators_free: True if evaluator settings may change, because no metric is measured yet.
+        evaluators_free: True if evaluator settings may change, because nothing is evaluated yet.
 
     Returns:
         A line ``[section] key: was X, is Y`` for each changed setting, and the stored values of
-        settings that are ``auto`` and would now get a different value. ``FREE_SETTINGS`` are
+        ``auto`` settings that would now get a different value. Settings in ``FREE_SETTINGS`` are
         ignored.
     """
     values, auto = config_values(config), auto_keys(config)

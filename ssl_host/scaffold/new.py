@@ -20,7 +20,7 @@ from ssl_host.hookspecs import API_VERSION
 PREFIX = "ssl-plugin-"
 EXAMPLE = "my-idea"
 METHOD = f"{PREFIX}simclr"
-"""Distribution of the method that ``config.ini`` uses if the new component is not a method."""
+"""Distribution of the SSL method in ``config.ini`` if the new component is not a method."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class NewPlugin:
         """Return the name of the class, such as ``MyIdea``.
 
         Args:
-            used: names that occur in the template; a class name that is one of them gets the prefix
-                ``My``.
+            used: names that occur in the template. A class name that is already used there gets the
+                prefix ``My``.
         """
         camel = "".join(word.capitalize() for word in self.name.split("_"))
         if camel[0].isdigit() or keyword.iskeyword(camel) or camel in used:
@@ -64,10 +64,10 @@ class NewPlugin:
 
 
 def plan(name: str, kind: str, catalog: Catalog) -> NewPlugin:
-    """Check the name and the kind of a new plugin, and return all its names.
+    """Check the name and the kind of a new plugin, and return the record of all its names.
 
     Args:
-        name: name of the distribution; ``ssl-plugin-`` is put before it if it is missing.
+        name: name of the distribution; the prefix ``ssl-plugin-`` is added if it is missing.
         kind: kind of the component.
         catalog: the installed components.
 

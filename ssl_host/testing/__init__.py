@@ -1,14 +1,14 @@
 """Conformance kit: checks that the components of a plugin fulfil the host's contract.
 
-In the tests of a plugin, one line creates a pytest case for each check::
+In a plugin's tests, one line creates a pytest case for each check::
 
     from ssl_host.testing import conformance
 
     test_conforms = conformance("method", "nnclr")
 
-``check_method("nnclr")`` runs all checks at once; there is one such function for each kind. In a
-shell ``ssl-host plugin check ssl-plugin-nnclr`` does the same. Importing this module does not
-import torch.
+``check_method("nnclr")`` runs all checks at once; there is one such function for each kind. On the
+command line, ``ssl-host plugin check ssl-plugin-nnclr`` does the same. Importing this module does
+not import torch.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ __all__ = [  # noqa: PLE0604 - the table's keys, kept in one place
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on its first use."""
+    """Import a public name when it is first used."""
     if name in _MODULES:
         value = getattr(importlib.import_module(f"ssl_host.testing.{_MODULES[name]}"), name)
     elif name.startswith("check_") and name.removeprefix("check_") in KINDS:

@@ -1,4 +1,4 @@
-"""Checks of augmentations."""
+"""Conformance checks for augmentations."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TOLERANCE = 2e-6
 
 
 def _view_maker(target: CheckTarget, channels: int = 3, settings: object = None) -> ViewMaker:
-    """Return a view maker for the augmentation, without normalisation."""
+    """Return a view maker for the augmentation that does not normalise the views."""
     augmentation = target.make(settings, image_size=IMAGE_SIZE, channels=channels)  # type: ignore[arg-type]
     try:
-        # Identity normalisation, so that the values are those of the augmentation.
+        # Identity normalisation, so the checks see the augmentation's own values.
         return ViewMaker(
             augmentation, image_size=IMAGE_SIZE, mean=(0.0,) * channels, std=(1.0,) * channels
         )
@@ -36,7 +36,7 @@ def _view_maker(target: CheckTarget, channels: int = 3, settings: object = None)
 
 
 def _images(count: int = BATCH_SIZE, channels: int = 3) -> Tensor:
-    """Return smooth random images, uint8 B C 40 48."""
+    """Return smooth random uint8 images of shape (B, C, 40, 48)."""
     generator = torch.Generator().manual_seed(channels)
     noise = torch.rand(count, channels, 8, 8, generator=generator)
     smooth = torch.nn.functional.interpolate(noise, size=(40, 48), mode="bilinear")
@@ -44,7 +44,7 @@ def _images(count: int = BATCH_SIZE, channels: int = 3) -> Tensor:
 
 
 def view_shapes(target: CheckTarget) -> str:
-    """Check that views are finite tensors B C H W from about 0 to 1, full-size views first."""
+    """Check that views are finite (B, C, H, W) tensors, about 0 to 1, full-size views first."""
     for channels in (3, 1):
         maker = _view_maker(target, channels)
         views = maker(_images(channels=channels))
@@ -110,7 +110,7 @@ def batch_independence(target: CheckTarget) -> str:
 
 
 def varies_by_epoch(target: CheckTarget) -> str:
-    """Check that random views of the same image differ between two epochs."""
+    """Check that random views of the same image differ from epoch to epoch."""
     maker = _view_maker(target)
     copies = _images()[:1].expand(BATCH_SIZE, -1, -1, -1)
     first, second = maker(copies, epoch=0), maker(copies, epoch=1)
@@ -125,7 +125,7 @@ def varies_by_epoch(target: CheckTarget) -> str:
 
 
 def input_unchanged(target: CheckTarget) -> str:
-    """Check that the augmentation does not change its input images."""
+    """Check that the augmentation does not modify its input images."""
     maker = _view_maker(target)
     images = _images()
     before = images.clone()
@@ -140,7 +140,7 @@ def input_unchanged(target: CheckTarget) -> str:
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """Check that the augmentation reads no setting that its Config does not declare."""
+    """Check that the augmentation reads only settings that its Config declares."""
     settings, read, unknown = track_reads(target.make_settings())
     _view_maker(target, settings=settings)(_images())
     return judge_settings(target, read, unknown)

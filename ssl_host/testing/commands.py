@@ -1,4 +1,4 @@
-"""The ``ssl-host`` command in the process of a test, which has imported torch already."""
+"""Runs the ``ssl-host`` command inside the test process, which has already imported torch."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def run_command(
     """Run ``ssl-host`` in this process and restore the state that it changes.
 
     Args:
-        arguments: words of the command line, without ``ssl-host``.
-        cwd: working folder of the command.
-        env: environment variables to set in addition.
+        arguments: command-line arguments, without ``ssl-host``.
+        cwd: working directory of the command.
+        env: additional environment variables.
 
     Returns:
-        Exit status, stdout and stderr, as :func:`subprocess.run` returns them.
+        The exit status, stdout and stderr, as returned by :func:`subprocess.run`.
     """
     words = [str(argument) for argument in arguments]
     (script,) = importlib_metadata.entry_points(group="console_scripts", name="ssl-host")

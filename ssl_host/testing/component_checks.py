@@ -24,7 +24,7 @@ SOURCE = re.compile(
 
 
 def documented(target: CheckTarget) -> str:
-    """Check that the class has a docstring, which for methods and losses names the source."""
+    """Check that the class has a docstring; for methods and losses it must name a source."""
     cls = target.cls
     text = (cls.__doc__ or "").strip()
     if not text:
@@ -75,7 +75,7 @@ def _is_bounded(schema: type[Settings], name: str) -> bool:
 
 
 def _refuses(schema: type[Settings], name: str, value: Any) -> bool:
-    """Return True if a value of a setting is invalid."""
+    """Return True if a value is invalid for a setting."""
     try:
         schema.model_validate({name: value})
     except ValidationError as error:
@@ -107,16 +107,17 @@ def import_without_torch(target: CheckTarget) -> str:
 
 @cache
 def _imports_torch(module: str, _file: str | None) -> bool:
-    """Return True if importing a module imports torch or fails; tried in a new process."""
+    """Import a module in a new process; return True if that imports torch or fails."""
     code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     return done.returncode != 0
 
 
 def track_reads(settings: Settings) -> tuple[Settings, set[str], set[str]]:
-    """Return a copy of settings, and the sets of declared and undeclared names read from it.
+    """Return a copy of settings that records which of its names are read, and two sets.
 
-    The sets are filled while the copy is used.
+    The first set contains the declared names that were read, the second the undeclared ones. Both
+    are filled while the copy is used.
     """
     cls: Any = type(settings)
     fields = set(cls.model_fields)
@@ -151,16 +152,16 @@ def track_reads(settings: Settings) -> tuple[Settings, set[str], set[str]]:
 def judge_settings(
     target: CheckTarget, read: set[str], unknown: set[str], referenced: Set[str] = frozenset()
 ) -> str:
-    """Return the result of a check from the names that :func:`track_reads` recorded.
+    """Return the summary of a check, given the names that :func:`track_reads` recorded.
 
     Args:
-        target: the component.
+        target: the component under test.
         read: names of the declared settings that were read.
         unknown: names that were read although Config does not declare them.
         referenced: names of settings that the host or other sections read.
 
     Raises:
-        CheckFailure: when a setting that Config does not declare was read.
+        CheckFailure: when the component read a setting that Config does not declare.
     """
     if unknown:
         names = ", ".join(sorted(unknown))

@@ -13,19 +13,19 @@ from ssl_host import DataError, DataSource, UnreadableImage
 def check_corrupted_copies(
     file: Path, make_source: Callable[[Path], DataSource], copies: int = 150
 ) -> None:
-    """Check that corrupted copies of a file are read or refused with a DataError.
+    """Check that a data source either reads a corrupted copy of a file or raises DataError.
 
-    In each copy one to eight random bytes are replaced. A DataError must name the copy, and single
-    images may raise UnreadableImage.
+    In each copy, one to eight random bytes are replaced. A DataError must name the copy. Reading an
+    image may also raise UnreadableImage.
 
     Args:
-        file: a valid file of a few images; copies are written next to it.
-        make_source: returns a data source that reads the given file.
-        copies: number of corrupted copies.
+        file: a valid file with a few images; the copies are written next to it.
+        make_source: function that returns a data source for a given file.
+        copies: number of corrupted copies to try.
 
     Raises:
         AssertionError: when the message of a DataError does not name the copy.
-        Exception: when the source raises anything but DataError and UnreadableImage.
+        Exception: when the source raises anything other than DataError or UnreadableImage.
     """
     content = file.read_bytes()
     for seed in range(copies):

@@ -1,4 +1,4 @@
-"""Checks of data sources."""
+"""Conformance checks for data sources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NUM_COMPARED = 2000
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """Check that the source reads no setting that its Config does not declare."""
+    """Check that the source reads only settings that its Config declares."""
     settings, read, unknown = track_reads(target.make_settings())
     source = target.make(settings)
     try:
@@ -34,7 +34,7 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def _open(target: CheckTarget, split: str = "train") -> ImageDataset | None:
-    """Open a split of the source; None if there is no such split."""
+    """Open a split of the source; return None if the split does not exist."""
     source = target.make()
     try:
         images: ImageDataset | None = source.open(split)
@@ -50,7 +50,7 @@ def _open(target: CheckTarget, split: str = "train") -> ImageDataset | None:
 
 
 def _read_sample(images: ImageDataset) -> dict[int, Tensor]:
-    """Return up to 32 evenly spaced images by index, without unreadable ones."""
+    """Return up to 32 evenly spaced images, keyed by index; unreadable ones are left out."""
     by_index = {}
     for i in evenly_spaced_indices(len(images), NUM_READ).tolist():
         try:
@@ -61,7 +61,7 @@ def _read_sample(images: ImageDataset) -> dict[int, Tensor]:
 
 
 def images_are_uint8(target: CheckTarget) -> str:
-    """Check that images are uint8 C H W with the source's channels, and equal when read again."""
+    """Check that images are uint8 (C, H, W) with the right channels and equal on a second read."""
     images = _open(target)
     assert images is not None
     channels = target.make().channels
@@ -89,7 +89,7 @@ def images_are_uint8(target: CheckTarget) -> str:
 
 
 def labels_are_valid(target: CheckTarget) -> str:
-    """Check that there is one int64 label from 0 per image, and a name for every class."""
+    """Check that each image has an int64 label, 0 or above, and every class has a name."""
     images = _open(target)
     assert images is not None
     if images.labels is None:
@@ -114,7 +114,7 @@ def labels_are_valid(target: CheckTarget) -> str:
 
 
 def splits_are_disjoint(target: CheckTarget) -> str:
-    """Check that none of 32 test images equals one of the first 2,000 training images."""
+    """Check that 32 test images do not occur among the first 2,000 training images."""
     train, test = _open(target), _open(target, "test")
     assert train is not None
     if test is None:
@@ -135,7 +135,7 @@ def splits_are_disjoint(target: CheckTarget) -> str:
 
 
 def concurrent_reads(target: CheckTarget) -> str:
-    """Check that threads and processes that read images at the same time get correct pixels."""
+    """Check that pixels are correct when threads and processes read images concurrently."""
     images = _open(target)
     assert images is not None
     if images.image_size is not None:
@@ -144,14 +144,14 @@ def concurrent_reads(target: CheckTarget) -> str:
     indices = list(sample) * 4
     with ThreadPoolExecutor(8) as pool:
         _compare_reads(images, sample, indices, pool.map(images.read, indices), "threads")
-    # Workers inherit the files that this process has open, as in a training run.
+    # Workers inherit the files that are open in this process, as in a training run.
     loader = DataLoader(_IndexedReads(images, indices), batch_size=None, num_workers=2)
     _compare_reads(images, sample, indices, loader, "worker processes")
     return f"{len(sample)} images, 8 threads, 2 processes"
 
 
 class _IndexedReads(Dataset[Tensor]):
-    """Dataset of the images at the given indices, for the worker processes of a DataLoader."""
+    """Dataset of the images at given indices, for the worker processes of a DataLoader."""
 
     def __init__(self, images: ImageDataset, indices: list[int]) -> None:
         self.images = images

@@ -1,4 +1,4 @@
-"""Runs functions in several gloo processes, to compare them with the result of one process."""
+"""Runs a function in several gloo processes, to compare the results with a single process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-# Import this before a process group exists: its functions bind the default group as a default
-# argument, and a group that is never freed keeps threads that can abort the interpreter's exit
-# (pytorch #190489).
+# Import this before a process group exists: its functions would store an existing group as a
+# default argument. The group would never be freed, and its threads could crash the interpreter at
+# exit (pytorch #190489).
 import torch.distributed.nn.functional
 from torch.multiprocessing.spawn import start_processes
 
@@ -35,21 +35,21 @@ _PRELOADED = ["__main__", "ssl_host.testing.suite", "ssl_host.augment.numba_back
 def run_distributed(work: Callable[..., Any], *arguments: Any, world_size: int = 2) -> list[Any]:
     """Run ``work(*arguments)`` in several processes that form a torch.distributed group.
 
-    Each call starts new processes, so that no state remains for the next call. On Linux and macOS
-    they are forked from a server that has imported torch and the kit, which takes a few seconds,
-    but only once.
+    Each call starts new processes, so no state is carried over to the next call. On Linux and macOS
+    they are forked from a server that has already imported torch and the kit. Starting the server
+    takes a few seconds, but happens only once.
 
     Args:
-        work: function that is defined at the top level of a module, so that it can be pickled.
+        work: function defined at the top level of a module, so that it can be pickled.
         arguments: arguments for ``work``; they are pickled.
         world_size: number of processes.
 
     Returns:
-        The value that ``work`` returned in each process, in the order of the ranks.
+        The values that ``work`` returned, one per process, ordered by rank.
 
     Raises:
-        ProcessRaisedException: when ``work`` raises; the text is the traceback of its process.
-        TimeoutError: when a process does not end within ``TIMEOUT`` seconds.
+        ProcessRaisedException: when ``work`` raises; the message contains the traceback.
+        TimeoutError: when a process does not finish within ``TIMEOUT`` seconds.
     """
     with tempfile.TemporaryDirectory() as folder:
         context = start_processes(
@@ -74,7 +74,7 @@ def run_distributed(work: Callable[..., Any], *arguments: Any, world_size: int =
 
 @cache
 def _start_method() -> str:
-    """Return ``forkserver`` if it is available, set up to import the kit once, else ``spawn``."""
+    """Return ``forkserver``, set up to import the kit once, or ``spawn`` if it is unavailable."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return "spawn"
     multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
@@ -89,9 +89,9 @@ def _run_process(
     work: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
-    """Join the process group, run ``work`` and save what it returns; runs in each process."""
+    """Join the process group, run ``work`` and save its result; called in each process."""
     os.environ.clear()
-    os.environ.update(environment)  # the server has the variables of the time when it started
+    os.environ.update(environment)  # the server still has the variables from its own start
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo",

@@ -1,4 +1,4 @@
-"""Checks of evaluators."""
+"""Conformance checks for evaluators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NUM_CLASSES = 4
 
 
 def _features(count: int, seed: int, separable: bool) -> Features:
-    """Return features 12 wide with labels: of classes that are far apart, or noise."""
+    """Return 12-dimensional features with labels: either well-separated classes or noise."""
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(count) % NUM_CLASSES
     x = torch.randn(count, 12, generator=generator)
@@ -42,7 +42,7 @@ def _evaluator(target: CheckTarget) -> Evaluator:
 
 
 def _evaluate(target: CheckTarget, bank: FeatureBank) -> Evaluation:
-    """Run a new instance of the evaluator with a fixed torch seed."""
+    """Run a new instance of the evaluator on a feature bank, with a fixed torch seed."""
     torch.manual_seed(0)
     evaluation = _evaluator(target).evaluate(bank)
     if not isinstance(evaluation, Evaluation):
@@ -55,7 +55,7 @@ def _evaluate(target: CheckTarget, bank: FeatureBank) -> Evaluation:
 
 
 def metrics_are_finite(target: CheckTarget) -> str:
-    """Check that metrics are declared and finite, and that those in % are fractions from 0 to 1."""
+    """Check that metrics are declared and finite, and percentages are fractions from 0 to 1."""
     metrics = _evaluate(target, _bank()).metrics
     declared = target.cls.figures
     for name, value in metrics.items():
@@ -76,7 +76,7 @@ def metrics_are_finite(target: CheckTarget) -> str:
 
 
 def separates_classes(target: CheckTarget) -> str:
-    """Check that accuracies are at least 80 % on separable classes and near chance on noise."""
+    """Check that accuracy is at least 80% on separable classes and near chance on noise."""
     separable = _evaluate(target, _bank()).metrics
     noise = _evaluate(target, _bank(separable=False)).metrics
     figures = {name: find_figure(target.cls.figures, name) for name in separable}
@@ -116,7 +116,7 @@ def no_test_leakage(target: CheckTarget) -> str:
 
 
 def features_unchanged(target: CheckTarget) -> str:
-    """Check that an evaluation leaves the training features unchanged and is repeatable."""
+    """Check that an evaluation is repeatable and does not modify the training features."""
     bank = _bank()
     before = bank.train.x.clone()
     first, second = _evaluate(target, bank), _evaluate(target, bank)
@@ -143,7 +143,7 @@ def works_without_labels(target: CheckTarget) -> str:
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """Check that the evaluator reads no setting that its Config does not declare."""
+    """Check that the evaluator reads only settings that its Config declares."""
     settings, read, unknown = track_reads(target.make_settings())
     evaluator: Evaluator = target.make(settings)
     if not evaluator.needs_encoder:

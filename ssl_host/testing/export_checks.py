@@ -1,4 +1,4 @@
-"""Checks of exporters."""
+"""Conformance checks for exporters."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ class _UnknownNetwork(Backbone):
 
 
 def _exporter(target: CheckTarget, settings: Settings | None = None) -> Exporter:
-    """Return the exporter, built from the given settings or those of the target."""
+    """Return the exporter, built from the given settings or from the target's settings."""
     exporter: Exporter = _without_sections(target).make(settings)
     return exporter
 
 
 def _without_sections(target: CheckTarget) -> CheckTarget:
-    """Return the target without sections that configure other components, such as ``backbone``."""
+    """Return the target without the sections of other components, such as ``backbone``."""
     own = {k: v for k, v in target.settings.items() if not isinstance(v, Mapping)}
     return CheckTarget(target.kind, target.component, own)
 
 
 def _backbone(target: CheckTarget) -> Backbone:
-    """Return the backbone that the target's section ``backbone`` names, by default a small_conv."""
+    """Return the backbone from the target's section ``backbone``; the default is small_conv."""
     section = {"name": "small_conv", "width": 4, "num_stages": 2}
     section = dict(target.settings.get("backbone", section))
     name = str(section.pop("name"))
@@ -68,7 +68,7 @@ def _backbone(target: CheckTarget) -> Backbone:
 
 
 def _write(exporter: Exporter, backbone: Backbone) -> tuple[list[Path], ModelCard]:
-    """Export into an empty folder; return the files' relative paths and the ModelCard."""
+    """Export to an empty folder; return the relative paths of the files and the ModelCard."""
     reason = exporter.refusal(backbone)
     if reason:
         raise NotApplicable(
@@ -82,7 +82,7 @@ def _write(exporter: Exporter, backbone: Backbone) -> tuple[list[Path], ModelCar
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """Check that the exporter reads no setting that its Config does not declare."""
+    """Check that the exporter reads only settings that its Config declares."""
     settings, read, unknown = track_reads(_without_sections(target).make_settings())
     exporter, backbone = _exporter(target, settings), _backbone(target)
     if not exporter.refusal(backbone):
@@ -109,7 +109,7 @@ def writes_files(target: CheckTarget) -> str:
 
 
 def refuses_with_a_reason(target: CheckTarget) -> str:
-    """Check that a backbone from no library is either exported, or refused with a reason."""
+    """Check that a custom backbone is either exported or refused with a reason."""
     exporter = _exporter(target)
     backbone = _UnknownNetwork(Settings(), in_channels=3, image_size=IMAGE_SIZE).eval()
     reason = exporter.refusal(backbone)
@@ -135,7 +135,7 @@ def refuses_with_a_reason(target: CheckTarget) -> str:
 
 
 def backbone_unchanged(target: CheckTarget) -> str:
-    """Check that an export does not change the weights, the mode or requires_grad of a backbone."""
+    """Check that exporting does not change a backbone's weights, mode or requires_grad."""
     exporter, backbone = _exporter(target), _backbone(target)
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     trainable = [p.requires_grad for p in backbone.parameters()]

@@ -1,4 +1,4 @@
-"""Pytest plugin with fixtures for the tests of plugins; importing it does not import torch."""
+"""Pytest plugin with fixtures for testing plugins; importing it does not import torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def method_case() -> Callable[..., MethodCase]:
-    """Return a function that builds a :class:`MethodCase`: a small method with its batches.
+    """Return a function that builds a :class:`MethodCase`: a small method and its batches.
 
     Use ``case = method_case("nnclr", queue_size=8)``, then ``case.fresh()``, ``case.batch(8)`` and
     ``case.train(method, 3)``. Weights and views are float64 by default.
@@ -29,10 +29,10 @@ def method_case() -> Callable[..., MethodCase]:
 
 @pytest.fixture
 def ssl_host_command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs the command ``ssl-host`` in this process.
+    """Return a function that runs the ``ssl-host`` command in this process.
 
-    ``ssl_host_command("run", "config.ini")`` returns exit status, stdout and stderr; the working
-    folder is ``tmp_path``. See :func:`ssl_host.testing.run_command`.
+    ``ssl_host_command("run", "config.ini")`` returns the exit status, stdout and stderr. The
+    working directory is ``tmp_path``. See :func:`ssl_host.testing.run_command`.
     """
     from ssl_host.testing.commands import run_command  # noqa: PLC0415 - imports torch
 
@@ -48,7 +48,7 @@ def ssl_host_command(tmp_path: Path) -> Callable[..., subprocess.CompletedProces
 def two_processes() -> Callable[..., list[Any]]:
     """Return :func:`ssl_host.testing.run_distributed`, which runs a function in two processes.
 
-    ``two_processes(work, *arguments)`` returns the two results.
+    ``two_processes(work, *arguments)`` returns both results, ordered by rank.
     """
     from ssl_host.testing.distributed import run_distributed  # noqa: PLC0415 - imports torch
 
@@ -57,7 +57,7 @@ def two_processes() -> Callable[..., list[Any]]:
 
 @pytest.fixture
 def run_tiny(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Return a function that trains a configuration in a temporary folder; it returns the results.
+    """Return a function that trains in a temporary folder and returns the results.
 
     ``run_tiny({"method": {"name": "nnclr"}})`` trains for two epochs on 48 synthetic images, unless
     the configuration sets other values.
@@ -78,7 +78,7 @@ def run_tiny(tmp_path: Path) -> Callable[..., dict[str, Any]]:
             if section != "run" and values.get("name", defaults.get("name")) != defaults.get(
                 "name"
             ):
-                defaults = {}  # they are settings of a different component
+                defaults = {}  # the defaults belong to a different component
             config[section] = {**defaults, **values}
         return ssl_host.run(config, quiet=True)
 

@@ -1,4 +1,4 @@
-"""Checks which parts of a method get a gradient: parameters, EMA copies and targets."""
+"""Checks which tensors of a method get a gradient: parameters, EMA copies and targets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def gradients(target: CheckTarget) -> str:
 
 
 def _require_no_gradient(name: str, parameter: nn.Parameter) -> None:
-    """Raise CheckFailure if the parameter of an EMA copy is trained."""
+    """Raise CheckFailure if a parameter of an EMA copy is trained."""
     if parameter.requires_grad or parameter.grad is not None:
         raise CheckFailure(
             f"the EMA copy's parameter {name} is trained",
@@ -73,7 +73,7 @@ def _trained_in_last_step(case: MethodCase) -> set[str]:
 
 
 def ema_update(target: CheckTarget) -> str:
-    """Check that the step uses the EMA copies, and that they follow ema_decay only after it."""
+    """Check that a step uses the EMA copies, and that ema_decay is applied only after the step."""
     case = MethodCase(target)
     method = case.fresh()
     if not method.ema:
@@ -124,7 +124,7 @@ def _copied_parameters(method: Method) -> list[Tensor]:
 
 
 def stop_gradient(target: CheckTarget) -> str:
-    """Check that all of the gradient passes through the predictor, so that targets have none."""
+    """Check that all gradients flow through the predictor, so the targets get none."""
     case = MethodCase(target)
     method = case.fresh()
     predictors = [name for name, feeder in method.heads.items() if feeder in method.heads]

@@ -1,4 +1,4 @@
-"""Builds small instances of methods, with batches of views, for checks and tests."""
+"""Builds small instances of SSL methods, and batches of views, for checks and tests."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ SMALL_SIZE = 24
 
 
 def plain_sgd(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """Return SGD with a learning rate of 0.1 and without momentum, which keeps no state."""
+    """Return SGD with learning rate 0.1 and no momentum, so the optimizer has no state."""
     return torch.optim.SGD(parameters, lr=0.1)
 
 
 class MethodCase:
-    """A small instance of a method on synthetic images, reproducible from seeds.
+    """A small instance of an SSL method with synthetic images, reproducible from its seeds.
 
-    It has the views, heads and loss of the method's recipe and, unless the recipe names one, a tiny
-    backbone. Heads are at most 16 wide, and integer settings of the method whose default is above
-    1,024, such as the size of a queue, become 24. Settings of the target have priority.
+    It uses the views, heads and loss from the method's recipe. The backbone is tiny unless the
+    recipe names one. Heads are at most 16 wide. Integer settings of the method with a default above
+    1,024, such as a queue size, are set to 24. The target's own settings take priority.
 
     Args:
-        target: a method; its settings may include whole sections, ``{"backbone": {"name": ...}}``.
+        target: the method; its settings may include whole sections, such as
+            ``{"backbone": {"name": ...}}``.
     """
 
     def __init__(self, target: CheckTarget) -> None:
@@ -69,7 +70,7 @@ class MethodCase:
             ) from None
 
     def _sections(self) -> dict[str, dict[str, Any]]:
-        """Return the sections of the configuration, with small sizes."""
+        """Return the sections of the configuration, with small networks and queues."""
         cls, settings = self.target.cls, self.target.settings
         sections: dict[str, dict[str, Any]] = {
             "run": {"batch_size": 32},
@@ -93,7 +94,7 @@ class MethodCase:
         return sections
 
     def _reduced_widths(self, head: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
-        """Return small values for those widths of a head that are numbers, not references."""
+        """Return small values for the widths of a head, except widths that are references."""
         name = self.target.settings.get(f"head.{head}", {}).get(
             "name", recipe.get("name", DEFAULT_HEAD)
         )
@@ -110,7 +111,7 @@ class MethodCase:
 
         Args:
             seed: random seed for the weights.
-            settings: settings of the method to use in place of the configured ones.
+            settings: settings of the method that replace the configured ones.
         """
         config = self.config.with_value("run", "seed", seed, "check")
         if settings is not None:
@@ -124,7 +125,7 @@ class MethodCase:
 
     @cached_property
     def _data(self) -> tuple[Any, Tensor, Tensor | None]:
-        """The view maker, the training images N C H W uint8, and their labels."""
+        """The view maker, the uint8 training images (N, C, H, W), and their labels."""
         experiment = self.experiment()
         images = experiment.source.open("train")
         assert images is not None
@@ -142,16 +143,17 @@ class MethodCase:
 
         Args:
             count: number of images.
-            seed: selects the images, and the random numbers of the views.
+            seed: random seed for choosing the images and for augmenting them.
             dtype: dtype of the views.
-            positions: positions in the batch to return, in this order; None returns all.
+            positions: positions in the batch of the images to return, in this order; None returns
+                the whole batch.
         """
         view_maker, pixels, labels = self._data
         generator = torch.Generator().manual_seed(seed)
         index = torch.randint(len(pixels), (count,), generator=generator)
         if count <= len(pixels):
             index = torch.randperm(len(pixels), generator=generator)[:count]
-        # The views of an image depend on its position alone, so a micro-batch has the same ones.
+        # The views of an image depend only on its position, so a micro-batch gets the same views.
         sample = torch.arange(count)
         if positions is not None:
             index, sample = index[positions], sample[positions]
@@ -162,7 +164,7 @@ class MethodCase:
         return Batch(views, sample, batch_labels, view_maker.num_global)
 
     def step(self, method: Method, batch: Batch) -> StepOutput:
-        """Compute one step without changing weights; torch is seeded with the step number.
+        """Compute one step without updating weights; torch's random seed is the step number.
 
         Raises:
             CheckFailure: when the step does not return a StepOutput with a scalar loss.
@@ -192,9 +194,9 @@ class MethodCase:
             method: the method to train; its weights change.
             steps: number of optimizer steps.
             start: index of the first step.
-            count: number of images in a batch, over all processes.
-            optimizer: returns an optimizer for a list of parameters.
-            share: slice of each batch that this process computes.
+            count: batch size over all processes.
+            optimizer: function that returns an optimizer for a list of parameters.
+            share: slice of each batch that this process uses.
         """
         parameters = [p for _, p in method.trainable_parameters()]
         dtype = parameters[0].dtype
@@ -213,7 +215,7 @@ class MethodCase:
 
 
 def _reduced_sizes(schema: type[Settings], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return small values for the sizes that have a large default and are not set."""
+    """Return small values for the sizes that are not set and have a large default."""
     return {
         name: SMALL_SIZE
         for name, field in schema.model_fields.items()

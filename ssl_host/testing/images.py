@@ -1,4 +1,4 @@
-"""Synthetic images, generated from a number, that tests of data sources write and read back."""
+"""Synthetic images for testing data sources; each is generated from a number."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ COLOURS = ("blue", "green", "red")
 
 
 def picture(number: int) -> Image.Image:
-    """Return an RGB image of noise from a number: 20 to 26 pixels high, 24 to 28 pixels wide."""
+    """Return an RGB noise image generated from a number, 20 to 26 pixels high, 24 to 28 wide."""
     rng = np.random.default_rng(number)
     shape = (20 + number % 7, 24 + number % 5, 3)
     return Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8))
 
 
 def encoded(number: int, file_format: str = "PNG") -> bytes:
-    """Return :func:`picture` of a number as the bytes of an image file; PNG is lossless."""
+    """Return ``picture(number)`` encoded as the bytes of an image file; PNG is lossless."""
     out = io.BytesIO()
     picture(number).save(out, file_format)
     return out.getvalue()
@@ -34,12 +34,12 @@ def label_of(number: int) -> str:
 
 
 def is_picture(pixels: Tensor, number: int) -> bool:
-    """Return True if an image (uint8 C H W) equals :func:`picture` of a number in every pixel."""
+    """Return True if a uint8 image (C, H, W) equals ``picture(number)`` in every pixel."""
     return torch.equal(pixels, torch.from_numpy(np.array(picture(number))).permute(2, 0, 1))
 
 
 def write_pictures(folder: Path, numbers: range) -> None:
-    """Write :func:`picture` of each number as a file ``00.png``, ``01.png`` and so on."""
+    """Write ``picture(number)`` for each number, as ``00.png``, ``01.png`` and so on."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         (folder / f"{number:02}.png").write_bytes(encoded(number))

@@ -15,12 +15,12 @@ from ssl_host.contracts.method import Method
 
 
 class StoppedError(BaseException):
-    """Raised in place of a power cut; code that catches Exception does not catch it."""
+    """Raised to simulate a power cut; ``except Exception`` does not catch it."""
 
 
 @contextmanager
 def stopped_after(steps: int) -> Iterator[None]:
-    """Stop the training in this context after a number of optimizer steps, like a power cut.
+    """Stop training in this context after some optimizer steps, as a power cut would.
 
     Raises:
         AssertionError: when the run ends before that step.
@@ -45,7 +45,7 @@ def stopped_after(steps: int) -> Iterator[None]:
 def command_without(
     library: str, *arguments: str, folder: Path
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command ``ssl-host`` in a folder as if a library were not installed."""
+    """Run ``ssl-host`` in a folder as if a library were not installed."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     missing = f'raise ModuleNotFoundError("No module named {library!r}", name={library!r})'

@@ -1,4 +1,4 @@
-"""Checks of loggers."""
+"""Conformance checks for loggers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ssl_host.testing.target import CheckTarget
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """Check that the logger reads no setting that its Config does not declare."""
+    """Check that the logger reads only settings that its Config declares."""
     settings, read, unknown = track_reads(target.make_settings())
     logger: Logger = target.make(settings)
     with tempfile.TemporaryDirectory() as folder:
@@ -25,7 +25,7 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def logs_a_run(target: CheckTarget) -> str:
-    """Check that the logger accepts nan, new metrics in later steps, and a resumed run."""
+    """Check that the logger accepts NaN, new metrics in later steps, and a resumed run."""
     rows: list[Mapping[str, float]] = [
         {"loss": 1.0, "learning_rate": 0.1},
         {"loss": float("nan"), "online_top1": 0.5},
@@ -45,7 +45,7 @@ def logs_a_run(target: CheckTarget) -> str:
 
 
 def _start(logger: Logger, run: Run) -> None:
-    """Start a logger; raise NotApplicable if it cannot start, such as without an account."""
+    """Start a logger; raise NotApplicable if it cannot start, for example without an account."""
     try:
         logger.start(run)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Checks of losses."""
+"""Conformance checks for losses."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ DIM = 12
 
 
 def _embeddings(count: int) -> list[Tensor]:
-    """Return random embeddings B D of two views, with gradients."""
+    """Return random embeddings (B, D) of two views, which require gradients."""
     generator = torch.Generator().manual_seed(count)
     pair = torch.randn(2, count, DIM, generator=generator, dtype=torch.float64)
     return [z.requires_grad_() for z in pair.unbind()]
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """Check that the loss reads no setting that its Config does not declare."""
+    """Check that the loss reads only settings that its Config declares."""
     settings, read, unknown = track_reads(target.make_settings())
     target.make(settings)(*_embeddings(BATCH_SIZE))
     return judge_settings(target, read, unknown)
 
 
 def finite_loss(target: CheckTarget) -> str:
-    """Check that ``loss(a, b)`` of two embeddings B D is a finite scalar with a gradient."""
+    """Check that the loss of two (B, D) embeddings is a finite scalar with a gradient."""
     loss = target.make()
     for count in BATCH_SIZES:
         embeddings = _embeddings(count)
@@ -53,7 +53,7 @@ def finite_loss(target: CheckTarget) -> str:
 
 
 def degenerate_embeddings(target: CheckTarget) -> str:
-    """Check that zero embeddings, and equal ones, give a finite loss and finite gradients."""
+    """Check that all-zero and identical embeddings give a finite loss and finite gradients."""
     loss = target.make()
     ones = torch.ones(6, DIM, dtype=torch.float64)
     for name, rows in (("zero", torch.zeros_like(ones)), ("all equal", ones)):
@@ -87,7 +87,7 @@ def batch_order(target: CheckTarget) -> str:
 
 
 def one_process_equals_two(target: CheckTarget) -> str:
-    """Check that two processes get the same gradient as one process with the whole batch."""
+    """Check that two processes compute the same gradient as one process with the whole batch."""
     expected = _gradient(target)
     for actual in run_distributed(_gradient, target):
         error = distance(actual, expected)

@@ -1,4 +1,4 @@
-"""Checks of one step of a method: its loss, its features, its side effects and its settings."""
+"""Checks of one step of an SSL method: its loss, features, side effects and settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH_SIZES = (2, 5, 33)
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """Check that the method reads no setting that its Config does not declare."""
+    """Check that the method reads only settings that its Config declares."""
     case = MethodCase(target)
     settings, read, unknown = track_reads(case.config.components["method"].settings)
     method = case.experiment(settings=settings).method.double().train()
@@ -28,7 +28,7 @@ def settings_declared(target: CheckTarget) -> str:
     try:
         case.train(method, 2)
     except AttributeError:
-        if not unknown:  # the cause of the error is not an undeclared setting
+        if not unknown:  # the error has a different cause
             raise
     recipe = str(dict(target.cls.recipe))
     referenced = {n for n in target.cls.Config.model_fields if f"${{method.{n}}}" in recipe}
@@ -36,7 +36,7 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def finite_loss(target: CheckTarget) -> str:
-    """Check that the loss is a finite scalar with a gradient for batches of 2, 5 and 33 images."""
+    """Check that the loss is a finite scalar with a gradient for batch sizes 2, 5 and 33."""
     case = MethodCase(target)
     method = case.fresh()
     for count in BATCH_SIZES:
@@ -51,7 +51,7 @@ def finite_loss(target: CheckTarget) -> str:
 
 
 def features_returned(target: CheckTarget) -> str:
-    """Check that the step returns features with the backbone's width, B D, without a gradient."""
+    """Check that a step returns features of shape (B, backbone width) without a gradient."""
     case = MethodCase(target)
     method = case.fresh()
     features = case.step(method, case.batch(6)).features
@@ -73,7 +73,7 @@ def features_returned(target: CheckTarget) -> str:
 
 
 def step_is_pure(target: CheckTarget) -> str:
-    """Check that the step changes no state but batch-norm statistics; queues are updated later."""
+    """Check that a step changes no state except batch-norm statistics; queues change after it."""
     case = MethodCase(target)
     method = case.fresh()
     before = {name: value.clone() for name, value in method.state_dict().items()}
@@ -132,7 +132,7 @@ def batch_order(target: CheckTarget) -> str:
 
 
 def multicrop(target: CheckTarget) -> str:
-    """Check that the loss stays finite when small views are added, if supports_multicrop is set."""
+    """Check that the loss stays finite with extra small views, if supports_multicrop is set."""
     if not target.cls.supports_multicrop:
         raise NotApplicable("it accepts full-size views only, and the host refuses small ones")
     crops = {"augmentation": {"name": "multicrop", "num_local": 3}}

@@ -1,6 +1,6 @@
 """Checks that a method gives the same results when it is repeated, resumed or distributed.
 
-Further checks split a step into micro-batches, or run it under autocast.
+Other checks split a step into micro-batches or run it under autocast.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NUM_STEPS = 3
 
 
 def same_seed(target: CheckTarget) -> str:
-    """Check that two trainings with the same seed have bit-identical losses in every step."""
+    """Check that two training runs with the same seed have bit-identical losses at every step."""
     case = MethodCase(target)
     first, second = (case.train(case.fresh(seed=3), NUM_STEPS) for _ in range(2))
     for step, ((a, _), (b, _)) in enumerate(zip(first, second, strict=True)):
@@ -43,7 +43,7 @@ def same_seed(target: CheckTarget) -> str:
 
 
 def resume(target: CheckTarget) -> str:
-    """Check that a method restored from its state dict continues bit-identically."""
+    """Check that a method restored from its state dict continues with bit-identical results."""
     case = MethodCase(target)
     original = case.fresh(seed=0)
     case.train(original, NUM_STEPS)
@@ -68,7 +68,7 @@ def resume(target: CheckTarget) -> str:
 
 
 def _lost_state(case: MethodCase, what: str) -> CheckFailure:
-    """Return a failure that lists the state missing in the state dict."""
+    """Return a failure that lists the state that is missing from the state dict."""
     unregistered = _unregistered(case.fresh())
     location = f"; not in state_dict(): {', '.join(unregistered)}" if unregistered else ""
     return CheckFailure(
@@ -108,12 +108,12 @@ def _compare_state(actual: dict[str, Tensor], expected: dict[str, Tensor]) -> fl
     """Return the largest relative error of the state after the last step.
 
     Raises:
-        CheckFailure: when it is above the tolerance.
+        CheckFailure: when the error is above the tolerance.
     """
     largest = 0.0
     for name, value in expected.items():
         if name.endswith(".rows") and value.ndim == 2:
-            # Queues contain the same rows in a different order: sorted by rank.
+            # Queues contain the same rows in a different order, because rows are gathered by rank.
             distances = torch.cdist(actual[name], value)
             error = float(torch.maximum(distances.amin(dim=0).max(), distances.amin(dim=1).max()))
         else:
@@ -133,7 +133,7 @@ def _train_share(target: CheckTarget) -> tuple[list[Tensor], dict[str, Tensor]]:
     case = MethodCase(target)
     method = case.fresh()
     if not method.sync_batchnorm:
-        _freeze_batchnorm(method)  # its statistics are intended to differ between processes
+        _freeze_batchnorm(method)  # batch statistics differ between processes by design
     elif world_size() > 1:
         synchronise_batchnorm(method)
     size = BATCH_SIZE // world_size()
@@ -151,12 +151,12 @@ def _freeze_batchnorm(method: Method) -> None:
 
 
 def accumulation(target: CheckTarget) -> str:
-    """Check that a step of two micro-batches leaves the same buffers as one whole batch."""
+    """Check that two micro-batches leave the same buffers as the whole batch in one step."""
     case = MethodCase(target)
     states = []
     for num_micro_batches in (1, 2):
         method = case.fresh()
-        _freeze_batchnorm(method)  # statistics of half a batch are intended to differ
+        _freeze_batchnorm(method)  # half a batch has different statistics by design
         outs = [
             case.step(method, case.batch(BATCH_SIZE, positions=positions))
             for positions in torch.arange(BATCH_SIZE).chunk(num_micro_batches)
@@ -177,7 +177,7 @@ def accumulation(target: CheckTarget) -> str:
 
 
 def autocast(target: CheckTarget) -> str:
-    """Check that bfloat16 autocast gives finite gradients, and a loss close to that in float32."""
+    """Check that bfloat16 autocast gives finite gradients and nearly the float32 loss."""
     case = MethodCase(target)
     batch = case.batch(16, dtype=torch.float32)
     expected = float(case.step(case.fresh(dtype=torch.float32), batch).loss.detach())
@@ -188,7 +188,7 @@ def autocast(target: CheckTarget) -> str:
     norms = [p.grad.norm() for _, p in method.trainable_parameters() if p.grad is not None]
     actual = float(loss.detach())
     with torch.autocast("cpu", torch.bfloat16):
-        # Queues and hooks that run after a step have to accept bfloat16 too.
+        # Queues and hooks that run after a step must also accept bfloat16.
         case.train(case.fresh(dtype=torch.float32), 2)
     if not (torch.isfinite(loss) and torch.isfinite(torch.stack(norms)).all()):
         problem = f"the loss is {actual} or a gradient is not finite"
@@ -205,7 +205,7 @@ def autocast(target: CheckTarget) -> str:
 
 
 def _unregistered(method: nn.Module) -> list[str]:
-    """Return the names of attributes with tensors or modules that state_dict() does not contain."""
+    """Return the names of attributes with tensors or modules missing from state_dict()."""
     known = {id(t) for t in method.state_dict(keep_vars=True).values()}
     known |= {id(m) for m in method.modules()}
     names = []

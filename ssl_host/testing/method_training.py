@@ -1,4 +1,4 @@
-"""Checks of a method for collapse in 100 training steps, and for the duration of a step."""
+"""Checks that a method does not collapse in 100 training steps, and that a step is fast."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def no_collapse(target: CheckTarget) -> str:
 
 
 def _adam(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """Return Adam, since the size of its steps does not depend on the scale of the loss."""
+    """Return Adam, because its step size does not depend on the scale of the loss."""
     return torch.optim.Adam(parameters, lr=0.01)
 
 
 def _record_spread(spreads: dict[str, float], name: str) -> Callable[..., None]:
-    """Return a forward hook that stores the spread of a module's outputs under a name."""
+    """Return a forward hook that stores the spread of a module's output under a name."""
 
     def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
         unit = functional.normalize(output.detach().float(), dim=1)
@@ -74,7 +74,7 @@ def _record_spread(spreads: dict[str, float], name: str) -> Callable[..., None]:
 
 
 def overhead(target: CheckTarget) -> str:
-    """Check that a step takes at most five times as long as the networks that it calls."""
+    """Check that a step takes at most five times as long as the networks it calls."""
     case = MethodCase(target)
     method = case.fresh(dtype=torch.float32)
     batch = case.batch(64, dtype=torch.float32)
@@ -92,7 +92,7 @@ def overhead(target: CheckTarget) -> str:
         total.backward()
 
     times: dict[Callable[[], None], list[float]] = {step: [], networks: []}
-    for _ in range(NUM_TIMINGS):  # alternating, so that other load on the machine affects both
+    for _ in range(NUM_TIMINGS):  # alternate, so that other load on the machine affects both
         for work, seconds in times.items():
             start = time.perf_counter()
             work()
@@ -110,7 +110,7 @@ def overhead(target: CheckTarget) -> str:
 def _network_calls(
     case: MethodCase, method: Method, batch: Batch
 ) -> list[tuple[nn.Module, Tensor, bool]]:
-    """Return the network calls of a step: module, input, and True if gradients are enabled."""
+    """Return the network calls in a step: module, input, and whether gradients are enabled."""
     calls: list[tuple[nn.Module, Tensor, bool]] = []
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Checks of backbones and heads."""
+"""Conformance checks for backbones and heads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _inputs(target: CheckTarget, count: int) -> Tensor:
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """Check that the network reads no setting that its Config does not declare."""
+    """Check that the network reads only settings that its Config declares."""
     settings, read, unknown = track_reads(target.make_settings())
     _build(target, settings=settings)(_inputs(target, 4))
     return judge_settings(target, read, unknown)
@@ -84,7 +84,7 @@ def gradients(target: CheckTarget) -> str:
 
 @torch.no_grad()
 def deterministic_in_eval_mode(target: CheckTarget) -> str:
-    """Check that in evaluation mode each output depends only on its input, not on the batch."""
+    """Check that in evaluation mode an output does not depend on the other inputs in a batch."""
     network = _build(target).eval()
     inputs = _inputs(target, 6)
     expected = network(inputs)
@@ -101,7 +101,7 @@ def deterministic_in_eval_mode(target: CheckTarget) -> str:
 
 @torch.no_grad()
 def state_dict_round_trip(target: CheckTarget) -> str:
-    """Check that a new instance with the loaded state dict, and a deep copy, give equal outputs."""
+    """Check that a reloaded state dict and a deep copy both give the same outputs."""
     network = _build(target, seed=0).eval()
     restored = _build(target, seed=1).eval()
     buffer = io.BytesIO()
@@ -151,7 +151,7 @@ def _check_code(module: nn.Module, code: list[str]) -> None:
     try:
         exec("\n".join(code), names)
         names["model"].load_state_dict(module.state_dict())
-    except Exception as error:  # the lines are the author's code and can raise anything
+    except Exception as error:  # the code comes from the plugin's author and can raise anything
         raise CheckFailure(
             f"the code that export() returns builds a different module: {error}",
             "model cards show this code, and it would fail to load the weights",
@@ -160,7 +160,7 @@ def _check_code(module: nn.Module, code: list[str]) -> None:
 
 
 def autocast(target: CheckTarget) -> str:
-    """Check that under bfloat16 autocast the output is finite."""
+    """Check that the output is finite under bfloat16 autocast."""
     network = _build(target).train()
     with torch.autocast("cpu", torch.bfloat16):
         out = network(_inputs(target, 8))

@@ -1,4 +1,4 @@
-"""Checks of optimizers and schedulers."""
+"""Conformance checks for optimizers and schedulers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUN_LENGTHS = ((1, 1), (10, 5), (1000, 40))
 def _create(
     target: CheckTarget, parameters: list[nn.Parameter], lr: float, weight_decay: float = 0.0
 ) -> torch.optim.Optimizer:
-    """Return the torch optimizer that the component creates, one group per parameter."""
+    """Return the torch optimizer that the component creates, with one group per parameter."""
     groups = [{"params": [p], "lr": lr, "weight_decay": weight_decay} for p in parameters]
     optimizer: Any = target.make().create(groups)
     if not isinstance(optimizer, torch.optim.Optimizer):
@@ -34,13 +34,13 @@ def _create(
 
 
 def _parameters() -> list[nn.Parameter]:
-    """Return two random parameters, always the same."""
+    """Return two random parameters, generated from a fixed seed."""
     generator = torch.Generator().manual_seed(0)
     return [nn.Parameter(torch.randn(4, 3, generator=generator)) for _ in range(2)]
 
 
 def _step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> float:
-    """Make one step on a quadratic function and return its value before the step."""
+    """Take one step on a quadratic function and return its value before the step."""
     loss = sum((p - 1).square().sum() for p in parameters)
     assert isinstance(loss, torch.Tensor)
     optimizer.zero_grad()
@@ -99,7 +99,7 @@ def keeps_group_keys(target: CheckTarget) -> str:
 
 
 def resume(target: CheckTarget) -> str:
-    """Check that an optimizer restored by load_state_dict makes bit-identical further steps."""
+    """Check that an optimizer restored with load_state_dict takes bit-identical steps."""
     parameters = _parameters()
     optimizer = _create(target, parameters, LR, 0.01)
     for _ in range(3):
@@ -120,7 +120,7 @@ def resume(target: CheckTarget) -> str:
 
 
 def factors(target: CheckTarget) -> str:
-    """Check that the factors on the learning rate are finite, not negative and reproducible."""
+    """Check that the learning-rate factors are finite, non-negative and reproducible."""
     scheduler = target.make()
     largest = 0.0
     for total, per_epoch in RUN_LENGTHS:
@@ -136,8 +136,9 @@ def factors(target: CheckTarget) -> str:
             if scheduler.factor(step, total, per_epoch) != factor:
                 raise CheckFailure(
                     f"factor({step}, {total}, {per_epoch}) changes from call to call",
-                    "it must be a pure function of its arguments: a resumed run skips steps",
-                    "compute it from the arguments, and count no calls",
+                    "it must be a pure function of its arguments, because a resumed run does not "
+                    "call it for earlier steps",
+                    "compute it from the arguments; do not count calls",
                 )
             largest = max(largest, float(factor))
     if not largest:
@@ -146,7 +147,7 @@ def factors(target: CheckTarget) -> str:
 
 
 def settings_declared(target: CheckTarget) -> str:
-    """Check that the component reads no setting that its Config does not declare."""
+    """Check that the component reads only settings that its Config declares."""
     settings, read, unknown = track_reads(target.make_settings())
     component = target.make(settings)
     referenced: set[str] = set()

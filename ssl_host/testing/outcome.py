@@ -29,7 +29,7 @@ class NotApplicable(Exception):  # noqa: N818 - run_check turns it into an Outco
 
 @dataclass(frozen=True)
 class Outcome:
-    """Record of the result of one check.
+    """Record of the outcome of one check.
 
     Attributes:
         check: name of the check.

@@ -1,4 +1,4 @@
-"""Lists the checks of each kind of component and runs them one by one, all at once or in pytest."""
+"""Lists the checks for each kind of component and runs them, directly or in pytest."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ _CHECKS_BY_KIND: dict[str, tuple[Check, ...]] = {
 
 
 def checks_of(kind: str) -> dict[str, Check]:
-    """Return the checks of a kind, keyed by name; the docstring of each says what it requires.
+    """Return the checks for a kind, keyed by name; each docstring says what is required.
 
     Raises:
         UserError: when the kind is unknown.
@@ -127,7 +127,7 @@ def checks_of(kind: str) -> dict[str, Check]:
 
 
 def run_check(target: CheckTarget, name: str) -> Outcome:
-    """Run one check by name; an exception of the component becomes a failed outcome."""
+    """Run one check by name; an exception from the component becomes a failed outcome."""
     check = checks_of(target.kind)[name]
     try:
         return Outcome(name, str(target), "passed", check(target))
@@ -146,10 +146,10 @@ def run_check(target: CheckTarget, name: str) -> Outcome:
 
 
 def _describe(target: CheckTarget, error: Exception) -> str:
-    """Return the message of an exception, with the line of the component that raised it."""
+    """Return an exception's message, with the line of the component's code that raised it."""
     if isinstance(error, SslHostError):
         return str(error)
-    if type(error).__name__ == "ProcessRaisedException":  # its text is another process's traceback
+    if type(error).__name__ == "ProcessRaisedException":  # its text is a remote traceback
         return str(error).strip().splitlines()[-1]
     try:
         module = target.cls.__module__
@@ -166,11 +166,11 @@ def run_checks(
 
     Args:
         target: the component.
-        skip: names of checks to leave out; explain why in the component's docstring.
+        skip: names of checks to skip; explain why in the component's docstring.
         only: names of the checks to run; if empty, all checks run.
 
     Raises:
-        UserError: when a name is not that of a check for this kind.
+        UserError: when this kind has no check with a given name.
     """
     known = checks_of(target.kind)
     unknown = [name for name in (*skip, *only) if name not in known]
@@ -196,9 +196,9 @@ def check_component(
 
     Args:
         kind: kind of the component, such as ``method``.
-        target: its registered name, or its class.
-        skip: names of checks to leave out.
-        settings: settings of the component; those of a method may include whole sections:
+        target: registered name or class of the component.
+        skip: names of checks to skip.
+        settings: settings of the component; for a method they may include whole sections, such as
             ``backbone={"name": "timm"}``.
 
     Raises:
@@ -219,9 +219,9 @@ def conformance(
 
     Args:
         kind: kind of the component, such as ``method``.
-        target: its registered name, or its class.
-        skip: names of checks to leave out.
-        settings: settings of the component, as in :func:`check_component`.
+        target: registered name or class of the component.
+        skip: names of checks to skip.
+        settings: settings of the component, as for :func:`check_component`.
     """
     import pytest  # noqa: PLC0415 - only tests need it
 

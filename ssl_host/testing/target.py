@@ -28,7 +28,7 @@ class CheckTarget:
     Attributes:
         kind: kind of the component, such as ``method``.
         component: registered name of the component, or its class.
-        settings: settings of the component; those of a method may include whole sections, such as
+        settings: settings of the component; for a method they may include whole sections, such as
             ``{"head.projector": {"output_dim": 8}}``.
     """
 
@@ -46,7 +46,7 @@ class CheckTarget:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """Catalog of all installed components and this one; shared by targets, so read-only."""
+        """Catalog of all installed components and this one; shared by targets, so do not modify."""
         if isinstance(self.component, str):
             return _installed_components(_search_path())
         catalog = Catalog()
@@ -109,9 +109,9 @@ class CheckTarget:
 
 
 def _search_path() -> tuple[tuple[str, int], ...]:
-    """Return the folders of ``sys.path`` with their times of modification in nanoseconds.
+    """Return the folders in ``sys.path`` with their modification times in nanoseconds.
 
-    An installation changes the time of its folder.
+    Installing a package changes the modification time of its folder.
     """
     times = {}
     for folder in sys.path:

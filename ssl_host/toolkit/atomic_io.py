@@ -12,7 +12,7 @@ from ssl_host.errors import RunError
 
 
 def _error_numbers(*names: str) -> set[int]:
-    """Return the numbers of those error codes that the operating system defines."""
+    """Return the numbers of the given error codes, if the operating system defines them."""
     return {getattr(errno, name) for name in names if hasattr(errno, name)}
 
 
@@ -30,12 +30,12 @@ def is_disk_error(error: BaseException) -> bool:
 
 
 def affects_all_files(error: OSError) -> bool:
-    """Return True if an error affects all files of the disk or the process, not only one file."""
+    """Return True if an error affects every file: a disconnected disk or too many open files."""
     return error.errno in _DISCONNECTED | _TOO_MANY_OPEN
 
 
 def remedy(error: OSError) -> str:
-    """Return what the user can do about a disk error, as the first part of a sentence."""
+    """Return what the user can do about a disk error, worded as the beginning of a sentence."""
     if error.errno in _FULL:
         return "Free some space and give the same command again"
     if error.errno in _TOO_MANY_OPEN:
@@ -46,12 +46,12 @@ def remedy(error: OSError) -> str:
 def reserve(descriptor: int, size: int, name: Path) -> None:
     """Allocate disk space for a file before it is memory-mapped.
 
-    Writing to a mapped page without space on the disk kills the process.
+    If the disk is full, writing to a mapped page kills the process.
 
     Args:
         descriptor: descriptor of the open file.
-        size: bytes to allocate.
-        name: path of the file, for the error.
+        size: number of bytes to allocate.
+        name: path of the file, for the error message.
 
     Raises:
         OSError: when there is not enough space on the disk.
@@ -65,11 +65,11 @@ def reserve(descriptor: int, size: int, name: Path) -> None:
 
 
 def atomic_write(path: Path, payload: bytes | memoryview) -> Path:
-    """Write a file completely or not at all, through a temporary file that is renamed.
+    """Write a file completely or not at all: write a temporary file, then rename it.
 
     Raises:
         OSError: when the file cannot be written; the error names ``path``, and an existing file
-            is unchanged.
+            stays unchanged.
     """
     partial = path.with_name(path.name + ".partial")
     try:
@@ -91,7 +91,7 @@ def atomic_write(path: Path, payload: bytes | memoryview) -> Path:
 
 
 def atomic_write_text(path: Path, text: str) -> Path:
-    """Write text atomically as UTF-8; characters that UTF-8 cannot encode are escaped."""
+    """Write a UTF-8 text file atomically; characters that UTF-8 cannot encode are escaped."""
     return atomic_write(path, text.encode("utf-8", "backslashreplace"))
 
 
@@ -100,7 +100,7 @@ def report_disk_errors(folder: Path) -> Iterator[None]:
     """Context manager that turns disk errors into a RunError that says what to do.
 
     Args:
-        folder: folder that is being written, for errors that do not name a file.
+        folder: folder that is being written, to name in the message if the error names no file.
 
     Raises:
         RunError: when the disk is full, failing or disconnected, or too many files are open.

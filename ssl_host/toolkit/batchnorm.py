@@ -1,7 +1,7 @@
 """Batch normalisation with statistics over all processes, on any device.
 
-torch's SyncBatchNorm does not accept CPU tensors. This one uses differentiable sums, so that two
-gloo processes compute the same as one process.
+torch's SyncBatchNorm does not accept CPU tensors. This one sums over processes with gradients, so
+two gloo processes get the same result as one process.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class SyncBatchNorm(_BatchNorm):
         total: Tensor = _SumOverProcesses.apply(sums)
         number = total[-1].detach()
         mean = total[:-1] / number
-        # Two passes: E[x²] - E[x]² loses half of the digits if the mean is large.
+        # Two passes, because E[x²] - E[x]² loses half of the digits if the mean is large.
         centred = values - mean.view(shape)
         squares: Tensor = _SumOverProcesses.apply(centred.square().sum(dim=axes))
         variance = squares / number
@@ -76,12 +76,12 @@ class SyncBatchNorm(_BatchNorm):
 
 
 def synchronise_batchnorm(module: nn.Module) -> nn.Module:
-    """Return a module in which every batch norm is replaced by a :class:`SyncBatchNorm`.
+    """Replace every batch norm in a module by a :class:`SyncBatchNorm` and return the module.
 
-    The module is changed in place; a replacement shares the parameters and buffers of the original.
+    The module is changed in place. Each replacement shares the original's parameters and buffers.
     """
     if isinstance(module, _BatchNorm) and not isinstance(module, SyncBatchNorm):
-        # Created on the meta device, without memory: it takes over parameters and buffers.
+        # On the meta device it needs no memory; it gets the original's parameters and buffers.
         replacement = SyncBatchNorm(
             module.num_features,
             module.eps,

@@ -1,8 +1,9 @@
 """Workaround for wrong convolution gradients under CPU bfloat16 autocast.
 
-On CPUs in bfloat16, torch (observed with 2.14) does not initialise the weight gradient of a kernel
-element that only ever covers padding: it contains arbitrary numbers, sometimes infinite, which
-differ between processes. In float32 it is zero, as it should be. Such convolutions run in float32.
+Some kernel elements only ever cover padding. For them, torch on CPUs (observed with 2.14) does not
+initialise the weight gradient in bfloat16: it contains arbitrary, sometimes infinite numbers that
+differ between processes. In float32 it is zero, as it should be, so such convolutions run in
+float32.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 @lru_cache(maxsize=4096)
 def has_padding_only_taps(size: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
-    """Return True if some element of a kernel only ever covers padding, along one axis."""
+    """Return True if, along one axis, some kernel element only ever covers padding."""
     positions = range((size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
     return any(
         all(not 0 <= position * stride - padding + tap * dilation < size for position in positions)
@@ -25,7 +26,7 @@ def has_padding_only_taps(size: int, kernel: int, stride: int, padding: int, dil
 
 
 def run_padding_only_convs_in_float32(network: nn.Module) -> None:
-    """Run convolutions in float32 under CPU autocast if part of the kernel only covers padding."""
+    """Run convolutions in float32 under CPU autocast if some kernel elements see only padding."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_pre_hook(_disable_autocast)
@@ -33,7 +34,7 @@ def run_padding_only_convs_in_float32(network: nn.Module) -> None:
 
 
 def _disable_autocast(conv: nn.Module, arguments: Any) -> Any:
-    """Disable CPU autocast before a forward pass if part of the kernel only covers padding."""
+    """Disable CPU autocast before a forward pass if some kernel elements see only padding."""
     assert isinstance(conv, nn.Conv2d)
     images = arguments[0]
     if not torch.is_autocast_enabled("cpu") or not _covers_only_padding(conv, images):
@@ -44,14 +45,14 @@ def _disable_autocast(conv: nn.Module, arguments: Any) -> Any:
 
 
 def _enable_autocast(conv: nn.Module, *_: Any) -> None:
-    """Enable CPU autocast again after a forward pass that ran without it."""
+    """Re-enable CPU autocast after a forward pass that ran without it."""
     if conv.__dict__.pop("left_autocast", False):
         torch.set_autocast_enabled("cpu", True)
 
 
 def _covers_only_padding(conv: nn.Conv2d, images: Tensor) -> bool:
-    """Return True if part of a convolution's kernel covers only padding, for these images."""
-    # The padding "same" is not a number, and timm's convolutions pad in addition to `padding`.
+    """Return True if, for these images, some elements of a convolution kernel see only padding."""
+    # The padding may be the word "same", and timm's convolutions pad more than `padding` says.
     halves = [(k - 1) * d // 2 for k, d in zip(conv.kernel_size, conv.dilation, strict=True)]
     paddings = halves if isinstance(conv.padding, str) else conv.padding
     sides = zip(conv.kernel_size, conv.stride, conv.dilation, images.shape[-2:], strict=True)

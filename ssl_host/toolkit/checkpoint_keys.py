@@ -1,4 +1,4 @@
-"""Mapping between the names of tensors in a checkpoint and those of a network."""
+"""Maps tensor names in a checkpoint to tensor names in a network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 OWN_PREFIXES = ("", "backbone.")
-"""Prefixes of tensor names in the files that ssl-host writes."""
+"""Prefixes of tensor names in files that ssl-host writes."""
 
 _MAX_GROUPS = 5
 """Largest number of groups of tensors that a message lists."""
@@ -21,11 +21,11 @@ class KeyMapping:
 
     Attributes:
         prefix: text at the start of every name in the file, such as ``backbone.``.
-        description: description of the scheme for messages, if it is more than a prefix.
+        description: description for messages, if there is more to the scheme than a prefix.
         children: maps the names of the network's direct children to their names in the file;
-            children that are not listed have the same name.
-        substrings: replacements in the rest of the names: ``{"downsample.": "shortcut."}`` if
-            the file has ``shortcut.`` where the network has ``downsample.``.
+            children that are not listed have the same name in both.
+        substrings: replacements in the rest of each name: ``{"downsample.": "shortcut."}`` if
+            the file says ``shortcut.`` where the network says ``downsample.``.
     """
 
     prefix: str = ""
@@ -34,14 +34,14 @@ class KeyMapping:
     substrings: Mapping[str, str] = field(default_factory=dict)
 
     def file_name(self, name: str) -> str:
-        """Return the name that a tensor of the network has in the file."""
+        """Return the file's name for a tensor in the network."""
         child, dot, rest = name.partition(".")
         for own, stored in self.substrings.items():
             rest = rest.replace(own, stored)
         return f"{self.prefix}{self.children.get(child, child)}{dot}{rest}"
 
     def network_name(self, name: str) -> str | None:
-        """Return the name that a tensor of the file has in the network; None without the prefix."""
+        """Return the network's name for a tensor in the file; None if the prefix is missing."""
         if not name.startswith(self.prefix):
             return None
         child, dot, rest = name.removeprefix(self.prefix).partition(".")
@@ -53,11 +53,11 @@ class KeyMapping:
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """Record of a checkpoint's tensors and the naming schemes under which they may fit a network.
+    """Record of a checkpoint's tensors and the naming schemes that may fit them to a network.
 
     Attributes:
-        tensors: tensors by their names in the file.
-        mappings: function that returns the naming schemes to try for a network, in order.
+        tensors: the tensors, keyed by their names in the file.
+        mappings: function that takes a network and returns the naming schemes to try, in order.
     """
 
     tensors: Mapping[str, Tensor]
@@ -70,10 +70,11 @@ class KeyMatch:
 
     Attributes:
         mapping: the naming scheme.
-        tensors: matching tensors by their names in the network; complete if there are no problems.
+        tensors: the tensors that were found, keyed by their names in the network; complete if there
+            are no problems.
         problems: messages about tensors that are missing, have a different shape, or are not part
             of the network.
-        unused: names of the file's tensors that do not match.
+        unused: names of the tensors in the file that have no counterpart in the network.
     """
 
     mapping: KeyMapping
@@ -82,7 +83,7 @@ class KeyMatch:
     unused: Sequence[str]
 
     def describe(self) -> str:
-        """Describe, for a message, how many tensors are used and which are not."""
+        """Say, for a message, how many tensors are used and which ones are not."""
         text = f"{len(self.tensors)} tensors"
         if self.mapping.prefix:
             text += f" under {self.mapping.prefix[:-1]}"
@@ -94,15 +95,16 @@ class KeyMatch:
 
 
 def own_weights(tensors: Mapping[str, Tensor]) -> StoredWeights:
-    """Return tensors together with the naming schemes of the files that ssl-host writes."""
+    """Return tensors together with the naming schemes that ssl-host uses in its files."""
     return StoredWeights(tensors, lambda _: (KeyMapping(prefix) for prefix in OWN_PREFIXES))
 
 
 def match_keys(network: nn.Module, stored: StoredWeights) -> KeyMatch:
-    """Match the tensors of a checkpoint with those of a network by name and shape.
+    """Match the tensors in a checkpoint to a network, by name and shape.
 
     Returns:
-        The match of the first naming scheme without problems, else the one with most tensors.
+        The match under the first naming scheme that has no problems, or else the match with the
+        most tensors.
     """
     matches = []
     for mapping in stored.mappings(network):
@@ -114,11 +116,12 @@ def match_keys(network: nn.Module, stored: StoredWeights) -> KeyMatch:
 
 
 def list_groups(names: Sequence[str], prefix: str = "") -> str:
-    """Return names as text, counted by their first component: ``layer1 (12), fc (2)``.
+    """Count names by their first component, and return text: ``layer1 (12), fc (2)``.
 
     Args:
         names: names of tensors.
-        prefix: prefix such as ``backbone.``; names with it are grouped by the component after it.
+        prefix: prefix such as ``backbone.``; names that start with it are grouped by the component
+            after it.
     """
     depth = prefix.count(".") + 1
     groups = Counter(
@@ -130,7 +133,7 @@ def list_groups(names: Sequence[str], prefix: str = "") -> str:
 
 
 def _match(network: nn.Module, mapping: KeyMapping, stored: Mapping[str, Tensor]) -> KeyMatch:
-    """Match the tensors of a checkpoint with a network under one naming scheme."""
+    """Match the tensors in a checkpoint to a network under one naming scheme."""
     expected = network.state_dict()
     file_names = {name: mapping.file_name(name) for name in expected}
     tensors = {name: stored[key] for name, key in file_names.items() if key in stored}
@@ -155,10 +158,10 @@ def _match(network: nn.Module, mapping: KeyMapping, stored: Mapping[str, Tensor]
 def _is_of_larger_network(
     network: nn.Module, tensors: Mapping[str, Tensor], name: str | None
 ) -> bool:
-    """Return True if an unused tensor shows that the file was written by a larger network.
+    """Return True if an unused tensor shows that the file comes from a larger network.
 
-    For example, the first blocks of a ResNet-34 fit a ResNet-18. A classifier does not count: the
-    network has an identity in its place.
+    For example, the first blocks of a ResNet-34 fit a ResNet-18. A classifier in the file does not
+    count, because the network has an identity in its place.
     """
     if name is None or name.split(".")[0] not in {own.split(".")[0] for own in tensors}:
         return False

@@ -1,4 +1,4 @@
-"""Console that prints messages as they are, even if they contain text like ``[section]``."""
+"""Console that prints messages literally, even if they contain text like ``[section]``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from rich.console import Console
 
 
 def make_console(**settings: Any) -> Console:
-    """Return a rich console that does not interpret markup, as messages contain ``[section]``.
+    """Return a rich console that prints ``[section]`` literally, not as markup.
 
     Args:
-        settings: further keyword arguments of rich's ``Console``.
+        settings: additional keyword arguments for rich's ``Console``.
     """
     return Console(markup=False, highlight=False, **settings)

@@ -8,7 +8,7 @@ import os
 def available_cores() -> int:
     """Return the number of cores that this process may use.
 
-    In a container or a batch job it can be smaller than the number of cores of the machine.
+    In a container or a batch job, this can be fewer cores than the machine has.
     """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""Operations over the processes of a run, with correct gradients; they work with one too."""
+"""Differentiable operations across the processes of a run; they also work in one process."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 
 
 def world_size() -> int:
-    """Return the number of processes of the run."""
+    """Return the number of processes in the run."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Return the index of this process among the processes of the run, from 0."""
+    """Return the rank of this process in the run, counted from 0."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 class _Gather(torch.autograd.Function):
-    """Concatenation of the rows of all processes, with gradients."""
+    """Concatenation of the rows from all processes, with gradients."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
@@ -31,9 +31,9 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        # The loss of every process depends on these rows. Summing the gradients gives that of the
-        # sum of the losses, and data-parallel averaging turns it into that of their mean. Without
-        # the sum the gradient is too small by 1/world_size (lightly #1977).
+        # The loss of every process depends on these rows. Summing the gradients gives the gradient
+        # of the summed losses, and data-parallel averaging turns it into the gradient of their
+        # mean. Without the sum the gradient is too small by 1/world_size (lightly #1977).
         # Clone, because all_reduce works in place and autograd may share this tensor.
         total = gradients[0].contiguous().clone()
         dist.all_reduce(total)
@@ -42,11 +42,11 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(rows: Tensor) -> Tensor:
-    """Return the rows (B, D) of all processes, in order of rank, with gradients.
+    """Return the rows (B, D) of all processes, in rank order, with gradients.
 
-    The result has the shape (world_size · B, D). If the loss of each process is the mean over its
-    own images and gradients are averaged over processes, as in data-parallel training, the
-    gradients equal those of one process that computes the whole batch.
+    The result has shape (world_size · B, D). If the loss of each process is the mean over its own
+    images and gradients are averaged over processes, as in data-parallel training, the gradients
+    are the same as if one process computed the whole batch.
     """
     if world_size() == 1:
         return rows
@@ -55,23 +55,23 @@ def gather(rows: Tensor) -> Tensor:
 
 
 def gather_offset(rows: Tensor) -> int:
-    """Return the index of this process's first row in the result of :func:`gather`."""
+    """Return the index of this process's first row in the output of :func:`gather`."""
     return rank() * len(rows)
 
 
 @torch.no_grad()
 def shuffle_keys(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Permute the images of all processes and return this process's share of them.
+    """Shuffle the images of all processes and return this process's share.
 
-    Shuffling for MoCo's batch norms, arXiv:1911.05722, section 3.3.
+    This is MoCo's shuffling BN (arXiv:1911.05722, section 3.3).
 
     Args:
         images: images of this process, shape (B, C, H, W).
         seed: seed of the permutation, the same in every process.
 
     Returns:
-        The permuted images of this process (B, C, H, W), and the permutation, which
-        :func:`unshuffle_keys` needs.
+        This process's share of the shuffled images, shape (B, C, H, W), and the permutation, for
+        :func:`unshuffle_keys`.
     """
     all_images = gather(images)
     generator = torch.Generator().manual_seed(seed)
@@ -82,7 +82,7 @@ def shuffle_keys(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def unshuffle_keys(keys: Tensor, order: Tensor) -> Tensor:
-    """Undo :func:`shuffle_keys`: return the keys (B, D) of this process's images in their order."""
+    """Undo :func:`shuffle_keys`: return the keys (B, D) of this process's original images."""
     all_keys = gather(keys)
     start = gather_offset(keys)
     return all_keys[torch.argsort(order)[start : start + len(keys)]]

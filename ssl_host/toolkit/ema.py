@@ -9,19 +9,19 @@ from ssl_host.toolkit.distributed import gather
 
 
 class MovingAverage(nn.Module):
-    """Exponential moving average of the rows (B, D) of all processes, saved in checkpoints.
+    """Exponential moving average of rows (B, D) from all processes, saved in checkpoints.
 
-    DINO's centre, arXiv:2104.14294, equation 4: c ← m·c + (1 − m)·mean. A method creates one in
-    ``setup()``, reads :attr:`mean` in ``step`` and returns the new rows as
-    ``StepOutput(..., enqueue={"centre": rows})``. The host pushes them once after each optimizer
-    step, with the rows of all micro-batches together.
+    This is DINO's centre (arXiv:2104.14294, equation 4): c ← m·c + (1 − m)·mean. Create it in a
+    method's ``setup()``, read :attr:`mean` in ``step`` and return the new rows as
+    ``StepOutput(..., enqueue={"centre": rows})``. The host pushes the rows of all micro-batches
+    together, once after each optimizer step.
 
     Args:
-        dim: width D of a row.
+        dim: width D of the rows.
         momentum: weight m of the previous mean, from 0 to 1.
 
     Attributes:
-        mean: the average, shape (D,); zeros at the start.
+        mean: the current average, shape (D,); zeros at the start.
     """
 
     mean: Tensor
@@ -35,6 +35,6 @@ class MovingAverage(nn.Module):
 
     @torch.no_grad()
     def push(self, rows: Tensor) -> None:
-        """Update the average with the mean of the rows (B, D) of all processes."""
+        """Update the average with the mean of the rows (B, D) from all processes."""
         batch_mean = gather(rows.detach()).to(self.mean.dtype).mean(dim=0)
         self.mean.lerp_(batch_mean, 1 - self.momentum)

@@ -1,4 +1,4 @@
-"""Finds the files that a path or pattern in a configuration names."""
+"""Finds the files that a path or a pattern in a configuration refers to."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _MAX_FILES = 100_000
 
 
 def find_files(setting: str, path: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Return the files in a folder, sorted, or those that match a pattern, in the pattern's order.
+    """Return the files in a folder, sorted, or the files for a pattern, in the pattern's order.
 
     Args:
-        setting: name of the setting that contains the path, for messages.
+        setting: name of the setting that contains the path, for error messages.
         path: a folder, a file, or a pattern with ``{000..003}``, ``{a,b}``, ``*`` or ``?``.
         suffixes: suffixes of the files to find in a folder and its subfolders, such as ``.tar``.
 
     Raises:
-        DataError: when there are no files, or a file that the pattern names is missing.
+        DataError: when no file is found, or a file in the pattern is missing.
     """
     if path.is_dir():
         candidates = (file for file in path.rglob("*") if file.name.endswith(tuple(suffixes)))
@@ -43,7 +43,7 @@ def find_files(setting: str, path: Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """Return the names for a pattern such as ``a-{00..02}.tar`` or ``{a,b}.tar``, as in a shell.
+    """Expand a pattern such as ``a-{00..02}.tar`` or ``{a,b}.tar`` to names, as a shell does.
 
     Raises:
         DataError: when the pattern expands to too many names.
@@ -68,7 +68,7 @@ def expand_braces(pattern: str) -> list[str]:
 
 
 def _matching(path: Path) -> list[Path]:
-    """Return the files that match a path with wildcards; else the path itself."""
+    """Return the files that match a path with wildcards; without wildcards, the path itself."""
     if path.is_file() or not re.search(r"[*?\[]", str(path)):
         return [path]
     root = Path(path.anchor)
@@ -76,5 +76,5 @@ def _matching(path: Path) -> list[Path]:
 
 
 def _hidden(path: Path) -> bool:
-    """Return True if a file or one of its folders is hidden: its name starts with a dot."""
+    """Return True if the name of a file or of one of its folders starts with a dot."""
     return any(part.startswith(".") for part in path.parts)

@@ -1,4 +1,4 @@
-"""Datasets of image files or encoded images, in any format that Pillow reads."""
+"""Datasets of image files or encoded images, in any format that Pillow can read."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from ssl_host.errors import SslHostError
 from ssl_host.toolkit.atomic_io import affects_all_files, is_disk_error
 
 MAX_ASPECT = 8
-"""Largest ratio of the sides; longer images are cut to it before they are resized."""
+"""Largest aspect ratio; longer images are cropped to it before they are resized."""
 
 LARGEST_SIDE = 20_000
-"""Largest side of an image in pixels; larger ones would take gigabytes and are not decoded."""
+"""Largest side in pixels; larger images would take gigabytes and are not decoded."""
 
 
 class FileImages(ImageDataset):
-    """Dataset of image files, which are decoded when they are read.
+    """Dataset of image files that are decoded when they are read.
 
     Args:
         paths: paths of the image files.
-        labels: shape (N,), int64; None without labels.
-        classes: class names in the order of the labels.
-        channels: 3 converts all images to RGB, 1 to gray.
-        root: folder that image names in messages are relative to; None for whole paths.
+        labels: class indices, shape (N,), int64; None if there are no labels.
+        classes: class names in the order of the class indices.
+        channels: 3 converts all images to RGB, 1 to grayscale.
+        root: folder to which image names in messages are relative; None for full paths.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (
@@ -85,30 +85,30 @@ class FileImages(ImageDataset):
 
 
 def escape_name(name: str) -> str:
-    """Return a file name as valid Unicode text; bytes that are not UTF-8 are escaped."""
+    """Return a file name as valid Unicode; bytes that are not UTF-8 are escaped."""
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 class EncodedImages(ImageDataset):
-    """Base class of datasets of encoded images within larger files, such as shards.
+    """Base class of datasets whose encoded images are inside larger files, such as shards.
 
     A subclass defines the number of images, their names, their files
-    (:meth:`~ssl_host.ImageDataset.path`) and their bytes. Several threads read the
-    dataset at once, and it is copied into worker processes: do not keep open files as attributes.
+    (:meth:`~ssl_host.ImageDataset.path`) and their bytes. Do not keep open files as attributes:
+    several threads read the dataset at once, and it is copied into worker processes.
 
     Attributes:
-        channels: 3 converts all images to RGB, 1 to gray.
+        channels: 3 converts all images to RGB, 1 to grayscale.
     """
 
     channels: int = 3
 
     @abstractmethod
     def encoded(self, i: int) -> bytes:
-        """Return the bytes of image ``i`` in any file format that Pillow reads.
+        """Return the bytes of image ``i``, in any file format that Pillow can read.
 
         Raises:
-            UnreadableImage: when the image cannot be read, with the reason in a few words. An
-                OSError is converted to it.
+            UnreadableImage: when the image cannot be read. You may also raise an OSError, which
+                the host converts.
         """
 
     def read(self, i: int) -> Tensor:
@@ -123,22 +123,22 @@ class EncodedImages(ImageDataset):
 
 
 def read_image(source: Path | bytes, channels: int = 3) -> Tensor:
-    """Decode an image file or its bytes to a uint8 tensor (C, H, W).
+    """Decode an image from a file or from bytes to a uint8 tensor (C, H, W).
 
-    Only the first frame of an animation is read. The image is rotated as its EXIF data say, and
-    16-bit values are scaled to 8 bits.
+    Only the first frame of an animation is read. The image is rotated according to its EXIF data,
+    and 16-bit values are scaled to 8 bits.
 
     Args:
-        source: path of a file, or its bytes.
-        channels: 3 for RGB, 1 for gray.
+        source: path of a file, or the bytes of a file.
+        channels: 3 for RGB, 1 for grayscale.
 
     Raises:
-        UnreadableImage: when the image cannot be decoded, with the reason in a few words.
-        OSError: when the error affects all files of the disk.
+        UnreadableImage: when the image cannot be decoded.
+        OSError: when a disk error affects all files and not only this one.
     """
     try:
         with warnings.catch_warnings():
-            # Pillow warns of large images; _decode rejects those above LARGEST_SIDE.
+            # Pillow warns about large images; _decode rejects any that exceed LARGEST_SIDE.
             warnings.simplefilter("ignore")
             return _decode(source, channels)
     except (UnreadableImage, SslHostError):  # SslHostError includes Preempted, raised by signals
@@ -162,7 +162,7 @@ def read_image(source: Path | bytes, channels: int = 3) -> Tensor:
 
 
 def _is_empty(source: Path | bytes) -> bool:
-    """Return True if a file or its content has no bytes."""
+    """Return True if a file, given as a path or as bytes, is empty."""
     if isinstance(source, Path):
         return source.exists() and source.stat().st_size == 0
     return not source
@@ -187,9 +187,9 @@ def _decode(source: Path | bytes, channels: int) -> Tensor:
 
 
 def _require_file(path: Path) -> None:
-    """Raise UnreadableImage if a path is not a regular file; opening a pipe would block."""
+    """Raise UnreadableImage unless a path is a regular file; opening a pipe would block."""
     mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):  # sources list a folder that they may not open as an image
+    if stat.S_ISDIR(mode):  # sources treat a folder that they may not list as an image
         raise UnreadableImage("no permission to list this folder")
     if not stat.S_ISREG(mode):
         raise UnreadableImage("not a regular file but a pipe, a socket or a device")
@@ -214,8 +214,8 @@ def _to_tensor(image: Image.Image, channels: int) -> Tensor:
 def resize_and_crop(image: Tensor, size: int) -> Tensor:
     """Resize the short side of a uint8 image (C, H, W) to ``size`` and crop a centred square.
 
-    Resizing is bicubic with antialiasing; packed images are made in the same way. Only the middle
-    of a very long image is resized, because its whole length can take gigabytes.
+    Resizing is bicubic with antialiasing, as for packed images. Only the middle of a very long
+    image is resized, because the whole image could take gigabytes.
     """
     for side in (1, 2):
         longest = MAX_ASPECT * min(image.shape[1:])

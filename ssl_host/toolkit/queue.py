@@ -12,19 +12,19 @@ from ssl_host.toolkit.distributed import gather
 class FeatureQueue(nn.Module):
     """Queue of the last ``size`` embeddings of all processes, saved in checkpoints.
 
-    The batch size does not have to divide ``size``: a batch that reaches the end of the ring buffer
-    continues at its beginning, and only the last ``size`` rows of a larger batch remain. The queue
-    starts with random unit vectors (He et al., arXiv:1911.05722, and their code).
+    ``size`` does not have to be a multiple of the batch size: rows wrap around at the end of the
+    ring buffer, and of a batch larger than ``size`` only the last rows remain. The queue starts
+    with random unit vectors (He et al., arXiv:1911.05722, and their code).
 
     Args:
         size: number of embeddings K in the queue.
-        dim: width D of an embedding.
-        seed: seed of the random vectors.
+        dim: width D of the embeddings.
+        seed: seed of the initial random vectors.
 
     Attributes:
-        rows: the embeddings, shape (K, D), unit vectors, not in order of age.
-        cursor: index of the row that is replaced next.
-        pushed: number of rows that were pushed so far.
+        rows: the embeddings, shape (K, D): unit vectors, in no particular order.
+        cursor: index of the next row to replace.
+        pushed: number of rows pushed so far.
     """
 
     rows: Tensor
@@ -46,7 +46,7 @@ class FeatureQueue(nn.Module):
 
     @torch.no_grad()
     def push(self, rows: Tensor) -> None:
-        """Replace the oldest rows by the normalised rows (B, D) of all processes."""
+        """Replace the oldest rows with the rows (B, D) from all processes, normalised."""
         rows = functional.normalize(gather(rows.detach()), dim=1)
         size = len(self)
         skipped = max(0, len(rows) - size)
@@ -58,7 +58,7 @@ class FeatureQueue(nn.Module):
 
     @torch.no_grad()
     def nearest(self, rows: Tensor) -> Tensor:
-        """Return the row of the queue that is most similar to each given row, by cosine: (B, D)."""
+        """Return, for each given row, the queue row with the highest cosine similarity: (B, D)."""
         with torch.autocast(rows.device.type, enabled=False):  # in bfloat16 many rows would tie
             similarity = functional.normalize(rows.to(self.rows.dtype), dim=1) @ self.rows.T
             return self.rows[similarity.argmax(dim=1)]

@@ -1,4 +1,4 @@
-"""Base class of data sources that have labels as text or numbers, such as tables and shards."""
+"""Base class of data sources with labels as text or numbers, such as tables and shards."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _WORDS: dict[str, SplitWord] = {
 
 @dataclass(frozen=True)
 class Records:
-    """Record of the images of a split, with their labels as the source stores them.
+    """Record of the images in a split, with their labels as the source stores them.
 
     Attributes:
-        images: dataset of N images, without labels.
-        labels: N labels as text or whole numbers, None or empty text for an image without a label;
-            None if the source has no labels at all.
-        classes: all class names in their order, if the source defines them; None for the sorted
-            values of the labels.
-        location: name of the file or folder, for messages.
+        images: dataset of the N images, without labels.
+        labels: N labels as text or integers, with None or an empty string for an image without
+            a label; None if the source has no labels at all.
+        classes: all class names in order, if the source defines them; None to use the sorted
+            labels.
+        location: file or folder to name in error messages.
     """
 
     images: ImageDataset
@@ -52,20 +52,20 @@ class Records:
 
 
 class RecordSource(DataSource):
-    """Base class of data sources that return labels as stored; the host converts them.
+    """Base class of data sources that return labels as stored and let the host convert them.
 
     A subclass implements :meth:`records`. Its ``Config`` inherits from ``RecordSource.Config``,
-    and its ``setup()``, if any, calls ``super().setup()``.
+    and its ``setup()``, if it has one, calls ``super().setup()``.
     """
 
     class Config(Settings):
         image_size: int = Field(96, ge=8, le=2048, description="side of a full-size view in pixels")
         num_channels: Literal[1, 3] = Field(
-            3, description="number of image channels: 3 for colour, 1 for gray"
+            3, description="number of image channels: 3 for colour, 1 for grayscale"
         )
         labelled: bool | None = Field(
             None,
-            description="true: labels are required; false: they are ignored; default: used if any",
+            description="true: require labels; false: ignore labels; default: use labels if any",
         )
 
     _classes: tuple[str, ...] | None = None
@@ -80,12 +80,12 @@ class RecordSource(DataSource):
         """Return the training or the held-out images, with labels as the source stores them.
 
         Args:
-            held_out: True for the held-out images; return None if the dataset has none, so that
-                the host holds out a fraction of the training images.
+            held_out: True for the held-out images. If the dataset has none, return None; the host
+                then holds out a fraction of the training images.
 
         Raises:
-            DataError: when the data cannot be read at all; the message names the file and the
-                line or row.
+            DataError: when the data cannot be read at all; the message should name the file and
+                the line or row.
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no records")
 
@@ -104,14 +104,14 @@ class RecordSource(DataSource):
             self.open("train")
         self._reject_overlap(test)
         images = self._labelled_images(test, self._classes)
-        # A test split without labels cannot be evaluated: if the training images have labels, let
-        # the host hold out some of them.
+        # A test split without labels is useless for evaluation: if the training images have labels,
+        # let the host hold out some of them.
         return None if images is None or (self._classes and images.labels is None) else images
 
     def _reject_overlap(self, held_out: Records) -> None:
         """Raise DataError if a held-out image is also a training image."""
-        # Held-out images that are trained on would make every accuracy too high. Sources with one
-        # file per image separate the splits by path; files with many images may be given twice.
+        # Training on held-out images would make every accuracy too high. Sources with one file per
+        # image separate the splits by path, but a file with many images could be given for both.
         assert self._train is not None
         if isinstance(held_out.images, FileImages):
             return
@@ -126,11 +126,11 @@ class RecordSource(DataSource):
     def _labelled_images(
         self, records: Records | None, classes: tuple[str, ...] | None
     ) -> ImageDataset | None:
-        """Return the images of a split, with their labels converted to class indices.
+        """Return the images in a split, with their labels converted to class indices.
 
         Args:
-            records: the images with labels as stored, or None.
-            classes: names of the training classes; None for the training images themselves.
+            records: the images with labels as stored, or None if there is no such split.
+            classes: names of the training classes; None if these are the training images.
         """
         if records is None:
             return None
@@ -158,15 +158,16 @@ class RecordSource(DataSource):
 
     @staticmethod
     def split_word(text: str) -> SplitWord | None:
-        """Return the split that a word names (``Validation`` is ``val``), or None."""
+        """Return the split that a word stands for (``val`` for ``Validation``), or None."""
         return _WORDS.get(text.strip().lower())
 
     @classmethod
     def split_files(cls, paths: Iterable[Path], root: Path) -> tuple[list[Path], list[Path]]:
-        """Return (training files, held-out files), as the names of files and folders say.
+        """Return (training files, held-out files), judging by the names of files and folders.
 
-        ``train-00000.x`` and ``train/00000.x`` are training files. ``val...`` is held out, or
-        ``test...`` if there is no ``val...``. If no name contains a split, all are training files.
+        ``train-00000.x`` and ``train/00000.x`` are training files. ``val...`` files are held out,
+        or ``test...`` files if there are none. If no name contains a split, all files are training
+        files.
         """
         files: dict[SplitWord | None, list[Path]] = {None: [], "train": [], "val": [], "test": []}
         for path in sorted(paths):
@@ -177,7 +178,7 @@ class RecordSource(DataSource):
 
 
 def _image_keys(images: ImageDataset) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield the name of each image in a file, and a key that identifies the image."""
+    """Yield, for each image that is in a file, its name and a key that identifies it."""
     real_paths: dict[Path, str] = {}
     for i in range(len(images)):
         name, file = images.name(i), images.path(i)
@@ -188,14 +189,14 @@ def _image_keys(images: ImageDataset) -> Iterator[tuple[str, tuple[str, str]]]:
 
 
 def _escape_names(values: Sequence[str | int | None] | None) -> Any:
-    """Return labels or class names with invalid Unicode escaped, as in names of folders."""
+    """Return labels or class names with invalid Unicode escaped, as for file names."""
     return values and [escape_name(v) if isinstance(v, str) else v for v in values]
 
 
 def _class_indices(
     records: Records, values: Sequence[str | int | None], names: tuple[str, ...]
 ) -> Tensor:
-    """Return the index of each label among the class names, shape (N,), int64."""
+    """Return the class index of each label, shape (N,), int64."""
     indices = {name: i for i, name in enumerate(names)}
     unknown = next((i for i, value in enumerate(values) if str(value) not in indices), None)
     if unknown is not None:
@@ -208,7 +209,7 @@ def _class_indices(
 
 
 def _sorted_names(names: Iterable[str]) -> list[str]:
-    """Return class names sorted as numbers if all are whole numbers, else as text."""
+    """Return class names sorted as numbers if all of them are integers, else as text."""
     try:
         return sorted(names, key=lambda name: (int(name), name))
     except ValueError:

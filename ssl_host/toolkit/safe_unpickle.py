@@ -1,8 +1,9 @@
 """Loads pickled checkpoints safely: only tensors and plain values, no code.
 
-``torch.load(weights_only=True)`` refuses a whole checkpoint if one object next to the weights is of
-an unknown class, as in Lightning checkpoints with a network among their hyperparameters. Here such
-an object becomes an empty placeholder: its class is not imported and none of its code is executed.
+``torch.load(weights_only=True)`` rejects a whole checkpoint if it contains an object of an unknown
+class besides the weights, such as a network among the hyperparameters of a Lightning checkpoint.
+Here such an object becomes an empty placeholder: its class is not imported, and none of its code is
+executed.
 """
 
 from __future__ import annotations
@@ -36,22 +37,22 @@ ALLOWED: dict[tuple[str, str], Any] = {
         if isinstance(value, torch.dtype)
     },
 }
-"""The only classes and functions that a file may call: those that make tensors and containers."""
+"""The only classes and functions that a file may use: they create tensors and containers."""
 
 SUSPECT = {
     *("os", "posix", "nt", "subprocess", "pty", "sys", "shutil", "socket", "importlib", "runpy"),
     *("ctypes", "code", "codeop", "pickle", "webbrowser", "urllib", "http", "multiprocessing"),
 }
 SUSPECT_BUILTINS = {"eval", "exec", "compile", "open", "__import__", "breakpoint", "input"}
-"""Names that only malicious checkpoints contain; a file with one is refused."""
+"""Names that only malicious checkpoints contain; files that contain one are rejected."""
 
 
 class CodeInPickleError(pickle.UnpicklingError):
-    """Raised when a file would execute code if ``pickle`` opened it without these restrictions."""
+    """Raised when a file contains code that an unrestricted ``pickle`` would execute."""
 
 
 class Placeholder:
-    """Empty object that replaces an object of any class that is not allowed."""
+    """Empty object that stands in for an object whose class is not allowed."""
 
     def __new__(cls, *_: Any, **__: Any) -> Placeholder:
         return super().__new__(cls)
@@ -70,7 +71,7 @@ class Placeholder:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Unpickler that replaces all classes except those in ``ALLOWED`` by placeholders."""
+    """Unpickler that replaces every class that is not in ``ALLOWED`` with a placeholder."""
 
     def find_class(self, module: str, name: str) -> Any:
         allowed = ALLOWED.get((module, name))
@@ -84,10 +85,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 def safe_load(file: Path) -> Any:
-    """Return the content of a ``torch.save`` file, with placeholders for objects of other classes.
+    """Load a ``torch.save`` file, with placeholders for objects whose class is not allowed.
 
     Raises:
-        Exception: of any type, when the file is damaged or would execute code.
+        Exception: an exception of any type, when the file is damaged or would execute code.
     """
     module = SimpleNamespace(
         __name__="safe_unpickle",

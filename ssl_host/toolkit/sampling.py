@@ -1,4 +1,4 @@
-"""Evenly spaced indices into a dataset, because its first images are often of one class."""
+"""Evenly spaced indices into a dataset, whose first images often belong to a single class."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def evenly_spaced_indices(count: int, limit: int) -> Tensor:
-    """Return at most ``limit`` evenly spaced indices from 0 to ``count`` - 1, without repetition.
+    """Return at most ``limit`` distinct, evenly spaced indices from 0 to ``count`` - 1.
 
-    Computed with integers: a float32 ``linspace`` is inexact from 2²⁴, and its last value can
-    exceed the range.
+    They are computed with integers: a float32 ``linspace`` is inexact above 2²⁴, and its last value
+    can be out of range.
     """
     number = min(count, limit)
     return torch.arange(number) * (count - 1) // max(number - 1, 1)

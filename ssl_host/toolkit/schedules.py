@@ -17,7 +17,7 @@ class ConstantSchedule(Schedule):
 class CosineSchedule(Schedule):
     """Half-cosine schedule from ``start`` to ``end`` over the run.
 
-    BYOL's EMA decay, arXiv:2006.07733, section 3.3: τ = 1 − (1 − τ₀)·(cos(πk/K) + 1)/2 is
+    BYOL's EMA decay (arXiv:2006.07733, section 3.3), τ = 1 − (1 − τ₀)·(cos(πk/K) + 1)/2, is
     ``CosineSchedule(tau0, 1.0)``.
     """
 
@@ -32,15 +32,15 @@ class CosineSchedule(Schedule):
 
 
 class LinearSchedule(Schedule):
-    """Linear schedule from ``start`` to ``end``, constant afterwards.
+    """Linear schedule from ``start`` to ``end``, which then stays at ``end``.
 
-    DINO's teacher temperature, arXiv:2104.14294, section 3.2, with a warm-up over the first 30 of
+    DINO's teacher temperature (arXiv:2104.14294, section 3.2), with a warm-up over the first 30 of
     100 epochs, is ``LinearSchedule(0.04, 0.07, until=0.3)``.
 
     Args:
         start: value at the first step.
         end: final value.
-        until: fraction of the run after which ``end`` is reached.
+        until: fraction of the run at which ``end`` is reached.
     """
 
     def __init__(self, start: float, end: float, until: float = 1.0) -> None:

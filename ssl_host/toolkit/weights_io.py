@@ -1,4 +1,4 @@
-"""Writes tensors as safetensors files, and reads the tensors of any checkpoint by name."""
+"""Writes safetensors files, and reads weights from safetensors and ``torch.save`` files."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ Tensors = dict[str, Tensor]
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors atomically to a safetensors file.
+    """Write tensors to a safetensors file, atomically.
 
     Args:
         path: path of the file.
-        tensors: tensors by name, such as a ``state_dict``, on any device.
+        tensors: tensors keyed by name, such as a ``state_dict``, on any device.
     """
     atomic_write(path, save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
 
 
 def read_tensors(file: Path) -> Tensors:
-    """Return the tensors of a file by name; of a training checkpoint, only those of the network.
+    """Return the tensors in a file, keyed by name; for a training checkpoint, only the weights.
 
     Args:
-        file: path of a safetensors file or of any file that ``torch.save`` wrote. No code in it is
-            executed: objects that are not tensors are skipped.
+        file: path of a safetensors file or of a file written by ``torch.save``. Code in the file
+            is never executed: objects that are not tensors are skipped.
 
     Raises:
-        CheckpointError: when the file is damaged, has no tensors by name, or would execute code
-            if ``pickle`` opened it.
+        CheckpointError: when the file is damaged, does not contain named tensors, or would execute
+            code if ``pickle`` opened it.
     """
     if file.suffix == ".safetensors":
         try:

@@ -1,1 +1,1 @@
-"""Trains a method with pytorch-lightning: steps, state, metrics and checkpoints."""
+"""Trains an SSL method with pytorch-lightning: steps, state, metrics and checkpoints."""

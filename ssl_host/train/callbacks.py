@@ -25,9 +25,9 @@ class TrainingCallback(pl.Callback):
     Args:
         folder: the folder of the checkpoints.
         settings: the settings of ``[checkpoint]``.
-        metrics: computes the rows of metrics and writes them to the loggers.
+        metrics: the object that computes rows of metrics and writes them to the loggers.
         log_every: the number of optimizer steps between rows of metrics.
-        bar: the progress bar; None in processes other than the first.
+        bar: the progress bar; None in all processes except rank 0.
         stop_requested: a function that returns True once a signal has asked the run to stop.
     """
 
@@ -76,7 +76,7 @@ class TrainingCallback(pl.Callback):
         module = _pretrain_module(pl_module)
         state = module.state
         if (batch_idx + 1) % module.step.plan.micro_batches:
-            return  # accumulated gradients are not part of a checkpoint
+            return  # a checkpoint does not contain accumulated gradients
         if state.step % self.log_every == 0:
             self.metrics.log(module)
         if self.bar is not None:
@@ -91,7 +91,7 @@ class TrainingCallback(pl.Callback):
             raise _preempted(state.step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Count the epoch, and write a checkpoint if one is due.
+        """Advance the epoch counter, and write a checkpoint if one is due.
 
         Raises:
             Preempted: if a signal has asked the run to stop; the state is saved.
@@ -137,7 +137,7 @@ class TrainingCallback(pl.Callback):
 
 
 def _any_process(*flags: bool) -> tuple[bool, ...]:
-    """Return each flag as True if any process has set it, so that all save and stop together."""
+    """Return each flag as True if any process set it, so that all save and stop together."""
     if world_size() == 1:
         return flags
     shared = torch.tensor(flags, dtype=torch.float32)

@@ -14,21 +14,24 @@ from ssl_host.errors import CheckpointError
 from ssl_host.toolkit.atomic_io import atomic_write, remedy
 
 FORMAT = 2
-"""Version of the file format; checkpoints of a different version are refused."""
+"""Version of the file format; checkpoints with a different version are rejected."""
 _NAME = re.compile(r"^step-(\d{9})\.ckpt$")
 
 
 def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
-    """Write ``step-N.ckpt`` and ``step-N.sha256`` atomically, remove old ones, return the path.
+    """Write a checkpoint with its checksum atomically, and delete old checkpoints.
 
     Args:
         folder: the folder of the checkpoints.
-        step: the number of optimizer steps that are done.
+        step: the number of optimizer steps done.
         state: the content of the checkpoint.
         keep: the number of checkpoints to keep, including this one.
 
+    Returns:
+        The path of the checkpoint, ``step-N.ckpt``; the checksum is in ``step-N.sha256``.
+
     Raises:
-        CheckpointError: if it cannot be written; earlier checkpoints are not changed.
+        CheckpointError: if the checkpoint cannot be written; earlier ones are not changed.
     """
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
@@ -50,7 +53,7 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
 
 
 def _write_error(path: Path, error: OSError) -> CheckpointError:
-    """Return the exception for a failed write: its cause, the remedy and where the run resumes."""
+    """Return the error for a failed write: the cause, the remedy and where the run resumes."""
     existing = list_checkpoints(path.parent)
     last = f"; the last good one is {existing[-1].name}" if existing else ""
     restart = "the run resumes from there" if existing else "the run starts again"
@@ -61,9 +64,9 @@ def _write_error(path: Path, error: OSError) -> CheckpointError:
 
 
 def _remove_old(folder: Path, written: Path, keep: int) -> None:
-    """Remove all but the newest checkpoints; rename those of later steps to ``.damaged``."""
-    # Checkpoints of later steps are damaged, or the run would have resumed from them. They are
-    # renamed, so that they do not count as checkpoints to keep but can still be examined.
+    """Delete old checkpoints, and rename checkpoints of later steps to ``.damaged``."""
+    # A checkpoint of a later step must be damaged, or the run would have resumed from it. It is
+    # renamed, so that it does not count as a checkpoint to keep but can still be examined.
     existing = list_checkpoints(folder)
     newer = [path for path in existing if path.name > written.name]
     for path in newer:
@@ -100,7 +103,7 @@ def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[st
 
 
 def describe_last_checkpoint(folder: Path) -> str:
-    """Return a sentence, without its full stop, that names the last checkpoint in a folder."""
+    """Return a sentence, without a full stop, that names the newest checkpoint in a folder."""
     existing = list_checkpoints(folder)
     return f"The last checkpoint is {existing[-1].name}" if existing else "There is no checkpoint"
 
@@ -109,7 +112,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Verify the checksum of a checkpoint and return its content, without running code in it.
 
     Raises:
-        CheckpointError: if it is truncated, damaged or has a different format.
+        CheckpointError: if the file is truncated or damaged, or has a different format.
     """
     try:
         expected = path.with_suffix(".sha256").read_text(encoding="ascii").split()[0]
@@ -120,7 +123,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path.name} is damaged: its checksum does not match")
     try:
         state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except Exception:  # torch refuses objects that would run code
+    except Exception:  # torch does not load objects that would run code
         state = None
     if not isinstance(state, dict):
         raise CheckpointError(

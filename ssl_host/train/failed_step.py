@@ -1,4 +1,4 @@
-"""Writes a training step with non-finite numbers to a file, and reads it to compute it again."""
+"""Writes a training step with non-finite numbers to a file, and reads it back for a replay."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class FailedStep:
     """Record of a training step that produced non-finite numbers: the method and its batch.
 
     Attributes:
-        method: the method with the weights before the step; on the CPU after reading.
-        batch: the views, and the index of each image in the training set.
+        method: the SSL method with the weights before the step; after reading, it is on the CPU.
+        batch: the views of the images, and the index of each image in the training set.
         names: the name of each image in the batch.
-        progress: the counters of the training at that step.
+        progress: the step, the total number of steps and the epoch.
         precision: the value of ``[trainer] precision`` in the run.
-        seed: the seed of the random numbers for dropout and stochastic depth.
+        seed: the random seed for dropout and stochastic depth.
     """
 
     method: Method
@@ -46,16 +46,16 @@ class FailedStep:
     seed: int
 
     def replay(self) -> StepOutput:
-        """Compute the loss of the step again on the CPU, in the precision of the run.
+        """Compute the loss of the step again on the CPU, at the precision of the run.
 
-        The random numbers are the same as in the run if it also used a CPU.
+        The random numbers are the same as in the run if the run also used a CPU.
         """
         with autocast("cpu", self.precision):
             return compute_output(self.method, self.batch, self.progress, self.seed)
 
 
 def remove_failed_steps(folder: Path) -> None:
-    """Remove files of failed steps that earlier processes of the run wrote into a folder."""
+    """Remove all files of failed steps from a run folder, before the run starts or resumes."""
     for file in (folder / FILE_NAME, *folder.glob(f"rank-*-{FILE_NAME}")):
         file.unlink(missing_ok=True)
 
@@ -66,7 +66,7 @@ def write_failed_step(folder: Path, failed: FailedStep, rank: int) -> Path:
     Args:
         folder: the folder of the run.
         failed: the failed step.
-        rank: the rank of this process; if it is not 0, it becomes part of the file name.
+        rank: the rank of this process; a rank other than 0 is added to the file name.
 
     Raises:
         OSError: if the file cannot be written.
@@ -96,11 +96,11 @@ def read_failed_step(path: Path, make_method: Callable[[int, int], Method]) -> F
 
     Args:
         path: the path of the file.
-        make_method: a function that builds the method of the run for a number of input channels
-            and an image size.
+        make_method: a function that takes the number of input channels and the image size, and
+            builds the SSL method of the run.
 
     Raises:
-        CheckpointError: if the file is damaged or contains something else.
+        CheckpointError: if the file is damaged or does not contain a failed step.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

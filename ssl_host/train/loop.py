@@ -40,9 +40,9 @@ class TrainingResult:
     """Record of a finished training: its state, and whether this is the first process.
 
     Attributes:
-        state: the state after the last step.
-        batch_size: the number of images per optimizer step, over all processes.
-        is_first: True in the first process, which evaluates and writes results.
+        state: the training state after the last step.
+        batch_size: the number of images per optimizer step, summed over all processes.
+        is_first: True in the process of rank 0, which evaluates the run and writes its results.
     """
 
     state: TrainingState
@@ -51,13 +51,13 @@ class TrainingResult:
 
     @property
     def images_per_s(self) -> float | None:
-        """Number of images trained on per second of training time; None before the first step."""
+        """Training speed in images per second; None before the first step."""
         images, trained_s = self.state.step * self.batch_size, self.state.timer.trained_s
         return images / trained_s if images and trained_s else None
 
     @property
     def data_wait_fraction(self) -> float | None:
-        """Fraction of the training time, from 0 to 1, that was spent waiting for images."""
+        """Fraction (0 to 1) of training time spent waiting for images; None without training."""
         timer = self.state.timer
         return min(1.0, timer.waited_s / timer.trained_s) if timer.trained_s else None
 
@@ -77,18 +77,18 @@ def fit(
 
     Args:
         experiment: the method and all other components of the run.
-        make_loader: a function that makes the loader of the training images.
+        make_loader: a function that creates the loader of the training images.
         num_images: the number of training images.
-        num_classes: the number of classes of the online probe; 0 for no probe.
+        num_classes: the number of classes for the online probe; 0 means no probe.
         folder: the folder of the checkpoints.
         console: the console for progress and warnings.
         callbacks: Lightning callbacks of plugins.
-        image_name: a function that returns the name of a training image by its index.
+        image_name: a function that takes the index of a training image and returns its name.
         on_start: a function that is called once, with the number of steps already done.
 
     Raises:
         NonFiniteError: if the loss, a gradient or a weight is not finite.
-        Preempted: if a signal asked the run to stop; the state is saved.
+        Preempted: if a signal asked the run to stop; the training state is saved first.
     """
     config = experiment.config
     torch.set_num_threads(int(config.trainer.num_threads))
@@ -111,7 +111,7 @@ def fit(
 
 
 def make_plan(config: RunConfig, num_images: int) -> EpochPlan:
-    """Return how each epoch is divided into batches; the rank of this process is set later."""
+    """Return the plan that divides each epoch into batches; the rank is set later."""
     batch_size, seed = config.run.batch_size, config.run.seed
     if not config.run.epochs:
         # Nothing is trained, so a batch larger than the data set is not an error.
@@ -121,12 +121,12 @@ def make_plan(config: RunConfig, num_images: int) -> EpochPlan:
 
 
 def make_state(experiment: Experiment, plan: EpochPlan, num_classes: int) -> TrainingState:
-    """Return the state before the first step, with an online probe if it is enabled.
+    """Return the training state before the first step, with an online probe if it is enabled.
 
     Args:
         experiment: the method and all other components of the run.
-        plan: how each epoch is divided into batches.
-        num_classes: the number of classes of the online probe; 0 for no probe.
+        plan: the plan that divides each epoch into batches.
+        num_classes: the number of classes for the online probe; 0 means no probe.
     """
     config, method = experiment.config, experiment.method
     probe = None
@@ -171,12 +171,12 @@ def _train(
             raise
         state.timer.stop()
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        # The other processes are done; the first one evaluates alone.
+        # The other processes are done; the process of rank 0 evaluates alone.
         torch.distributed.destroy_process_group()
 
 
 def _lost_process(module: PretrainModule, folder: Path) -> RunError:
-    """Return the exception for the case that a different process of the run has ended."""
+    """Return the error to raise when another process of the run has ended."""
     plan = module.step.plan
     return RunError(
         f"process {plan.rank} of {plan.world_size} lost contact with another process in step "

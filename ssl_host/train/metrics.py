@@ -23,12 +23,11 @@ class MetricsLogger:
     """Computes rows of training metrics and writes them to the loggers.
 
     Args:
-        loggers: the loggers by the names of their sections; empty in processes other than the
-            first.
-        warn: a function that prints a warning for the user.
+        loggers: the loggers, keyed by section name; empty in all processes except rank 0.
+        warn: a function that shows a warning to the user.
 
     Attributes:
-        row: the last row of metrics, and ``images_per_s`` for the progress bar.
+        row: the last row of metrics, plus ``images_per_s`` for the progress bar.
     """
 
     def __init__(self, loggers: Mapping[str, Logger], warn: Callable[[str], None]) -> None:
@@ -44,7 +43,7 @@ class MetricsLogger:
         self.last_time, self.last_step = time.monotonic(), step
 
     def log(self, module: PretrainModule) -> None:
-        """Log a row of metrics for the step that has just finished. Every process has to call it.
+        """Log a row of metrics for the step that has just finished; all processes must call it.
 
         Raises:
             NonFiniteError: if the loss is not finite.
@@ -60,13 +59,13 @@ class MetricsLogger:
         self.row = {**row, "images_per_s": speed}
 
     def flush(self) -> None:
-        """Make all loggers write their buffered rows to disk, before a checkpoint."""
+        """Make all loggers write their buffered rows to disk, before a checkpoint is written."""
         for logger in self.loggers.values():
             with attribute_errors(logger, "in flush"):
                 logger.flush()
 
     def _compute_row(self, module: PretrainModule) -> dict[str, float]:
-        """Return the metrics of the last step by name; the loss is averaged over all processes."""
+        """Return the last step's metrics, keyed by name; the loss is averaged over processes."""
         step, state = module.step, module.state
         loss = step.loss.clone()
         if world_size() > 1:
@@ -103,7 +102,8 @@ def feature_spread(features: Tensor) -> float:
     """Return how much the features (N, D) of different images differ, from 0 to about 1.
 
     This is the standard deviation of the L2-normalised features, averaged over dimensions, times
-    √D: 0 if all are equal, about 1 if they are uniform on the sphere.
+    √D. It is 0 if all features are equal, and about 1 if they are uniformly distributed on the
+    sphere.
     """
     unit = functional.normalize(features.float(), dim=1)
     return float(unit.std(dim=0).mean() * math.sqrt(unit.shape[1]))

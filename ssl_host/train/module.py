@@ -20,18 +20,18 @@ from ssl_host.train.trainer_setup import check_processes_agree
 from ssl_host.train.training_step import TrainingStep
 
 MakeLoader = Callable[[EpochPlan], Any]
-"""Function that returns the loader of the training images for a plan. The loader yields the
-batches of ``loader.epoch`` from step ``loader.start``; ``loader.reads_disk`` is True if the next
-batch should be read ahead."""
+"""Function that takes a plan and returns the loader of the training images. The loader yields the
+batches of epoch ``loader.epoch``, starting at step ``loader.start``. ``loader.reads_disk`` is True
+if the next batch should be read ahead."""
 
 
 class PretrainModule(pl.LightningModule):
-    """LightningModule that trains a method.
+    """LightningModule that trains an SSL method.
 
     Attributes:
         step: the stages of a training step.
-        state: the counters and everything else that a checkpoint contains.
-        checks: stop the training if a number is not finite.
+        state: the training state, which a checkpoint contains.
+        checks: the checks that stop the training if a number is not finite.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class PretrainModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.experiment = experiment
-        self.method = experiment.method  # a submodule, for Lightning to move and wrap
+        self.method = experiment.method  # a submodule, so that Lightning moves and wraps it
         self.step = step
         self.state = step.state
         self.make_loader = make_loader
@@ -51,8 +51,8 @@ class PretrainModule(pl.LightningModule):
         self._weights: list[nn.Parameter] = []
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning sets the name of the running hook forty times a step. nn.Module's own
-        # __setattr__ is slow, and existing attributes that are not tensors or modules skip it.
+        # Lightning sets the name of the running hook forty times per step. nn.Module.__setattr__
+        # is slow, so it is skipped for existing attributes that are not tensors or modules.
         if name in self.__dict__ and not isinstance(value, (Tensor, nn.Module)):
             object.__setattr__(self, name, value)
         else:
@@ -68,7 +68,7 @@ class PretrainModule(pl.LightningModule):
         check_processes_agree(self.experiment.config.trainer)
 
     def train_dataloader(self) -> Any:
-        """Return the loader, which starts at the epoch and step of the training state."""
+        """Return the loader, which starts at the current epoch and step of the training state."""
         loader = self.make_loader(self.step.plan)
         return ResumableLoader(loader, self.state, self.device.type == "cuda")
 
@@ -116,15 +116,16 @@ class PretrainModule(pl.LightningModule):
 
 
 class ResumableLoader:
-    """Loader that starts at the epoch and step of the training state, and times the waiting.
+    """Loader that starts at the current epoch and step, and measures the time spent waiting.
 
-    Lightning iterates over a loader more often than there are epochs, so the loader reads the
-    epoch and the step from the training state.
+    Lightning iterates over a loader more often than there are epochs, so the epoch and the step
+    are read from the training state.
 
     Args:
         loader: the loader of the images.
-        state: the state of the training.
-        pin: if true, copy batches to page-locked memory, from which a GPU copies asynchronously.
+        state: the training state.
+        pin: if true, copy batches to page-locked memory, so that they can be copied to a GPU
+            asynchronously.
     """
 
     def __init__(self, loader: Any, state: TrainingState, pin: bool) -> None:

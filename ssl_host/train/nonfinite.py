@@ -22,8 +22,8 @@ class NonFiniteChecks:
 
     Args:
         step: the training step to check.
-        checkpoints: the folder of the checkpoints; the failed step is written to its parent.
-        image_name: a function that returns the name of a training image by its index.
+        checkpoints: the folder of the checkpoints; a failed step is written to its parent folder.
+        image_name: a function that takes the index of a training image and returns its name.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class NonFiniteChecks:
         self.image_name = image_name
 
     def check_loss(self, loss: Tensor) -> None:
-        """Check the loss if it is on the CPU; reading it from a GPU would wait for the GPU.
+        """Check the loss if it is on the CPU; reading it from a GPU would make the CPU wait.
 
         Raises:
             NonFiniteError: if the loss is not finite.
@@ -43,14 +43,14 @@ class NonFiniteChecks:
             self.fail("loss", value)
 
     def check_gradients(self, weights: Iterable[nn.Parameter]) -> None:
-        """Check all gradients; on a GPU, which makes the CPU wait, only in steps that are logged.
+        """Check all gradients; on a GPU only in logged steps, because the check makes the CPU wait.
 
         Raises:
             NonFiniteError: if a gradient is not finite.
         """
         step, settings = self.step, self.step.settings
         if settings.precision == "16-mixed":
-            return  # its scaler skips a step with infinite gradients, which is normal
+            return  # the gradient scaler skips steps with infinite gradients, which is normal
         is_logged = (step.state.step + 1) % settings.log_every == 0
         if not step.loss.is_cpu and not (step.has_all_micro_batches and is_logged):
             return
@@ -62,7 +62,7 @@ class NonFiniteChecks:
             self.fail("loss", loss)
 
     def check_weights(self) -> None:
-        """Check the weights before a checkpoint is written, since a resumed run starts from them.
+        """Check the weights before they are written to a checkpoint.
 
         Raises:
             NonFiniteError: if a weight is not finite, or a buffer is NaN.
@@ -79,8 +79,8 @@ class NonFiniteChecks:
         """Write the failed step to a file and raise NonFiniteError.
 
         Args:
-            what: the name of the number, such as ``loss``.
-            value: its value.
+            what: the name of the number that is not finite, such as ``loss``.
+            value: the value of the number.
 
         Raises:
             NonFiniteError: always.
@@ -99,7 +99,7 @@ class NonFiniteChecks:
         )
 
     def _write(self, batch: Batch, names: list[str]) -> str:
-        """Write the failed step and return a sentence about the file, or why there is none."""
+        """Write the failed step; return a sentence with the file name or the reason for failure."""
         step = self.step
         method, precision = step.method, step.settings.precision
         failed = FailedStep(method, batch, names, method.progress, precision, step.seed)
@@ -113,14 +113,14 @@ class NonFiniteChecks:
 def gradient_sum(weights: Iterable[nn.Parameter]) -> float:
     """Return the sum over all elements of all gradients; it is finite only if all of them are.
 
-    On a CPU this runs in every step; a sum takes two thirds of the time of a norm.
+    This runs in every step on a CPU, and a sum takes only two thirds of the time of a norm.
     """
     sums = [weight.grad.sum() for weight in weights if weight.grad is not None]
     return torch.stack(sums).sum().item() if sums else 0.0
 
 
 def find_cause(method: Method, batch: Batch) -> str:
-    """Return a clause for a message that says where non-finite numbers are, or an empty text."""
+    """Return a clause that says where the non-finite numbers are, or an empty string."""
     if not all(torch.isfinite(view).all() for view in batch.views):
         return "; the views themselves are not finite: check the augmentation"
     weights = [name for name, p in method.named_parameters() if not torch.isfinite(p).all()]

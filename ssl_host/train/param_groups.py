@@ -1,4 +1,4 @@
-"""Converts the parameter groups of a method for torch, and sets their learning rates."""
+"""Converts a method's parameter groups to torch groups, and sets their learning rates."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
     """Create the torch optimizer for the parameter groups of a method.
 
     Args:
-        method: the method to train.
+        method: the SSL method to train.
         optimizer: the optimizer component.
-        lr: the peak learning rate, which each group multiplies by its ``lr_scale``.
+        lr: the peak learning rate; each group's rate is this value times its ``lr_scale``.
 
     Raises:
-        PluginError: if a trainable parameter is in no group, or a parameter is in two groups.
+        PluginError: if a trainable parameter is in no group, or if a parameter is in two groups.
     """
     torch_groups: list[dict[str, Any]] = []
     group_of: dict[int, str] = {}
@@ -48,7 +48,7 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
 
 
 def split_by_decay(group: ParamGroup, optimizer: Optimizer, lr: float) -> list[dict[str, Any]]:
-    """Split a group into torch groups, as dictionaries, with and without weight decay."""
+    """Split a group into torch parameter groups with and without weight decay."""
     settings = optimizer.config
     decay = settings.weight_decay if group.weight_decay is None else group.weight_decay
     split: dict[bool, list[nn.Parameter]] = {True: [], False: []}
@@ -77,10 +77,10 @@ def set_learning_rates(
     total_steps: int,
     steps_per_epoch: int,
 ) -> float:
-    """Set the learning rate of every parameter group for a step, and return the one to log.
+    """Set the learning rate of every parameter group for a step, and return the rate to log.
 
-    This is the rate of the first group that follows the scheduler, or of the first group if none
-    does.
+    The returned rate belongs to the first group that follows the scheduler, or to the first group
+    if none does.
 
     Args:
         optimizer: the torch optimizer.
@@ -100,7 +100,7 @@ def set_learning_rates(
 
 
 def drop_frozen_gradients(optimizer: torch.optim.Optimizer, step: int, total_steps: int) -> None:
-    """Remove the gradients of groups that are still frozen, so that the optimizer skips them."""
+    """Remove the gradients of groups that are still frozen, so the optimizer skips them."""
     for group in optimizer.param_groups:
         if step < group.get("frozen_until", 0.0) * total_steps:
             for parameter in group["params"]:

@@ -1,4 +1,4 @@
-"""Online linear probe, which measures the quality of the features during training."""
+"""Online linear probe that measures the quality of the features during training."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ssl_host.toolkit.distributed import world_size
 class OnlineProbe:
     """Linear classifier that is trained on detached features with a separate optimizer.
 
-    It is not part of the method: its loss has a separate backward pass, so that none of its
-    gradient can reach the backbone. Features are standardised by a batch norm without
-    parameters, so that one learning rate suits all backbones.
+    It is not part of the SSL method: its loss has a separate backward pass, so no gradient can
+    reach the backbone. A batch norm layer without parameters standardises the features, so one
+    learning rate suits all backbones.
 
     Args:
         settings: the settings of ``[probe]``.
         dim: the dimension D of the features.
         num_classes: the number of classes C.
-        seed: the seed of the initial weights.
+        seed: the random seed for the initial weights.
     """
 
     def __init__(self, settings: ProbeSettings, dim: int, num_classes: int, seed: int) -> None:
@@ -41,7 +41,7 @@ class OnlineProbe:
 
     @property
     def norm(self) -> nn.Module:
-        """Batch norm that standardises the features."""
+        """Batch norm layer that standardises the features."""
         return self.network[0]
 
     @property
@@ -52,15 +52,15 @@ class OnlineProbe:
         return layer
 
     def to(self, device: torch.device) -> OnlineProbe:
-        """Move the network, the optimizer state and the counts to a device."""
+        """Move the network, the optimizer state and the prediction counts to a device."""
         self.network.to(device)
-        # Loading casts the optimizer's state to the device of its parameters.
+        # Loading moves the optimizer state to the device of the parameters.
         self.optimizer.load_state_dict(self.optimizer.state_dict())
         self.correct = self.correct.to(device)
         return self
 
     def step(self, features: Tensor, labels: Tensor) -> None:
-        """Count correct predictions for features (B, D) and labels (B,), then train on them."""
+        """Count the correct predictions for features (B, D) and labels (B,), then train on them."""
         with torch.autocast(features.device.type, enabled=False), torch.enable_grad():
             logits = self.network(features.detach().float())
             loss = functional.cross_entropy(logits, labels)
@@ -78,8 +78,8 @@ class OnlineProbe:
     def accuracy(self) -> float:
         """Return the top-1 accuracy (0 to 1) on the training batches since the last call.
 
-        It covers the batches of all processes, so every process has to call it. NaN if there are
-        none.
+        The accuracy covers the batches of all processes, so all processes must call this method.
+        It is NaN if there have been no batches.
         """
         counts = torch.stack([self.correct, torch.full_like(self.correct, float(self.seen))])
         if world_size() > 1:
@@ -91,7 +91,7 @@ class OnlineProbe:
 
     @torch.no_grad()
     def predict(self, features: Tensor) -> Tensor:
-        """Return logits (N, C) for features (N, D), standardised by the running statistics."""
+        """Return logits (N, C) for features (N, D), standardised with the running statistics."""
         self.network.eval()
         logits: Tensor = self.network(features.to(self.layer.weight.device).float())
         self.network.train()

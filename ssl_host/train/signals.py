@@ -1,4 +1,4 @@
-"""Handles signals that ask a run to stop, and silences messages of Lightning."""
+"""Handles signals that ask a run to stop, and silences Lightning's messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
 
 
 class _StopRequested(BaseException):
-    """Raised by a signal handler; not an Exception, so that plugins do not catch it."""
+    """Raised by a signal handler; it is not an Exception, so that plugins do not catch it."""
 
 
 @contextmanager
@@ -45,11 +45,11 @@ def _signal_handler(names: Sequence[str], handler: Callable[..., object]) -> Ite
 
 @contextmanager
 def graceful_shutdown() -> Iterator[threading.Event]:
-    """Set an event at SIGTERM, SIGUSR1 or Ctrl-C, which the training reads between steps.
+    """Set an event on SIGTERM, SIGUSR1 or Ctrl-C; the training checks it between steps.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C, once the state is saved; after a second Ctrl-C, at once.
-        Preempted: after SIGTERM or SIGUSR1, even if the training ended before it read the event.
+        Preempted: after SIGTERM or SIGUSR1, even if the training ended before it checked the event.
     """
     requested, interrupted = threading.Event(), threading.Event()
 
@@ -77,8 +77,8 @@ def graceful_shutdown() -> Iterator[threading.Event]:
 def preemptible(message: str = STOPPED_OUTSIDE_TRAINING) -> Iterator[None]:
     """Raise Preempted as soon as a stop signal arrives, for code before or after training.
 
-    No work is lost: the last checkpoint contains the training, files are written atomically, and
-    rows of metrics after the checkpoint are dropped when the run resumes.
+    No work is lost: the last checkpoint contains the training state, files are written atomically,
+    and rows of metrics after the checkpoint are dropped when the run resumes.
 
     Args:
         message: the message of the exception.
@@ -99,7 +99,7 @@ def preemptible(message: str = STOPPED_OUTSIDE_TRAINING) -> Iterator[None]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silence banners and warnings of Lightning within the context."""
+    """Silence Lightning's banners and warnings within the context."""
     names = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.distributed")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]

@@ -1,4 +1,4 @@
-"""Saves and restores the state of a training: counters, weights, optimizer, probe, timer."""
+"""Saves and restores the training state: counters, weights, optimizer, probe and timer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TrainingState:
     Only this class changes the counters.
 
     Args:
-        method: the method that is trained.
+        method: the SSL method that is trained.
         epochs: the value of ``[run] epochs``.
         steps_per_epoch: the number of optimizer steps per epoch.
         probe: the online probe, or None.
@@ -40,7 +40,7 @@ class TrainingState:
         step: the number of optimizer steps done.
         epoch: the current epoch, from 0.
         step_in_epoch: the number of optimizer steps done in the current epoch.
-        timer: measures the time spent in training.
+        timer: the timer that measures the training time.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TrainingState:
 
     @property
     def progress(self) -> Progress:
-        """Step, number of steps and epoch, as a method receives them."""
+        """The step, the number of steps and the epoch, in the record passed to the SSL method."""
         return Progress(self.step, self.total_steps, self.epoch)
 
     @property
@@ -71,12 +71,12 @@ class TrainingState:
         return self.epoch >= self.epochs
 
     def finish_step(self) -> None:
-        """Count an optimizer step."""
+        """Advance the counters by one optimizer step."""
         self.step += 1
         self.step_in_epoch += 1
 
     def finish_epoch(self) -> None:
-        """Count an epoch."""
+        """Advance the counters by one epoch."""
         self.epoch += 1
         self.step_in_epoch = 0
 
@@ -107,7 +107,7 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a checkpoint, except for optimizer and precision, which :meth:`bind` restores.
+        """Restore a checkpoint, except for the optimizer and precision plugin; see :meth:`bind`.
 
         Raises:
             CheckpointError: if the checkpoint belongs to a different network.

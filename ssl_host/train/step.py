@@ -1,4 +1,4 @@
-"""Stages of a training step, as functions without state."""
+"""Stages of a training step, as stateless functions."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ssl_host.train.param_groups import drop_frozen_gradients
 
 
 class InvalidOutputError(PluginError):
-    """Raised when the ``step`` of a method returns something that cannot be trained on."""
+    """Raised when the ``step`` of an SSL method returns an output that cannot be trained on."""
 
 
 def compute_output(method: Method, batch: Batch, progress: Progress, seed: int) -> StepOutput:
     """Seed torch, call ``method.step``, check its output and return it.
 
     Args:
-        method: the method.
+        method: the SSL method.
         batch: the views of one micro-batch.
         progress: the value of ``method.progress`` during the step.
-        seed: the seed of torch's generator, which dropout and stochastic depth use.
+        seed: the seed for torch's generator, which dropout and stochastic depth use.
 
     Raises:
         InvalidOutputError: if the output is not a StepOutput, or its loss is not a scalar that
@@ -39,7 +39,7 @@ def check_output(method: Method, output: StepOutput) -> None:
     """Check that a step returned a StepOutput with a scalar loss that requires a gradient.
 
     Raises:
-        InvalidOutputError: if it did not; this is a PluginError.
+        InvalidOutputError: if the step returned anything else.
     """
     name = f"{type(method).__qualname__}.step"
     if not isinstance(output, StepOutput):
@@ -69,10 +69,10 @@ def prepare_gradients(
     """Call ``before_optimizer_step``, remove gradients of frozen groups, clip the others.
 
     Args:
-        method: the method.
+        method: the SSL method.
         optimizer: the torch optimizer.
         progress: the counters of the step.
-        max_norm: the norm to which the gradient of all parameters is clipped; None does not clip.
+        max_norm: the maximum norm of the gradient of all parameters; None means no clipping.
     """
     with attribute_errors(method, f"in before_optimizer_step of step {progress.step}"):
         method.before_optimizer_step()
@@ -86,7 +86,7 @@ def finish_step(method: Method, outputs: list[StepOutput], progress: Progress) -
     """Update EMA copies, queues and schedules after the optimizer has stepped.
 
     Args:
-        method: the method.
+        method: the SSL method.
         outputs: the outputs of ``method.step`` for the micro-batches of the step.
         progress: the counters of the step.
     """
@@ -105,11 +105,11 @@ def update(
     """Step the optimizer with the accumulated gradients, then update EMA copies and queues.
 
     Args:
-        method: the method.
+        method: the SSL method.
         optimizer: the torch optimizer.
         outputs: the outputs of ``method.step`` for the micro-batches of the step.
         progress: the counters of the step.
-        max_norm: the norm to which the gradient of all parameters is clipped; None does not clip.
+        max_norm: the maximum norm of the gradient of all parameters; None means no clipping.
     """
     prepare_gradients(method, optimizer, progress, max_norm)
     optimizer.step()
@@ -117,7 +117,7 @@ def update(
 
 
 def seed_torch(seed: int, device: torch.device) -> None:
-    """Seed the default generator of the CPU, and that of the device if it is a GPU."""
+    """Seed torch's default CPU generator and, for a GPU, also the GPU's generator."""
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
     torch.default_generator.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Measures how long a run trains and waits for images, including earlier processes."""
+"""Measures how long a run trains and waits for images, across interruptions."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 
 class TrainingTimer:
-    """Measures the training time of a run, including earlier processes that were stopped.
+    """Measures the training time of a run, including the time before the run was resumed.
 
-    Earlier processes count up to their last checkpoint.
+    The time before a resume is counted up to the checkpoint that the run resumed from.
 
     Attributes:
-        earlier_s: the training time of earlier processes, in seconds.
-        waited_s: the time spent waiting for images, in seconds, including earlier processes.
+        earlier_s: the training time before the run was resumed, in seconds.
+        waited_s: the time spent waiting for images since the run was first started, in seconds.
     """
 
     def __init__(self) -> None:
@@ -25,11 +25,11 @@ class TrainingTimer:
         self._elapsed = 0.0
 
     def start(self) -> None:
-        """Start measuring the training time of this process."""
+        """Start measuring the training time."""
         self._started = time.perf_counter()
 
     def stop(self) -> None:
-        """Stop measuring the training time of this process."""
+        """Stop measuring the training time."""
         self._elapsed, self._started = self._process_s(), None
 
     @contextmanager
@@ -41,7 +41,7 @@ class TrainingTimer:
 
     @property
     def trained_s(self) -> float:
-        """Training time in seconds, of this process and the earlier ones."""
+        """Total training time in seconds, including the time before the run was resumed."""
         return self.earlier_s + self._process_s()
 
     def state_dict(self) -> dict[str, float]:
@@ -49,10 +49,10 @@ class TrainingTimer:
         return {"trained_s": self.trained_s, "waited_s": self.waited_s}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the training and waiting times of earlier processes from a checkpoint."""
+        """Restore the times spent training and waiting for images before the run was resumed."""
         self.earlier_s = float(state["trained_s"])
         self.waited_s = float(state["waited_s"])
 
     def _process_s(self) -> float:
-        """Return the training time of this process, in seconds."""
+        """Return the training time since the run was started or resumed, in seconds."""
         return self._elapsed if self._started is None else time.perf_counter() - self._started

@@ -25,7 +25,7 @@ def is_first_process() -> bool:
 
 
 def num_processes(settings: TrainerSettings) -> int:
-    """Return the number of processes that train together on all nodes, one per device."""
+    """Return the number of processes on all nodes that train together, one per device."""
     devices = settings.devices
     processes_per_node = len(devices) if isinstance(devices, list) else int(devices)
     return processes_per_node * settings.num_nodes
@@ -37,7 +37,7 @@ def check_processes_agree(settings: TrainerSettings) -> None:
     ``auto`` may have been replaced by different values on different machines.
 
     Raises:
-        UserError: in all processes, if a setting differs.
+        UserError: if a setting differs; it is raised in all processes.
     """
     processes = world_size()
     if processes == 1:
@@ -58,7 +58,7 @@ def check_processes_agree(settings: TrainerSettings) -> None:
 def prepare_networks(
     method: Method, probe: OnlineProbe | None, settings: TrainerSettings, processes: int
 ) -> None:
-    """Change a method and a probe in place to suit the processes, precision and memory layout."""
+    """Adapt a method and a probe in place to the processes, precision and memory layout."""
     if processes > 1 and method.sync_batchnorm:
         _synchronise(method, settings.accelerator)
     if processes > 1 and probe is not None:
@@ -72,7 +72,7 @@ def prepare_networks(
 
 
 def _synchronise(network: torch.nn.Module, accelerator: str) -> None:
-    """Make the batch norm layers compute their statistics over all processes."""
+    """Make all batch norm layers compute their statistics over all processes."""
     if accelerator == "cuda":
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
     else:
@@ -80,7 +80,7 @@ def _synchronise(network: torch.nn.Module, accelerator: str) -> None:
 
 
 def make_trainer(experiment: Experiment, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Create a Lightning trainer; its logging, checkpoints, bar and signal handlers are off."""
+    """Create a Lightning trainer without logging, checkpoints, progress bar or signal handlers."""
     settings = experiment.config.trainer
     trainer = pl.Trainer(
         accelerator="gpu" if settings.accelerator == "cuda" else settings.accelerator,
@@ -99,8 +99,8 @@ def make_trainer(experiment: Experiment, callbacks: list[pl.Callback]) -> pl.Tra
         limit_val_batches=0,
         use_distributed_sampler=False,
     )
-    # Lightning's handler of SIGTERM ends the process between two micro-batches, with status 0 and
-    # no checkpoint, and communicates with the other processes from within the handler.
+    # Lightning's SIGTERM handler ends the process between two micro-batches, with status 0 and
+    # no checkpoint, and communicates with the other processes from inside the handler.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 
@@ -110,13 +110,13 @@ def _strategy(settings: TrainerSettings) -> str | Strategy:
     if num_processes(settings) == 1:
         return "auto"
     backend = "nccl" if settings.accelerator == "cuda" else "gloo"
-    # Buffers need no broadcast: EMA copies and queues are equal in all processes, and batch
+    # Buffers need not be broadcast: EMA copies and queues are equal in all processes, and batch
     # statistics are synchronised or, for MoCo, differ on purpose.
     return DDPStrategy(process_group_backend=backend, broadcast_buffers=False)
 
 
 def restore_lightning_counters(trainer: pl.Trainer, state: TrainingState) -> None:
-    """Set the counters of Lightning, which callbacks read, to the epoch and step of the state."""
+    """Set Lightning's counters, which callbacks read, to the epoch and step of the state."""
     progress = trainer.fit_loop.epoch_progress
     for counter in (progress.current, progress.total):
         for stage in ("ready", "started", "processed", "completed"):

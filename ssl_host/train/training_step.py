@@ -27,25 +27,25 @@ from ssl_host.train.step import (
 
 
 class TrainingStep:
-    """Computes the optimizer steps of a run; each stage of a step is a separate method.
+    """Computes the optimizer steps of a run, with a separate function for each stage of a step.
 
     Lightning runs the backward pass, so the LightningModule calls the stages from its hooks.
     :meth:`run` calls the same stages in the same order without Lightning.
 
     Args:
         experiment: the method and all other components of the run.
-        plan: how each epoch is divided into batches.
-        state: the state of the training.
-        settings: the settings of ``[trainer]`` to use; None uses those of the experiment.
+        plan: the plan that divides each epoch into batches.
+        state: the training state.
+        settings: the ``[trainer]`` settings; None means the settings of the experiment.
 
     Attributes:
         plan: the plan; it is replaced once the rank of this process is known.
-        outputs: the outputs of the method for the micro-batches since the last optimizer step.
+        outputs: the outputs of the SSL method for the micro-batches since the last optimizer step.
         learning_rate: the learning rate of the last optimizer step.
-        raw: the last micro-batch, before its views are made.
-        seed: the seed of the random numbers for the last micro-batch.
+        raw: the last micro-batch, before the augmentation.
+        seed: the random seed for the last micro-batch.
         loss: the loss of the last micro-batch, detached.
-        logs: the values that the method logged for the last micro-batch.
+        logs: the values that the SSL method logged for the last micro-batch.
         features: the features of the last micro-batch, or None.
     """
 
@@ -71,7 +71,7 @@ class TrainingStep:
         self.features: Tensor | None = None
 
     def run(self, raw: RawBatch, optimizer: torch.optim.Optimizer) -> None:
-        """Compute a complete optimizer step on one micro-batch, without Lightning."""
+        """Run a complete optimizer step on one micro-batch, without Lightning."""
         with autocast(raw.index.device.type, self.settings.precision):
             output = self.forward(raw)
             self.update_probe(output)
@@ -83,7 +83,7 @@ class TrainingStep:
         self.finish()
 
     def forward(self, raw: RawBatch) -> StepOutput:
-        """Make the views of a micro-batch and return the output of the method for them.
+        """Make the views of a micro-batch and return the SSL method's output for them.
 
         Raises:
             PluginError: if the augmentation or the method fails; the message names the
@@ -105,14 +105,15 @@ class TrainingStep:
 
     @torch.no_grad()
     def make_batch(self, raw: RawBatch) -> Batch:
-        """Return the batch of views of a micro-batch, made with the random numbers of this step."""
+        """Make the views of a micro-batch with the random numbers of this step."""
         device = raw.index.device
         seed_torch(self.seed, device)  # for augmentations that draw from torch's generator
         with attribute_errors(
             self.experiment.views.augmentation,
             f"while making the views of step {self.state.step}",
         ):
-            # Views are made in float32 at any precision: a crop is a matrix product.
+            # Views are always made in float32: autocast would lower the precision of a crop,
+            # which is a matrix product.
             if torch.is_autocast_enabled(device.type):
                 with torch.autocast(device.type, enabled=False):
                     views = self._make_views(raw)
@@ -154,7 +155,7 @@ class TrainingStep:
         return len(self.outputs) == self.plan.micro_batches
 
     def _make_views(self, raw: RawBatch) -> list[Tensor]:
-        """Return the views in the memory layout and precision that the method is trained in."""
+        """Return the views in the memory layout and precision of the training."""
         make, seed = self.experiment.views, self.experiment.config.run.seed
         if isinstance(raw.images, Tensor):
             views = make(raw.images, raw.index, raw.epoch, seed)
@@ -167,16 +168,16 @@ class TrainingStep:
         return views
 
     def _micro_batch_seed(self) -> int:
-        """Return the seed of the random numbers for the next micro-batch.
+        """Return the random seed for the next micro-batch.
 
-        It depends only on the seed of the run, the rank and the step, so a resumed run draws the
-        same dropout.
+        The seed depends only on the seed of the run, the rank, the step and the micro-batch, so a
+        resumed run draws the same dropout masks.
         """
         first = _rank_seed(self.experiment.config.run.seed, self.plan.rank)
         return first + self.state.step * self.plan.micro_batches + len(self.outputs)
 
     def _failure_message(self, batch: Batch, error: Exception) -> str:
-        """Return the message for an exception in the method: plugin, step, line and view shapes."""
+        """Return the message for an error in the SSL method: plugin, step, line, view shapes."""
         entry = self.experiment.config.components["method"].entry
         shapes = ", ".join("x".join(map(str, view.shape)) for view in batch.views)
         location = error_location(error, type(self.method).__module__)

@@ -1,4 +1,4 @@
-"""Barlow Twins: make the cross-correlation of views the identity (arXiv:2103.03230)."""
+"""Barlow Twins: make the cross-correlation of two views the identity (arXiv:2103.03230)."""
 
 from ssl_host import Register, RegisterPreset, hookimpl
 

@@ -1,4 +1,4 @@
-"""The loss of Barlow Twins."""
+"""The Barlow Twins loss."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ EPS = 1e-5
 class BarlowTwinsLoss(Loss):
     """Σ (1 − Cii)² + λ Σ Cij² of the cross-correlation C of two views: arXiv:2103.03230, eq. 1.
 
-    ``loss(z1, z2)`` takes the embeddings B D of two views and returns a scalar. C is computed over
-    the images of all processes, from embeddings that are normalised per view by their mean and
-    biased variance.
+    ``loss(z1, z2)`` takes the embeddings (B, D) of two views and returns a scalar. C is computed
+    over the whole batch of all processes. The embeddings of each view are first normalised by
+    their mean and biased variance.
     """
 
     class Config(Settings):
@@ -37,6 +37,6 @@ class BarlowTwinsLoss(Loss):
 
 
 def _normalise(z: Tensor) -> Tensor:
-    """Return embeddings B D with mean 0 and variance 1 in each column."""
+    """Normalise embeddings (B, D) to mean 0 and variance 1 in each column."""
     variance, mean = torch.var_mean(z, dim=0, correction=0)
     return (z - mean) * torch.rsqrt(variance + EPS)

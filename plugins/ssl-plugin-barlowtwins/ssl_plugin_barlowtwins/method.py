@@ -1,4 +1,4 @@
-"""The method Barlow Twins."""
+"""The Barlow Twins method."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ssl_host import Batch, Head, Method, ParamGroup, Settings, StepOutput
 class BarlowTwins(Method):
     """Barlow Twins. Zbontar et al., ICML 2021, arXiv:2103.03230, algorithm 1.
 
-    Learning rates are those of the authors' code for 256 images: 0.2 for weights and 0.0048 for
-    biases and batch norms, both decayed to a thousandth. The all_reduce of their code has no
-    backward, so that on W processes their gradient is 1/W of the true gradient. This loss has the
-    true gradient. Weights are not affected, because LARS divides by the norm of the gradient;
-    biases learn W times as fast.
+    The learning rates come from the authors' code, for a batch size of 256: 0.2 for weights and
+    0.0048 for biases and batch norms, both decayed to a thousandth. The all_reduce in the authors'
+    code has no backward pass, so on W processes it yields 1/W of the true gradient. This loss
+    yields the true gradient. That makes no difference for weights, because LARS divides by the
+    norm of the gradient; biases learn W times as fast.
     """
 
     class Config(Settings):
@@ -24,7 +24,7 @@ class BarlowTwins(Method):
             0.024,
             gt=0,
             le=10,
-            description="learning rate of biases and batch norms, relative to that of the weights",
+            description="factor on the learning rate of biases and batch norms",
         )
 
     config: Config

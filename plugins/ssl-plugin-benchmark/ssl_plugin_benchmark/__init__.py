@@ -1,4 +1,4 @@
-"""The command `ssl-host benchmark SUITE`: run many configurations, compare them in a table."""
+"""Adds `ssl-host benchmark SUITE`, which compares many configurations in a table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def register_commands(cli: CommandGroup) -> None:
 def check_config(
     path: Path, text: str, options: Sequence[str], catalog: Catalog
 ) -> Sequence[str] | None:
-    """Check a suite file and return a line that confirms it; None for other files."""
+    """Check a suite file and return lines that confirm it; return None for other files."""
     from ssl_plugin_benchmark.suite import is_suite, read_suite  # noqa: PLC0415 - imports torch
 
     if not is_suite(text):

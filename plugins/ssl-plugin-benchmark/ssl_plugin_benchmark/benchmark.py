@@ -1,4 +1,4 @@
-"""Executes the runs of a suite and writes its tables."""
+"""Executes the runs of a suite and writes its table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Benchmark:
 
     @property
     def without_results(self) -> list[SuiteRun]:
-        """Runs that failed, have not run yet, or have a different configuration in their folder."""
+        """Runs that failed, were not started, or have a different configuration in their folder."""
         return [outcome.run for outcome in self.outcomes if outcome.results is None]
 
 
@@ -39,7 +39,7 @@ def run_suite(
     """Execute all unfinished runs of a suite and write its table in every format.
 
     Args:
-        fresh: start every run from scratch.
+        fresh: True starts every run from scratch.
         report: called with the outcome of each run as soon as it is known.
 
     Raises:
@@ -62,8 +62,8 @@ def tabulate_suite(suite: Suite) -> Benchmark:
 def check_suite(suite: Suite) -> list[tuple[str, int]]:
     """Build the networks of every combination; return run names and numbers of parameters.
 
-    Only trainable parameters are counted. No images are read, so that a suite for a larger machine
-    can be checked anywhere. One run per combination is enough, because the seed does not change
+    Only trainable parameters are counted. No images are read, so a suite for a larger machine can
+    be checked anywhere. Only one run per combination is checked, because the seed does not change
     the shape of a network.
     """
     first_runs: dict[tuple[str, ...], SuiteRun] = {}

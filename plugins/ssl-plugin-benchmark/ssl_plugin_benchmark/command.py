@@ -73,7 +73,7 @@ def benchmark(
 
 
 class _ProgressPrinter:
-    """Callback that prints a line on stderr for each run that ends."""
+    """Callback that prints a line to stderr when a run ends."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -88,7 +88,7 @@ class _ProgressPrinter:
 
 
 def _failure_message(suite: Suite, failed: list[SuiteRun]) -> str:
-    """Return a message that lists the log files of failed runs; the reasons are printed earlier."""
+    """Return a message that lists the log files of failed runs, without their errors."""
     from ssl_plugin_benchmark.runs import log_path  # noqa: PLC0415 - imports torch
 
     logs = "\n".join(f"  {run.name}: {log_path(suite, run)}" for run in failed)

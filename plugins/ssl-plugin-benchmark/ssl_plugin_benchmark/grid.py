@@ -26,9 +26,9 @@ class SuiteGrid:
     """Combinations of methods and other axes that a suite file describes.
 
     Attributes:
-        path: the suite file, for messages.
-        layers: the suite file and the options of the command, lowest priority first.
-        settings: the section ``[suite]``.
+        path: path of the suite file, for error messages.
+        layers: configuration layers of the suite file and the command line, lowest priority first.
+        settings: settings from the section ``[suite]``.
     """
 
     path: Path
@@ -38,8 +38,8 @@ class SuiteGrid:
     def combinations(self) -> list[Combination]:
         """Return every combination of the axes.
 
-        A kind that a run configures in one section is an axis if the suite has sections
-        ``[kind.instance]``.
+        A kind with a single section per run, such as ``[backbone]``, becomes an axis if the suite
+        has sections ``[kind.instance]``.
 
         Raises:
             ConfigError: if the suite names no method.
@@ -79,7 +79,7 @@ class SuiteGrid:
         ]
 
     def ineffective_settings(self) -> list[Problem]:
-        """Return a problem for each key of ``[run]`` without effect because ``[suite]`` sets it."""
+        """Return a problem for each key of ``[run]`` that ``[suite]`` sets instead."""
         return [
             Problem(
                 str(layer.values["run", key].origin),
@@ -92,7 +92,7 @@ class SuiteGrid:
         ]
 
     def _component(self, kind: str, instance: str) -> str:
-        """Return the component that ``[kind.instance]`` names; without a name, the instance."""
+        """Return the component named in ``[kind.instance]``; the default is the instance."""
         for layer in reversed(self.layers):
             name = layer.section(f"{kind}.{instance}").get("name")
             if name is not None:
@@ -101,14 +101,14 @@ class SuiteGrid:
 
 
 def _constant_layer(origin: ConfigOrigin, values: Mapping[tuple[str, str], Any]) -> ConfigLayer:
-    """Return a layer of the given values, all with the same origin."""
+    """Return a layer with the given values, all from the same origin."""
     return ConfigLayer(
         origin.layer, {key: ConfigValue(value, origin) for key, value in values.items()}
     )
 
 
 def _select_sections(layer: ConfigLayer, combination: Combination) -> ConfigLayer:
-    """Return the sections of a suite that apply to a combination, renamed to those of a run."""
+    """Return the sections of a suite that apply to a combination, under their names in a run."""
     values: dict[tuple[str, str], ConfigValue] = {}
     lines: dict[str, int] = {}
     for section in layer.sections():
@@ -120,7 +120,7 @@ def _select_sections(layer: ConfigLayer, combination: Combination) -> ConfigLaye
 
 
 def _target_section(section: str, combination: Combination) -> str | None:
-    """Return the section of a run that a section of the suite configures, or None."""
+    """Return the run's section that a section of the suite configures, or None."""
     kind, _, instance = section.partition(".")
     if section == "suite" or kind == "published":
         return None

@@ -1,4 +1,4 @@
-"""Formats the table of a suite as Markdown, CSV and HTML, and its outcomes as JSON and text."""
+"""Formats a suite's table as Markdown, CSV and HTML, and its outcomes as JSON and text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def to_markdown(table: Table) -> str:
 
 
 def describe_table(table: Table) -> str:
-    """Return sentences that explain the seeds, the units and the marks of a table."""
+    """Return sentences that explain the seeds, units and marks in a table."""
     seeds = ", ".join(map(str, table.seeds))
     subject = "Mean ± standard deviation over seeds" if len(table.seeds) > 1 else "Seed"
     return (
@@ -71,7 +71,7 @@ def to_html(table: Table) -> str:
 
 
 def to_json(suite: Suite, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
-    """Return the complete results of every run, or its error, as a dict for JSON."""
+    """Return the complete results of every run, or its error, as a JSON-compatible dict."""
     runs = [
         {
             "run": outcome.run.name,
@@ -86,7 +86,7 @@ def to_json(suite: Suite, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
 
 
 def describe_outcome(outcome: RunOutcome) -> str:
-    """Return the headline metrics of a run, or its error, as text for the terminal."""
+    """Return a run's headline metrics, or its error, as text for the terminal."""
     if outcome.results is None or outcome.summary is None:
         return f"FAILED: {outcome.error}"
     metrics = [f"{row.name} {row.figure.format(row.value)}" for row in outcome.summary.headlines]
@@ -94,7 +94,7 @@ def describe_outcome(outcome: RunOutcome) -> str:
 
 
 def _markdown_line(cells: Sequence[str]) -> str:
-    """Return the cells as one line of a Markdown table."""
+    """Return cells as one line of a Markdown table."""
     escaped = (cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells)
     return f"| {' | '.join(escaped)} |"
 
@@ -106,5 +106,5 @@ def _weights_line(row: TableRow) -> str:
 
 
 def _number(value: float | None) -> str:
-    """Return a number with six significant digits; empty for None."""
+    """Return a number with six significant digits, or an empty string for None."""
     return "" if value is None else f"{value:.6g}"

@@ -26,7 +26,7 @@ class Published:
 
     Attributes:
         figures: the published metrics, without baselines.
-        source: where they were published, as text.
+        source: text that says where they were published.
     """
 
     figures: tuple[FigureRow, ...] = ()
@@ -36,7 +36,7 @@ class Published:
 def read_published(
     layer: ConfigLayer, methods: Collection[str], catalog: Catalog
 ) -> tuple[dict[str, Published], list[Problem]]:
-    """Return the published results by method, and the problems found in these sections."""
+    """Return the published results, keyed by method, and the problems found in these sections."""
     sections = [name for name in layer.sections() if name.partition(".")[0] == "published"]
     if not sections:
         return {}, []
@@ -66,7 +66,7 @@ def read_published(
 
 
 def _declared_figures(layer: ConfigLayer, catalog: Catalog) -> dict[str, Figure]:
-    """Return the metrics that installed evaluators, and those of the suite, declare, by name."""
+    """Return the metrics that the installed and the suite's evaluators declare, keyed by name."""
     components = {name: name for name in catalog.names("evaluator")}
     for section in layer.sections():
         kind, _, instance = section.partition(".")
@@ -84,7 +84,7 @@ def _read_figure(name: str, value: ConfigValue, declared: Mapping[str, Figure]) 
     """Return a published metric.
 
     Raises:
-        ValueError: if it is not declared, or its value is not a valid number.
+        ValueError: if the metric is not declared, or its value is not a valid number.
     """
     figure = find_figure(declared, name)
     if figure is None:

@@ -27,13 +27,13 @@ from ssl_plugin_benchmark.suite import Suite, SuiteRun
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """Record of the results of a run, or of the reason why there are none.
+    """Record of the results of a run, or the reason why there are none.
 
     Attributes:
         run: the run.
-        results: content of ``results.json``; None if the run failed, has not run yet, or if its
+        results: content of ``results.json``; None if the run failed or was not started, or if its
             folder contains a run with a different configuration.
-        error: why there are no results; has no meaning if there are any.
+        error: reason why there are no results; not used if there are results.
         changed: True if the folder contains a run with a different configuration.
     """
 
@@ -48,7 +48,7 @@ class RunOutcome:
         return None if self.results is None else summarize(self.results)
 
     def find(self, name: str) -> FigureRow | None:
-        """Return a number of ``results.json`` by name, such as a metric; None if it is missing."""
+        """Return a number from ``results.json``, such as a metric; None if it is missing."""
         if self.results is None or self.summary is None:
             return None
         value = self.results.get(name)
@@ -62,12 +62,12 @@ def execute_runs(
 ) -> list[RunOutcome]:
     """Execute or resume every run; a run that fails does not affect the others.
 
-    Each run is a process, so that its memory is released at its end and a crash affects nothing
-    else. ``jobs`` of them run at the same time. If this process is interrupted, all of them write
-    a checkpoint and stop.
+    Each run is a separate process: its memory is released when it ends, and a crash affects no
+    other run. ``jobs`` processes run at the same time. If this process is interrupted, all of them
+    write a checkpoint and stop.
 
     Args:
-        fresh: start every run from scratch.
+        fresh: True starts every run from scratch.
         report: called with the outcome of each run as soon as it is known.
     """
     processes = ProcessGroup(_thread_limit(suite))
@@ -101,7 +101,7 @@ def refuse_changed_runs(suite: Suite) -> None:
     """Raise an error if the suite's folder contains runs with a different configuration.
 
     Raises:
-        RunFolderError: if there are such runs; it lists them and their changed keys.
+        RunFolderError: if there are such runs; the message lists them and the changed keys.
     """
     names: dict[str, list[str]] = {}
     for outcome in read_outcomes(suite):
@@ -119,7 +119,7 @@ def refuse_changed_runs(suite: Suite) -> None:
 
 
 def _read_outcome(folder: RunFolder, run: SuiteRun) -> RunOutcome:
-    """Return the outcome of a run that its folder records."""
+    """Return the outcome of a run, read from its folder."""
     try:
         changes = folder.diff(run.config)
     except RunFolderError as error:
@@ -135,7 +135,7 @@ def _execute(suite: Suite, run: SuiteRun, fresh: bool, processes: ProcessGroup) 
     config_file.write_text(run.config.to_ini(), encoding="utf-8")
     command = [sys.executable, "-m", "ssl_host", "run", str(config_file), "--json"]
     log_file = log_path(suite, run)
-    # Append: the messages of earlier processes stay, and one may still be writing.
+    # Append, to keep the messages from before a resume; an old process may still be writing.
     with log_file.open("a", encoding="utf-8") as log:
         process = processes.run([*command, *(["--fresh"] if fresh else [])], log)
     results = RunFolder(suite.folder / run.name).results()
@@ -147,7 +147,7 @@ def _execute(suite: Suite, run: SuiteRun, fresh: bool, processes: ProcessGroup) 
 def _thread_limit(suite: Suite) -> dict[str, str]:
     """Return environment variables that divide the CPU cores among concurrent runs.
 
-    The runs' configurations keep ``num_threads = auto``, so that ``jobs`` does not change them.
+    The configurations keep ``num_threads = auto``, so changing ``jobs`` does not change them.
     """
     if suite.jobs == 1:
         return {}

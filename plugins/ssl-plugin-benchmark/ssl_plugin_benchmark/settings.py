@@ -21,14 +21,14 @@ class SuiteSettings(Settings):
     )
     dir: Path = Field(Path("runs"), description="folder in which the suite's folder is created")
     methods: tuple[str, ...] = Field(
-        (), description="methods to compare, or names of sections [method.NAME]"
+        (), description="methods to compare: names of methods, or NAME for a section [method.NAME]"
     )
     preset: str | None = Field(
         None,
-        description="preset to start every method from; cifar10 means simclr/cifar10 for simclr",
+        description="preset that each method starts from; with simclr, cifar10 is simclr/cifar10",
     )
     seeds: tuple[int, ...] = Field(
-        (0,), min_length=1, description="seeds with which every combination is run"
+        (0,), min_length=1, description="random seeds; every combination is run once per seed"
     )
     jobs: int = Field(1, ge=1, le=1024, description="number of runs to execute at the same time")
     columns: tuple[str, ...] = Field(
@@ -39,7 +39,7 @@ class SuiteSettings(Settings):
     @field_validator("methods", "seeds", mode="before")
     @classmethod
     def _split_words(cls, value: Any) -> Any:
-        """Accept text such as ``a, b`` or ``a b``, and a single number, as a list."""
+        """Convert text such as ``a, b`` or ``a b``, or a single number, to a list."""
         if isinstance(value, str):
             return tuple(word for word in re.split(r"[\s,]+", value) if word)
         return (value,) if isinstance(value, int) else value
@@ -47,7 +47,7 @@ class SuiteSettings(Settings):
     @field_validator("columns", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
-        """Accept text such as ``a, b as Title`` as a list; titles may contain spaces."""
+        """Split text such as ``a, b as Title`` at commas; titles may contain spaces."""
         if isinstance(value, str):
             return tuple(" ".join(item.split()) for item in value.split(",") if item.strip())
         return value
@@ -55,7 +55,7 @@ class SuiteSettings(Settings):
     @field_validator("name")
     @classmethod
     def _check_folder_name(cls, name: str) -> str:
-        """Refuse names that cannot be the name of a folder."""
+        """Reject names that are not valid as folder names."""
         if name in (".", "..") or any(character in name for character in "/\\\0"):
             raise ValueError("should be the name of a folder, without slashes and not '..'")
         return name
@@ -63,7 +63,7 @@ class SuiteSettings(Settings):
     @field_validator("methods", "seeds")
     @classmethod
     def _check_duplicates(cls, values: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
-        """Refuse lists that contain the same value twice."""
+        """Reject lists that contain the same value twice."""
         if len(set(values)) < len(values):
             raise ValueError(f"give each {str(info.field_name).removesuffix('s')} once")
         return values
@@ -71,17 +71,17 @@ class SuiteSettings(Settings):
     @field_validator("columns")
     @classmethod
     def _check_duplicate_columns(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
-        """Refuse lists that contain the same metric twice."""
+        """Reject lists that contain the same metric twice."""
         if len(_titles(columns)) < len(columns):
             raise ValueError("give each column once")
         return columns
 
     def titles(self) -> dict[str, str]:
-        """Return the titles of the chosen columns, by name of the metric; empty for all columns."""
+        """Return the column titles, keyed by metric name; an empty dict means all columns."""
         return _titles(self.columns)
 
 
 def _titles(columns: tuple[str, ...]) -> dict[str, str]:
-    """Return the title of each column such as ``NAME as TITLE``, by name of the metric."""
+    """Return the titles in columns such as ``NAME as TITLE``, keyed by metric name."""
     pairs = (column.partition(" as ") for column in columns)
     return {name: title or name for name, _, title in pairs}

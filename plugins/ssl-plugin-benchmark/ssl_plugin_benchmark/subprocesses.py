@@ -1,4 +1,4 @@
-"""Child processes that are stopped together with the process that started them."""
+"""Runs child processes that stop together with their parent process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ProcessGroup:
     """Runs commands from several threads and can stop all of them.
 
     Args:
-        environment: variables to set for the commands, in addition to those of this process.
+        environment: environment variables to add to the current ones.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -30,7 +30,7 @@ class ProcessGroup:
     def run(self, command: Sequence[str], stderr: IO[str]) -> subprocess.CompletedProcess[str]:
         """Run a command until it exits and return its status and standard output.
 
-        After :meth:`stop`, no command is started, and the status is that of a preempted run.
+        After :meth:`stop`, it starts no command and returns the exit status of a preempted run.
         """
         with self._lock:
             if self._stopped:

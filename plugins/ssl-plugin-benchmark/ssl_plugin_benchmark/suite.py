@@ -29,7 +29,7 @@ class SuiteRun:
 
     Attributes:
         name: name of the run and of its folder.
-        combination: the chosen instance on each axis of the grid.
+        combination: the run's instance on each axis of the grid.
         seed: random seed of the run.
         config: the complete, validated configuration of the run.
     """
@@ -46,11 +46,11 @@ class Suite:
 
     Attributes:
         name: name of the suite and of its folder.
-        folder: path of the folder with the run folders and the tables.
+        folder: path of the folder that contains the run folders and the tables.
         runs: the runs, in the order of the table.
         jobs: number of runs to execute at the same time.
-        columns: title of each column, by name of its metric; empty to show all metrics.
-        published: published results of other projects, by method.
+        columns: titles of the columns, keyed by metric name; an empty dict shows all metrics.
+        published: published results of other projects, keyed by method.
     """
 
     name: str
@@ -69,13 +69,14 @@ def is_suite(text: str) -> bool:
 def read_suite(path: Path, options: Sequence[str], catalog: Catalog) -> Suite:
     """Read a suite file and validate the configuration of every run.
 
-    ``[suite]`` names methods, preset and seeds. A kind that a run configures in one section becomes
-    an axis of the grid if the suite has sections for several instances: with ``[backbone.small]``
-    and ``[backbone.large]`` every method is run with both. ``[published.METHOD]`` contains results
-    of other projects. Every other section applies to all runs.
+    ``[suite]`` sets the methods, the preset and the seeds. A kind with a single section per run
+    becomes an axis of the grid if the suite has sections for several instances: with
+    ``[backbone.small]`` and ``[backbone.large]``, every method is run with both backbones.
+    ``[published.METHOD]`` contains results of other projects. Every other section applies to all
+    runs.
 
     Raises:
-        ConfigError: if any run is invalid; it lists every problem once.
+        ConfigError: if any run is invalid; the message lists every problem once.
     """
     layers = [read_ini_layer(path, "suite"), option_layer(options)]
     settings = validate_section("suite", SuiteSettings, layers, str(path))
@@ -118,5 +119,5 @@ def _resolve_runs(
 
 
 def _sections(combination: Combination) -> str:
-    """Return the sections of a combination as text for a message."""
+    """Return the sections of a combination as text for an error message."""
     return " with ".join(f"[{kind}.{instance}]" for kind, instance in combination.items())

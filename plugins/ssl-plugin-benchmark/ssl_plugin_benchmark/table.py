@@ -1,4 +1,4 @@
-"""Makes the table of a suite: a row per combination, with mean and deviation over seeds."""
+"""Builds a suite's table: one row per combination, with mean and deviation over the seeds."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from ssl_plugin_benchmark.suite import Suite
 
 @dataclass(frozen=True)
 class TableCell:
-    """Record of the mean of a metric over the seeds; metrics with the unit % are in per cent.
+    """Record of a metric averaged over the seeds; metrics with the unit % are in per cent.
 
     Attributes:
         mean: mean over the seeds.
         std: standard deviation over the seeds; None for a single seed.
-        learned: True if the metric is better than its baselines with every seed; None if it has
-            no baselines.
-        is_setting: True if all values are whole numbers, such as the number of epochs.
+        learned: True if the metric beats its baselines for every seed; None if it has no baselines.
+        is_setting: True if all values are integers, as for the number of epochs.
     """
 
     mean: float
@@ -43,11 +42,11 @@ class TableRow:
     """Record of one row of the table.
 
     Attributes:
-        label: the chosen instance on each axis, a baseline, or ``METHOD (published)``.
+        label: the instance on each axis, a baseline, or ``METHOD (published)``.
         kind: ``run``, ``baseline`` or ``published``.
-        cells: cells by name of the metric.
+        cells: cells, keyed by metric name.
         note: seeds without results, or the source of published metrics.
-        links: pairs of a seed and a file of weights, relative to the suite's folder.
+        links: pairs of a seed and the path of a weights file relative to the suite's folder.
     """
 
     label: tuple[str, ...]
@@ -64,9 +63,9 @@ class Table:
     Attributes:
         name: name of the suite.
         axes: headings of the label columns.
-        columns: titles of the other columns, by name of the metric.
-        rows: rows of runs, of baselines and of published results.
-        seeds: seeds over which the means are taken.
+        columns: titles of the other columns, keyed by metric name.
+        rows: rows for runs, baselines and published results.
+        seeds: seeds that are averaged over.
     """
 
     name: str
@@ -147,7 +146,7 @@ def _baseline_rows(
 ) -> Iterator[TableRow]:
     """Yield a row for each baseline and each combination of all axes except the method.
 
-    All methods of a combination have the same baselines, so each seed is counted once.
+    All methods in a combination share the same baselines, so each seed is counted once.
     """
     groups_without_method: dict[tuple[str, ...], list[RunOutcome]] = {}
     for label, outcomes in groups.items():
@@ -163,7 +162,7 @@ def _baseline_rows(
 
 
 def _baseline_cell(baseline: str, name: str, outcomes: Sequence[RunOutcome]) -> TableCell | None:
-    """Return the mean of a metric's baseline over the seeds; None if it was not measured."""
+    """Return a metric's baseline, averaged over the seeds; None if it was not measured."""
     by_seed: dict[int, list[float]] = {}
     figure = Figure("")
     for outcome in outcomes:
@@ -185,7 +184,7 @@ def _published_rows(suite: Suite, num_axes: int) -> Iterator[TableRow]:
 
 
 def _average(values: Sequence[float], figure: Figure, learned: bool | None = None) -> TableCell:
-    """Return the mean and the standard deviation of a metric, fractions as per cent."""
+    """Return a metric's mean and standard deviation; fractions are converted to per cent."""
     scale = 100.0 if figure.unit == "%" else 1.0
     std = scale * stdev(values) if len(values) > 1 else None
     is_setting = all(isinstance(value, int) for value in values)

@@ -1,4 +1,4 @@
-"""BYOL: predict the output of an EMA network, no negatives (arXiv:2006.07733)."""
+"""BYOL: predict the output of an EMA network, without negatives (arXiv:2006.07733)."""
 
 from ssl_host import Register, RegisterPreset, hookimpl
 

@@ -1,4 +1,4 @@
-"""The method BYOL."""
+"""The BYOL method."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MLP = {"hidden_dim": 4096, "num_layers": 2, "bias": False}
 class BYOL(Method):
     """BYOL. Grill et al., NeurIPS 2020, arXiv:2006.07733, equations 1 to 3.
 
-    The EMA networks average the parameters only; their batch norms are in training mode and have
-    separate statistics. The recipe is that of the paper's runs with 100 epochs.
+    In the EMA networks, only parameters are averaged; the batch norms run in training mode and
+    compute separate statistics. The recipe follows the paper's 100-epoch runs.
     """
 
     class Config(Settings):
@@ -49,6 +49,6 @@ class BYOL(Method):
         p1, p2 = self.predictor(self.projector(h1)), self.predictor(self.projector(h2))
         with torch.no_grad():
             t1, t2 = (self.ema_projector(self.ema_backbone(v)) for v in batch.views)
-        # The loss is minus the cosine: 2 − 2 cos for each direction, equations 2 and 3.
+        # self.loss is the negative cosine; each direction adds 2 − 2 cos (equations 2 and 3).
         loss = 4 + 2 * self.loss(p1, t2) + 2 * self.loss(p2, t1)
         return StepOutput(loss, features=h1)

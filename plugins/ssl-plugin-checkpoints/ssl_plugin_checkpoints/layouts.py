@@ -1,4 +1,4 @@
-"""Reads checkpoints that name the tensors of a backbone as other projects do."""
+"""Reads checkpoints that use other projects' names for the tensors of a backbone."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def read_checkpoint(path: Path) -> StoredWeights | None:
     """Return the tensors of another project's checkpoint and its possible naming schemes.
 
     Args:
-        path: a safetensors file, or any file that ``torch.save`` wrote. No code in it is executed.
+        path: a safetensors file, or any file written by ``torch.save``. No code in it is executed.
 
     Returns:
-        None if no tensor's name in the file follows a known naming scheme.
+        The tensors and naming schemes, or None if no tensor name follows a known scheme.
 
     Raises:
         CheckpointError: when the file cannot be read.
@@ -56,7 +56,7 @@ def key_mappings(network: nn.Module) -> Iterator[KeyMapping]:
         KeyMapping(),
         # lightly's examples: nn.Sequential(*list(resnet.children())[:-1])
         KeyMapping(description=SEQUENTIAL, children=_numbers(children)),
-        # The same with lightly's own ResNet, whose activations are functions instead of layers.
+        # The same for lightly's own ResNet, which uses functions for activations, not layers.
         KeyMapping(
             description=LIGHTLY_SEQUENTIAL, children=_numbers(with_weights), substrings=SHORTCUT
         ),
@@ -68,7 +68,7 @@ def key_mappings(network: nn.Module) -> Iterator[KeyMapping]:
 
 
 def _numbers(names: Iterable[str]) -> dict[str, str]:
-    """Return the position of each name as text, as in the state dict of a Sequential."""
+    """Map each name to its position as text, as in the state dict of an nn.Sequential."""
     return {name: str(number) for number, name in enumerate(names)}
 
 

@@ -1,4 +1,4 @@
-"""Exports trained backbones to timm, torchvision, the Hugging Face hub and ONNX."""
+"""Exports trained backbones to timm, torchvision, the Hugging Face Hub and ONNX."""
 
 from __future__ import annotations
 

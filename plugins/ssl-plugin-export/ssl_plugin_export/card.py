@@ -1,4 +1,4 @@
-"""Model card of an exported backbone: how to use it, its input, its metrics and its training."""
+"""Model card of an exported backbone: how to use it, its input, metrics and training."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class RunDescription:
     Attributes:
         results: the content of ``results.json``.
         environment: the content of ``environment.json``.
-        settings: the settings that determine the weights, as text, by section and key.
-        notes: the notes of the results, with file names in place of absolute paths.
+        settings: the settings that determine the weights, as text, keyed by section and key.
+        notes: the notes from the results, with file names in place of absolute paths.
     """
 
     results: Mapping[str, Any]
@@ -53,7 +53,7 @@ class RunDescription:
     notes: Sequence[str]
 
     def properties(self, backbone: Backbone) -> dict[str, str]:
-        """Return the properties that exporters store in a file, as text: input, output, origin."""
+        """Return text properties that exporters store in a file: input, output and origin."""
         size = backbone.image_size
         return {
             "input": f"normalised float32 images B {backbone.in_channels} {size} {size}: "
@@ -72,7 +72,7 @@ def read_run(run: Path) -> RunDescription:
     """Return the facts about a finished run from its folder.
 
     Raises:
-        RunFolderError: when the folder is not that of a run, or the run is not finished.
+        RunFolderError: when the folder is not a run folder, or the run is not finished.
     """
     results = RunFolder(run).finished()
     settings: dict[str, dict[str, str]] = {}
@@ -95,11 +95,11 @@ def write_card(
         file: path of the card.
         run: the finished run.
         backbone: the exported network.
-        label: name of the backbone in sentences, such as ``timm's resnet18``.
-        card: the parts of the card that depend on the exported format.
+        label: name of the backbone for use in a sentence, such as ``timm's resnet18``.
+        card: content of the card that depends on the exported format.
     """
     summary = summarize(run.results)
-    environment = Environment(  # Markdown with code in it: nothing is escaped
+    environment = Environment(  # the output is Markdown, so nothing is escaped
         loader=PackageLoader("ssl_plugin_export", "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -120,7 +120,7 @@ def write_card(
 
 
 def _read_json(file: Path) -> dict[str, Any]:
-    """Return the content of a JSON file in the run folder."""
+    """Return the content of a JSON file from the run folder."""
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

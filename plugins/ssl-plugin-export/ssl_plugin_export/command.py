@@ -42,9 +42,9 @@ def export(
     force: bool,
     options: tuple[str, ...],
 ) -> None:
-    """Write the backbone of the run folder RUN for another program, with a model card.
+    """Export the backbone of the run folder RUN to another program, with a model card.
 
-    That program computes the same features. The card describes how to load the backbone, its
+    The other program computes the same features. The card describes how to load the backbone, its
     input and its metrics. Exported weights can also be used in [run] init_from.
     """
     from ssl_plugin_export.export import export_run  # noqa: PLC0415 - imports torch

@@ -1,4 +1,4 @@
-"""Exports a finished run: writes the files into a temporary folder, then moves them into place."""
+"""Exports a finished run: writes files to a temporary folder, then moves them into place."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def export_run(
     _check_output(folder, exporter, force)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # In the same file system, so that each file is moved at once and a failure leaves nothing.
+        # On the same file system, so each move is atomic and a failure leaves no files behind.
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as name:
             staging = Path(name)
             _write_files(exporter, backbone, description, run, staging)
@@ -78,7 +78,7 @@ def _write_files(
 
 
 def _check_output(folder: Path, exporter: Exporter, force: bool) -> None:
-    """Raise UserError if an export into a folder would replace files that it must not replace."""
+    """Raise UserError if exporting to a folder would overwrite files that must be kept."""
     if folder.suffix in _FILE_SUFFIXES:
         raise UserError(
             f"--output {folder}: an export is a folder with {exporter.main_file} and a model "
@@ -87,7 +87,7 @@ def _check_output(folder: Path, exporter: Exporter, force: bool) -> None:
     try:
         in_use = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     except OSError:
-        in_use = False  # writing reports the reason
+        in_use = False  # writing to it will report the reason
     if in_use and not folder.is_dir():
         raise UserError(f"{folder} is a file; choose a different folder with --output")
     if in_use and not _may_replace(folder / CARD):
@@ -107,7 +107,7 @@ def _may_replace(card: Path) -> bool:
     try:
         return MARK in card.read_text("utf-8", "replace")
     except OSError:
-        return True  # it does not exist, or writing reports the reason
+        return True  # it does not exist, or writing it will report the reason
 
 
 def _card_last(folder: Path) -> list[Path]:

@@ -21,11 +21,11 @@ LIBRARY = "library"
 
 
 def describe_backbone(backbone: Backbone, component: str) -> str:
-    """Return the name of a backbone in sentences, such as ``timm's resnet18``.
+    """Return a backbone's name for use in a sentence, such as ``timm's resnet18``.
 
     Args:
         backbone: the trained network.
-        component: its name in configurations, used for networks that come from no library.
+        component: its name in configurations, used if it does not come from a library.
     """
     about = backbone.export()[1]
     name = f"{about.get('library', 'ssl_host')}'s {about.get('model', component)}"

@@ -1,4 +1,4 @@
-"""Exporter that writes a folder for the Hugging Face hub."""
+"""Exporter that writes a folder for the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ model = timm.create_model("local-dir:.", pretrained=True)"""
 
 
 class HuggingFaceExporter(Exporter):
-    """Write a folder that timm can load, from the disk or from the Hugging Face hub."""
+    """Write a folder that timm can load from disk or from the Hugging Face Hub."""
 
     main_file = "model.safetensors"
 
@@ -33,7 +33,7 @@ class HuggingFaceExporter(Exporter):
             "input_size": [backbone.in_channels, backbone.image_size, backbone.image_size],
             "mean": list(backbone.mean),
             "std": list(backbone.std),
-            # As in the evaluation of the run: the whole centred square.
+            # Same as in the run's evaluation: the whole centred square.
             "interpolation": "bicubic",
             "crop_pct": 1.0,
             "crop_mode": "center",

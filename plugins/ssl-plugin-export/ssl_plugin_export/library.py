@@ -1,4 +1,4 @@
-"""Exporter that writes weights for the library from which the backbone comes."""
+"""Exporter that writes weights for the library that the backbone comes from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ssl_plugin_export.usage import torch_usage
 
 
 class LibraryExporter(Exporter):
-    """Write the weights under the original library's parameter names, so that it can load them."""
+    """Write the weights under the names used by the backbone's library, so it can load them."""
 
     main_file = "backbone.safetensors"
 

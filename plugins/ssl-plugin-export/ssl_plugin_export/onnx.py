@@ -20,9 +20,9 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 class OnnxExporter(Exporter):
-    """Write ``backbone.onnx``, which maps float32 ``images`` B C H W to ``features`` B D.
+    """Write ``backbone.onnx``, which maps ``images`` (B, C, H, W) to ``features`` (B, D).
 
-    The images must be normalised.
+    Both are float32. The images must be normalised.
     """
 
     main_file = "backbone.onnx"
@@ -33,7 +33,7 @@ class OnnxExporter(Exporter):
     config: Config
 
     def write(self, backbone: Backbone, folder: Path, properties: Mapping[str, str]) -> ModelCard:
-        """Write the graph and compare its features with those of the backbone.
+        """Write the graph and check that it computes the same features as the backbone.
 
         Raises:
             PluginError: when a package is missing; the message says what to install.
@@ -93,11 +93,11 @@ def _convert(backbone: Backbone, images: Tensor, file: Path, opset: int) -> None
     """Write a backbone as an ONNX file that accepts any batch size.
 
     Raises:
-        RunError: when torch cannot convert it.
+        RunError: when torch cannot convert the backbone.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about internals of torch
+            warnings.simplefilter("ignore")  # warnings about torch internals
             torch.onnx.export(
                 backbone,
                 (images,),
@@ -121,10 +121,10 @@ def _convert(backbone: Backbone, images: Tensor, file: Path, opset: int) -> None
 
 @torch.no_grad()
 def _compare(backbone: Backbone, images: Tensor, session: Any) -> float:
-    """Return the largest difference between features of onnxruntime and of the backbone.
+    """Return the largest difference between onnxruntime's features and the backbone's.
 
     Raises:
-        RunError: when it is above the tolerance.
+        RunError: when the difference is above the tolerance.
     """
     (features,) = session.run(None, {"images": images.numpy()})
     expected = backbone(images)

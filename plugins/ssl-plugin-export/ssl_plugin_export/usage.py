@@ -1,4 +1,4 @@
-"""Python code for model cards, which computes features with torch."""
+"""Python code for model cards that computes features with torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def torch_usage(backbone: Backbone, model_code: str) -> str:
     """Return Python code that creates ``model`` and computes features of two random images.
 
     Args:
-        backbone: network; the code uses the size, mean and standard deviation of its images.
+        backbone: network; the code uses its image size and the mean and std of its images.
         model_code: code that imports torch and creates ``model``.
     """
     size = backbone.image_size

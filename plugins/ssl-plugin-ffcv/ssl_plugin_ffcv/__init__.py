@@ -1,4 +1,4 @@
-"""Data source for images that are packed into FFCV files, and the command that packs them."""
+"""Data source for images packed into FFCV files, and the command that packs them."""
 
 from __future__ import annotations
 

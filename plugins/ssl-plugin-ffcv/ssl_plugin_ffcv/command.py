@@ -93,10 +93,10 @@ def _parse_setting(option: str) -> tuple[str, str]:
 
 @contextmanager
 def _stop_on_sigterm(report: ProgressCallback) -> Iterator[ProgressCallback]:
-    """Handle SIGTERM like Ctrl-C, so that no incomplete file is left when a scheduler sends it.
+    """Handle SIGTERM like Ctrl-C, so no incomplete file is left when a scheduler stops the job.
 
-    KeyboardInterrupt is raised between two images, because an exception of the signal handler
-    itself could be lost in compiled code or in a callback.
+    KeyboardInterrupt is raised between two images, because an exception raised by the signal
+    handler itself could be lost in compiled code or in a callback.
     """
     requested = threading.Event()
 

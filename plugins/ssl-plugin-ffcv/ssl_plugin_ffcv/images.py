@@ -1,4 +1,4 @@
-"""Dataset of the images in one packed file, which threads decode when they are read."""
+"""Dataset of the images in one packed file; threads decode them when they are read."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class PackedImages(ImageDataset):
         return torch.from_numpy(out)
 
     def _decode(self, positions: list[int], out: np.ndarray) -> None:
-        """Decode the images at some positions into ``out``, an array B C S S of uint8."""
+        """Decode the images at the given positions into ``out``, a uint8 array (B, C, S, S)."""
         image_size = self.image_size
         decoded = np.empty((image_size, image_size, 3), np.uint8)
         for row, i in enumerate(positions):
@@ -103,13 +103,13 @@ class PackedImages(ImageDataset):
                     f"[data] {self.file}: image {i} ({self.names[i]}) cannot be decoded: the file "
                     "is damaged; copy it again, or pack the images again"
                 )
-            # Eight times faster than a transposition by NumPy. Gray images have 3 equal channels.
+            # Eight times faster than a NumPy transpose. Gray images have 3 equal channels.
             planes = self._library.split(pixels)
             for channel in range(self.channels):
                 out[row, channel] = planes[channel]
 
     def _read_index(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the labels (N, int64), and the position and the size of each image in the file."""
+        """Return the labels (N, int64), and the position and size of each image in the file."""
         try:
             reader = self._library.reader(str(self.file))
         except AssertionError as error:  # raised by ffcv for a file of a different version
@@ -134,7 +134,7 @@ class PackedImages(ImageDataset):
         return labels, records
 
     def _columns(self, reader: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return the columns of images and labels after checking the structure of the file."""
+        """Check the structure of the file and return its image and label columns."""
         if reader.field_names != FIELDS:
             fields = ", ".join(reader.field_names)
             raise DataError(self._damage(f"its fields are {fields} instead of {', '.join(FIELDS)}"))
@@ -151,11 +151,11 @@ class PackedImages(ImageDataset):
         return images, labels.astype(np.int64)
 
     def _damage(self, reason: str) -> str:
-        """Return the message of an error about a damaged file."""
+        """Return an error message about a damaged file."""
         return f"[data] {self.file}: is damaged: {reason}; copy it again, or pack the images again"
 
 
 @lru_cache(maxsize=4)
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a fork needs new threads
-    """Return a thread pool that is never closed, because libffcv never frees a thread's decoder."""
+    """Return a thread pool that stays open, because libffcv never frees a thread's decoder."""
     return ThreadPoolExecutor(threads, thread_name_prefix="ffcv")

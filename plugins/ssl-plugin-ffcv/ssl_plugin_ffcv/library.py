@@ -27,8 +27,9 @@ class Library:
         int_field: ``IntField``.
         raw_mode: number that marks an uncompressed image in a file.
         reader: ``Reader`` of the header and the tables of a file.
-        imdecode: libffcv's JPEG decoder, which releases Python's global lock.
-        split: OpenCV's function that splits H W C into C arrays H W; it releases the lock too.
+        imdecode: libffcv's JPEG decoder, which releases the GIL.
+        split: OpenCV's function that splits an array (H, W, C) into C arrays (H, W); it also
+            releases the GIL.
     """
 
     version: str
@@ -44,7 +45,7 @@ class Library:
 
 @lru_cache(maxsize=1)
 def library() -> Library:
-    """Return the parts of ffcv that this plugin uses; the first call imports ffcv.
+    """Return the ffcv classes and functions that this plugin uses; imports ffcv once.
 
     Raises:
         UserError: when ffcv or a system library is missing; the message says what to install.
@@ -59,14 +60,14 @@ def library() -> Library:
         from ffcv.writer import DatasetWriter  # noqa: PLC0415
     except MemoryError:
         raise
-    except Exception as error:  # numba and cv2 do not only raise ImportError
+    except Exception as error:  # numba and cv2 raise more than ImportError
         is_missing = isinstance(error, ModuleNotFoundError) and error.name == "ffcv"
         reason = "" if is_missing else f", which cannot be imported ({_first_line(error)})"
         raise UserError(f"packed images need the package ffcv{reason}: {INSTALL_HINT}") from None
     import cv2  # noqa: PLC0415 - ffcv has imported it already
 
     return Library(
-        version=version("ffcv"),  # ffcv.__version__ names an older release
+        version=version("ffcv"),  # ffcv.__version__ is outdated
         writer=DatasetWriter,
         allocator=MemoryAllocator,
         image_field=RGBImageField,
@@ -79,5 +80,5 @@ def library() -> Library:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of a message, or the type of an error without a message."""
+    """Return the first line of an error's message, or its type if the message is empty."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -41,9 +41,9 @@ class PackOptions:
 
     Attributes:
         data: name of the data source.
-        settings: settings of the source, as text, written as in a configuration file.
-        size: height and width of the packed images in pixels; None uses a size that
-            depends on the source.
+        settings: settings of the source, as text in the syntax of a configuration file.
+        size: height and width of the packed images in pixels; None uses a default that depends on
+            the source.
         quality: JPEG quality from 1 to 100; None stores uncompressed pixels.
         workers: number of threads that decode and compress.
         force: True replaces existing files.
@@ -60,16 +60,17 @@ class PackOptions:
 def pack(out: Path, options: PackOptions, report: ProgressCallback | None = None) -> PackInfo:
     """Write OUT.beton and, if the source has these splits, OUT.test.beton and OUT.probe.beton.
 
-    The files are written into a temporary folder and moved when all are complete. OUT.json is the
-    last; as long as it is missing, none of the files is read.
+    The files are written to a temporary folder and moved into place when all are complete. OUT.json
+    is moved last; without it, the other files are not read.
 
     Args:
         out: path of OUT.beton.
         options: what to pack and how.
-        report: called after each image.
+        report: called after each image with the split, the number of finished images and the total.
 
     Raises:
-        UserError: when an option is invalid, or as a DataError when the images cannot be packed.
+        UserError: when an option is invalid. Its subclass DataError is raised when the images
+            cannot be packed.
         RunError: when the data source fails or a file cannot be written.
     """
     check_out(out, options.force)
@@ -118,7 +119,7 @@ def pack(out: Path, options: PackOptions, report: ProgressCallback | None = None
 
 
 def check_out(out: Path, force: bool) -> None:
-    """Check that OUT.beton has the right suffix and, unless ``force`` is set, that no file exists.
+    """Check the suffix of OUT.beton and, unless ``force`` is set, that no file exists yet.
 
     Raises:
         UserError: when the path cannot be used.
@@ -141,7 +142,7 @@ def _all_files(out: Path) -> list[Path]:
 
 
 def _open_splits(source: DataSource, options: PackOptions) -> dict[SplitName, ImageDataset]:
-    """Return the splits to pack; a probe split only if the training images have no labels."""
+    """Return the splits to pack, including ``probe`` only if training images have no labels."""
     train = _open_split(source, "train", options)
     if train is None:
         raise DataError(f"[data] {options.data} has no training images")
@@ -171,10 +172,10 @@ def _open_split(source: DataSource, split: SplitName, options: PackOptions) -> I
 
 
 def _sizes(source: DataSource, images: ImageDataset, options: PackOptions) -> tuple[int, int]:
-    """Return two sizes in pixels: that of the packed images and the default one of a view.
+    """Return two sizes in pixels: the size of the packed images and the default size of a view.
 
-    Arrays keep their size. Images from files are larger than a view by the same margin as in the
-    host's image store; if only --size is given, the size of a view is calculated from it.
+    Arrays keep their size. Images from files are packed larger than a view, by the same margin as
+    in the host's image store. If only --size is set, the view size is computed from it.
     """
     if isinstance(images, ArrayImages):
         return options.size or min(images.images.shape[-2:]), source.image_size

@@ -1,4 +1,4 @@
-"""Reads the sidecar file OUT.json, with the facts about OUT.beton that FFCV files cannot store."""
+"""Reads the sidecar file OUT.json, which contains metadata that FFCV files cannot store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "test", "probe")
 
 
 class _StrictModel(BaseModel):
-    """Base class of records that refuse unknown keys, nan and infinity."""
+    """Base class of records that reject unknown keys, NaN and infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -29,10 +29,10 @@ class SplitInfo(_StrictModel):
     """Record that describes a packed split.
 
     Attributes:
-        bytes: size of the file in bytes, to recognise incomplete and different files.
+        bytes: size of the file in bytes, to detect incomplete or replaced files.
         labelled: True if the images have labels.
         classes: class names in the order of the labels.
-        names: names of the images in the source, in the order of the file.
+        names: names of the images in the source, in the order in which the file stores them.
         skipped: images that could not be read, with their index in the source and their label.
     """
 
@@ -44,15 +44,15 @@ class SplitInfo(_StrictModel):
 
     @property
     def total(self) -> int:
-        """Number of images of this split in the data source, with those that were skipped."""
+        """Number of images in this split of the data source, including skipped images."""
         return len(self.names) + len(self.skipped)
 
 
 class PackInfo(_StrictModel):
-    """Record that describes a packed data set; OUT.json contains it.
+    """Record that describes a packed data set; it is stored in OUT.json.
 
     Attributes:
-        version: version of the format of this description.
+        version: format version of this description.
         side: height and width of the packed images in pixels.
         channels: number of channels of the images, 1 or 3; the files always contain 3.
         image_size: default size of a view in pixels.
@@ -63,7 +63,7 @@ class PackInfo(_StrictModel):
         recipe: settings that the source suggests for other sections of a configuration.
         ffcv: version of ffcv that wrote the files.
         plugin: version of this plugin that wrote the files.
-        splits: descriptions of the packed splits, by name.
+        splits: descriptions of the packed splits, keyed by name.
     """
 
     version: Literal[3]
@@ -86,16 +86,16 @@ def split_file(path: Path, split: SplitName) -> Path:
 
 
 def sidecar_file(path: Path) -> Path:
-    """Return the path of OUT.json for that of OUT.beton."""
+    """Return the path of OUT.json, given the path of OUT.beton."""
     return path.with_suffix(".json")
 
 
 def read_sidecar(path: Path) -> PackInfo:
-    """Return the description of OUT.beton that OUT.json contains, and check the size of each file.
+    """Read the description of OUT.beton from OUT.json, and check the size of each packed file.
 
     Raises:
-        DataError: when the path is not that of a packed file, a file is missing, damaged or has
-            a different size, or OUT.json has a different format version.
+        DataError: when the path does not name a packed file, a file is missing, damaged or has the
+            wrong size, or OUT.json has a different format version.
     """
     if path.suffix != SUFFIX:
         raise DataError(f"[data] path = {path}: is not a {SUFFIX} file; write one with {PACK}")
@@ -114,7 +114,7 @@ def read_sidecar(path: Path) -> PackInfo:
 
 
 def _parse(sidecar: Path) -> PackInfo:
-    """Return the valid content of OUT.json."""
+    """Read and validate the content of OUT.json."""
     damaged = f"[data] {sidecar}: is damaged, or was not written by {PACK}"
     try:
         content = json.loads(sidecar.read_text(encoding="utf-8"))
@@ -151,7 +151,7 @@ def _parse(sidecar: Path) -> PackInfo:
 
 
 def _check_size(file: Path, expected: int) -> None:
-    """Raise DataError if a packed file is missing or has a different size in bytes."""
+    """Raise DataError if a packed file is missing or does not have the expected size in bytes."""
     if not file.is_file():
         raise DataError(f"[data] {file}: no such file; copy it there, or pack the images again")
     size = file.stat().st_size

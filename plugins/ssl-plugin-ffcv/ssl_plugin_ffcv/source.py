@@ -13,21 +13,23 @@ from ssl_plugin_ffcv.sidecar import SPLITS, read_sidecar, split_file
 
 
 class FFCV(DataSource):
-    """Images packed by `ssl-host data pack` into one file, which threads decode.
+    """Images that `ssl-host data pack` packed into one file; threads decode them.
 
     Leclerc et al., FFCV: Accelerating training by removing data bottlenecks, arXiv:2306.12517.
-    Use it for data sets that do not fit into memory. Images stay compressed on the disk, and each
+    Use it for data sets that do not fit into memory. Images stay compressed on disk, and each image
     is decoded once per step for all its views. Nothing is compiled at run time.
     """
 
     class Config(Settings):
-        path: Path = Field(description="packed file OUT.beton; OUT.json has to be next to it")
+        path: Path = Field(
+            description="path of the packed file OUT.beton; OUT.json must be next to it"
+        )
         image_size: int | None = Field(
             None,
             ge=4,
             le=2048,
-            description="size of a view in pixels; default: chosen when the images were packed; "
-            "packed images that are smaller are enlarged",
+            description="size of a view in pixels; default: the size chosen when packing; smaller "
+            "packed images are enlarged",
         )
         num_threads: int | None = Field(
             None, ge=1, le=1024, description="number of threads that decode; default: one per core"

@@ -34,10 +34,10 @@ _SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass
 class WriteResult:
-    """Record of the images that were written, and of those that were skipped.
+    """Record of which images were written and which were skipped.
 
     Attributes:
-        indices: index of each written image in its dataset, in the order of the file.
+        indices: dataset index of each written image, in the order of the file.
         skipped: images that could not be read.
     """
 
@@ -68,11 +68,11 @@ def write_beton(
     image_format: ImageFormat,
     report: Callable[[int], None] | None = None,
 ) -> WriteResult:
-    """Write all readable images with their labels, -1 without labels, in the order of the dataset.
+    """Write all readable images and their labels in dataset order; without labels, write -1.
 
     ffcv's ``DatasetWriter`` lays out the file. Its worker processes are not used, because they
-    hang when one of them is stopped, and do not free their shared memory. Threads decode and
-    compress instead, which releases Python's global lock.
+    hang when one of them is stopped, and do not free their shared memory. Instead, threads decode
+    and compress the images; both operations release the GIL.
 
     Args:
         file: path of the file to write.
@@ -153,7 +153,7 @@ def _fill(
 
 
 def _encode(image_field: Any, image: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image's entry in the table of the file, without its position, and its bytes."""
+    """Return an image's row of the file's table, without the position, and its encoded bytes."""
     pixels = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
     entry = np.zeros(1, image_field.metadata_type)
     data = np.empty(0, np.uint8)
@@ -168,7 +168,10 @@ def _encode(image_field: Any, image: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _map_in_order(work: Callable[[int], Any], count: int, workers: int) -> Iterator[Any]:
-    """Yield ``work(0)``, ``work(1)``, ... from threads; unlike Executor.map, few are pending."""
+    """Yield ``work(0)``, ``work(1)``, ... in this order, computed by threads.
+
+    Unlike Executor.map, it queues only a few calls at a time.
+    """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pack")
     pending: deque[Future[Any]] = deque()
     try:
@@ -183,20 +186,23 @@ def _map_in_order(work: Callable[[int], Any], count: int, workers: int) -> Itera
 
 
 def _page_size(image_format: ImageFormat) -> int:
-    """Return the page size in bytes, a power of two: 40 raw images up to 8 MiB, or at least two."""
+    """Return the page size in bytes, a power of two.
+
+    A page has space for 40 raw images, but is limited to 8 MiB unless two images need more.
+    """
     raw_size = 3 * image_format.side**2
     size = min(max(40 * raw_size, _SMALLEST_PAGE), 2**23)
     return min(1 << (max(size, 2 * raw_size) - 1).bit_length(), _LARGEST_PAGE)
 
 
 def _check_shared_memory(needed: int) -> None:
-    """Check that enough shared memory is free, because a process without enough is killed.
+    """Check that enough shared memory is free; the system kills a process that runs out of it.
 
     Args:
         needed: required memory in bytes.
 
     Raises:
-        RunError: when less is free.
+        RunError: when less memory is free.
     """
     if not _SHARED_MEMORY.is_dir():
         return
@@ -209,7 +215,7 @@ def _check_shared_memory(needed: int) -> None:
 
 
 def _nothing_readable(skipped: list[MissingImage]) -> str:
-    """Return the message of the error that no image can be read."""
+    """Return the error message for a dataset without a single readable image."""
     first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return f"[data] none of {len(skipped)} images could be read: {first}{more}"

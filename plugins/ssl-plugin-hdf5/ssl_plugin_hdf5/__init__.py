@@ -1,4 +1,4 @@
-"""Data source of ssl-host for images in HDF5 files."""
+"""Data source for images in HDF5 files."""
 
 from ssl_host import Register, hookimpl
 

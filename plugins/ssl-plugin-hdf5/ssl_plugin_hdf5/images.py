@@ -31,8 +31,8 @@ class DatasetPath(NamedTuple):
     Attributes:
         file: path of the file.
         dataset: name of the dataset within the file, such as ``train/images``.
-        mtime_ns: modification time of the file in nanoseconds, so that a file that is replaced is
-            opened again.
+        mtime_ns: modification time of the file in nanoseconds, so that a replaced file is opened
+            again.
     """
 
     file: Path
@@ -49,7 +49,7 @@ def open_images(path: DatasetPath, channels: int, label: str) -> ImageDataset:
     Args:
         path: path of the HDF5 dataset.
         channels: number of channels of the returned images, 3 or 1.
-        label: name of the HDF5 dataset in messages.
+        label: name of the HDF5 dataset to use in error messages.
 
     Raises:
         DataError: when the dataset does not contain images.
@@ -64,7 +64,7 @@ def open_images(path: DatasetPath, channels: int, label: str) -> ImageDataset:
 
 @contextmanager
 def report_damage(file: Path) -> Iterator[None]:
-    """Convert exceptions of h5py in this context to a DataError that names the file.
+    """Convert h5py exceptions in this context to a DataError that names the file.
 
     Raises:
         DataError: when the file is damaged or is not an HDF5 file.
@@ -79,7 +79,7 @@ def report_damage(file: Path) -> Iterator[None]:
 
 
 def open_dataset(path: DatasetPath) -> Any:
-    """Return the h5py dataset of a path; each process opens the file once."""
+    """Return the h5py dataset at a path; each process opens the file once."""
     return _open_file(path.file, path.mtime_ns, os.getpid())[path.dataset]
 
 
@@ -103,7 +103,7 @@ class _Rows(ImageDataset):
 
 
 class EncodedRows(_Rows, EncodedImages):
-    """Images that are stored as the bytes of image files, such as JPEG, one per row."""
+    """Images stored as the bytes of image files, such as JPEG, one per row."""
 
     def encoded(self, i: int) -> bytes:
         row = _read_row(self.dataset, i)
@@ -111,7 +111,7 @@ class EncodedRows(_Rows, EncodedImages):
 
 
 class ArrayRows(_Rows):
-    """Images that are stored as uint8 arrays, one per row."""
+    """Images stored as uint8 arrays, one per row."""
 
     def __init__(
         self, dataset: DatasetPath, count: int, axes: Axes, channels: int, label: str
@@ -132,7 +132,7 @@ class ArrayRows(_Rows):
 
 
 def _axes(path: DatasetPath, dataset: Any) -> Axes:
-    """Return the axes of one image, or ``encoded``, from the dtype and shape of a dataset.
+    """Return the axes of an image, or ``encoded``, given the dtype and shape of a dataset.
 
     Raises:
         DataError: when the dataset cannot contain images.
@@ -172,7 +172,7 @@ def _read_row(path: DatasetPath, i: int) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of a message, or the type of an error without a message."""
+    """Return the first line of an error's message, or its type if the message is empty."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

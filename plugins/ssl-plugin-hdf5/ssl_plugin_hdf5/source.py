@@ -16,13 +16,13 @@ from ssl_plugin_hdf5.images import DatasetPath, open_dataset, open_images, repor
 class HDF5(RecordSource):
     """Images and labels in the datasets of an HDF5 file.
 
-    * ``images``: uint8 of shape N H W C, N C H W (1, 3 or 4 channels) or N H W; or N rows of
-      variable-length uint8 with encoded images, such as JPEG;
-    * ``labels``: N integers or texts; optional.
+    * ``images``: uint8 of shape (N, H, W, C), (N, C, H, W) or (N, H, W), where C is 1, 3 or 4; or N
+      rows of variable-length uint8 that contain encoded images, such as JPEG;
+    * ``labels``: N integers or strings; optional.
 
     Both may be in groups ``train`` and ``val`` or ``test``. Test images come from such a group, or
-    from ``test_images`` and ``test_labels``, or from ``test_file``; otherwise the host splits off a
-    fraction of the images. Images are read one by one, and each process opens the file itself.
+    from ``test_images`` and ``test_labels``, or from ``test_file``; otherwise the host holds out a
+    fraction of the images. Images are read one by one. Each process opens the file separately.
     """
 
     class Config(RecordSource.Config):
@@ -35,10 +35,11 @@ class HDF5(RecordSource):
         )
         test_file: Path | None = Field(None, description="path of an HDF5 file with test images")
         test_images: str | None = Field(
-            None, description="name of the dataset with the test images, in test_file or file"
+            None,
+            description="name of the dataset with the test images, in test_file or else in file",
         )
         test_labels: str | None = Field(
-            None, description="name of the dataset with the test labels; default: as labels"
+            None, description="name of the dataset with the test labels; default: same as labels"
         )
 
     config: Config
@@ -73,7 +74,7 @@ class HDF5(RecordSource):
         return Records(images, labels, location=str(path))
 
     def _group(self, datasets: list[str], images_name: str, held_out: bool) -> str:
-        """Return the group of a split as a prefix: ``train/``, or empty if no group has images."""
+        """Return a split's group as a prefix such as ``train/``; empty if no group has images."""
         prefixes = [name.split("/")[0] for name in datasets]
         groups = {self.split_word(prefix): f"{prefix}/" for prefix in prefixes}
         candidates = [groups.get(s, "") for s in (("val", "test") if held_out else ("train",))]
@@ -81,7 +82,7 @@ class HDF5(RecordSource):
 
 
 def _dataset_names(file: Path) -> list[str]:
-    """Return the full names of all datasets of a file, such as ``train/images``."""
+    """Return the full names of all datasets in a file, such as ``train/images``."""
     if not file.is_file():
         raise DataError(f"[data] {file}: no such file")
     names: list[str] = []
@@ -99,7 +100,7 @@ def _find(file: Path, datasets: list[str], group: str, name: str, setting: str) 
     """Return the full name of a dataset, given its name in the group or its full name.
 
     Raises:
-        DataError: when there is no such dataset; it names the setting to change.
+        DataError: when there is no such dataset; the message names the setting to change.
     """
     for full_name in (group + name, name.strip("/")):
         if full_name in datasets:

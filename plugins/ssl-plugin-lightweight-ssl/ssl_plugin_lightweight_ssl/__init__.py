@@ -1,4 +1,4 @@
-"""Reads configurations of the project Lightweight-SSL, and converts them to those of ssl-host."""
+"""Reads configurations of the Lightweight-SSL project and converts them for ssl-host."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CONFIG_VARIABLE = "CONFIGER_PATH"
 
 @hookimpl
 def find_config() -> Path | None:
-    """Return the path in the environment variable CONFIGER_PATH; None if it is not set."""
+    """Return the path from the environment variable CONFIGER_PATH; None if it is not set."""
     path = os.environ.get(CONFIG_VARIABLE)
     return Path(path) if path else None
 
 
 @hookimpl
 def read_config(path: Path, text: str, catalog: Catalog) -> ConfigLayer | None:
-    """Return a Lightweight-SSL configuration as one of ssl-host; None for other text."""
+    """Return a Lightweight-SSL configuration as an ssl-host layer; None for other text."""
     from ssl_plugin_lightweight_ssl.dialect import (  # noqa: PLC0415 - for a fast start
         is_flat_config,
         translate,

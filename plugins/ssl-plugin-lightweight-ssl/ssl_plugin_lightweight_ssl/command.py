@@ -14,7 +14,7 @@ from ssl_host import Session, pass_session, session_options
 @session_options
 @pass_session
 def convert(session: Session, config_file: Path) -> None:
-    """Print CONFIG, a configuration of Lightweight-SSL, as a configuration of ssl-host.
+    """Print CONFIG, a Lightweight-SSL configuration, as an ssl-host configuration.
 
     Comments are kept. Notes about keys that have no effect are added as comments at the top.
     """

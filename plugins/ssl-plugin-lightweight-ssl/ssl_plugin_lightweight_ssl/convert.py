@@ -19,22 +19,22 @@ _SECTION_ORDER = (
 
 @dataclass
 class _Comments:
-    """Record of the comments on one key: the lines above it, and the comment on its line."""
+    """Record of the comments on one key: the lines above it and the inline comment."""
 
     above: list[str] = field(default_factory=list)
     inline: str = ""
 
 
 def convert_file(path: Path, catalog: Catalog) -> str:
-    """Return a Lightweight-SSL file as the text of an ssl-host configuration, with comments.
+    """Convert a Lightweight-SSL file to the text of an ssl-host configuration, with comments.
 
     Args:
         path: path of the file.
         catalog: the installed components.
 
     Raises:
-        ConfigError: if the file is not a Lightweight-SSL file, or is invalid; it lists every
-            problem.
+        ConfigError: if the file is not a Lightweight-SSL file, or is invalid; the message lists
+            every problem.
     """
     text = read_config_text(path)
     if not is_flat_config(text):
@@ -46,11 +46,11 @@ def convert_file(path: Path, catalog: Catalog) -> str:
     for section in sorted(layer.sections(), key=_position):
         body += ["", f"[{section}]"] if body else [f"[{section}]"]
         for key, value in layer.section(section).items():
-            # One line may become two keys: the first gets its comments.
+            # One line may become two keys; the first key gets the comments.
             comment = comments.pop(value.origin.line, _Comments())
             inline = f"  {comment.inline}" if comment.inline else ""
             body += [*comment.above, f"{key} = {format_value(value.raw)}{inline}"]
-    for comment in comments.values():  # of keys that have no effect
+    for comment in comments.values():  # comments on keys that have no effect
         other_comments += [line for line in (*comment.above, comment.inline) if line]
     head = [*other_comments, *(f"# {note.partition(': ')[2]}" for note in layer.notes)]
     return "\n".join([*head, *([""] if head else []), *body]) + "\n"
@@ -62,7 +62,7 @@ def _position(section: str) -> int:
 
 
 def _comments(text: str) -> tuple[dict[int, _Comments], list[str]]:
-    """Return the comments on keys, by line number of the key, and all other comments."""
+    """Return the comments on keys, keyed by the key's line number, and all other comments."""
     by_line: dict[int, _Comments] = {}
     pending: list[str] = []
     others: list[str] = []

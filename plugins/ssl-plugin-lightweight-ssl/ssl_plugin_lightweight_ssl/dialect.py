@@ -1,6 +1,6 @@
-"""Recognises Lightweight-SSL configurations and translates them to those of ssl-host.
+"""Recognises Lightweight-SSL configurations and translates them for ssl-host.
 
-Most settings, such as ``ssl_method``, are keys before the first section, and values contain their
+Most settings, such as ``ssl_method``, are keys before the first section, and values include their
 type (``0.1@float``). The name of the file's folder is the phase: ``pretrain`` or ``linear_eval``.
 """
 
@@ -30,7 +30,7 @@ _EMPTY: dict[str, Any] = {"@int": 0, "@float": 0.0, "@list": [], "@dict": {}, "@
 
 
 def is_flat_config(text: str) -> bool:
-    """Return True for a Lightweight-SSL file: it sets ``ssl_method`` before the first section."""
+    """Return True for a Lightweight-SSL file: ``ssl_method`` is set before the first section."""
     before_sections = re.split(r"(?m)^\s*\[", text, maxsplit=1)[0]
     return bool(re.search(r"(?m)^ssl_method\s*=", before_sections))
 
@@ -41,10 +41,10 @@ def translate(path: Path, text: str, catalog: Catalog) -> ConfigLayer:
     Args:
         path: path of the file; the name of its folder is the phase.
         text: content of the file.
-        catalog: the installed components; they decide which arguments have an effect.
+        catalog: the installed components; they determine which arguments have an effect.
 
     Raises:
-        ConfigError: if the file is invalid; it lists every problem.
+        ConfigError: if the file is invalid; the message lists every problem.
     """
     values: dict[Key, ConfigValue] = {}
     problems = []
@@ -53,7 +53,7 @@ def translate(path: Path, text: str, catalog: Catalog) -> ConfigLayer:
             values[key] = ConfigValue(_parse(value.raw), value.origin)
         except LiteralError as error:
             problems.append(Problem(str(value.origin), f"{key[1]}: {error}"))
-    # If the method cannot be parsed, that is reported, and nothing else can be translated.
+    # An invalid method is already reported, and nothing else can be translated without it.
     if (FLAT, "ssl_method") in values:
         translation = Translation(path, values, catalog)
         _translate_keys(translation)
@@ -64,17 +64,17 @@ def translate(path: Path, text: str, catalog: Catalog) -> ConfigLayer:
 
 
 def _parse(text: str) -> Any:
-    """Return a value of its ``@type``; without a type, a number if possible, else text."""
+    """Convert text to its ``@type``; without a type, to a number if possible."""
     if text in _EMPTY:
         return _EMPTY[text]
     return parse_value(text, Any if "@" in text else int | float)
 
 
 def _translate_keys(translation: Translation) -> None:
-    """Translate every key; add a note on keys without effect, a problem for unknown ones."""
+    """Translate every key; add notes about keys without effect and problems for unknown keys."""
     method = translation.source[FLAT, "ssl_method"]
     if translation.is_linear:
-        # Both phases of a method often have the same file name: give each its own run folder.
+        # The files of both phases often have the same name; use a separate run folder for each.
         translation.put("run", "name", f"{translation.path.stem}-{LINEAR}", method)
         translation.put("run", "epochs", 0, method)
         translation.put("evaluator.linear", "name", "linear", method)
@@ -94,7 +94,7 @@ def _translate_keys(translation: Translation) -> None:
 
 
 def _report_unknown(translation: Translation, key: Key, value: ConfigValue) -> None:
-    """Add a problem for an unknown key, with a similar known key."""
+    """Add a problem for an unknown key that suggests a similar known key."""
     section, name = key
     known = [k for s, k in (*TRANSLATORS, *MOVED, *WITHOUT_EFFECT) if s == section]
     prefix = "" if section == FLAT else f"[{section}] "

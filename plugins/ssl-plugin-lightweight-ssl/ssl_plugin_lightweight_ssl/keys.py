@@ -1,4 +1,4 @@
-"""Keys of Lightweight-SSL that have a different name in ssl-host, or that have no effect in it."""
+"""Keys of Lightweight-SSL that have a different name or no effect in ssl-host."""
 
 from __future__ import annotations
 

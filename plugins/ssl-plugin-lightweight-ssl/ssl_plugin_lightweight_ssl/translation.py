@@ -17,13 +17,13 @@ class Translation:
 
     Args:
         path: path of the file.
-        source: values of the file, by section and key.
+        source: values of the file, keyed by section and key.
         catalog: the installed components.
 
     Attributes:
         is_linear: True for a linear evaluation, False for pretraining.
-        values: the translated values, by section and key of ssl-host.
-        notes: sentences on keys that have no effect or a different meaning, with file and line.
+        values: the translated values, keyed by ssl-host's section and key.
+        notes: sentences about keys with no effect or a different meaning, with file and line.
         problems: the problems found in the file.
     """
 
@@ -37,7 +37,7 @@ class Translation:
         self.problems: list[Problem] = []
 
     def put(self, section: str, key: str, raw: Any, source: ConfigValue) -> None:
-        """Set a key of ssl-host; the value keeps the file and line of the value it comes from."""
+        """Set an ssl-host key; it keeps the file and line of the value that it comes from."""
         self.values[section, key] = ConfigValue(raw, source.origin, is_text=isinstance(raw, str))
 
     def note(self, value: ConfigValue, text: str) -> None:
@@ -50,13 +50,13 @@ class Translation:
 
     @property
     def method_name(self) -> str:
-        """Name that the method of the file has in ssl-host."""
+        """Name of the file's SSL method in ssl-host."""
         name = str(self.source[FLAT, "ssl_method"].raw)
         return METHODS.get(name, name)
 
     @property
     def method_is_installed(self) -> bool:
-        """True if an installed plugin provides the method; if none does, that is reported later."""
+        """True if an installed plugin provides the method; a missing one is reported later."""
         return self.method_name in self.catalog.names("method")
 
     @property
@@ -67,7 +67,7 @@ class Translation:
         return entries.get("devices", entries.get("device", 1))
 
     def has_effect(self, argument: str, value: ConfigValue, section: str, setting: str) -> bool:
-        """Return True if an argument of a method has an effect in ssl-host; if not, add a note."""
+        """Return True if a method's argument has an effect in ssl-host; otherwise add a note."""
         if self.is_linear:
             self.note(value, f"{argument} has no effect in a linear evaluation")
             return False
@@ -95,9 +95,10 @@ class Translation:
         return True
 
     def absolute_path(self, value: ConfigValue) -> str:
-        """Return an absolute path: in the working folder if it exists there, else from the file.
+        """Resolve a path in the working directory or, if it is not there, in the file's folder.
 
-        Lightweight-SSL reads paths relative to the working folder, ssl-host relative to the file.
+        Lightweight-SSL resolves paths relative to the working directory, ssl-host relative to the
+        file.
         """
         path = Path(str(value.raw)).expanduser()
         existing = path if path.exists() else self.path.parent / path

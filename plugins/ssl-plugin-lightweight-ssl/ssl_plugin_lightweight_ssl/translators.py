@@ -1,4 +1,4 @@
-"""Translators of the keys that are not only renamed: one function for each key."""
+"""Translates the keys for which a new name is not enough, with one function per key."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _seed(t: Translation, value: ConfigValue) -> None:
 
 
 def _epochs(t: Translation, value: ConfigValue) -> None:
-    """Translate ``epochs`` to those of the run or of the linear evaluation."""
+    """Translate ``epochs`` to the epochs of the run or of the linear evaluation."""
     t.put("evaluator.linear" if t.is_linear else "run", "epochs", value.raw, value)
 
 
@@ -78,7 +78,7 @@ def _dataset(t: Translation, value: ConfigValue) -> None:
 
 
 def _batch_size(t: Translation, value: ConfigValue) -> None:
-    """Translate ``batch_size``, which is per device, to that of all devices together."""
+    """Translate ``batch_size``, which is per device, to the total over all devices."""
     count = len(t.devices) if isinstance(t.devices, list) else t.devices
     if not isinstance(count, int) or not isinstance(value.raw, int):
         t.problem(value, "batch_size: should be a whole number, and devices a number or a list")
@@ -90,9 +90,9 @@ def _batch_size(t: Translation, value: ConfigValue) -> None:
 
 
 def _crops(t: Translation, value: ConfigValue) -> None:
-    """Translate ``aug_crop_lst``, the numbers of full-size views and of small crops.
+    """Translate ``aug_crop_lst``, the numbers of full-size views and small crops.
 
-    Linear evaluations have one view, ``[1]``, as they always have in ssl-host.
+    Linear evaluations use one view, ``[1]``, which is always the case in ssl-host.
     """
     crops = value.raw
     if t.is_linear and crops == [1]:
@@ -112,7 +112,7 @@ def _crops(t: Translation, value: ConfigValue) -> None:
 
 
 def _log_type(t: Translation, value: ConfigValue) -> None:
-    """Translate ``log_type`` and ``[wandb_args]`` to the logger wandb."""
+    """Translate ``log_type`` and ``[wandb_args]`` to the ``wandb`` logger."""
     log_type = str(value.raw).lower()
     if log_type not in ("wandb", "csv", "", "none"):
         hint = did_you_mean(log_type, ("wandb", "csv"))
@@ -133,7 +133,7 @@ def _pretrained(t: Translation, value: ConfigValue) -> None:
 
 
 def _lr(t: Translation, value: ConfigValue) -> None:
-    """Translate ``lr`` to that of the optimizer or of the linear evaluation."""
+    """Translate ``lr`` to the learning rate of the optimizer or of the linear evaluation."""
     if t.is_linear:
         t.put("evaluator.linear", "learning_rates", (value.raw,), value)
     else:
@@ -141,16 +141,16 @@ def _lr(t: Translation, value: ConfigValue) -> None:
 
 
 def _weight_decay(t: Translation, value: ConfigValue) -> None:
-    """Translate ``weight_decay`` to that of the optimizer or of the linear evaluation."""
+    """Translate ``weight_decay`` to the setting of the optimizer or of the linear evaluation."""
     section = "evaluator.linear" if t.is_linear else "optimizer"
     t.put(section, "weight_decay", value.raw, value)
 
 
 def _scale_loss(t: Translation, value: ConfigValue) -> None:
-    """Translate ``scale_loss``; biases then have the same learning rate as weights.
+    """Translate ``scale_loss``, and give biases the same learning rate as weights.
 
-    That is so in Lightweight-SSL. In ssl-host Barlow Twins lowers the learning rate of the biases
-    instead of scaling the loss.
+    Lightweight-SSL scales the loss and uses one learning rate. By default, Barlow Twins in ssl-host
+    lowers the learning rate of the biases instead of scaling the loss.
     """
     if t.has_effect("scale_loss", value, "loss", "scale"):
         t.put("loss", "scale", value.raw, value)
@@ -196,7 +196,7 @@ def _ckpt_path(t: Translation, value: ConfigValue) -> None:
 
 
 def _read_elsewhere(t: Translation, value: ConfigValue) -> None:
-    """Do nothing, because the translator of a different key reads this key as well."""
+    """Do nothing, because the translator of a different key handles this key."""
 
 
 TRANSLATORS: dict[Key, Callable[[Translation, ConfigValue], None]] = {

@@ -1,4 +1,4 @@
-"""The method MoCo v2."""
+"""The MoCo v2 method."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class MoCoV2(Method):
     """MoCo v2. Chen et al. 2020, arXiv:2003.04297; He et al., CVPR 2020, arXiv:1911.05722.
 
     The first view is the query, the second the key; negatives come from a queue of past keys. The
-    loss is not symmetrised. Keys are shuffled over processes, so that batch-norm statistics do not
-    reveal which key belongs to a query; on one process ``bn_splits`` has the same effect, as in
-    the authors' CIFAR example.
+    loss is not symmetrised. Keys are shuffled across processes, so batch-norm statistics do not
+    reveal which key belongs to a query. On a single process, ``bn_splits`` has the same effect, as
+    in the authors' CIFAR example.
     """
 
     class Config(Settings):
@@ -40,7 +40,7 @@ class MoCoV2(Method):
             1,
             ge=1,
             le=1024,
-            description="number of chunks of a batch, each with separate batch-norm statistics",
+            description="number of chunks per batch; each has separate batch-norm statistics",
         )
 
     config: Config
@@ -88,5 +88,5 @@ class MoCoV2(Method):
         return StepOutput(loss, features=features, enqueue={"queue": keys})
 
     def _in_splits(self, network: nn.Module, images: Tensor) -> Tensor:
-        """Return the outputs of a network that is applied to ``bn_splits`` chunks of the images."""
+        """Apply a network to ``bn_splits`` chunks of the images and return all outputs."""
         return torch.cat([network(chunk) for chunk in images.chunk(self.config.bn_splits)])

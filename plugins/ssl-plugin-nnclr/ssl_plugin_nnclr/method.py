@@ -1,4 +1,4 @@
-"""The method NNCLR."""
+"""The NNCLR method."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class NNCLR(Method):
 
     The positive of an image is the nearest neighbour of its embedding in a queue of past
     embeddings. It is contrasted with the predictions of the other view, with B candidates in each
-    direction. The embeddings of the first view enter the queue after the step.
+    direction. The embeddings of the first view are added to the queue after the step.
     """
 
     class Config(Settings):
@@ -20,7 +20,7 @@ class NNCLR(Method):
             98_304,
             ge=1,
             le=10_000_000,
-            description="number of embeddings in the queue that is searched for neighbours",
+            description="number of past embeddings in the queue that is searched for neighbours",
         )
 
     config: Config

@@ -1,4 +1,4 @@
-"""Data source of ssl-host for parquet files and Hugging Face datasets on disk."""
+"""Data source for parquet files and Hugging Face datasets on disk."""
 
 from ssl_host import Register, hookimpl
 

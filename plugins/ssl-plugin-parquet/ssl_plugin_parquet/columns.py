@@ -16,10 +16,10 @@ _LABEL_NAMES = ("label", "labels")
 
 
 def read_features(table: Table) -> Mapping[str, Any]:
-    """Return the description of each column that Hugging Face's ``datasets`` stored, by name.
+    """Return the column descriptions stored by Hugging Face's ``datasets``, keyed by name.
 
-    It is in the metadata of the schema, or next to the files of ``save_to_disk``. The result is
-    empty for files of other programs.
+    They are in the schema metadata, or in a file next to the files that ``save_to_disk`` wrote. The
+    result is empty for files written by other programs.
     """
     texts = [(table.schema.metadata or {}).get(b"huggingface")]
     info_file = table.path.parent / "dataset_info.json"
@@ -30,7 +30,7 @@ def read_features(table: Table) -> Mapping[str, Any]:
             info = json.loads(text)
             features = info.get("info", info)["features"]
         except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # metadata of another program: columns are recognised by their types
+            continue  # written by another program: columns are recognised by type
         if isinstance(features, dict):
             return {name: f for name, f in features.items() if isinstance(f, dict)}
     return {}
@@ -41,7 +41,7 @@ def image_column(table: Table, setting: str | None) -> str:
 
     Args:
         table: structure of the file.
-        setting: name from the configuration, or None to find the column.
+        setting: column name from the configuration; None detects the column.
 
     Raises:
         DataError: when there is no such column, or it does not contain images.
@@ -67,7 +67,7 @@ def label_column(table: Table, setting: str | None) -> str | None:
 
     Args:
         table: structure of the file.
-        setting: name from the configuration, or None to find the column.
+        setting: column name from the configuration; None detects the column.
 
     Raises:
         DataError: when the configured column does not exist or does not contain labels.
@@ -103,7 +103,7 @@ def _require_column(
 
 
 def _list_columns(schema: Any) -> str:
-    """Return the names and types of all columns as text for a message."""
+    """Return the names and types of all columns as text for an error message."""
     return ", ".join(f"{field.name} ({str(field.type)[:40]})" for field in schema)
 
 
@@ -117,7 +117,7 @@ def _is_image_type(column_type: Any) -> bool:
 
 
 def _is_label_type(column_type: Any) -> bool:
-    """Return True for text, integers and booleans, also in a dictionary column."""
+    """Return True for text, integers and booleans, including dictionary columns of them."""
     if pa.types.is_dictionary(column_type):
         column_type = column_type.value_type
     types = pa.types

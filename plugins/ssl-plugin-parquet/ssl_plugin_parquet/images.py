@@ -17,9 +17,9 @@ class ColumnImages(EncodedImages):
 
     Args:
         tables: structures of the files.
-        column: name of the column, which contains bytes, or ``{bytes, path}`` of ``datasets``.
+        column: name of the column; it contains bytes, or ``{bytes, path}`` as in ``datasets``.
         channels: number of channels of the returned images, 3 or 1.
-        root: folder to which file names in messages are relative.
+        root: folder that file names in messages are relative to.
     """
 
     def __init__(self, tables: Sequence[Table], column: str, channels: int, root: Path) -> None:

@@ -14,7 +14,7 @@ def split_files(key: str, path: Path) -> tuple[list[Path], list[Path]]:
     """Return the training files and the test files for a folder, a file or a pattern.
 
     Args:
-        key: name of the setting, for messages.
+        key: name of the setting, for error messages.
         path: value of the setting.
 
     Raises:
@@ -72,7 +72,7 @@ def _saved_splits(key: str, folder: Path) -> tuple[list[Path], list[Path]]:
 def _require_one_dataset(key: str, path: Path, train: list[Path]) -> None:
     """Check that all training files belong to one data set.
 
-    A snapshot of the hub may have a folder for each of several different configurations.
+    A snapshot from the Hub may contain several dataset configurations, each in its own folder.
 
     Raises:
         DataError: when they belong to several data sets, or there are none.
@@ -92,7 +92,7 @@ def read_json(file: Path) -> Any:
     """Return the content of a JSON file.
 
     Raises:
-        DataError: when it is not valid JSON.
+        DataError: when the file is not valid JSON.
     """
     try:
         return json.loads(file.read_bytes())

@@ -16,17 +16,17 @@ from ssl_plugin_parquet.tables import Table, check_column, read_table, read_valu
 
 
 class Parquet(RecordSource):
-    """Images in parquet files, or in a dataset of Hugging Face's ``datasets`` on disk.
+    """Images in parquet files, or in a dataset that Hugging Face's ``datasets`` saved to disk.
 
     * ``dataset.save_to_disk(root)``: Arrow files with ``state.json``, one folder per split if
       there are splits;
-    * a snapshot of the hub: files such as ``data/train-00000-of-00002.parquet``;
+    * a snapshot from the Hub: files such as ``data/train-00000-of-00002.parquet``;
     * any parquet file or pattern with a column of encoded images, bytes or ``{bytes, path}``.
 
-    The test images are the split ``validation``, or else ``test``; if there is neither, the host
-    splits off a fraction. Labels are text or integers; ``ClassLabel`` provides the class names.
-    Images are read when they are needed: one by one from Arrow files, in row groups from parquet
-    files.
+    The test images are the ``validation`` split, or else the ``test`` split; without either, the
+    host holds out a fraction of the images. Labels are text or integers; ``ClassLabel`` provides
+    the class names. Images are read when they are needed: one by one from Arrow files, in row
+    groups from parquet files.
     """
 
     class Config(RecordSource.Config):
@@ -70,7 +70,7 @@ class Parquet(RecordSource):
 
 
 def _labels(table: Table, column: str, names: Sequence[str] | None) -> list[Any]:
-    """Return the labels of a file, as class names if it has them; -1 and empty become None."""
+    """Return the labels in a file, as class names if it stores them; missing labels are None."""
     values = read_values(table, column)
     if names is None or any(isinstance(value, str) for value in values):
         return values
@@ -84,7 +84,7 @@ def _labels(table: Table, column: str, names: Sequence[str] | None) -> list[Any]
 
 
 def _check_columns(tables: Sequence[Table], columns: Sequence[str]) -> None:
-    """Check that all files have the given columns, with values that lie within the file.
+    """Check that all files contain the given columns, and that no column is damaged.
 
     Raises:
         DataError: when a column is missing or a file is damaged.

@@ -59,9 +59,9 @@ def read_table(path: Path) -> Table:
 
 
 def check_column(table: Table, column: str) -> None:
-    """Check that the values of a column lie within the file, since pyarrow would crash otherwise.
+    """Check the offsets in a column of an Arrow file; pyarrow could crash on damaged offsets.
 
-    Only offsets are checked, not image data. Parquet files are checked when they are decoded.
+    Image data is not checked. Parquet files are not checked here, but when they are decoded.
 
     Raises:
         DataError: when the file is damaged.
@@ -90,24 +90,24 @@ def read_values(table: Table, column: str) -> list[Any]:
 def read_value(table: Table, column: str, group: int, row: int) -> Any:
     """Return the value in one row of a row group as a Python value.
 
-    Each process opens the files itself. Arrow files are memory-mapped; from a parquet file the
+    Each process opens the files separately. Arrow files are memory-mapped; from a parquet file the
     whole row group is decompressed and cached.
 
     Raises:
-        ArrowException: when the file is damaged; also OSError or ValueError.
+        ArrowException: when the file is damaged; pyarrow may also raise OSError or ValueError.
     """
     process = os.getpid()
     if table.path.suffix != ".parquet":
         batch = _batches(table.path, table.mtime_ns, process)[group]
         return batch.column(column)[row].as_py()
-    with _lock(process):  # otherwise every thread decompresses the same row group
+    with _lock(process):  # otherwise every thread would decompress the same row group
         values = _row_group(table.path, table.mtime_ns, column, group, process)
     return values[row].as_py()
 
 
 @contextmanager
 def report_damage(path: Path) -> Iterator[None]:
-    """Convert exceptions of pyarrow in this context to a DataError that names the file."""
+    """Convert pyarrow exceptions in this context to a DataError that names the file."""
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, ValueError) as error:
@@ -122,7 +122,7 @@ def report_damage(path: Path) -> Iterator[None]:
 def _row_group(path: Path, _mtime_ns: int, column: str, group: int, _process: int) -> Any:
     """Return one column of a parquet file's row group, decompressed and cached."""
     with pq.ParquetFile(path, memory_map=True) as file:
-        # Without pyarrow's threads, which do not survive a fork.
+        # Do not use pyarrow's threads, because they do not survive a fork.
         return file.read_row_group(group, [column], use_threads=False).column(0)
 
 
@@ -135,7 +135,7 @@ def _batches(path: Path, mtime_ns: int, process: int) -> list[Any]:
 
 @lru_cache(maxsize=256)
 def _map_file(path: Path, _mtime_ns: int, _process: int) -> Any:
-    """Return an Arrow file, in the stream or the file format, as a memory-mapped table."""
+    """Return a memory-mapped table from an Arrow file in the stream or the file format."""
     source = pa.memory_map(str(path))
     try:
         return pa.ipc.open_stream(source).read_all()
@@ -146,5 +146,5 @@ def _map_file(path: Path, _mtime_ns: int, _process: int) -> Any:
 
 @lru_cache(maxsize=1)
 def _lock(_process: int) -> Lock:
-    """Return the lock of this process; a lock that is held during a fork is never released."""
+    """Return this process's lock; a lock held during a fork would never be released."""
     return Lock()

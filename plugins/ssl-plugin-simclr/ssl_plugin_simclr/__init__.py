@@ -1,4 +1,4 @@
-"""SimCLR: contrast every view with all others of the batch (arXiv:2002.05709)."""
+"""SimCLR: contrast every view with all other views in the batch (arXiv:2002.05709)."""
 
 from ssl_host import Register, RegisterPreset, hookimpl
 

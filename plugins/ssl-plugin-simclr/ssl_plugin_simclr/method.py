@@ -1,4 +1,4 @@
-"""The method SimCLR."""
+"""The SimCLR method."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ssl_host import Batch, Head, Method, StepOutput
 class SimCLR(Method):
     """SimCLR. Chen et al., ICML 2020, arXiv:2002.05709, algorithm 1.
 
-    The recipe is that of the paper's ImageNet runs. The projection head is that of the official
-    code, with batch norm after both layers.
+    The recipe follows the paper's ImageNet runs. The projection head follows the official code,
+    with batch norm after both layers.
     """
 
     heads = {"projector": "backbone"}

@@ -1,4 +1,4 @@
-"""SimSiam: predict one view from the other, no negatives, no EMA network (arXiv:2011.10566)."""
+"""SimSiam: predict one view from the other; no negatives or EMA network (arXiv:2011.10566)."""
 
 from ssl_host import Register, RegisterPreset, hookimpl
 

@@ -1,4 +1,4 @@
-"""The method SimSiam."""
+"""The SimSiam method."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ssl_host import Batch, Head, Method, ParamGroup, Settings, StepOutput
 class SimSiam(Method):
     """SimSiam. Chen & He, CVPR 2021, arXiv:2011.10566, algorithm 1.
 
-    Weight decay applies to all parameters including batch norms and biases, as in the authors'
+    Weight decay applies to all parameters, including batch norms and biases, as in the authors'
     code.
     """
 
     class Config(Settings):
         fix_predictor_lr: bool = Field(
             True,
-            description="keep the learning rate of the predictor constant, which has an accuracy "
-            "of 68.1 instead of 67.7 % in table 1",
+            description="keep the predictor's learning rate constant; in table 1 this raises the "
+            "accuracy from 67.7% to 68.1%",
         )
 
     config: Config

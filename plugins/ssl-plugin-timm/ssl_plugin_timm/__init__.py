@@ -1,4 +1,4 @@
-"""All models of timm as backbones for ssl-host."""
+"""All timm models as backbones for ssl-host."""
 
 from ssl_host import Register, hookimpl
 

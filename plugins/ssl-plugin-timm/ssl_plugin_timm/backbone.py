@@ -1,4 +1,4 @@
-"""The backbone ``timm``: any model of timm."""
+"""The backbone ``timm``: any timm model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ssl_host import Backbone, Settings, UserError
 
 
 class Timm(Backbone):
-    """Any model of timm (Wightman, https://github.com/huggingface/pytorch-image-models).
+    """Any timm model (Wightman, https://github.com/huggingface/pytorch-image-models).
 
-    Features are the pooled output B D without the classifier. The number of input channels and, for
-    vision transformers, the image size are those of the data.
+    The classifier is removed; the features are the pooled output (B, D). The number of input
+    channels and, for vision transformers, the image size are taken from the data.
     """
 
     class Config(Settings):
@@ -25,22 +25,22 @@ class Timm(Backbone):
         )
         stem: Literal["default", "cifar"] = Field(
             "default",
-            description="first layers; cifar: 3 x 3 convolution without pooling, for ResNets",
+            description="first layers of a ResNet; cifar: 3 x 3 convolution without pooling",
         )
         img_size: int | None = Field(
             None,
             ge=4,
             le=4096,
-            description="image size of a transformer in pixels; default: that of the data",
+            description="image size of a transformer in pixels; default: image size of the data",
         )
         patch_size: int | None = Field(
             None,
             ge=1,
             le=512,
-            description="patch size of a transformer in pixels; default: that of the model",
+            description="patch size of a transformer in pixels; default: the model's own size",
         )
         drop_path: float | None = Field(
-            None, ge=0, le=1, description="rate of stochastic depth; default: as in the model"
+            None, ge=0, le=1, description="stochastic depth rate; default: the model's own rate"
         )
 
     config: Config
@@ -91,7 +91,7 @@ class Timm(Backbone):
         return arguments
 
     def _creation_error(self, error: Exception) -> UserError:
-        """Return a UserError that says why timm cannot create the model."""
+        """Return a UserError that explains why timm cannot create the model."""
         if self.config.pretrained:
             return UserError(
                 f"[backbone] cannot load timm's pretrained weights of {self.config.model}: "
@@ -100,7 +100,7 @@ class Timm(Backbone):
         return UserError(f"[backbone] timm cannot create {self.config.model}: {error}")
 
     def _use_cifar_stem(self) -> None:
-        """Adapt the first layers to 32 pixels: He et al., arXiv:1512.03385, section 4.2."""
+        """Adapt the first layers to 32-pixel images: He et al., arXiv:1512.03385, section 4.2."""
         if not (
             isinstance(getattr(self.model, "conv1", None), nn.Conv2d)
             and hasattr(self.model, "maxpool")
@@ -119,7 +119,7 @@ class Timm(Backbone):
         return features
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
-        """Return the timm model, and a description from which other programs can create it."""
+        """Return the timm model, and a description that other programs can create it from."""
         description = {"library": "timm", "model": self.config.model, "arguments": self.arguments}
         description |= {"stem": self.config.stem, "code": self._code()}
         if self.config.stem == "default":
@@ -141,7 +141,7 @@ class Timm(Backbone):
         ]
 
     def _hub_config(self) -> dict[str, Any]:
-        """Return those entries of a hub folder's ``config.json`` that come from timm."""
+        """Return the entries of a Hub folder's ``config.json`` that come from timm."""
         pretrained_cfg = self.model.pretrained_cfg
         return {
             "architecture": pretrained_cfg["architecture"],

@@ -1,4 +1,4 @@
-"""Classification models of torchvision as backbones for ssl-host."""
+"""Torchvision's classification models as backbones for ssl-host."""
 
 from ssl_host import Register, hookimpl
 

@@ -17,8 +17,8 @@ _CLASSIFIERS = ("fc", "classifier", "heads", "head")
 class Torchvision(Backbone):
     """Any classification model of torchvision, without its classifier.
 
-    Features are the output B D of the layer before. The number of input channels and, for vision
-    transformers, the image size are those of the data.
+    The features (B, D) are the input of the removed classifier. The number of input channels and,
+    for vision transformers, the image size are taken from the data.
     """
 
     class Config(Settings):
@@ -27,11 +27,11 @@ class Torchvision(Backbone):
         )
         weights: str | None = Field(
             None,
-            description="torchvision's weights to start from, such as DEFAULT; they are downloaded",
+            description="torchvision weights to start from, such as DEFAULT; they are downloaded",
         )
         stem: Literal["default", "cifar"] = Field(
             "default",
-            description="first layers; cifar: 3 x 3 convolution without pooling, for ResNets",
+            description="first layers of a ResNet; cifar: 3 x 3 convolution without pooling",
         )
 
     config: Config
@@ -65,11 +65,11 @@ class Torchvision(Backbone):
             ) from None
 
     def _size_arguments(self) -> dict[str, int]:
-        """Return the argument that sets the image size of a vision transformer; else none."""
+        """Return the image-size argument of a vision transformer; empty for other models."""
         return {"image_size": self.image_size} if self.config.model.startswith("vit_") else {}
 
     def _remove_classifier(self) -> int:
-        """Replace the classifier by an identity and return the width of its input."""
+        """Replace the classifier with an identity and return the width of its input."""
         owner = next(name for name in _CLASSIFIERS if hasattr(self.model, name))
         layer = getattr(self.model, owner)
         if isinstance(layer, nn.Linear):
@@ -93,7 +93,7 @@ class Torchvision(Backbone):
         self.changes.append(f"model{''.join(steps)} = {code}")
 
     def _use_cifar_stem(self) -> None:
-        """Adapt the first layers to 32 pixels: He et al., arXiv:1512.03385, section 4.2."""
+        """Adapt the first layers to 32-pixel images: He et al., arXiv:1512.03385, section 4.2."""
         if not (hasattr(self.model, "conv1") and hasattr(self.model, "maxpool")):
             raise UserError(
                 f"[backbone] stem = cifar is for ResNets, and {self.config.model} is not one; "
@@ -107,7 +107,7 @@ class Torchvision(Backbone):
         self._replace("maxpool", nn.Identity(), "nn.Identity()")
 
     def _adapt_channels(self) -> None:
-        """Replace the first convolution by one with as many input channels as the data."""
+        """Replace the first convolution with one that has as many input channels as the data."""
         name, first = next(
             (n, m) for n, m in self.model.named_modules() if isinstance(m, nn.Conv2d)
         )
@@ -137,7 +137,7 @@ class Torchvision(Backbone):
 
     def _code(self) -> list[str]:
         """Return the lines of Python code that create the model."""
-        # Models that are created with weights differ in these arguments.
+        # These arguments have different values in models created with weights.
         options = {k: getattr(self.model, k, None) for k in ("aux_logits", "transform_input")}
         options = {k: v for k, v in options.items() if v is not None}
         pairs = (self._size_arguments() | options).items()

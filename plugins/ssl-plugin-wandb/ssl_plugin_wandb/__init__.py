@@ -1,4 +1,4 @@
-"""Logger of ssl-host for Weights & Biases."""
+"""Logger for Weights & Biases."""
 
 from ssl_host import Register, hookimpl
 

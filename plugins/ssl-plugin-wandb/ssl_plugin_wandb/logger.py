@@ -22,7 +22,7 @@ class WandB(Logger):
     """Weights & Biases (https://docs.wandb.ai): scalars, views, metrics and the final report.
 
     A resumed run continues the same W&B run, because its identifier is stored in the run folder.
-    With ``offline`` no account is needed: everything is written into the run folder, and ``wandb
+    With ``offline``, no account is needed: everything is written to the run folder, and ``wandb
     sync`` can upload it later.
     """
 
@@ -33,12 +33,14 @@ class WandB(Logger):
             pattern=r"^[^/\\#?%:]+$",
             description="name of the project, without the characters / \\ # ? % :",
         )
-        entity: str | None = Field(None, description="team or user; default: that of the account")
-        run_name: str | None = Field(
-            None, description="name shown for the run; default: [run] name"
+        entity: str | None = Field(
+            None, description="W&B team or user; default: the account's default"
         )
-        group: str | None = Field(None, description="name of a group of runs, such as a study")
-        offline: bool = Field(False, description="write into the run folder and upload nothing")
+        run_name: str | None = Field(
+            None, description="display name of the run; default: [run] name"
+        )
+        group: str | None = Field(None, description="name of the W&B group that the run belongs to")
+        offline: bool = Field(False, description="write to the run folder and upload nothing")
 
     config: Config
 
@@ -73,16 +75,16 @@ class WandB(Logger):
             ) from None
 
     def _id_file(self) -> str:
-        """Return the name of the file with the run's identifier, which depends on the destination.
+        """Return the name of the file that stores the run's W&B identifier.
 
-        A run may be sent to several projects.
+        It depends on the destination, because a run may be sent to several projects.
         """
         config = self.config
         destination = "\0".join(map(str, (config.entity, config.project, config.offline)))
         return f"id-{hashlib.sha256(destination.encode()).hexdigest()[:8]}"
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        # The server drops steps that it already has, so a resume duplicates no row.
+        # The server drops steps that it already has, so resuming duplicates no rows.
         self.run.log(dict(metrics), step=step)
 
     def finish(self, results: Mapping[str, Any] | None) -> None:
@@ -99,7 +101,7 @@ class WandB(Logger):
 
 
 def _json_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings in which values that JSON cannot store are converted to text."""
+    """Return the settings, with values that JSON cannot store converted to text."""
     plain = (str, int, float, bool, type(None))
     return {key: value if isinstance(value, plain) else str(value) for key, value in values.items()}
 
@@ -121,5 +123,5 @@ def _views(file: Path) -> list[wandb.Image]:
 
 
 def _decode(uri: str) -> Image.Image:
-    """Return the image that a data URI contains."""
+    """Return the image encoded in a data URI."""
     return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGB")

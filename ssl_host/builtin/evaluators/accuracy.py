@@ -32,7 +32,7 @@ class AccuracyCounter:
         """Count the correct predictions of a batch.
 
         Args:
-            scores: (B, C), one score for each class, higher for a more likely one.
+            scores: (B, C), one score for each class; more likely classes have higher scores.
             labels: (B,), the true classes.
         """
         ranked = scores.topk(min(5, self.num_classes), dim=1).indices
@@ -41,7 +41,7 @@ class AccuracyCounter:
         self.hits5 += int((ranked == labels[:, None]).any(dim=1).sum())
 
     def metrics(self) -> dict[str, float]:
-        """Return the accuracies over all batches by name, as fractions from 0 to 1."""
+        """Return the accuracies over all batches, keyed by name, as fractions from 0 to 1."""
         metrics = {"top1": self.hits1 / self.count}
         if self.num_classes > 5:
             metrics["top5"] = self.hits5 / self.count

@@ -9,10 +9,10 @@ from ssl_host import Evaluation, Evaluator, FeatureBank, Figure
 
 
 class AlignmentUniformity(Evaluator):
-    """Alignment and uniformity: Wang & Isola, arXiv:2005.10242, eq. 1 and 2, with α = 2 and t = 2.
+    """Alignment and uniformity (α = 2, t = 2): Wang & Isola, arXiv:2005.10242, eq. 1 and 2.
 
-    Alignment is the mean squared distance between the features of two views of an image, and
-    uniformity the logarithm of the mean Gaussian potential of all pairs of images. Features are
+    Alignment is the mean squared distance between the features of two views of an image.
+    Uniformity is the logarithm of the mean Gaussian potential of all pairs of images. Features are
     scaled to length 1. No labels are needed.
     """
 

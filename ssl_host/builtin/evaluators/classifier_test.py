@@ -34,11 +34,11 @@ class _ClassifierModule(pl.LightningModule):
 def measure_accuracy(weight: Tensor, bias: Tensor, bank: FeatureBank) -> dict[str, float]:
     """Return the accuracies of a linear classifier on the held-out images, from 0 to 1.
 
-    They are top-1 and, with more than five classes, top-5.
+    They are top-1 accuracy and, if there are more than five classes, top-5 accuracy.
 
     Args:
-        weight: (C, D), the weight of the classifier.
-        bias: (C,), the bias of the classifier.
+        weight: (C, D), the weight matrix of the classifier.
+        bias: (C,), the biases of the classifier.
         bank: bank with the features and labels of the held-out images.
     """
     assert bank.test is not None
@@ -52,7 +52,7 @@ def measure_accuracy(weight: Tensor, bias: Tensor, bank: FeatureBank) -> dict[st
 
 
 def _run_test(module: _ClassifierModule, loader: DataLoader[Any]) -> None:
-    """Run ``Trainer.test`` on a CPU without its messages."""
+    """Run ``Trainer.test`` on a CPU without printing its messages."""
     logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     level = logger.level
     logger.setLevel(logging.ERROR)

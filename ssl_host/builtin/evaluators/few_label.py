@@ -13,10 +13,12 @@ from ssl_host import Evaluation, Evaluator, FeatureBank, Figure, Settings
 
 
 class FewLabel(Evaluator):
-    """Logistic regression on 1, 5 and 10 labelled images per class, averaged over fixed draws.
+    """Accuracy of logistic regression on 1, 5 and 10 labelled images per class.
 
+    The accuracy is averaged over several random draws of images, which are the same in every run.
     The regression is multinomial and L2-regularised with C = 1, as in scikit-learn. Features are
-    standardised with all training images, which needs no labels. Four draws are solved at a time.
+    standardised with the statistics of all training images, which needs no labels. Four draws are
+    fitted at a time.
     """
 
     figures = {
@@ -79,7 +81,10 @@ class FewLabel(Evaluator):
 
 
 def draw_labelled(labels: Tensor, num_classes: int, count: int, draws: int) -> Tensor:
-    """Return the indices of randomly drawn images, equally many per class, the same in every run.
+    """Draw the same number of random images per class, and return their indices.
+
+    The draws are the same in every run.
+
 
     Args:
         labels: (N,), int64, the labels of all images.
@@ -100,7 +105,7 @@ def draw_labelled(labels: Tensor, num_classes: int, count: int, draws: int) -> T
 
 
 def fit_logistic(x: Tensor, y: Tensor, num_classes: int, queries: Tensor) -> Tensor:
-    """Fit R independent logistic regressions and return their logits for different features.
+    """Fit R independent logistic regressions, and return their logits for the query features.
 
     The solution lies in the span of the samples, so each problem is solved in the n coordinates
     of that span (xxᵀ = VΛVᵀ, coordinates VΛ^½): the cost is n² instead of D², and the

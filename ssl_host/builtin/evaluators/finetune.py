@@ -15,12 +15,12 @@ from ssl_host.builtin.evaluators.label_fraction import labelled_fraction
 
 
 class FineTune(Evaluator):
-    """Test accuracy of the backbone after fine-tuning: the protocol of SimCLR and BYOL.
+    """Test accuracy after fine-tuning the backbone, as in the papers of SimCLR and BYOL.
 
     The backbone and a linear layer are trained with labels on random crops and flips, by SGD with
     Nesterov momentum and a cosine schedule (arXiv:2002.05709, appendix B.8; arXiv:2006.07733,
-    appendix D.2). ``label_fraction`` 0.01 or 0.1 gives the papers' semi-supervised protocol. No
-    learning rate is searched for, so the test split is read only once, at the end.
+    appendix D.2). ``label_fraction`` 0.01 or 0.1 gives the papers' semi-supervised protocol. There
+    is no search for the learning rate, so the test split is read only once, at the end.
     """
 
     needs_encoder = True
@@ -36,7 +36,7 @@ class FineTune(Evaluator):
         head_lr: float = Field(0.1, gt=0, le=100, description="learning rate of the linear layer")
         weight_decay: float = Field(0.0, ge=0, le=10, description="weight decay of all parameters")
         label_fraction: float = Field(
-            1.0, gt=0, le=1, description="fraction of the labelled training images that is used"
+            1.0, gt=0, le=1, description="fraction of the labelled training images to use"
         )
 
     config: Config
@@ -107,6 +107,6 @@ class FineTune(Evaluator):
                 step += 1
 
     def _views(self, bank: FeatureBank, index: Tensor, epoch: int, device: torch.device) -> Tensor:
-        """Return random crops of training images on a device, as input of the backbone."""
+        """Return random crops of training images on a device, as input for the backbone."""
         assert bank.train_transform is not None
         return bank.train_transform(bank.train_images[index].to(device), index.to(device), epoch)

@@ -11,17 +11,17 @@ from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
 from ssl_host.builtin.evaluators.accuracy import ACCURACY, AccuracyCounter
 
 FEW_IMAGES = 50
-"""With fewer training images per class, on average, k is 20 instead of 200."""
+"""If there are fewer training images per class on average, k is 20 instead of 200."""
 
 KEY_BLOCK = 65_536
-"""Number of training images that are compared at a time."""
+"""Number of training images that are compared with the test images at a time."""
 
 
 class WeightedKNN(Evaluator):
-    """Accuracy of a kNN classifier with weights exp(s/T): Wu et al., arXiv:1805.01978, section 3.4.
+    """Accuracy of a weighted kNN classifier: Wu et al., arXiv:1805.01978, section 3.4.
 
-    s is the cosine similarity. By default k is 200, or 20 if there are fewer than 50 training
-    images per class on average.
+    The weight of a neighbour is exp(s/T), where s is the cosine similarity. By default k is 200, or
+    20 if there are fewer than 50 training images per class on average.
     """
 
     figures = ACCURACY
@@ -38,7 +38,7 @@ class WeightedKNN(Evaluator):
             1024,
             ge=1,
             le=1_000_000,
-            description="number of test images that are compared at a time",
+            description="number of test images that are classified at a time",
         )
 
     config: Config
@@ -59,8 +59,8 @@ class WeightedKNN(Evaluator):
     def _nearest(self, queries: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Return the cosine similarities and the indices of the k keys nearest to each query.
 
-        Both are (Q, k). Keys are read once, block by block, because a bank on the disk may be
-        larger than the memory.
+        Both are (Q, k). Keys are read once, block by block, because features stored on disk may
+        not fit in memory.
         """
         similarity = torch.full((len(queries), k), -torch.inf)
         indices = torch.zeros(len(queries), k, dtype=torch.int64)

@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def labelled_fraction(labels: Tensor, fraction: float) -> Tensor:
-    """Return the sorted indices of a random fraction of each class, at least one image per class.
+    """Return the sorted indices of a random fraction of each class, with at least one image.
 
-    The selection depends only on the labels and the fraction, so that runs are comparable.
+    The selection depends only on the labels and the fraction, so runs are comparable.
 
     Args:
         labels: (N,), int64, the labels of all images.

@@ -23,7 +23,7 @@ SAVED_CLASSIFIER_NOTE = (
 )
 
 ROW_BLOCK = 4096
-"""Number of rows whose logits are computed at a time."""
+"""Number of rows for which logits are computed at a time."""
 
 TakeFeatures = Callable[[Tensor, int], Tensor]
 """Function that maps the indices of training images and an epoch to features (B, D)."""
@@ -35,7 +35,7 @@ class _Heads(nn.Module):
     def __init__(self, count: int, dim: int, classes: int, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        # LAMB's steps are relative to the weights' norm: it must be that of an ordinary layer.
+        # LAMB scales steps by the norm of the weights, so start with the norm of a normal layer.
         start = torch.randn(classes, dim, generator=generator) / dim**0.5
         # One tensor per head, so that LAMB computes a separate trust ratio for each.
         self.weights = nn.ParameterList([start.clone() for _ in range(count)])
@@ -43,7 +43,7 @@ class _Heads(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (R, B, C) of features (B, D)."""
-        # One matrix product for all heads: their features are the same.
+        # All heads have the same input, so one matrix product is enough.
         logits = functional.linear(x, torch.cat(list(self.weights)), torch.cat(list(self.biases)))
         return logits.view(len(x), len(self.weights), -1).transpose(0, 1)
 
@@ -53,7 +53,7 @@ class LinearProbe(Evaluator):
 
     It is trained with LAMB and a cosine schedule, by default for 90 epochs. With ``mode = cached``
     the features are computed once, without augmentation; with ``augmented`` they are computed in
-    every epoch from random crops and flips, as in the papers' protocol. Features are
+    every epoch from random crops and flips, as papers usually do. Features are
     standardised with the statistics of the training images, which are folded into the saved
     weights. The learning rate is selected on a tenth of the training images; the classifier is
     then trained on all of them, and ``Trainer.test`` reads the test split once.
@@ -88,13 +88,13 @@ class LinearProbe(Evaluator):
             0.0, ge=0, le=10, description="weight decay of the weight matrix"
         )
         label_fraction: float = Field(
-            1.0, gt=0, le=1, description="fraction of the labelled training images that is used"
+            1.0, gt=0, le=1, description="fraction of the labelled training images to use"
         )
         validation_fraction: float = Field(
             0.1,
             gt=0,
             lt=1,
-            description="fraction of the labelled images that the learning rate is selected on",
+            description="fraction of the labelled images that is used to select the learning rate",
         )
         weights: Path | None = Field(
             None,
@@ -134,7 +134,7 @@ class LinearProbe(Evaluator):
         return Evaluation(metrics, {"linear": {"weight": weight, "bias": bias}})
 
     def _features(self, bank: FeatureBank, mean: Tensor, std: Tensor) -> TakeFeatures:
-        """Return a function that gives the standardised features of training images in an epoch."""
+        """Return a function that returns standardised features of training images in an epoch."""
         if self.config.mode == "augmented" and bank.encoder is not None:
             images, augment = bank.train_images, bank.train_transform
             if images is not None and augment is not None:
@@ -148,7 +148,7 @@ class LinearProbe(Evaluator):
                     return (x - mean) / std
 
                 return take
-        x = bank.train.x  # may be on the disk: standardise what is read
+        x = bank.train.x  # may be on disk, so standardise only the rows read
         return lambda rows, epoch: (x[rows] - mean) / std
 
     def _select_rate(
@@ -158,9 +158,9 @@ class LinearProbe(Evaluator):
         standardise: Callable[[Tensor], Tensor],
         bank: FeatureBank,
     ) -> int:
-        """Return the index of the learning rate with the best accuracy on a part of the images.
+        """Return the index of the learning rate with the best accuracy on validation images.
 
-        That part is taken from the training images; the test split is not read.
+        The validation images are a fraction of the training images; the test split is not read.
         """
         assert bank.train.y is not None
         generator = torch.Generator().manual_seed(bank.seed)
@@ -170,7 +170,7 @@ class LinearProbe(Evaluator):
         heads = self._train(features, train, self.config.learning_rates, bank)
         hits = torch.zeros(len(self.config.learning_rates), dtype=torch.int64)
         with torch.no_grad():
-            # In blocks: a tenth of ImageNet's features times 64 rates would take 30 GB.
+            # Use blocks: the logits of a tenth of ImageNet for 64 rates would take 30 GB.
             for block in validation.split(ROW_BLOCK):
                 predicted = heads(standardise(bank.train.x[block])).argmax(dim=2)
                 hits += (predicted == bank.train.y[block]).sum(dim=1)
@@ -179,7 +179,7 @@ class LinearProbe(Evaluator):
     def _train(
         self, features: TakeFeatures, rows: Tensor, rates: tuple[float, ...], bank: FeatureBank
     ) -> _Heads:
-        """Train a classifier with each learning rate on the same batches, and return them."""
+        """Train one classifier per learning rate on the same batches; return the classifiers."""
         assert bank.train.y is not None
         config = self.config
         heads = _Heads(len(rates), bank.train.x.shape[1], bank.num_classes, bank.seed)
@@ -197,7 +197,7 @@ class LinearProbe(Evaluator):
                 target = bank.train.y[index].expand(len(rates), -1)
                 loss = functional.cross_entropy(logits.flatten(0, 1), target.flatten())
                 optimizer.zero_grad()
-                # The sum over heads, so that each head's gradient is that of its own mean loss.
+                # Sum over heads, so that each head gets the gradient of its own mean loss.
                 (loss * len(rates)).backward()
                 optimizer.step()
                 step += 1

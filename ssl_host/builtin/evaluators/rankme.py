@@ -9,10 +9,10 @@ from ssl_host import Evaluation, Evaluator, FeatureBank, Figure, Settings, evenl
 
 
 class RankMe(Evaluator):
-    """RankMe, the effective rank of the features: Garrido et al., arXiv:2210.02885, eq. 1 and 2.
+    """RankMe, the effective rank of features: Garrido et al., arXiv:2210.02885, eq. 1 and 2.
 
-    It is the exponential of the entropy of the normalised singular values. Near 1 the features have
-    collapsed to a line; the maximum is their dimension D. No labels are needed.
+    It is the exponential of the entropy of the normalised singular values. If it is near 1, the
+    features have collapsed to a line; the maximum is the feature dimension D. No labels are needed.
     """
 
     needs_labels = False
@@ -28,7 +28,7 @@ class RankMe(Evaluator):
             25_600,
             ge=2,
             le=10_000_000,
-            description="largest number of training images used, evenly spaced",
+            description="largest number of training images to use; they are evenly spaced",
         )
 
     config: Config

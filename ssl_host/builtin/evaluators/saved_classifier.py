@@ -10,11 +10,11 @@ from ssl_host import UserError, read_tensors
 
 
 def read_classifier(path: Path, feature_dim: int, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Return the weight (C, D) and the bias (C,) of the linear classifier in a file, in float32.
+    """Return the weight (C, D) and the bias (C,) of a saved linear classifier, in float32.
 
     Args:
         path: path of a run folder, of its ``linear.safetensors``, or of a checkpoint in which
-            exactly one layer has this shape, whatever its name.
+            exactly one layer has this shape; the layer may have any name.
         feature_dim: D, the dimension of the features.
         num_classes: C, the number of classes.
 

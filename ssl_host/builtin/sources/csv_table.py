@@ -39,7 +39,7 @@ class CSVTable(RecordSource):
     * ``split``: ``train``, ``val`` or ``test``; without this column and without ``test_file``, the
       host holds out some images.
 
-    Columns are separated by commas, semicolons, tabs or bars. The encoding is UTF-8.
+    Columns are separated by commas, semicolons, tabs or vertical bars. The encoding is UTF-8.
     """
 
     class Config(RecordSource.Config):
@@ -88,7 +88,7 @@ class CSVTable(RecordSource):
         return Path(os.path.normpath(Path(self.config.root or file.parent).absolute()))
 
     def _rows_of_split(self, table: _Table, rows: list[_Row], held_out: bool) -> list[_Row]:
-        """Return the training rows or the held-out rows, which are ``val`` or else ``test``.
+        """Return the training rows, or the held-out rows: ``val`` if there are any, else ``test``.
 
         All rows are returned if the table has no splits.
         """
@@ -104,7 +104,7 @@ class CSVTable(RecordSource):
         return [row for row, split in zip(rows, splits, strict=True) if split == requested]
 
     def _read(self, table: _Table) -> list[_Row]:
-        """Return the rows of a table with absolute paths; raise DataError for a wrong path."""
+        """Return the rows of a table with absolute paths; raise DataError for an invalid path."""
         root = self._root(table.file)
         prefix = str(root / "x")[:-1]
         rows: dict[str, _Row] = {}
@@ -131,8 +131,8 @@ class _Table:
     """Content of a CSV file, and the positions of the columns path, label and split.
 
     Raises:
-        DataError: if the file cannot be read or has no column of a requested name; the message
-            names the file and, where there is one, the line.
+        DataError: if the file cannot be read or if a requested column is missing. The message
+            names the file and, if known, the line.
     """
 
     def __init__(self, file: Path, path: str, label: str | None, split: str | None) -> None:
@@ -149,12 +149,12 @@ class _Table:
         self.has_labels, self.has_splits = (column >= 0 for column in self.columns[1:])
 
     def error(self, line: int, message: str) -> DataError:
-        """Return an error whose message starts with the file and the line."""
+        """Return an error with a message that starts with the file and the line."""
         return DataError(f"[data] {self.file}:{line}: {message}")
 
     def rows(self) -> Iterator[tuple[int, str, str, str]]:
-        """Yield line number, path, label and split of each row; empty text for a missing column."""
-        for line, cells in itertools.islice(self._records(), 1, None):  # below the header
+        """Yield line number, path, label and split of each row; a missing column gives ``""``."""
+        for line, cells in itertools.islice(self._records(), 1, None):  # skip the header
             if len(cells) != len(self.header):
                 raise self.error(
                     line, f"has {len(cells)} fields, but the header has {len(self.header)}"
@@ -163,7 +163,7 @@ class _Table:
             yield line, path, label.strip(), split
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the first line number and the cells of each record, the header included.
+        """Yield the first line number and the cells of each record, including the header.
 
         Quoted cells may span several lines.
         """
@@ -185,7 +185,7 @@ class _Table:
             raise self.error(line, message) from None
 
     def _text(self) -> str:
-        """Return the content of the file as text; raise DataError if that fails or it is empty."""
+        """Return the content of the file as text; raise DataError if it is empty or unreadable."""
         try:
             content = self.file.read_bytes()
         except FileNotFoundError:
@@ -202,7 +202,7 @@ class _Table:
         return text
 
     def _header(self, delimiter: str) -> list[str]:
-        """Return the names in the first line, split at ``delimiter``."""
+        """Return the column names in the first line, split at ``delimiter``."""
         first = self.text.lstrip().splitlines()[0]
         try:
             return [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]

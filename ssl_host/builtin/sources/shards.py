@@ -1,4 +1,4 @@
-"""Lists the images in tar shards and reads single ones by their offsets."""
+"""Lists the images in tar shards and reads single images by their offsets."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Sample(NamedTuple):
 
 
 class ShardImages(EncodedImages):
-    """The images of tar shards, each read from its shard at its offset.
+    """Images in tar shards; each image is read at its offset in the shard.
 
     Args:
         samples: pairs of a shard's path and a sample in it.
         channels: number of channels, 3 or 1.
-        root: folder that the names of shards are relative to in messages.
+        root: folder that shard names in error messages are relative to.
     """
 
     def __init__(self, samples: Sequence[tuple[Path, Sample]], channels: int, root: Path) -> None:
@@ -63,8 +63,8 @@ class ShardImages(EncodedImages):
 
     def encoded(self, i: int) -> bytes:
         _, start, size = self._offsets[i].tolist()
-        # Opened for each image: that is cheap compared to decoding, and no handle is shared by
-        # threads or forked workers.
+        # Open the shard for each image: this is cheap compared to decoding, and threads and forked
+        # workers do not share a file handle.
         with self.path(i).open("rb") as file:
             file.seek(start)
             content = file.read(size)
@@ -123,7 +123,7 @@ def _split(name: str) -> tuple[str, str]:
 def _sample(
     path: Path, archive: tarfile.TarFile, key: str, members: dict[str, tarfile.TarInfo]
 ) -> list[Sample]:
-    """Return a list of the sample that these members make up; empty if none is an image."""
+    """Return a list with the sample that these members form; empty if none is an image."""
     image = next((member for name, member in members.items() if name in _IMAGES), None)
     if image is None:
         return []
@@ -157,7 +157,7 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def _check_end(path: Path, archive: tarfile.TarFile) -> None:
-    """Raise EOFError if the shard is cut off, which tarfile does not always notice."""
+    """Raise EOFError if the shard is cut off, because tarfile does not always detect this."""
     with path.open("rb") as file:
         file.seek(archive.offset)
         if file.read(_BLOCK) != bytes(_BLOCK):

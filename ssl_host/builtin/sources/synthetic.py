@@ -12,8 +12,8 @@ from ssl_host import ArrayImages, DataSource, ImageDataset, Settings
 class Synthetic(DataSource):
     """Images of gratings: each class has one orientation; phase, colour and noise are random.
 
-    They are for tests of a setup, not for claims: a classifier on raw pixels separates the classes
-    well.
+    Use them to test a setup, not to compare SSL methods: even a classifier on raw pixels separates
+    the classes well.
     """
 
     class Config(Settings):
@@ -24,7 +24,7 @@ class Synthetic(DataSource):
         num_channels: int = Field(
             3, ge=1, le=4, description="number of channels; 1 for gray images"
         )
-        labelled: bool = Field(True, description="false to leave the images without labels")
+        labelled: bool = Field(True, description="true if the images have labels")
         noise: float = Field(
             0.1, ge=0, le=1, description="standard deviation of the noise, for pixels from 0 to 1"
         )

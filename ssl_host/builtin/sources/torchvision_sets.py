@@ -16,14 +16,17 @@ class _Downloaded(DataSource):
     """Base class of data sets that torchvision downloads."""
 
     class Config(Settings):
-        root: Path = Field(Path("data"), description="folder that contains the data set or gets it")
+        root: Path = Field(
+            Path("data"),
+            description="folder that contains the data set or that it is downloaded to",
+        )
         image_size: int = Field(32, ge=8, le=1024, description="side of a view in pixels")
         download: bool = Field(True, description="download the data set if files are missing")
 
     def _load(self, dataset: Any, **kwargs: Any) -> Any:
         """Return an instance of torchvision's class ``dataset``, downloaded if necessary.
 
-        Raises DataError if the files are not complete and cannot be downloaded.
+        Raise DataError if files are missing and cannot be downloaded.
         """
         root = str(self.config.root)
         try:
@@ -37,7 +40,7 @@ class _Downloaded(DataSource):
 
 
 class CIFAR10(_Downloaded):
-    """50,000 training and 10,000 test photographs of 32 pixels in 10 classes (Krizhevsky 2009)."""
+    """50,000 training and 10,000 test photos, 32 x 32, in 10 classes (Krizhevsky 2009)."""
 
     mean = (0.4914, 0.4822, 0.4465)
     std = (0.2470, 0.2435, 0.2616)
@@ -51,17 +54,18 @@ class CIFAR10(_Downloaded):
 
 
 class CIFAR100(CIFAR10):
-    """50,000 training and 10,000 test photographs of 32 pixels in 100 classes (Krizhevsky 2009)."""
+    """50,000 training and 10,000 test photos, 32 x 32, in 100 classes (Krizhevsky 2009)."""
 
     mean = (0.5071, 0.4865, 0.4409)
     std = (0.2673, 0.2564, 0.2762)
 
 
 class STL10(_Downloaded):
-    """100,000 unlabelled and 5,000 + 8,000 labelled photographs of 96 pixels (Coates et al. 2011).
+    """113,000 photos of 96 x 96 pixels, most of them without labels (Coates et al. 2011).
 
-    Pretraining uses the unlabelled and the labelled training images; evaluators are trained on the
-    labelled training images only.
+    100,000 are unlabelled, and 5,000 training and 8,000 test images have labels. Pretraining
+    uses the unlabelled and the labelled training images; evaluators are trained on the labelled
+    training images only.
     """
 
     class Config(_Downloaded.Config):

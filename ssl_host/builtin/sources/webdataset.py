@@ -14,14 +14,14 @@ class WebDataset(RecordSource):
     """Images in WebDataset's tar shards, https://github.com/webdataset/webdataset.
 
     A sample consists of files with the same name up to the first dot: an image such as
-    ``0001.jpg``, and for a label either ``0001.cls``, which contains the class as text, or
+    ``0001.jpg`` and, for its label, either ``0001.cls``, which contains the class as text, or
     ``0001.json``, which contains the key ``label``.
     Shards are called ``train-000.tar`` and ``val-000.tar`` or ``test-000.tar``, or are in folders
-    of these names. If no name contains a split, all are for training, and the host holds out some
-    images.
+    called ``train`` and ``val`` or ``test``. If no name contains a split, all shards are training
+    shards, and the host holds out some images.
 
-    The offsets of all images are read once at the start, so that order, resume and seeds work as
-    for all sources. Shards must not be compressed.
+    The offsets of all images are read once at the start, so shuffling, resuming and seeds work in
+    the same way as for other sources. Shards must not be compressed.
     """
 
     class Config(RecordSource.Config):
@@ -30,7 +30,7 @@ class WebDataset(RecordSource):
         )
         test: Path | None = Field(
             None,
-            description="folder or pattern of the held-out shards; default: those of val or test",
+            description="folder or pattern of the held-out shards; default: the val or test shards",
         )
 
     def records(self, held_out: bool) -> Records | None:
