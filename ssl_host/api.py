@@ -130,7 +130,7 @@ def _build_method(
     config = resolve_sections(sections, catalog)
     if backbone is None:
         raise ConfigError(
-            [Problem(f"method {name}", "needs the argument backbone=..., a Backbone")]
+            [Problem(f"method {name}", "needs the argument backbone=... (a Backbone)")]
         )
     return compose_method(config, backbone.in_channels, backbone.image_size, backbone)
 

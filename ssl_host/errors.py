@@ -8,7 +8,7 @@
     │   ├── DataError        a dataset, an image or a split cannot be used
     │   ├── PluginError      a plugin or component is missing, broken or blocked
     │   └── RunFolderError   a run folder belongs to a different run or is in use
-    ├── RunError             the run failed; exit status 1
+    ├── RunError             a run or another command failed; exit status 1
     │   ├── NonFiniteError   a loss or a gradient is infinite or NaN
     │   └── CheckpointError  a checkpoint is damaged or does not fit
     ├── Preempted            the process was asked to stop; exit status 75
@@ -71,7 +71,7 @@ class RunFolderError(UserError):
 
 
 class RunError(SslHostError):
-    """Raised when a run fails; the message says what to do."""
+    """Raised when a run or another command fails although the user's input is valid."""
 
 
 class Preempted(SslHostError):  # noqa: N818 - a control-flow signal, not an error

@@ -160,6 +160,8 @@ def fresh_environment(place):
             (third_party / entry.name).symlink_to(entry)
     venv = place / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    # Python before 3.12 adds a setuptools that is too old for torch.
+    subprocess.run([venv / "bin" / "pip", "uninstall", "-qy", "setuptools"], check=True)
     (site,) = venv.glob("lib/python*/site-packages")
     (site / "third-party.pth").write_text(f"{third_party}\n", encoding="utf-8")
     return venv / "bin"

@@ -44,7 +44,7 @@ def test_folder_is_searched_recursively_and_unreadable_images_are_skipped(tmp_pa
 
 
 def test_missing_images_or_statistics_raise_an_error(tmp_path):
-    with pytest.raises(DataError, match="no images"):
+    with pytest.raises(DataError, match="no image files"):
         ssl_host.extract_features(backbone(), tmp_path)
     with pytest.raises(DataError, match="no such folder"):
         ssl_host.extract_features(backbone(), tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""Makes the views of a batch with an augmentation, whichever of three methods it overrides."""
+"""Makes the views of a batch by calling the method that the augmentation overrides."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FORMS = ("view_specs", "apply_batch", "apply_image")
 
 
 class ViewMaker:
-    """Makes the normalised views of batches of uint8 images with an augmentation.
+    """Applies an augmentation to batches of uint8 images and returns the normalised views.
 
     Args:
         augmentation: the augmentation.

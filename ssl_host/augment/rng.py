@@ -80,7 +80,7 @@ def salt_of(view: int, parameter: str) -> int:
 def _scalar(number: int) -> Tensor:
     """Return a seed or epoch as an int64 tensor for :func:`_mix`.
 
-    The tensor for the number 0 is not 0, because ``_mix(0)`` is 0.
+    The number 0 becomes a nonzero value, because ``_mix(0)`` is 0.
     """
     return torch.tensor(_signed((number + 1) * _GOLDEN))
 

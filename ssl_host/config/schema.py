@@ -124,7 +124,7 @@ class TrainerSettings(Settings):
         "auto", description="store weights and images in the channels-last memory format"
     )
     compile: Literal["auto", "on", "off"] = Field(
-        "auto", description="compile the method with torch.compile; auto: off"
+        "auto", description="compile the backbone and heads with torch.compile; auto: off"
     )
     num_threads: int | Literal["auto"] = Field(
         "auto", description="number of CPU threads of torch; auto: OMP_NUM_THREADS, or one per core"

@@ -11,6 +11,7 @@ from ssl_host.config.schema import TrainerSettings
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.train.loop import make_state
 from ssl_host.train.param_groups import make_optimizer
+from ssl_host.train.trainer_setup import compile_networks
 from ssl_host.train.training_step import TrainingStep
 
 TIMED_STEPS = 3
@@ -58,7 +59,7 @@ class StepTimer:
         self.method.to(memory_format=layout)
         self._convert(torch.float64 if settings.precision == "64-true" else torch.float32)
         if settings.compile == "on":
-            self.method.compile()
+            compile_networks(self.method)
         step = TrainingStep(self.experiment, self.plan, self.state, settings)
         times = []
         for _ in range(1 + TIMED_STEPS):

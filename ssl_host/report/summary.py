@@ -149,7 +149,7 @@ def _spread(row: FigureRow) -> str:
 
 
 def _read_figure(declaration: Mapping[str, Any]) -> Figure:
-    """Return a declaration from ``results.json``, without keys that this version does not know."""
+    """Return a Figure read from ``results.json``; keys unknown to this version are dropped."""
     names = {item.name for item in fields(Figure)}
     return Figure(**{key: value for key, value in declaration.items() if key in names})
 

@@ -62,7 +62,7 @@ def metrics_are_finite(target: CheckTarget) -> str:
         figure = find_figure(declared, name)
         if figure is None:
             raise CheckFailure(
-                f"the metric '{name}' is not among the declared: {', '.join(declared) or 'none'}",
+                f"the metric '{name}' is not declared in figures: {', '.join(declared) or 'none'}",
                 "reference pages and tables list the declared metrics",
                 f'add "{name}": Figure("its meaning") to {target.cls.__qualname__}.figures',
             )

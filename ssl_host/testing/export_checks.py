@@ -44,12 +44,12 @@ class _UnknownNetwork(Backbone):
 
 def _exporter(target: CheckTarget, settings: Settings | None = None) -> Exporter:
     """Return the exporter, built from the given settings or from the target's settings."""
-    exporter: Exporter = _without_sections(target).make(settings)
+    exporter: Exporter = _own_settings_only(target).make(settings)
     return exporter
 
 
-def _without_sections(target: CheckTarget) -> CheckTarget:
-    """Return the target without the sections of other components, such as ``backbone``."""
+def _own_settings_only(target: CheckTarget) -> CheckTarget:
+    """Return the target with only the exporter's settings, without sections like ``backbone``."""
     own = {k: v for k, v in target.settings.items() if not isinstance(v, Mapping)}
     return CheckTarget(target.kind, target.component, own)
 
@@ -83,7 +83,7 @@ def _write(exporter: Exporter, backbone: Backbone) -> tuple[list[Path], ModelCar
 
 def settings_declared(target: CheckTarget) -> str:
     """Check that the exporter reads only settings that its Config declares."""
-    settings, read, unknown = track_reads(_without_sections(target).make_settings())
+    settings, read, unknown = track_reads(_own_settings_only(target).make_settings())
     exporter, backbone = _exporter(target, settings), _backbone(target)
     if not exporter.refusal(backbone):
         _write(exporter, backbone)

@@ -8,7 +8,8 @@ import os
 def available_cores() -> int:
     """Return the number of cores that this process may use.
 
-    In a container or a batch job, this can be fewer cores than the machine has.
+    CPU affinity is respected (taskset, cpusets, batch schedulers); a CPU quota such as
+    ``docker --cpus`` is not.
     """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

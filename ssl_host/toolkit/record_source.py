@@ -1,4 +1,4 @@
-"""Base class of data sources with labels as text or numbers, such as tables and shards."""
+"""Base class of data sources that store labels as text or integers."""
 
 from __future__ import annotations
 
@@ -178,7 +178,10 @@ class RecordSource(DataSource):
 
 
 def _image_keys(images: ImageDataset) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield, for each image that is in a file, its name and a key that identifies it."""
+    """Yield the name and a unique key of each image that is stored in a file; skip other images.
+
+    The key is the real path of the file and the rest of the name after the path.
+    """
     real_paths: dict[Path, str] = {}
     for i in range(len(images)):
         name, file = images.name(i), images.path(i)

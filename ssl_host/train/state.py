@@ -95,7 +95,7 @@ class TrainingState:
                 target.load_state_dict(self._restored.pop(name))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the content of a checkpoint."""
+        """Return a dict of the state to save as a checkpoint."""
         return {
             "step": self.step,
             "epoch": self.epoch,

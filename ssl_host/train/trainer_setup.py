@@ -68,7 +68,16 @@ def prepare_networks(
     if settings.channels_last is True:
         method.to(memory_format=torch.channels_last)
     if settings.compile == "on":
-        method.compile()
+        compile_networks(method)
+
+
+def compile_networks(method: Method) -> None:
+    """Compile the backbone, the heads and all other submodules of a method in place.
+
+    ``method.compile()`` would have no effect: it compiles ``__call__``, which nothing calls.
+    """
+    for network in method.children():
+        network.compile()
 
 
 def _synchronise(network: torch.nn.Module, accelerator: str) -> None:

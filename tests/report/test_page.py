@@ -60,7 +60,7 @@ def test_page_has_all_sections(folder):
         "Training",
         "Augmented views",
         "Nearest neighbours",
-        "Map of the features",
+        "2-D projection of the features",
         "Configuration",
         "Environment",
     ):

@@ -217,7 +217,7 @@ CASES = [
     ("augmentation", UnscaledValues, "view_shapes", "view 0 range from 1.00 to 254.00"),
     ("backbone", UnusedClassifier, "output_shape", "the output for 2 inputs has the shape (2, 4)"),
     ("backbone", UnusedClassifier, "gradients", "classifier.weight gets no gradient"),
-    ("head", NoisyInEvalMode, "deterministic_in_eval_mode", "outputs of the same input differ"),
+    ("head", NoisyInEvalMode, "deterministic_in_eval_mode", "outputs for the same input differ"),
     (
         "head",
         NoisyInEvalMode,

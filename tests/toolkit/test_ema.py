@@ -38,5 +38,5 @@ def test_moving_average_is_saved_and_momentum_has_bounds():
     twin = MovingAverage(2, 0.5)
     twin.load_state_dict(average.state_dict())
     assert twin.mean.tolist() == [0.5, 0.5]
-    with pytest.raises(ValueError, match="not from 0 to 1"):
+    with pytest.raises(ValueError, match="must be from 0 to 1"):
         MovingAverage(2, 1.5)

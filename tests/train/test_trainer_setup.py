@@ -46,6 +46,28 @@ def test_prepare_networks_synchronises_batchnorm_unless_disabled(name, shared, c
         assert (type(probe.norm) is SyncBatchNorm) == (world_size == 2)
 
 
+def test_compile_on_compiles_the_networks_that_a_step_calls(catalog, monkeypatch):
+    calls = []
+
+    def record_calls(function, **_):
+        def compiled(*args, **kwargs):
+            calls.append(type(function.__self__).__name__)
+            return function(*args, **kwargs)
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", record_calls)
+    sections = tiny(trainer={"compile": "on"})
+    experiment = compose(resolve_auto(resolve_sections(sections, catalog)))
+    prepare_networks(experiment.method, None, experiment.config.trainer, processes=1)
+    plan = EpochPlan(40, 8, seed=0)
+    step = TrainingStep(experiment, plan, make_state(experiment, plan, num_classes=0))
+    images = torch.zeros(8, 3, 16, 16, dtype=torch.uint8)
+    step.forward(RawBatch(images, torch.arange(8), None, epoch=0))
+    assert type(experiment.method.backbone).__name__ in calls
+    assert "MLP" in calls
+
+
 def test_random_numbers_of_a_step_differ_between_ranks(catalog):
     experiment = compose(resolve_sections(tiny(), catalog))
     images = torch.zeros(4, 3, 16, 16, dtype=torch.uint8)

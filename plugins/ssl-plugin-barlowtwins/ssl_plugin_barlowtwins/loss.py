@@ -13,7 +13,7 @@ EPS = 1e-5
 
 
 class BarlowTwinsLoss(Loss):
-    """Σ (1 − Cii)² + λ Σ Cij² of the cross-correlation C of two views: arXiv:2103.03230, eq. 1.
+    """Σᵢ (1 − Cᵢᵢ)² + λ Σᵢ≠ⱼ Cᵢⱼ² of the cross-correlation C of two views: arXiv:2103.03230, eq. 1.
 
     ``loss(z1, z2)`` takes the embeddings (B, D) of two views and returns a scalar. C is computed
     over the whole batch of all processes. The embeddings of each view are first normalised by

@@ -15,7 +15,7 @@ GRACE_PERIOD_S = 120.0
 
 
 class ProcessGroup:
-    """Runs commands from several threads and can stop all of them.
+    """Runs commands, also from several threads at once, and can stop all running commands.
 
     Args:
         environment: environment variables to add to the current ones.

@@ -13,7 +13,7 @@ from ssl_plugin_ffcv.sidecar import SPLITS, read_sidecar, split_file
 
 
 class FFCV(DataSource):
-    """Images that `ssl-host data pack` packed into one file; threads decode them.
+    """Images that `ssl-host data pack` packed, one file per split; threads decode them.
 
     Leclerc et al., FFCV: Accelerating training by removing data bottlenecks, arXiv:2306.12517.
     Use it for data sets that do not fit into memory. Images stay compressed on disk, and each image

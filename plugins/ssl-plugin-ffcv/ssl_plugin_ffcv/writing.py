@@ -168,7 +168,7 @@ def _encode(image_field: Any, image: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _map_in_order(work: Callable[[int], Any], count: int, workers: int) -> Iterator[Any]:
-    """Yield ``work(0)``, ``work(1)``, ... in this order, computed by threads.
+    """Yield ``work(0)``, ``work(1)``, ... in order; threads compute the results.
 
     Unlike Executor.map, it queues only a few calls at a time.
     """
