@@ -118,7 +118,7 @@ def _build_views(
 def _build_method(
     catalog: Catalog, name: str, build_args: dict[str, Any], settings: Mapping[str, Any]
 ) -> Any:
-    """Build a method on a backbone, with the heads and loss of its recipe and settings."""
+    """Build a method for a backbone, with the heads and loss that its recipe and settings name."""
     backbone = build_args.get("backbone")
     sections: dict[str, dict[str, Any]] = {"method": {"name": name}}
     for key, value in settings.items():

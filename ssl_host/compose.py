@@ -161,9 +161,9 @@ def _check_views(config: RunConfig, method: Method, views: ViewMaker) -> None:
         raise ConfigError([Problem(location, text)])
     if views.num_views > method.min_views and not method.supports_multicrop:
         text = (
-            f"[augmentation] {augmentation} makes {views.num_views} views, and method "
-            f"{config.components['method'].name} takes {method.min_views}: it does not "
-            "support multi-crop"
+            f"[augmentation] {augmentation} makes {views.num_views} views, but method "
+            f"{config.components['method'].name} takes exactly {method.min_views}, because the "
+            "method does not support multi-crop"
         )
         raise ConfigError([Problem(location, text)])
 

@@ -92,6 +92,6 @@ class CheckpointError(RunError):
 
 
 class ContractError(SslHostError, TypeError):
-    """Raised when a plugin's class that breaks the plugin contract is defined or built."""
+    """Raised when a class or a component of a plugin breaks the plugin contract."""
 
     exit_status = 2

@@ -63,7 +63,8 @@ def extract_features(
     if skipped:
         name, reason = skipped[0]
         warnings.warn(
-            f"{len(skipped)} images could not be read, such as {name}: {reason}", stacklevel=2
+            f"{len(skipped)} images could not be read, for example {name}: {reason}",
+            stacklevel=2,
         )
     return names, torch.cat(rows)
 

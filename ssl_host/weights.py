@@ -185,13 +185,15 @@ def _initial_weights_file(path: Path) -> Path:
         first = next((candidate for candidate in candidates if candidate), None)
         if first is None:
             raise UserError(
-                f"[run] init_from = {path}: no {WEIGHTS}, no {HUB_WEIGHTS} and no checkpoint"
+                f"[run] init_from = {path}: the folder contains no {WEIGHTS}, no {HUB_WEIGHTS} "
+                "and no checkpoint"
             )
         file = first
     if file.suffix == ".onnx":
         raise UserError(
-            f"[run] init_from = {path}: an ONNX graph is for inference only, its batch norms are "
-            "folded into its convolutions; use the run's folder or an export in a different format"
+            f"[run] init_from = {path}: an ONNX graph is for inference only, because its batch "
+            "norms are folded into its convolutions; use the run's folder or an export in a "
+            "different format"
         )
     if not file.exists():
         raise UserError(f"[run] init_from = {path}: no such file or folder")
@@ -236,8 +238,8 @@ def _misfit(
     if not match.tensors:
         expected = list(backbone.export()[0].state_dict())
         return CheckpointError(
-            f"{file} does not contain weights of this backbone: expected "
-            f"{next(iter(expected), '?')} and {len(expected) - 1} more, the file has "
+            f"{file} does not contain weights of this backbone: the backbone has "
+            f"{next(iter(expected), '?')} and {len(expected) - 1} more tensors, but the file has "
             f"{list_groups(list(stored.tensors)) or 'no tensors'}{hint}"
         )
     problems = match.problems

@@ -123,7 +123,7 @@ class Catalog:
             raise PluginError(
                 f"{kind} '{name}' is registered by "
                 f"{' and by '.join(str(entry.origin) for entry in entries)}; "
-                f"uninstall one or block it with `-p no:{entries[-1].origin.plugin}`"
+                f"uninstall one of them, or block one with `-p no:{entries[-1].origin.plugin}`"
             )
         if key in self._entries:
             return self._entries[key]
@@ -136,12 +136,12 @@ class Catalog:
         for plugin in self.plugins:
             if plugin.state != "ready" and plugin.origin.plugin == name.split("/", 1)[0]:
                 return f"; plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
-        advice = hint or (f"; installed: {', '.join(known)}" if known else "")
+        advice = hint or (f"; the installed ones are {', '.join(known)}" if known else "")
         if kind == "preset":
-            return advice if hint else f"{advice}; presets are part of their method's plugin"
+            return advice if hint else f"{advice}; a preset is part of the plugin of its method"
         stem = name.lower().replace("_", "-")
         distribution = official_distribution(kind, name) or f"ssl-plugin-{stem}"
-        return f"{advice}; if a plugin provides it: pip install {distribution}"
+        return f"{advice}; if a plugin provides '{name}', run: pip install {distribution}"
 
     def load(self, kind: str, name: str) -> Any:
         """Import a component's class and check that it inherits from the base class of its kind.

@@ -118,8 +118,8 @@ def _hook_problem(module: ModuleType) -> str:
         extra = [p for p in inspect.signature(function).parameters if p not in expected]
         if extra:
             return (
-                f"hook {name} takes {', '.join(extra)} ({location}), but its arguments are "
-                f"{', '.join(expected) or 'none'}; rename or remove the argument"
+                f"the function for hook {name} takes {', '.join(extra)} ({location}), but the "
+                f"hook passes {', '.join(expected) or 'nothing'}; rename or remove the argument"
             )
     return ""
 
@@ -140,12 +140,12 @@ def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
     entries: list[Entry] = []
 
     def registration(kind: str) -> Callable[..., None]:
-        """Return the function to pass to the registration hook of a kind."""
+        """Return the function with which a plugin's hook registers components of a kind."""
 
         def register(name: str, reference: str, summary: str = "") -> None:
             if not (isinstance(name, str) and re.fullmatch(r"[a-z0-9][a-z0-9_./-]*", name)):
                 raise ValueError(
-                    f"{kind} {name!r}: the name is invalid; use lower-case letters, digits and _"
+                    f"{kind} {name!r}: the name is invalid; use a-z, 0-9, _, -, . and /"
                 )
             if not (isinstance(reference, str) and ":" in reference):
                 raise ValueError(f"{kind} {name!r}: {reference!r} is not of the form module:Object")

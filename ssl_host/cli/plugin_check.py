@@ -106,7 +106,10 @@ def _settings_by_kind(kinds: set[str], options: tuple[str, ...]) -> dict[str, di
         elif "method" in kinds and section.partition(".")[0] in KINDS:
             settings.setdefault("method", {}).setdefault(section, {})[key] = value.raw
         else:
-            text = f"[{section}] is not a kind of this plugin: {', '.join(sorted(kinds))}"
+            text = (
+                f"[{section}] is not a kind of component in this plugin, whose kinds are "
+                f"{', '.join(sorted(kinds))}"
+            )
             problems.append(Problem(str(value.origin), text))
     if problems:
         raise ConfigError(problems)

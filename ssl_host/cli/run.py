@@ -24,7 +24,7 @@ from ssl_host.cli.options import (
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Build everything, time a few steps and print the cost of the run.",
+    help="Build all components, time a few training steps and estimate the time of the training.",
 )
 @json_option
 @session_options

@@ -1,4 +1,4 @@
-"""Chooses values for ``auto`` settings from the hardware of this machine, without timing."""
+"""Chooses values for ``auto`` settings based on the hardware; no training step is timed."""
 
 from __future__ import annotations
 

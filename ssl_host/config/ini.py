@@ -96,7 +96,7 @@ def _without_comment(line: str) -> str:
 
 
 def _syntax_problem(text: str, path: str, error: ParseError, index: int) -> Problem:
-    """Return the problem of a syntax error; parsing stopped at line ``index``, from 0."""
+    """Return the problem to report for a syntax error in line ``index``, counted from 0."""
     lines = [*(_COMMENT.sub("", line).rstrip() for line in text.splitlines()), ""]
     # Parsing fails only at a line below an unclosed header, so report the header instead.
     index = next((n for n in range(index) if _UNCLOSED_SECTION.match(lines[n])), index)

@@ -115,7 +115,8 @@ class TrainerSettings(Settings):
     )
     strategy: Literal["auto", "ddp"] = Field(
         "auto",
-        description="how several devices train together; both values mean DistributedDataParallel",
+        description="how several devices train together; auto and ddp both use "
+        "DistributedDataParallel",
     )
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "64-true"] = Field(
         "auto", description="floating-point precision; auto: bf16-mixed if the hardware supports it"

@@ -42,6 +42,6 @@ def unknown_sections(lookup: ComponentLookup) -> Iterator[tuple[str, Problem]]:
 def _problem(
     lookup: ComponentLookup, section: str, reason: str, known: Sequence[str] = ()
 ) -> Problem:
-    """Return the problem of an unknown section, with the most similar known section."""
+    """Return the problem to report for an unknown section; suggest the most similar known one."""
     text = f"[{section}] unknown section" + (f": {reason}" if reason else "")
     return Problem(lookup.location(section), text + did_you_mean(section, known))

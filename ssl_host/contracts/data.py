@@ -50,7 +50,7 @@ class MissingImage:
 
 
 class ImageDataset(ABC):
-    """Base class of datasets of images that are read by index, with or without labels.
+    """Base class of image datasets; images are read by index, and labels are optional.
 
     Attributes:
         labels: class indices from 0, shape (N,), int64; None if there are no labels.
@@ -91,7 +91,9 @@ class ImageDataset(ABC):
             DataError: when an image cannot be read. This is always an error, because unreadable
                 images are left out when such a dataset is packed.
         """
-        raise NotImplementedError(f"{type(self).__qualname__} has an image_size, but no read_many")
+        raise NotImplementedError(
+            f"{type(self).__qualname__} sets image_size, but does not implement read_many()"
+        )
 
     def name(self, i: int) -> str:
         """Return the name of image ``i`` for messages, such as its path, or its shard and key."""
@@ -168,4 +170,4 @@ class DataSource(Component):
         Raises:
             DataError: when the source cannot be read at all.
         """
-        raise NotImplementedError(f"{type(self).__qualname__} has no open")
+        raise NotImplementedError(f"{type(self).__qualname__} does not implement open()")

@@ -14,7 +14,7 @@ from ssl_host.contracts.component import Component
 
 @dataclass(frozen=True)
 class Features:
-    """Record of the features of a set of images, with their labels.
+    """Record of the features and the labels of some images.
 
     Attributes:
         x: the features, shape (N, D), float32, on the CPU (memory-mapped if large).
@@ -142,4 +142,4 @@ class Evaluator(Component):
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         """Return the metrics for one representation: the trained network or a baseline."""
-        raise NotImplementedError(f"{type(self).__qualname__} has no evaluate")
+        raise NotImplementedError(f"{type(self).__qualname__} does not implement evaluate()")

@@ -54,4 +54,4 @@ class Exporter(Component):
         Returns:
             The parts of the model card that depend on the format.
         """
-        raise NotImplementedError(f"{type(self).__qualname__} has no write")
+        raise NotImplementedError(f"{type(self).__qualname__} does not implement write()")

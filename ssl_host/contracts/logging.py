@@ -42,7 +42,7 @@ class Logger(Component):
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write metrics, keyed by name, that were measured after ``step`` optimizer steps."""
-        raise NotImplementedError(f"{type(self).__qualname__} has no log")
+        raise NotImplementedError(f"{type(self).__qualname__} does not implement log()")
 
     def flush(self) -> None:
         """Write all buffered values to disk. Called before a checkpoint is written."""

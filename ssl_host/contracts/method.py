@@ -43,7 +43,7 @@ class ParamGroup:
 
 
 class Schedule(nn.Module):
-    """Base class of schedules: numbers that the host updates at every step and saves.
+    """Base class of schedules: numbers that the host updates every step and saves in checkpoints.
 
     Assign a schedule to an attribute in :meth:`Method.setup` and read its current value with
     ``float(self.ema_decay)``.
@@ -57,7 +57,7 @@ class Schedule(nn.Module):
 
     def value_at(self, step: int, total_steps: int) -> float:
         """Return the value at optimizer step ``step`` (from 0) of ``total_steps``."""
-        raise NotImplementedError(f"{type(self).__qualname__} has no value_at()")
+        raise NotImplementedError(f"{type(self).__qualname__} does not implement value_at()")
 
     def set_step(self, step: int, total_steps: int) -> None:
         """Set the current value for optimizer step ``step`` (from 0) of ``total_steps``."""
@@ -163,7 +163,7 @@ class Method(Component, nn.Module):
         loss components. Put operations that need full precision (a softmax at a low temperature, a
         covariance) into a loss or inside :func:`ssl_host.full_precision`.
         """
-        raise NotImplementedError(f"{type(self).__qualname__} has no step")
+        raise NotImplementedError(f"{type(self).__qualname__} does not implement step()")
 
     def before_optimizer_step(self) -> None:
         """Called before each optimizer step, when all gradients are complete.

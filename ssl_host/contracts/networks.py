@@ -43,7 +43,7 @@ class Backbone(Component, nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features, shape (B, D), of normalised images, shape (B, C, H, W)."""
-        raise NotImplementedError(f"{type(self).__qualname__} has no forward")
+        raise NotImplementedError(f"{type(self).__qualname__} does not implement forward()")
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
         """Return the network to save and a description of how to build it without ssl-host.
@@ -88,7 +88,7 @@ class Head(Component, nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return embeddings, shape (B, ``output_dim``), of features, shape (B, ``in_dim``)."""
-        raise NotImplementedError(f"{type(self).__qualname__} has no forward")
+        raise NotImplementedError(f"{type(self).__qualname__} does not implement forward()")
 
 
 class Loss(Component, nn.Module):

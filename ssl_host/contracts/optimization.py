@@ -53,7 +53,7 @@ class Optimizer(Component):
                 ``decay_params`` excludes from weight decay (biases, norm layers), even if the
                 weight decay is 0.
         """
-        raise NotImplementedError(f"{type(self).__qualname__} has no create")
+        raise NotImplementedError(f"{type(self).__qualname__} does not implement create()")
 
     def learning_rate(self, batch_size: int) -> float:
         """Return the peak learning rate for a batch of ``batch_size`` images over all processes."""
@@ -73,4 +73,4 @@ class Scheduler(Component):
 
     def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
         """Return the learning-rate factor for optimizer step ``step``, counted from 0."""
-        raise NotImplementedError(f"{type(self).__qualname__} has no factor")
+        raise NotImplementedError(f"{type(self).__qualname__} does not implement factor()")

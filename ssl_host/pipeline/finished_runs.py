@@ -153,6 +153,6 @@ def _load_finished(path: Path, catalog: Catalog) -> tuple[RunConfig, dict[str, A
 
 
 def _load_config(path: Path, options: Sequence[str], catalog: Catalog) -> RunConfig:
-    """Return the configuration of a run folder, with options applied and without notes."""
+    """Return the configuration stored in a run folder; apply the options and drop the notes."""
     config = resolve_file(RunFolder(path).find_config_file(), options, catalog)
     return replace(config, notes=())

@@ -92,7 +92,7 @@ def run_config(
 
 
 class _Runner:
-    """Trains and evaluates one run and writes its report, in a folder locked by rank 0."""
+    """Trains and evaluates one run and writes its report; rank 0 has locked the run folder."""
 
     def __init__(
         self, config: RunConfig, catalog: Catalog, console: Console, folder: RunFolder
@@ -181,7 +181,7 @@ class _Runner:
         if skipped:
             name, reason = skipped[0]
             self.console.print(
-                f"warning: {len(skipped)} images cannot be read and are skipped, such as "
+                f"warning: {len(skipped)} images cannot be read and are skipped, for example "
                 f"{name}: {reason}; results.json lists them",
                 style="yellow",
             )

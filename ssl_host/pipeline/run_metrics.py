@@ -17,7 +17,7 @@ from ssl_host.run_folder.stored_config import has_same_dataset
 from ssl_host.train.loop import TrainingResult
 
 BOTTLENECK_ABOVE = 0.2
-"""A hint is printed if more than this fraction of the training time is spent waiting."""
+"""A hint is printed if training spends more than this fraction of its time waiting for images."""
 
 
 def resource_metrics(training: TrainingResult) -> dict[str, float]:

@@ -19,7 +19,7 @@ TIMED_STEPS = 3
 
 
 class StepTimer:
-    """Measures the time of training steps on one batch, with online probe and clipping.
+    """Measures the time of training steps, including the online probe and gradient clipping.
 
     Args:
         experiment: the method and all other components of the run.

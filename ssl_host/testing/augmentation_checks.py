@@ -44,7 +44,7 @@ def _images(count: int = BATCH_SIZE, channels: int = 3) -> Tensor:
 
 
 def view_shapes(target: CheckTarget) -> str:
-    """Check that views are finite (B, C, H, W) tensors, about 0 to 1, full-size views first."""
+    """Check that views have shape (B, C, H, W) and valid values, and full-size views come first."""
     for channels in (3, 1):
         maker = _view_maker(target, channels)
         views = maker(_images(channels=channels))
@@ -56,19 +56,19 @@ def view_shapes(target: CheckTarget) -> str:
                     f"view {number} of images with {channels} channels has the shape "
                     f"{tuple(view.shape)}"
                     + ("" if torch.isfinite(view).all() else " and values that are not finite"),
-                    "the backbone expects finite values B C H W",
-                    "return one tensor B C H W per view, with the channels of the images",
+                    "the backbone expects a tensor of shape (B, C, H, W) with finite values",
+                    "return one tensor (B, C, H, W) per view, with as many channels as the images",
                 )
             if float(view.min()) < -0.3 or float(view.max()) > 1.3:
                 raise CheckFailure(
                     f"the values of view {number} range from {float(view.min()):.2f} to "
                     f"{float(view.max()):.2f}",
-                    "the host expects values from 0 to 1, which it normalises",
+                    "the host expects values from 0 to 1 and normalises them itself",
                     "leave normalisation to the host, and return images from 0 to 1",
                 )
             if number < maker.num_global and size != IMAGE_SIZE:
                 raise CheckFailure(
-                    f"view {number} has {size} pixels, before views of {IMAGE_SIZE} pixels",
+                    f"view {number} is {size} pixels wide, but views of {IMAGE_SIZE} pixels follow",
                     "methods treat the first batch.num_global views as the full-size ones",
                     "return full-size views first",
                 )
@@ -85,7 +85,7 @@ def same_seed(target: CheckTarget) -> str:
     if any(not torch.equal(a, b) for a, b in zip(first, second, strict=True)):
         raise CheckFailure(
             "two calls with the same seed, epoch and images give different views",
-            "steps cannot be repeated, and a resumed run differs",
+            "a resumed run would differ from one that was never interrupted",
             "draw all random numbers with rng.uniform(view, 'name'), and none with torch.rand",
         )
     return ""

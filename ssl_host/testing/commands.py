@@ -16,7 +16,7 @@ import importlib_metadata
 import torch
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "COLUMNS": "160"}
-"""Variables of the command: one thread, and a terminal of a fixed width."""
+"""Environment variables of the command: one CPU thread, and a terminal of a fixed width."""
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 

@@ -107,16 +107,16 @@ def import_without_torch(target: CheckTarget) -> str:
 
 @cache
 def _imports_torch(module: str, _file: str | None) -> bool:
-    """Import a module in a new process; return True if that imports torch or fails."""
+    """Import a module in a new process; return True if the import loads torch or fails."""
     code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     return done.returncode != 0
 
 
 def track_reads(settings: Settings) -> tuple[Settings, set[str], set[str]]:
-    """Return a copy of settings that records which of its names are read, and two sets.
+    """Return a copy of the settings that records which names are read, and the two record sets.
 
-    The first set contains the declared names that were read, the second the undeclared ones. Both
+    The first set receives the declared names that are read, the second the undeclared ones. Both
     are filled while the copy is used.
     """
     cls: Any = type(settings)
@@ -152,7 +152,9 @@ def track_reads(settings: Settings) -> tuple[Settings, set[str], set[str]]:
 def judge_settings(
     target: CheckTarget, read: set[str], unknown: set[str], referenced: Set[str] = frozenset()
 ) -> str:
-    """Return the summary of a check, given the names that :func:`track_reads` recorded.
+    """Fail if a component read an undeclared setting; return which settings it did not read.
+
+    The names are those that :func:`track_reads` recorded.
 
     Args:
         target: the component under test.

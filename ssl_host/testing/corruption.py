@@ -1,4 +1,4 @@
-"""Check that data sources handle corrupted files."""
+"""Checks that data sources handle corrupted files."""
 
 from __future__ import annotations
 

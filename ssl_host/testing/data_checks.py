@@ -61,7 +61,7 @@ def _read_sample(images: ImageDataset) -> dict[int, Tensor]:
 
 
 def images_are_uint8(target: CheckTarget) -> str:
-    """Check that images are uint8 (C, H, W) with the right channels and equal on a second read."""
+    """Check that images are uint8 (C, H, W) with the right channels, and reads are repeatable."""
     images = _open(target)
     assert images is not None
     channels = target.make().channels
@@ -76,8 +76,8 @@ def images_are_uint8(target: CheckTarget) -> str:
         if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != channels:
             raise CheckFailure(
                 f"{images.name(i)} is {image.dtype} of shape {tuple(image.shape)}",
-                "image stores and the augmentation engine expect uint8",
-                f"return uint8 of shape {channels} x H x W",
+                "the host expects uint8 images",
+                f"return a uint8 tensor of shape ({channels}, H, W)",
             )
         if not torch.equal(image, images.read(i)):
             raise CheckFailure(
@@ -180,13 +180,13 @@ def _compare_reads(
         pairs = [*zip(indices, actual, strict=True)]
     except Exception as error:
         last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        why = "threads pack image stores, and worker processes decode larger datasets"
+        why = "the host packs images in several threads and decodes large datasets in processes"
         raise CheckFailure(f"reading fails in {readers}: {last}", why, fix) from None
     for i, image in pairs:
         if not torch.equal(image, expected[i]):
             raise CheckFailure(
                 f"{images.name(i)} differs when {readers} read at the same time",
-                "they share a file handle, and each of them moves its position",
+                "a cause may be a shared file handle, whose position every reader moves",
                 fix,
             )
 

@@ -27,7 +27,7 @@ from ssl_host.toolkit.distributed import world_size as num_processes
 TIMEOUT = 300.0
 """Seconds after which the processes of a call are killed, because they may wait forever."""
 GRACE = 1.0
-"""Seconds that a process waits before it reports the loss of another one."""
+"""Seconds that a process waits before it reports that another process ended."""
 _PRELOADED = ["__main__", "ssl_host.testing.suite", "ssl_host.augment.numba_backend"]
 """Modules that the fork server imports once for all processes."""
 
@@ -112,7 +112,7 @@ def _run_process(
 
 
 def average_gradients(parameters: list[torch.nn.Parameter]) -> None:
-    """Average the gradients over all processes, as DistributedDataParallel does in backward."""
+    """Average the gradients over all processes, as DistributedDataParallel does."""
     if num_processes() == 1:
         return
     for parameter in parameters:

@@ -15,7 +15,7 @@ from ssl_host.testing.target import CheckTarget
 
 
 def gradients(target: CheckTarget) -> str:
-    """Check that every trainable parameter gets a gradient, and that no EMA copy gets one."""
+    """Check that every trainable parameter gets a gradient, and no EMA copy gets one."""
     case = MethodCase(target)
     method = case.fresh()
     case.step(method, case.batch(8)).loss.backward()
@@ -73,7 +73,7 @@ def _trained_in_last_step(case: MethodCase) -> set[str]:
 
 
 def ema_update(target: CheckTarget) -> str:
-    """Check that a step uses the EMA copies, and that ema_decay is applied only after the step."""
+    """Check that a step uses the EMA copies, and the copies are updated only after it."""
     case = MethodCase(target)
     method = case.fresh()
     if not method.ema:
@@ -148,4 +148,4 @@ def stop_gradient(target: CheckTarget) -> str:
             "detach the targets: self.loss(p1, z2.detach()). If the method is intended to learn "
             "through both branches, pass skip=['stop_gradient'] and explain it in its docstring",
         )
-    return f"all of it passes through {', '.join(predictors)}"
+    return f"all gradients pass through {', '.join(predictors)}"

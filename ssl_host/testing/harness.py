@@ -28,7 +28,7 @@ TOTAL_STEPS = 20
 MAX_HEAD_DIM = 16
 """Largest width of a head; larger numbers in the recipe are replaced by it."""
 SIZE_THRESHOLD = 1024
-"""Integer settings of a method above this number are assumed to be sizes, such as of a queue."""
+"""Integer settings of a method above this number are assumed to be sizes, such as a queue size."""
 SMALL_SIZE = 24
 """Value that replaces sizes above :data:`SIZE_THRESHOLD`."""
 
@@ -145,8 +145,8 @@ class MethodCase:
             count: number of images.
             seed: random seed for choosing the images and for augmenting them.
             dtype: dtype of the views.
-            positions: positions in the batch of the images to return, in this order; None returns
-                the whole batch.
+            positions: which images of the batch to return, and in which order; None returns the
+                whole batch.
         """
         view_maker, pixels, labels = self._data
         generator = torch.Generator().manual_seed(seed)

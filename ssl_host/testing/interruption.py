@@ -20,7 +20,7 @@ class StoppedError(BaseException):
 
 @contextmanager
 def stopped_after(steps: int) -> Iterator[None]:
-    """Stop training in this context after some optimizer steps, as a power cut would.
+    """Context manager that stops a training after some optimizer steps, as a power cut would.
 
     Raises:
         AssertionError: when the run ends before that step.

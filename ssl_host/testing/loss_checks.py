@@ -65,7 +65,7 @@ def degenerate_embeddings(target: CheckTarget) -> str:
             raise CheckFailure(
                 f"embeddings that are {name} give {'a gradient' if infinite else 'a loss'} that "
                 "is not finite",
-                "dead units and collapses would end in nan instead of a warning",
+                "dead units or a collapse would end the run with NaN instead of a warning",
                 "use functional.normalize, and add an epsilon under roots",
             )
     return ""

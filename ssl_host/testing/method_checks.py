@@ -73,7 +73,7 @@ def features_returned(target: CheckTarget) -> str:
 
 
 def step_is_pure(target: CheckTarget) -> str:
-    """Check that a step changes no state except batch-norm statistics; queues change after it."""
+    """Check that a step itself changes no state, such as a queue, except batch-norm statistics."""
     case = MethodCase(target)
     method = case.fresh()
     before = {name: value.clone() for name, value in method.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Checks that a method gives the same results when it is repeated, resumed or distributed.
+"""Checks that repeated, resumed and distributed training of a method gives the same results.
 
 Other checks split a step into micro-batches or run it under autocast.
 """
@@ -35,7 +35,7 @@ def same_seed(target: CheckTarget) -> str:
         if a != b:
             raise CheckFailure(
                 f"the same seed gives the loss {a:.17g}, then {b:.17g} in step {step}",
-                "runs cannot be repeated, and a resumed run differs",
+                "a resumed run would differ from one that was never interrupted",
                 "draw random numbers from torch, which the host seeds before every step; keep no "
                 "state on the class or in a module's globals",
             )
@@ -171,7 +171,7 @@ def accumulation(target: CheckTarget) -> str:
                 f"a step of two micro-batches leaves a different {name}, off by {error:.1e}",
                 "with [trainer] accumulate only the last micro-batch of each step would count",
                 "store nothing of a step on self: return the rows as StepOutput(..., "
-                "enqueue={...}); a FeatureQueue or MovingAverage gets those of all micro-batches",
+                "enqueue={...}), and the host pushes the rows of all micro-batches",
             )
     return f"{len(expected)} buffers"
 

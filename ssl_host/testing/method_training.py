@@ -53,7 +53,8 @@ def no_collapse(target: CheckTarget) -> str:
             f"(spread {spread:.3f} of 1; {initial_spreads[name]:.3f} before the first step)",
             "the loss falls although nothing is learned",
             "check what keeps images apart: the stop-gradient, negatives, a variance term, "
-            "centring and temperatures; if outputs are alike from the start, batch norm in a head",
+            "centring and temperatures; if the outputs are alike from the start, check whether a "
+            "head lacks batch norm",
         )
     return f"spread {spread:.2f}, loss {losses[0]:.3g} to {losses[-1]:.3g}"
 

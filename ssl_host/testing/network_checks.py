@@ -59,8 +59,8 @@ def output_shape(target: CheckTarget) -> str:
                 f"the output for {count} inputs has the shape {tuple(out.shape)}"
                 + ("" if is_finite else " and values that are not finite"),
                 f"heads and probes are built for the width self.{attribute}, which is {width}",
-                f"return B x {width}, or set self.{attribute} to the width of the output; pool "
-                "over space",
+                f"return shape (B, {width}), or set self.{attribute} to the width of the output; a "
+                "backbone must pool over height and width",
             )
     return f"width {width}"
 

@@ -138,7 +138,7 @@ def run_check(target: CheckTarget, name: str) -> Outcome:
     except Exception as error:
         why = f"this check did not complete: {(check.__doc__ or '').strip()}"
         fix = (
-            "follow the message"
+            "do what the error message says"
             if isinstance(error, SslHostError)
             else "start at the location above: it is the last line of the component's own code"
         )

@@ -1,7 +1,7 @@
 """Batch normalisation with statistics over all processes, on any device.
 
-torch's SyncBatchNorm does not accept CPU tensors. This one sums over processes with gradients, so
-two gloo processes get the same result as one process.
+torch's SyncBatchNorm does not accept CPU tensors. Here, sums over all processes also pass gradients
+back, so that two gloo processes get the same result as one process.
 """
 
 from __future__ import annotations

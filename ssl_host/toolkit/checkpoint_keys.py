@@ -83,7 +83,7 @@ class KeyMatch:
     unused: Sequence[str]
 
     def describe(self) -> str:
-        """Say, for a message, how many tensors are used and which ones are not."""
+        """Return text for a message: how many tensors are used, and which ones are not used."""
         text = f"{len(self.tensors)} tensors"
         if self.mapping.prefix:
             text += f" under {self.mapping.prefix[:-1]}"

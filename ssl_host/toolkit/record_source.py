@@ -65,7 +65,8 @@ class RecordSource(DataSource):
         )
         labelled: bool | None = Field(
             None,
-            description="true: require labels; false: ignore labels; default: use labels if any",
+            description="true: require labels; false: ignore labels; default: use labels "
+            "if there are any",
         )
 
     _classes: tuple[str, ...] | None = None
@@ -87,7 +88,7 @@ class RecordSource(DataSource):
             DataError: when the data cannot be read at all; the message should name the file and
                 the line or row.
         """
-        raise NotImplementedError(f"{type(self).__qualname__} has no records")
+        raise NotImplementedError(f"{type(self).__qualname__} does not implement records()")
 
     def open(self, split: str) -> ImageDataset | None:
         if split == "probe" and self._classes == ():

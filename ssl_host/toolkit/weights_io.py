@@ -55,5 +55,5 @@ def read_tensors(file: Path) -> Tensors:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping):
-        raise CheckpointError(f"{file} contains a {type(state).__name__}, not weights by name")
+        raise CheckpointError(f"{file} contains a {type(state).__name__}, not tensors by name")
     return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}

@@ -137,7 +137,7 @@ class TrainingCallback(pl.Callback):
 
 
 def _any_process(*flags: bool) -> tuple[bool, ...]:
-    """Return each flag as True if any process set it, so that all save and stop together."""
+    """Return for each flag whether any process has set it, so all processes stop together."""
     if world_size() == 1:
         return flags
     shared = torch.tensor(flags, dtype=torch.float32)

@@ -125,10 +125,10 @@ def find_cause(method: Method, batch: Batch) -> str:
         return "; the views themselves are not finite: check the augmentation"
     weights = [name for name, p in method.named_parameters() if not torch.isfinite(p).all()]
     if weights:
-        return f"; the weights were already not finite after the step before, first {weights[0]}"
+        return f"; weights such as {weights[0]} were already not finite before this step"
     gradients = [
         name
         for name, p in method.named_parameters()
         if p.grad is not None and not torch.isfinite(p.grad).all()
     ]
-    return f"; it is the gradient of {gradients[0]}" if gradients else ""
+    return f"; the first non-finite gradient is that of {gradients[0]}" if gradients else ""

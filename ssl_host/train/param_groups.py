@@ -89,7 +89,7 @@ def set_learning_rates(
         total_steps: the number of optimizer steps of the run.
         steps_per_epoch: the number of optimizer steps per epoch.
     """
-    with attribute_errors(scheduler, f"in factor of step {step}"):
+    with attribute_errors(scheduler, f"in factor() for step {step}"):
         factor = scheduler.factor(step, total_steps, steps_per_epoch)
     scheduled = None
     for group in optimizer.param_groups:

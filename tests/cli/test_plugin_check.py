@@ -43,7 +43,10 @@ def test_failed_check_prints_what_is_wrong_and_why(ssl_host, install):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("-o", "nonsense.x=1"), "-o nonsense.x=1: [nonsense] is not a kind of this plugin"),
+        (
+            ("-o", "nonsense.x=1"),
+            "-o nonsense.x=1: [nonsense] is not a kind of component in this plugin",
+        ),
         (("--only", "nothere"), "unknown check 'nothere'; this plugin has documented, "),
         (("--skip", "nothere"), "unknown check 'nothere'; this plugin has documented, "),
     ],

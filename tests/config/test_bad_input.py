@@ -45,35 +45,35 @@ CASES: dict[str, tuple[str, str]] = {
         "[method]\nname = simclrr\n",
         (
             "{file}:2: [method] unknown method 'simclrr'; did you mean 'simclr'?; if a "
-            "plugin provides it: pip install ssl-plugin-simclrr"
+            "plugin provides 'simclrr', run: pip install ssl-plugin-simclrr"
         ),
     ),
     "missing_plugin": (
         "[method]\nname = rnnclvr\n",
         (
             "{file}:2: [method] unknown method 'rnnclvr'; did you mean 'nnclr'?; if a "
-            "plugin provides it: pip install ssl-plugin-rnnclvr"
+            "plugin provides 'rnnclvr', run: pip install ssl-plugin-rnnclvr"
         ),
     ),
     "unknown_data": (
         "[data]\nname = cifar\n\n[method]\nname = simclr\n",
         (
             "{file}:2: [data] unknown data 'cifar'; did you mean 'cifar10'?; if a plugin "
-            "provides it: pip install ssl-plugin-cifar"
+            "provides 'cifar', run: pip install ssl-plugin-cifar"
         ),
     ),
     "unknown_backbone": (
         "[backbone]\nname = resnet\n\n[method]\nname = simclr\n",
         (
-            "{file}:2: [backbone] unknown backbone 'resnet'; installed: {backbones}; if a "
-            "plugin provides it: pip install ssl-plugin-resnet"
+            "{file}:2: [backbone] unknown backbone 'resnet'; the installed ones are {backbones}; "
+            "if a plugin provides 'resnet', run: pip install ssl-plugin-resnet"
         ),
     ),
     "unknown_evaluator": (
         "[evaluator.knnn]\n\n[method]\nname = simclr\n",
         (
             "{file}:1: [evaluator.knnn] unknown evaluator 'knnn'; did you mean 'knn'?; if a"
-            " plugin provides it: pip install ssl-plugin-knnn"
+            " plugin provides 'knnn', run: pip install ssl-plugin-knnn"
         ),
     ),
     "unknown_head": (
@@ -284,8 +284,8 @@ CASES: dict[str, tuple[str, str]] = {
     "too_many_views": (
         "[augmentation]\nname = multicrop\n\n[method]\nname = simclr\n",
         (
-            "{file}:2: [augmentation] multicrop makes 8 views, and method simclr takes 2: "
-            "it does not support multi-crop"
+            "{file}:2: [augmentation] multicrop makes 8 views, but method simclr takes "
+            "exactly 2, because the method does not support multi-crop"
         ),
     ),
     "key_with_a_colon": (

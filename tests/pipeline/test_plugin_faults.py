@@ -63,7 +63,7 @@ CASES = {
         "schedulers",
         "class Odd(Scheduler):\n    def factor(self, step, total_steps, steps_per_epoch):\n"
         "        1 / 0\n",
-        "scheduler Odd (ssl_plugin_odd, from ssl-plugin-odd 1.0) failed in factor of "
+        "scheduler Odd (ssl_plugin_odd, from ssl-plugin-odd 1.0) failed in factor() for "
         "step 0: ZeroDivisionError: division by zero ({file}:8)",
     ),
 }
