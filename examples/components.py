@@ -1,4 +1,4 @@
-"""Components in a script: an augmentation, a loss and a backbone."""
+"""Builds an augmentation, a loss and a backbone in a script, and uses them on random images."""
 
 import torch
 

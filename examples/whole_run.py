@@ -1,4 +1,4 @@
-"""A run from Python, and features of a folder of images from its backbone."""
+"""Executes a run from Python, then computes features of images in a folder with its backbone."""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Gaussian blur of views, as a function for batches and as a compiled kernel."""
+"""Gaussian blur in two forms: a function for batches of images, a compiled kernel for one view."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Larger images are blurred by two depthwise convolutions.
 
 
 def blur(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tensor:
-    """Blur each image with a random standard deviation from the range ``spec.blur_sigma``."""
+    """Blur each image by a Gaussian with a random standard deviation from ``spec.blur_sigma``."""
     assert spec.blur_kernel is not None
     return gaussian_blur(images, draw("sigma", *spec.blur_sigma), spec.blur_kernel)
 
@@ -125,6 +125,6 @@ def compiled_weights(sigma: Any, radius: Any) -> Any:
 
 @compiled
 def compiled_mirror(position: Any, side: Any) -> Any:
-    """Mirror a position outside the image at the nearest edge; return others unchanged."""
+    """Return a pixel position, mirrored at the nearest edge if it lies outside the image."""
     position = abs(position)
     return 2 * (side - 1) - position if position >= side else position

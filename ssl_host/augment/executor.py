@@ -1,4 +1,4 @@
-"""Makes the views of a batch by calling the method that the augmentation overrides."""
+"""Applies an augmentation, in any of its three forms, to batches of images."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class ViewMaker:
     def finish(
         self, crops: Sequence[Tensor], index: Tensor, epoch: int = 0, seed: int = 0
     ) -> list[Tensor]:
-        """Return the views of a batch that was already cropped while its images were decoded.
+        """Return the views of a batch whose images were cropped when they were decoded.
 
         Args:
             crops: one uint8 tensor (B, C, S, S) for each view, from :meth:`crops`.
@@ -191,7 +191,7 @@ class ViewMaker:
 
 @contextmanager
 def _global_seed(seed: int) -> Iterator[None]:
-    """Seed Python's, NumPy's and torch's global generators; restore their states at the end."""
+    """Seed the global generators of Python, NumPy and torch within a ``with`` block only."""
     python, numpy_, torch_ = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         random.seed(seed)
@@ -207,7 +207,7 @@ def _global_seed(seed: int) -> Iterator[None]:
 def evaluation_view(
     images: Tensor, image_size: int, mean: Sequence[float], std: Sequence[float]
 ) -> Tensor:
-    """Return the input for evaluators: each image's centred square, resized and normalised.
+    """Return each image's centred square, resized and normalised, as input for evaluation.
 
     Args:
         images: (B, C, H, W), uint8.

@@ -69,8 +69,8 @@ def crop_resize(
     """Crop each image, resize the crop with antialiasing, and flip it if requested.
 
     Resizing is separable: a view is V · image · Hᵀ. Each image has its own small matrices V and H,
-    which contain the weights of Pillow's filter. On small images this is faster than a gather, and
-    exact. Unlike torchvision, this function does not round the result to uint8.
+    which contain the weights of Pillow's filter. On small images this is faster than
+    gathering pixels, and exact. Unlike torchvision, this function does not round to uint8.
 
     Args:
         images: (B, C, H, W), uint8, or float from 0 to 1.
@@ -100,11 +100,11 @@ def crop_resize(
 def resize_weights(
     start: Tensor, length: Tensor, source: int, size: int, interpolation: str
 ) -> Tensor:
-    """Return a matrix for each image that crops and resizes it along one axis.
+    """Return one matrix per image, which crops and resizes that image along one axis.
 
     The weights are the same as in Pillow with antialiasing: a triangle filter of radius 1 or Keys'
-    cubic filter (a = -0.5) of radius 2. It is stretched by the scale if the image shrinks, cut off
-    at the edges of the box, and normalised.
+    cubic filter (a = -0.5) of radius 2. The filter is stretched by the scale if the image shrinks,
+    cut off at the edges of the box, and normalised.
 
     Args:
         start: (B,), first pixel of each box.

@@ -1,4 +1,4 @@
-"""Colour jitter of views, as a function for batches and as a compiled kernel."""
+"""Colour jitter in two forms: a function for batches of images, a compiled kernel for one view."""
 
 from __future__ import annotations
 

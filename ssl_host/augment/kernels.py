@@ -197,7 +197,7 @@ def _no_operation(view, spec, sample, salts, scratch):
 def _append(previous, name, kernel):
     """Return a compiled function that runs ``previous`` and then, at random, ``kernel``.
 
-    The probability is the field ``name`` of the spec.
+    The field ``name`` of the spec is the probability that ``kernel`` runs.
     """
 
     @njit(**_OPTIONS)

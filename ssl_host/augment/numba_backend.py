@@ -29,7 +29,7 @@ _SPEC_FIELDS = tuple(
 )
 _DERIVED_FIELDS = ("has_crop", "has_affine", "cubic", "log_ratio", "central_box")
 KernelParams = _namedtuple("KernelParams", (*_SPEC_FIELDS, *_DERIVED_FIELDS))
-"""Record of a view spec, converted to numbers for the kernel, for one image size."""
+"""Record of the values of a view spec as numbers for the kernel, for one image size."""
 
 _GEOMETRY_RANDOM = ("top", "left", "flip", "rotate", "shift_x", "shift_y", "shear", "zoom")
 _RANDOM = (

@@ -103,7 +103,7 @@ def _positive_range(limits: tuple[float, float]) -> tuple[float, float]:
 def _fraction_range(limits: tuple[float, float]) -> tuple[float, float]:
     """Return the range; raise ValueError unless its limits are ascending fractions above 0."""
     if limits[1] > 1:
-        raise ValueError("the upper limit is more than 1, the whole image")
+        raise ValueError("the upper limit must be at most 1, which means the whole image")
     return _positive_range(limits)
 
 

@@ -49,9 +49,9 @@ class CounterRNG:
 
 
 class ChunkedRNG:
-    """Random number generator for chunks of a batch that draws once for the whole batch.
+    """Random number generator that draws for a whole batch once and returns numbers by chunk.
 
-    So each random number is computed only once.
+    So each number is computed only once, and not again for each chunk.
 
     Attributes:
         rows: slice of the batch for which :meth:`uniform` returns numbers.
@@ -92,7 +92,7 @@ def _signed(number: int) -> int:
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:
-    """Shift right and fill with zeros; torch's ``>>`` on int64 copies the sign bit."""
+    """Shift numbers right and fill with zeros; torch's ``>>`` on int64 copies the sign bit."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 

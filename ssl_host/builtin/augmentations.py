@@ -1,4 +1,4 @@
-"""Augmentations from papers, as view specs.
+"""Built-in augmentations, most of them from papers, defined by view specs.
 
 Resizing is antialiased, and the size of the blur kernel is a tenth of the view's side.
 """
@@ -223,8 +223,8 @@ class MultiCropViews(_TwoViews):
             size = config.local_size or max(4, self.image_size * 3 // 7)
             if size >= self.image_size:
                 raise UserError(
-                    f"[augmentation] local_size = {size} is not smaller than the views, "
-                    f"[data] image_size = {self.image_size}; choose a smaller local_size"
+                    f"[augmentation] local_size = {size} is not smaller than the full-size views, "
+                    f"which have [data] image_size = {self.image_size}; choose a smaller local_size"
                 )
             local = replace(self.base(), count=config.num_local, size=size, crop_scale=scale)
             views.append(local)

@@ -88,6 +88,6 @@ class LAMB(Optimizer):
 
 
 def _layerwise(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the parameter groups with the key that switches timm's trust ratio on or off."""
+    """Return copies of the groups with a key that switches timm's trust ratio on or off."""
     # Without this key timm uses no trust ratio in groups with a weight decay of 0.
     return [{**group, "always_adapt": bool(group.get("trust_ratio"))} for group in groups]

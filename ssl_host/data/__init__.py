@@ -1,1 +1,1 @@
-"""Opens data sources: splits their images, stores them and makes batches."""
+"""Opens data sources, splits and stores their images, and makes batches of the images."""

@@ -71,7 +71,7 @@ _Item = tuple[list[Tensor], int, list[tuple[int, str]]]
 
 
 class _CroppedViews(Dataset[_Item | Exception]):
-    """Dataset of crops for each (epoch, index); the loader's workers decode and crop images."""
+    """Dataset that decodes and crops one image for each (epoch, index), in the loader's workers."""
 
     def __init__(self, images: ImageDataset, views: ViewMaker, size: int, seed: int) -> None:
         self.images = images

@@ -62,8 +62,8 @@ class FeatureBankBuilder:
         Args:
             represents: functions that map a batch of images to rows of features, keyed by the
                 name of the representation.
-            networks: the networks of the representations that come from a network, keyed by the
-                name of the representation.
+            networks: the networks that compute some of the representations, keyed by the name of
+                the representation.
             scratch: folder for features that do not fit in memory.
         """
         test = self.test

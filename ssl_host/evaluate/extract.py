@@ -88,8 +88,8 @@ def recalibrate_batchnorm(
 ) -> nn.Module:
     """Return a copy of a network with batch-norm statistics computed from the images.
 
-    With its initial statistics, a random network has an accuracy that is 15 points lower, and
-    pretraining would get the credit for normalising the features.
+    With its initial statistics, a random network would be 15 percentage points less accurate, and a
+    comparison would attribute this difference to pretraining.
     """
     network = copy.deepcopy(encoder)
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]

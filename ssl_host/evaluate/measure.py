@@ -148,7 +148,7 @@ def _skip_reason(
 
 
 def _evaluate(name: str, evaluator: Evaluator, bank: FeatureBank) -> Evaluation:
-    """Run one evaluator with seeded random numbers; errors name the plugin that it comes from."""
+    """Run one evaluator with seeded random numbers; an error names the evaluator's plugin."""
     with (
         attribute_errors(evaluator, f"while measuring '{name}'"),
         torch.random.fork_rng(devices=[]),

@@ -34,7 +34,7 @@ SPEED = "throughput.images_per_s"
 """Name of a metric that is shown next to the headline metrics."""
 
 BATCH_SETTINGS = (("run", "batch_size"), ("trainer", "accumulate"))
-"""Settings that affect contrastive losses: for 2N random views, nt_xent is log(2N - 1)."""
+"""Settings that can change the number of negatives, and so the scale of contrastive losses."""
 
 Difference = tuple[str, str, list[str]]
 """Section and key of a setting, and its value as text in each run."""

@@ -48,7 +48,7 @@ class FigureRow:
 
     @property
     def best_baseline(self) -> float | None:
-        """Best value among the baselines; None if there are none, or if no direction is better."""
+        """Best baseline value; None without baselines, or if neither high nor low is better."""
         if not self.baselines or self.figure.higher_is_better is None:
             return None
         best = max if self.figure.higher_is_better else min

@@ -82,7 +82,7 @@ class RunFolder(LockedFolder):
         return read_config_values(self.path / "config.json")
 
     def claim(self, config: RunConfig) -> RunConfig:
-        """Check that a configuration matches the run; store it unless the run is finished.
+        """Check that a configuration matches the folder's run; store it unless the run is finished.
 
         Returns:
             The configuration, in which ``auto`` is replaced by the values that were chosen when
@@ -160,7 +160,7 @@ class RunFolder(LockedFolder):
             )
 
     def images_changed(self, fingerprint: Mapping[str, Any]) -> bool:
-        """Return True if the run is known to have used different images, False if unknown."""
+        """Return True if the run used different images; False if not, or if that is unknown."""
         return self._stored_images() not in (None, fingerprint)
 
     def _stored_images(self) -> dict[str, Any] | None:

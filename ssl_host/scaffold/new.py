@@ -20,7 +20,7 @@ from ssl_host.hookspecs import API_VERSION
 PREFIX = "ssl-plugin-"
 EXAMPLE = "my-idea"
 METHOD = f"{PREFIX}simclr"
-"""Distribution of the SSL method in ``config.ini`` if the new component is not a method."""
+"""Distribution that provides the SSL method in ``config.ini`` of plugins without a method."""
 
 
 @dataclass(frozen=True)

@@ -216,5 +216,5 @@ def test_multicrop_local_size_is_used_or_refused():
     assert [spec.size for spec in made.specs] == [28, 28, 16]
     made = ssl_host.build("augmentation", "multicrop", image_size=224, num_local=1)
     assert made.specs[-1].size == 96
-    with pytest.raises(UserError, match="local_size = 28 is not smaller than the views"):
+    with pytest.raises(UserError, match="local_size = 28 is not smaller than the full-size views"):
         ssl_host.build("augmentation", "multicrop", image_size=28, local_size=28)

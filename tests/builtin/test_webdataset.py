@@ -262,7 +262,7 @@ def test_folder_without_training_shards_raises_data_error(tmp_path):
     with pytest.raises(DataError, match=r"no \.tar.* notes\.txt"):
         build(tmp_path / "x").open("train")
     shards(tmp_path / "x", "test")
-    with pytest.raises(DataError, match=r"all shards are held out, such as test-000\.tar"):
+    with pytest.raises(DataError, match=r"all shards, such as test-000\.tar, are held out"):
         build(tmp_path / "x").open("train")
 
 

@@ -1,4 +1,4 @@
-"""VICReg: variance, invariance, covariance (arXiv:2105.04906), a plugin for ssl-host."""
+"""VICReg: variance-invariance-covariance regularisation (arXiv:2105.04906), for ssl-host."""
 
 from ssl_host import Register, hookimpl
 

@@ -7,7 +7,7 @@ from torch.nn.functional import mse_loss, relu
 
 
 class VICRegLoss(Loss):
-    """Loss of VICReg: arXiv:2105.04906, equation 6, the hinge halved as in the authors' code."""
+    """Loss of VICReg: arXiv:2105.04906, equation 6; the hinge is halved as in the authors' code."""
 
     class Config(Settings):
         invariance: float = Field(25.0, ge=0, le=1e4, description="weight of the invariance term")
@@ -26,7 +26,9 @@ class VICRegLoss(Loss):
 
 
 class VICReg(Method):
-    """VICReg. Bardes et al., ICLR 2022, arXiv:2105.04906, with the recipe of the authors' code."""
+    """VICReg: pulls two views together, and keeps the embedding dimensions varied and uncorrelated.
+
+    Bardes et al., ICLR 2022, arXiv:2105.04906, with the recipe of the authors' code."""
 
     heads = {"projector": "backbone"}
     recipe = {

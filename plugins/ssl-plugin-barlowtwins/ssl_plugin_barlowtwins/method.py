@@ -10,7 +10,9 @@ from ssl_host import Batch, Head, Method, ParamGroup, Settings, StepOutput
 
 
 class BarlowTwins(Method):
-    """Barlow Twins. Zbontar et al., ICML 2021, arXiv:2103.03230, algorithm 1.
+    """Barlow Twins: makes the cross-correlation of the embeddings of two views the identity.
+
+    Zbontar et al., ICML 2021, arXiv:2103.03230, algorithm 1.
 
     The learning rates come from the authors' code, for a batch size of 256: 0.2 for weights and
     0.0048 for biases and batch norms, both decayed to a thousandth. The all_reduce in the authors'
@@ -24,7 +26,7 @@ class BarlowTwins(Method):
             0.024,
             gt=0,
             le=10,
-            description="factor on the learning rate of biases and batch norms",
+            description="factor for the learning rate of biases and batch norms",
         )
 
     config: Config

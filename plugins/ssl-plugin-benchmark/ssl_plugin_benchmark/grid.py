@@ -92,7 +92,7 @@ class SuiteGrid:
         ]
 
     def _component(self, kind: str, instance: str) -> str:
-        """Return the component named in ``[kind.instance]``; the default is the instance."""
+        """Return the component named in ``[kind.instance]``; the default is the instance's name."""
         for layer in reversed(self.layers):
             name = layer.section(f"{kind}.{instance}").get("name")
             if name is not None:

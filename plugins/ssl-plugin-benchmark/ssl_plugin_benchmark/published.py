@@ -36,7 +36,7 @@ class Published:
 def read_published(
     layer: ConfigLayer, methods: Collection[str], catalog: Catalog
 ) -> tuple[dict[str, Published], list[Problem]]:
-    """Return the published results, keyed by method, and the problems found in these sections."""
+    """Return published results, keyed by method, and the problems found in their sections."""
     sections = [name for name in layer.sections() if name.partition(".")[0] == "published"]
     if not sections:
         return {}, []

@@ -63,8 +63,8 @@ def execute_runs(
     """Execute or resume every run; a run that fails does not affect the others.
 
     Each run is a separate process: its memory is released when it ends, and a crash affects no
-    other run. ``jobs`` processes run at the same time. If this process is interrupted, all of them
-    write a checkpoint and stop.
+    other run. ``jobs`` processes run at the same time. If this process is interrupted, all
+    running processes write a checkpoint and stop.
 
     Args:
         fresh: True starts every run from scratch.

@@ -25,7 +25,7 @@ class SuiteSettings(Settings):
     )
     preset: str | None = Field(
         None,
-        description="preset that each method starts from; with simclr, cifar10 is simclr/cifar10",
+        description="preset for every method; for simclr, cifar10 means the preset simclr/cifar10",
     )
     seeds: tuple[int, ...] = Field(
         (0,), min_length=1, description="random seeds; every combination is run once per seed"

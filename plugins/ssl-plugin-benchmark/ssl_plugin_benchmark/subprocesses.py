@@ -11,7 +11,7 @@ from typing import IO
 from ssl_host import Preempted
 
 GRACE_PERIOD_S = 120.0
-"""Seconds in which a stopped process has to finish its step and write a checkpoint."""
+"""Seconds that a stopped process has to finish its step and write a checkpoint."""
 
 
 class ProcessGroup:

@@ -12,7 +12,9 @@ MLP = {"hidden_dim": 4096, "num_layers": 2, "bias": False}
 
 
 class BYOL(Method):
-    """BYOL. Grill et al., NeurIPS 2020, arXiv:2006.07733, equations 1 to 3.
+    """BYOL: predicts the output of an EMA network for the other view, without negatives.
+
+    Grill et al., NeurIPS 2020, arXiv:2006.07733, equations 1 to 3.
 
     In the EMA networks, only parameters are averaged; the batch norms run in training mode and
     compute separate statistics. The recipe follows the paper's 100-epoch runs.

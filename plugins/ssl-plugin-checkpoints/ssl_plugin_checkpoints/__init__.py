@@ -15,7 +15,7 @@ ssl_host_api = 1
 
 @hookimpl
 def read_weights(path: Path) -> StoredWeights | None:
-    """Return the tensors of another project's checkpoint and its possible naming schemes."""
+    """Return the tensors of another project's checkpoint, and ways to rename them for a network."""
     from ssl_plugin_checkpoints.layouts import read_checkpoint  # noqa: PLC0415 - imports torch
 
     return read_checkpoint(path)

@@ -11,16 +11,16 @@ from torch import nn
 from ssl_host import KeyMapping, StoredWeights, read_tensors
 
 OWN_PREFIXES = ("", "backbone.")
-"""Prefixes of ssl-host's own files; other projects combine them with different names."""
+"""Prefixes of tensor names in ssl-host's files; other projects use them with renamed layers."""
 
 FOREIGN_PREFIXES = (
     *("online_network.", "encoder.", "module.backbone.", "module.", "model."),
     *("feature_extractor.", "feature_extractor.backbone.", "student_backbone."),
 )
-"""Prefixes of the backbone's tensors in checkpoints of other projects."""
+"""Prefixes of the names of backbone tensors in checkpoints of other projects."""
 
 SHORTCUT = {"downsample.": "shortcut."}
-"""Replacement in names: lightly's own ResNet has ``shortcut`` in place of ``downsample``."""
+"""Replacement in tensor names: lightly's ResNet calls ``downsample`` layers ``shortcut``."""
 
 SEQUENTIAL = "numbered as the layers of a Sequential"
 LIGHTLY_RESNET = "with the names of lightly's ResNet"
@@ -31,7 +31,7 @@ LIGHTLY_SEQUENTIAL = (
 
 
 def read_checkpoint(path: Path) -> StoredWeights | None:
-    """Return the tensors of another project's checkpoint and its possible naming schemes.
+    """Return the tensors of another project's checkpoint, and ways to rename them for a network.
 
     Args:
         path: a safetensors file, or any file written by ``torch.save``. No code in it is executed.

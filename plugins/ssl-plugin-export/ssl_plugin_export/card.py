@@ -1,4 +1,4 @@
-"""Model card of an exported backbone: how to use it, its input, metrics and training."""
+"""Writes the model card of an exported backbone: its usage, input, metrics and training."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class RunDescription:
     notes: Sequence[str]
 
     def properties(self, backbone: Backbone) -> dict[str, str]:
-        """Return text properties that exporters store in a file: input, output and origin."""
+        """Return the backbone's input, output and origin as text that exporters store in files."""
         size = backbone.image_size
         return {
             "input": f"normalised float32 images B {backbone.in_channels} {size} {size}: "

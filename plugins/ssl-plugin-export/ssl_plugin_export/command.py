@@ -30,7 +30,7 @@ from ssl_host import Session, pass_session, session_options
     "options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Set a setting of the exporter; may be repeated.",
+    help="Change a setting of the exporter; may be repeated.",
 )
 @session_options
 @pass_session

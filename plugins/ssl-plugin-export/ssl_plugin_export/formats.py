@@ -17,7 +17,7 @@ from ssl_host import (
 )
 
 LIBRARY = "library"
-"""Name of the exporter for ``--to`` with the name of the backbone's library."""
+"""Name of the exporter that is used if ``--to`` names the backbone's library, such as timm."""
 
 
 def describe_backbone(backbone: Backbone, component: str) -> str:

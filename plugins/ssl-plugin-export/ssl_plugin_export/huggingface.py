@@ -17,7 +17,7 @@ model = timm.create_model("local-dir:.", pretrained=True)"""
 
 
 class HuggingFaceExporter(Exporter):
-    """Write a folder that timm can load from disk or from the Hugging Face Hub."""
+    """Writes a folder that timm can load from disk or from the Hugging Face Hub."""
 
     main_file = "model.safetensors"
 

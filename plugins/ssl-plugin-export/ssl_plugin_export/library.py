@@ -10,7 +10,7 @@ from ssl_plugin_export.usage import torch_usage
 
 
 class LibraryExporter(Exporter):
-    """Write the weights under the names used by the backbone's library, so it can load them."""
+    """Writes the weights under the tensor names of the backbone's library, so it can load them."""
 
     main_file = "backbone.safetensors"
 

@@ -15,12 +15,12 @@ from torch import Tensor
 from ssl_host import Backbone, Exporter, ModelCard, PluginError, RunError, Settings
 
 TOLERANCE = 1e-4
-"""Largest error of a feature in onnxruntime, relative to the largest feature (at least 1)."""
+"""Largest accepted error of onnxruntime's features, relative to the largest one (at least 1)."""
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 class OnnxExporter(Exporter):
-    """Write ``backbone.onnx``, which maps ``images`` (B, C, H, W) to ``features`` (B, D).
+    """Writes ``backbone.onnx``, which maps ``images`` (B, C, H, W) to ``features`` (B, D).
 
     Both are float32. The images must be normalised.
     """

@@ -20,7 +20,7 @@ FIELDS = ["image", "label"]
 """Fields of a record in a packed file, in this order."""
 
 _CHUNK_SIZE = 8
-"""Number of images that a thread decodes per task; tasks of one image take 5 % longer."""
+"""Number of images per decoding task; with one image per task, decoding takes 5 % longer."""
 
 
 class PackedImages(ImageDataset):
@@ -31,7 +31,7 @@ class PackedImages(ImageDataset):
         split: description of the split from the sidecar file.
         channels: number of channels of the returned images, 1 or 3.
         image_size: height and width of all images in pixels.
-        threads: number of threads that decode.
+        threads: number of threads that decode images.
 
     Raises:
         DataError: when the file is damaged or does not match the sidecar file.
@@ -58,7 +58,7 @@ class PackedImages(ImageDataset):
             self.labels = torch.from_numpy(labels)
             self.classes = split.classes
             if labels.min() < 0 or labels.max() >= len(split.classes):
-                raise DataError(self._damage("a label is not among the classes"))
+                raise DataError(self._damage("a label does not belong to any class"))
         self._bytes = np.memmap(file, np.uint8, mode="r").view(np.ndarray)
 
     def __len__(self) -> int:
@@ -130,7 +130,9 @@ class PackedImages(ImageDataset):
         is_raw_size = records["size"] == 3 * self.image_size**2
         end = records["start"] + records["size"]
         if (records["raw"] & ~is_raw_size).any() or (end > self.file.stat().st_size).any():
-            raise DataError(self._damage("an image extends beyond the end of the file"))
+            raise DataError(
+                self._damage("an image has a wrong size or extends beyond the end of the file")
+            )
         return labels, records
 
     def _columns(self, reader: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -147,7 +149,9 @@ class PackedImages(ImageDataset):
         if (images["width"] != self.image_size).any() or (
             images["height"] != self.image_size
         ).any():
-            raise DataError(self._damage(f"not all images have {self.image_size} pixels"))
+            raise DataError(
+                self._damage(f"not all images are {self.image_size} pixels wide and high")
+            )
         return images, labels.astype(np.int64)
 
     def _damage(self, reason: str) -> str:

@@ -45,7 +45,7 @@ class PackOptions:
         size: height and width of the packed images in pixels; None uses a default that depends on
             the source.
         quality: JPEG quality from 1 to 100; None stores uncompressed pixels.
-        workers: number of threads that decode and compress.
+        workers: number of threads that decode and compress images.
         force: True replaces existing files.
     """
 
@@ -126,7 +126,7 @@ def check_out(out: Path, force: bool) -> None:
     """
     if out.suffix != SUFFIX:
         raise UserError(
-            f"{out}: the name of a packed file must end in {SUFFIX}: {out.name}{SUFFIX}"
+            f"{out}: the name of a packed file must end in {SUFFIX}; use {out.name}{SUFFIX}"
         )
     existing = [path for path in _all_files(out) if path.exists()]
     folder = next((path for path in existing if path.is_dir()), None)

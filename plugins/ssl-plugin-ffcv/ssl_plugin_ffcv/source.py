@@ -32,7 +32,10 @@ class FFCV(DataSource):
             "packed images are enlarged",
         )
         num_threads: int | None = Field(
-            None, ge=1, le=1024, description="number of threads that decode; default: one per core"
+            None,
+            ge=1,
+            le=1024,
+            description="number of threads that decode images; default: one per core",
         )
 
     config: Config

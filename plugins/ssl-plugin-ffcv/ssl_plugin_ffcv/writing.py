@@ -53,7 +53,7 @@ class ImageFormat:
         side: height and width in pixels.
         channels: 1 or 3; gray images are written as 3 equal channels, because ffcv requires 3.
         quality: JPEG quality from 1 to 100; None stores uncompressed pixels.
-        workers: number of threads that decode and compress.
+        workers: number of threads that decode and compress images.
     """
 
     side: int
@@ -153,7 +153,7 @@ def _fill(
 
 
 def _encode(image_field: Any, image: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image's row of the file's table, without the position, and its encoded bytes."""
+    """Encode an image; return its row of the file's table, without the position, and its bytes."""
     pixels = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
     entry = np.zeros(1, image_field.metadata_type)
     data = np.empty(0, np.uint8)

@@ -268,7 +268,7 @@ def test_invalid_options_raise_errors(photos, tmp_path):
     (tmp_path / "truncated").mkdir()
     (tmp_path / "truncated" / "a.png").write_bytes(b"no image")
     for path, error, message, settings in (
-        (tmp_path / "out.bin", UserError, r"must end in \.beton: out\.bin\.beton", {}),
+        (tmp_path / "out.bin", UserError, r"must end in \.beton; use out\.bin\.beton", {}),
         (out, UserError, "unknown", {"data": "imagefoldr"}),
         (out, DataError, "nowhere: no such folder", {"data": "imagefolder", "root": "nowhere"}),
         (out, DataError, "no images", {"data": "imagefolder", "root": tmp_path / "empty"}),

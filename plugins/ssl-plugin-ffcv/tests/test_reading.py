@@ -244,11 +244,11 @@ def invalid_index(path):
         (overwrite(16, b"\7"), "is damaged: its table of images is incomplete"),
         (overwrite(-1, b"\7"), "is damaged: an image extends beyond the end"),
         (overwrite(-48 * 24 + 8, b"\7"), "is damaged: its table of images is incomplete"),
-        (change(side=20), "is damaged: not all images have 20 pixels"),
+        (change(side=20), "is damaged: not all images are 20 pixels wide and high"),
         (other_fields, "is damaged: its fields are number instead of image, label"),
         (fewer_names, "is damaged: it has 48 images, but 47 were packed"),
         (invalid_index, "is damaged.*: the skipped train images have invalid indices"),
-        (fewer_classes, "is damaged: a label is not among the classes"),
+        (fewer_classes, "is damaged: a label does not belong to any class"),
     ],
 )
 def test_damaged_file_raises_data_error_with_reason_and_fix(private_file, damage, message):

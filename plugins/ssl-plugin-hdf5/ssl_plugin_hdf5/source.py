@@ -97,7 +97,7 @@ def _dataset_names(file: Path) -> list[str]:
 
 
 def _find(file: Path, datasets: list[str], group: str, name: str, setting: str) -> str:
-    """Return the full name of a dataset, given its name in the group or its full name.
+    """Return the full name of a dataset, given its full name or its name in a split's group.
 
     Raises:
         DataError: when there is no such dataset; the message names the setting to change.

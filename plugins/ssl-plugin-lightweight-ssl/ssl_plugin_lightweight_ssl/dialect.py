@@ -26,7 +26,7 @@ from ssl_plugin_lightweight_ssl.translation import LINEAR, Translation
 from ssl_plugin_lightweight_ssl.translators import TRANSLATORS
 
 _EMPTY: dict[str, Any] = {"@int": 0, "@float": 0.0, "@list": [], "@dict": {}, "@tuple": ()}
-"""Values for a type without any text before it, such as in ``custom_ds_cfg = @dict``."""
+"""Values of keys whose text is only a type, as in ``custom_ds_cfg = @dict``."""
 
 
 def is_flat_config(text: str) -> bool:

@@ -106,8 +106,8 @@ def _crops(t: Translation, value: ConfigValue) -> None:
     elif crops not in ([2], [1, 1]):
         t.problem(
             value,
-            f"aug_crop_lst: {crops} should be two full-size views, [2] or [1, 1], or two and "
-            "small crops, such as [2, 6]",
+            f"aug_crop_lst: {crops} should be two full-size views, [2] or [1, 1], or two "
+            "full-size views and small crops, such as [2, 6]",
         )
 
 

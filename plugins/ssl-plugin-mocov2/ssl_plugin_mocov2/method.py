@@ -23,7 +23,9 @@ from ssl_host import (
 
 
 class MoCoV2(Method):
-    """MoCo v2. Chen et al. 2020, arXiv:2003.04297; He et al., CVPR 2020, arXiv:1911.05722.
+    """MoCo v2: contrasts each query with its key and with past keys, all from an EMA network.
+
+    Chen et al. 2020, arXiv:2003.04297; He et al., CVPR 2020, arXiv:1911.05722.
 
     The first view is the query, the second the key; negatives come from a queue of past keys. The
     loss is not symmetrised. Keys are shuffled across processes, so batch-norm statistics do not

@@ -8,11 +8,14 @@ from ssl_host import Batch, FeatureQueue, Head, Method, Settings, StepOutput
 
 
 class NNCLR(Method):
-    """NNCLR. Dwibedi et al., ICCV 2021, arXiv:2104.14548, equations 3 and 4.
+    """NNCLR: contrasts each view with the nearest neighbour of the other view in a queue.
+
+    Dwibedi et al., ICCV 2021, arXiv:2104.14548, equations 3 and 4.
 
     The positive of an image is the nearest neighbour of its embedding in a queue of past
-    embeddings. It is contrasted with the predictions of the other view, with B candidates in each
-    direction. The embeddings of the first view are added to the queue after the step.
+    embeddings. The neighbours of one view are contrasted with the predictions of the other
+    view, with B candidates in each direction. The embeddings of the first view are added to the
+    queue after the step.
     """
 
     class Config(Settings):

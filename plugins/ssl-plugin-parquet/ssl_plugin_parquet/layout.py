@@ -46,8 +46,8 @@ def _saved_files(folder: Path) -> list[Path]:
         raise DataError(f"[data] {folder / 'state.json'}: does not list files") from None
     if state.get("_indices_data_files"):
         raise DataError(
-            f"[data] {folder}: has a separate selection of rows, as old releases of datasets wrote "
-            "it; load and save it again"
+            f"[data] {folder}: has a separate selection of rows, as old releases of datasets "
+            "wrote; load the dataset and save it again"
         )
     missing = [name for name in names if not (folder / name).is_file()]
     if missing or not names:

@@ -77,8 +77,8 @@ def _labels(table: Table, column: str, names: Sequence[str] | None) -> list[Any]
     for row, value in enumerate(values):
         if value is not None and not -1 <= value < len(names):
             raise DataError(
-                f"[data] {table.path}:{column}[{row}]: label {value}, but the column has names of "
-                f"{len(names)} classes"
+                f"[data] {table.path}:{column}[{row}]: label {value} has no class name: the "
+                f"column has the names of only {len(names)} classes"
             )
     return [None if value is None or value < 0 else names[value] for value in values]
 

@@ -298,7 +298,7 @@ INVALID = {
     "unknown_label": (
         writer({"image": [b"x", b"y"], "label": [0, 3]}, METADATA),
         {},
-        r"x\.parquet:label\[1\]: label 3, but .* 3 classes",
+        r"x\.parquet:label\[1\]: label 3 has no class name: .* 3 classes",
     ),
     "some_labels": (
         writer({"image": [b"x", b"y"], "label": [0, None]}),

@@ -6,7 +6,9 @@ from ssl_host import Batch, Head, Method, StepOutput
 
 
 class SimCLR(Method):
-    """SimCLR. Chen et al., ICML 2020, arXiv:2002.05709, algorithm 1.
+    """SimCLR: contrasts each view with all other views in the batch.
+
+    Chen et al., ICML 2020, arXiv:2002.05709, algorithm 1.
 
     The recipe follows the paper's ImageNet runs. The projection head follows the official code,
     with batch norm after both layers.

@@ -10,7 +10,9 @@ from ssl_host import Batch, Head, Method, ParamGroup, Settings, StepOutput
 
 
 class SimSiam(Method):
-    """SimSiam. Chen & He, CVPR 2021, arXiv:2011.10566, algorithm 1.
+    """SimSiam: predicts one view from the other, without negatives or an EMA network.
+
+    Chen & He, CVPR 2021, arXiv:2011.10566, algorithm 1.
 
     Weight decay applies to all parameters, including batch norms and biases, as in the authors'
     code.

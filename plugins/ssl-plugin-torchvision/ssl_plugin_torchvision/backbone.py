@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ssl_host import Backbone, Settings, UserError
 
 _CLASSIFIERS = ("fc", "classifier", "heads", "head")
-"""Names of the attribute that is the classifier in torchvision's models."""
+"""Names that the attribute with the classifier may have in torchvision's models."""
 
 
 class Torchvision(Backbone):

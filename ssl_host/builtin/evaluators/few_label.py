@@ -85,7 +85,6 @@ def draw_labelled(labels: Tensor, num_classes: int, count: int, draws: int) -> T
 
     The draws are the same in every run.
 
-
     Args:
         labels: (N,), int64, the labels of all images.
         num_classes: C, the number of classes.

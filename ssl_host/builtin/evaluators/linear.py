@@ -134,7 +134,7 @@ class LinearProbe(Evaluator):
         return Evaluation(metrics, {"linear": {"weight": weight, "bias": bias}})
 
     def _features(self, bank: FeatureBank, mean: Tensor, std: Tensor) -> TakeFeatures:
-        """Return a function that returns standardised features of training images in an epoch."""
+        """Return a function that maps image indices and an epoch to standardised features."""
         if self.config.mode == "augmented" and bank.encoder is not None:
             images, augment = bank.train_images, bank.train_transform
             if images is not None and augment is not None:

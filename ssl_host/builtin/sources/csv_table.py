@@ -110,7 +110,9 @@ class CSVTable(RecordSource):
         rows: dict[str, _Row] = {}
         for line, path, label, split in table.rows():
             if not path or "\0" in path:
-                raise table.error(line, "has no path" if not path else "has a NUL in its path")
+                raise table.error(
+                    line, "has no path" if not path else "has a NUL character in its path"
+                )
             full_path = os.path.normpath(root / path)
             # A relative path must not lead to files outside the root; an absolute path may.
             if not full_path.startswith(prefix) and not Path(path).is_absolute():
@@ -120,7 +122,7 @@ class CSVTable(RecordSource):
                     "contains all images, or use an absolute path",
                 )
             if full_path in rows:
-                raise table.error(line, f"{path} is in line {rows[full_path].line} already")
+                raise table.error(line, f"{path} is already listed in line {rows[full_path].line}")
             rows[full_path] = _Row(line, Path(full_path), label, split)
         if not rows:
             raise table.error(1, "has a header but no rows")
@@ -218,6 +220,6 @@ class _Table:
             return -1
         raise self.error(
             1,
-            f"no column {name!r}, only {', '.join(map(repr, self.header))}; set [data] "
+            f"has no column {name!r}, only {', '.join(map(repr, self.header))}; set [data] "
             f"{default}_column",
         )

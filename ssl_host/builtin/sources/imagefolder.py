@@ -67,10 +67,10 @@ class ImageFolder(RecordSource):
 
 
 class ImageNet(ImageFolder):
-    """ILSVRC 2012: ``root/train/n01440764/*.JPEG`` and ``root/val/n01440764/*.JPEG``.
+    """ImageNet (ILSVRC 2012): ``root/train/CLASS/*.JPEG`` and ``root/val/CLASS/*.JPEG``.
 
-    Russakovsky et al., arXiv:1409.0575. The archives are not downloaded, because
-    image-net.org requires registration; unpack them into these folders.
+    Russakovsky et al., arXiv:1409.0575. CLASS is a name such as n01440764. The archives
+    are not downloaded, because image-net.org requires registration; unpack them into these folders.
     """
 
     class Config(ImageFolder.Config):

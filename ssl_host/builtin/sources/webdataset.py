@@ -54,7 +54,7 @@ class WebDataset(RecordSource):
         train, test = self.split_files(shards, path)
         if not train:
             raise DataError(
-                f"[data] root = {path}: all shards are held out, such as {test[0].name}; name "
-                "training shards train-000.tar, or without a split"
+                f"[data] root = {path}: all shards, such as {test[0].name}, are held out; give the "
+                "training shards names such as train-000.tar, or names without a split"
             )
         return test if held_out else train
