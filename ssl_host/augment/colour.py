@@ -14,7 +14,7 @@ _LUMA = (0.2989, 0.587, 0.114)
 
 
 def luma(images: Tensor) -> Tensor:
-    """Return the brightness of each pixel (ITU-R 601), (B, 1, H, W)."""
+    """Return the brightness of each pixel, (B, 1, H, W): ITU-R 601 for RGB, else the mean."""
     if images.shape[1] != 3:
         return images.mean(dim=1, keepdim=True) if images.shape[1] > 1 else images
     r, g, b = images.unbind(dim=1)

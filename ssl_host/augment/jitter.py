@@ -62,7 +62,7 @@ def _change_rows(name: str, amount: Tensor) -> Callable[[Tensor, Tensor], Tensor
 
 @compiled
 def compiled_jitter(view: Any, spec: Any, sample: Any, salts: Any, _scratch: Any) -> None:
-    """Jitter the colours of one view in place, as :func:`jitter` does."""
+    """Jitter the colours of one view like :func:`jitter`, but in place."""
     pixels = view.reshape(view.shape[0], view.shape[1] * view.shape[2])
     is_colour = view.shape[0] == 3
     strengths = (spec.brightness, spec.contrast, spec.saturation, spec.hue)

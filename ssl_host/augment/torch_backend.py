@@ -75,9 +75,10 @@ def crop_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tens
 
 
 def crop_bytes(image: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Return the crop of one uint8 image (1, C, H, W) as uint8, for workers that decode images.
+    """Crop one uint8 image (1, C, H, W) and resize the crop to the size of the view, as uint8.
 
-    The box is the same as in :func:`crop_view`. Pixels are rounded, as in torchvision's crop.
+    Used by workers that decode images. The crop box is the same as in :func:`crop_view`; pixel
+    values are rounded to integers, as in torchvision's ``resized_crop``.
     """
     assert spec.size is not None
     top, left, height, width = _boxes(image, rng, view, spec)[0].tolist()

@@ -1,4 +1,4 @@
-"""Table of what the official plugins provide, so messages can say which one to install."""
+"""Names the official plugins to install for features that a message cannot guess by name."""
 
 from __future__ import annotations
 

@@ -96,7 +96,17 @@ class Entry:
         return f"{self.kind} '{self.name}' ({self.reference}, from {self.origin})"
 
 
-_LIBRARIES = {"importlib", "numpy", "pluggy", "pydantic", "pytorch_lightning", "timm", "torch"}
+_LIBRARIES = sys.stdlib_module_names | {
+    "PIL",
+    "numpy",
+    "pluggy",
+    "pydantic",
+    "pytorch_lightning",
+    "timm",
+    "torch",
+    "torchvision",
+}
+"""Packages whose lines are not the cause of an error in a plugin that calls them."""
 
 
 def error_location(error: BaseException, module: str = "") -> str:

@@ -39,7 +39,9 @@ def report(session: Session, runs: tuple[Path, ...], output: Path | None) -> Non
             "--output names the page that compares several runs; give two or more runs"
         )
     if output is not None and output.suffix.lower() not in (".html", ".htm"):
-        raise click.UsageError(f"--output {output} is an HTML page; use a name that ends in .html")
+        raise click.UsageError(
+            f"--output {output}: the report is HTML; use a name that ends in .html"
+        )
     if len(runs) == 1:
         click.echo(write_run_report(runs[0], session.catalog()))
     else:

@@ -120,7 +120,7 @@ def _labels(images: ImageDataset) -> Tensor:
 
 
 def _subset(images: ImageDataset, indices: Tensor) -> Subset:
-    """Return the images at the given indices of the original dataset, except missing images."""
+    """Return the images at the given indices, without those that were left out when packing."""
     if not images.missing:
         return Subset(images, indices)
     gone = torch.tensor(sorted(missing.index for missing in images.missing))

@@ -101,8 +101,8 @@ def labels_are_valid(target: CheckTarget) -> str:
             )
         return "no labels"
     labels = images.labels
-    largest = int(labels.max()) if len(labels) else -1
-    is_valid = len(labels) == len(images) and labels.dtype == torch.int64 and int(labels.min()) >= 0
+    smallest, largest = (int(labels.min()), int(labels.max())) if len(labels) else (0, -1)
+    is_valid = len(labels) == len(images) and labels.dtype == torch.int64 and smallest >= 0
     if not is_valid or largest >= len(images.classes):
         raise CheckFailure(
             f"{len(labels)} labels of {labels.dtype} up to {largest} for {len(images)} images and "

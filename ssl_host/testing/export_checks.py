@@ -68,7 +68,7 @@ def _backbone(target: CheckTarget) -> Backbone:
 
 
 def _write(exporter: Exporter, backbone: Backbone) -> tuple[list[Path], ModelCard]:
-    """Export to an empty folder; return the relative paths of the files and the ModelCard."""
+    """Export to an empty folder; return the files' paths, relative to it, and the ModelCard."""
     reason = exporter.refusal(backbone)
     if reason:
         raise NotApplicable(

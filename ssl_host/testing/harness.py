@@ -94,7 +94,7 @@ class MethodCase:
         return sections
 
     def _reduced_widths(self, head: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
-        """Return small values for the widths of a head, except widths that are references."""
+        """Return small values for the widths of a head; widths that are references are left out."""
         name = self.target.settings.get(f"head.{head}", {}).get(
             "name", recipe.get("name", DEFAULT_HEAD)
         )

@@ -102,7 +102,7 @@ def one_process_equals_two(target: CheckTarget) -> str:
 
 
 def _gradient(target: CheckTarget) -> Tensor:
-    """Return the gradient of a linear layer before the loss, averaged over processes."""
+    """Return the gradient, averaged over processes, of a linear layer that feeds the loss."""
     loss = target.make()
     generator = torch.Generator().manual_seed(0)
     weight = nn.Parameter(torch.randn(DIM, DIM, generator=generator, dtype=torch.float64))

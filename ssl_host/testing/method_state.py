@@ -68,7 +68,7 @@ def resume(target: CheckTarget) -> str:
 
 
 def _lost_state(case: MethodCase, what: str) -> CheckFailure:
-    """Return a failure that lists the state that is missing from the state dict."""
+    """Return the failure for lost state; it names attributes that are not in the state dict."""
     unregistered = _unregistered(case.fresh())
     location = f"; not in state_dict(): {', '.join(unregistered)}" if unregistered else ""
     return CheckFailure(

@@ -45,6 +45,7 @@ def test_component_of_every_kind_is_registered_with_its_origin(install):
         ("import no_such_module_at_all", "import failed: ModuleNotFoundError: No module named"),
         ("import sys\nsys.exit(3)", "import failed: SystemExit: 3"),
         ("def broken(:\n", "import failed: SyntaxError"),
+        ("import json\njson.loads('{')\n", "ssl_plugin_faulty.py:2)"),  # not a line of json
         (
             "from ssl_host import hookimpl\n@hookimpl\ndef register_method(register): ...\n",
             "unknown hook register_method (",

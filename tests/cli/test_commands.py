@@ -129,7 +129,7 @@ def test_evaluate_and_report_rewrite_the_files_of_a_finished_run(ssl_host, confi
         assert of_file.returncode == 2
         assert f"{folder}/config.ini is a file" in of_file.stderr
     over = ssl_host("report", folder, "runs/other", "--output", folder / "config.ini")
-    assert "tiny/config.ini is an HTML page" in over.stderr
+    assert "tiny/config.ini: the report is HTML" in over.stderr
     nothing = ssl_host("report", tmp_path)
     assert nothing.returncode == 2
     assert str(tmp_path) in nothing.stderr

@@ -42,9 +42,10 @@ class TableRow:
     """Record of one row of the table.
 
     Attributes:
-        label: the instance on each axis, a baseline, or ``METHOD (published)``.
+        label: one entry for each axis, such as the method's and the dataset's name; the first entry
+            of other rows is the title of the baseline or ``METHOD (published)``.
         kind: ``run``, ``baseline`` or ``published``.
-        cells: cells, keyed by metric name.
+        cells: the averaged metrics, keyed by metric name.
         note: seeds without results, or the source of published metrics.
         links: pairs of a seed and the path of a weights file relative to the suite's folder.
     """

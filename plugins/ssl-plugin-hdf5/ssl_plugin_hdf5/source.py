@@ -39,7 +39,9 @@ class HDF5(RecordSource):
             description="name of the dataset with the test images, in test_file or else in file",
         )
         test_labels: str | None = Field(
-            None, description="name of the dataset with the test labels; default: same as labels"
+            None,
+            description="name of the dataset with the test labels; default: same as labels, but in "
+            "test_file or in the group of the test images",
         )
 
     config: Config
@@ -70,8 +72,25 @@ class HDF5(RecordSource):
         labels = None
         if labels_set or group + labels_name in datasets:
             name = _find(file, datasets, group, labels_name, f"{prefix}labels")
+            if held_out and not has_test_file:
+                self._check_test_labels(datasets, name)
             labels = _labels(DatasetPath(file, name, mtime_ns), len(images))
         return Records(images, labels, location=str(path))
+
+    def _check_test_labels(self, datasets: list[str], name: str) -> None:
+        """Check that the test labels are not the training labels of the same file.
+
+        Raises:
+            DataError: if they are.
+        """
+        config = self.config
+        group = self._group(datasets, config.images, held_out=False)
+        labels = config.labels or "labels"
+        if name == (group + labels if group + labels in datasets else labels.strip("/")):
+            raise DataError(
+                f"[data] {config.file}: the labels '{name}' belong to the training images; set "
+                "[data] test_labels to the dataset with the labels of the test images"
+            )
 
     def _group(self, datasets: list[str], images_name: str, held_out: bool) -> str:
         """Return a split's group as a prefix such as ``train/``; empty if no group has images."""

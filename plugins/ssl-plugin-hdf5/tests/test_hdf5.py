@@ -136,6 +136,13 @@ def test_datasets_are_found_by_configured_names(tmp_path):
     assert build(path, images="x_train", labels="y_train").open("test") is None
 
 
+def test_labels_of_training_images_are_not_used_for_test_images(tmp_path):
+    content = {"images": PIXELS[:5], "labels": NUMBERS[:5], "held_out": PIXELS[5:]}
+    source = build(write(tmp_path / "x.h5", **content), test_images="held_out")
+    with pytest.raises(DataError, match=r"labels 'labels' .* training images.* test_labels"):
+        source.open("test")
+
+
 def test_test_file_provides_test_images(tmp_path):
     train = write(tmp_path / "a.h5", images=PIXELS[:7], labels=NUMBERS[:7])
     test = write(tmp_path / "b.h5", images=PIXELS[7:], labels=NUMBERS[7:])

@@ -94,7 +94,7 @@ def _translate_keys(translation: Translation) -> None:
 
 
 def _report_unknown(translation: Translation, key: Key, value: ConfigValue) -> None:
-    """Add a problem for an unknown key that suggests a similar known key."""
+    """Add a problem for an unknown key; the message suggests a similar known key."""
     section, name = key
     known = [k for s, k in (*TRANSLATORS, *MOVED, *WITHOUT_EFFECT) if s == section]
     prefix = "" if section == FLAT else f"[{section}] "
