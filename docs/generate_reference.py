@@ -137,7 +137,9 @@ def _commands_page(catalog: Catalog) -> str:
     session = Session(has_plugin_commands=True)
     blocks = ["# Commands\n"]
     for path, command in _walk("ssl-host", root):
-        with click.Context(command, info_name=path, max_content_width=88, obj=session) as context:
+        with click.Context(
+            command, info_name=path, max_content_width=88, obj=session, **root.context_settings
+        ) as context:
             text = command.get_help(context)
         blocks.append(f"## {path}\n\n{_provider(command)}```text\n{text}\n```\n")
     return "\n".join(blocks)

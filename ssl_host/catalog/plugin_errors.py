@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_plugin_fault(error: BaseException | None) -> TypeGuard[Exception]:
-    """Return True if a plugin is to blame for an error: it is neither a host nor a disk error."""
+    """Return True if an error is a fault of a plugin: not a SslHostError and not a disk error."""
     return (
         isinstance(error, Exception)
         and not isinstance(error, SslHostError)

@@ -106,7 +106,7 @@ class Estimate:
 
 
 def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
-    """Build a run, read one batch, time a few training steps and return the estimate.
+    """Build a run, time a few training steps on one batch, and estimate the training time.
 
     Args:
         config: the configuration of the run.

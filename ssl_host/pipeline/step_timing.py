@@ -65,10 +65,10 @@ class StepTimer:
         for _ in range(1 + TIMED_STEPS):
             start = time.perf_counter()
             step.run(self.raw, self.optimizer)
-            if self.device.type == "cuda":
-                torch.cuda.synchronize()
-            times.append((time.perf_counter() - start) * settings.accumulate)
             self.losses.append(step.loss.item())
+            if self.device.type != "cpu":  # the optimizer's work may still be queued
+                getattr(torch, self.device.type).synchronize()
+            times.append((time.perf_counter() - start) * settings.accumulate)
         self.shapes = [list(view.shape) for view in step.make_batch(self.raw).views]
         return sorted(times[1:])[TIMED_STEPS // 2]
 

@@ -188,7 +188,7 @@ def _by_name(rows: Iterator[FigureRow]) -> dict[str, FigureRow]:
 
 
 def _baseline_rows(runs: Sequence[ComparedRun]) -> Iterator[BaselineRow]:
-    """Yield a row for each baseline and each group of runs that share the baseline."""
+    """Yield, for each baseline, one row per group of runs that share its value."""
     for key, label in runs[0].summary.baseline_labels.items():
         sections = IMAGE_SECTIONS
         if key == RANDOM_NETWORK:

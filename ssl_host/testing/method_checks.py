@@ -90,8 +90,8 @@ def step_is_pure(target: CheckTarget) -> str:
         owner = name.rpartition(".")[0]
         if isinstance(method.get_submodule(owner), FeatureQueue | MovingAverage):
             raise CheckFailure(
-                f"the step pushes into {owner} itself",
-                "an image would find itself as its nearest neighbour, and a step of several "
+                f"step() itself pushes rows into {owner}",
+                "an image could be compared with its own features, and a step of several "
                 "micro-batches would push several times",
                 "return the rows as StepOutput(loss, ..., enqueue={'queue': z1}); the host pushes "
                 "them after the optimizer step",

@@ -176,7 +176,8 @@ def run_checks(
     unknown = [name for name in (*skip, *only) if name not in known]
     if unknown:
         raise UserError(
-            f"{target.kind}s have no check named '{unknown[0]}'; checks are {', '.join(known)}"
+            f"there is no check '{unknown[0]}' for the kind {target.kind}; checks are "
+            f"{', '.join(known)}"
         )
     reported = ""
     for name in known:

@@ -127,7 +127,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         state = None
     if not isinstance(state, dict):
         raise CheckpointError(
-            f"{path.name} is not a checkpoint of tensors and numbers; no code in it was run"
+            f"{path.name} is not a checkpoint: it is not a file of torch, or has objects other "
+            "than tensors and plain values; no code in it was run"
         )
     if state.get("format") != FORMAT:
         raise CheckpointError(

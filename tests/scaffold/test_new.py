@@ -181,7 +181,7 @@ def test_plugin_new_for_other_kinds_requires_a_method(ssl_host, tmp_path):
     done = ssl_host("plugin", "new", "mine", "--kind", "loss")
     assert "  pip install -e ./ssl-plugin-mine pytest ssl-plugin-simclr\n" in done.stdout
     project = (tmp_path / "ssl-plugin-mine" / "pyproject.toml").read_text("utf-8")
-    assert '    "ssl-plugin-simclr>=0.1,<1", # method of config.ini\n' in project
+    assert '    "ssl-plugin-simclr>=0.1,<1", # the SSL method in config.ini\n' in project
 
 
 def test_plugin_new_with_existing_folder_fails_and_keeps_it(ssl_host, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -92,7 +93,9 @@ def _read_figure(name: str, value: ConfigValue, declared: Mapping[str, Figure]) 
     try:
         number = float(value.raw)
     except ValueError:
-        raise ValueError("should be a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError("should be a finite number")
     if figure.unit == "%" and not 0 <= number <= 1:
         raise ValueError("should be a fraction from 0 to 1")
     return FigureRow(name, number, figure)

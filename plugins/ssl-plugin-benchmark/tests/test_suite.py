@@ -104,7 +104,7 @@ def test_columns_have_their_titles_in_the_order_of_the_setting(suite):
 
 def test_all_problems_are_reported_at_once_and_each_once(suite, tmp_path):
     text = SUITE.replace("width = 8", "widht = 8").replace("epochs = 7", "epochs = many")
-    text = text.replace("0.665", "66.5\nlinaer.top1 = 0.7\nrankme = high")
+    text = text.replace("0.665", "66.5\nlinaer.top1 = 0.7\nrankme = nan")
     text = text.replace("[published.simclr]", "[published.simcrl]")
     with pytest.raises(ConfigError) as caught:
         suite(text)
@@ -115,7 +115,7 @@ def test_all_problems_are_reported_at_once_and_each_once(suite, tmp_path):
         (24, "[published.simcrl]", "did you mean 'simclr'?"),
         (25, "[published.simcrl] linear.top1 = 66.5: ", "a fraction from 0 to 1"),
         (26, "[published.simcrl] linaer.top1 = 0.7: ", "did you mean 'linear.top1'?"),
-        (27, "[published.simcrl] rankme = high: ", "a number"),
+        (27, "[published.simcrl] rankme = nan: ", "a finite number"),
     ]
     assert len(lines) == len(expected)
     for line, (number, start, end) in zip(lines, expected, strict=True):

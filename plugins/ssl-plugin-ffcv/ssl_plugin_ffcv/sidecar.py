@@ -98,7 +98,7 @@ def read_sidecar(path: Path) -> PackInfo:
             wrong size, or OUT.json has a different format version.
     """
     if path.suffix != SUFFIX:
-        raise DataError(f"[data] path = {path}: is not a {SUFFIX} file; write one with {PACK}")
+        raise DataError(f"[data] path = {path}: not a {SUFFIX} file; write one with {PACK}")
     if not path.is_file():
         raise DataError(f"[data] path = {path}: no such file; write it with {PACK}")
     sidecar = sidecar_file(path)

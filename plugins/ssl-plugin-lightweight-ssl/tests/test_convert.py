@@ -72,4 +72,4 @@ def test_run_without_argument_reads_the_path_from_the_environment(command):
 def test_views_that_the_method_does_not_take_are_reported(command, write_config):
     done = command("config", "check", write_config(replace=("[2]@list", "[2, 6]@list")))
     assert done.returncode == 2
-    assert "multicrop makes 8 views, and method simclr takes 2" in done.stderr
+    assert "multicrop makes 8 views, but method simclr takes exactly 2" in done.stderr

@@ -393,7 +393,7 @@ def write_json_files(folder, **files):
         ({"state": '{"_data_files": [{"filename": "d.arrow"}]}'}, r"d\.arrow is missing; copy it"),
         (
             {"state": '{"_data_files": [{"filename": "d"}], "_indices_data_files": [1]}'},
-            "load and save it again",
+            "load the dataset and save it again",
         ),
         ({"dataset_dict": '{"splits": ["a", "b"]}'}, "no split 'train', only a, b"),
         ({"dataset_dict": "[]"}, "no split 'train'"),

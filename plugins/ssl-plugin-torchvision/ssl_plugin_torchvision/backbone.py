@@ -14,6 +14,10 @@ _CLASSIFIERS = ("fc", "classifier", "heads", "head")
 """Names that the attribute with the classifier may have in torchvision's models."""
 
 
+_AUXILIARY_CLASSIFIERS = ("aux1", "aux2", "AuxLogits")
+"""Names that the auxiliary classifiers have in torchvision's models."""
+
+
 class Torchvision(Backbone):
     """Any classification model of torchvision, without its classifier.
 
@@ -39,6 +43,7 @@ class Torchvision(Backbone):
     def setup(self) -> None:
         self.changes: list[str] = []  # lines of code that change the model, for export()
         self.model: Any = self._create_model()
+        self._remove_auxiliary_classifiers()
         self.feature_dim = self._remove_classifier()
         if self.config.stem == "cifar":
             self._use_cifar_stem()
@@ -67,6 +72,14 @@ class Torchvision(Backbone):
     def _size_arguments(self) -> dict[str, int]:
         """Return the image-size argument of a vision transformer; empty for other models."""
         return {"image_size": self.image_size} if self.config.model.startswith("vit_") else {}
+
+    def _remove_auxiliary_classifiers(self) -> None:
+        """Remove the classifiers that GoogLeNet and Inception v3 use only while they train."""
+        if getattr(self.model, "aux_logits", False):
+            self.model.aux_logits = False
+            for name in _AUXILIARY_CLASSIFIERS:
+                if hasattr(self.model, name):
+                    setattr(self.model, name, None)
 
     def _remove_classifier(self) -> int:
         """Replace the classifier with an identity and return the width of its input."""

@@ -21,6 +21,13 @@ def test_feature_dim_equals_output_width(model, channels):
     assert backbone(images).shape == (2, backbone.feature_dim)
 
 
+@pytest.mark.parametrize(("model", "size"), [("googlenet", 32), ("inception_v3", 139)])
+def test_auxiliary_classifiers_are_removed(model, size):
+    backbone = build(model=model).train()
+    assert backbone(torch.randn(2, 3, size, size)).shape == (2, backbone.feature_dim)
+    assert not [name for name in backbone.state_dict() if "aux" in name.lower()]
+
+
 def test_cifar_stem_with_one_channel_returns_512_features():
     backbone = build(model="resnet18", stem="cifar", in_channels=1)
     assert backbone.model.conv1.padding == (1, 1)
