@@ -200,7 +200,7 @@ def _append(previous, name, kernel):
     The field ``name`` of the spec is the probability that ``kernel`` runs.
     """
 
-    @njit(**_OPTIONS, forceinline=True)
+    @njit(**_OPTIONS)
     def run(view, spec, sample, salts, scratch):
         previous(view, spec, sample, salts, scratch)
         probability = getattr(spec, name)
