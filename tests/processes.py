@@ -15,17 +15,17 @@ from ssl_host.testing.distributed import distance
 
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Norm-wise 1e-9."""
+    """Return True if the relative distance of two tensors is at most 1e-9."""
     return distance(found, expected) <= 1e-9
 
 
 def command(
     *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None, group: bool = False
 ) -> subprocess.Popen[str]:
-    """A command in the background, one thread; what it tells is read from its stderr.
+    """Start a command in the background with one thread; its messages are read from its stderr.
 
     Args:
-        group: whether it is the head of a process group, to be killed as one.
+        group: True to start a process group, which can be killed as a whole.
     """
     return subprocess.Popen(
         arguments,
@@ -39,14 +39,14 @@ def command(
 
 
 def module(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    """A Python module in the background."""
+    """Start a Python module in the background."""
     return command(sys.executable, "-m", *arguments, cwd=cwd)
 
 
 def wait_until(
     done: Callable[[], bool], seconds: float = 120, process: subprocess.Popen[str] | None = None
 ) -> None:
-    """Until a condition holds; a process that ends before is told with its words."""
+    """Wait until a condition holds; fail with the stderr of a process that ends before."""
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline
@@ -55,5 +55,5 @@ def wait_until(
 
 
 def has_rows(table: Path, count: int) -> bool:
-    """Whether a ``metrics.csv`` has more than so many lines."""
+    """Return True if a ``metrics.csv`` has more than the given number of lines."""
     return table.exists() and table.read_text(encoding="utf-8").count("\n") > count

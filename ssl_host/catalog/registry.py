@@ -125,10 +125,9 @@ def error_location(error: BaseException, module: str = "") -> str:
     while trace is not None:
         code, names = trace.tb_frame.f_code, trace.tb_frame.f_globals
         owner = str(names.get("__name__", "")).split(".")[0]
-        if "importlib" not in code.co_filename:
-            frames.append((owner in _LIBRARIES, f"{code.co_filename}:{trace.tb_lineno}"))
-            if module and names.get("__name__") == module:
-                in_module = frames[-1][1]
+        frames.append((owner in _LIBRARIES, f"{code.co_filename}:{trace.tb_lineno}"))
+        if module and names.get("__name__") == module:
+            in_module = frames[-1][1]
         trace = trace.tb_next
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"

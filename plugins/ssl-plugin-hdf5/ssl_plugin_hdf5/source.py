@@ -85,8 +85,7 @@ class HDF5(RecordSource):
         """
         config = self.config
         group = self._group(datasets, config.images, held_out=False)
-        labels = config.labels or "labels"
-        if name == (group + labels if group + labels in datasets else labels.strip("/")):
+        if name == _full_name(datasets, group, config.labels or "labels"):
             raise DataError(
                 f"[data] {config.file}: the labels '{name}' belong to the training images; set "
                 "[data] test_labels to the dataset with the labels of the test images"
@@ -115,15 +114,20 @@ def _dataset_names(file: Path) -> list[str]:
     return names
 
 
+def _full_name(datasets: list[str], group: str, name: str) -> str | None:
+    """Return the full name of a dataset, given its full name or its name in a split's group."""
+    return next((n for n in (group + name, name.strip("/")) if n in datasets), None)
+
+
 def _find(file: Path, datasets: list[str], group: str, name: str, setting: str) -> str:
-    """Return the full name of a dataset, given its full name or its name in a split's group.
+    """Return the full name of a dataset, as :func:`_full_name` does.
 
     Raises:
         DataError: when there is no such dataset; the message names the setting to change.
     """
-    for full_name in (group + name, name.strip("/")):
-        if full_name in datasets:
-            return full_name
+    full_name = _full_name(datasets, group, name)
+    if full_name is not None:
+        return full_name
     if not datasets:
         raise DataError(f"[data] {file}: the file has no datasets")
     raise DataError(
