@@ -151,21 +151,19 @@ def build_component(
 
 def _check_views(config: RunConfig, method: Method, views: ViewMaker) -> None:
     """Raise ConfigError if the method does not accept the augmentation's number of views."""
-    augmentation = config.components["augmentation"].name
-    location = str(config.entries["augmentation", "name"].origin)
     if views.num_views < method.min_views:
-        text = (
-            f"[augmentation] {augmentation} makes {views.num_views} views, but method "
-            f"{config.components['method'].name} needs at least {method.min_views}"
+        expected = f"needs at least {method.min_views}"
+    elif views.num_views > method.min_views and not method.supports_multicrop:
+        expected = (
+            f"takes exactly {method.min_views}, because the method does not support multi-crop"
         )
-        raise ConfigError([Problem(location, text)])
-    if views.num_views > method.min_views and not method.supports_multicrop:
-        text = (
-            f"[augmentation] {augmentation} makes {views.num_views} views, but method "
-            f"{config.components['method'].name} takes exactly {method.min_views}, because the "
-            "method does not support multi-crop"
-        )
-        raise ConfigError([Problem(location, text)])
+    else:
+        return
+    text = (
+        f"[augmentation] {config.components['augmentation'].name} makes {views.num_views} views, "
+        f"but method {config.components['method'].name} {expected}"
+    )
+    raise ConfigError([Problem(str(config.entries["augmentation", "name"].origin), text)])
 
 
 def count_parameters(config: RunConfig) -> int:
@@ -177,5 +175,9 @@ def count_parameters(config: RunConfig) -> int:
         PluginError: if a component cannot be built; the message names the distribution, the line
             and the cause.
     """
-    method = compose(config).method
+    return num_trainable_parameters(compose(config).method)
+
+
+def num_trainable_parameters(method: Method) -> int:
+    """Return the number of parameters of a method that the optimizer updates."""
     return sum(parameter.numel() for _, parameter in method.trainable_parameters())

@@ -12,7 +12,7 @@ from ssl_host.augment.executor import evaluation_view
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.contracts.networks import Backbone
 from ssl_host.data.datasets import PHOTO_MARGIN
-from ssl_host.data.store import array_of, no_readable_images_message
+from ssl_host.data.store import no_readable_images_message, underlying_array
 from ssl_host.errors import DataError, UserError
 from ssl_host.toolkit.image_files import FileImages, resize_and_crop
 
@@ -89,7 +89,7 @@ def _read(
 ) -> list[Tensor]:
     """Return the readable images, resized and cropped; extend ``names`` and ``skipped``."""
     # Leave a margin around the later crop of a photo, as in the packed store of a run.
-    side = size if array_of(images) is not None else round(size * PHOTO_MARGIN)
+    side = size if underlying_array(images) is not None else round(size * PHOTO_MARGIN)
     pixels = []
     for i in indices:
         try:

@@ -104,7 +104,9 @@ class ViewMaker:
         Returns:
             One normalised float32 tensor (B, C, S, S) for each view; full-size views come first.
         """
-        rng = self._rng(images, index, epoch, seed)
+        if index is None:
+            index = torch.arange(len(images), device=images.device)
+        rng = CounterRNG(seed, epoch, index)
         if self.form == "view_specs":
             return [
                 self._render(images, rng, view, spec, crop=True)
@@ -123,7 +125,7 @@ class ViewMaker:
             epoch: number of the epoch; each epoch has different random numbers.
             seed: seed of the random numbers.
         """
-        rng = self._rng(crops[0], index, epoch, seed)
+        rng = CounterRNG(seed, epoch, index)
         return [
             self._render(crop, rng, view, spec, crop=False)
             for view, (crop, spec) in enumerate(zip(crops, self.specs, strict=True))
@@ -149,14 +151,8 @@ class ViewMaker:
             flip=first.flip,
         )
         (spec,) = expand([spec], self.image_size, type(self.augmentation).__qualname__)
-        rng = self._rng(images, index, epoch, seed)
+        rng = CounterRNG(seed, epoch, index)
         return self._render(images, rng, 0, spec, crop=True)
-
-    def _rng(self, images: Tensor, index: Tensor | None, epoch: int, seed: int) -> CounterRNG:
-        """Return the random number generator of a batch; the default index is 0 to B - 1."""
-        if index is None:
-            index = torch.arange(len(images), device=images.device)
-        return CounterRNG(seed, epoch, index)
 
     def _render(
         self, images: Tensor, rng: CounterRNG, view: int, spec: ViewSpec, crop: bool
@@ -170,23 +166,30 @@ class ViewMaker:
         return torch_backend.render_view(images, rng, view, spec, self.mean, self.std, crop)
 
     def _call_augmentation(
-        self, images: Tensor, rng: SampleRNG, index: Tensor | None, epoch: int, seed: int
+        self, images: Tensor, rng: SampleRNG, index: Tensor, epoch: int, seed: int
     ) -> list[Tensor]:
         """Return the normalised views that ``apply_batch`` or ``apply_image`` makes of a batch."""
         pixels = images.float() / 255
         if self.form == "apply_batch":
             views = self.augmentation.apply_batch(pixels, rng)
         else:
-            samples = torch.arange(len(images)) if index is None else index.cpu()
+            samples = index.cpu()
             views_of_images = []
             for i, image in enumerate(pixels):
                 image_rng = CounterRNG(seed, epoch, samples[i : i + 1])
                 with _global_seed(int(image_rng.bits(0, "global")[0])):
                     views_of_images.append(self.augmentation.apply_image(image, image_rng))
             views = [torch.stack(images) for images in zip(*views_of_images, strict=True)]
-        mean = torch.tensor(self.mean, device=images.device, dtype=torch.float32).view(1, -1, 1, 1)
-        std = torch.tensor(self.std, device=images.device, dtype=torch.float32).view(1, -1, 1, 1)
-        return [(view - mean) / std for view in views]
+        return [_normalise(view, self.mean, self.std) for view in views]
+
+
+def _normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Return ``(images - mean) / std`` for each channel, with float32 statistics."""
+    offset, scale = (
+        torch.tensor(tuple(values), device=images.device, dtype=torch.float32).view(1, -1, 1, 1)
+        for values in (mean, std)
+    )
+    return (images - offset) / scale
 
 
 @contextmanager
@@ -221,8 +224,4 @@ def evaluation_view(
     spec = ViewSpec(size=image_size)
     rng = CounterRNG(0, 0, torch.zeros(1, dtype=torch.int64))
     pixels = torch_backend.crop_view(images, rng, 0, spec)
-    shape = (1, -1, 1, 1)
-    offset = torch.tensor(tuple(mean), device=images.device, dtype=torch.float32).view(shape)
-    return (pixels - offset) / torch.tensor(
-        tuple(std), device=images.device, dtype=torch.float32
-    ).view(shape)
+    return _normalise(pixels, mean, std)

@@ -41,10 +41,10 @@ def jitter(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tenso
         return images
     # Sorting one random key for each change gives a uniformly random order.
     order = torch.stack([draw(f"order_{name}") for name in active]).argsort(dim=0)
+    changes = [_change_rows(name, _draw_amount(name, getattr(spec, name), draw)) for name in active]
     for turn in order:
-        for i, name in enumerate(active):
-            amount = _draw_amount(name, getattr(spec, name), draw)
-            images = apply_to_rows(images, turn == i, _change_rows(name, amount))
+        for i, change in enumerate(changes):
+            images = apply_to_rows(images, turn == i, change)
     return images
 
 

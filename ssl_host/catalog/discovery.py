@@ -32,10 +32,9 @@ def discover(blocked: Iterable[str] = ()) -> Iterator[tuple[Plugin, ModuleType |
     skipped = {_normalise(name) for name in names if name.strip()}
     points = importlib_metadata.entry_points(group=PROJECT)
     for point in sorted(points, key=lambda p: (p.name != BUILTIN, p.name)):
+        metadata = point.dist.metadata if point.dist else {}  # each access reads the file
         origin = PluginOrigin(
-            point.name,
-            point.dist.metadata["Name"] if point.dist else "unknown",
-            point.dist.version if point.dist else "unknown",
+            point.name, metadata.get("Name", "unknown"), metadata.get("Version", "unknown")
         )
         plugin = Plugin(origin, point.value)
         if {_normalise(point.name), _normalise(origin.distribution)} & skipped:

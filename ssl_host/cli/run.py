@@ -60,7 +60,7 @@ def run(
             make_console().print(estimate.table())
         return
     progress = make_console(stderr=True)
-    hint = _moved_folder_hint(config_file, options, Path(config.run.dir) / config.run.name)
+    hint = _moved_folder_hint(config_file, options, config.run.folder)
     if hint:
         progress.print(hint, style="yellow", soft_wrap=True)
     outcome = run_config(config, catalog, progress, fresh)

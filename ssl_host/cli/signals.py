@@ -25,8 +25,7 @@ class ExitOnSignal:
 
     def __init__(self) -> None:
         self.status: int | None = None
-        self.numbers = [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]
-        for number in self.numbers:
+        for number in STOP_SIGNALS:
             signal.signal(number, self._exit)
         # atexit calls functions in reverse order. This one is registered first, so it runs last,
         # right before Python removes its signal handlers.
@@ -38,5 +37,5 @@ class ExitOnSignal:
         os._exit(Preempted.exit_status if self.status is None else self.status)
 
     def _ignore(self) -> None:
-        for number in self.numbers:
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)

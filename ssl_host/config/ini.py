@@ -16,20 +16,6 @@ _UNCLOSED_SECTION = re.compile(r"^\[[A-Za-z_][\w.]*$")
 _KEY = re.compile(r"^[A-Za-z_][\w.]*\s*=")
 
 
-def read_ini(path: Path, layer: str) -> tuple[dict[Key, ConfigValue], dict[str, int]]:
-    """Return the values in an INI file, and the line number of each section header.
-
-    Args:
-        path: the path of the file.
-        layer: the name of the layer, which is stored in the origin of each value.
-
-    Raises:
-        ConfigError: if the file cannot be read or parsed. A syntax error is reported alone,
-            because the lines after it cannot be parsed.
-    """
-    return parse_ini(read_config_text(path), str(path), layer)
-
-
 def read_config_text(path: Path) -> str:
     """Return the text of a configuration file, which must be UTF-8.
 

@@ -58,6 +58,11 @@ class RunSettings(Settings):
     def _name_is_a_folder_name(cls, name: str) -> str:
         return check_folder_name(name)
 
+    @property
+    def folder(self) -> Path:
+        """Path of the run folder."""
+        return self.dir / self.name
+
 
 class LoaderSettings(Settings):
     """``[loader]``: how images are stored and loaded."""

@@ -19,14 +19,12 @@ class Batch:
         labels: class labels, shape (B,), int64; None if there are none or the method does not use
             them.
         num_global: number of full-size views; the other views are small multi-crop views.
-        masks: masks from the augmentation, shape (B, T), bool; None if it makes none.
     """
 
     views: list[Tensor]
     index: Tensor
     labels: Tensor | None = None
     num_global: int = 2
-    masks: Tensor | None = None
 
 
 @dataclass

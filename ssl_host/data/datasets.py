@@ -19,7 +19,7 @@ from ssl_host.data.batches import EpochPlan, StoreLoader
 from ssl_host.data.decoding import BatchImages, DecodedImages, FilesLoader
 from ssl_host.data.packed_cache import Skipped
 from ssl_host.data.splits import Splits, open_splits
-from ssl_host.data.store import ImageStore, array_of, pack, packed_bytes
+from ssl_host.data.store import ImageStore, pack, packed_bytes, underlying_array
 from ssl_host.errors import DataError
 
 PHOTO_MARGIN = 8 / 7
@@ -129,7 +129,7 @@ class _Opener:
             return ImageStore(pixels, images.labels, index, skipped, images.name, on_disk=True)
         channels, settings = self.source.channels, self.settings
         size = settings.store_size or round(self.source.image_size * PHOTO_MARGIN)
-        in_memory = array_of(images) is not None
+        in_memory = underlying_array(images) is not None
         small = packed_bytes(images, channels, size) <= settings.store_limit_mb * 2**20
         if in_memory or settings.store == "packed" or (settings.store == "auto" and small):
             progress = None if self.progress is None else partial(self.progress, description)
@@ -139,7 +139,7 @@ class _Opener:
 
     def _check_channels(self, images: ImageDataset) -> None:
         """Raise DataError unless the images have as many channels as the source declares."""
-        array = array_of(images)
+        array = underlying_array(images)
         if array is not None and array.shape[1] != self.source.channels:
             raise DataError(
                 f"[data] {type(self.source).__name__} declares {self.source.channels} channels, "

@@ -61,6 +61,13 @@ class ImageStore:
         return [*self.skipped, *((self.name(i), reason) for i, reason in sorted(reasons.items()))]
 
 
+def underlying_array(images: ImageDataset) -> Tensor | None:
+    """Return the tensor that contains a dataset's images, also those outside a subset, or None."""
+    while isinstance(images, Subset):
+        images = images.dataset
+    return images.images if isinstance(images, ArrayImages) else None
+
+
 def array_of(images: ImageDataset) -> Tensor | None:
     """Return a dataset's images as a tensor (N, C, H, W), or None if they are not in a tensor."""
     if isinstance(images, ArrayImages):

@@ -11,7 +11,7 @@ import torch
 from rich.table import Table
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.compose import compose
+from ssl_host.compose import compose, num_trainable_parameters
 from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.config.run_config import RunConfig
 from ssl_host.config.schema import TrainerSettings
@@ -144,7 +144,7 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
         data=config.components["data"].name,
         train_images=len(splits.train),
         test_images=None if splits.test is None else len(splits.test),
-        parameters=sum(p.numel() for _, p in method.trainable_parameters()),
+        parameters=num_trainable_parameters(method),
         backbone_parameters=sum(p.numel() for p in method.backbone.parameters()),
         feature_dim=method.backbone.feature_dim,
         views=steps.shapes,

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.plugin_errors import attribute_errors
-from ssl_host.compose import Experiment, compose
+from ssl_host.compose import Experiment, compose, num_trainable_parameters
 from ssl_host.config.auto_settings import require_device, resolve_auto
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.logging import Logger
@@ -71,7 +71,7 @@ def run_config(
     console = console or make_console(quiet=True)
     config = resolve_auto(config)
     catalog.call("config_resolved", config=config.values())
-    path = Path(config.run.dir) / config.run.name
+    path = config.run.folder
     # Lightning starts this command again for each additional process on a node.
     if not is_first_process():
         folder = RunFolder(path)
@@ -167,7 +167,7 @@ class _Runner:
         """Print the components and size of the run, notes, and a warning about skipped images."""
         config = self.config
         num_test = "no" if images.test is None else str(len(images.test))
-        parameters = sum(p.numel() for _, p in experiment.method.trainable_parameters())
+        parameters = num_trainable_parameters(experiment.method)
         self.console.print(
             f"{config.run.name}: {config.components['method'].name} with "
             f"{config.components['backbone'].name} on {len(images.train)} images of "

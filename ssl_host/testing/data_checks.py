@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -49,15 +49,19 @@ def _open(target: CheckTarget, split: str = "train") -> ImageDataset | None:
     return images
 
 
-def _read_sample(images: ImageDataset) -> dict[int, Tensor]:
-    """Return up to 32 evenly spaced images, keyed by index; unreadable ones are left out."""
-    by_index = {}
-    for i in evenly_spaced_indices(len(images), NUM_READ).tolist():
+def _readable(images: ImageDataset, indices: Iterable[int]) -> Iterator[tuple[int, Tensor]]:
+    """Yield the index and the pixels of each image that can be read."""
+    for i in indices:
         try:
-            by_index[i] = images.read(i)
+            image = images.read(i)
         except UnreadableImage:
             continue
-    return by_index
+        yield i, image
+
+
+def _read_sample(images: ImageDataset) -> dict[int, Tensor]:
+    """Return up to 32 evenly spaced images, keyed by index; unreadable ones are left out."""
+    return dict(_readable(images, evenly_spaced_indices(len(images), NUM_READ).tolist()))
 
 
 def images_are_uint8(target: CheckTarget) -> str:
@@ -119,7 +123,8 @@ def splits_are_disjoint(target: CheckTarget) -> str:
     assert train is not None
     if test is None:
         return "no test split: the host splits the training images"
-    trained = {train.read(i).numpy().tobytes() for i in _readable_indices(train)}
+    compared = _readable(train, range(min(len(train), _NUM_COMPARED)))
+    trained = {image.numpy().tobytes() for _, image in compared}
     shared = [
         test.name(i)
         for i, image in _read_sample(test).items()
@@ -189,15 +194,3 @@ def _compare_reads(
                 "a cause may be a shared file handle, whose position every reader moves",
                 fix,
             )
-
-
-def _readable_indices(images: ImageDataset) -> list[int]:
-    """Return the indices of the readable images among the first 2,000."""
-    indices = []
-    for i in range(min(len(images), _NUM_COMPARED)):
-        try:
-            images.read(i)
-        except UnreadableImage:
-            continue
-        indices.append(i)
-    return indices

@@ -107,8 +107,9 @@ def match_keys(network: nn.Module, stored: StoredWeights) -> KeyMatch:
         most tensors.
     """
     matches = []
+    expected = network.state_dict()
     for mapping in stored.mappings(network):
-        match = _match(network, mapping, stored.tensors)
+        match = _match(network, expected, mapping, stored.tensors)
         if not match.problems:
             return match
         matches.append(match)
@@ -132,9 +133,13 @@ def list_groups(names: Sequence[str], prefix: str = "") -> str:
     return f"{', '.join(listed)}{more}"
 
 
-def _match(network: nn.Module, mapping: KeyMapping, stored: Mapping[str, Tensor]) -> KeyMatch:
-    """Match the tensors in a checkpoint to a network under one naming scheme."""
-    expected = network.state_dict()
+def _match(
+    network: nn.Module,
+    expected: Mapping[str, Tensor],
+    mapping: KeyMapping,
+    stored: Mapping[str, Tensor],
+) -> KeyMatch:
+    """Match the tensors in a checkpoint to a network's state under one naming scheme."""
     file_names = {name: mapping.file_name(name) for name in expected}
     tensors = {name: stored[key] for name, key in file_names.items() if key in stored}
     problems = [f"{key} is missing" for name, key in file_names.items() if name not in tensors]
@@ -147,23 +152,22 @@ def _match(network: nn.Module, mapping: KeyMapping, stored: Mapping[str, Tensor]
     used = {file_names[name] for name in tensors}
     unused = [key for key in stored if key not in used]
     if not problems:
+        children = {name.split(".")[0] for name in tensors}
         problems += [
             f"{key} is not part of the network"
             for key in unused
-            if _is_of_larger_network(network, tensors, mapping.network_name(key))
+            if _is_of_larger_network(network, children, mapping.network_name(key))
         ]
     return KeyMatch(mapping, tensors, problems, unused)
 
 
-def _is_of_larger_network(
-    network: nn.Module, tensors: Mapping[str, Tensor], name: str | None
-) -> bool:
+def _is_of_larger_network(network: nn.Module, children: set[str], name: str | None) -> bool:
     """Return True if an unused tensor shows that the file comes from a larger network.
 
     For example, the first blocks of a ResNet-34 fit a ResNet-18. A classifier in the file does not
     count, because the network has an identity in its place.
     """
-    if name is None or name.split(".")[0] not in {own.split(".")[0] for own in tensors}:
+    if name is None or name.split(".")[0] not in children:
         return False
     owner, _, _ = name.rpartition(".")
     try:

@@ -109,11 +109,6 @@ class PretrainModule(pl.LightningModule):
         optimizer.step(closure=optimizer_closure)
         self.step.finish()
 
-    def optimizer_zero_grad(
-        self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer
-    ) -> None:
-        optimizer.zero_grad(set_to_none=True)
-
 
 class ResumableLoader:
     """Loader that starts at the current epoch and step, and measures the time spent waiting.

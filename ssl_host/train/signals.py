@@ -17,8 +17,13 @@ STOPPED_OUTSIDE_TRAINING = (
 )
 
 
-STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
-"""Signals that job schedulers send before they end a job; SLURM can send SIGUSR1."""
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)
+)
+"""Signals that job schedulers send before they end a job; SLURM can send SIGUSR1.
+
+Windows does not have SIGUSR1.
+"""
 
 
 class _StopRequested(BaseException):
@@ -26,16 +31,12 @@ class _StopRequested(BaseException):
 
 
 @contextmanager
-def _signal_handler(names: Sequence[str], handler: Callable[..., object]) -> Iterator[None]:
+def _signal_handler(numbers: Sequence[int], handler: Callable[..., object]) -> Iterator[None]:
     """Install a handler for signals within the context; outside the main thread, do nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {}
-    for name in names:
-        number = getattr(signal, name, None)
-        if number is not None:
-            previous[number] = signal.signal(number, handler)
+    previous = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
@@ -62,7 +63,7 @@ def graceful_shutdown() -> Iterator[threading.Event]:
     try:
         with (
             _signal_handler(STOP_SIGNALS, lambda *_: requested.set()),
-            _signal_handler(("SIGINT",), interrupt),
+            _signal_handler((signal.SIGINT,), interrupt),
         ):
             yield requested
         if requested.is_set():

@@ -100,7 +100,6 @@ def update(
     optimizer: torch.optim.Optimizer,
     outputs: list[StepOutput],
     progress: Progress,
-    max_norm: float | None = None,
 ) -> None:
     """Step the optimizer with the accumulated gradients, then update EMA copies and queues.
 
@@ -109,9 +108,8 @@ def update(
         optimizer: the torch optimizer.
         outputs: the outputs of ``method.step`` for the micro-batches of the step.
         progress: the counters of the step.
-        max_norm: the maximum norm of the gradient of all parameters; None means no clipping.
     """
-    prepare_gradients(method, optimizer, progress, max_norm)
+    prepare_gradients(method, optimizer, progress)
     optimizer.step()
     finish_step(method, outputs, progress)
 

@@ -51,17 +51,21 @@ def find_exporter(
     """
     library = str(backbone.export()[1].get("library", ""))
     name = LIBRARY if to == library else to
-    label = describe_backbone(backbone, component)
+    if name in catalog.names("exporter"):
+        exporter: Exporter = build("exporter", name, **_settings(name, catalog, options))
+        reason = exporter.refusal(backbone)
+        if not reason:
+            return exporter
+    else:
+        reason = ""
     formats = available_formats(backbone, catalog)
-    choices = f"{label} can be exported --to {', '.join(formats)}"
-    if name not in catalog.names("exporter"):
-        hint = did_you_mean(to, formats)
-        raise UserError(f"--to {to}: there is no such exporter{hint}, and {choices}")
-    exporter: Exporter = build("exporter", name, **_settings(name, catalog, options))
-    reason = exporter.refusal(backbone)
-    if reason:
-        raise UserError(f"--to {to}: {reason}; {choices}")
-    return exporter
+    problem = (
+        f"{reason};" if reason else f"there is no such exporter{did_you_mean(to, formats)}, and"
+    )
+    raise UserError(
+        f"--to {to}: {problem} {describe_backbone(backbone, component)} can be exported --to "
+        f"{', '.join(formats)}"
+    )
 
 
 def available_formats(backbone: Backbone, catalog: Catalog) -> list[str]:

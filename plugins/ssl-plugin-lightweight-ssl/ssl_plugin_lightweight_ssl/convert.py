@@ -6,15 +6,12 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ssl_host import Catalog, ConfigError, Problem, format_value, read_config_text
+from ssl_host import KINDS, Catalog, ConfigError, Problem, format_value, read_config_text
 from ssl_plugin_lightweight_ssl.dialect import is_flat_config, translate
 
 _KEY = re.compile(r"^[\w.]+\s*=")
 _INLINE_COMMENT = re.compile(r"\s(#+.*)$")
-_SECTION_ORDER = (
-    *("run", "loader", "trainer", "checkpoint", "data", "method", "augmentation", "backbone"),
-    *("head", "loss", "optimizer", "scheduler", "evaluator", "logger"),
-)
+_SECTION_ORDER = ("run", "loader", "trainer", "checkpoint", *KINDS)
 
 
 @dataclass

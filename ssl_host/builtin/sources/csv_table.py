@@ -205,7 +205,8 @@ class _Table:
 
     def _header(self, delimiter: str) -> list[str]:
         """Return the column names in the first line, split at ``delimiter``."""
-        first = self.text.lstrip().splitlines()[0]
+        # Cut at the first newline before splitlines, because the table may be long.
+        first = self.text.lstrip().split("\n", 1)[0].splitlines()[0]
         try:
             return [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
         except csv.Error as error:

@@ -42,28 +42,31 @@ class ImageFolder(RecordSource):
             if test is None or train == root:
                 return None
             folder = test
-        return self._files(folder, class_folders(train) if self._is_labelled(train) else None)
-
-    def _is_labelled(self, folder: Path) -> bool:
-        """Return True if the subfolders of a folder are classes."""
-        if self.config.labelled is None:
-            return bool(class_folders(folder)) and not any(_image_files(folder, deep=False))
-        return bool(self.config.labelled)
-
-    def _files(self, folder: Path, classes: list[str] | None) -> Records:
-        """Return the images in a folder; if there are classes, the subfolders are the labels."""
-        if classes is None:
+        train_files = self._labelled_files(train)
+        if train_files is None:
+            classes, labels = None, None
             paths = sorted(_image_files(folder, deep=True))
-            labels = None
         else:
-            names = sorted({*classes, *class_folders(folder)})
-            files = {name: sorted(_image_files(folder / name, deep=True)) for name in names}
-            paths = [path for name in names for path in files[name]]
-            labels = [name for name in names for _ in files[name]]
+            classes = list(train_files)
+            files = train_files if folder == train else _class_files(folder)
+            for name in classes:
+                if name not in files:
+                    files[name] = _image_files(folder / name, deep=True)
+            paths = [path for name in sorted(files) for path in sorted(files[name])]
+            labels = [name for name in sorted(files) for _ in files[name]]
         if not paths:
             raise DataError(_no_images_message(folder))
         images = FileImages(paths, channels=self.channels, root=folder)
         return Records(images, labels, classes, str(folder))
+
+    def _labelled_files(self, folder: Path) -> dict[str, list[Path]] | None:
+        """Return the images of each class, or None if the subfolders are not classes."""
+        if self.config.labelled is False:
+            return None
+        files = _class_files(folder)
+        if self.config.labelled is None and (not files or any(_image_files(folder, deep=False))):
+            return None
+        return files
 
 
 class ImageNet(ImageFolder):
@@ -78,8 +81,8 @@ class ImageNet(ImageFolder):
         image_size: int = Field(224, ge=8, le=2048, description="side of a view in pixels")
 
 
-def class_folders(folder: Path) -> list[str]:
-    """Return the sorted names of the subfolders that contain images."""
+def _class_files(folder: Path) -> dict[str, list[Path]]:
+    """Return the images in each subfolder that contains images, keyed by sorted folder name."""
     try:
         names = sorted(
             p.name
@@ -88,7 +91,8 @@ def class_folders(folder: Path) -> list[str]:
         )
     except PermissionError:
         raise DataError(f"[data] {folder}: no permission to list it") from None
-    return [name for name in names if any(_image_files(folder / name, deep=True))]
+    files = {name: _image_files(folder / name, deep=True) for name in names}
+    return {name: paths for name, paths in files.items() if paths}
 
 
 def _image_files(folder: Path, deep: bool) -> list[Path]:
