@@ -259,7 +259,7 @@ def test_damaged_file_raises_data_error_with_reason_and_fix(private_file, damage
 
 
 def test_path_with_other_suffix_raises_data_error(private_file):
-    with pytest.raises(DataError, match=r"private\.json: is not a \.beton file"):
+    with pytest.raises(DataError, match=r"private\.json: not a \.beton file"):
         ssl_host.build("data", "ffcv", path=private_file.with_suffix(".json"))
 
 
