@@ -197,10 +197,11 @@ def _no_operation(view, spec, sample, salts, scratch):
 def _append(previous, name, kernel):
     """Return a compiled function that runs ``previous`` and then, at random, ``kernel``.
 
-    The field ``name`` of the spec is the probability that ``kernel`` runs.
+    The field ``name`` of the spec is the probability that ``kernel`` runs. The function is inlined,
+    because a call would copy the records ``spec`` and ``salts``.
     """
 
-    @njit(**_OPTIONS)
+    @njit(inline="always", **_OPTIONS)
     def run(view, spec, sample, salts, scratch):
         previous(view, spec, sample, salts, scratch)
         probability = getattr(spec, name)
@@ -232,10 +233,10 @@ def _make_view(image, sample, salts, spec, mean, scale, out, scratch):
     if spec.has_affine:
         _affine(view, sample, salts, spec, out)
     _apply_operations(out, spec, sample, salts, scratch)
+    flat = out.reshape(channels, size * size)
     for c in range(channels):
-        for y in range(size):
-            for x in range(size):
-                out[c, y, x] = (out[c, y, x] - mean[c]) * scale[c]
+        for i in range(size * size):
+            flat[c, i] = (flat[c, i] - mean[c]) * scale[c]
 
 
 def _compile():
