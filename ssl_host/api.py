@@ -12,15 +12,16 @@ from ssl_host.catalog.registry import Entry
 from ssl_host.compose import build_component, compose_method
 from ssl_host.config.messages import validate_settings
 from ssl_host.config.resolve import resolve_file, resolve_sections
+from ssl_host.contracts.batch import Plan
 from ssl_host.contracts.data import IMAGENET_MEAN, IMAGENET_STD
-from ssl_host.contracts.method import ParamGroup
+from ssl_host.contracts.optimization import ParamGroup
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 from ssl_host.features import extract_features
 from ssl_host.pipeline.finished_runs import load_failed_step
 from ssl_host.pipeline.run import run_config
 from ssl_host.toolkit.console import make_console
-from ssl_host.train.param_groups import make_optimizer, split_by_decay
+from ssl_host.train.param_groups import make_optimizer, split_group
 from ssl_host.weights import load_backbone, load_initial_weights
 
 __all__ = [
@@ -78,7 +79,9 @@ def build(kind: str, name: str, **settings: Any) -> Any:
     * ``build("augmentation", "simclr", image_size=32)`` returns a callable that turns uint8
       images (B, C, H, W) into a list of views; ``mean`` and ``std`` default to ImageNet's;
     * ``build("method", "simsiam", backbone=backbone)`` builds the heads and the loss from the
-      recipe; a dict changes a section of the recipe: ``loss={"name": "negative_cosine"}``;
+      recipe; a dict changes a section of the recipe: ``loss={"name": "negative_cosine"}``; the
+      length of the run and the number of images are ``plan=Plan(epochs=10, ...)``, by default one
+      epoch of one step;
     * ``build("optimizer", "lars", params=method, lr=0.1)`` returns a torch optimizer for a
       method or any other module.
 
@@ -89,7 +92,7 @@ def build(kind: str, name: str, **settings: Any) -> Any:
     catalog = Catalog()
     cls = catalog.load(kind, name)
     entry = catalog.find(kind, name)
-    special = {"augmentation": {*cls.build_args, "mean", "std"}, "method": {"backbone"}}
+    special = {"augmentation": {*cls.build_args, "mean", "std"}, "method": {"backbone", "plan"}}
     names = special.get(kind, set(cls.build_args))
     build_args = {key: settings.pop(key) for key in list(settings) if key in names}
     if kind == "method":
@@ -132,7 +135,10 @@ def _build_method(
         raise ConfigError(
             [Problem(f"method {name}", "needs the argument backbone=... (a Backbone)")]
         )
-    return compose_method(config, backbone.in_channels, backbone.image_size, backbone)
+    plan = build_args.get("plan") or Plan(
+        channels=backbone.in_channels, image_size=backbone.image_size, batch_size=1, num_images=1
+    )
+    return compose_method(config, plan, backbone)
 
 
 def _torch_optimizer(optimizer: Any, params: Any) -> Any:
@@ -141,4 +147,4 @@ def _torch_optimizer(optimizer: Any, params: Any) -> Any:
     if hasattr(params, "param_groups"):
         return make_optimizer(params, optimizer, lr)
     named = list(getattr(params, "named_parameters", lambda: [("", p) for p in params])())
-    return optimizer.create(split_by_decay(ParamGroup("all", named), optimizer, lr))
+    return optimizer.create(split_group(ParamGroup("all", named), optimizer, lr))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.registry import Entry, error_location
+from ssl_host.config.messages import validate_settings
 from ssl_host.config.run_config import ComponentConfig, RunConfig
 from ssl_host.contracts.augmentation import Augmentation
+from ssl_host.contracts.batch import Plan
 from ssl_host.contracts.component import Component
 from ssl_host.contracts.data import DataSource
 from ssl_host.contracts.evaluation import Evaluator
@@ -29,6 +31,7 @@ class Experiment:
 
     Attributes:
         config: the configuration from which the components were built.
+        plan: the length of the run and the size of its data.
         source: the data source.
         views: object that applies the augmentation to a batch of images and returns the views.
         method: the SSL method, with its backbone, heads and loss.
@@ -39,6 +42,7 @@ class Experiment:
     """
 
     config: RunConfig
+    plan: Plan
     source: DataSource
     views: ViewMaker
     method: Method
@@ -48,8 +52,8 @@ class Experiment:
     loggers: Mapping[str, Logger]
 
 
-def compose(config: RunConfig) -> Experiment:
-    """Build every component of a configuration; the initial weights depend only on the seed.
+def compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
+    """Build the data source and the views of a configuration, which need no method.
 
     Raises:
         PluginError: if a component cannot be built; the message names the distribution, the line
@@ -57,18 +61,41 @@ def compose(config: RunConfig) -> Experiment:
         ConfigError: if the method does not accept the augmentation's number of views.
     """
     source: DataSource = _build(config.components["data"])
-    method = compose_method(config, source.channels, source.image_size)
-    augmentation_config = config.components["augmentation"]
     augmentation = _build(
-        augmentation_config, image_size=source.image_size, channels=source.channels
+        config.components["augmentation"], image_size=source.image_size, channels=source.channels
     )
     views = view_maker(augmentation, source)
-    _check_views(config, method, views)
+    _check_views(config, views)
+    return source, views
+
+
+def compose(
+    config: RunConfig,
+    data: tuple[DataSource, ViewMaker] | None = None,
+    num_images: int | None = None,
+) -> Experiment:
+    """Build every component of a configuration; the initial weights depend only on the seed.
+
+    Args:
+        config: the configuration.
+        data: the data source and the views, if they are built already.
+        num_images: number of training images; None if they are not known, as in a check of the
+            configuration. The plan of the method then has one step per epoch.
+
+    Raises:
+        PluginError: if a component cannot be built; the message names the distribution, the line
+            and the cause.
+        ConfigError: if the method does not accept the augmentation's number of views, or the
+            backbone.
+    """
+    source, views = data or compose_data(config)
+    plan = make_run_plan(config, source, num_images)
     return Experiment(
         config=config,
+        plan=plan,
         source=source,
         views=views,
-        method=method,
+        method=compose_method(config, plan),
         optimizer=_build(config.components["optimizer"]),
         scheduler=_build(config.components["scheduler"]),
         evaluators={c.instance: _build(c) for c in config.of_kind("evaluator")},
@@ -76,22 +103,41 @@ def compose(config: RunConfig) -> Experiment:
     )
 
 
-def compose_method(
-    config: RunConfig, in_channels: int, image_size: int, backbone: Backbone | None = None
-) -> Method:
-    """Build a method with its heads and loss, and with its backbone if none is given.
+def make_run_plan(config: RunConfig, source: DataSource, num_images: int | None) -> Plan:
+    """Return the plan that a method sees: length of the run, number and size of the images."""
+    run = config.run
+    images = run.batch_size if num_images is None else num_images
+    return Plan(
+        epochs=run.epochs,
+        steps_per_epoch=max(1, images // run.batch_size),
+        batch_size=run.batch_size,
+        num_images=images,
+        seed=run.seed,
+        image_size=source.image_size,
+        channels=source.channels,
+        mean=tuple(source.mean),
+        std=tuple(source.std),
+        num_processes=config.trainer.num_processes,
+    )
+
+
+def compose_method(config: RunConfig, plan: Plan, backbone: Backbone | None = None) -> Method:
+    """Build a method with its heads, loss and frozen networks, and its backbone if none is given.
 
     Raises:
         PluginError: if a component cannot be built, or the method lists a head before the module
             that feeds it.
+        ConfigError: if the method needs tokens and the backbone has none.
     """
-    torch.manual_seed(config.run.seed)
-    if backbone is None:
-        backbone = _build(
-            config.components["backbone"], in_channels=in_channels, image_size=image_size
-        )
     method_config = config.components["method"]
     cls: Any = method_config.cls
+    frozen = _frozen_networks(config, plan)
+    networks = {f"backbone.{name}": network for name, network in frozen.items()}
+    torch.manual_seed(config.run.seed)
+    if backbone is None:
+        backbone = _build_backbone(_with_widths(config, "backbone", networks), plan)
+    _check_tokens(config, cls, backbone)
+    networks["backbone"] = backbone
     widths = {"backbone": backbone.feature_dim}
     heads: dict[str, Head] = {}
     for name, feeder in cls.heads.items():
@@ -101,11 +147,69 @@ def compose_method(
                 f"'{feeder}', which is not among {', '.join(widths)}; list a head after the one "
                 "that feeds it"
             )
-        heads[name] = _build(config.components[f"head.{name}"], in_dim=widths[feeder])
+        head_config = _with_widths(config, f"head.{name}", networks)
+        heads[name] = _build(head_config, in_dim=widths[feeder])
         widths[name] = heads[name].output_dim
-    loss: Loss | None = _build(config.components["loss"]) if "loss" in config.components else None
-    method: Method = _build(method_config, backbone=backbone, heads=heads, loss=loss)
+    has_loss = "loss" in config.components
+    loss: Loss | None = _build(_with_widths(config, "loss", networks)) if has_loss else None
+    method_config = _with_widths(config, "method", networks)
+    method: Method = _build(
+        method_config, backbone=backbone, heads=heads, loss=loss, frozen_networks=frozen, plan=plan
+    )
     return method
+
+
+def _with_widths(
+    config: RunConfig, section: str, networks: Mapping[str, Backbone]
+) -> ComponentConfig:
+    """Return a component's configuration with the widths of networks that it refers to.
+
+    Raises:
+        ConfigError: if a network has no such width, or the width is not valid for the setting.
+    """
+    component = config.components[section]
+    if not component.network_references:
+        return component
+    values = dict(component.settings)
+    for key, reference in component.network_references.items():
+        name, _, attribute = reference.rpartition(".")
+        value = getattr(networks.get(name), attribute, None)
+        if value is None:
+            text = f"[{section}] {key}: the network [{name}] has no {attribute}"
+            raise ConfigError([Problem(str(config.entries[section, key].origin), text)])
+        values[key] = value
+    location = str(config.entries[section, next(iter(component.network_references))].origin)
+    settings = validate_settings(type(component.settings), values, location, section)
+    return replace(component, settings=settings)
+
+
+def _build_backbone(config: ComponentConfig, plan: Plan) -> Backbone:
+    """Build a backbone for the channels and size of the plan's views."""
+    backbone: Backbone = _build(config, in_channels=plan.channels, image_size=plan.image_size)
+    return backbone
+
+
+def _frozen_networks(config: RunConfig, plan: Plan) -> dict[str, Backbone]:
+    """Build the frozen networks of the method, whose random weights do not shift the others'."""
+    sections = [c for c in config.of_kind("backbone") if c.section != "backbone"]
+    if not sections:
+        return {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.run.seed)
+        return {c.instance: _build_backbone(c, plan) for c in sections}
+
+
+def _check_tokens(config: RunConfig, method: type[Method], backbone: Backbone) -> None:
+    """Raise ConfigError if a method needs tokens and the backbone has no patches."""
+    if not method.needs_tokens or backbone.patch_size is not None:
+        return
+    name = config.components["backbone"].name
+    text = (
+        f"[backbone] {name} has no patches to leave out or mask, which method "
+        f"{config.components['method'].name} needs; use a vision transformer, such as name = timm, "
+        "model = vit_tiny_patch16_224"
+    )
+    raise ConfigError([Problem(str(config.entries["backbone", "name"].origin), text)])
 
 
 def view_maker(augmentation: Augmentation, source: DataSource) -> ViewMaker:
@@ -149,8 +253,9 @@ def build_component(
     return component
 
 
-def _check_views(config: RunConfig, method: Method, views: ViewMaker) -> None:
+def _check_views(config: RunConfig, views: ViewMaker) -> None:
     """Raise ConfigError if the method does not accept the augmentation's number of views."""
+    method: Any = config.components["method"].cls
     if views.num_views < method.min_views:
         expected = f"needs at least {method.min_views}"
     elif views.num_views > method.min_views and not method.supports_multicrop:

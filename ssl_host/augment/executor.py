@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ssl_host.augment import torch_backend
 from ssl_host.augment.operations import ViewSpec
-from ssl_host.augment.rng import CounterRNG
 from ssl_host.augment.specs import expand
 from ssl_host.contracts.augmentation import Augmentation, SampleRNG
+from ssl_host.contracts.rng import CounterRNG
 from ssl_host.errors import ContractError
 
 _FORMS = ("view_specs", "apply_batch", "apply_image")

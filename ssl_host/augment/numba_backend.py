@@ -18,7 +18,7 @@ from torch import Tensor
 from ssl_host.augment.geometry import MAX_CROP_TRIES, central_box
 from ssl_host.augment.kernels import make_views
 from ssl_host.augment.operations import OPERATIONS, ViewSpec
-from ssl_host.augment.rng import CounterRNG, salt_of
+from ssl_host.contracts.rng import CounterRNG, salt_of
 
 _namedtuple: Any = collections.namedtuple  # mypy accepts only literal field names
 

@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from ssl_host.augment.geometry import affine, crop_boxes, crop_resize
 from ssl_host.augment.operations import OPERATIONS, ViewSpec
-from ssl_host.augment.rng import ChunkedRNG
 from ssl_host.augment.rows import apply_to_rows
 from ssl_host.contracts.augmentation import SampleRNG
 
@@ -155,3 +154,25 @@ def _change_rows(
         return apply(pixels, spec, draw)
 
     return change
+
+
+class ChunkedRNG:
+    """Random number generator that draws for a whole batch once and returns numbers by chunk.
+
+    So each number is computed only once, and not again for each chunk.
+
+    Attributes:
+        rows: slice of the batch for which :meth:`uniform` returns numbers.
+    """
+
+    def __init__(self, rng: SampleRNG) -> None:
+        self.rng = rng
+        self.rows = slice(None)
+        self._cache: dict[tuple[int, str, float, float], Tensor] = {}
+
+    def uniform(self, view: int, parameter: str, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Return a random number in [low, high) for each image of the chunk, float32."""
+        key = (view, parameter, low, high)
+        if key not in self._cache:
+            self._cache[key] = self.rng.uniform(*key)
+        return self._cache[key][self.rows]

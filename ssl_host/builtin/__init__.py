@@ -21,6 +21,8 @@ def register_augmentations(register: Register) -> None:
     register("byol", f"{module}:BYOLViews", "the two different views of BYOL and Barlow Twins")
     register("digits", f"{module}:DigitViews", "views for digits and text: no flips, small shifts")
     register("multicrop", f"{module}:MultiCropViews", "two full-size views and several small ones")
+    register("dino", f"{module}:DINOViews", "BYOL's two views with larger crops, and small ones")
+    register("crop", f"{module}:CropViews", "a random crop and flip, without colour changes")
     register("plain", f"{module}:PlainViews", "the image without random changes, resized")
 
 
@@ -31,7 +33,9 @@ def register_backbones(register: Register) -> None:
 
 @hookimpl
 def register_heads(register: Register) -> None:
-    register("mlp", f"{_PACKAGE}.heads:MLP", "linear layers with batch norm and ReLU")
+    module = f"{_PACKAGE}.heads"
+    register("mlp", f"{module}:MLP", "linear layers with batch norm and ReLU")
+    register("dino", f"{module}:DINOHead", "an MLP, a unit-length bottleneck and prototypes")
 
 
 @hookimpl
@@ -43,6 +47,11 @@ def register_losses(register: Register) -> None:
         "info_nce",
         f"{module}:InfoNCE",
         "cross entropy of a query with its positive and its negatives",
+    )
+    register(
+        "self_distillation",
+        f"{module}:SelfDistillation",
+        "cross entropy of a student with a teacher's probabilities",
     )
 
 
@@ -61,6 +70,7 @@ def register_schedulers(register: Register) -> None:
     register(
         "warmup_cosine", f"{module}:WarmupCosine", "linear warm-up, then cosine decay, per step"
     )
+    register("multistep", f"{module}:MultiStep", "a factor at each milestone, after a warm-up")
     register("constant", f"{module}:Constant", "constant learning rate")
 
 

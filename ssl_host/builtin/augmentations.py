@@ -65,6 +65,12 @@ def _derive(cls: type[S], definitions: dict[str, Any]) -> type[S]:
 class ViewSettings(Settings):
     """Settings that the augmentations share; the defaults only resize the image."""
 
+    num_views: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="number of full-size views of each image; default: as many as the method takes",
+    )
     crop_min: float = Field(
         1.0, gt=0, le=1, description="smallest area of a crop, as a fraction of the image"
     )
@@ -73,10 +79,29 @@ class ViewSettings(Settings):
     )
 
 
-class _TwoViews(Augmentation):
-    """Base class of augmentations that make two views, by default with the same settings."""
+class LocalViewSettings(Settings):
+    """Settings of small views that follow the full-size ones (multi-crop)."""
 
-    num_views = 2
+    num_local: int = Field(6, ge=0, le=64, description="number of small views")
+    local_size: int | None = Field(
+        None,
+        ge=4,
+        le=1024,
+        description="side of a small view in pixels; default: 3/7 of image_size",
+    )
+    local_crop_min: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="smallest area of a small crop, as a fraction of the image",
+    )
+    local_crop_max: float = Field(
+        0.14, gt=0, le=1, description="largest area of a small crop, as a fraction of the image"
+    )
+
+
+class _Views(Augmentation):
+    """Base class of augmentations that make full-size views, and small ones if they are set."""
 
     def base(self) -> ViewSpec:
         """Return the spec of one full-size view, made from the settings."""
@@ -88,10 +113,28 @@ class _TwoViews(Augmentation):
         )
 
     def view_specs(self) -> Sequence[ViewSpec]:
-        return [replace(self.base(), count=self.num_views)]
+        return [replace(self.base(), count=self.config.num_views), *self.local_views()]
+
+    def local_views(self) -> list[ViewSpec]:
+        """Return the spec of the small views; empty if the augmentation has none.
+
+        Raises:
+            UserError: if small views are as large as the full-size ones.
+        """
+        config = self.config
+        if not getattr(config, "num_local", 0):
+            return []
+        size = config.local_size or max(4, self.image_size * 3 // 7)
+        if size >= self.image_size:
+            raise UserError(
+                f"[augmentation] local_size = {size} is not smaller than the full-size views, "
+                f"which have [data] image_size = {self.image_size}; choose a smaller local_size"
+            )
+        scale = (min(config.local_crop_min, config.local_crop_max), config.local_crop_max)
+        return [replace(self.base(), count=config.num_local, size=size, crop_scale=scale)]
 
 
-class SimCLRViews(_TwoViews):
+class SimCLRViews(_Views):
     """Views of SimCLR, resized bicubically: Chen et al., arXiv:2002.05709, appendix A.
 
     For CIFAR the paper halves the colour strengths and omits the blur (appendix B.9).
@@ -113,7 +156,7 @@ class SimCLRViews(_TwoViews):
         """Settings of the views."""
 
 
-class SymmetricWeakViews(_TwoViews):
+class SymmetricWeakViews(_Views):
     """Views of MoCo v2 and SimSiam, resized bilinearly: arXiv:2003.04297, arXiv:2011.10566."""
 
     @with_defaults(
@@ -131,7 +174,7 @@ class SymmetricWeakViews(_TwoViews):
         """Settings of the views."""
 
 
-class BYOLViews(_TwoViews):
+class BYOLViews(_Views):
     """Asymmetric views of BYOL and Barlow Twins: arXiv:2006.07733, appendix B.
 
     Views are resized bicubically. By default the first view is always blurred and never
@@ -167,14 +210,38 @@ class BYOLViews(_TwoViews):
 
     def view_specs(self) -> Sequence[ViewSpec]:
         first = self.base()
-        return [first, replace(first, blur=self.config.blur2, solarize=self.config.solarize2)]
+        second = replace(first, blur=self.config.blur2, solarize=self.config.solarize2)
+        views = [(first, second)[i % 2] for i in range(self.config.num_views)]
+        return [*views, *self.local_views()]
 
 
-class DigitViews(_TwoViews):
+class DINOViews(BYOLViews):
+    """Two asymmetric full-size views and several small ones: DINO, arXiv:2104.14294, appendix C.
+
+    The full-size views are those of BYOL with larger crops; half of the small ones are blurred.
+    """
+
+    @with_defaults(crop_min=0.4, num_local=8, local_crop_max=0.4)
+    class Config(BYOLViews.Config, LocalViewSettings):
+        """Settings of the views."""
+
+        local_blur: float = Field(
+            0.5, ge=0, le=1, description="probability that a small view is blurred"
+        )
+
+    def local_views(self) -> list[ViewSpec]:
+        return [
+            replace(view, blur=self.config.local_blur, solarize=0.0)
+            for view in super().local_views()
+        ]
+
+
+class DigitViews(_Views):
     """Views for digits and text, without flips; they also work for gray images.
 
     Images are cropped, slightly shifted, rotated and sheared, and their brightness and contrast
-    are changed. The settings were chosen for MNIST and are not from a paper.
+    are changed. The settings were chosen for MNIST and are not from a paper. By default there are
+    no small views.
     """
 
     @with_defaults(
@@ -185,50 +252,32 @@ class DigitViews(_TwoViews):
         jitter=0.8,
         brightness=0.4,
         contrast=0.4,
+        num_local=0,
+        local_crop_min=0.1,
+        local_crop_max=0.4,
     )
     @with_spec_fields(*_GEOMETRY)
-    class Config(ViewSettings):
+    class Config(ViewSettings, LocalViewSettings):
         """Settings of the views."""
 
 
-class MultiCropViews(_TwoViews):
+class MultiCropViews(_Views):
     """Two full-size views and several small ones: SwAV, arXiv:2006.09882, section 3.3."""
 
     @with_defaults(crop_min=0.14)
-    class Config(SimCLRViews.Config):
+    class Config(SimCLRViews.Config, LocalViewSettings):
         """Settings of the views."""
 
-        num_local: int = Field(6, ge=0, le=64, description="number of small views")
-        local_size: int | None = Field(
-            None,
-            ge=4,
-            le=1024,
-            description="side of a small view in pixels; default: 3/7 of image_size",
-        )
-        local_crop_min: float = Field(
-            0.05,
-            gt=0,
-            le=1,
-            description="smallest area of a small crop, as a fraction of the image",
-        )
-        local_crop_max: float = Field(
-            0.14, gt=0, le=1, description="largest area of a small crop, as a fraction of the image"
-        )
 
-    def view_specs(self) -> Sequence[ViewSpec]:
-        config = self.config
-        views = [replace(self.base(), count=2)]
-        if config.num_local:
-            scale = (min(config.local_crop_min, config.local_crop_max), config.local_crop_max)
-            size = config.local_size or max(4, self.image_size * 3 // 7)
-            if size >= self.image_size:
-                raise UserError(
-                    f"[augmentation] local_size = {size} is not smaller than the full-size views, "
-                    f"which have [data] image_size = {self.image_size}; choose a smaller local_size"
-                )
-            local = replace(self.base(), count=config.num_local, size=size, crop_scale=scale)
-            views.append(local)
-        return views
+class CropViews(_Views):
+    """Randomly cropped and flipped views: MAE, arXiv:2111.06377, appendix A.1.
+
+    For I-JEPA set ``crop_min = 0.3`` and ``flip = 0``.
+    """
+
+    @with_defaults(crop_min=0.2, interpolation="bicubic", flip=0.5)
+    class Config(ViewSettings):
+        """Settings of the views."""
 
 
 class PlainViews(Augmentation):

@@ -49,10 +49,13 @@ class SmallConv(Backbone):
             ]
             channels = width
         self.layers = nn.Sequential(*layers)
-        self.feature_dim = channels
+        self.feature_dim = self.token_dim = channels
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.layers(images).mean(dim=(2, 3))
+        return self.pool_map(self.feature_map(images))
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layers(images)
         return features
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ssl_host import Head, Settings
 
@@ -48,3 +50,42 @@ class MLP(Head):
     def forward(self, features: Tensor) -> Tensor:
         embeddings: Tensor = self.layers(features)
         return embeddings
+
+
+class DINOHead(Head):
+    """MLP with GELU, a bottleneck of unit length, and weight-normalised prototypes.
+
+    Caron et al., arXiv:2104.14294, appendix C, and the authors' code. The output are the
+    similarities with the prototypes. It accepts features (B, D) and tokens (B, T, D).
+    """
+
+    class Config(Settings):
+        hidden_dim: int = Field(2048, ge=1, le=65536, description="width of the hidden layers")
+        bottleneck_dim: int = Field(256, ge=1, le=65536, description="width of the prototypes")
+        output_dim: int = Field(65536, ge=2, le=1_000_000, description="number of prototypes")
+        num_layers: int = Field(3, ge=1, le=10, description="number of layers up to the bottleneck")
+        train_norm: bool = Field(
+            False, description="train the length of the prototypes, which is otherwise 1"
+        )
+
+    config: Config
+
+    def setup(self) -> None:
+        config = self.config
+        hidden = [config.hidden_dim] * (config.num_layers - 1)
+        layers: list[nn.Module] = []
+        for width, next_width in pairwise([self.in_dim, *hidden, config.bottleneck_dim]):
+            layers += [nn.Linear(width, next_width), nn.GELU()]
+        self.layers = nn.Sequential(*layers[:-1])
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
+        self.prototypes = nn.Parameter(torch.empty(config.output_dim, config.bottleneck_dim))
+        nn.init.trunc_normal_(self.prototypes, std=0.02)
+        self.norm = nn.Parameter(torch.ones(config.output_dim, 1), requires_grad=config.train_norm)
+        self.output_dim = config.output_dim
+
+    def forward(self, features: Tensor) -> Tensor:
+        unit = functional.normalize(self.layers(features), dim=-1)
+        return functional.linear(unit, functional.normalize(self.prototypes, dim=1) * self.norm)

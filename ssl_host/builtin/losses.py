@@ -71,3 +71,24 @@ class InfoNCE(Loss):
             logits = torch.cat([own, query @ negatives.T], dim=1)
             target = torch.zeros(len(query), dtype=torch.int64, device=query.device)
         return functional.cross_entropy(logits / self.config.temperature, target)
+
+
+class SelfDistillation(Loss):
+    """Cross entropy of a student with a teacher's probabilities: DINO, arXiv:2104.14294, eq. 2.
+
+    ``loss(student, teacher)`` takes the student's similarities with K prototypes, and the
+    teacher's probabilities of the prototypes, both (B, K). With ``weights`` (B,), the result is
+    their weighted sum over the rows, otherwise the mean.
+    """
+
+    class Config(Settings):
+        temperature: float = Field(
+            0.1, gt=0, le=100, description="temperature of the student's softmax"
+        )
+
+    config: Config
+
+    def forward(self, student: Tensor, teacher: Tensor, weights: Tensor | None = None) -> Tensor:
+        log_probabilities = functional.log_softmax(student / self.config.temperature, dim=-1)
+        rows = -(teacher * log_probabilities).sum(dim=-1)
+        return rows.mean() if weights is None else (rows * weights).sum()

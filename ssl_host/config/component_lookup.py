@@ -10,6 +10,7 @@ from ssl_host.config.layers import ConfigLayer, python_layer
 from ssl_host.config.schema import (
     DEFAULT_COMPONENTS,
     DEFAULT_EVALUATORS,
+    DEFAULT_FROZEN,
     DEFAULT_HEAD,
     INSTANCE_KINDS,
     SECTION_ORDER,
@@ -58,6 +59,16 @@ class ComponentLookup:
         """Names of the heads that the method declares."""
         return list(getattr(self.classes.get("method"), "heads", {}))
 
+    @property
+    def frozen(self) -> list[str]:
+        """Names of the frozen networks that the method declares."""
+        return list(getattr(self.classes.get("method"), "frozen", ()))
+
+    def is_frozen_network(self, section: str) -> bool:
+        """Return True for a section ``[backbone.NAME]`` of a frozen network of the method."""
+        kind, _, instance = section.partition(".")
+        return kind == "backbone" and instance in self.frozen
+
     def sections(self) -> list[str]:
         """Return the section names of all layers: host sections first, then by component kind."""
         sections = dict.fromkeys(s for layer in self.layers for s in layer.sections())
@@ -90,9 +101,10 @@ class ComponentLookup:
         return python_layer("host default", defaults)
 
     def _head_layer(self) -> ConfigLayer:
-        """Return a layer with the default component for each head of the method."""
+        """Return a layer with the default component for each head and frozen network."""
         heads = {f"head.{head}": {"name": DEFAULT_HEAD} for head in self.heads}
-        return python_layer("host default", heads)
+        frozen = {f"backbone.{name}": {"name": DEFAULT_FROZEN} for name in self.frozen}
+        return python_layer("host default", {**heads, **frozen})
 
     def _recipe_layers(self) -> list[ConfigLayer]:
         """Return the recipes of method and data source as layers, lowest priority first."""
@@ -127,7 +139,7 @@ class ComponentLookup:
             kind, _, instance = section.partition(".")
             if section in self.classes or kind not in (*SINGLE_KINDS, *INSTANCE_KINDS):
                 continue
-            if (kind in INSTANCE_KINDS) != bool(instance):
+            if (kind in INSTANCE_KINDS) != bool(instance) and not self.is_frozen_network(section):
                 continue
             if kind == "head" and instance not in self.heads:
                 continue

@@ -12,6 +12,9 @@ from ssl_host.config.values import ConfigValue, Key, format_value
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _ENVIRONMENT = "env:"
+_OF_A_NETWORK = re.compile(
+    r"\$\{(backbone(?:\.[^.}]+)?\.(?:feature_dim|token_dim|embed_dim|patch_size))\}"
+)
 
 
 class InterpolationError(Exception):
@@ -21,6 +24,17 @@ class InterpolationError(Exception):
 def has_reference(value: ConfigValue) -> bool:
     """Return True if a value is text that contains ``${...}``."""
     return value.is_text and isinstance(value.raw, str) and "${" in value.raw
+
+
+def network_reference(value: ConfigValue) -> str | None:
+    """Return the reference of a value such as ``${backbone.teacher.feature_dim}``, or None.
+
+    The number is known only once the network is built.
+    """
+    if not has_reference(value):
+        return None
+    match = _OF_A_NETWORK.fullmatch(value.raw.strip())
+    return match[1] if match else None
 
 
 def refers_to_environment(value: ConfigValue) -> bool:

@@ -12,7 +12,12 @@ from pydantic import ValidationError
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.component_lookup import ComponentLookup
 from ssl_host.config.ini import read_config_text
-from ssl_host.config.interpolation import InterpolationError, refers_to_environment, substitute
+from ssl_host.config.interpolation import (
+    InterpolationError,
+    network_reference,
+    refers_to_environment,
+    substitute,
+)
 from ssl_host.config.layers import (
     ConfigLayer,
     add_defaults,
@@ -150,6 +155,11 @@ class _Resolver:
                 instance = section.partition(".")[2] or section
                 default_name = ConfigValue(instance, ConfigOrigin("instance name"), is_text=True)
                 merged[section, "name"] = values.pop("name", default_name)
+            if self.lookup.is_frozen_network(section):
+                unset = ConfigValue(None, ConfigOrigin("default"))
+                merged[section, "init_from"] = values.pop("init_from", unset)
+            if section == "augmentation":
+                values = self._with_num_views(values, schema)
             merged |= {(section, key): v for key, v in add_defaults(values, schema).items()}
             for key, value in values.items():
                 if key not in schema.model_fields:
@@ -157,15 +167,48 @@ class _Resolver:
                     self.problems.append(Problem(str(value.origin), text))
         return merged
 
+    def _with_num_views(
+        self, values: dict[str, ConfigValue], schema: type[Settings]
+    ) -> dict[str, ConfigValue]:
+        """Add as many views as the method takes, if the augmentation can make any number of them.
+
+        A recipe for two views, such as that of a data source, then suits a method of one view.
+        """
+        method = self.classes.get("method")
+        if method is None or "num_views" not in schema.model_fields or "num_views" in values:
+            return values
+        origin = ConfigOrigin("views of the method")
+        return {**values, "num_views": ConfigValue(method.min_views, origin)}
+
     def _parse(self, merged: Mapping[Key, ConfigValue]) -> dict[Key, Any]:
         """Replace references and convert text to values; skip settings that cannot be parsed."""
         parsed: dict[Key, Any] = {}
         for (section, key), value in merged.items():
+            if self._is_network_reference(section, key, value, merged):
+                parsed[section, key] = self._placeholder(section, key)
+                continue
             try:
                 parsed[section, key] = self._parse_one(section, key, value, merged)
             except (InterpolationError, LiteralError) as error:
                 self.problems.append(Problem(str(value.origin), f"[{section}] {key}: {error}"))
         return parsed
+
+    def _is_network_reference(
+        self, section: str, key: str, value: ConfigValue, merged: Mapping[Key, ConfigValue]
+    ) -> bool:
+        """Return True if a component's setting is a reference to a network of the run."""
+        reference = network_reference(value)
+        if reference is None or section not in self.classes or key == "name":
+            return False
+        network, _, attribute = reference.rpartition(".")
+        # A backbone may have a setting of this name, such as timm's patch_size.
+        return network in self.classes and merged.get((network, attribute)) is None
+
+    def _placeholder(self, section: str, key: str) -> Any:
+        """Return a valid value for a setting that is known only once a network is built."""
+        schema = self._schema(section)
+        field = None if schema is None else schema.model_fields.get(key)
+        return 1 if field is None or field.is_required() else field.default
 
     def _parse_one(
         self, section: str, key: str, value: ConfigValue, merged: Mapping[Key, ConfigValue]
@@ -179,6 +222,8 @@ class _Resolver:
         raw = substitute(value, merged)
         if key == "name" and section in self.classes:
             return str(raw)
+        if key == "init_from" and self.lookup.is_frozen_network(section):
+            return parse_field(replace(value, raw=raw), Path | None)
         schema = self._schema(section)
         assert schema is not None  # _merge skips sections without a schema
         return parse_field(replace(value, raw=raw), schema.model_fields[key].annotation)
@@ -195,6 +240,9 @@ class _Resolver:
                 continue
             values = {key: value for (s, key), value in parsed.items() if s == section}
             name = values.pop("name", "") if section in self.classes else ""
+            init_from = None
+            if self.lookup.is_frozen_network(section):
+                init_from = values.pop("init_from", None)
             try:
                 settings = schema.model_validate(values)
             except ValidationError as error:
@@ -203,7 +251,17 @@ class _Resolver:
             if section in HOST_SECTIONS:
                 host[section] = settings
             else:
-                components[section] = self._component(section, name, settings)
+                references = {
+                    key: str(network_reference(value))
+                    for (s, key), value in merged.items()
+                    if s == section and self._is_network_reference(s, key, value, merged)
+                }
+                component = self._component(section, name, settings)
+                components[section] = replace(
+                    component,
+                    init_from=None if init_from is None else Path(init_from),
+                    network_references=references,
+                )
         return host, components
 
     def _problems(
@@ -247,10 +305,14 @@ def _entries(
         if component is not None and key == "name":
             final: Any = component.name
             description = f"name of the {component.kind}"
+        elif component is not None and key == "init_from" and component.kind == "backbone":
+            final, description = component.init_from, "weights of the frozen network"
         else:
             settings = host[section] if component is None else component.settings
             final = getattr(settings, key)
             description = type(settings).model_fields[key].description or ""
+        if component is not None and key in component.network_references:
+            final = str(value.raw)
         text = str(value.raw) if refers_to_environment(value) else format_value(final)
         entries[section, key] = ConfigEntry(final, text, value.origin, description)
     return entries

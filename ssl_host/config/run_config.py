@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ssl_host.catalog.discovery import did_you_mean
@@ -37,6 +38,9 @@ class ComponentConfig:
         cls: the class of the component.
         settings: the validated settings.
         entry: the catalog entry of the component, which also names its plugin.
+        init_from: weights to start from; only for a frozen network ``[backbone.NAME]``.
+        network_references: maps settings to references to a network that is not built yet, such as
+            ``backbone.teacher.feature_dim``; until then ``settings`` has a placeholder.
     """
 
     section: str
@@ -46,6 +50,8 @@ class ComponentConfig:
     cls: type[Component]
     settings: Settings
     entry: Entry
+    init_from: Path | None = None
+    network_references: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

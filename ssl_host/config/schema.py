@@ -145,11 +145,24 @@ class TrainerSettings(Settings):
     gradient_clip: float | None = Field(
         None,
         gt=0,
-        description="maximum norm of the gradient of all parameters; default: no clipping",
+        description="maximum norm or value of the gradient; default: no clipping",
+    )
+    gradient_clip_by: Literal["norm", "value", "parameter", "module"] = Field(
+        "norm",
+        description="what gradient_clip limits: the norm of all gradients together, each value, "
+        "the norm of each parameter's gradient, or that of each module (backbone, each head)",
     )
     log_every: int = Field(
         10, ge=1, le=1_000_000, description="number of optimizer steps between rows of metrics.csv"
     )
+
+    @property
+    def num_processes(self) -> int:
+        """Number of processes on all nodes that train together, one per device."""
+        if self.devices == "auto":
+            return self.num_nodes  # at least; known once the settings are resolved on the machine
+        devices = self.devices
+        return (len(devices) if isinstance(devices, list) else devices) * self.num_nodes
 
     @field_validator("devices", "num_threads")
     @classmethod
@@ -215,6 +228,9 @@ DEFAULT_COMPONENTS: dict[str, dict[str, Any]] = {
 
 DEFAULT_HEAD = "mlp"
 """Name of the component used for a head if no layer names a different one."""
+
+DEFAULT_FROZEN = "timm"
+"""Name of the component used for a frozen network if no layer names a different one."""
 
 DEFAULT_EVALUATORS = ("few_label", "knn", "linear", "rankme", "alignment_uniformity")
 """Names of the evaluators used if a configuration has no ``[evaluator.*]`` section."""

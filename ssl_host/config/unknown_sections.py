@@ -17,11 +17,12 @@ def unknown_sections(lookup: ComponentLookup) -> Iterator[tuple[str, Problem]]:
     single = [*HOST_SECTIONS, *SINGLE_KINDS]
     instances = [
         *(f"head.{name}" for name in lookup.heads),
+        *(f"backbone.{name}" for name in lookup.frozen),
         *(f"{kind}.{name}" for kind in ("evaluator", "logger") for name in names(kind)),
     ]
     for section in lookup.sections():
         kind, _, instance = section.partition(".")
-        if section in single:
+        if section in single or lookup.is_frozen_network(section):
             continue
         if kind in INSTANCE_KINDS and instance:
             if kind == "head" and lookup.classes.get("method") and instance not in lookup.heads:
@@ -31,7 +32,11 @@ def unknown_sections(lookup: ComponentLookup) -> Iterator[tuple[str, Problem]]:
             example = next((name for name in instances if name.startswith(kind)), f"{kind}.name")
             yield section, _problem(lookup, section, f"add a name, such as [{example}]")
         elif kind in SINGLE_KINDS:
-            yield section, _problem(lookup, section, f"a run has only one {kind}; write [{kind}]")
+            reason = f"a run has only one {kind}; write [{kind}]"
+            if kind == "backbone" and lookup.frozen:
+                frozen = ", ".join(f"[backbone.{name}]" for name in lookup.frozen)
+                reason = f"the method's frozen networks are {frozen}"
+            yield section, _problem(lookup, section, reason)
         elif distribution := official_distribution("section", section):
             reason = f"this file is for {distribution}, not for `ssl-host run`"
             yield section, _problem(lookup, section, f"{reason}: pip install {distribution}")

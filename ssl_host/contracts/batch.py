@@ -1,4 +1,4 @@
-"""Records of what an SSL method's step receives and returns, and of training progress."""
+"""Records of what an SSL method's step receives and returns, of a run's plan and its progress."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from ssl_host.contracts.rng import BatchRNG
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Record of a batch: the views of its images, with their indices and labels.
+    """Record of a batch: the views of its images, their indices, labels and random numbers.
 
     Attributes:
         views: one normalised tensor (B, C, H, W) for each view; the full-size views come first.
@@ -19,12 +21,19 @@ class Batch:
         labels: class labels, shape (B,), int64; None if there are none or the method does not use
             them.
         num_global: number of full-size views; the other views are small multi-crop views.
+        rng: random numbers for the images of this batch, such as the places of masks; by default
+            those of seed 0, epoch 0 and step 0.
     """
 
     views: list[Tensor]
     index: Tensor
     labels: Tensor | None = None
     num_global: int = 2
+    rng: BatchRNG = field(default=None)  # type: ignore[assignment]  # set in __post_init__
+
+    def __post_init__(self) -> None:
+        if self.rng is None:
+            object.__setattr__(self, "rng", BatchRNG(0, 0, self.index))
 
 
 @dataclass
@@ -38,19 +47,25 @@ class StepOutput:
         enqueue: maps the name of a :class:`~ssl_host.FeatureQueue` or
             :class:`~ssl_host.MovingAverage` of the method to the rows (B, D) that the host pushes
             into it after the optimizer step, so a step never reads its own rows. Any module with a
-            method ``push(rows)`` works.
+            method ``push(rows)`` works. For a :class:`~ssl_host.MemoryBank`, or another module
+            with a method ``put(index, rows)``, the value is a pair (index, rows).
         logs: additional scalars to log, keyed by name.
     """
 
     loss: Tensor
     features: Tensor | None = None
-    enqueue: Mapping[str, Tensor] = field(default_factory=dict)
+    enqueue: Mapping[str, Tensor | tuple[Tensor, ...]] = field(default_factory=dict)
     logs: Mapping[str, Tensor | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.features is not None:
             self.features = self.features.detach()
-        self.enqueue = {name: rows.detach() for name, rows in self.enqueue.items()}
+        self.enqueue = {
+            name: rows.detach()
+            if isinstance(rows, Tensor)
+            else tuple(part.detach() for part in rows)
+            for name, rows in self.enqueue.items()
+        }
 
 
 def merge_outputs(outputs: Sequence[StepOutput]) -> StepOutput:
@@ -58,8 +73,49 @@ def merge_outputs(outputs: Sequence[StepOutput]) -> StepOutput:
     last = outputs[-1]
     if len(outputs) == 1:
         return last
-    rows = {name: torch.cat([out.enqueue[name] for out in outputs]) for name in last.enqueue}
+    rows: dict[str, Tensor | tuple[Tensor, ...]] = {}
+    for name, value in last.enqueue.items():
+        values = [out.enqueue[name] for out in outputs]
+        if isinstance(value, Tensor):
+            rows[name] = torch.cat(values)  # type: ignore[arg-type]
+        else:
+            rows[name] = tuple(torch.cat(parts) for parts in zip(*values, strict=True))
     return replace(last, enqueue=rows)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Record of a run's length and data, known when a method is built: ``self.plan``.
+
+    Attributes:
+        epochs: number of passes over the training images.
+        steps_per_epoch: number of optimizer steps in an epoch.
+        total_steps: number of optimizer steps in the run; 0 means epochs · steps_per_epoch.
+        batch_size: number of images in an optimizer step, over all devices.
+        num_images: number of training images N; ``batch.index`` is from 0 to N - 1.
+        seed: seed of the run.
+        image_size: side of a full-size view, in pixels.
+        channels: number of channels of the images.
+        mean: mean of each channel that is subtracted from the views, for pixels from 0 to 1.
+        std: standard deviation of each channel, by which the views are divided.
+        num_processes: number of processes that train together.
+    """
+
+    epochs: int = 1
+    steps_per_epoch: int = 1
+    total_steps: int = 0
+    batch_size: int = 256
+    num_images: int = 256
+    seed: int = 0
+    image_size: int = 224
+    channels: int = 3
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    num_processes: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.total_steps:
+            object.__setattr__(self, "total_steps", max(1, self.epochs * self.steps_per_epoch))
 
 
 @dataclass(frozen=True)

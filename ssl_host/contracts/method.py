@@ -1,75 +1,37 @@
-"""Base classes of SSL methods and schedules, and the record of a parameter group."""
+"""Base class of SSL methods."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ssl_host.contracts.batch import Batch, Progress, StepOutput
+from ssl_host.contracts.batch import Batch, Plan, Progress, StepOutput
 from ssl_host.contracts.component import Component
 from ssl_host.contracts.networks import Backbone, Head, Loss
+from ssl_host.contracts.optimization import ParamGroup, Schedule
 from ssl_host.contracts.settings import Settings
+from ssl_host.contracts.teachers import freeze, make_ema_copy, update_ema
 from ssl_host.errors import ContractError
 
 
-@dataclass(frozen=True)
-class ParamGroup:
-    """Record of a group of parameters that share a learning rate and a weight decay.
+class EpochImages(Protocol):
+    """Protocol of the training images that :meth:`Method.on_epoch_start` receives."""
 
-    Attributes:
-        name: name of the group, for logs.
-        params: (name, parameter) pairs, such as ``named_parameters()`` yields.
-        lr_scale: factor for the optimizer's learning rate.
-        schedule: ``scheduler`` if the learning rate follows the run's schedule, ``constant`` if
-            it does not.
-        weight_decay: weight decay of the group; None means the optimizer's weight decay.
-        frozen_until: fraction of the run, from 0 to 1, during which the optimizer leaves the group
-            unchanged (DINO's last layer, SwAV's prototypes). The gradients are still computed,
-            because distributed training needs them.
-    """
+    def batches(self, augmented: bool = False) -> Iterator[Batch]:
+        """Yield all training images once, in batches of one view, without gradients.
 
-    name: str
-    params: Sequence[tuple[str, nn.Parameter]]
-    lr_scale: float = 1.0
-    schedule: Literal["scheduler", "constant"] = "scheduler"
-    weight_decay: float | None = None
-    frozen_until: float = 0.0
+        All processes yield equally many batches, by splitting the same global batches; the last
+        may be smaller or empty. ``batch.index`` is from 0 to ``plan.num_images`` - 1.
 
-
-class Schedule(nn.Module):
-    """Base class of schedules: numbers that the host updates every step and saves in checkpoints.
-
-    Assign a schedule to an attribute in :meth:`Method.setup` and read its current value with
-    ``float(self.ema_decay)``.
-    """
-
-    value: Tensor
-
-    def __init__(self, start: float) -> None:
-        super().__init__()
-        self.register_buffer("value", torch.tensor(float(start), dtype=torch.float64))
-
-    def value_at(self, step: int, total_steps: int) -> float:
-        """Return the value at optimizer step ``step`` (from 0) of ``total_steps``."""
-        raise NotImplementedError(f"{type(self).__qualname__} does not implement value_at()")
-
-    def set_step(self, step: int, total_steps: int) -> None:
-        """Set the current value for optimizer step ``step`` (from 0) of ``total_steps``."""
-        self.value.fill_(self.value_at(step, total_steps))
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Schedule:
-        # Keep the scalar in float64 on the CPU when the network is moved or cast: in bfloat16 an
-        # EMA decay of 0.999 would be rounded to 1.
-        return self
-
-    def __float__(self) -> float:
-        return float(self.value)
+        Args:
+            augmented: False for one view without augmentation, as in evaluation; True for the
+                views of :meth:`Method.step`.
+        """
+        ...
 
 
 class Method(Component, nn.Module):
@@ -80,7 +42,7 @@ class Method(Component, nn.Module):
     """
 
     kind: ClassVar[str] = "method"
-    build_args: ClassVar[tuple[str, ...]] = ("backbone", "heads", "loss")
+    build_args: ClassVar[tuple[str, ...]] = ("backbone", "heads", "loss", "frozen_networks", "plan")
 
     heads: ClassVar[Mapping[str, str]] = {}
     """Name and input of each head: ``{"projector": "backbone", "predictor": "projector"}``. The
@@ -92,9 +54,18 @@ class Method(Component, nn.Module):
     each of them."""
     ema: ClassVar[Sequence[str]] = ()
     """Names of the modules that have an EMA copy ``self.ema_<module>``: the backbone, heads, or
-    modules created in :meth:`setup`. Copies receive no gradient and stay in training mode, with
-    their own batch-norm statistics. The host updates them once per step with ``self.ema_decay``,
-    a :class:`Schedule` that :meth:`setup` must set."""
+    modules created in :meth:`setup`. Copies receive no gradient. Dropout and stochastic depth in
+    them are off; their batch norms stay in training mode, with their own statistics. The host
+    updates them once per step with ``self.ema_decay``, a :class:`Schedule` that :meth:`setup` must
+    set."""
+    frozen: ClassVar[Sequence[str]] = ()
+    """Names of frozen pretrained networks: ``("teacher",)`` makes the section
+    ``[backbone.teacher]`` the attribute ``self.teacher``. The section takes any backbone, and the
+    key ``init_from``. Frozen networks stay in evaluation mode, receive no gradient, and are not in
+    checkpoints, which contain a hash of their weights."""
+    needs_tokens: ClassVar[bool] = False
+    """True if :meth:`step` uses ``self.backbone.tokens`` with ``keep`` or ``mask``. A backbone
+    without patches is refused before anything is trained."""
     uses_labels: ClassVar[bool] = False
     """True if :meth:`step` uses labels; otherwise ``batch.labels`` is None."""
     supports_multicrop: ClassVar[bool] = False
@@ -115,6 +86,8 @@ class Method(Component, nn.Module):
     """Decay of the EMA copies; required if :attr:`ema` names any module."""
     progress: Progress
     """Steps done so far, total steps and current epoch."""
+    plan: Plan
+    """Length of the run, number of images and size of the views; known in :meth:`setup`."""
 
     if TYPE_CHECKING:
 
@@ -122,20 +95,30 @@ class Method(Component, nn.Module):
             ...
 
     def __init__(
-        self, config: Settings, *, backbone: Backbone, heads: Mapping[str, Head], loss: Loss | None
+        self,
+        config: Settings,
+        *,
+        backbone: Backbone,
+        heads: Mapping[str, Head],
+        loss: Loss | None,
+        frozen_networks: Mapping[str, Backbone] | None = None,
+        plan: Plan | None = None,
     ) -> None:
         nn.Module.__init__(self)
         self.config = config
-        self.progress = Progress()
+        self.plan = plan or Plan()
+        self.progress = Progress(0, self.plan.total_steps, 0)
         self.backbone = backbone
         if loss is not None:
             self.loss = loss
         for name, head in heads.items():
             setattr(self, name, head)
+        for name, network in (frozen_networks or {}).items():
+            network.view_mean, network.view_std = self.plan.mean, self.plan.std
+            setattr(self, name, freeze(network))
         self.setup()
         for name in self.ema:
-            target = copy.deepcopy(self._module_named(name, "ema")).requires_grad_(False)
-            setattr(self, f"ema_{name}", target)
+            setattr(self, f"ema_{name}", make_ema_copy(self._module_named(name, "ema")))
         self._module_named(self.encoder, "encoder")
         if self.ema and not isinstance(getattr(self, "ema_decay", None), Schedule):
             raise ContractError(
@@ -164,6 +147,17 @@ class Method(Component, nn.Module):
         covariance) into a loss or inside :func:`ssl_host.full_precision`.
         """
         raise NotImplementedError(f"{type(self).__qualname__} does not implement step()")
+
+    def on_epoch_start(self, images: EpochImages) -> None:
+        """Called before the first step of every epoch, in all processes.
+
+        An example is the clustering of all embeddings. This runs in evaluation mode, without
+        gradients and without autocast. What it stores in buffers of the method is in checkpoints,
+        so it is not called again when an epoch is resumed in its middle. ``self.progress`` is set.
+
+        Args:
+            images: the training images; ``images.batches()`` goes through all of them once.
+        """
 
     def before_optimizer_step(self) -> None:
         """Called before each optimizer step, when all gradients are complete.
@@ -208,9 +202,12 @@ class Method(Component, nn.Module):
             epoch: current epoch, counted from 0.
         """
         for name in self.ema:
-            _update_ema(getattr(self, f"ema_{name}"), getattr(self, name), float(self.ema_decay))
+            update_ema(getattr(self, f"ema_{name}"), getattr(self, name), float(self.ema_decay))
         for name, rows in out.enqueue.items():
-            getattr(self, name).push(rows)
+            if isinstance(rows, Tensor):
+                getattr(self, name).push(rows)
+            else:
+                getattr(self, name).put(*rows)
         self.progress = Progress(step + 1, total_steps, epoch)
         for schedule in self._schedules:
             schedule.set_step(step + 1, total_steps)
@@ -221,15 +218,3 @@ class Method(Component, nn.Module):
         """All schedules in the method and its modules."""
         # Cached, because walking through all modules takes longer than updating the schedules.
         return [module for module in self.modules() if isinstance(module, Schedule)]
-
-
-def _update_ema(ema_copy: nn.Module, online: nn.Module, ema_decay: float) -> None:
-    """Set the parameters of an EMA copy to ema_decay · copy + (1 − ema_decay) · online.
-
-    Buffers are not changed: the copy keeps its own batch-norm statistics, as in BYOL
-    (arXiv:2006.07733, Appendix J) and in MoCo's key encoder.
-    """
-    targets: list[Tensor] = [*ema_copy.parameters()]
-    sources: list[Tensor] = [*online.parameters()]
-    if targets:
-        torch._foreach_lerp_(targets, sources, 1.0 - ema_decay)

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ssl_host.contracts.component import Component
 from ssl_host.contracts.precision import full_precision
 from ssl_host.contracts.settings import Settings
-from ssl_host.errors import ContractError
+from ssl_host.errors import ContractError, UserError
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Record of the tokens of a batch of images.
+
+    Attributes:
+        prefix: tokens without a position, such as class token and registers, (B, P, D).
+        patches: one token for each patch, in row-major order or in the order of ``keep``,
+            (B, T, D).
+        pooled: the features that ``forward`` returns, (B, ``feature_dim``).
+        blocks: patch tokens after each of the last blocks, without the final norm, (B, T, D) each;
+            empty unless ``num_blocks`` was given.
+    """
+
+    prefix: Tensor
+    patches: Tensor
+    pooled: Tensor
+    blocks: tuple[Tensor, ...] = ()
 
 
 class Backbone(Component, nn.Module):
     """Base class of backbones, the networks that are pretrained to map images to features.
 
-    A subclass's :meth:`setup` creates the layers and sets :attr:`feature_dim`.
+    A subclass's :meth:`setup` creates the layers and sets :attr:`feature_dim`. A convolutional
+    network overrides :meth:`feature_map`, a transformer :meth:`tokens`, so that methods can use
+    the parts of an image.
     """
 
     kind: ClassVar[str] = "backbone"
@@ -23,11 +46,22 @@ class Backbone(Component, nn.Module):
 
     feature_dim: int
     """Width D of the features."""
+    patch_size: int | None = None
+    """Side of a patch in pixels; None if the network has no patches that can be left out or
+    masked."""
+    token_dim: int
+    """Width of the tokens."""
+    embed_dim: int
+    """Width of the patch embeddings, and of a mask token."""
     mean: tuple[float, ...] = ()
     """Mean of each channel of the training images, for pixel values from 0 to 1; set by
     :func:`ssl_host.load_backbone`."""
     std: tuple[float, ...] = ()
     """Standard deviation of each channel, for the same pixel values; set together with the mean."""
+    view_mean: tuple[float, ...] = ()
+    """Mean with which the views of a run are normalised; set for a frozen network."""
+    view_std: tuple[float, ...] = ()
+    """Standard deviation with which the views of a run are normalised; set for a frozen network."""
 
     def __init__(self, config: Settings, *, in_channels: int, image_size: int) -> None:
         nn.Module.__init__(self)
@@ -44,6 +78,97 @@ class Backbone(Component, nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the features, shape (B, D), of normalised images, shape (B, C, H, W)."""
         raise NotImplementedError(f"{type(self).__qualname__} does not implement forward()")
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Return a convolutional network's last feature map, (B, ``token_dim``, H', W').
+
+        A subclass that overrides this also sets :attr:`token_dim` and overrides :meth:`pool_map`.
+        """
+        raise UserError(
+            f"{type(self).__qualname__} has no tokens: it does not implement tokens() or "
+            "feature_map()"
+        )
+
+    def pool_map(self, feature_map: Tensor) -> Tensor:
+        """Return the features (B, D) of a feature map: its mean over all positions."""
+        return feature_map.mean(dim=(2, 3))
+
+    def tokens(
+        self,
+        images: Tensor,
+        *,
+        keep: Tensor | None = None,
+        mask: Tensor | None = None,
+        mask_token: Tensor | None = None,
+        num_blocks: int = 0,
+    ) -> Tokens:
+        """Return the tokens of normalised images (B, C, H, W).
+
+        A convolutional network returns the positions of its last feature map as patches.
+
+        Args:
+            images: normalised images; height and width are multiples of :attr:`patch_size`.
+            keep: (B, K), int64: encode only these patches, in this order, with their own positions
+                (MAE, I-JEPA's context).
+            mask: (B, T), bool: replace the embeddings of these patches by ``mask_token`` before
+                positions are added (SimMIM, iBOT, data2vec).
+            mask_token: (``embed_dim``,), a parameter of the method.
+            num_blocks: number of last blocks of which to return the patch tokens.
+
+        Raises:
+            UserError: if the network has no tokens, or no patches to keep or mask.
+        """
+        if keep is not None or mask is not None:
+            raise UserError(
+                f"{type(self).__qualname__} has no patches that can be left out or masked; use a "
+                "vision transformer, such as [backbone] name = timm, model = vit_tiny_patch16_224"
+            )
+        if num_blocks:
+            raise UserError(f"{type(self).__qualname__} has no transformer blocks")
+        feature_map = self.feature_map(images)
+        patches = feature_map.flatten(2).transpose(1, 2)
+        return Tokens(patches[:, :0], patches, self.pool_map(feature_map))
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Return the number of rows and columns of patches of an image of this size in pixels."""
+        if self.patch_size is None:
+            raise UserError(
+                f"{type(self).__qualname__} has no fixed patch size; use the shape of its tokens"
+            )
+        return height // self.patch_size, width // self.patch_size
+
+    def patch_embedding(self) -> nn.Module:
+        """Return the layer that embeds patches; some methods freeze it or slow it down."""
+        raise UserError(f"{type(self).__qualname__} has no patch embedding")
+
+    def layer_groups(self) -> list[list[str]]:
+        """Return the names of the parameters of each layer, from the input to the output.
+
+        ``[optimizer] layer_decay`` scales the learning rate of each group. By default every child
+        module is a layer.
+        """
+        groups: dict[str, list[str]] = {}
+        for name, _ in self.named_parameters():
+            groups.setdefault(name.split(".", 1)[0], []).append(name)
+        return list(groups.values())
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of parameters that are usually exempt, such as position embeddings."""
+        return set()
+
+    def normalised_for(self, views: Tensor) -> Tensor:
+        """Return a run's views (B, C, H, W), normalised with this frozen network's mean and std.
+
+        Weights that state no mean and std take the views as they are.
+        """
+        if not self.mean or (self.mean, self.std) == (self.view_mean, self.view_std):
+            return views
+
+        def per_channel(values: tuple[float, ...]) -> Tensor:
+            return torch.tensor(values, dtype=views.dtype, device=views.device).view(1, -1, 1, 1)
+
+        pixels = views * per_channel(self.view_std) + per_channel(self.view_mean)
+        return (pixels - per_channel(self.mean)) / per_channel(self.std)
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
         """Return the network to save and a description of how to build it without ssl-host.

@@ -11,7 +11,7 @@ import torch
 from rich.table import Table
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.compose import compose, num_trainable_parameters
+from ssl_host.compose import compose, compose_data, num_trainable_parameters
 from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.config.run_config import RunConfig
 from ssl_host.config.schema import TrainerSettings
@@ -23,8 +23,8 @@ from ssl_host.errors import DataError, NonFiniteError
 from ssl_host.pipeline.step_timing import TIMED_STEPS, StepTimer
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.image_files import resize_and_crop
-from ssl_host.train.trainer_setup import num_processes
-from ssl_host.weights import load_initial_weights
+from ssl_host.train.loop import make_plan
+from ssl_host.weights import load_frozen_weights, load_initial_weights
 
 SLOW_STEP_S = 3.0
 """Alternatives are not timed if a step takes longer than this, in seconds."""
@@ -118,19 +118,15 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
     """
     config = resolve_auto(config)
     catalog.call("config_resolved", config=config.values())
-    experiment = compose(config)
-    method, source = experiment.method, experiment.source
+    source, views = compose_data(config)
+    splits = open_splits(source, config.loader.holdout)
+    experiment = compose(config, (source, views), len(splits.train))
+    method = experiment.method
+    load_frozen_weights(method, config, catalog)
     starts_from = None
     if config.run.init_from is not None:
         starts_from = load_initial_weights(method.backbone, config.run.init_from, catalog)
-    splits = open_splits(source, config.loader.holdout)
-    plan = EpochPlan(
-        len(splits.train),
-        config.run.batch_size,
-        config.run.seed,
-        config.trainer.accumulate,
-        world_size=num_processes(config.trainer),
-    )
+    plan = make_plan(config, len(splits.train))
     labels = splits.train.labels
     raw = _first_micro_batch(splits.train, plan, source.image_size)
     steps = StepTimer(experiment, raw, plan, 0 if labels is None else len(splits.classes))

@@ -31,8 +31,7 @@ def evaluate_network(
         report_progress: a function that is called before each measurement, with its name.
         scratch: the folder for features that do not fit in memory.
     """
-    source = experiment.source
-    untrained_method = compose_method(experiment.config, source.channels, source.image_size)
+    untrained_method = compose_method(experiment.config, experiment.plan)
     untrained = getattr(untrained_method, untrained_method.encoder)
     encoder = copy.deepcopy(encoder).float()  # the run may have used any precision
     if experiment.config.trainer.channels_last is True:

@@ -10,10 +10,12 @@ from typing import Any
 from rich.console import Console
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.compose import compose, compose_method
+from ssl_host.compose import compose, compose_data, compose_method
 from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.config.resolve import resolve_file
 from ssl_host.config.run_config import RunConfig
+from ssl_host.contracts.batch import Plan
+from ssl_host.contracts.method import Method
 from ssl_host.data.datasets import open_datasets
 from ssl_host.errors import RunFolderError
 from ssl_host.evaluate.figures import HOST_FIGURES, describe_figures
@@ -25,7 +27,7 @@ from ssl_host.run_folder.folder import RunFolder
 from ssl_host.toolkit.atomic_io import report_disk_errors
 from ssl_host.toolkit.weights_io import read_tensors
 from ssl_host.train.failed_step import FailedStep, read_failed_step
-from ssl_host.weights import load_weights
+from ssl_host.weights import load_frozen_weights, load_weights
 
 OTHER_IMAGES_NOTE = (
     "evaluated on different images from those of the run: the network may have been trained on "
@@ -54,8 +56,9 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
             raise RunFolderError(
                 f"{path} does not contain a finished run; finish it with `ssl-host run`"
             )
-        experiment = compose(config)
-        images = open_datasets(experiment.source, experiment.views, config.loader)
+        source, views = compose_data(config)
+        images = open_datasets(source, views, config.loader)
+        experiment = compose(config, (source, views), len(images.train))
         notes = [OTHER_IMAGES_NOTE] if folder.images_changed(images.fingerprint()) else []
         encoder = getattr(experiment.method, experiment.method.encoder)
         load_weights(encoder, read_tensors(weights), weights)
@@ -138,8 +141,15 @@ def load_failed_step(path: str | Path) -> FailedStep:
     file = Path(path)
     # The step is computed on the CPU of this machine, even if the run used a GPU.
     options = ("trainer.accelerator=cpu", "trainer.devices=1", "trainer.num_nodes=1")
-    config = resolve_auto(_load_config(file.parent, options, Catalog()))
-    return read_failed_step(file, lambda channels, size: compose_method(config, channels, size))
+    catalog = Catalog()
+    config = resolve_auto(_load_config(file.parent, options, catalog))
+
+    def make_method(plan: Plan) -> Method:
+        method = compose_method(config, plan)
+        load_frozen_weights(method, config, catalog)
+        return method
+
+    return read_failed_step(file, make_method)
 
 
 def _load_finished(path: Path, catalog: Catalog) -> tuple[RunConfig, dict[str, Any]]:

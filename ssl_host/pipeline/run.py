@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.plugin_errors import attribute_errors
-from ssl_host.compose import Experiment, compose, num_trainable_parameters
+from ssl_host.compose import Experiment, compose, compose_data, num_trainable_parameters
 from ssl_host.config.auto_settings import require_device, resolve_auto
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.logging import Logger
@@ -34,8 +34,8 @@ from ssl_host.toolkit.atomic_io import report_disk_errors
 from ssl_host.toolkit.console import make_console
 from ssl_host.train.loop import TrainingResult, fit
 from ssl_host.train.signals import preemptible
-from ssl_host.train.trainer_setup import is_first_process, num_processes
-from ssl_host.weights import load_initial_weights, save_backbone
+from ssl_host.train.trainer_setup import is_first_process
+from ssl_host.weights import load_frozen_weights, load_initial_weights, save_backbone
 
 
 @dataclass(frozen=True)
@@ -110,15 +110,16 @@ class _Runner:
         """Run all stages and return the outcome; finish the loggers even if a stage fails."""
         # This is set before anything is computed, because it determines the order of float sums.
         torch.set_num_threads(int(self.config.trainer.num_threads))
-        experiment = compose(self.config)
-        images = open_datasets(
-            experiment.source, experiment.views, self.config.loader, self._report_packing
-        )
+        source, views = compose_data(self.config)
+        images = open_datasets(source, views, self.config.loader, self._report_packing)
+        # The images are listed first, because a method may need to know how many there are.
+        experiment = compose(self.config, (source, views), len(images.train))
         self.notes += images.notes
         if is_first_process():
             self.folder.claim_images(images.fingerprint())
         with attribute_errors(experiment.method, "in config_warnings"):
-            self.notes += experiment.method.config_warnings(num_processes(self.config.trainer))
+            self.notes += experiment.method.config_warnings(self.config.trainer.num_processes)
+        self.notes += load_frozen_weights(experiment.method, self.config, self.catalog)
         self._load_initial_weights(experiment.method, images)
         self._print_summary(experiment, images)
         try:
@@ -200,7 +201,7 @@ class _Runner:
         return fit(
             experiment,
             images.make_loader,
-            len(images.train),
+            images.train.images,
             len(images.classes) if images.train.labels is not None else 0,
             self.folder.checkpoints,
             self.console,

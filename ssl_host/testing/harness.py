@@ -16,6 +16,7 @@ from ssl_host.config.run_config import RunConfig
 from ssl_host.config.schema import DEFAULT_HEAD
 from ssl_host.contracts.batch import Batch, Progress, StepOutput
 from ssl_host.contracts.method import Method
+from ssl_host.contracts.rng import BatchRNG
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError
 from ssl_host.testing.distributed import average_gradients
@@ -25,6 +26,8 @@ from ssl_host.train.step import InvalidOutputError, compute_output, update
 
 TOTAL_STEPS = 20
 """Length of the run, in optimizer steps, that the progress of a method refers to."""
+NUM_IMAGES = 64
+"""Number of training images of the small instance."""
 MAX_HEAD_DIM = 16
 """Largest width of a head; larger numbers in the recipe are replaced by it."""
 SIZE_THRESHOLD = 1024
@@ -77,7 +80,7 @@ class MethodCase:
             "data": {
                 "name": "synthetic",
                 "image_size": 16,
-                "num_images": 64,
+                "num_images": NUM_IMAGES,
                 "num_test": 8,
             },
             "method": {"name": self.target.name, **_reduced_sizes(cls.Config, settings)},
@@ -117,7 +120,7 @@ class MethodCase:
         if settings is not None:
             method = replace(config.components["method"], settings=settings)
             config = replace(config, components={**config.components, "method": method})
-        return compose(config)
+        return compose(config, num_images=NUM_IMAGES)
 
     def fresh(self, seed: int = 0, dtype: torch.dtype = torch.float64) -> Method:
         """Return a new instance of the method in training mode."""
@@ -161,7 +164,8 @@ class MethodCase:
         if not self.target.cls.uses_labels:
             labels = None
         batch_labels = None if labels is None else labels[index]
-        return Batch(views, sample, batch_labels, view_maker.num_global)
+        rng = BatchRNG(seed, seed, sample, seed)
+        return Batch(views, sample, batch_labels, view_maker.num_global, rng)
 
     def step(self, method: Method, batch: Batch) -> StepOutput:
         """Compute one step without updating weights; torch's random seed is the step number.

@@ -54,6 +54,25 @@ def gather(rows: Tensor) -> Tensor:
     return gathered
 
 
+@torch.no_grad()
+def gather_unequal(rows: Tensor) -> Tensor:
+    """Return the rows of all processes, in rank order, without gradients.
+
+    The processes may have different numbers of rows, or none.
+    """
+    if world_size() == 1:
+        return rows
+    count = torch.tensor([len(rows)], device=rows.device)
+    counts = [torch.empty_like(count) for _ in range(world_size())]
+    dist.all_gather(counts, count)
+    lengths = [int(count) for count in counts]
+    padded = rows.new_zeros(max(lengths), *rows.shape[1:])
+    padded[: len(rows)] = rows
+    gathered = [torch.empty_like(padded) for _ in lengths]
+    dist.all_gather(gathered, padded)
+    return torch.cat([part[:length] for part, length in zip(gathered, lengths, strict=True)])
+
+
 def gather_offset(rows: Tensor) -> int:
     """Return the index of this process's first row in the output of :func:`gather`."""
     return rank() * len(rows)

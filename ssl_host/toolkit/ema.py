@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
-from ssl_host.toolkit.distributed import gather
+from ssl_host.contracts.precision import full_precision
+from ssl_host.toolkit.distributed import world_size
 
 
 class MovingAverage(nn.Module):
@@ -35,6 +37,28 @@ class MovingAverage(nn.Module):
 
     @torch.no_grad()
     def push(self, rows: Tensor) -> None:
-        """Update the average with the mean of the rows (B, D) from all processes."""
-        batch_mean = gather(rows.detach()).to(self.mean.dtype).mean(dim=0)
-        self.mean.lerp_(batch_mean, 1 - self.momentum)
+        """Update the average with the mean of the rows (B, D) from all processes.
+
+        The processes may have different numbers of rows; without any row nothing changes.
+        """
+        total = rows.detach().to(self.mean.dtype).sum(dim=0)
+        count = torch.tensor(float(len(rows)), device=total.device, dtype=total.dtype)
+        if world_size() > 1:
+            dist.all_reduce(total)
+            dist.all_reduce(count)
+        if count > 0:
+            self.mean.lerp_(total / count, 1 - self.momentum)
+
+
+class Centre(MovingAverage):
+    """Centre of a teacher's scores, which keeps it from choosing one prototype for all images.
+
+    DINO, arXiv:2104.14294, section 3.1. Push the scores of a step as ``StepOutput(...,
+    enqueue={"centre": scores})``; their mean over the images has the same effect.
+    """
+
+    @torch.no_grad()
+    def probabilities(self, scores: Tensor, temperature: float) -> Tensor:
+        """Return the softmax of the centred scores (..., K), in float32 or float64."""
+        with full_precision(scores) as (exact,):
+            return ((exact - self.mean.to(exact.dtype)) / temperature).softmax(dim=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ssl_host.contracts.method import Schedule
+from ssl_host.contracts.optimization import Schedule
 
 
 class ConstantSchedule(Schedule):
@@ -40,19 +40,18 @@ class LinearSchedule(Schedule):
     Args:
         start: value at the first step.
         end: final value.
-        until: fraction of the run at which ``end`` is reached.
+        until: fraction of the run at which ``end`` is reached; with 0 it is the value from the
+            start, and with more than 1 it is never reached.
     """
 
     def __init__(self, start: float, end: float, until: float = 1.0) -> None:
-        super().__init__(start)
-        if not 0 < until <= 1:
-            raise ValueError(
-                f"until = {until}: must be a fraction of the run, above 0 and at most 1"
-            )
+        super().__init__(start if until else end)
+        if until < 0:
+            raise ValueError(f"until = {until}: must be a fraction of the run, at least 0")
         self.start = start
         self.end = end
         self.until = until
 
     def value_at(self, step: int, total_steps: int) -> float:
-        fraction = min(1.0, step / max(1.0, self.until * total_steps))
+        fraction = min(1.0, step / max(1.0, self.until * total_steps)) if self.until else 1.0
         return self.start + (self.end - self.start) * fraction

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
-from ssl_host.contracts.batch import Batch, Progress, StepOutput
+from ssl_host.contracts.batch import Batch, Plan, Progress, StepOutput
 from ssl_host.contracts.method import Method
+from ssl_host.contracts.rng import BatchRNG
 from ssl_host.errors import CheckpointError
 from ssl_host.toolkit.atomic_io import atomic_write
 from ssl_host.toolkit.bf16_conv_workaround import run_padding_only_convs_in_float32
@@ -74,12 +75,13 @@ def write_failed_step(folder: Path, failed: FailedStep, rank: int) -> Path:
     path = folder / (FILE_NAME if rank == 0 else f"rank-{rank}-{FILE_NAME}")
     batch, progress = failed.batch, failed.progress
     state = {
-        "sizes": [failed.method.backbone.in_channels, failed.method.backbone.image_size],
+        "plan": asdict(failed.method.plan),
         "method": failed.method.state_dict(),
         "views": batch.views,
         "index": batch.index,
         "labels": batch.labels,
         "num_global": batch.num_global,
+        "rng": [batch.rng.seed, batch.rng.epoch, batch.rng.step],
         "names": failed.names,
         "progress": [progress.step, progress.total_steps, progress.epoch],
         "precision": failed.precision,
@@ -91,27 +93,28 @@ def write_failed_step(folder: Path, failed: FailedStep, rank: int) -> Path:
     return path
 
 
-def read_failed_step(path: Path, make_method: Callable[[int, int], Method]) -> FailedStep:
+def read_failed_step(path: Path, make_method: Callable[[Plan], Method]) -> FailedStep:
     """Read a failed step from a file without running any code in it.
 
     Args:
         path: the path of the file.
-        make_method: a function that takes the number of input channels and the image size, and
-            builds the SSL method of the run.
+        make_method: a function that takes the plan of the run and builds its SSL method.
 
     Raises:
         CheckpointError: if the file is damaged or does not contain a failed step.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        method = make_method(*state["sizes"])
+        method = make_method(Plan(**state["plan"]))
         if state["precision"] == "64-true":
             method.double()
         method.load_state_dict(state["method"])
         if state["precision"] == "bf16-mixed":
             run_padding_only_convs_in_float32(method)
         step, total_steps, epoch = state["progress"]
-        batch = Batch(state["views"], state["index"], state["labels"], state["num_global"])
+        seed, epoch, rng_step = state["rng"]
+        rng = BatchRNG(seed, epoch, state["index"], rng_step)
+        batch = Batch(state["views"], state["index"], state["labels"], state["num_global"], rng)
         progress = Progress(step, total_steps, epoch)
         failed = FailedStep(
             method, batch, state["names"], progress, state["precision"], state["seed"]

@@ -13,6 +13,7 @@ from rich.console import Console
 from ssl_host.compose import Experiment
 from ssl_host.config.run_config import RunConfig
 from ssl_host.data.batches import EpochPlan
+from ssl_host.data.store import PixelArray
 from ssl_host.errors import RunError
 from ssl_host.toolkit.distributed import is_lost_process
 from ssl_host.train.callbacks import TrainingCallback
@@ -28,7 +29,6 @@ from ssl_host.train.state import TrainingState
 from ssl_host.train.trainer_setup import (
     is_first_process,
     make_trainer,
-    num_processes,
     prepare_networks,
     restore_lightning_counters,
 )
@@ -65,7 +65,7 @@ class TrainingResult:
 def fit(
     experiment: Experiment,
     make_loader: MakeLoader,
-    num_images: int,
+    pixels: PixelArray,
     num_classes: int,
     folder: Path,
     console: Console,
@@ -78,7 +78,7 @@ def fit(
     Args:
         experiment: the method and all other components of the run.
         make_loader: a function that creates the loader of the training images.
-        num_images: the number of training images.
+        pixels: the training images.
         num_classes: the number of classes for the online probe; 0 means no probe.
         folder: the folder of the checkpoints.
         console: the console for progress and warnings.
@@ -92,7 +92,7 @@ def fit(
     """
     config = experiment.config
     torch.set_num_threads(int(config.trainer.num_threads))
-    plan = make_plan(config, num_images)
+    plan = make_plan(config, len(pixels))
     state = make_state(experiment, plan, num_classes)
     remove_failed_steps(folder.parent)
     checkpoint, warnings = load_latest_checkpoint(folder)
@@ -105,7 +105,7 @@ def fit(
     if not state.is_finished:
         step = TrainingStep(experiment, plan, state)
         checks = NonFiniteChecks(step, folder, image_name)
-        module = PretrainModule(experiment, step, make_loader, checks)
+        module = PretrainModule(experiment, step, make_loader, pixels, checks)
         _train(module, result.is_first, folder, console, callbacks)
     return result
 
@@ -116,7 +116,7 @@ def make_plan(config: RunConfig, num_images: int) -> EpochPlan:
     if not config.run.epochs:
         # Nothing is trained, so a batch larger than the data set is not an error.
         return EpochPlan(num_images, min(batch_size, num_images), seed)
-    processes = num_processes(config.trainer)
+    processes = config.trainer.num_processes
     return EpochPlan(num_images, batch_size, seed, config.trainer.accumulate, world_size=processes)
 
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from ssl_host.compose import Experiment
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.data.prefetch import prefetch
+from ssl_host.data.store import PixelArray
+from ssl_host.train.epoch_start import start_epoch
 from ssl_host.train.nonfinite import NonFiniteChecks
 from ssl_host.train.param_groups import make_optimizer
 from ssl_host.train.state import TrainingState
@@ -39,6 +41,7 @@ class PretrainModule(pl.LightningModule):
         experiment: Experiment,
         step: TrainingStep,
         make_loader: MakeLoader,
+        pixels: PixelArray,
         checks: NonFiniteChecks,
     ) -> None:
         super().__init__()
@@ -47,6 +50,7 @@ class PretrainModule(pl.LightningModule):
         self.step = step
         self.state = step.state
         self.make_loader = make_loader
+        self.pixels = pixels
         self.checks = checks
         self._weights: list[nn.Parameter] = []
 
@@ -80,6 +84,11 @@ class PretrainModule(pl.LightningModule):
         self._weights = [p for group in optimizer.param_groups for p in group["params"]]
         return optimizer
 
+    def on_train_epoch_start(self) -> None:
+        """Call the method's ``on_epoch_start``, unless the epoch is resumed in its middle."""
+        if self.state.step_in_epoch == 0:
+            start_epoch(self.step, self.pixels, self.device)
+
     def transfer_batch_to_device(
         self, batch: RawBatch, device: torch.device, dataloader_idx: int
     ) -> RawBatch:
@@ -106,8 +115,15 @@ class PretrainModule(pl.LightningModule):
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
         self.step.set_learning_rates(getattr(optimizer, "optimizer", optimizer))
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        scale = None if scaler is None else scaler.get_scale()
         optimizer.step(closure=optimizer_closure)
-        self.step.finish()
+        # The scaler of 16-mixed skips the optimizer and lowers the scale if a gradient is not
+        # finite. Then EMA copies, queues, schedules and the count of steps must not move either.
+        if scaler is not None and scaler.get_scale() < scale:
+            self.step.skip()
+        else:
+            self.step.finish()
 
 
 class ResumableLoader:

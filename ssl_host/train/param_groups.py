@@ -1,16 +1,18 @@
-"""Converts a method's parameter groups to torch groups, and sets their learning rates."""
+"""Converts a method's parameter groups to torch groups, and sets their rates and weight decay."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from ssl_host.catalog.plugin_errors import attribute_errors
-from ssl_host.contracts.method import Method, ParamGroup
-from ssl_host.contracts.optimization import Optimizer, Scheduler
+from ssl_host.contracts.method import Method
+from ssl_host.contracts.optimization import Optimizer, ParamGroup, Schedule, Scheduler
 from ssl_host.errors import PluginError
+from ssl_host.toolkit.schedules import CosineSchedule
 
 
 def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.optim.Optimizer:
@@ -28,6 +30,8 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
     group_of: dict[int, str] = {}
     with attribute_errors(method, "in param_groups"):
         groups = list(method.param_groups())
+    with attribute_errors(method.backbone, "in layer_groups and no_weight_decay"):
+        rules = _BackboneRules(method, optimizer)
     for group in groups:
         for name, parameter in group.params:
             if id(parameter) in group_of:
@@ -36,7 +40,7 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
                     f"{group.name!r}; put it in only one of them"
                 )
             group_of[id(parameter)] = group.name
-        torch_groups += split_by_decay(group, optimizer, lr)
+        torch_groups += split_group(group, optimizer, lr, rules)
     missing = [name for name, p in method.trainable_parameters() if id(p) not in group_of]
     if missing:
         raise PluginError(
@@ -47,27 +51,85 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
         return optimizer.create(torch_groups)
 
 
-def split_by_decay(group: ParamGroup, optimizer: Optimizer, lr: float) -> list[dict[str, Any]]:
-    """Split a group into torch parameter groups with and without weight decay."""
+class _BackboneRules:
+    """What the backbone says about its parameters: layers, and exemptions from weight decay.
+
+    Attributes:
+        lr_scale: factor of the learning rate for the parameters of each layer, keyed by id.
+        exempt: ids of the parameters without weight decay.
+    """
+
+    def __init__(self, method: Method, optimizer: Optimizer) -> None:
+        parameters = dict(method.backbone.named_parameters())
+        self.lr_scale: dict[int, float] = {}
+        self.exempt: set[int] = set()
+        decay = optimizer.config.layer_decay
+        if decay is not None:
+            layers = method.backbone.layer_groups()
+            for depth, names in enumerate(layers):
+                scale = decay ** (len(layers) - depth)
+                self.lr_scale |= {id(parameters[name]): scale for name in names}
+        if optimizer.config.decay_params == "weights_except_embeddings":
+            exempt = method.backbone.no_weight_decay()
+            self.exempt = {id(parameters[name]) for name in exempt if name in parameters}
+
+
+def split_group(
+    group: ParamGroup, optimizer: Optimizer, lr: float, rules: _BackboneRules | None = None
+) -> list[dict[str, Any]]:
+    """Split a group into torch parameter groups by weight decay and learning rate."""
     settings = optimizer.config
-    decay = settings.weight_decay if group.weight_decay is None else group.weight_decay
-    split: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    split: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for _, parameter in group.params:
-        split[settings.decay_params == "all" or parameter.ndim > 1].append(parameter)
+        decays = settings.decay_params == "all" or parameter.ndim > 1
+        scale = 1.0
+        if rules is not None:
+            decays = decays and id(parameter) not in rules.exempt
+            scale = rules.lr_scale.get(id(parameter), 1.0)
+        split.setdefault((decays, scale), []).append(parameter)
+    decay = group.weight_decay
+    if isinstance(decay, Schedule):
+        decay = float(decay)
     return [
         {
             "params": params,
-            "lr": lr * group.lr_scale,
-            "weight_decay": decay if decays else 0.0,
+            "lr": lr * group.lr_scale * scale,
+            "weight_decay": (settings.weight_decay if decay is None else decay) if decays else 0.0,
             "trust_ratio": decays,
-            "peak_lr": lr * group.lr_scale,
+            "peak_lr": lr * group.lr_scale * scale,
             "constant": group.schedule == "constant",
             "frozen_until": group.frozen_until,
             "name": group.name,
         }
-        for decays, params in split.items()
-        if params
+        for (decays, scale), params in sorted(split.items(), key=lambda item: not item[0][0])
     ]
+
+
+def weight_decay_schedules(method: Method, optimizer: Optimizer) -> dict[str, Schedule]:
+    """Return the schedule of the weight decay of each group that has one, keyed by group name.
+
+    They are not in the torch groups, because checkpoints contain those.
+    """
+    settings, schedules = optimizer.config, {}
+    for group in method.param_groups():
+        if isinstance(group.weight_decay, Schedule):
+            schedules[group.name] = group.weight_decay
+        elif group.weight_decay is None and settings.weight_decay_end is not None:
+            schedules[group.name] = CosineSchedule(settings.weight_decay, settings.weight_decay_end)
+    return schedules
+
+
+def set_weight_decay(
+    optimizer: torch.optim.Optimizer,
+    schedules: Mapping[str, Schedule],
+    step: int,
+    total_steps: int,
+) -> None:
+    """Set the weight decay of the groups that have a schedule, for optimizer step ``step``."""
+    for group in optimizer.param_groups:
+        schedule = schedules.get(group.get("name", ""))
+        if schedule is not None and group["trust_ratio"]:
+            group["weight_decay"] = schedule.value_at(step, total_steps)
 
 
 def set_learning_rates(

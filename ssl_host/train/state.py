@@ -75,6 +75,10 @@ class TrainingState:
         self.step += 1
         self.step_in_epoch += 1
 
+    def skip_step(self) -> None:
+        """Count the batch of a step that the gradient scaler has skipped, but not the step."""
+        self.step_in_epoch += 1
+
     def finish_epoch(self) -> None:
         """Advance the counters by one epoch."""
         self.epoch += 1

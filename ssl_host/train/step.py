@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from ssl_host.catalog.plugin_errors import attribute_errors
@@ -59,12 +61,46 @@ def check_output(method: Method, output: StepOutput) -> None:
         )
 
 
+@dataclass(frozen=True)
+class GradientClip:
+    """Record of ``[trainer] gradient_clip`` and ``gradient_clip_by``.
+
+    Attributes:
+        limit: the maximum norm or value; None means no clipping.
+        by: what is limited: ``norm``, ``value``, ``parameter`` or ``module``.
+    """
+
+    limit: float | None = None
+    by: str = "norm"
+
+
+NO_CLIP = GradientClip()
+
+
+@torch.no_grad()
+def clip_gradients(method: Method, optimizer: torch.optim.Optimizer, clip: GradientClip) -> None:
+    """Limit the gradients of all parameters in place."""
+    if clip.limit is None:
+        return
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    if clip.by == "value":
+        torch.nn.utils.clip_grad_value_(parameters, clip.limit)
+    elif clip.by == "norm":
+        torch.nn.utils.clip_grad_norm_(parameters, clip.limit)
+    elif clip.by == "parameter":
+        for parameter in parameters:
+            torch.nn.utils.clip_grad_norm_(parameter, clip.limit)
+    else:
+        for network in method.children():
+            torch.nn.utils.clip_grad_norm_(network.parameters(), clip.limit)
+
+
 @torch.no_grad()
 def prepare_gradients(
     method: Method,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
-    max_norm: float | None = None,
+    clip: GradientClip = NO_CLIP,
 ) -> None:
     """Call ``before_optimizer_step``, remove gradients of frozen groups, clip the others.
 
@@ -72,14 +108,12 @@ def prepare_gradients(
         method: the SSL method.
         optimizer: the torch optimizer.
         progress: the counters of the step.
-        max_norm: the maximum norm of the gradient of all parameters; None means no clipping.
+        clip: how to clip the gradients.
     """
     with attribute_errors(method, f"in before_optimizer_step of step {progress.step}"):
         method.before_optimizer_step()
     drop_frozen_gradients(optimizer, progress.step, progress.total_steps)
-    if max_norm is not None:
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+    clip_gradients(method, optimizer, clip)
 
 
 def finish_step(method: Method, outputs: list[StepOutput], progress: Progress) -> None:

@@ -24,13 +24,6 @@ def is_first_process() -> bool:
     return int(getattr(pl.utilities.rank_zero_only, "rank", 0)) == 0
 
 
-def num_processes(settings: TrainerSettings) -> int:
-    """Return the number of processes on all nodes that train together, one per device."""
-    devices = settings.devices
-    processes_per_node = len(devices) if isinstance(devices, list) else int(devices)
-    return processes_per_node * settings.num_nodes
-
-
 def check_processes_agree(settings: TrainerSettings) -> None:
     """Check that precision, channels_last and compile are the same in all processes.
 
@@ -95,7 +88,7 @@ def make_trainer(experiment: Experiment, callbacks: list[pl.Callback]) -> pl.Tra
         accelerator="gpu" if settings.accelerator == "cuda" else settings.accelerator,
         devices=settings.devices,
         num_nodes=settings.num_nodes,
-        strategy=_strategy(settings),
+        strategy=_strategy(settings, experiment.method.needs_tokens),
         precision=settings.precision,  # type: ignore[arg-type]
         max_epochs=experiment.config.run.epochs,
         accumulate_grad_batches=settings.accumulate,
@@ -114,14 +107,17 @@ def make_trainer(experiment: Experiment, callbacks: list[pl.Callback]) -> pl.Tra
     return trainer
 
 
-def _strategy(settings: TrainerSettings) -> str | Strategy:
+def _strategy(settings: TrainerSettings, uses_tokens: bool) -> str | Strategy:
     """Return the Lightning strategy: DistributedDataParallel if there are several processes."""
-    if num_processes(settings) == 1:
+    if settings.num_processes == 1:
         return "auto"
     backend = "nccl" if settings.accelerator == "cuda" else "gloo"
     # Buffers need not be broadcast: EMA copies and queues are equal in all processes, and batch
     # statistics are synchronised or, for MoCo, differ on purpose.
-    return DDPStrategy(process_group_backend=backend, broadcast_buffers=False)
+    # A step on tokens may not reach every parameter, such as those that pool the tokens.
+    return DDPStrategy(
+        process_group_backend=backend, broadcast_buffers=False, find_unused_parameters=uses_tokens
+    )
 
 
 def restore_lightning_counters(trainer: pl.Trainer, state: TrainingState) -> None:

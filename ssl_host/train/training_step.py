@@ -13,11 +13,18 @@ from ssl_host.catalog.registry import error_location
 from ssl_host.compose import Experiment
 from ssl_host.config.schema import TrainerSettings
 from ssl_host.contracts.batch import Batch, StepOutput
+from ssl_host.contracts.optimization import Schedule
+from ssl_host.contracts.rng import BatchRNG
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.errors import PluginError, SslHostError
-from ssl_host.train.param_groups import set_learning_rates
+from ssl_host.train.param_groups import (
+    set_learning_rates,
+    set_weight_decay,
+    weight_decay_schedules,
+)
 from ssl_host.train.state import TrainingState
 from ssl_host.train.step import (
+    GradientClip,
     autocast,
     compute_output,
     finish_step,
@@ -120,7 +127,8 @@ class TrainingStep:
             else:
                 views = self._make_views(raw)
         labels = raw.labels if self.method.uses_labels else None
-        return Batch(views, raw.index, labels, self.experiment.views.num_global)
+        rng = BatchRNG(self.experiment.config.run.seed, raw.epoch, raw.index, self.state.step)
+        return Batch(views, raw.index, labels, self.experiment.views.num_global, rng)
 
     def update_probe(self, output: StepOutput) -> None:
         """Train the online probe on the features of the last micro-batch."""
@@ -129,18 +137,20 @@ class TrainingStep:
             probe.step(output.features, labels)
 
     def set_learning_rates(self, optimizer: torch.optim.Optimizer) -> None:
-        """Set the learning rates of all parameter groups for this step."""
+        """Set the learning rate and weight decay of all parameter groups for this step."""
+        step, total_steps = self.state.step, self.state.total_steps
+        set_weight_decay(optimizer, self._decay_schedules, step, total_steps)
         self.learning_rate = set_learning_rates(
             optimizer,
             self.experiment.scheduler,
-            self.state.step,
-            self.state.total_steps,
+            step,
+            total_steps,
             self.plan.steps,
         )
 
     def prepare_gradients(self, optimizer: torch.optim.Optimizer) -> None:
         """Call ``before_optimizer_step``, remove gradients of frozen groups, clip the others."""
-        clip = self.settings.gradient_clip
+        clip = GradientClip(self.settings.gradient_clip, self.settings.gradient_clip_by)
         prepare_gradients(self.method, optimizer, self.state.progress, clip)
 
     def finish(self) -> None:
@@ -149,18 +159,32 @@ class TrainingStep:
         self.outputs = []
         self.state.finish_step()
 
+    def skip(self) -> None:
+        """Leave everything as it is, after a step that the gradient scaler has skipped."""
+        self.outputs = []
+        self.state.skip_step()
+
+    @functools.cached_property
+    def _decay_schedules(self) -> dict[str, Schedule]:
+        """The schedule of the weight decay of each parameter group that has one."""
+        return weight_decay_schedules(self.method, self.experiment.optimizer)
+
     @property
     def has_all_micro_batches(self) -> bool:
         """True if all micro-batches of the current step have been computed."""
         return len(self.outputs) == self.plan.micro_batches
 
     def _make_views(self, raw: RawBatch) -> list[Tensor]:
-        """Return the views in the memory layout and precision of the training."""
+        """Return the views of a micro-batch, in the memory layout and precision of the training."""
         make, seed = self.experiment.views, self.experiment.config.run.seed
         if isinstance(raw.images, Tensor):
             views = make(raw.images, raw.index, raw.epoch, seed)
         else:
             views = make.finish(raw.images, raw.index, raw.epoch, seed)
+        return self.convert(views)
+
+    def convert(self, views: list[Tensor]) -> list[Tensor]:
+        """Return views in the memory layout and precision of the training."""
         if self.settings.channels_last is True:
             views = [view.contiguous(memory_format=torch.channels_last) for view in views]
         if self.settings.precision == "64-true":
@@ -176,6 +200,10 @@ class TrainingStep:
         first = _rank_seed(self.experiment.config.run.seed, self.plan.rank)
         return first + self.state.step * self.plan.micro_batches + len(self.outputs)
 
+    def epoch_seed(self) -> int:
+        """Return the random seed for the start of the current epoch, alike in all processes."""
+        return _rank_seed(self.experiment.config.run.seed, -1) + self.state.epoch
+
     def _failure_message(self, batch: Batch, error: Exception) -> str:
         """Return the message for an error in the SSL method: plugin, step, line, view shapes."""
         entry = self.experiment.config.components["method"].entry
@@ -189,6 +217,6 @@ class TrainingStep:
 
 @functools.cache
 def _rank_seed(seed: int, rank: int) -> int:
-    """Return a 48-bit seed that differs between the processes of a run."""
+    """Return a 48-bit seed that differs between the processes of a run; rank -1 is shared."""
     digest = hashlib.blake2b(f"{seed} {rank}".encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big")

@@ -6,8 +6,8 @@ import torch
 import ssl_host
 from ssl_host import ViewSpec
 from ssl_host.augment import kernels, numba_backend, torch_backend
-from ssl_host.augment.rng import CounterRNG
 from ssl_host.augment.specs import expand
+from ssl_host.contracts.rng import CounterRNG
 
 CROP = {"crop_scale": (0.08, 1.0)}
 CASES = {

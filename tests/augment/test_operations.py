@@ -12,8 +12,8 @@ from ssl_host import ViewSpec
 from ssl_host.augment import colour, operations
 from ssl_host.augment.blur import gaussian_blur
 from ssl_host.augment.geometry import affine, crop_boxes, crop_resize
-from ssl_host.augment.rng import CounterRNG
 from ssl_host.augment.torch_backend import crop_bytes
+from ssl_host.contracts.rng import CounterRNG
 
 MODES = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
 

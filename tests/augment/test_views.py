@@ -10,7 +10,7 @@ import ssl_host
 from ssl_host import Augmentation, Settings, UserError, ViewSpec
 from ssl_host.augment import torch_backend
 from ssl_host.augment.executor import ViewMaker, evaluation_view
-from ssl_host.augment.rng import CounterRNG
+from ssl_host.contracts.rng import CounterRNG
 from ssl_host.errors import ContractError
 
 NAMES = ("simclr", "symmetric_weak", "byol", "digits", "multicrop", "plain")

@@ -8,14 +8,23 @@ import timm
 from pydantic import Field
 from torch import Tensor, nn
 
-from ssl_host import Backbone, Settings, UserError
+from ssl_host import Backbone, Settings, Tokens, UserError
+from ssl_plugin_timm.tokens import (
+    TOKEN_MODELS,
+    is_token_model,
+    patch_size,
+    set_sincos_positions,
+    vit_tokens,
+)
 
 
 class Timm(Backbone):
     """Any timm model (Wightman, https://github.com/huggingface/pytorch-image-models).
 
     The classifier is removed; the features are the pooled output (B, D). The number of input
-    channels and, for vision transformers, the image size are taken from the data.
+    channels and, for vision transformers, the image size are taken from the data. Models of timm's
+    classes VisionTransformer and Eva have patch tokens, and accept views of any size that their
+    patch divides.
     """
 
     class Config(Settings):
@@ -38,6 +47,16 @@ class Timm(Backbone):
             ge=1,
             le=512,
             description="patch size of a transformer in pixels; default: the model's own size",
+        )
+        pool: Literal["default", "token", "avg"] = Field(
+            "default",
+            description="features of a transformer: its class token, the mean of its patches, or "
+            "the model's own choice",
+        )
+        positions: Literal["default", "sincos"] = Field(
+            "default",
+            description="position embedding of a transformer: the model's own, or fixed sines and "
+            "cosines",
         )
         drop_path: float | None = Field(
             None, ge=0, le=1, description="stochastic depth rate; default: the model's own rate"
@@ -63,6 +82,23 @@ class Timm(Backbone):
             self._use_cifar_stem()
         model: Any = self.model
         self.feature_dim = int(getattr(model, "head_hidden_size", model.num_features))
+        self.token_dim = int(model.num_features)
+        if isinstance(model, TOKEN_MODELS):
+            self.patch_size, self.embed_dim = patch_size(model), int(model.embed_dim)
+        if self.config.positions == "sincos":
+            self._require_tokens("positions = sincos")
+            set_sincos_positions(model)
+        if self.config.pretrained and self.in_channels == len(model.pretrained_cfg["mean"]):
+            self.mean = tuple(map(float, model.pretrained_cfg["mean"]))
+            self.std = tuple(map(float, model.pretrained_cfg["std"]))
+
+    def _require_tokens(self, setting: str) -> None:
+        """Raise UserError for a setting that only vision transformers have."""
+        if not is_token_model(self.config.model):
+            raise UserError(
+                f"[backbone] {setting} is for vision transformers, and {self.config.model} is not "
+                "one of timm's classes VisionTransformer and Eva; set it to default"
+            )
 
     def _arguments(self) -> dict[str, Any]:
         """Return the arguments of ``timm.create_model``."""
@@ -84,6 +120,13 @@ class Timm(Backbone):
         is_fixed = bool(pretrained_cfg is not None and pretrained_cfg.fixed_input_size)
         if config.img_size is not None or is_fixed:
             arguments["img_size"] = config.img_size or self.image_size
+        if is_token_model(config.model):
+            # Views of any size; outputs and weights are the same as those of a fixed size.
+            arguments["dynamic_img_size"] = True
+        if config.pool != "default":
+            if config.pool == "token":
+                self._require_tokens("pool = token")
+            arguments["global_pool"] = config.pool
         if config.patch_size is not None:
             arguments["patch_size"] = config.patch_size
         if config.drop_path is not None:
@@ -117,6 +160,54 @@ class Timm(Backbone):
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.model(images)
         return features
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        features: Tensor = self.model.forward_features(images)
+        if features.ndim != 4:
+            raise UserError(
+                f"timm's {self.config.model} has neither a feature map nor the tokens of timm's "
+                "classes VisionTransformer and Eva"
+            )
+        return features.permute(0, 3, 1, 2) if self._channels_are_last else features
+
+    def pool_map(self, feature_map: Tensor) -> Tensor:
+        features = feature_map.permute(0, 2, 3, 1) if self._channels_are_last else feature_map
+        pooled: Tensor = self.model.forward_head(features, pre_logits=True)
+        return pooled
+
+    @property
+    def _channels_are_last(self) -> bool:
+        """True if the model's feature maps are (B, H, W, D), as those of Swin."""
+        return str(getattr(self.model, "output_fmt", "NCHW")).endswith("NHWC")
+
+    def tokens(
+        self,
+        images: Tensor,
+        *,
+        keep: Tensor | None = None,
+        mask: Tensor | None = None,
+        mask_token: Tensor | None = None,
+        num_blocks: int = 0,
+    ) -> Tokens:
+        if isinstance(self.model, TOKEN_MODELS):
+            return vit_tokens(self.model, images, keep, mask, mask_token, num_blocks)
+        return super().tokens(
+            images, keep=keep, mask=mask, mask_token=mask_token, num_blocks=num_blocks
+        )
+
+    def patch_embedding(self) -> nn.Module:
+        self._require_tokens("a method that uses the patch embedding")
+        layer: nn.Module = self.model.patch_embed
+        return layer
+
+    def layer_groups(self) -> list[list[str]]:
+        matcher = self.model.group_matcher(coarse=False)
+        groups = timm.models.group_parameters(self.model, matcher, reverse=False)
+        return [[f"model.{name}" for name in names] for _, names in sorted(groups.items())]
+
+    def no_weight_decay(self) -> set[str]:
+        names = self.model.no_weight_decay() if hasattr(self.model, "no_weight_decay") else ()
+        return {f"model.{name}" for name in names}
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
         """Return the timm model, and a description that other programs can create it from."""

@@ -8,7 +8,7 @@ import torchvision
 from pydantic import Field
 from torch import Tensor, nn
 
-from ssl_host import Backbone, Settings, UserError
+from ssl_host import Backbone, Settings, Tokens, UserError
 
 _CLASSIFIERS = ("fc", "classifier", "heads", "head")
 """Names that the attribute with the classifier may have in torchvision's models."""
@@ -138,6 +138,24 @@ class Torchvision(Backbone):
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.model(images)
         return features.flatten(1)
+
+    def tokens(self, images: Tensor, **options: Any) -> Tokens:
+        """Return the positions of the feature map that the model pools."""
+        if any(value is not None and value != 0 for value in options.values()):
+            return super().tokens(images, **options)  # explains what is not possible
+        if not isinstance(getattr(self.model, "avgpool", None), nn.Module):
+            raise UserError(
+                f"torchvision's {self.config.model} has no layer avgpool whose input could be used "
+                "as tokens; use this model from timm"
+            )
+        maps: list[Tensor] = []
+        hook = self.model.avgpool.register_forward_pre_hook(lambda _, args: maps.append(args[0]))
+        try:
+            pooled = self(images)
+        finally:
+            hook.remove()
+        patches = maps[0].flatten(2).transpose(1, 2)
+        return Tokens(patches[:, :0], patches, pooled)
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
         """Return the model without its classifier, and a description with code to create it."""

@@ -1,0 +1,14 @@
+"""DeepCluster v2: predict the clusters of the last epoch (arXiv:2006.09882)."""
+
+from ssl_host import Register, hookimpl
+
+ssl_host_api = 1
+
+
+@hookimpl
+def register_methods(register: Register) -> None:
+    register(
+        "deepclusterv2",
+        "ssl_plugin_deepclusterv2.method:DeepClusterV2",
+        "predict the clusters of the last epoch",
+    )

@@ -1,0 +1,10 @@
+"""DINOv2: DINO, iBOT and KoLeo together (arXiv:2304.07193)."""
+
+from ssl_host import Register, hookimpl
+
+ssl_host_api = 1
+
+
+@hookimpl
+def register_methods(register: Register) -> None:
+    register("dinov2", "ssl_plugin_dinov2.method:DINOv2", "DINO, iBOT and KoLeo together")

@@ -1,0 +1,14 @@
+"""SimMIM: reconstruct masked patches with a linear layer (arXiv:2111.09886)."""
+
+from ssl_host import Register, hookimpl
+
+ssl_host_api = 1
+
+
+@hookimpl
+def register_methods(register: Register) -> None:
+    register(
+        "simmim",
+        "ssl_plugin_simmim.method:SimMIM",
+        "reconstruct masked patches with a linear layer",
+    )

@@ -1,0 +1,92 @@
+"""Tokens of timm's vision transformers: kept and masked patches, positions, last blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+import torch
+from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ssl_host import Tokens, UserError
+
+TOKEN_MODELS = (VisionTransformer, Eva)
+"""Classes whose tokens can be kept and masked: ViT, DeiT, DINOv2, DINOv3, EVA02, ..."""
+_MODULES = ("vision_transformer", "vision_transformer_hybrid", "deit", "eva")
+"""Modules of timm whose models are all of these classes."""
+
+
+def is_token_model(model_name: str) -> bool:
+    """Return True if timm's model of this name is one of :data:`TOKEN_MODELS`."""
+    return timm.models.model_entrypoint(model_name).__module__.rpartition(".")[2] in _MODULES
+
+
+def patch_size(model: Any) -> int:
+    """Return the side of a model's patches in pixels; of a hybrid, with its convolutions."""
+    ratio = model.patch_embed.feat_ratio()
+    return int(ratio if isinstance(ratio, int) else ratio[0])
+
+
+def set_sincos_positions(model: Any) -> None:
+    """Replace the position embedding with fixed sines and cosines, as in MAE and MoCo v3.
+
+    The positions of class token and registers are zero (arXiv:2111.06377, appendix A.1).
+    """
+    if model.pos_embed is None:
+        raise UserError(
+            "[backbone] positions = sincos: this model has no absolute positions to replace; "
+            "set positions = default"
+        )
+    rows, columns = model.patch_embed.grid_size
+    table = build_sincos2d_pos_embed([rows, columns], model.embed_dim, interleave_sin_cos=False)
+    prefix = torch.zeros(model.pos_embed.shape[1] - len(table), model.embed_dim)
+    model.pos_embed = nn.Parameter(torch.cat([prefix, table])[None], requires_grad=False)
+
+
+def vit_tokens(
+    model: Any,
+    images: Tensor,
+    keep: Tensor | None,
+    mask: Tensor | None,
+    mask_token: Tensor | None,
+    num_blocks: int,
+) -> Tokens:
+    """Return the tokens of one of :data:`TOKEN_MODELS`; see :meth:`ssl_host.Backbone.tokens`."""
+    x = model.patch_embed(images)
+    if mask is not None:
+        if mask_token is None:
+            raise ValueError("tokens(mask=...) needs mask_token, the embedding of masked patches")
+        x = torch.where(mask.view(*x.shape[:3], 1), mask_token.to(x.dtype), x)
+    embedded = model._pos_embed(x)
+    x, rope = embedded if isinstance(embedded, tuple) else (embedded, None)
+    if isinstance(model, VisionTransformer):
+        x = model.patch_drop(x)
+    num_prefix = model.num_prefix_tokens
+    if keep is not None:
+        rows = keep[..., None].expand(-1, -1, x.shape[-1])
+        x = torch.cat([x[:, :num_prefix], x[:, num_prefix:].gather(1, rows)], dim=1)
+        rope = None if rope is None else _kept_positions(model, rope, keep)
+    x = model.norm_pre(x)
+    outputs = []
+    for i, block in enumerate(model.blocks):
+        x = block(x) if rope is None else block(x, rope=rope[i] if _is_mixed(model) else rope)
+        if i >= len(model.blocks) - num_blocks:
+            outputs.append(x[:, num_prefix:])
+    x = model.norm(x)
+    pooled = model.forward_head(x, pre_logits=True)
+    return Tokens(x[:, :num_prefix], x[:, num_prefix:], pooled, tuple(outputs))
+
+
+def _is_mixed(model: Any) -> bool:
+    """Return True if a model's rotary positions are learned separately for each block."""
+    return bool(getattr(model, "rope_mixed", False))
+
+
+def _kept_positions(model: Any, rope: Tensor, keep: Tensor) -> Tensor:
+    """Return the rotary positions of the kept patches, with a dimension for the images."""
+    if _is_mixed(model):  # (depth, heads, T, dim) -> (depth, B, heads, K, dim)
+        return rope[:, :, keep].transpose(1, 2)
+    return rope[keep][:, None]  # (T, dim) -> (B, 1, K, dim)

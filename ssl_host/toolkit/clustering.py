@@ -1,0 +1,83 @@
+"""Balanced soft assignments (Sinkhorn-Knopp) and spherical k-means, over all processes."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn import functional
+
+from ssl_host.toolkit.distributed import world_size
+
+
+@torch.no_grad()
+def sinkhorn(scores: Tensor, temperature: float = 0.05, iterations: int = 3) -> Tensor:
+    """Return soft assignments that use all prototypes equally: SwAV, arXiv:2006.09882, eq. 3.
+
+    The images of all processes are balanced together, in float32 or float64.
+
+    Args:
+        scores: similarities of the images of this process with the prototypes, (B, K).
+        temperature: divides the scores; SwAV's ε.
+        iterations: number of times that prototypes and images are normalised.
+
+    Returns:
+        (B, K); each row sums to 1.
+    """
+    scores = scores.double() if scores.dtype == torch.float64 else scores.float()
+    # The largest score of all processes cancels out, and keeps exp() finite.
+    largest = scores.max()
+    if world_size() > 1:
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+    assignments = ((scores - largest) / temperature).exp()
+    for _ in range(iterations):
+        assignments = assignments / _total(assignments.sum(dim=0)).clamp_min(1e-30)
+        assignments = assignments / assignments.sum(dim=1, keepdim=True).clamp_min(1e-30)
+    return assignments
+
+
+@torch.no_grad()
+def spherical_kmeans(
+    rows: Tensor, num_clusters: int, iterations: int = 10, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Cluster unit vectors by cosine similarity, as in DeepCluster v2 (arXiv:2006.09882, app. C).
+
+    Centroids start at random rows. A cluster that becomes empty keeps its centroid.
+
+    Args:
+        rows: unit vectors, (N, D), the same in all processes, such as the rows of a memory bank.
+        num_clusters: number of clusters K, at most N.
+        iterations: number of iterations.
+        seed: seed of the first centroids.
+
+    Returns:
+        The centroids, unit vectors (K, D), and the cluster of each row, (N,), int64.
+
+    Raises:
+        ValueError: if there are fewer rows than clusters.
+    """
+    if num_clusters > len(rows):
+        raise ValueError(
+            f"{num_clusters} clusters cannot be made of {len(rows)} images; use fewer clusters"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    first = torch.randperm(len(rows), generator=generator)[:num_clusters]
+    centroids = rows[first.to(rows.device)].clone()
+    for _ in range(iterations):
+        assigned = _nearest(rows, centroids)
+        sums = torch.zeros_like(centroids).index_add_(0, assigned, rows)
+        is_used = torch.bincount(assigned, minlength=num_clusters)[:, None] > 0
+        centroids = torch.where(is_used, functional.normalize(sums, dim=1), centroids)
+    return centroids, _nearest(rows, centroids)
+
+
+def _nearest(rows: Tensor, centroids: Tensor) -> Tensor:
+    """Return the index of the most similar centroid for each row, in chunks of bounded memory."""
+    return torch.cat([(part @ centroids.T).argmax(dim=1) for part in rows.split(16_384)])
+
+
+def _total(sums: Tensor) -> Tensor:
+    """Return the sum over all processes."""
+    if world_size() > 1:
+        dist.all_reduce(sums)
+    return sums

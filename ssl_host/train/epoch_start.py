@@ -1,0 +1,80 @@
+"""Calls a method at the start of an epoch, with all training images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from ssl_host.augment.executor import evaluation_view
+from ssl_host.catalog.plugin_errors import attribute_errors
+from ssl_host.contracts.batch import Batch
+from ssl_host.contracts.method import Method
+from ssl_host.contracts.rng import BatchRNG
+from ssl_host.data.batches import RawBatch
+from ssl_host.data.prefetch import prefetch
+from ssl_host.data.store import PixelArray
+from ssl_host.train.step import seed_torch
+from ssl_host.train.training_step import TrainingStep
+
+
+def has_epoch_start(method: Method) -> bool:
+    """Return True if a method overrides ``on_epoch_start``."""
+    return type(method).on_epoch_start is not Method.on_epoch_start
+
+
+@torch.no_grad()
+def start_epoch(step: TrainingStep, pixels: PixelArray, device: torch.device) -> None:
+    """Call ``on_epoch_start`` of the method, in evaluation mode and without autocast.
+
+    Args:
+        step: the training step, whose state and plan apply.
+        pixels: the training images, (N, C, H, W), uint8.
+        device: the device of the networks.
+
+    Raises:
+        PluginError: if the method fails; the message names the line.
+    """
+    method, state = step.method, step.state
+    if not has_epoch_start(method):
+        return
+    method.progress = state.progress
+    seed_torch(step.epoch_seed(), device)
+    method.eval()
+    with (
+        attribute_errors(method, f"in on_epoch_start of epoch {state.epoch}"),
+        # Clustering in bfloat16 merges clusters; a method may switch autocast on again.
+        torch.autocast(device.type, enabled=False),
+    ):
+        method.on_epoch_start(StoredImages(step, pixels, device))
+    method.train()
+
+
+class StoredImages:
+    """The training images of a run, for ``on_epoch_start``; see :class:`ssl_host.EpochImages`."""
+
+    def __init__(self, step: TrainingStep, pixels: PixelArray, device: torch.device) -> None:
+        self.step = step
+        self.pixels = pixels
+        self.device = device
+
+    def batches(self, augmented: bool = False) -> Iterator[Batch]:
+        """Yield all training images once, in this process's share of the same global batches."""
+        for raw in prefetch(self._raw_batches()):
+            raw = raw.to(self.device)
+            yield self.step.make_batch(raw) if augmented else self._without_augmentation(raw)
+
+    def _raw_batches(self) -> Iterator[RawBatch]:
+        """Yield this process's images of each global batch."""
+        plan, epoch = self.step.plan, self.step.state.epoch
+        for index in torch.arange(len(self.pixels)).split(plan.batch_size // plan.micro_batches):
+            share = index.tensor_split(plan.world_size)[plan.rank]
+            yield RawBatch(self.pixels[share], share, None, epoch)
+
+    def _without_augmentation(self, raw: RawBatch) -> Batch:
+        """Return a batch with the view that evaluators use."""
+        views, run = self.step.experiment.views, self.step.experiment.config.run
+        assert isinstance(raw.images, torch.Tensor)
+        view = evaluation_view(raw.images, views.image_size, views.mean, views.std)
+        rng = BatchRNG(run.seed, raw.epoch, raw.index, self.step.state.step)
+        return Batch(self.step.convert([view]), raw.index, None, 1, rng)
