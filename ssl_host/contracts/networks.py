@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -78,6 +79,18 @@ class Backbone(Component, nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the features, shape (B, D), of normalised images, shape (B, C, H, W)."""
         raise NotImplementedError(f"{type(self).__qualname__} does not implement forward()")
+
+    @classmethod
+    def tiny(cls, settings: Mapping[str, Any], image_size: int) -> Mapping[str, Any]:
+        """Return settings of a small, deterministic network of the same family, for checks.
+
+        The conformance kit replaces a recipe's backbone by it, without downloading weights.
+
+        Args:
+            settings: the settings in the recipe.
+            image_size: side of the images in the checks, in pixels.
+        """
+        return settings
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Return a convolutional network's last feature map, (B, ``token_dim``, H', W').

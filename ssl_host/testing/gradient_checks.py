@@ -26,6 +26,8 @@ def gradients(target: CheckTarget) -> str:
         if name.startswith(copies):
             _require_no_gradient(name, parameter)
         elif parameter.requires_grad:
+            if method.needs_tokens and name.startswith("backbone.") and parameter.grad is None:
+                continue  # such as the norm of pooled features, which tokens do not reach
             _require_gradient(name, parameter, name in trained_late)
             count += 1
     return f"{count} parameters"
@@ -82,7 +84,9 @@ def ema_update(target: CheckTarget) -> str:
     used: set[str] = set()
     for name in method.ema:
         copy = getattr(method, f"ema_{name}")
-        copy.register_forward_hook(lambda *_, name=name: used.add(name))
+        # Hook all modules of the copy, because a method may use tokens() instead of forward().
+        for module in copy.modules():
+            module.register_forward_hook(lambda *_, name=name: used.add(name))
     before = _copied_parameters(method)
     optimizer = torch.optim.SGD([p for _, p in method.trainable_parameters()], lr=0.1)
     out = case.step(method, case.batch(8))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -10,26 +10,37 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ssl_host.augment.executor import evaluation_view
 from ssl_host.compose import Experiment, compose
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.config.run_config import RunConfig
-from ssl_host.config.schema import DEFAULT_HEAD
+from ssl_host.config.schema import DEFAULT_FROZEN, DEFAULT_HEAD
 from ssl_host.contracts.batch import Batch, Progress, StepOutput
 from ssl_host.contracts.method import Method
+from ssl_host.contracts.networks import Backbone
 from ssl_host.contracts.rng import BatchRNG
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError
 from ssl_host.testing.distributed import average_gradients
 from ssl_host.testing.outcome import CheckFailure
 from ssl_host.testing.target import CheckTarget
+from ssl_host.toolkit.distributed import rank, world_size
 from ssl_host.train.step import InvalidOutputError, compute_output, update
 
 TOTAL_STEPS = 20
 """Length of the run, in optimizer steps, that the progress of a method refers to."""
 NUM_IMAGES = 64
 """Number of training images of the small instance."""
+EPOCH_STEPS = 2
+"""Number of optimizer steps after which an epoch starts."""
+IMAGE_SIZE = 16
+"""Side of the images, in pixels."""
+LOCAL_SIZE = 8
+"""Side of small views, if the recipe sets one; vision transformers get a patch that divides it."""
 MAX_HEAD_DIM = 16
-"""Largest width of a head; larger numbers in the recipe are replaced by it."""
+"""Largest width of a head or decoder; larger numbers in the recipe are replaced by it."""
+MAX_DEPTH = 2
+"""Largest number of blocks or attention heads of a method's decoder."""
 SIZE_THRESHOLD = 1024
 """Integer settings of a method above this number are assumed to be sizes, such as a queue size."""
 SMALL_SIZE = 24
@@ -44,9 +55,10 @@ def plain_sgd(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
 class MethodCase:
     """A small instance of an SSL method with synthetic images, reproducible from its seeds.
 
-    It uses the views, heads and loss from the method's recipe. The backbone is tiny unless the
-    recipe names one. Heads are at most 16 wide. Integer settings of the method with a default above
-    1,024, such as a queue size, are set to 24. The target's own settings take priority.
+    It uses the views, heads and loss from the method's recipe. Backbones are tiny, of the family
+    that the recipe names. Heads are at most 16 wide. Integer settings of the method with a default
+    above 1,024, such as a queue size, are set to 24; widths and depths of decoders are small, too.
+    The target's own settings take priority.
 
     Args:
         target: the method; its settings may include whole sections, such as
@@ -76,18 +88,20 @@ class MethodCase:
         """Return the sections of the configuration, with small networks and queues."""
         cls, settings = self.target.cls, self.target.settings
         sections: dict[str, dict[str, Any]] = {
-            "run": {"batch_size": 32},
+            "run": {"batch_size": 32, "epochs": TOTAL_STEPS // EPOCH_STEPS},
             "data": {
                 "name": "synthetic",
-                "image_size": 16,
+                "image_size": IMAGE_SIZE,
                 "num_images": NUM_IMAGES,
                 "num_test": 8,
             },
             "method": {"name": self.target.name, **_reduced_sizes(cls.Config, settings)},
         }
         recipe: Mapping[str, Mapping[str, Any]] = cls.recipe
-        if "backbone" not in recipe and "backbone" not in settings:
-            sections["backbone"] = {"name": "small_conv", "width": 8, "num_stages": 3}
+        for section in ("backbone", *(f"backbone.{name}" for name in cls.frozen)):
+            sections[section] = self._tiny_backbone(recipe.get(section, {}), section)
+        if "local_size" in recipe.get("augmentation", {}) and "augmentation" not in settings:
+            sections["augmentation"] = {"local_size": LOCAL_SIZE}
         for head in cls.heads:
             sections[f"head.{head}"] = self._reduced_widths(head, recipe.get(f"head.{head}", {}))
         for key, value in settings.items():
@@ -95,6 +109,20 @@ class MethodCase:
             values = dict(value) if is_section else {key: value}
             sections.setdefault(key if is_section else "method", {}).update(values)
         return sections
+
+    def _tiny_backbone(self, recipe: Mapping[str, Any], section: str) -> dict[str, Any]:
+        """Return the settings of a tiny backbone of the family that the recipe names.
+
+        The target's own settings of the section are used unchanged.
+        """
+        own = self.target.settings.get(section, {})
+        if not recipe and not own:
+            return {"name": "small_conv", "width": 8, "num_stages": 3}
+        name = str(own.get("name", recipe.get("name", DEFAULT_FROZEN)))
+        if own.get("name", recipe.get("name")) != recipe.get("name"):
+            return {"name": name}
+        cls: type[Backbone] = self.target.catalog.load("backbone", name)
+        return {"name": name, **cls.tiny({**recipe, **own}, IMAGE_SIZE)}
 
     def _reduced_widths(self, head: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """Return small values for the widths of a head; widths that are references are left out."""
@@ -124,7 +152,21 @@ class MethodCase:
 
     def fresh(self, seed: int = 0, dtype: torch.dtype = torch.float64) -> Method:
         """Return a new instance of the method in training mode."""
-        return self.experiment(seed).method.to(dtype).train()
+        method = self.experiment(seed).method.to(dtype).train()
+        self.start_epoch(method, 0)
+        return method
+
+    def start_epoch(self, method: Method, step: int) -> None:
+        """Call ``on_epoch_start`` as the host does, with all training images."""
+        if type(method).on_epoch_start is Method.on_epoch_start:
+            return
+        method.progress = Progress(step, TOTAL_STEPS, step // EPOCH_STEPS)
+        torch.manual_seed(step)
+        method.eval()
+        dtype = next(method.parameters()).dtype
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            method.on_epoch_start(_EpochImages(self, dtype))
+        method.train()
 
     @cached_property
     def _data(self) -> tuple[Any, Tensor, Tensor | None]:
@@ -207,6 +249,9 @@ class MethodCase:
         stepper = optimizer(parameters)
         results = []
         for step in range(start, start + steps):
+            if step and step % EPOCH_STEPS == 0:
+                self.start_epoch(method, step)
+            method.progress = Progress(step, TOTAL_STEPS, step // EPOCH_STEPS)
             positions = torch.arange(count)[share]
             out = self.step(method, self.batch(count, step, dtype, positions))
             stepper.zero_grad()
@@ -214,14 +259,40 @@ class MethodCase:
             average_gradients(parameters)
             gradient = [p.grad.flatten() for p in parameters if p.grad is not None]
             results.append((float(out.loss.detach()), torch.cat(gradient).clone()))
-            update(method, stepper, [out], Progress(step, TOTAL_STEPS))
+            update(method, stepper, [out], Progress(step, TOTAL_STEPS, step // EPOCH_STEPS))
         return results
 
 
+class _EpochImages:
+    """All training images of a case, for ``on_epoch_start``; see :class:`ssl_host.EpochImages`."""
+
+    def __init__(self, case: MethodCase, dtype: torch.dtype) -> None:
+        self.case = case
+        self.dtype = dtype
+
+    def batches(self, augmented: bool = False) -> Iterator[Batch]:
+        """Yield all images once; each process yields its share of the same batches."""
+        view_maker, pixels, _ = self.case._data
+        for positions in torch.arange(len(pixels)).split(24):
+            share = positions.tensor_split(world_size())[rank()]
+            if augmented:
+                views = view_maker(pixels[share], share)
+            else:
+                maker = view_maker
+                views = [evaluation_view(pixels[share], maker.image_size, maker.mean, maker.std)]
+            yield Batch([view.to(self.dtype) for view in views], share, None, 1)
+
+
 def _reduced_sizes(schema: type[Settings], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return small values for the sizes that are not set and have a large default."""
-    return {
-        name: SMALL_SIZE
-        for name, field in schema.model_fields.items()
-        if name not in settings and type(field.default) is int and field.default > SIZE_THRESHOLD
-    }
+    """Return small values for sizes, widths and depths that are not set and have large defaults."""
+    reduced = {}
+    for name, field in schema.model_fields.items():
+        if name in settings or type(field.default) is not int:
+            continue
+        limits = {"_dim": MAX_HEAD_DIM, "_depth": MAX_DEPTH, "_heads": MAX_DEPTH}
+        limit = next((size for end, size in limits.items() if name.endswith(end)), None)
+        if limit is not None:
+            reduced[name] = min(field.default, limit)
+        elif field.default > SIZE_THRESHOLD:
+            reduced[name] = SMALL_SIZE
+    return reduced

@@ -11,6 +11,7 @@ from ssl_host.testing.harness import MethodCase
 from ssl_host.testing.outcome import CheckFailure, NotApplicable
 from ssl_host.testing.target import CheckTarget
 from ssl_host.toolkit.ema import MovingAverage
+from ssl_host.toolkit.memory_bank import MemoryBank
 from ssl_host.toolkit.queue import FeatureQueue
 
 TOLERANCE = 1e-9
@@ -88,7 +89,7 @@ def step_is_pure(target: CheckTarget) -> str:
         if name in statistics or torch.equal(before[name], value):
             continue
         owner = name.rpartition(".")[0]
-        if isinstance(method.get_submodule(owner), FeatureQueue | MovingAverage):
+        if isinstance(method.get_submodule(owner), FeatureQueue | MovingAverage | MemoryBank):
             raise CheckFailure(
                 f"step() itself pushes rows into {owner}",
                 "an image could be compared with its own features, and a step of several "
@@ -101,13 +102,15 @@ def step_is_pure(target: CheckTarget) -> str:
             "a step of several micro-batches would change it several times",
             "change it in after_optimizer_step(), which runs once after each optimizer step",
         )
-    for name in out.enqueue:
-        if not callable(getattr(getattr(method, name, None), "push", None)):
+    for name, rows in out.enqueue.items():
+        call = "push" if isinstance(rows, torch.Tensor) else "put"
+        if not callable(getattr(getattr(method, name, None), call, None)):
+            takes = "push(rows)" if call == "push" else "put(index, rows)"
             raise CheckFailure(
-                f"enqueue names '{name}', but the method has no self.{name} with push(rows)",
+                f"enqueue names '{name}', but the method has no self.{name} with {takes}",
                 "the host cannot store the rows",
-                f"create self.{name} = FeatureQueue(size, dim) or MovingAverage(dim, momentum) "
-                "in setup()",
+                f"create self.{name} = FeatureQueue(size, dim), MovingAverage(dim, momentum) or, "
+                "for pairs (index, rows), MemoryBank(num_rows, dim) in setup()",
             )
     return f"rows for {', '.join(out.enqueue)}" if out.enqueue else ""
 
@@ -124,9 +127,10 @@ def batch_order(target: CheckTarget) -> str:
             f"with the images in a different order the loss is {float(shuffled):.9g} instead of "
             f"{float(expected):.9g}",
             "training would depend on how files are sorted and batches are split",
-            "look for a wrong index, a chunk() or reshape() that mixes images with views, or a "
-            "statistic over only some of the images. If it is intended (shuffled keys), pass "
-            "skip=['batch_order']",
+            "look for a wrong index, a chunk() or reshape() that mixes images with views, a "
+            "statistic over only some of the images, or torch's random numbers, which belong to "
+            "places in the batch: draw masks and the like from batch.rng. If it is intended "
+            "(shuffled keys), pass skip=['batch_order']",
         )
     return f"error {error:.0e}"
 

@@ -96,7 +96,8 @@ def one_process_equals_two(target: CheckTarget) -> str:
                     f"on two processes the gradient of step {step} is off by {error:.1e} "
                     f"(process {process}: its norm is {ratio:.3g} times the expected one)",
                     "the result would depend on the number of GPUs",
-                    "compare images over all processes with ssl_host.gather(z), which has a "
+                    "draw random numbers of an image from batch.rng, compare images over all "
+                    "processes with ssl_host.gather(z), which has a "
                     "gradient (dist.all_gather does not), offset labels by gather_offset(z), and "
                     "take the mean over this process's own images as the loss",
                 )

@@ -24,16 +24,13 @@ def sinkhorn(scores: Tensor, temperature: float = 0.05, iterations: int = 3) -> 
     Returns:
         (B, K); each row sums to 1.
     """
-    scores = scores.double() if scores.dtype == torch.float64 else scores.float()
-    # The largest score of all processes cancels out, and keeps exp() finite.
-    largest = scores.max()
-    if world_size() > 1:
-        dist.all_reduce(largest, dist.ReduceOp.MAX)
-    assignments = ((scores - largest) / temperature).exp()
+    scores = scores if scores.dtype == torch.float64 else scores.float()
+    # In logarithms, because the exponentials of distant scores would be 0 for a whole image.
+    logits = scores / temperature
     for _ in range(iterations):
-        assignments = assignments / _total(assignments.sum(dim=0)).clamp_min(1e-30)
-        assignments = assignments / assignments.sum(dim=1, keepdim=True).clamp_min(1e-30)
-    return assignments
+        logits = logits - _logsumexp_over_images(logits)
+        logits = logits - logits.logsumexp(dim=1, keepdim=True)
+    return logits.exp()
 
 
 @torch.no_grad()
@@ -76,8 +73,15 @@ def _nearest(rows: Tensor, centroids: Tensor) -> Tensor:
     return torch.cat([(part @ centroids.T).argmax(dim=1) for part in rows.split(16_384)])
 
 
-def _total(sums: Tensor) -> Tensor:
-    """Return the sum over all processes."""
+def _logsumexp_over_images(logits: Tensor) -> Tensor:
+    """Return the log of the sum of exponentials over the images of all processes: (K,)."""
+    if len(logits):
+        largest = logits.max(dim=0).values
+    else:
+        largest = logits.new_full(logits.shape[1:], -torch.inf)
+    if world_size() > 1:
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+    sums = (logits - largest).exp().sum(dim=0)
     if world_size() > 1:
         dist.all_reduce(sums)
-    return sums
+    return largest + sums.log()

@@ -18,8 +18,8 @@ class Distill(Method):
     After lightly-train's distillation (https://github.com/lightly-ai/lightly-train).
 
     The student's features imitate the teacher's softmax over the similarities with a queue of
-    earlier teacher features. Optionally its tokens imitate the teacher's patch tokens, for which its
-    map is resized.
+    earlier teacher features. Optionally its tokens, resized to the teacher's grid, imitate the
+    teacher's patch tokens.
     """
 
     class Config(Settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import timm
@@ -63,6 +64,14 @@ class Timm(Backbone):
         )
 
     config: Config
+
+    @classmethod
+    def tiny(cls, settings: Mapping[str, Any], image_size: int) -> Mapping[str, Any]:
+        small = {**settings, "pretrained": False}
+        if not is_token_model(str(settings.get("model", ""))):
+            return {**small, "model": "test_resnet"}
+        # Patches of 2 pixels also divide the small views; a random depth would not be reproducible.
+        return {**small, "model": "test_vit", "patch_size": 2, "drop_path": 0.0}
 
     def setup(self) -> None:
         self.arguments = self._arguments()
