@@ -57,6 +57,8 @@ def compose(config: RunConfig) -> Experiment:
         ConfigError: if the method does not accept the augmentation's number of views.
     """
     source: DataSource = _build(config.components["data"])
+    cache = config.loader.cache_dir
+    source.excluded = (config.run.dir, *(() if cache is None else (cache,)))
     method = compose_method(config, source.channels, source.image_size)
     augmentation_config = config.components["augmentation"]
     augmentation = _build(

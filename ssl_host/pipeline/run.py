@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.logging import Logger
 from ssl_host.contracts.method import Method
 from ssl_host.data.datasets import OpenedDatasets, open_datasets
+from ssl_host.data.splits import Splits, open_splits
 from ssl_host.evaluate.measure import Measurement
 from ssl_host.pipeline.environment import describe_environment
 from ssl_host.pipeline.evaluation import evaluate_network
+from ssl_host.pipeline.listing import ListingProgress, read_listing, share_listing
 from ssl_host.pipeline.results import describe_run, make_results, write_results
 from ssl_host.pipeline.run_metrics import (
     data_bottleneck_hint,
@@ -111,8 +113,19 @@ class _Runner:
         # This is set before anything is computed, because it determines the order of float sums.
         torch.set_num_threads(int(self.config.trainer.num_threads))
         experiment = compose(self.config)
+        splits = None if is_first_process() else read_listing(self.folder.path)
+        if splits is None:
+            progress = ListingProgress(self.console)
+            splits = open_splits(experiment.source, self.config.loader.holdout, progress)
+        with ExitStack() as stack:
+            if is_first_process() and num_processes(self.config.trainer) > 1:
+                stack.enter_context(share_listing(splits, self.folder.path))
+            return self._train_and_evaluate(experiment, splits)
+
+    def _train_and_evaluate(self, experiment: Experiment, splits: Splits) -> Outcome:
+        """Train and evaluate on the listed images; return the outcome."""
         images = open_datasets(
-            experiment.source, experiment.views, self.config.loader, self._report_packing
+            experiment.source, experiment.views, self.config.loader, self._report_packing, splits
         )
         self.notes += images.notes
         if is_first_process():
@@ -201,7 +214,7 @@ class _Runner:
             experiment,
             images.make_loader,
             len(images.train),
-            len(images.classes) if images.train.labels is not None else 0,
+            images.num_probe_classes,
             self.folder.checkpoints,
             self.console,
             plugin_callbacks,
