@@ -105,6 +105,8 @@ from .toolkit.file_patterns import find_files as find_files
 from .toolkit.image_files import EncodedImages as EncodedImages
 from .toolkit.image_files import FileImages as FileImages
 from .toolkit.image_files import resize_and_crop as resize_and_crop
+from .toolkit.image_listing import ImageListing as ImageListing
+from .toolkit.image_listing import list_images as list_images
 from .toolkit.masked_decoder import MaskedDecoder as MaskedDecoder
 from .toolkit.masks import block_masks as block_masks
 from .toolkit.masks import blockwise_masks as blockwise_masks

@@ -61,6 +61,8 @@ def compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
         ConfigError: if the method does not accept the augmentation's number of views.
     """
     source: DataSource = _build(config.components["data"])
+    cache = config.loader.cache_dir
+    source.excluded = (config.run.dir, *(() if cache is None else (cache,)))
     augmentation = _build(
         config.components["augmentation"], image_size=source.image_size, channels=source.channels
     )

@@ -52,14 +52,14 @@ def run(
     from ssl_host.toolkit.console import make_console  # noqa: PLC0415 - these import torch
 
     config = resolve_file(config_file, options, catalog)
+    progress = make_console(stderr=True)
     if dry_run:
-        estimate = estimate_cost(config, catalog)
+        estimate = estimate_cost(config, catalog, progress)
         if as_json:
             echo_json(estimate.as_dict())
         else:
             make_console().print(estimate.table())
         return
-    progress = make_console(stderr=True)
     hint = _moved_folder_hint(config_file, options, config.run.folder)
     if hint:
         progress.print(hint, style="yellow", soft_wrap=True)

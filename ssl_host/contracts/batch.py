@@ -18,8 +18,8 @@ class Batch:
     Attributes:
         views: one normalised tensor (B, C, H, W) for each view; the full-size views come first.
         index: index of each image in the training data, shape (B,), int64.
-        labels: class labels, shape (B,), int64; None if there are none or the method does not use
-            them.
+        labels: class labels, shape (B,), int64, with -1 for an image without a label; None if
+            there are none or the method does not use them.
         num_global: number of full-size views; the other views are small multi-crop views.
         rng: random numbers for the images of this batch, such as the places of masks; by default
             those of seed 0, epoch 0 and step 0.

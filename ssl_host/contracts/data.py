@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -53,7 +53,8 @@ class ImageDataset(ABC):
     """Base class of image datasets; images are read by index, and labels are optional.
 
     Attributes:
-        labels: class indices from 0, shape (N,), int64; None if there are no labels.
+        labels: class indices from 0, shape (N,), int64, with -1 for an image without a label;
+            None if no image has a label.
         classes: class names in the order of the class indices; empty if there are no labels.
         image_size: side of the square images that :meth:`read_many` returns, in pixels; None if
             the dataset does not implement that method.
@@ -99,7 +100,7 @@ class ImageDataset(ABC):
         """Return the name of image ``i`` for messages, such as its path, or its shard and key."""
         return f"image {i}"
 
-    def path(self, i: int) -> Path | None:
+    def path(self, i: int) -> str | Path | None:
         """Return the path of the file that contains image ``i``; None if there is no file.
 
         The path and the :meth:`name` together identify the image. The host packs the dataset again
@@ -158,6 +159,12 @@ class DataSource(Component):
     """Mean of each channel, for pixel values from 0 to 1."""
     std: tuple[float, ...] = IMAGENET_STD
     """Standard deviation of each channel, for pixel values from 0 to 1."""
+    excluded: Sequence[Path] = ()
+    """Folders that the run writes to, set by the host; a source that lists folders skips them."""
+    progress: Callable[[int], None] | None = None
+    """Function to call with the number of images listed so far, set by the host."""
+    notes: tuple[str, ...] = ()
+    """Remarks about the images for the log and the report; :meth:`open` may add some."""
 
     @property
     def image_size(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from platformdirs import user_cache_path
@@ -18,12 +18,21 @@ from ssl_host.contracts.data import DataSource, ImageDataset
 from ssl_host.data.batches import EpochPlan, StoreLoader
 from ssl_host.data.decoding import BatchImages, DecodedImages, FilesLoader
 from ssl_host.data.packed_cache import Skipped
-from ssl_host.data.splits import Splits, open_splits
-from ssl_host.data.store import ImageStore, pack, packed_bytes, underlying_array
+from ssl_host.data.splits import Splits, Subset, num_probe_classes, open_splits
+from ssl_host.data.store import (
+    ImageStore,
+    SelectedImages,
+    pack,
+    packed_bytes,
+    underlying_array,
+)
 from ssl_host.errors import DataError
 
 PHOTO_MARGIN = 8 / 7
 """Side of packed images divided by the side of a view: 256 pixels for a 224-pixel view."""
+
+Storage = Literal["memory", "batches", "packed", "files"]
+"""Where images are read from: memory, a dataset that decodes batches, a packed array, or files."""
 
 Progress = Callable[[str, int, int], None]
 """Function that is called with the name of the split being packed, the number of images done and
@@ -50,6 +59,11 @@ class OpenedDatasets:
     make_loader: Callable[[EpochPlan], Any]
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def num_probe_classes(self) -> int:
+        """Number of classes of the online probe; 0 without labels or for a single class."""
+        return num_probe_classes(self.train.labels, self.classes)
+
     def fingerprint(self) -> dict[str, Any]:
         """Return the number of images in each split and a hash of all image names."""
         splits = {"train": self.train, "probe": self.probe, "held_out": self.test}
@@ -68,17 +82,28 @@ class OpenedDatasets:
 
 
 def open_datasets(
-    source: DataSource, views: ViewMaker, settings: LoaderSettings, progress: Progress | None = None
+    source: DataSource,
+    views: ViewMaker,
+    settings: LoaderSettings,
+    progress: Progress | None = None,
+    splits: Splits | None = None,
 ) -> OpenedDatasets:
     """Open the splits of a source as image stores, either packed or decoded on demand.
+
+    Args:
+        source: the data source.
+        views: makes the views; workers that decode images crop them too.
+        settings: the settings of ``[loader]``.
+        progress: function that is called after each packed image.
+        splits: the splits of the source; opened if None.
 
     Raises:
         DataError: if there are no training images, or none of the images in a split can be read.
     """
-    splits = open_splits(source, settings.holdout)
-    opener = _Opener(source, settings, progress)
+    splits = open_splits(source, settings.holdout) if splits is None else splits
+    opener = StoreOpener(source, settings, progress)
     train = opener.open(splits.train, "training images")
-    probe = train if splits.probe is splits.train else opener.open(splits.probe, "probe images")
+    probe = train if splits.probe is splits.train else opener.open_probe(splits, train)
     test = None if splits.test is None else opener.open(splits.test, "held-out images")
     notes = list(splits.notes)
     if not isinstance(train.images, DecodedImages):
@@ -108,34 +133,59 @@ def _files_loader(
     return make
 
 
-class _Opener:
-    """Opens the splits of a data source as image stores."""
+class StoreOpener:
+    """Opens the splits of a data source as image stores.
+
+    Attributes:
+        size: side of the stored images in pixels, if they are not in memory already.
+        cache: folder for packed images.
+    """
 
     def __init__(
-        self, source: DataSource, settings: LoaderSettings, progress: Progress | None
+        self, source: DataSource, settings: LoaderSettings, progress: Progress | None = None
     ) -> None:
         self.source = source
         self.settings = settings
         self.progress = progress
-        self.cache = settings.cache_dir or user_cache_path("ssl-host")
+        self.size = settings.store_size or round(source.image_size * PHOTO_MARGIN)
+        self.cache = Path(settings.cache_dir or user_cache_path("ssl-host"))
 
     def open(self, images: ImageDataset, description: str) -> ImageStore:
         """Return an image store for a split: in memory, packed to disk, or decoded on demand."""
         self._check_channels(images)
-        if images.image_size is not None:
-            index = torch.arange(len(images))
+        storage, channels, size = self.storage(images), self.source.channels, self.size
+        index = torch.arange(len(images))
+        if storage == "batches":
             skipped = tuple((missing.name, missing.reason) for missing in images.missing)
             pixels = BatchImages(images)
             return ImageStore(pixels, images.labels, index, skipped, images.name, on_disk=True)
-        channels, settings = self.source.channels, self.settings
-        size = settings.store_size or round(self.source.image_size * PHOTO_MARGIN)
-        in_memory = underlying_array(images) is not None
-        small = packed_bytes(images, channels, size) <= settings.store_limit_mb * 2**20
-        if in_memory or settings.store == "packed" or (settings.store == "auto" and small):
-            progress = None if self.progress is None else partial(self.progress, description)
-            return pack(images, channels, size, Path(self.cache), progress)
-        decoded = DecodedImages(images, channels, size)
-        return ImageStore(decoded, images.labels, torch.arange(len(images)), (), images.name)
+        if storage == "files":
+            decoded = DecodedImages(images, channels, size)
+            return ImageStore(decoded, images.labels, index, (), images.name)
+        progress = None if self.progress is None else partial(self.progress, description)
+        return pack(images, channels, size, self.cache, progress)
+
+    def storage(self, images: ImageDataset) -> Storage:
+        """Return how the images of a split are stored."""
+        if images.image_size is not None:
+            return "batches"
+        if underlying_array(images) is not None:
+            return "memory"
+        limit = self.settings.store_limit_mb * 2**20
+        is_small = packed_bytes(images, self.source.channels, self.size) <= limit
+        packs = self.settings.store == "packed" or (self.settings.store == "auto" and is_small)
+        return "packed" if packs else "files"
+
+    def open_probe(self, splits: Splits, train: ImageStore) -> ImageStore:
+        """Return the store of the labelled images; rows of the training store are not copied."""
+        probe = splits.probe
+        is_part = isinstance(probe, Subset) and probe.dataset is splits.train
+        if not is_part or isinstance(train.images, DecodedImages) or train.labels is None:
+            return self.open(probe, "probe images")
+        rows = (train.labels >= 0).nonzero().squeeze(1)
+        images = SelectedImages(train.images, rows)
+        labels, indices = train.labels[rows], train.indices[rows]
+        return ImageStore(images, labels, indices, (), train.name, train.on_disk)
 
     def _check_channels(self, images: ImageDataset) -> None:
         """Raise DataError unless the images have as many channels as the source declares."""

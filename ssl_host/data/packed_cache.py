@@ -72,6 +72,12 @@ def find_or_pack(
     return found
 
 
+def is_packed(images: ImageDataset, shape: tuple[int, int, int], cache: Path) -> bool:
+    """Return True if the cache contains these images, so that they need not be decoded."""
+    found = _read(cache / _fingerprint(images, shape), (len(images), *shape))
+    return found is not None and not found[1].transient
+
+
 def _read(stem: Path, shape: tuple[int, ...]) -> tuple[Tensor, PackIndex] | None:
     """Return the array and index from the cache; None if they are missing or damaged."""
     try:
@@ -147,28 +153,28 @@ def _map_in_order(
 
 def _fingerprint(images: ImageDataset, shape: tuple[int, int, int]) -> str:
     """Return a hash of the image names, file sizes, modification times and the shape."""
-    digest = hashlib.sha256(f"2 {shape[0]} {shape[1]}".encode())
-    states: dict[Path, str] = {}
+    digest = hashlib.sha256(f"3 {shape[0]} {shape[1]}".encode())
+    states: dict[str, str] = {}
     for i in range(len(images)):
         path = images.path(i)
-        if path is not None and path not in states:
-            states[path] = _file_state(path)
-        line = f"{'' if path is None else states[path]}\0{images.name(i)}\n"
+        file = "" if path is None else str(path)
+        if file and file not in states:
+            states[file] = _file_state(file)
+        line = f"{states.get(file, '')}\0{images.name(i)}\n"
         digest.update(line.encode("utf-8", "backslashreplace"))  # names may not be Unicode
     if not states:
         digest.update(_sample_digest(images))
     return digest.hexdigest()[:32]
 
 
-def _file_state(path: Path) -> str:
+def _file_state(path: str) -> str:
     """Return text that changes when a file is modified or becomes readable or unreadable."""
     try:
-        info = path.stat()
+        info = os.stat(path)  # noqa: PTH116 - a Path for each file is slow
     except OSError:
         return f"{path}\0gone"
     # Changing permissions changes neither the size nor the modification time.
-    access = "" if os.access(path, os.R_OK) else "\0closed"
-    return f"{path}\0{info.st_size}\0{info.st_mtime_ns}{access}"
+    return f"{path}\0{info.st_size}\0{info.st_mtime_ns}\0{info.st_mode}"
 
 
 def _sample_digest(images: ImageDataset) -> bytes:

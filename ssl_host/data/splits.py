@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ class Subset(ImageDataset):
         self.dataset = dataset
         self.indices = indices
         self.labels = None if dataset.labels is None else dataset.labels[indices]
+        self.rows: list[int] = indices.tolist()
         self.classes = dataset.classes
         self.image_size = dataset.image_size
         self.slow_hint = dataset.slow_hint
@@ -35,16 +36,16 @@ class Subset(ImageDataset):
         return len(self.indices)
 
     def read(self, i: int) -> Tensor:
-        return self.dataset.read(int(self.indices[i]))
+        return self.dataset.read(self.rows[i])
 
     def read_many(self, indices: Tensor) -> Tensor:
         return self.dataset.read_many(self.indices[indices])
 
     def name(self, i: int) -> str:
-        return self.dataset.name(int(self.indices[i]))
+        return self.dataset.name(self.rows[i])
 
-    def path(self, i: int) -> Path | None:
-        return self.dataset.path(int(self.indices[i]))
+    def path(self, i: int) -> str | Path | None:
+        return self.dataset.path(self.rows[i])
 
 
 @dataclass(frozen=True)
@@ -69,17 +70,26 @@ class Splits:
         return self.probe.classes if self.probe.labels is not None else ()
 
 
-def open_splits(source: DataSource, holdout: float) -> Splits:
+def num_probe_classes(labels: Tensor | None, classes: Sequence[str]) -> int:
+    """Return the number of classes of the online probe; 0 without labels or for a single class."""
+    return 0 if labels is None or len(classes) < 2 else len(classes)
+
+
+def open_splits(
+    source: DataSource, holdout: float, progress: Callable[[int], None] | None = None
+) -> Splits:
     """Return the splits of a source; if it has no test split, hold out labelled images.
 
     Args:
         source: the data source.
         holdout: fraction of each class to hold out.
+        progress: function that sources call with the number of images listed so far.
 
     Raises:
         DataError: if there are no training images.
         PluginError: if the source raises an unexpected error.
     """
+    source.progress = progress
     with attribute_errors(source, "while opening its images"):
         return _open(source, holdout)
 
@@ -95,17 +105,56 @@ def _open(source: DataSource, holdout: float) -> Splits:
         labelled = source.open("probe")
         if labelled is not None and labelled.labels is not None:
             probe = labelled
-    if test is not None or probe.labels is None:
-        return Splits(train, probe, test)
-    kept, held_out = (_subset(probe, rows) for rows in _split_by_class(_labels(probe), holdout))
+    notes = [*source.notes, *_unlabelled_notes(probe, test)]
+    if probe.labels is None:
+        return Splits(train, probe, test, tuple(notes))
+    if test is None and len(probe.classes) > 1:
+        kept, test, note = _hold_out(probe, holdout)
+        notes.append(note)
+        train = kept if probe is train else train
+        probe = kept
+    elif len(probe.classes) == 1:
+        notes.append(
+            f"there is only one class, {probe.classes[0]}: no accuracy is measured"
+            + (", and no images are held out" if test is None else "")
+        )
+    return Splits(train, _labelled_only(probe), test and _labelled_only(test), tuple(notes))
+
+
+def _hold_out(images: ImageDataset, holdout: float) -> tuple[ImageDataset, Subset | None, str]:
+    """Return the images to train on, the held-out images and a note about them."""
+    labels = _labels(images)
+    kept, held_out = (_subset(images, rows) for rows in _split_by_class(labels, holdout))
     if len(held_out) == 0:
         note = "too few images to hold any out: evaluators that need a test split are skipped"
-        return Splits(train, probe, None, (note,))
+        return images, None, note
+    labelled = int((labels >= 0).sum())
+    of_all = f"{labelled} labelled images" if labelled < len(labels) else f"{len(labels)} images"
     note = (
-        f"the dataset has no test split: {len(held_out)} of {len(probe)} images were held out, "
-        "by class, and neither pretraining nor evaluators train on them"
+        f"the dataset has no test split: {len(held_out)} of {of_all} were held out, by class, and "
+        "neither pretraining nor evaluators train on them"
     )
-    return Splits(kept if probe is train else train, kept, held_out, (note,))
+    return kept, held_out, note
+
+
+def _unlabelled_notes(probe: ImageDataset, test: ImageDataset | None) -> Iterator[str]:
+    """Yield a note for each split in which only some of the images have labels."""
+    uses = {
+        "training": "pretraining uses all images, probes and evaluators only the labelled ones",
+        "held-out": "they are not used",
+    }
+    for (split, use), images in zip(uses.items(), (probe, test), strict=True):
+        if images is not None and images.labels is not None:
+            count = int((images.labels < 0).sum())
+            if count:
+                yield f"{count} of {len(images)} {split} images have no label: {use}"
+
+
+def _labelled_only(images: ImageDataset) -> ImageDataset:
+    """Return the images that have a label; the same object if all of them have one."""
+    if images.labels is None or bool((images.labels >= 0).all()):
+        return images
+    return Subset(images, (images.labels >= 0).nonzero().squeeze(1), images.missing)
 
 
 def _labels(images: ImageDataset) -> Tensor:
@@ -132,14 +181,20 @@ def _subset(images: ImageDataset, indices: Tensor) -> Subset:
 
 
 def _split_by_class(labels: Tensor, holdout: float) -> tuple[Tensor, Tensor]:
-    """Return (kept indices, held-out indices); each class keeps at least one image."""
+    """Return (kept indices, held-out indices); each class keeps at least one image.
+
+    Images without a label are kept.
+    """
     generator = torch.Generator().manual_seed(HOLDOUT_SEED)
     order = torch.randperm(len(labels), generator=generator)
-    held_out_of_classes = []
-    for label in labels.unique():
-        members = order[labels[order] == label]
-        held_out_of_classes.append(members[: min(round(holdout * len(members)), len(members) - 1)])
-    held_out = torch.cat(held_out_of_classes).sort().values
+    by_class = order[labels[order].argsort(stable=True)]  # the images of a class in random order
+    counts = labels.unique(return_counts=True)
+    members_of_classes = by_class.split(counts[1].tolist())
+    parts = [torch.empty(0, dtype=torch.int64)]
+    for label, members in zip(counts[0].tolist(), members_of_classes, strict=True):
+        if label >= 0:
+            parts.append(members[: min(round(holdout * len(members)), len(members) - 1)])
+    held_out = torch.cat(parts).sort().values
     is_kept = torch.ones(len(labels), dtype=torch.bool)
     is_kept[held_out] = False
     return is_kept.nonzero().squeeze(1), held_out

@@ -24,13 +24,27 @@ class PixelArray(Protocol):
     def __getitem__(self, index: Any, /) -> Tensor: ...
 
 
+class SelectedImages:
+    """Array of the images in some rows of another array; they are not copied."""
+
+    def __init__(self, images: PixelArray, rows: Tensor) -> None:
+        self.images = images
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: slice | Tensor) -> Tensor:
+        return self.images[self.rows[index]]
+
+
 @dataclass(frozen=True)
 class ImageStore:
     """Record of the images in a split, all of one size, with their labels and names.
 
     Attributes:
         images: uint8 array (N, C, S, S), in memory, memory-mapped, or decoded when indexed.
-        labels: class indices, shape (N,), int64; None if there are no labels.
+        labels: class indices, shape (N,), int64, -1 without a label; None if there are no labels.
         indices: index of each image in the original dataset, shape (N,).
         skipped: (name, reason) for each image that could not be read during packing.
         name: function that returns the name of image ``i`` in the original dataset, for messages.

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from rich.console import Console
 from rich.table import Table
 
 from ssl_host.catalog.catalog import Catalog
@@ -17,9 +18,11 @@ from ssl_host.config.run_config import RunConfig
 from ssl_host.config.schema import TrainerSettings
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.data.batches import EpochPlan, RawBatch
-from ssl_host.data.splits import open_splits
+from ssl_host.data.splits import num_probe_classes, open_splits
 from ssl_host.data.store import array_of
 from ssl_host.errors import DataError, NonFiniteError
+from ssl_host.pipeline.listing import ListingProgress
+from ssl_host.pipeline.loading_time import measure_loading
 from ssl_host.pipeline.step_timing import TIMED_STEPS, StepTimer
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.image_files import resize_and_crop
@@ -48,7 +51,13 @@ class Estimate:
         views: the shape of each view of one micro-batch.
         first_loss: the loss of the first step.
         seconds_per_step: the median time of a few optimizer steps, without decoding images.
-        training_minutes: the estimated time of all training steps, without evaluation.
+        decode_ms: the time to decode one image in one thread, in milliseconds; 0 if no images
+            have to be decoded.
+        decoding: a description of which images are decoded when.
+        packing_minutes: the estimated time to decode and pack images before the first step.
+        loaded_seconds_per_step: the estimated time of a step if images are decoded in every epoch.
+        training_minutes: the estimated time of packing and of all training steps with decoding,
+            without evaluation.
         starts_from: a sentence about the weights that ``[run] init_from`` names, or None.
         alternatives: the time per step after changing one ``[trainer]`` setting, for several
             settings. These times are only printed; ``auto`` does not use them.
@@ -69,6 +78,10 @@ class Estimate:
     first_loss: float
     seconds_per_step: float
     images_per_s: float
+    decode_ms: float
+    decoding: str
+    packing_minutes: float
+    loaded_seconds_per_step: float
     training_minutes: float
     starts_from: str | None
     alternatives: list[Alternative]
@@ -92,7 +105,8 @@ class Estimate:
             "first loss": f"{self.first_loss:.4f}",
             "time per step": f"{1000 * self.seconds_per_step:.0f} ms, "
             f"{self.images_per_s:.0f} images/s (median of {TIMED_STEPS}, without decoding)",
-            "time of the training": _minutes(self.training_minutes) + ", plus evaluation",
+            "decoding": self.decoding,
+            "time of the training": _minutes(self.training_minutes) + self._shares(),
         }
         for alternative in self.alternatives:
             seconds = alternative.seconds_per_step
@@ -104,13 +118,25 @@ class Estimate:
             table.add_row(name, value)
         return table
 
+    def _shares(self) -> str:
+        """Return what the time of the training consists of, as the end of a sentence."""
+        shares = []
+        if self.packing_minutes:
+            shares.append(f"{_minutes(self.packing_minutes)} of it for packing images")
+        if self.loaded_seconds_per_step > 1.05 * self.seconds_per_step:
+            shares.append(
+                f"{1000 * self.loaded_seconds_per_step:.0f} ms per step, because decoding is slower"
+            )
+        return ", ".join(["", *shares, "plus evaluation"])
 
-def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
+
+def dry_run(config: RunConfig, catalog: Catalog, console: Console | None = None) -> Estimate:
     """Build a run, time a few training steps on one batch, and estimate the training time.
 
     Args:
         config: the configuration of the run.
         catalog: the catalog of installed components.
+        console: the console on which progress is printed; None means no output.
 
     Raises:
         UserError: if the input has an error that would prevent the run from starting.
@@ -119,7 +145,8 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
     config = resolve_auto(config)
     catalog.call("config_resolved", config=config.values())
     source, views = compose_data(config)
-    splits = open_splits(source, config.loader.holdout)
+    progress = None if console is None else ListingProgress(console)
+    splits = open_splits(source, config.loader.holdout, progress)
     experiment = compose(config, (source, views), len(splits.train))
     method = experiment.method
     load_frozen_weights(method, config, catalog)
@@ -127,12 +154,16 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
     if config.run.init_from is not None:
         starts_from = load_initial_weights(method.backbone, config.run.init_from, catalog)
     plan = make_plan(config, len(splits.train))
-    labels = splits.train.labels
     raw = _first_micro_batch(splits.train, plan, source.image_size)
-    steps = StepTimer(experiment, raw, plan, 0 if labels is None else len(splits.classes))
+    num_classes = num_probe_classes(splits.train.labels, splits.classes)
+    steps = StepTimer(experiment, raw, plan, num_classes)
+    steps.start_epoch(_Decoded(splits.train, source.image_size))
     per_step = steps.seconds_per_step(config.trainer)
     if math.isnan(steps.losses[0]):
         raise NonFiniteError("the loss of the first training step is NaN")
+    loading = measure_loading(experiment, splits)
+    num_steps, share = config.run.epochs * plan.steps, plan.batch_size // plan.world_size
+    loaded_per_step = loading.seconds_per_step(per_step, config.trainer, share)
     return Estimate(
         name=config.run.name,
         method=config.components["method"].name,
@@ -145,11 +176,15 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
         feature_dim=method.backbone.feature_dim,
         views=steps.shapes,
         steps_per_epoch=plan.steps,
-        total_steps=config.run.epochs * plan.steps,
+        total_steps=num_steps,
         first_loss=steps.losses[0],
         seconds_per_step=per_step,
         images_per_s=config.run.batch_size / per_step,
-        training_minutes=per_step * config.run.epochs * plan.steps / 60,
+        decode_ms=1000 * loading.decode_s,
+        decoding=loading.describe(),
+        packing_minutes=loading.packing_s / 60,
+        loaded_seconds_per_step=loaded_per_step,
+        training_minutes=(loading.packing_s + loaded_per_step * num_steps) / 60,
         starts_from=starts_from,
         alternatives=list(_alternatives(steps, config.trainer, per_step)),
     )
@@ -184,6 +219,30 @@ def _first_micro_batch(images: ImageDataset, plan: EpochPlan, size: int) -> RawB
     labels = None if images.labels is None else images.labels[:count]
     pixels = _first_images(images, count, size)
     return RawBatch(pixels, torch.arange(count), labels, epoch=0)
+
+
+class _Decoded:
+    """Training images (N, C, S, S), decoded when they are indexed; unreadable ones are black."""
+
+    def __init__(self, images: ImageDataset, size: int) -> None:
+        self.images = images
+        self.size = size
+        self.array = array_of(images)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
+        if self.array is not None:
+            return self.array[index]
+        pixels: list[torch.Tensor] = []
+        for i in index.tolist():
+            try:
+                pixels.append(resize_and_crop(self.images.read(i), self.size))
+            except UnreadableImage:
+                blank = pixels[0] if pixels else torch.zeros(3, self.size, self.size)
+                pixels.append(torch.zeros_like(blank, dtype=torch.uint8))
+        return torch.stack(pixels)
 
 
 def _first_images(images: ImageDataset, count: int, size: int) -> torch.Tensor:

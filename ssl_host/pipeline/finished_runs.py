@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from ssl_host.data.datasets import open_datasets
 from ssl_host.errors import RunFolderError
 from ssl_host.evaluate.figures import HOST_FIGURES, describe_figures
 from ssl_host.pipeline.evaluation import evaluate_network
-from ssl_host.pipeline.results import write_report, write_results
+from ssl_host.pipeline.results import image_results, write_report, write_results
 from ssl_host.pipeline.run import Outcome
 from ssl_host.report.comparison import ComparedRun, run_labels, write_comparison
 from ssl_host.run_folder.folder import RunFolder
@@ -59,7 +60,11 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         source, views = compose_data(config)
         images = open_datasets(source, views, config.loader)
         experiment = compose(config, (source, views), len(images.train))
-        notes = [OTHER_IMAGES_NOTE] if folder.images_changed(images.fingerprint()) else []
+        notes = list(images.notes)
+        change = folder.image_change(images.fingerprint())
+        if change is not None:
+            notes.append(OTHER_IMAGES_NOTE)
+            console.print(f"warning: {OTHER_IMAGES_NOTE}. The run had {change}", style="yellow")
         encoder = getattr(experiment.method, experiment.method.encoder)
         load_weights(encoder, read_tensors(weights), weights)
         measurement = evaluate_network(
@@ -74,10 +79,22 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         }
         metrics = {**training_metrics, **measurement.metrics}
         figures = describe_figures(metrics, experiment.evaluators)
-        results = {**results, "metrics": metrics, "figures": figures}
-        results["notes"] = list(dict.fromkeys([*results["notes"], *notes, *measurement.notes]))
+        results = {**results, **image_results(images), "metrics": metrics, "figures": figures}
+        results["notes"] = _merge_notes(results["notes"], [*notes, *measurement.notes])
         write_results(folder, experiment, images, measurement, results, catalog)
     return Outcome(path, results)
+
+
+def _merge_notes(old: Sequence[str], new: Sequence[str]) -> list[str]:
+    """Return all notes once; a new note replaces an old one with other numbers."""
+    texts = {OTHER_IMAGES_NOTE, *map(_without_numbers, new)}
+    kept = [note for note in old if _without_numbers(note) not in texts]
+    return list(dict.fromkeys([*kept, *new]))
+
+
+def _without_numbers(note: str) -> str:
+    """Return a note with all numbers replaced, to compare notes about changed images."""
+    return re.sub(r"\d[\d,]*", "0", note)
 
 
 def write_run_report(path: Path, catalog: Catalog) -> Path:

@@ -49,16 +49,23 @@ def make_results(
         "seed": config.run.seed,
         "epochs": config.run.epochs,
         "steps": steps,
+        **image_results(images),
+        "metrics": {name: _finite_or_none(value) for name, value in metrics.items()},
+        "figures": describe_figures(metrics, experiment.evaluators),
+        "wall_time_s": round(wall_time_s, 2),
+        "notes": list(dict.fromkeys(notes)),
+    }
+
+
+def image_results(images: OpenedDatasets) -> dict[str, Any]:
+    """Return the part of ``results.json`` about the images: counts, classes, unreadable images."""
+    return {
         "images": {
             "train": len(images.train),
             "probe": len(images.probe),
             "test": None if images.test is None else len(images.test),
         },
         "classes": list(images.classes),
-        "metrics": {name: _finite_or_none(value) for name, value in metrics.items()},
-        "figures": describe_figures(metrics, experiment.evaluators),
-        "wall_time_s": round(wall_time_s, 2),
-        "notes": list(dict.fromkeys(notes)),
         "skipped": [{"image": name, "reason": reason} for name, reason in images.skipped()],
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,21 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.compose import Experiment, compose, compose_data, num_trainable_parameters
 from ssl_host.config.auto_settings import require_device, resolve_auto
 from ssl_host.config.run_config import RunConfig
+from ssl_host.contracts.data import DataSource
 from ssl_host.contracts.logging import Logger
 from ssl_host.contracts.method import Method
 from ssl_host.data.datasets import OpenedDatasets, open_datasets
+from ssl_host.data.splits import Splits, open_splits
 from ssl_host.evaluate.measure import Measurement
 from ssl_host.pipeline.environment import describe_environment
 from ssl_host.pipeline.evaluation import evaluate_network
+from ssl_host.pipeline.listing import ListingProgress, read_listing, share_listing
 from ssl_host.pipeline.results import describe_run, make_results, write_results
 from ssl_host.pipeline.run_metrics import (
     data_bottleneck_hint,
@@ -111,8 +115,19 @@ class _Runner:
         # This is set before anything is computed, because it determines the order of float sums.
         torch.set_num_threads(int(self.config.trainer.num_threads))
         source, views = compose_data(self.config)
-        images = open_datasets(source, views, self.config.loader, self._report_packing)
-        # The images are listed first, because a method may need to know how many there are.
+        splits = None if is_first_process() else read_listing(self.folder.path)
+        if splits is None:
+            progress = ListingProgress(self.console)
+            splits = open_splits(source, self.config.loader.holdout, progress)
+        with ExitStack() as stack:
+            if is_first_process() and self.config.trainer.num_processes > 1:
+                stack.enter_context(share_listing(splits, self.folder.path))
+            return self._train_and_evaluate(source, views, splits)
+
+    def _train_and_evaluate(self, source: DataSource, views: ViewMaker, splits: Splits) -> Outcome:
+        """Train and evaluate on the listed images; return the outcome."""
+        images = open_datasets(source, views, self.config.loader, self._report_packing, splits)
+        # The images are opened first, because a method may need to know how many there are.
         experiment = compose(self.config, (source, views), len(images.train))
         self.notes += images.notes
         if is_first_process():
@@ -202,7 +217,7 @@ class _Runner:
             experiment,
             images.make_loader,
             images.train.images,
-            len(images.classes) if images.train.labels is not None else 0,
+            images.num_probe_classes,
             self.folder.checkpoints,
             self.console,
             plugin_callbacks,

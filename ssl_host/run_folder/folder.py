@@ -148,20 +148,22 @@ class RunFolder(LockedFolder):
         if stored is None or not self._has_progress():
             self.write_json("images.json", fingerprint)
         elif stored != fingerprint:
-            then, now = (
-                f"{images.get('train')} training and {images.get('held_out')} test images"
-                for images in (stored, fingerprint)
-            )
             raise RunFolderError(
-                f"{self.path} was started with different images: {then}; now there are {now}"
-                f"{' with different names' if then == now else ''}. Resuming would test on "
-                "images that the run was trained on. Restore the images, or use --fresh to start "
-                "again (the folder of the old run is renamed)"
+                f"{self.path} was started with different images: {self.image_change(fingerprint)}. "
+                "Resuming would test on images that the run was trained on. Restore the images, or "
+                "use --fresh to start again (the folder of the old run is renamed)"
             )
 
-    def images_changed(self, fingerprint: Mapping[str, Any]) -> bool:
-        """Return True if the run used different images; False if not, or if that is unknown."""
-        return self._stored_images() not in (None, fingerprint)
+    def image_change(self, fingerprint: Mapping[str, Any]) -> str | None:
+        """Return how the images differ from those of the run; None if they do not, or unknown."""
+        stored = self._stored_images()
+        if stored is None or stored == fingerprint:
+            return None
+        then, now = (
+            f"{images.get('train')} training and {images.get('held_out')} test images"
+            for images in (stored, fingerprint)
+        )
+        return f"{then}; now there are {now}{' with different names' if then == now else ''}"
 
     def _stored_images(self) -> dict[str, Any] | None:
         """Return the stored fingerprint of the images, or None if there is none."""

@@ -93,7 +93,7 @@ def images_are_uint8(target: CheckTarget) -> str:
 
 
 def labels_are_valid(target: CheckTarget) -> str:
-    """Check that each image has an int64 label, 0 or above, and every class has a name."""
+    """Check that labels are int64 and at least -1, which means none, and every class has a name."""
     images = _open(target)
     assert images is not None
     if images.labels is None:
@@ -106,13 +106,13 @@ def labels_are_valid(target: CheckTarget) -> str:
         return "no labels"
     labels = images.labels
     smallest, largest = (int(labels.min()), int(labels.max())) if len(labels) else (0, -1)
-    is_valid = len(labels) == len(images) and labels.dtype == torch.int64 and smallest >= 0
+    is_valid = len(labels) == len(images) and labels.dtype == torch.int64 and smallest >= -1
     if not is_valid or largest >= len(images.classes):
         raise CheckFailure(
             f"{len(labels)} labels of {labels.dtype} up to {largest} for {len(images)} images and "
             f"{len(images.classes)} classes",
             "classifiers have one output per class name, and labels index them",
-            "return int64 labels from 0 and one name per class",
+            "return int64 labels from 0, -1 for an image without a label, and one name per class",
         )
     return f"{len(images.classes)} classes"
 

@@ -54,8 +54,7 @@ def no_collapse(target: CheckTarget) -> str:
         _encode(case, method)
     if not math.isfinite(losses[-1]):
         raise CheckFailure(
-            f"within {NUM_STEPS} steps of Adam the loss becomes "
-            f"{losses[-1]}",
+            f"within {NUM_STEPS} steps of Adam the loss becomes {losses[-1]}",
             "the method diverges on data that is easy to learn",
             "normalise embeddings, and add an epsilon to divisors, roots and logarithms",
         )
@@ -80,7 +79,9 @@ def _encode(case: MethodCase, method: Method) -> None:
     getattr(method, method.encoder)(case.batch(32, dtype=torch.float32).views[0])
 
 
-def _adam(method: Method, factor: float = 1.0) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
+def _adam(
+    method: Method, factor: float = 1.0
+) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
     """Return Adam, because its step size does not depend on the scale of the loss.
 
     Transformers need a smaller learning rate than convolutional networks with batch norm.

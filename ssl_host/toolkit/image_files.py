@@ -8,7 +8,7 @@ import re
 import stat
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,6 +21,7 @@ from torch.nn import functional
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.errors import SslHostError
 from ssl_host.toolkit.atomic_io import affects_all_files, is_disk_error
+from ssl_host.toolkit.path_list import PathList
 
 MAX_ASPECT = 8
 """Largest aspect ratio; longer images are cropped to it before they are resized."""
@@ -56,32 +57,30 @@ class FileImages(ImageDataset):
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        paths: Iterable[str | Path],
         labels: Tensor | None = None,
         classes: tuple[str, ...] = (),
         channels: int = 3,
         root: Path | None = None,
     ) -> None:
-        self.paths = list(paths)
+        self.paths = PathList(paths)
         self.labels = labels
         self.classes = classes
         self.channels = channels
         self.root = root
+        self._prefix = "" if root is None else f"{str(root).rstrip(os.sep)}{os.sep}"
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def name(self, i: int) -> str:
-        path = self.paths[i]
-        if self.root is not None and path.is_relative_to(self.root):
-            path = path.relative_to(self.root)
-        return escape_name(str(path))
+        return escape_name(self.paths[i].removeprefix(self._prefix))
 
-    def path(self, i: int) -> Path:
+    def path(self, i: int) -> str:
         return self.paths[i]
 
     def read(self, i: int) -> Tensor:
-        return read_image(self.paths[i], self.channels)
+        return read_image(Path(self.paths[i]), self.channels)
 
 
 def escape_name(name: str) -> str:

@@ -7,16 +7,21 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from ssl_host.contracts.data import DataSource, ImageDataset
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import DataError
-from ssl_host.toolkit.image_files import FileImages, escape_name
+from ssl_host.toolkit.image_files import FileImages
+from ssl_host.toolkit.labels import (
+    UnknownClassError,
+    class_indices,
+    class_labels,
+    is_missing,
+    label_texts,
+)
 
 SplitWord = Literal["train", "val", "test"]
 
@@ -38,17 +43,19 @@ class Records:
 
     Attributes:
         images: dataset of the N images, without labels.
-        labels: N labels as text or integers, with None or an empty string for an image without
-            a label; None if the source has no labels at all.
+        labels: N labels as text or numbers; None, empty text, NaN and -1 stand for an image without
+            a label. None if the source has no labels at all.
         classes: all class names in order, if the source defines them; None to use the sorted
             labels.
         location: file or folder to name in error messages.
+        notes: remarks about the images for the log and the report.
     """
 
     images: ImageDataset
-    labels: Sequence[str | int | None] | None = None
+    labels: Sequence[str | float | None] | None = None
     classes: Sequence[str] | None = None
     location: str = "the data"
+    notes: Sequence[str] = ()
 
 
 class RecordSource(DataSource):
@@ -65,8 +72,8 @@ class RecordSource(DataSource):
         )
         labelled: bool | None = Field(
             None,
-            description="true: require labels; false: ignore labels; default: use labels "
-            "if there are any",
+            description="true: require labels, and accept numbers and combinations as classes; "
+            "false: ignore labels; default: use labels if there are any",
         )
 
     _classes: tuple[str, ...] | None = None
@@ -94,11 +101,11 @@ class RecordSource(DataSource):
         if split == "probe" and self._classes == ():
             return None  # the training images have no labels, so do not read them again
         if split != "test":
-            self._train = self.records(held_out=False)
+            self._train = self._records(held_out=False)
             images = self._labelled_images(self._train, None)
             self._classes = () if images is None else images.classes
             return images
-        test = self.records(held_out=True)
+        test = self._records(held_out=True)
         if test is None:
             return None
         if self._train is None:
@@ -108,6 +115,13 @@ class RecordSource(DataSource):
         # A test split without labels is useless for evaluation: if the training images have labels,
         # let the host hold out some of them.
         return None if images is None or (self._classes and images.labels is None) else images
+
+    def _records(self, held_out: bool) -> Records | None:
+        """Return the images of a split and keep the remarks about them."""
+        records = self.records(held_out)
+        if records is not None:
+            self.notes = tuple(dict.fromkeys([*self.notes, *records.notes]))
+        return records
 
     def _reject_overlap(self, held_out: Records) -> None:
         """Raise DataError if a held-out image is also a training image."""
@@ -135,27 +149,27 @@ class RecordSource(DataSource):
         """
         if records is None:
             return None
-        ignored = self.config.labelled is False or classes == ()
-        values = None if ignored else _escape_names(records.labels)
-        missing = [] if values is None else [i for i, v in enumerate(values) if v in (None, "")]
-        if values is None or len(missing) == len(values):
+        images, location = records.images, records.location
+        is_ignored = self.config.labelled is False or classes == ()
+        values = None if is_ignored else records.labels
+        if values is None or all(map(is_missing, set(label_texts(values)))):
             if self.config.labelled and classes is None:
-                raise DataError(
-                    f"[data] labelled = true, but there are no labels in {records.location}"
-                )
-            return records.images
-        if missing:
+                raise DataError(f"[data] labelled = true, but there are no labels in {location}")
+            return images
+        try:
+            if classes is None:
+                accept_all = bool(self.config.labelled)
+                labels, classes = class_labels(values, records.classes, location, accept_all)
+            else:
+                labels = class_indices(label_texts(values), classes)
+        except UnknownClassError as error:
+            known = ", ".join((classes or records.classes or ())[:10])
             raise DataError(
-                f"[data] {records.location}: {len(missing)} of {len(values)} images have no label, "
-                f"the first is {records.images.name(missing[0])}; label all of them or none, or "
-                "set [data] labelled = false"
-            )
-        names = tuple(
-            classes or _escape_names(records.classes) or _sorted_names({str(v) for v in values})
-        )
-        records.images.labels = _class_indices(records, values, names)
-        records.images.classes = names
-        return records.images
+                f"[data] {location}: class {error.label} of {images.name(error.position)} is not "
+                f"among the training classes ({known})"
+            ) from None
+        images.labels, images.classes = labels, classes
+        return images
 
     @staticmethod
     def split_word(text: str) -> SplitWord | None:
@@ -183,38 +197,10 @@ def _image_keys(images: ImageDataset) -> Iterator[tuple[str, tuple[str, str]]]:
 
     The key is the real path of the file and the rest of the name after the path.
     """
-    real_paths: dict[Path, str] = {}
+    real_paths: dict[str | Path, str] = {}
     for i in range(len(images)):
         name, file = images.name(i), images.path(i)
         if file is not None:
             if file not in real_paths:
                 real_paths[file] = os.path.realpath(file)
-            yield name, (real_paths[file], name.partition(file.name)[2])
-
-
-def _escape_names(values: Sequence[str | int | None] | None) -> Any:
-    """Return labels or class names with invalid Unicode escaped, as for file names."""
-    return values and [escape_name(v) if isinstance(v, str) else v for v in values]
-
-
-def _class_indices(
-    records: Records, values: Sequence[str | int | None], names: tuple[str, ...]
-) -> Tensor:
-    """Return the class index of each label, shape (N,), int64."""
-    indices = {name: i for i, name in enumerate(names)}
-    unknown = next((i for i, value in enumerate(values) if str(value) not in indices), None)
-    if unknown is not None:
-        raise DataError(
-            f"[data] {records.location}: class {values[unknown]} of "
-            f"{records.images.name(unknown)} is not among the training classes "
-            f"({', '.join(names[:10])})"
-        )
-    return torch.tensor([indices[str(value)] for value in values], dtype=torch.int64)
-
-
-def _sorted_names(names: Iterable[str]) -> list[str]:
-    """Return class names sorted as numbers if all of them are integers, else as text."""
-    try:
-        return sorted(names, key=lambda name: (int(name), name))
-    except ValueError:
-        return sorted(names)
+            yield name, (real_paths[file], name.partition(Path(file).name)[2])

@@ -37,7 +37,7 @@ class OnlineProbe:
             self.layer.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
         )
         self.correct = torch.zeros(())
-        self.seen = 0
+        self.seen = torch.zeros(())
 
     @property
     def norm(self) -> nn.Module:
@@ -56,14 +56,23 @@ class OnlineProbe:
         self.network.to(device)
         # Loading moves the optimizer state to the device of the parameters.
         self.optimizer.load_state_dict(self.optimizer.state_dict())
-        self.correct = self.correct.to(device)
+        self.correct, self.seen = self.correct.to(device), self.seen.to(device)
         return self
 
     def step(self, features: Tensor, labels: Tensor) -> None:
-        """Count the correct predictions for features (B, D) and labels (B,), then train on them."""
+        """Count the correct predictions for features (B, D) and labels (B,), then train on them.
+
+        Images with the label -1 have no label: they are not counted and have no loss.
+        """
+        labelled = (labels >= 0).sum()
+        weight = labelled.float()
+        if world_size() > 1:  # the gradients are averaged over processes below
+            torch.distributed.all_reduce(weight)
+            weight /= world_size()
         with torch.autocast(features.device.type, enabled=False), torch.enable_grad():
             logits = self.network(features.detach().float())
-            loss = functional.cross_entropy(logits, labels)
+            loss = functional.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+            loss = loss / weight.clamp(min=1 / world_size())
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
         if world_size() > 1:
@@ -73,7 +82,7 @@ class OnlineProbe:
                 parameter.grad /= world_size()
         self.optimizer.step()
         self.correct += (logits.detach().argmax(dim=1) == labels).sum()
-        self.seen += len(labels)
+        self.seen += labelled
 
     def accuracy(self) -> float:
         """Return the top-1 accuracy (0 to 1) on the training batches since the last call.
@@ -81,12 +90,12 @@ class OnlineProbe:
         The accuracy covers the batches of all processes, so all processes must call this method.
         It is NaN if there have been no batches.
         """
-        counts = torch.stack([self.correct, torch.full_like(self.correct, float(self.seen))])
+        counts = torch.stack([self.correct, self.seen])
         if world_size() > 1:
             torch.distributed.all_reduce(counts)
         correct, seen = counts.tolist()
         self.correct.zero_()
-        self.seen = 0
+        self.seen.zero_()
         return correct / seen if seen else float("nan")
 
     @torch.no_grad()
@@ -113,4 +122,4 @@ class OnlineProbe:
         self.layer.load_state_dict(state["layer"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.correct.copy_(state["correct"])
-        self.seen = state["seen"]
+        self.seen.copy_(state["seen"])

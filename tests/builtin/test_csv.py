@@ -88,6 +88,29 @@ def test_split_column_holds_out_rows_with_training_classes(table):
     assert test.name(0) == "images/07.png"
 
 
+def test_rows_without_label_are_unlabelled(table):
+    labels = ["red", "", "nan", "-1", "NaN", "blue", "-1.0"]
+    text = "path,label\n" + "".join(f"images/{i:02}.png,{k}\n" for i, k in enumerate(labels))
+    found = build(table(text)).open("train")
+    assert found.classes == ("blue", "red")
+    assert found.labels.tolist() == [1, -1, -1, -1, -1, 0, -1]
+
+
+def test_backslashes_in_paths_are_read_as_slashes(table, tmp_path):
+    file = table(rows("images\\{i:02}.png,{label}"))
+    found = build(file).open("train")
+    assert found.name(3) == "images/03.png"
+    assert is_picture(found.read(3), 3)
+    (tmp_path / "a\\b.png").write_bytes((tmp_path / "images/00.png").read_bytes())
+    found = build(table("path\na\\b.png\n")).open("train")
+    assert found.name(0) == "a\\b.png"  # a file with this name exists
+
+
+def test_windows_path_with_a_drive_raises_data_error(table):
+    with pytest.raises(DataError, match=r"table\.csv:2: .*C:.*Windows.*relative"):
+        build(table("path\nC:\\data\\a.png\n")).open("train")
+
+
 def test_test_file_holds_out_its_images(table):
     train = table(rows(seeds=range(7)))
     source = build(train, test_file=table(rows(seeds=range(7, 10)), "test.csv"))
@@ -119,7 +142,11 @@ BAD = {
     "nul": ("path,kind\na\0.png,x\n", "2: "),
     "split": ("path,kind,split\na.png,x,trian\n", "2: split 'trian' .*train, val, test"),
     "no_train": ("path,kind,split\na.png,x,test\n", "1: no row has the split 'train'"),
-    "some_labels": ("path,kind\na.png,x\nb.png,\n", "1 of 2 images have no label.* b"),
+    "numbers": (
+        "path,kind\n" + "".join(f"{i}.png,0.{i + 1}\n" for i in range(20)),
+        r"table\.csv: .*numbers.* 20 images have 20 different values such as 0\.1",
+    ),
+    "combinations": ("path,kind\na.png,x\nb.png,y\nc.png,x|y\n", r"'x\|y' combines several"),
 }
 
 

@@ -4,12 +4,15 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 
 import ssl_host
 from ssl_host import DataError
+from ssl_host.data.splits import open_splits
 
 
 def picture(path):
@@ -106,8 +109,7 @@ def test_imagefolder_does_not_follow_links_to_parent_folders(loops, tmp_path):
     found = ssl_host.build("data", "imagefolder", root=tmp_path / "x").open("train")
     names = [found.name(i) for i in range(len(found))]
     files = {"a": "a/1.png", "b": "b/1.png"}
-    linked = [f"{name}/loop/1.png" for name, target in loops.items() if target != ".."]
-    assert names == sorted([*files.values(), *linked])
+    assert names == sorted(files.values())
 
 
 def test_imagefolder_follows_links_to_other_folders(tmp_path):
@@ -117,6 +119,125 @@ def test_imagefolder_follows_links_to_other_folders(tmp_path):
     (tmp_path / "x/itself").symlink_to(".")
     found = ssl_host.build("data", "imagefolder", root=tmp_path / "x").open("train")
     assert found.classes == ("a", "b")
+
+
+def test_imagefolder_link_to_a_class_folder_is_the_same_class(tmp_path):
+    for name in ("cat", "dog"):
+        picture(tmp_path / "x" / name / "1.png")
+    (tmp_path / "x/alias").symlink_to("dog")
+    (tmp_path / "x/cat/more").symlink_to(tmp_path / "x/dog")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path / "x")
+    found = source.open("train")
+    assert found.classes == ("cat", "dog")
+    assert [found.name(i) for i in range(len(found))] == ["cat/1.png", "dog/1.png"]
+    (note,) = source.notes
+    assert "alias (a link to dog, which is listed already)" in note
+    assert "cat/more (a link to dog" in note
+
+
+def test_imagefolder_two_links_to_one_folder_are_one_class(tmp_path):
+    picture(tmp_path / "elsewhere/1.png")
+    picture(tmp_path / "x/a/1.png")
+    for name in ("b", "c"):
+        (tmp_path / "x" / name).symlink_to(tmp_path / "elsewhere")
+    assert ssl_host.build("data", "imagefolder", root=tmp_path / "x").open("train").classes == (
+        "a",
+        "b",
+    )
+
+
+@pytest.mark.parametrize(("link", "target"), [("val", "train"), ("val/cat", "train/cat")])
+def test_imagefolder_held_out_link_to_training_images_raises_data_error(link, target, tmp_path):
+    for name in ("cat", "dog"):
+        picture(tmp_path / "train" / name / "1.png")
+    (tmp_path / link).parent.mkdir(exist_ok=True)
+    (tmp_path / link).symlink_to(tmp_path / target)
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    with pytest.raises(DataError, match=r"same folder as .*/train.*held out"):
+        source.open("test")
+
+
+def run_folder(path):
+    picture(path / "wandb/offline-run-1/files/media/images/1.png")
+    for name in ("config.ini", "config.json"):
+        (path / name).write_text("")
+
+
+def test_imagefolder_leaves_out_run_folders_wandb_and_environments(tmp_path):
+    for name in ("cat", "dog"):
+        picture(tmp_path / name / "1.png")
+    run_folder(tmp_path / "runs/x")
+    run_folder(tmp_path / "cat/y")
+    picture(tmp_path / "wandb/run-1/files/1.png")
+    picture(tmp_path / "venv/lib/1.png")
+    (tmp_path / "venv/pyvenv.cfg").write_text("")
+    picture(tmp_path / "elsewhere/1.png")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    source.excluded = [tmp_path / "elsewhere"]
+    found = source.open("train")
+    assert found.classes == ("cat", "dog")
+    assert len(found) == 2
+    (note,) = source.notes
+    for part in ("cat/y (a run folder)", "elsewhere (runs write", "runs/x", "venv", "wandb"):
+        assert part in note
+
+
+def test_imagefolder_loose_and_unlabeled_images_have_no_label(tmp_path):
+    for name in ("train/b/1.png", "train/1.png", "train/a/1.png", "train/unlabeled/1.png"):
+        picture(tmp_path / name)
+    picture(tmp_path / "unlabelled/deep/1.png")
+    for name in ("test/1.png", "test/b/1.png"):
+        picture(tmp_path / name)
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    found = source.open("train")
+    names = [found.name(i).removeprefix("train/") for i in range(len(found))]
+    labels = dict(zip(names, found.labels.tolist(), strict=True))
+    assert found.classes == ("a", "b")
+    assert labels == {
+        "1.png": -1,
+        "a/1.png": 0,
+        "b/1.png": 1,
+        "unlabeled/1.png": -1,
+        "unlabelled/deep/1.png": -1,
+    }
+    assert source.open("test").labels.tolist() == [-1, 1]
+
+
+def test_imagefolder_flat_held_out_folder_raises_data_error_with_advice(tmp_path):
+    for name in ("train/cat/1.png", "train/dog/1.png", "val/1.png"):
+        picture(tmp_path / name)
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    with pytest.raises(DataError, match=r"/val: its images are not in class folders.*cat, dog"):
+        source.open("test")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path, labelled=False)
+    assert len(source.open("test")) == 1
+
+
+def test_imagefolder_other_spellings_of_splits_count_only_together(tmp_path):
+    for name in ("Train/a/1.png", "Train/b/1.png", "Test/a/1.png"):
+        picture(tmp_path / "x" / name)
+    source = ssl_host.build("data", "imagefolder", root=tmp_path / "x")
+    assert source.open("train").classes == ("a", "b")
+    assert len(source.open("test")) == 1
+    for name in ("match/1.png", "training/1.png"):
+        picture(tmp_path / "y" / name)
+    source = ssl_host.build("data", "imagefolder", root=tmp_path / "y")
+    assert source.open("train").classes == ("match", "training")
+
+
+def test_imagefolder_is_listed_in_one_pass(tmp_path, monkeypatch):
+    for split in ("train", "val"):
+        for name in ("a", "b", "b/c"):
+            picture(tmp_path / split / name / "1.png")
+    scanned = []
+    original = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: scanned.append(str(path)) or original(path))
+    counts = []
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    open_splits(source, 0.2, counts.append)
+    folders = [path for path in scanned if path != str(tmp_path)]
+    assert len(folders) == len(set(folders)) == 8
+    assert max(counts) == 3
 
 
 def test_imagefolder_without_permission_reports_the_folder(tmp_path, monkeypatch):
@@ -149,6 +270,26 @@ def test_imagefolder_with_one_channel_reads_gray_images(tmp_path):
     source = ssl_host.build("data", "imagefolder", root=tmp_path, num_channels=1)
     assert source.open("train").read(0).shape == (1, 7, 9)
     assert (source.channels, len(source.mean)) == (1, 1)
+
+
+class FakeSTL10:
+    """torchvision's STL10 with 4 labelled and 6 unlabelled training images."""
+
+    classes = ("plane", "bird")
+
+    def __init__(self, root, split, download):
+        labels = {"train+unlabeled": [0, 1, 0, 1, *[-1] * 6], "train": [0, 1, 0, 1], "test": [1, 0]}
+        self.labels = np.array(labels[split], np.uint8 if split == "test" else np.int64)
+        self.data = np.zeros((len(self.labels), 3, 96, 96), np.uint8)
+
+
+def test_stl10_pretrains_on_all_images_and_probes_the_labelled_ones(monkeypatch):
+    monkeypatch.setattr(torchvision.datasets, "STL10", FakeSTL10)
+    splits = open_splits(ssl_host.build("data", "stl10"), 0.2)
+    assert splits.train.labels.tolist() == [0, 1, 0, 1, *[-1] * 6]
+    assert splits.probe.labels.tolist() == [0, 1, 0, 1]
+    assert splits.test.labels.tolist() == [1, 0]
+    assert "6 of 10 training images have no label" in splits.notes[0]
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10"])

@@ -222,8 +222,22 @@ BAD = {
         r"compressed \(gzip\)",
     ),
     "no_images": (
-        lambda p: write(p, [("a.txt", b"x")]),
-        "no image in x.tar",
+        lambda p: write(p, [("a.txt", b"x"), ("b.txt", b"x")]),
+        r"x.tar: no image; .*suffixes txt \(2\)",
+    ),
+    "two_views": (
+        lambda p: write(p, [("a.left.png", b"x"), ("a.right.png", b"x"), ("a.cls", b"x")]),
+        r"suffixes left\.png \(1\), right\.png \(1\), cls \(1\); .* image_key = left\.png",
+    ),
+    "two_images": (
+        lambda p: write(p, [("a.jpg", b"x"), ("a.png", b"x")]),
+        r"x.tar:a has several images: jpg, png; set \[data\] image_key = jpg",
+    ),
+    "two_labels": (
+        lambda p: write(
+            p, [*samples([0], cls=False), ("b.txt", b""), ("0000.cls", b"x"), ("0000.cls", b"y")]
+        ),
+        r"x.tar:0000 has two labels: x in x.tar and y in x.tar",
     ),
     "bad_json": (
         lambda p: write(p, [("a.png", encoded(0)), ("a.json", b"{")]),
@@ -232,10 +246,6 @@ BAD = {
     "label_of_json": (
         lambda p: write(p, [("a.png", encoded(0)), ("a.json", b'{"label": [1]}')]),
         r"x\.tar:a\.json: .*label.*\[1\]",
-    ),
-    "some_labels": (
-        lambda p: write(p, [*samples([0]), *samples([1], cls=False)]),
-        "1 of 2 images have no label.* x.tar:0001",
     ),
     "missing": (lambda p: None, r"x\.tar: no such file"),
 }
@@ -280,6 +290,81 @@ def test_json_without_label_gives_no_labels(tmp_path):
     for content in ({"text": "x"}, [1, 2], "label", None):
         members = [("a.png", encoded(0)), ("a.json", json.dumps(content).encode())]
         assert build(write(tmp_path / "x.tar", members)).open("train").labels is None
+
+
+def test_image_key_selects_one_image_of_each_sample(tmp_path):
+    members = []
+    for i in range(3):
+        members += [(f"{i}.left.PNG", encoded(i)), (f"{i}.right.png", encoded(i + 5))]
+        members += [(f"{i}.cls", b"ab"[i % 2 :][:1])]
+    path = write(tmp_path / "x.tar", members)
+    for key, first in (("left.png", 0), ("right.png", 5), (".right.PNG", 5)):
+        found = build(path, image_key=key).open("train")
+        assert all(is_picture(found.read(i), first + i) for i in range(3))
+        assert found.labels.tolist() == [0, 1, 0]
+    with pytest.raises(DataError, match=r"no image with image_key = top\.png.*left\.png \(3\)"):
+        build(path, image_key="top.png").open("train")
+
+
+def test_only_suffix_with_a_dot_needs_no_image_key(tmp_path):
+    path = write(tmp_path / "x.tar", [(f"{i}.photo.png", encoded(i)) for i in range(3)])
+    assert len(build(path).open("train")) == 3
+
+
+@pytest.mark.parametrize("place", ["after", "other_shard", "labels_shard", "before"])
+def test_labels_are_joined_wherever_they_are(place, tmp_path):
+    images = [*samples(range(4), cls=False)]
+    labels = [(f"{i:04}.cls", label_of(i).encode()) for i in range(4)]
+    root = tmp_path / "x"
+    if place == "after":
+        write(root / "train-0.tar", [*images, *labels])
+    elif place == "before":
+        write(root / "train-0.tar", [*labels[::-1], *images])
+    else:
+        write(root / "train-0.tar", images)
+        write(root / ("train-1.tar" if place == "other_shard" else "labels.tar"), labels)
+    source = build(root)
+    found = source.open("train")
+    assert [found.classes[k] for k in found.labels] == [label_of(i) for i in range(4)]
+    assert source.notes == ()
+
+
+def test_labels_join_images_of_their_shard_if_keys_are_repeated(tmp_path):
+    for n in range(2):
+        images = [("0.png", encoded(n)), ("1.png", encoded(9))]
+        labels = [("0.cls", b"ab"[n : n + 1]), ("1.cls", b"c")]
+        write(tmp_path / "x" / f"{n}.tar", [*images, *labels])
+    found = build(tmp_path / "x").open("train")
+    assert found.labels.tolist() == [0, 2, 1, 2]
+    write(tmp_path / "x" / "2.tar", [("7.png", encoded(1)), ("0.json", b"{}")])
+    for n in range(2):
+        write(tmp_path / "y" / f"{n}.tar", [("0.png", encoded(n))])
+    write(tmp_path / "y" / "labels.tar", [("0.cls", b"a")])
+    with pytest.raises(DataError, match=r"labels\.tar:0 may belong to 0\.tar:0 or 1\.tar:0"):
+        build(tmp_path / "y").open("train")
+
+
+def test_labels_without_image_and_unused_suffixes_are_reported(tmp_path):
+    members = [*samples(range(3)), ("x.cls", b"red"), ("y.cls", b"red")]
+    source = build(write(tmp_path / "x.tar", members))
+    source.open("train")
+    assert any("2 labels belong to no image, the first is x.tar:x" in n for n in source.notes)
+    members = [*samples(range(3), cls=False), ("0002.class", b"red")]
+    source = build(write(tmp_path / "y.tar", members))
+    assert source.open("train").labels is None
+    assert any("no labels" in note and "class (1)" in note for note in source.notes)
+
+
+def test_partly_labelled_shards_have_images_without_label(tmp_path):
+    members = [*samples([0]), *samples([1], cls=False), ("a.png", encoded(2)), ("a.cls", b"-1")]
+    members += [("b.png", encoded(3)), ("b.json", b'{"label": NaN}')]
+    found = build(write(tmp_path / "x.tar", members)).open("train")
+    assert found.labels.tolist() == [0, -1, -1, -1]
+
+
+def test_list_as_label_is_ignored_without_labels(tmp_path):
+    path = write(tmp_path / "x.tar", [("a.png", encoded(0)), ("a.json", b'{"label": ["a"]}')])
+    assert build(path, labelled=False).open("train").labels is None
 
 
 def test_held_out_training_shard_raises_data_error_for_any_spelling(tmp_path):

@@ -109,3 +109,57 @@ def test_labelled_folder_without_test_split_holds_out_images(ssl_host, tmp_path)
     assert results["classes"] == ["blue", "red"]
     assert any("4 of 20 images were held out, by class" in note for note in results["notes"])
     assert "knn.top1" in results["metrics"]
+
+
+def coloured(root, count=40):
+    for i in range(count):
+        picture(root / f"{i:02}.png", (200, i, 30) if i % 2 else (30, i, 200))
+
+
+def test_partly_labelled_csv_pretrains_on_all_and_probes_the_labelled(ssl_host, tmp_path):
+    coloured(tmp_path / "images")
+    labels = ["-1" if i % 4 > 1 else "ab"[i % 2] for i in range(40)]
+    lines = [f"images/{i:02}.png,{label}" for i, label in enumerate(labels)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *lines]), encoding="utf-8")
+    text = folder_config("x").replace("imagefolder", "csv").replace("root = x", "file = t.csv")
+    (tmp_path / "run.ini").write_text(text, encoding="utf-8")
+    done = ssl_host("run", "run.ini", "-o", "evaluator.knn.k=1", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "20 of 40 training images have no label" in " ".join(done.stderr.split())
+    results = json.loads(done.stdout)
+    assert results["images"] == {"train": 36, "probe": 16, "test": 4}
+    assert results["classes"] == ["a", "b"]
+    assert results["metrics"]["knn.top1"] == 1.0
+    assert 0 <= results["metrics"]["online.top1"] <= 1
+
+
+def test_single_class_has_no_accuracy(ssl_host, tmp_path):
+    coloured(tmp_path / "images/photos", 12)
+    (tmp_path / "run.ini").write_text(folder_config("images"), encoding="utf-8")
+    done = ssl_host("run", "run.ini", "--json", "-o", "evaluator.knn.k=1")
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert not [name for name in results["metrics"] if "top1" in name]
+    assert any("only one class, photos: no accuracy" in note for note in results["notes"])
+    assert "online_top1" not in (tmp_path / "runs/tiny/metrics.csv").read_text("utf-8")
+    assert results["images"] == {"train": 12, "probe": 12, "test": None}
+
+
+def test_runs_in_the_folder_of_the_images_are_not_trained_on(ssl_host, tmp_path):
+    coloured(tmp_path / "cat", 8)
+    coloured(tmp_path / "dog", 8)
+    text = folder_config(".")
+    (tmp_path / "run.ini").write_text(text, encoding="utf-8")
+    assert ssl_host("run", "run.ini").returncode == 0
+    picture(tmp_path / "runs/tiny/wandb/media/1.png")
+    picture(tmp_path / "runs/figure.png")
+    (tmp_path / "runs/tiny").rename(tmp_path / "kept")
+    done = ssl_host("run", "run.ini", "--json", "-o", "run.name=second")
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results["classes"] == ["cat", "dog"]
+    assert results["images"] == {"train": 12, "probe": 12, "test": 4}
+    (note,) = [note for note in results["notes"] if "left out" in note]
+    assert "kept (a run folder)" in note
+    assert "runs (runs write to this folder)" in note
+    assert "left out" in done.stderr

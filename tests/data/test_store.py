@@ -58,9 +58,10 @@ def test_pack_after_a_file_changed_decodes_again(tmp_path):
 def test_pack_after_a_permission_was_given_decodes_again(tmp_path, monkeypatch):
     files = folder(tmp_path / "x", 3)
     with monkeypatch.context() as m:
-        m.setattr(os, "access", lambda path, mode: Path(path) != files[1])
+        files[1].chmod(0)
         m.setattr(image_files, "read_image", without_permission(files[1]))
         assert len(pack(FileImages(files), 3, 16, tmp_path / "cache")) == 2
+    files[1].chmod(0o644)
     assert len(pack(FileImages(files), 3, 16, tmp_path / "cache")) == 3
 
 
@@ -286,7 +287,7 @@ class Unsplit(DataSource):
 def test_subset_returns_paths_of_its_images(tmp_path):
     files = folder(tmp_path / "x", 3)
     subset = Subset(FileImages(files), torch.tensor([2, 0]))
-    assert [subset.path(i) for i in range(2)] == [files[2], files[0]]
+    assert [subset.path(i) for i in range(2)] == [str(files[2]), str(files[0])]
 
 
 def test_held_out_images_are_split_by_class_and_equal_in_every_run():
@@ -319,6 +320,55 @@ def test_open_datasets_packed_or_decoded_gives_batches_of_a_folder(mode, tmp_pat
     assert images.classes == ("cat", "dog")
     batch = next(iter(images.make_loader(EpochPlan(16, 4, seed=0))))
     assert torch.equal(batch.labels, images.train.labels[batch.index])
+
+
+class PartlyLabelled(Unsplit):
+    """Sixty images of which every second has a label."""
+
+    labels = torch.where(torch.arange(60) % 2 == 0, torch.arange(60) // 2 % 3, -1)
+
+    def open(self, split):
+        images = super().open(split)
+        if images is not None:
+            images.labels = self.labels
+        return images
+
+
+def test_partly_labelled_images_are_all_trained_on_and_the_labelled_ones_probed():
+    splits = open_splits(PartlyLabelled(Unsplit.Config()), 0.2)
+    assert (len(splits.train), len(splits.probe), len(splits.test)) == (54, 24, 6)
+    assert torch.bincount(splits.test.labels).tolist() == [2, 2, 2]
+    assert torch.bincount(splits.probe.labels).tolist() == [8, 8, 8]
+    assert int((splits.train.labels < 0).sum()) == 30
+    assert "30 of 60 training images have no label" in splits.notes[0]
+    assert "6 of 30 labelled images were held out" in splits.notes[1]
+
+
+@pytest.mark.parametrize("mode", ["packed", "files"])
+def test_labelled_images_of_a_folder_are_not_packed_twice(mode, tmp_path):
+    root = tmp_path / "images"
+    files = [*folder(root / "cat", 8), *folder(root / "dog", 8), *folder(root, 6)]
+    files[3].write_bytes(b"")
+    source = ssl_host.build("data", "imagefolder", root=root, image_size=16)
+    settings = LoaderSettings(store=mode, cache_dir=tmp_path / "cache", num_workers=0)
+    images = open_datasets(source, views(), settings)
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == (2 if mode == "packed" else 0)
+    assert bool((images.probe.labels >= 0).all())
+    for i in range(len(images.probe)):
+        row = images.train.indices.tolist().index(int(images.probe.indices[i]))
+        if mode == "packed":
+            assert torch.equal(images.probe.images[i : i + 1], images.train.images[row : row + 1])
+            assert images.probe.image_name(i) == images.train.image_name(row)
+    assert images.fingerprint()["probe"] == len(images.probe) < len(images.train)
+    assert len(images.skipped()) == (mode == "packed")
+
+
+def test_single_class_is_not_held_out_and_has_no_probe(tmp_path):
+    folder(tmp_path / "images/cat", 10)
+    source = ssl_host.build("data", "imagefolder", root=tmp_path / "images", image_size=16)
+    images = open_datasets(source, views(), LoaderSettings(cache_dir=tmp_path / "cache"))
+    assert (len(images.train), images.test, images.num_probe_classes) == (10, None, 0)
+    assert any("only one class, cat: no accuracy" in note for note in images.notes)
 
 
 class BatchDecodedImages(ssl_host.ImageDataset):

@@ -4,14 +4,21 @@ import sys
 
 import pytest
 import torch
+from PIL import Image
 from ssl_plugin_simclr.method import SimCLR
 
 import ssl_host
 from ssl_host.catalog.catalog import Catalog
+from ssl_host.compose import compose
 from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.config.resolve import resolve_sections
+from ssl_host.config.schema import TrainerSettings
+from ssl_host.data.datasets import open_datasets
 from ssl_host.errors import UserError
+from ssl_host.pipeline import loading_time
 from ssl_host.pipeline.dry_run import dry_run
+from ssl_host.pipeline.loading_time import LoadingTime
+from ssl_host.toolkit.cores import available_cores
 from ssl_host.train.probe import OnlineProbe
 from tests.conftest import tiny
 from tests.train.step_plugin import run
@@ -119,3 +126,42 @@ def test_dry_run_step_includes_probe_clipping_and_frozen_groups(install, monkeyp
     for frozen, norm in norms:
         assert frozen
         assert norm == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("store", ["packed", "files"])
+def test_dry_run_estimate_includes_decoding_and_packing(store, catalog, tmp_path):
+    for i in range(40):
+        path = tmp_path / "x" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((300, 200), 60).convert("RGB").save(path)
+    sections = tiny(loader={"store": store, "cache_dir": tmp_path / "cache", "num_workers": 0})
+    sections["data"] = {"name": "imagefolder", "root": tmp_path / "x", "image_size": 16}
+    config = resolve_sections(sections, catalog)
+    estimate = dry_run(config, catalog)
+    assert estimate.decode_ms > 0
+    expected = estimate.packing_minutes + 4 * estimate.loaded_seconds_per_step / 60
+    assert estimate.training_minutes == pytest.approx(expected)
+    decoding_s = 16 * estimate.decode_ms / 1000
+    if store == "files":
+        expected_s = estimate.seconds_per_step + decoding_s
+        assert estimate.loaded_seconds_per_step == pytest.approx(expected_s)
+        assert estimate.packing_minutes == 0
+        return
+    assert estimate.loaded_seconds_per_step == estimate.seconds_per_step
+    assert estimate.packing_minutes == pytest.approx(
+        40 * estimate.decode_ms / 60_000 / available_cores()
+    )
+    source = compose(config).source
+    open_datasets(source, compose(config).views, config.loader)
+    assert dry_run(config, catalog).packing_minutes == 0
+
+
+def test_workers_and_training_share_the_cores_of_a_cpu(monkeypatch):
+    monkeypatch.setattr(loading_time, "available_cores", lambda: 2)
+    cpu = TrainerSettings(accelerator="cpu", num_threads=2)
+    gpu = TrainerSettings(accelerator="cuda", num_threads=2)
+    files = LoadingTime("files", 0.01, 0, workers=2)
+    assert files.seconds_per_step(1.0, cpu, 100) == pytest.approx(1.5)
+    assert files.seconds_per_step(1.0, gpu, 100) == pytest.approx(1.0)
+    assert files.seconds_per_step(0.1, gpu, 100) == pytest.approx(0.5)
+    assert LoadingTime("packed", 0.01, 100, 2).seconds_per_step(1.0, cpu, 100) == 1.0

@@ -176,11 +176,31 @@ def test_resume_with_other_images_is_refused(change, catalog, tmp_path):
     assert run_on_images(catalog, tmp_path, fresh=True).results["steps"] > 0
 
 
-def test_evaluate_on_other_images_adds_a_note(catalog, tmp_path):
-    folder, quiet = run_on_images(catalog, tmp_path).folder, Console(quiet=True)
-    assert OTHER_IMAGES_NOTE not in evaluate_run(folder, (), catalog, quiet).results["notes"]
-    (tmp_path / "images/a/03.png").unlink()
-    assert OTHER_IMAGES_NOTE in evaluate_run(folder, (), catalog, quiet).results["notes"]
+def test_evaluate_on_other_images_warns_and_stores_the_images_used(catalog, tmp_path, capsys):
+    first = run_on_images(catalog, tmp_path)
+    folder, console = first.folder, make_console(width=1000)
+    again = evaluate_run(folder, (), catalog, console).results
+    assert OTHER_IMAGES_NOTE not in again["notes"]
+    assert "warning" not in capsys.readouterr().out
+    assert {key: again[key] for key in ("images", "classes", "notes")} == {
+        key: first.results[key] for key in ("images", "classes", "notes")
+    }
+    for i in range(10):
+        shutil.copy(tmp_path / f"images/a/{2 * i:02}.png", tmp_path / f"images/a/new{i}.png")
+    (tmp_path / "images/b/broken.png").write_bytes(b"")
+    results = evaluate_run(folder, (), catalog, console).results
+    warning = capsys.readouterr().out
+    assert OTHER_IMAGES_NOTE in results["notes"]
+    assert f"warning: {OTHER_IMAGES_NOTE}" in warning
+    assert "The run had 32 training and 8 test images; now there are 40 training and 10" in warning
+    assert results["images"] == {"train": 40, "probe": 40, "test": 10}
+    assert [image["image"] for image in results["skipped"]] == ["b/broken.png"]
+    notes = [note for note in results["notes"] if "were held out" in note]
+    assert len(notes) == 1
+    assert "10 of 51 images" in notes[0]
+    shutil.rmtree(tmp_path / "images/a")
+    results = evaluate_run(folder, (), catalog, console).results
+    assert results["classes"] == ["b"]
 
 
 def test_checkpoint_settings_may_change_on_resume(catalog, tmp_path):

@@ -42,9 +42,7 @@ def test_random_masks_reach_every_patch_equally_often():
 def test_block_masks_are_rectangles_in_the_ranges(ragged):
     sizes = set()
     for step in range(10):
-        masks = block_masks(
-            rng(step=step), (14, 14), (0.15, 0.2), (0.75, 1.5), 4, ragged=ragged
-        )
+        masks = block_masks(rng(step=step), (14, 14), (0.15, 0.2), (0.75, 1.5), 4, ragged=ragged)
         assert masks.shape == (40, 4, 196)
         for mask in masks.flatten(0, 1).view(-1, 14, 14):
             height, width = rectangle(mask)

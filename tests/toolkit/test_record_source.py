@@ -33,7 +33,12 @@ def records(labels, classes=None):
     ("labels", "classes", "numbers"),
     [
         (["b", "a", "b"], ("a", "b"), [1, 0, 1]),
-        ([10, 9, -1], ("-1", "9", "10"), [2, 1, 0]),
+        ([10, 9, -1], ("9", "10"), [1, 0, -1]),
+        (["cat", "dog", "-1", "nan", "", None], ("cat", "dog"), [0, 1, -1, -1, -1, -1]),
+        ([1.0, 0.0, float("nan"), 1.0], ("0", "1"), [1, 0, -1, 1]),
+        (["1.0", " 0", "NaN", "<NA>", "-1.0"], ("0", "1"), [1, 0, -1, -1, -1]),
+        (["crane, bird", "crane, machine"], ("crane, bird", "crane, machine"), [0, 1]),
+        ([7, 3, 12, 3], ("3", "7", "12"), [1, 0, 2, 0]),
         (["10", "9", "010"], ("9", "010", "10"), [2, 0, 1]),
         (["10", "9", "x"], ("10", "9", "x"), [0, 1, 2]),
         ([True, False, True], ("False", "True"), [1, 0, 1]),
@@ -68,10 +73,50 @@ def test_probe_split_of_unlabelled_images_is_none():
     assert labelled.open("probe").labels.tolist() == [0, 1]
 
 
-def test_partly_labelled_images_are_rejected():
-    with pytest.raises(DataError, match="table: 1 of 2 images have no label, the first is image 1"):
-        source(["a", None]).open("train")
-    assert source(["a", None], labelled=False).open("train").labels is None
+@pytest.mark.parametrize(
+    ("labels", "parts"),
+    [
+        ([i / 40 for i in range(40)], ["numbers", "40 images", "0.025", "labelled = true"]),
+        ([f"0,{i}" for i in range(1, 40)], ["numbers", "0,1"]),
+        ([20 + (i * 7) % 60 for i in range(40)], ["numbers", "labelled = false"]),
+        ([18 + i % 60 for i in range(600)], ["numbers", "60 different values"]),
+        (list(range(40)), ["numbers"]),
+        ([-2, -1, 0, 1, 2], ["numbers"]),
+        ([*(i / 9 for i in range(30)), "unknown"], ["numbers"]),
+        (["cat", "dog", "cat|dog"], ["'cat|dog' combines several classes"]),
+        (["cat|dog", "dog|bird", "bird"], ["combines", "labelled = true"]),
+        (["cat", "dog", "cat, dog"], ["combines"]),
+        (["['cat']", "['dog']", "['cat', 'dog']", "cat", "dog"], ["combines"]),
+        ([f"caption {i}" for i in range(40)], ["each of 40 images", "caption 0"]),
+        ([1, -1, 1], ["labels are -1 and 1", "write 0 and 1"]),
+    ],
+)
+def test_labels_that_are_no_classes_are_rejected_with_advice(labels, parts):
+    with pytest.raises(DataError) as caught:
+        source(labels).open("train")
+    for part in ("table", *parts):
+        assert part in str(caught.value)
+    assert source(labels, labelled=False).open("train").labels is None
+
+
+@pytest.mark.parametrize(
+    "labels", [[0.5, 1.5, 0.5], list(range(3, 60)), ["a|b", "a", "b"], [-2, -1, 2]]
+)
+def test_labelled_true_accepts_each_value_as_a_class(labels):
+    images = source(labels, labelled=True).open("train")
+    assert len(images.classes) == len(set(labels))
+    assert int(images.labels.min()) == 0
+
+
+@pytest.mark.parametrize("count", [100, 101])
+def test_class_indices_without_gaps_are_classes(count):
+    images = source([i % count + (count == 101) for i in range(300)]).open("train")
+    assert len(images.classes) == count
+
+
+def test_partly_labelled_test_split_keeps_its_labels():
+    table = source(["a", "b", ""], ["b", "-1"])
+    assert table.open("test").labels.tolist() == [1, -1]
 
 
 def test_test_split_uses_the_training_classes():

@@ -3,8 +3,13 @@
 import pytest
 import torch
 
+from ssl_host.catalog.catalog import Catalog
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.errors import PluginError
 from ssl_host.pipeline.dry_run import dry_run
+from ssl_host.testing.interruption import stopped_after
+from ssl_host.train.checkpoint import load_latest_checkpoint
+from tests.conftest import tiny
 from tests.train.step_plugin import run
 
 PLUGIN = """
@@ -46,14 +51,14 @@ class Epochs(Method):
 
 @pytest.fixture
 def plugin(install):
-    def make(code=PLUGIN.replace("FAIL", "pass")):
-        install("ssl-plugin-epochs", code)
+    def make(body="pass"):
+        install("ssl-plugin-epochs", PLUGIN.replace("FAIL", body))
 
     return make
 
 
 def calls():
-    import ssl_plugin_epochs  # noqa: PLC0415 - installed by the test
+    import ssl_plugin_epochs
 
     return ssl_plugin_epochs.CALLS
 
@@ -68,9 +73,6 @@ def test_every_epoch_starts_with_all_images_once(plugin, tmp_path):
 
 
 def test_dry_run_calls_it_too(plugin, tmp_path, catalog):
-    from ssl_host.catalog.catalog import Catalog  # noqa: PLC0415
-    from ssl_host.config.resolve import resolve_sections  # noqa: PLC0415
-    from tests.conftest import tiny  # noqa: PLC0415
 
     plugin()
     catalog = Catalog()
@@ -80,41 +82,26 @@ def test_dry_run_calls_it_too(plugin, tmp_path, catalog):
 
 
 def test_error_names_plugin_line_and_epoch(plugin, tmp_path):
-    plugin(PLUGIN.replace("FAIL", "raise KeyError('odd')"))
+    plugin("raise KeyError('odd')")
     with pytest.raises(PluginError) as caught:
         run(tmp_path, method={"name": "epochs"})
     assert "in on_epoch_start of epoch 0" in str(caught.value)
     assert "ssl_plugin_epochs.py:" in str(caught.value)
 
 
-def test_resume_in_the_middle_of_an_epoch_does_not_repeat_it(plugin, tmp_path, monkeypatch):
+def test_resume_in_the_middle_of_an_epoch_does_not_repeat_it(plugin, tmp_path):
     """The state that it made is in the checkpoint."""
-    from ssl_host.errors import Preempted  # noqa: PLC0415
-    from ssl_host.train import callbacks  # noqa: PLC0415
-
     plugin()
-    settings = {"method": {"name": "epochs"}, "run": {"epochs": 2, "batch_size": 16}}
+    settings = {"method": {"name": "epochs"}, "checkpoint": {"every_minutes": 1e-9}}
     whole = run(tmp_path / "whole", **settings)
-    expected = torch.load(whole.folder / "checkpoints" / "step-000000006.ckpt", weights_only=True)
     calls().clear()
-    stop_at = []
-    monkeypatch.setattr(
-        callbacks, "_any_process", lambda *flags: (len(stop_at) == 4, *flags[1:])
-    )
-    original = callbacks.TrainingCallback.on_train_batch_end
-
-    def count(self, *arguments):
-        stop_at.append(1)
-        original(self, *arguments)
-
-    monkeypatch.setattr(callbacks.TrainingCallback, "on_train_batch_end", count)
-    with pytest.raises(Preempted):
+    with stopped_after(5):
         run(tmp_path / "parts", **settings)
-    monkeypatch.undo()
     assert [step for _, step, _, _ in calls()] == [0, 3]
     calls().clear()
     parts = run(tmp_path / "parts", **settings)
-    assert calls() == []  # resumed at step 4, in the middle of epoch 1
-    actual = torch.load(parts.folder / "checkpoints" / "step-000000006.ckpt", weights_only=True)
+    assert calls() == []  # it was resumed at step 4, in the middle of epoch 1
+    expected, actual = (load_latest_checkpoint(o.folder / "checkpoints")[0] for o in (whole, parts))
+    assert expected["step"] == actual["step"] == 6
     for name, value in expected["method"].items():
         assert torch.equal(value, actual["method"][name]), name

@@ -57,7 +57,7 @@ class PackedImages(ImageDataset):
         if split.labelled:
             self.labels = torch.from_numpy(labels)
             self.classes = split.classes
-            if labels.min() < 0 or labels.max() >= len(split.classes):
+            if labels.min() < -1 or labels.max() >= len(split.classes):
                 raise DataError(self._damage("a label does not belong to any class"))
         self._bytes = np.memmap(file, np.uint8, mode="r").view(np.ndarray)
 

@@ -18,7 +18,7 @@ class HDF5(RecordSource):
 
     * ``images``: uint8 of shape (N, H, W, C), (N, C, H, W) or (N, H, W), where C is 1, 3 or 4; or N
       rows of variable-length uint8 that contain encoded images, such as JPEG;
-    * ``labels``: N integers or strings; optional.
+    * ``labels``: N integers or strings; optional. -1, NaN and empty text stand for no label.
 
     Both may be in groups ``train`` and ``val`` or ``test``. Test images come from such a group, or
     from ``test_images`` and ``test_labels``, or from ``test_file``; otherwise the host holds out a
@@ -70,7 +70,8 @@ class HDF5(RecordSource):
         if len(images) == 0:
             raise DataError(f"[data] {path}: has no rows")
         labels = None
-        if labels_set or group + labels_name in datasets:
+        is_ignored = config.labelled is False
+        if not is_ignored and (labels_set or group + labels_name in datasets):
             name = _find(file, datasets, group, labels_name, f"{prefix}labels")
             if held_out and not has_test_file:
                 self._check_test_labels(datasets, name)
@@ -149,9 +150,9 @@ def _labels(path: DatasetPath, count: int) -> list[Any]:
     if (shape[:1] if shape[1:] == (1,) else shape) != (count,):
         raise DataError(
             f"[data] {path}: has the shape {shape}, but there are {count} images; store one label "
-            "per image"
+            "per image, or set [data] labelled = false"
         )
-    if not is_text and dtype.kind not in "iub":
+    if not is_text and dtype.kind not in "iubf":
         raise DataError(f"[data] {path}: is {dtype}; labels must be integers or text")
     with report_damage(path.file):
         values: list[Any] = np.ravel(dataset.asstr()[()] if is_text else dataset[()]).tolist()

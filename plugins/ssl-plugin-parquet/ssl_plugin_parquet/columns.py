@@ -73,11 +73,14 @@ def label_column(table: Table, setting: str | None) -> str | None:
         DataError: when the configured column does not exist or does not contain labels.
     """
     schema, features = table.schema, read_features(table)
+    expected = "labels must be text or numbers; set label_column, or labelled = false"
     if setting is None:
         classes = [n for n in schema.names if features.get(n, {}).get("_type") == "ClassLabel"]
         names = [*(name for name in _LABEL_NAMES if name in schema.names), *classes]
-        return next((name for name in names if _is_label_type(schema.field(name).type)), None)
-    expected = "labels must be text or integers"
+        if not names:
+            return None
+        suitable = (name for name in names if _is_label_type(schema.field(name).type))
+        setting = next(suitable, names[0])
     return _require_column("label_column", table, setting, _is_label_type, expected)
 
 
@@ -117,9 +120,10 @@ def _is_image_type(column_type: Any) -> bool:
 
 
 def _is_label_type(column_type: Any) -> bool:
-    """Return True for text, integers and booleans, including dictionary columns of them."""
+    """Return True for text, numbers and booleans, including dictionary columns of them."""
     if pa.types.is_dictionary(column_type):
         column_type = column_type.value_type
     types = pa.types
-    checks = (types.is_string, types.is_large_string, types.is_integer, types.is_boolean)
+    numbers = (types.is_integer, types.is_floating, types.is_decimal, types.is_null)
+    checks = (types.is_string, types.is_large_string, types.is_boolean, *numbers)
     return any(check(column_type) for check in checks)

@@ -24,9 +24,9 @@ class Parquet(RecordSource):
     * any parquet file or pattern with a column of encoded images, bytes or ``{bytes, path}``.
 
     The test images are the ``validation`` split, or else the ``test`` split; without either, the
-    host holds out a fraction of the images. Labels are text or integers; ``ClassLabel`` provides
-    the class names. Images are read when they are needed: one by one from Arrow files, in row
-    groups from parquet files.
+    host holds out a fraction of the images. Labels are text or integers; -1, NaN and null stand for
+    no label. ``ClassLabel`` provides the class names. Images are read when they are needed: one by
+    one from Arrow files, in row groups from parquet files.
     """
 
     class Config(RecordSource.Config):
@@ -56,13 +56,15 @@ class Parquet(RecordSource):
             return None
         tables = [read_table(path) for path in files]
         image = image_column(tables[0], self.config.image_column)
-        label = label_column(tables[0], self.config.label_column)
+        label = None
+        if self.config.labelled is not False:
+            label = label_column(tables[0], self.config.label_column)
         _check_columns(tables, [image] if label is None else [image, label])
         folder = root if root.is_dir() else root.parent
         images = ColumnImages(tables, image, self.channels, folder)
         if len(images) == 0:
             raise DataError(f"[data] {root}: {files[0].name} has no rows")
-        if label is None or self.config.labelled is False:
+        if label is None:
             return Records(images, location=str(root))
         names = class_names(tables[0], label)
         values = [value for table in tables for value in _labels(table, label, names)]

@@ -162,6 +162,29 @@ def test_class_label_of_minus_1_means_no_label(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("values", "classes", "labels"),
+    [
+        (pa.array([2, -1, None, 0, 2]), ("0", "2"), [1, -1, -1, 0, 1]),
+        (pa.array([2.0, float("nan"), None, 0.0, 2.0]), ("0", "2"), [1, -1, -1, 0, 1]),
+        (pa.array(["b", "", None, "a", "b"]), ("a", "b"), [1, -1, -1, 0, 1]),
+    ],
+)
+def test_rows_without_label_are_unlabelled(values, classes, labels, tmp_path):
+    table = pa.table({"image": [encoded(i) for i in range(5)], "label": values})
+    images = build(write(tmp_path / "x.parquet", table)).open("train")
+    assert (images.classes, images.labels.tolist()) == (classes, labels)
+    unlabelled = build(tmp_path / "x.parquet", labelled=False).open("train")
+    assert unlabelled.labels is None
+
+
+def test_class_label_column_may_be_labelled_in_part(tmp_path):
+    labels = [label(0), -1, label(2)]
+    table = rows(range(3)).set_column(1, "label", pa.array(labels))
+    images = build(write(tmp_path / "x.parquet", table)).open("train")
+    assert (images.labels.tolist(), images.classes) == (labels, tuple(NAMES))
+
+
+@pytest.mark.parametrize(
     ("values", "classes"),
     [
         ([label_of(i) for i in range(10)], tuple(sorted(NAMES))),
@@ -294,16 +317,20 @@ INVALID = {
     "no_column": (writer({"a": [b"x"]}), {"image_column": "i"}, "image_column = i: no such column"),
     "no_label": (writer({"a": [b"x"]}), {"label_column": "l"}, "label_column = l: no such column"),
     "pixels": (writer({"a": [[1, 2]]}), {"image_column": "a"}, "a has type list"),
-    "floats": (writer({"a": [b"x"], "l": [0.5]}), {"label_column": "l"}, "l has type double"),
+    "floats": (
+        writer({"a": [b"x"] * 2, "l": [0.5, 0.25]}),
+        {"label_column": "l"},
+        r"x\.parquet: the labels look like numbers .*0\.5",
+    ),
+    "lists": (
+        writer({"image": [b"x"], "label": [["cat", "dog"]]}),
+        {},
+        "label_column = label has type list.* set label_column, or labelled = false",
+    ),
     "unknown_label": (
         writer({"image": [b"x", b"y"], "label": [0, 3]}, METADATA),
         {},
         r"x\.parquet:label\[1\]: label 3 has no class name: .* 3 classes",
-    ),
-    "some_labels": (
-        writer({"image": [b"x", b"y"], "label": [0, None]}),
-        {},
-        r"1 of 2 images .*x\.parquet:image\[1\]",
     ),
 }
 

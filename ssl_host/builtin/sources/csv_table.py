@@ -7,7 +7,7 @@ import io
 import itertools
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from pydantic import Field
@@ -34,8 +34,9 @@ class CSVTable(RecordSource):
 
     The columns are:
 
-    * ``path``: path of the image, absolute or relative to ``root``;
-    * ``label``: text or a whole number; without this column there are no labels;
+    * ``path``: path of the image, absolute or relative to ``root``; ``\\`` is read as ``/``;
+    * ``label``: text or a whole number; an image with an empty label, ``nan`` or ``-1`` has no
+      label; without this column there are no labels;
     * ``split``: ``train``, ``val`` or ``test``; without this column and without ``test_file``, the
       host holds out some images.
 
@@ -113,6 +114,7 @@ class CSVTable(RecordSource):
                 raise table.error(
                     line, "has no path" if not path else "has a NUL character in its path"
                 )
+            path = self._with_slashes(table, line, root, path)
             full_path = os.path.normpath(root / path)
             # A relative path must not lead to files outside the root; an absolute path may.
             if not full_path.startswith(prefix) and not Path(path).is_absolute():
@@ -127,6 +129,18 @@ class CSVTable(RecordSource):
         if not rows:
             raise table.error(1, "has a header but no rows")
         return list(rows.values())
+
+    @staticmethod
+    def _with_slashes(table: _Table, line: int, root: Path, path: str) -> str:
+        """Return a path with slashes for backslashes, unless a file has backslashes in its name."""
+        if "\\" not in path or os.path.lexists(root / path):
+            return path
+        if PureWindowsPath(path).drive and os.name != "nt":
+            raise table.error(
+                line,
+                f"{path} is a path of a Windows computer; use paths relative to [data] root",
+            )
+        return path.replace("\\", "/")
 
 
 class _Table:

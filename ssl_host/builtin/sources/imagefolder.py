@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import Field
 
-from ssl_host import DataError, FileImages, Records, RecordSource
+from ssl_host import DataError, FileImages, ImageListing, Records, RecordSource, list_images
 
 _HELD_OUT = ("val", "validation", "test")
+_UNLABELLED = ("unlabeled", "unlabelled")
+"""Names of folders with images that have no label, as in STL-10."""
 
 
 class ImageFolder(RecordSource):
@@ -19,15 +23,21 @@ class ImageFolder(RecordSource):
     * ``root/CLASS/*.jpg``: the subfolders are the labels, and the host holds out some images;
     * ``root/train/...`` with ``root/val/...`` or ``root/test/...``: the held-out images have their
       own folder.
+
+    Images outside of the class folders, or in a folder called ``unlabeled``, have no label:
+    pretraining uses them, evaluators do not. A folder that links lead to twice is listed once. Run
+    folders, ``[run] dir`` and folders of W&B are left out.
     """
 
     class Config(RecordSource.Config):
         root: Path = Field(description="folder that contains the images")
         labelled: bool | None = Field(
             None,
-            description="true if the subfolders are classes; default: true if all images are in "
-            "subfolders",
+            description="true if the subfolders are classes; default: true if any image is in a "
+            "subfolder",
         )
+
+    _training: ImageListing | None = None
 
     def records(self, held_out: bool) -> Records | None:
         root = Path(self.config.root)
@@ -35,38 +45,48 @@ class ImageFolder(RecordSource):
             raise DataError(f"[data] root = {root}: no such folder")
         if not root.is_dir():
             raise DataError(f"[data] root = {root}: is a file, not a folder of images")
-        train = root / "train" if (root / "train").is_dir() else root
-        folder = train
-        if held_out:
-            test = next((root / name for name in _HELD_OUT if (root / name).is_dir()), None)
-            if test is None or train == root:
-                return None
-            folder = test
-        train_files = self._labelled_files(train)
-        if train_files is None:
-            classes, labels = None, None
-            paths = sorted(_image_files(folder, deep=True))
-        else:
-            classes = list(train_files)
-            files = train_files if folder == train else _class_files(folder)
-            for name in classes:
-                if name not in files:
-                    files[name] = _image_files(folder / name, deep=True)
-            paths = [path for name in sorted(files) for path in sorted(files[name])]
-            labels = [name for name in sorted(files) for _ in files[name]]
-        if not paths:
-            raise DataError(_no_images_message(folder))
-        images = FileImages(paths, channels=self.channels, root=folder)
-        return Records(images, labels, classes, str(folder))
-
-    def _labelled_files(self, folder: Path) -> dict[str, list[Path]] | None:
-        """Return the images of each class, or None if the subfolders are not classes."""
+        train, test = self._split_folders(root)
+        if not held_out or self._training is None:
+            self._training = self._list(train)
+        training = self._training
+        classes = [name for name in training.subfolders if name not in _UNLABELLED]
         if self.config.labelled is False:
+            classes = []
+        if not held_out:
+            listings = [training, *(self._list(path) for path in _unlabelled_folders(root, train))]
+        elif test is None:
             return None
-        files = _class_files(folder)
-        if self.config.labelled is None and (not files or any(_image_files(folder, deep=False))):
-            return None
-        return files
+        else:
+            listings = [self._list(test, training)]
+            _require_class_folders(listings[0], training, classes)
+        if not any(listing.paths for listing in listings):
+            raise DataError(_no_images_message(listings[0]))
+        folder = listings[0].folder if len(listings) == 1 else root
+        paths = [path for listing in listings for path in listing.paths]
+        images = FileImages(paths, channels=self.channels, root=folder)
+        labels = None
+        if classes:
+            labels = [label for listing in listings for label in _labels(listing, training)]
+        notes = [note for listing in listings for note in listing.notes()]
+        return Records(images, labels, classes or None, str(folder), notes)
+
+    def _split_folders(self, root: Path) -> tuple[Path, Path | None]:
+        """Return the folder of the training images and that of the held-out images, or None."""
+        names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+        held_out = [name for name in _HELD_OUT if name in names]
+        if "train" in names:
+            return root / "train", root / held_out[0] if held_out else None
+        # Other spellings, such as Train and Test, count only together: one may be a class.
+        words = {self.split_word(name): name for name in reversed(names)}
+        test = words.get("val", words.get("test"))
+        if "train" in words and test is not None:
+            return root / words["train"], root / test
+        return root, None
+
+    def _list(self, folder: Path, training: ImageListing | None = None) -> ImageListing:
+        """Return the images in a folder; ``training`` is set if they are held out."""
+        known = None if training is None else training.folders
+        return list_images(folder, self.excluded, known, self.progress)
 
 
 class ImageNet(ImageFolder):
@@ -81,54 +101,35 @@ class ImageNet(ImageFolder):
         image_size: int = Field(224, ge=8, le=2048, description="side of a view in pixels")
 
 
-def _class_files(folder: Path) -> dict[str, list[Path]]:
-    """Return the images in each subfolder that contains images, keyed by sorted folder name."""
-    try:
-        names = sorted(
-            p.name
-            for p in folder.iterdir()
-            if p.is_dir() and p.name[0] != "." and not _is_loop(p, folder)
+def _unlabelled_folders(root: Path, train: Path) -> list[Path]:
+    """Return the folders of unlabelled images next to the folder of the training images."""
+    return [root / n for n in _UNLABELLED if train != root and (root / n).is_dir()]
+
+
+def _labels(listing: ImageListing, training: ImageListing) -> Iterator[str | None]:
+    """Yield the class name of each image, or None for an image without a label."""
+    is_labelled = listing.folder.name not in _UNLABELLED or listing is training
+    for name, count in listing.groups:
+        label = name if is_labelled and name and name not in _UNLABELLED else None
+        yield from itertools.repeat(label, count)
+
+
+def _require_class_folders(
+    held_out: ImageListing, training: ImageListing, classes: Sequence[str]
+) -> None:
+    """Raise DataError if the training images are in class folders and the held-out ones are not."""
+    if classes and held_out.paths and not held_out.subfolders:
+        raise DataError(
+            f"[data] {held_out.folder}: its images are not in class folders, but those of "
+            f"{training.folder} are ({', '.join(classes[:5])}); move them into such folders, "
+            "remove this folder so that the host holds out some training images, or set [data] "
+            "labelled = false"
         )
-    except PermissionError:
-        raise DataError(f"[data] {folder}: no permission to list it") from None
-    files = {name: _image_files(folder / name, deep=True) for name in names}
-    return {name: paths for name, paths in files.items() if paths}
 
 
-def _image_files(folder: Path, deep: bool) -> list[Path]:
-    """Return the paths of the images in a folder and, if ``deep``, in its subfolders.
-
-    Folders that cannot be listed are returned as well, so that reading them reports the reason.
-    """
-    paths: list[Path] = []
-
-    def add_folder(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):  # a class may be missing in the test split
-            paths.append(Path(error.filename))
-
-    for base, folders, names in os.walk(folder, followlinks=True, onerror=add_folder):
-        paths += [
-            Path(base, n) for n in names if n.lower().endswith(FileImages.suffixes) and n[0] != "."
-        ]
-        if not deep:
-            break
-        folders[:] = [
-            name for name in folders if name[0] != "." and not _is_loop(Path(base, name), folder)
-        ]
-    return paths
-
-
-def _is_loop(link: Path, top: Path) -> bool:
-    """Return True if a link leads to one of its parent folders, so a walk would never end."""
-    if not link.is_symlink():
-        return False
-    target = link.resolve()
-    parents = [parent for parent in link.parents if parent.is_relative_to(top)]
-    return any(parent.resolve().is_relative_to(target) for parent in parents)
-
-
-def _no_images_message(folder: Path) -> str:
+def _no_images_message(listing: ImageListing) -> str:
     """Return the error message for a folder that contains no images."""
-    names = [p.name for p in folder.iterdir()][:3]
+    names = sorted(path.name for path in listing.folder.iterdir())[:3]
     content = f"it contains {', '.join(names)}" if names else "it is empty"
-    return f"[data] {folder}: no images ({', '.join(FileImages.suffixes)}); {content}"
+    text = f"[data] {listing.folder}: no images ({', '.join(FileImages.suffixes)}); {content}"
+    return "; ".join([text, *listing.notes()])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,42 +14,48 @@ import numpy as np
 from ssl_host import DataError, EncodedImages, FileImages, UnreadableImage
 
 _BLOCK = tarfile.BLOCKSIZE
-_IMAGES = {suffix[1:] for suffix in FileImages.suffixes}
+IMAGE_SUFFIXES = {suffix[1:] for suffix in FileImages.suffixes}
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
 
 
 class Sample(NamedTuple):
-    """Record of an image in a shard, with its label.
+    """Record of the files of a sample in a shard.
 
     Attributes:
-        key: path of the image in the shard, up to the first dot of the file name.
-        start: offset of the image in the shard, in bytes.
-        size: size of the image file, in bytes.
-        label: the label as text, or None.
+        shard: path of the shard.
+        key: path of the files in the shard, up to the first dot of the file name.
+        images: offset and size of each image file in bytes, keyed by suffix.
+        label: the label as text or a number, or None.
     """
 
+    shard: Path
     key: str
-    start: int
-    size: int
-    label: str | None
+    images: dict[str, tuple[int, int]]
+    label: str | float | None
+
+    @property
+    def name(self) -> str:
+        """Name of the shard and key of the sample, for messages."""
+        return f"{self.shard.name}:{self.key}"
 
 
 class ShardImages(EncodedImages):
     """Images in tar shards; each image is read at its offset in the shard.
 
     Args:
-        samples: pairs of a shard's path and a sample in it.
+        samples: pairs of a sample and the suffix of its image.
         channels: number of channels, 3 or 1.
         root: folder that shard names in error messages are relative to.
     """
 
-    def __init__(self, samples: Sequence[tuple[Path, Sample]], channels: int, root: Path) -> None:
+    def __init__(self, samples: Sequence[tuple[Sample, str]], channels: int, root: Path) -> None:
         self.channels = channels
         self.root = root
-        self.keys = [sample.key for _, sample in samples]
-        self.shards = list(dict.fromkeys(shard for shard, _ in samples))
+        self.keys = [sample.key for sample, _ in samples]
+        self.shards = list(dict.fromkeys(sample.shard for sample, _ in samples))
         numbers = {shard: i for i, shard in enumerate(self.shards)}
-        self._offsets = np.array([(numbers[p], s.start, s.size) for p, s in samples], np.int64)
+        rows = [(numbers[sample.shard], *sample.images[suffix]) for sample, suffix in samples]
+        self._offsets = np.array(rows, np.int64)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -73,8 +80,13 @@ class ShardImages(EncodedImages):
         return content
 
 
-def read_shard(path: Path) -> list[Sample]:
-    """Return the samples of a shard that contain an image, in the order of the shard.
+def read_shard(path: Path, suffixes: Counter[str], with_labels: bool) -> list[Sample]:
+    """Return the samples of a shard with an image or a label, in the order of the shard.
+
+    Args:
+        path: path of the shard.
+        suffixes: counts of the suffixes seen so far, to which those of this shard are added.
+        with_labels: False to ignore labels.
 
     Raises:
         DataError: if the shard is not a tar file, is compressed or is cut off, or if a label is
@@ -82,7 +94,7 @@ def read_shard(path: Path) -> list[Sample]:
     """
     try:
         with tarfile.open(path, "r:") as archive:
-            samples = _samples(path, archive)
+            samples = list(_samples(path, archive, suffixes, with_labels))
             _check_end(path, archive)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         with path.open("rb") as file:
@@ -98,56 +110,66 @@ def read_shard(path: Path) -> list[Sample]:
     return samples
 
 
-def _samples(path: Path, archive: tarfile.TarFile) -> list[Sample]:
-    """Return the samples of an open shard: consecutive members with the same key."""
-    samples: list[Sample] = []
+def _samples(
+    path: Path, archive: tarfile.TarFile, suffixes: Counter[str], with_labels: bool
+) -> Iterator[Sample]:
+    """Yield the samples of an open shard: consecutive members with the same key."""
     key, members = "", dict[str, tarfile.TarInfo]()
     for member in archive:
         if not member.isreg():
             continue
-        member_key, extension = _split(member.name)
-        if member_key != key or extension in members:
-            samples += _sample(path, archive, key, members)
+        member_key, suffix = _split(member.name)
+        if member_key != key or suffix in members:
+            yield from _sample(path, archive, key, members, with_labels)
             key, members = member_key, {}
-        members[extension] = member
-    return samples + _sample(path, archive, key, members)
+        members[suffix] = member
+        suffixes[suffix] += 1
+    yield from _sample(path, archive, key, members, with_labels)
 
 
 def _split(name: str) -> tuple[str, str]:
     """Split ``a/b.c.jpg`` into ``a/b`` and ``c.jpg``: WebDataset's keys end at the first dot."""
     folder, slash, file = name.rpartition("/")
-    stem, _, extension = file.partition(".")
-    return folder + slash + stem, extension.lower()
+    stem, _, suffix = file.partition(".")
+    return folder + slash + stem, suffix.lower()
+
+
+def is_image(suffix: str) -> bool:
+    """Return True for the suffix of an image, such as ``jpg`` or ``left.png``."""
+    return suffix.rpartition(".")[2] in IMAGE_SUFFIXES
 
 
 def _sample(
-    path: Path, archive: tarfile.TarFile, key: str, members: dict[str, tarfile.TarInfo]
-) -> list[Sample]:
-    """Return a list with the sample that these members form; empty if none is an image."""
-    image = next((member for name, member in members.items() if name in _IMAGES), None)
-    if image is None:
-        return []
-    label = None
-    if "cls" in members:
+    path: Path,
+    archive: tarfile.TarFile,
+    key: str,
+    members: dict[str, tarfile.TarInfo],
+    with_labels: bool,
+) -> Iterator[Sample]:
+    """Yield the sample that these members form, unless it has neither an image nor a label."""
+    images = {s: (m.offset_data, m.size) for s, m in members.items() if is_image(s)}
+    label: str | float | None = None
+    if with_labels and "cls" in members:
         label = _content(archive, members["cls"]).decode("utf-8", "replace").strip() or None
-    elif "json" in members:
+    elif with_labels and "json" in members:
         label = _label_of_json(path, key, _content(archive, members["json"]))
-    return [Sample(key, image.offset_data, image.size, label)]
+    if images or label is not None:
+        yield Sample(path, key, images, label)
 
 
-def _label_of_json(path: Path, key: str, content: bytes) -> str | None:
-    """Return the entry ``label`` of a sample's JSON file as text, or None if it has none."""
+def _label_of_json(path: Path, key: str, content: bytes) -> str | float | None:
+    """Return the entry ``label`` of a sample's JSON file, or None if it has none."""
     try:
         value = json.loads(content)
     except ValueError as error:
         raise DataError(f"[data] {path}:{key}.json: is not JSON: {error}") from None
     label = value.get("label") if isinstance(value, dict) else None
-    if label is not None and not isinstance(label, str | int):
+    if label is not None and not isinstance(label, str | int | float):
         raise DataError(
             f"[data] {path}:{key}.json: expected text or a number as label, not "
-            f"{json.dumps(label)[:40]}"
+            f"{json.dumps(label)[:40]}; set [data] labelled = false to train without labels"
         )
-    return None if label is None else str(label)
+    return label
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -79,5 +79,5 @@ class STL10(_Downloaded):
 
         name = {"train": "train+unlabeled", "probe": "train", "test": "test"}[split]
         data = self._load(datasets.STL10, split=name)
-        labels = None if split == "train" else torch.from_numpy(data.labels.astype(np.int64))
+        labels = torch.from_numpy(data.labels.astype(np.int64))  # -1 for the unlabelled images
         return ArrayImages(torch.from_numpy(data.data), labels, tuple(data.classes))

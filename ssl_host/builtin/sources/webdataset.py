@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field
 
 from ssl_host import DataError, Records, RecordSource, find_files
-from ssl_host.builtin.sources.shards import ShardImages, read_shard
+from ssl_host.builtin.sources.shard_labels import join_labels, list_suffixes, select_images
+from ssl_host.builtin.sources.shards import Sample, ShardImages, is_image, read_shard
 
 
 class WebDataset(RecordSource):
@@ -15,7 +18,9 @@ class WebDataset(RecordSource):
 
     A sample consists of files with the same name up to the first dot: an image such as
     ``0001.jpg`` and, for its label, either ``0001.cls``, which contains the class as text, or
-    ``0001.json``, which contains the key ``label``.
+    ``0001.json``, which contains the key ``label``. If samples have several images, such as
+    ``0001.left.png`` and ``0001.right.png``, ``image_key`` selects one: ``left.png``. Labels may
+    also be elsewhere in the shards, or in other shards of the folder.
     Shards are called ``train-000.tar`` and ``val-000.tar`` or ``test-000.tar``, or are in folders
     called ``train`` and ``val`` or ``test``. If no name contains a split, all shards are training
     shards, and the host holds out some images.
@@ -32,29 +37,81 @@ class WebDataset(RecordSource):
             None,
             description="folder or pattern of the held-out shards; default: the val or test shards",
         )
+        image_key: str | None = Field(
+            None,
+            min_length=1,
+            description="suffix of the images after the first dot, such as left.png; default: the "
+            "only image of each sample",
+        )
 
     def records(self, held_out: bool) -> Records | None:
         path = Path(self.config.test if held_out and self.config.test else self.config.root)
-        shards = self._shards(path, held_out)
+        shards, others = self._shards(path, held_out)
         if not shards:
             return None
-        samples = [(shard, sample) for shard in shards for sample in read_shard(shard)]
-        if not samples:
-            raise DataError(f"[data] {path}: no image in {shards[0].name} or the shards after it")
-        images = ShardImages(samples, self.channels, path if path.is_dir() else path.parent)
-        return Records(images, [sample.label for _, sample in samples], location=str(path))
+        suffixes: Counter[str] = Counter()
+        samples = self._read(shards, suffixes)
+        found = select_images(path, samples, self.config.image_key, suffixes)
+        images = [sample for sample, _ in found]
+        loose = [sample for sample in samples if not sample.images]
+        elsewhere = [] if self.config.labelled is False else self._read(others, Counter())
+        labels, unmatched = join_labels(path, images, [*loose, *elsewhere])
+        folder = path if path.is_dir() else path.parent
+        notes = _notes(path, labels, unmatched, shards, suffixes)
+        if len(images) + len(loose) < len(samples):
+            count = len(samples) - len(images) - len(loose)
+            notes.append(
+                f"{path}: {count} samples without such an image are left out; the shards have "
+                f"files with the suffixes {list_suffixes(suffixes)}"
+            )
+        return Records(
+            ShardImages(found, self.channels, folder), labels, location=str(path), notes=notes
+        )
 
-    def _shards(self, path: Path, held_out: bool) -> list[Path]:
-        """Return the paths of the training shards or of the held-out shards."""
+    def _read(self, shards: list[Path], suffixes: Counter[str]) -> list[Sample]:
+        """Return the samples of several shards, and count the suffixes of their files."""
+        samples: list[Sample] = []
+        for shard in shards:
+            samples += read_shard(shard, suffixes, self.config.labelled is not False)
+            if self.progress is not None:
+                self.progress(len(samples))
+        return samples
+
+    def _shards(self, path: Path, held_out: bool) -> tuple[list[Path], list[Path]]:
+        """Return the shards of a split, and the shards of no split, which may contain labels."""
         if held_out and self.config.test:
-            return find_files("test", path, (".tar",))
+            return find_files("test", path, (".tar",)), []
         shards = find_files("root", path, (".tar",))
         if not path.is_dir():
-            return [] if held_out else shards
+            return ([] if held_out else shards), []
         train, test = self.split_files(shards, path)
         if not train:
             raise DataError(
                 f"[data] root = {path}: all shards, such as {test[0].name}, are held out; give the "
                 "training shards names such as train-000.tar, or names without a split"
             )
-        return test if held_out else train
+        used = {*train, *test}
+        return (test if held_out else train), [shard for shard in shards if shard not in used]
+
+
+def _notes(
+    path: Path,
+    labels: Sequence[object],
+    unmatched: Sequence[Sample],
+    shards: Sequence[Path],
+    suffixes: Counter[str],
+) -> list[str]:
+    """Return remarks about labels without an image, and about files that may be labels."""
+    own = [sample for sample in unmatched if sample.shard in set(shards)]
+    if own:
+        return [
+            f"{path}: {len(own)} labels belong to no image, the first is {own[0].name}: no image "
+            "has this key"
+        ]
+    is_labelled = any(label is not None for label in labels)
+    if not is_labelled and any(not is_image(suffix) for suffix in suffixes):
+        return [
+            f"{path}: no labels; they are read from .cls and from the key 'label' of .json, and "
+            f"the shards have files with the suffixes {list_suffixes(suffixes)}"
+        ]
+    return []
