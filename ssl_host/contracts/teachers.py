@@ -82,7 +82,9 @@ def fingerprint(network: nn.Module) -> Tensor:
 def _save_fingerprint(
     network: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any
 ) -> None:
-    """Replace the weights of a frozen network in a state by their hash."""
+    """Replace the weights of a frozen network in the state of its method by their hash."""
+    if not prefix:
+        return  # the state of the network alone, for example to load weights
     for key in [key for key in state if key.startswith(prefix)]:
         del state[key]
     state[prefix + FINGERPRINT] = fingerprint(network)
@@ -99,6 +101,8 @@ def _check_fingerprint(
     errors: list[str],
 ) -> None:
     """Compare the saved hash with the network's weights, which stay as they are."""
+    if not prefix:
+        return
     saved = state.pop(prefix + FINGERPRINT, None)
     if saved is not None and not torch.equal(saved.cpu(), fingerprint(network)):
         errors.append(f"the frozen network {prefix.rstrip('.')} has different weights")

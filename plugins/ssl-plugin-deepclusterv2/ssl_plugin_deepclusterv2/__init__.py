@@ -1,6 +1,6 @@
 """DeepCluster v2: predict the clusters of the last epoch (arXiv:2006.09882)."""
 
-from ssl_host import Register, hookimpl
+from ssl_host import Register, RegisterPreset, hookimpl
 
 ssl_host_api = 1
 
@@ -11,4 +11,13 @@ def register_methods(register: Register) -> None:
         "deepclusterv2",
         "ssl_plugin_deepclusterv2.method:DeepClusterV2",
         "predict the clusters of the last epoch",
+    )
+
+
+@hookimpl
+def register_presets(register: RegisterPreset) -> None:
+    register(
+        "deepclusterv2/mnist5k",
+        "ssl_plugin_deepclusterv2:presets/mnist5k.ini",
+        "5,000 digits, minutes on two CPU cores",
     )

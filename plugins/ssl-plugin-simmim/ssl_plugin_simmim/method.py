@@ -13,7 +13,6 @@ from ssl_host import (
     Method,
     Settings,
     StepOutput,
-    UserError,
     full_precision,
     patchify,
     random_masks,
@@ -32,10 +31,10 @@ class SimMIM(Method):
     class Config(Settings):
         mask_ratio: float = Field(0.6, gt=0, lt=1, description="fraction of cells to mask")
         mask_cell: int = Field(
-            32,
+            2,
             ge=1,
-            le=1024,
-            description="side of a masked cell in pixels, a multiple of the patch",
+            le=256,
+            description="side of a masked cell in patches; the paper masks 32 pixels",
         )
 
     config: Config
@@ -63,11 +62,6 @@ class SimMIM(Method):
 
     def setup(self) -> None:
         patch = int(self.backbone.patch_size or 0)
-        if self.config.mask_cell % patch:
-            raise UserError(
-                f"[method] mask_cell = {self.config.mask_cell} is not a multiple of the patch size "
-                f"{patch}"
-            )
         self.mask_token = nn.Parameter(torch.zeros(self.backbone.embed_dim))
         nn.init.trunc_normal_(self.mask_token, std=0.02, a=-0.02, b=0.02)
         self.decoder = nn.Linear(self.backbone.token_dim, patch * patch * self.backbone.in_channels)
@@ -76,7 +70,7 @@ class SimMIM(Method):
         images = batch.views[0]
         patch = int(self.backbone.patch_size or 0)
         rows, columns = self.backbone.grid(*images.shape[-2:])
-        side = self.config.mask_cell // patch
+        side = self.config.mask_cell
         cells = math.ceil(rows / side), math.ceil(columns / side)
         count = math.ceil(cells[0] * cells[1] * self.config.mask_ratio)
         coarse = random_masks(batch.rng, cells[0] * cells[1], count / (cells[0] * cells[1]))

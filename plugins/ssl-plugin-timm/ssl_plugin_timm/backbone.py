@@ -49,6 +49,25 @@ class Timm(Backbone):
             le=512,
             description="patch size of a transformer in pixels; default: the model's own size",
         )
+        embed_dim: int | None = Field(
+            None,
+            ge=8,
+            le=8192,
+            description="width of a transformer; default: the model's own width",
+        )
+        depth: int | None = Field(
+            None,
+            ge=1,
+            le=200,
+            description="number of blocks of a transformer; default: the model's own number",
+        )
+        num_heads: int | None = Field(
+            None,
+            ge=1,
+            le=256,
+            description="number of attention heads of a transformer; default: the model's own "
+            "number",
+        )
         pool: Literal["default", "token", "avg"] = Field(
             "default",
             description="features of a transformer: its class token, the mean of its patches, or "
@@ -67,7 +86,8 @@ class Timm(Backbone):
 
     @classmethod
     def tiny(cls, settings: Mapping[str, Any], image_size: int) -> Mapping[str, Any]:
-        small = {**settings, "pretrained": False}
+        sizes = ("embed_dim", "depth", "num_heads")
+        small = {k: v for k, v in settings.items() if k not in sizes} | {"pretrained": False}
         if not is_token_model(str(settings.get("model", ""))):
             return {**small, "model": "test_resnet"}
         # Patches of 2 pixels also divide the small views; a random depth would not be reproducible.
@@ -136,8 +156,9 @@ class Timm(Backbone):
             if config.pool == "token":
                 self._require_tokens("pool = token")
             arguments["global_pool"] = config.pool
-        if config.patch_size is not None:
-            arguments["patch_size"] = config.patch_size
+        for name in ("patch_size", "embed_dim", "depth", "num_heads"):
+            if getattr(config, name) is not None:
+                arguments[name] = getattr(config, name)
         if config.drop_path is not None:
             arguments["drop_path_rate"] = config.drop_path
         return arguments

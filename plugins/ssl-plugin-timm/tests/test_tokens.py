@@ -1,0 +1,150 @@
+"""Tokens of vision transformers and convolutional networks."""
+
+import pytest
+import timm
+import torch
+
+import ssl_host
+from ssl_host import UserError, patchify, unpatchify
+
+MODELS = [
+    "test_vit",
+    "vit_tiny_patch16_224",
+    "vit_small_patch14_reg4_dinov2",
+    "deit_tiny_distilled_patch16_224",
+    "deit3_small_patch16_224",
+    "vit_small_patch16_dinov3",
+    "eva02_tiny_patch14_224",
+    "vit_small_patch16_rope_mixed_224",
+]
+"""Class tokens, registers, absolute, axial rotary and mixed rotary positions."""
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def vit(request):
+    torch.manual_seed(0)
+    size = 4 * (14 if "patch14" in request.param else 16)
+    backbone = ssl_host.build("backbone", "timm", model=request.param, in_channels=3,
+                              image_size=size)  # fmt: skip
+    with torch.no_grad():  # some models start with zero positions, which would hide a mistake
+        if backbone.model.pos_embed is not None:
+            backbone.model.pos_embed.normal_()
+    return backbone.eval()
+
+
+def images(vit, rows=4, columns=4):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(2, 3, rows * vit.patch_size, columns * vit.patch_size, generator=generator)
+
+
+@torch.no_grad()
+def test_pooled_is_what_forward_gives(vit):
+    tokens = vit.tokens(images(vit))
+    assert torch.equal(tokens.pooled, vit(images(vit)))
+    assert tokens.patches.shape == (2, 16, vit.token_dim)
+    assert tokens.prefix.shape[1] == vit.model.num_prefix_tokens
+    assert vit.grid(4 * vit.patch_size, 6 * vit.patch_size) == (4, 6)
+
+
+@torch.no_grad()
+def test_kept_patches_have_their_own_positions(vit):
+    """In any order; all patches change nothing."""
+    whole = vit.tokens(images(vit))
+    order = torch.stack([torch.randperm(16), torch.randperm(16)])
+    kept = vit.tokens(images(vit), keep=order)
+    wanted = whole.patches.gather(1, order[..., None].expand_as(whole.patches))
+    assert (kept.patches - wanted).abs().max() < 1e-4
+    assert (kept.pooled - whole.pooled).abs().max() < 1e-4
+    assert vit.tokens(images(vit), keep=order[:, :5]).patches.shape == (2, 5, vit.token_dim)
+
+
+@torch.no_grad()
+def test_left_out_patches_have_no_effect(vit):
+    keep = torch.tensor([[3, 0, 9], [15, 2, 1]])
+    pixels = patchify(images(vit), vit.patch_size)
+    noise = torch.randn_like(pixels)
+    noise.scatter_(1, keep[..., None].expand(-1, -1, pixels.shape[-1]), 0)
+    changed = unpatchify(pixels + noise, vit.patch_size)
+    assert torch.equal(vit.tokens(changed, keep=keep).patches,
+                       vit.tokens(images(vit), keep=keep).patches)  # fmt: skip
+
+
+@torch.no_grad()
+def test_nothing_leaks_from_under_a_mask(vit):
+    mask = torch.rand(2, 16, generator=torch.Generator().manual_seed(2)) < 0.5
+    pixels = patchify(images(vit), vit.patch_size)
+    changed = unpatchify(pixels + mask[..., None] * torch.randn_like(pixels), vit.patch_size)
+    token = torch.randn(vit.embed_dim)
+    a, b = (vit.tokens(x, mask=mask, mask_token=token).patches for x in (images(vit), changed))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, vit.tokens(images(vit)).patches)
+
+
+@torch.no_grad()
+def test_blocks_are_the_last_ones_without_the_norm(vit):
+    tokens = vit.tokens(images(vit), num_blocks=2)
+    assert len(tokens.blocks) == 2
+    joined = torch.cat([tokens.prefix, tokens.blocks[-1]], dim=1)
+    normalised = vit.model.norm(joined)[:, vit.model.num_prefix_tokens :]
+    assert (normalised - tokens.patches).abs().max() < 1e-5
+
+
+@torch.no_grad()
+def test_views_of_any_size_that_the_patch_divides(vit):
+    assert vit(images(vit, 2, 3)).shape == (2, vit.feature_dim)
+
+
+def test_dynamic_size_changes_neither_weights_nor_outputs():
+    backbone = ssl_host.build("backbone", "timm", model="vit_tiny_patch16_224", in_channels=3,
+                              image_size=32)  # fmt: skip
+    plain = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=32)
+    assert list(plain.state_dict()) == list(backbone.model.state_dict())
+    plain.load_state_dict(backbone.model.state_dict())
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(plain.eval()(x), backbone.eval()(x))
+
+
+@pytest.mark.parametrize("model", ["resnet18", "convnext_atto", "swin_tiny_patch4_window7_224"])
+def test_convolutional_networks_give_their_last_map(model):
+    backbone = ssl_host.build("backbone", "timm", model=model, in_channels=3, image_size=64)
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        tokens = backbone.eval().tokens(x)
+        assert torch.equal(tokens.pooled, backbone(x))
+    assert tokens.patches.shape == (2, 4, backbone.token_dim)
+    assert backbone.patch_size is None
+    with pytest.raises(UserError, match="no patches that can be left out"):
+        backbone.tokens(x, keep=torch.zeros(2, 1, dtype=torch.int64))
+
+
+def test_sincos_positions_are_fixed_and_those_of_prefix_tokens_zero():
+    backbone = ssl_host.build("backbone", "timm", model="test_vit", in_channels=1, image_size=16,
+                              patch_size=4, positions="sincos")  # fmt: skip
+    positions = backbone.model.pos_embed
+    assert not positions.requires_grad
+    assert not positions[0, 0].any()
+    quarter = positions.shape[-1] // 4
+    # Patch 6 is in row 1, column 2; the first frequency is 1.
+    expected = torch.tensor([1.0, 2.0]).sin()
+    found = positions[0, 1 + 6, [0, quarter]]
+    other = positions[0, 1 + 6, [0, 2 * quarter]]
+    assert torch.allclose(found, expected) or torch.allclose(other, expected)
+
+
+@pytest.mark.parametrize("pool", ["token", "avg"])
+def test_pool_chooses_the_features(pool):
+    backbone = ssl_host.build("backbone", "timm", model="test_vit", in_channels=1, image_size=16,
+                              patch_size=4, pool=pool)  # fmt: skip
+    with torch.no_grad():
+        tokens = backbone.eval().tokens(torch.randn(2, 1, 16, 16))
+    mean = backbone.model.fc_norm(tokens.patches.mean(dim=1))
+    wanted = tokens.prefix[:, 0] if pool == "token" else mean
+    assert torch.allclose(tokens.pooled, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("setting", [{"positions": "sincos"}, {"pool": "token"}])
+def test_transformer_settings_are_refused_for_other_models(setting):
+    with pytest.raises(UserError, match="is for vision transformers"):
+        ssl_host.build("backbone", "timm", model="resnet18", in_channels=1, image_size=16,
+                       **setting)  # fmt: skip
