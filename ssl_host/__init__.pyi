@@ -97,7 +97,8 @@ from .toolkit.ema import MovingAverage as MovingAverage
 from .toolkit.file_patterns import find_files as find_files
 from .toolkit.image_files import EncodedImages as EncodedImages
 from .toolkit.image_files import FileImages as FileImages
-from .toolkit.image_files import resize_and_crop as resize_and_crop
+from .toolkit.image_files import resize_to_square as resize_to_square
+from .toolkit.image_files import scale_values as scale_values
 from .toolkit.image_listing import ImageListing as ImageListing
 from .toolkit.image_listing import list_images as list_images
 from .toolkit.queue import FeatureQueue as FeatureQueue

@@ -57,7 +57,7 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
             )
         experiment = compose(config)
         images = open_datasets(experiment.source, experiment.views, config.loader)
-        notes = list(images.notes)
+        notes = [*images.notes, *images.warnings]
         change = folder.image_change(images.fingerprint())
         if change is not None:
             notes.append(OTHER_IMAGES_NOTE)
