@@ -15,7 +15,7 @@ from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.data.store import no_readable_images_message
 from ssl_host.errors import DataError
 from ssl_host.toolkit.cores import available_cores
-from ssl_host.toolkit.image_files import image_for_crops, resize_to_square
+from ssl_host.toolkit.resizing import image_for_crops, resize_to_square
 
 
 class DecodedImages:

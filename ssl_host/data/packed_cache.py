@@ -18,7 +18,7 @@ from torch import Tensor
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.toolkit.atomic_io import atomic_write_text, reserve
 from ssl_host.toolkit.cores import available_cores
-from ssl_host.toolkit.image_files import resize_to_square
+from ssl_host.toolkit.resizing import resize_to_square
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 Skipped = tuple[str, str]

@@ -26,7 +26,7 @@ from ssl_host.pipeline.listing import ListingProgress
 from ssl_host.pipeline.loading_time import measure_loading
 from ssl_host.pipeline.step_timing import TIMED_STEPS, StepTimer
 from ssl_host.toolkit.cores import available_cores
-from ssl_host.toolkit.image_files import resize_to_square
+from ssl_host.toolkit.resizing import resize_to_square
 from ssl_host.train.trainer_setup import num_processes
 from ssl_host.weights import load_initial_weights
 

@@ -14,7 +14,7 @@ from ssl_host.data.datasets import Storage, StoreOpener
 from ssl_host.data.packed_cache import is_packed
 from ssl_host.data.splits import Splits, Subset
 from ssl_host.toolkit.cores import available_cores
-from ssl_host.toolkit.image_files import image_for_crops, resize_to_square
+from ssl_host.toolkit.resizing import image_for_crops, resize_to_square
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 MAX_SAMPLE = 64

@@ -22,7 +22,7 @@ from ssl_host.data.store import pack
 from ssl_host.errors import DataError, RunError
 from ssl_host.toolkit import image_files
 from ssl_host.toolkit.atomic_io import report_disk_errors
-from ssl_host.toolkit.image_files import resize_to_square
+from ssl_host.toolkit.resizing import resize_to_square
 
 
 def folder(path, count=20, size=(30, 24)):

@@ -15,7 +15,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from ssl_host import FileImages, UnreadableImage
 from ssl_host.toolkit import image_files
-from ssl_host.toolkit.image_files import read_image, resize_to_square
+from ssl_host.toolkit.image_files import read_image
+from ssl_host.toolkit.resizing import resize_to_square
 
 
 def photo(mode="RGB", size=(12, 8)):
