@@ -104,7 +104,7 @@ from .toolkit.ema import MovingAverage as MovingAverage
 from .toolkit.file_patterns import find_files as find_files
 from .toolkit.image_files import EncodedImages as EncodedImages
 from .toolkit.image_files import FileImages as FileImages
-from .toolkit.image_files import resize_and_crop as resize_and_crop
+from .toolkit.image_files import scale_values as scale_values
 from .toolkit.image_listing import ImageListing as ImageListing
 from .toolkit.image_listing import list_images as list_images
 from .toolkit.masked_decoder import MaskedDecoder as MaskedDecoder
@@ -118,6 +118,7 @@ from .toolkit.memory_bank import MemoryBank as MemoryBank
 from .toolkit.queue import FeatureQueue as FeatureQueue
 from .toolkit.record_source import Records as Records
 from .toolkit.record_source import RecordSource as RecordSource
+from .toolkit.resizing import resize_to_square as resize_to_square
 from .toolkit.sampling import evenly_spaced_indices as evenly_spaced_indices
 from .toolkit.schedules import ConstantSchedule as ConstantSchedule
 from .toolkit.schedules import CosineSchedule as CosineSchedule

@@ -9,27 +9,37 @@ import torch
 from torch import Tensor
 
 from ssl_host.augment.executor import evaluation_view
-from ssl_host.contracts.data import ImageDataset, UnreadableImage
+from ssl_host.contracts.data import Fit, ImageDataset, UnreadableImage
 from ssl_host.contracts.networks import Backbone
 from ssl_host.data.datasets import PHOTO_MARGIN
 from ssl_host.data.store import no_readable_images_message, underlying_array
 from ssl_host.errors import DataError, UserError
-from ssl_host.toolkit.image_files import FileImages, resize_and_crop
+from ssl_host.toolkit.image_files import FileImages
+from ssl_host.toolkit.image_listing import list_images
+from ssl_host.toolkit.resizing import resize_to_square
 
 
 @torch.no_grad()
 def extract_features(
-    backbone: Backbone, images: str | Path | ImageDataset, *, batch_size: int = 256
+    backbone: Backbone,
+    images: str | Path | ImageDataset,
+    *,
+    batch_size: int = 256,
+    fit: Fit = "crop",
+    value_range: tuple[float, float] | None = None,
 ) -> tuple[list[str], Tensor]:
     """Return the names and features of all images in a dataset or a folder with subfolders.
 
-    Images are resized, centre-cropped and normalised as when a run is evaluated. Unreadable
+    Images are resized, made square and normalised as when a run is evaluated. Unreadable
     images are skipped, with a single warning.
 
     Args:
         backbone: a backbone from :func:`load_backbone`; it is switched to evaluation mode.
         images: path of a folder, or a dataset.
         batch_size: number of images in each forward pass.
+        fit: how the images of a folder are made square, as ``[data] fit`` of the run; a dataset
+            has its own.
+        value_range: ``[data] value_range`` of the run, for the images of a folder.
 
     Returns:
         The names of the N readable images and their features: a float32 tensor (N, D) on the CPU.
@@ -47,6 +57,7 @@ def extract_features(
         dataset = images
     else:
         dataset = _open_folder(Path(images), backbone.in_channels)
+        dataset.fit, dataset.value_range = fit, value_range
     backbone.eval()
     device = next(backbone.parameters()).device
     names: list[str] = []
@@ -73,8 +84,7 @@ def _open_folder(folder: Path, channels: int) -> FileImages:
     """Return a dataset of the images in a folder and its subfolders, sorted by path."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    files = (p for p in folder.rglob("*") if p.suffix.lower() in FileImages.suffixes)
-    paths = sorted(path for path in files if path.is_file())
+    paths = list_images(folder).paths
     if not paths:
         raise DataError(f"{folder}: no image files ({', '.join(FileImages.suffixes)})")
     return FileImages(paths, channels=channels, root=folder)
@@ -93,7 +103,7 @@ def _read(
     pixels = []
     for i in indices:
         try:
-            pixels.append(resize_and_crop(images.read(i), side))
+            pixels.append(resize_to_square(images.read(i), side, images.fit))
         except UnreadableImage as error:
             skipped.append((images.name(i), str(error)))
         else:

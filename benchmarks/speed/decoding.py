@@ -15,7 +15,7 @@ from comparison import Comparison, SpeedMeasurement, compare, speed_of
 from views import draw_photographs
 
 import ssl_host
-from ssl_host import UserError, resize_and_crop
+from ssl_host import UserError, resize_to_square
 
 NUM_IMAGES, BATCH_SIZE, IMAGE_SIZE, NUM_THREADS = 512, 64, 256, 2
 
@@ -29,7 +29,7 @@ def compare_decoding() -> Comparison:
         files = ssl_host.build("data", "imagefolder", root=root).open("train")
 
         def read_files(batch: torch.Tensor) -> torch.Tensor:
-            images = pool.map(lambda i: resize_and_crop(files.read(i), IMAGE_SIZE), batch.tolist())
+            images = pool.map(lambda i: resize_to_square(files.read(i), IMAGE_SIZE), batch.tolist())
             return torch.stack(list(images))
 
         def packed(name: str, *compression: str) -> SpeedMeasurement:

@@ -14,6 +14,9 @@ from torch import Tensor
 from ssl_host.contracts.component import Component
 
 Split = Literal["train", "probe", "test"]
+Fit = Literal["crop", "squash", "pad"]
+"""How images are made square: cut off the ends, change the proportions, or add black bars."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -60,6 +63,8 @@ class ImageDataset(ABC):
             the dataset does not implement that method.
         missing: records of images that were left out when the dataset was packed. The host lists
             them among the unreadable images and draws a held-out split as if they were present.
+        fit: how the host makes the images square.
+        value_range: pixel values, as stored, of black and white; None for the range of the type.
         slow_hint: advice to give when reading these images slows down training, worded as the
             end of a sentence; empty for the host's default advice.
     """
@@ -68,6 +73,8 @@ class ImageDataset(ABC):
     classes: tuple[str, ...] = ()
     image_size: int | None = None
     missing: Sequence[MissingImage] = ()
+    fit: Fit = "crop"
+    value_range: tuple[float, float] | None = None
     slow_hint: str = ""
 
     @abstractmethod

@@ -17,6 +17,7 @@ from ssl_host.config.schema import LoaderSettings
 from ssl_host.contracts.data import DataSource, ImageDataset
 from ssl_host.data.batches import EpochPlan, StoreLoader
 from ssl_host.data.decoding import BatchImages, DecodedImages, FilesLoader
+from ssl_host.data.image_checks import check_images
 from ssl_host.data.packed_cache import Skipped
 from ssl_host.data.splits import Splits, Subset, num_probe_classes, open_splits
 from ssl_host.data.store import (
@@ -50,6 +51,7 @@ class OpenedDatasets:
         classes: class names; empty if there are no labels.
         make_loader: function that takes a plan and returns a loader of training batches.
         notes: remarks about splits and decoding, for the log and the report.
+        warnings: remarks about images that are probably not read as intended.
     """
 
     train: ImageStore
@@ -58,6 +60,7 @@ class OpenedDatasets:
     classes: tuple[str, ...]
     make_loader: Callable[[EpochPlan], Any]
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def num_probe_classes(self) -> int:
@@ -105,18 +108,19 @@ def open_datasets(
     train = opener.open(splits.train, "training images")
     probe = train if splits.probe is splits.train else opener.open_probe(splits, train)
     test = None if splits.test is None else opener.open(splits.test, "held-out images")
-    notes = list(splits.notes)
+    warnings, remarks = check_images(splits.train, source)
+    notes = [*splits.notes, *remarks]
+    classes = splits.classes
     if not isinstance(train.images, DecodedImages):
-        return OpenedDatasets(
-            train, probe, test, splits.classes, partial(StoreLoader, train), notes
-        )
+        make_loader: Callable[[EpochPlan], Any] = partial(StoreLoader, train)
+        return OpenedDatasets(train, probe, test, classes, make_loader, notes, warnings)
     if settings.store == "auto":
         notes.append(
             f"{len(splits.train)} images are decoded in every epoch, because a packed store would "
             "exceed [loader] store_limit_mb"
         )
     make_loader = _files_loader(splits, train, views, settings)
-    return OpenedDatasets(train, probe, test, splits.classes, make_loader, notes)
+    return OpenedDatasets(train, probe, test, classes, make_loader, notes, warnings)
 
 
 def _files_loader(

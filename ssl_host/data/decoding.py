@@ -15,7 +15,7 @@ from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.data.store import no_readable_images_message
 from ssl_host.errors import DataError
 from ssl_host.toolkit.cores import available_cores
-from ssl_host.toolkit.image_files import resize_and_crop
+from ssl_host.toolkit.resizing import image_for_crops, resize_to_square
 
 
 class DecodedImages:
@@ -46,7 +46,7 @@ class DecodedImages:
     def _read(self, i: int) -> Tensor:
         """Return one decoded image, or a black one if it cannot be read."""
         try:
-            return resize_and_crop(self.images.read(i), self.size)
+            return resize_to_square(self.images.read(i), self.size, self.images.fit)
         except UnreadableImage as error:
             self.unreadable[i] = str(error)
             return torch.zeros(self.channels, self.size, self.size, dtype=torch.uint8)
@@ -97,8 +97,9 @@ class _CroppedViews(Dataset[_Item | Exception]):
                 continue
             if self.views.form == "view_specs":
                 sample = torch.tensor([current])
-                return self.views.crops(image[None], sample, epoch, self.seed), current, failed
-            return [resize_and_crop(image, self.size)[None]], current, failed
+                whole = image_for_crops(image, self.images.fit)[None]
+                return self.views.crops(whole, sample, epoch, self.seed), current, failed
+            return [resize_to_square(image, self.size, self.images.fit)[None]], current, failed
         raise DataError(
             no_readable_images_message([(self.images.name(i), reason) for i, reason in failed])
         )

@@ -18,7 +18,7 @@ from torch import Tensor
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.toolkit.atomic_io import atomic_write_text, reserve
 from ssl_host.toolkit.cores import available_cores
-from ssl_host.toolkit.image_files import resize_and_crop
+from ssl_host.toolkit.resizing import resize_to_square
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 Skipped = tuple[str, str]
@@ -125,7 +125,7 @@ def _fill(
 
     def decode(i: int) -> Tensor | UnreadableImage:
         try:
-            return resize_and_crop(images.read(i), size)
+            return resize_to_square(images.read(i), size, images.fit)
         except UnreadableImage as error:
             return error
 
@@ -152,8 +152,9 @@ def _map_in_order(
 
 
 def _fingerprint(images: ImageDataset, shape: tuple[int, int, int]) -> str:
-    """Return a hash of the image names, file sizes, modification times and the shape."""
-    digest = hashlib.sha256(f"3 {shape[0]} {shape[1]}".encode())
+    """Return a hash of the names, sizes and modification times of files, and of how to decode."""
+    settings = (3, shape[0], shape[1], images.fit, images.value_range)
+    digest = hashlib.sha256(repr(settings).encode())
     states: dict[str, str] = {}
     for i in range(len(images)):
         path = images.path(i)

@@ -30,6 +30,8 @@ class Subset(ImageDataset):
         self.rows: list[int] = indices.tolist()
         self.classes = dataset.classes
         self.image_size = dataset.image_size
+        self.fit = dataset.fit
+        self.value_range = dataset.value_range
         self.slow_hint = dataset.slow_hint
 
     def __len__(self) -> int:

@@ -18,6 +18,7 @@ from ssl_host.config.run_config import RunConfig
 from ssl_host.config.schema import TrainerSettings
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.data.batches import EpochPlan, RawBatch
+from ssl_host.data.image_checks import check_images
 from ssl_host.data.splits import num_probe_classes, open_splits
 from ssl_host.data.store import array_of
 from ssl_host.errors import DataError, NonFiniteError
@@ -25,7 +26,7 @@ from ssl_host.pipeline.listing import ListingProgress
 from ssl_host.pipeline.loading_time import measure_loading
 from ssl_host.pipeline.step_timing import TIMED_STEPS, StepTimer
 from ssl_host.toolkit.cores import available_cores
-from ssl_host.toolkit.image_files import resize_and_crop
+from ssl_host.toolkit.resizing import resize_to_square
 from ssl_host.train.loop import make_plan
 from ssl_host.weights import load_frozen_weights, load_initial_weights
 
@@ -58,6 +59,7 @@ class Estimate:
         loaded_seconds_per_step: the estimated time of a step if images are decoded in every epoch.
         training_minutes: the estimated time of packing and of all training steps with decoding,
             without evaluation.
+        notes: remarks about the images and how they are split.
         starts_from: a sentence about the weights that ``[run] init_from`` names, or None.
         alternatives: the time per step after changing one ``[trainer]`` setting, for several
             settings. These times are only printed; ``auto`` does not use them.
@@ -83,6 +85,7 @@ class Estimate:
     packing_minutes: float
     loaded_seconds_per_step: float
     training_minutes: float
+    notes: list[str]
     starts_from: str | None
     alternatives: list[Alternative]
 
@@ -114,7 +117,7 @@ class Estimate:
                 f"{1000 * seconds:.0f} ms per step, "
                 f"{self.seconds_per_step / seconds:.2f} times as fast"
             )
-        for name, value in rows.items():
+        for name, value in [*rows.items(), *(("note", note) for note in self.notes)]:
             table.add_row(name, value)
         return table
 
@@ -161,6 +164,7 @@ def dry_run(config: RunConfig, catalog: Catalog, console: Console | None = None)
     per_step = steps.seconds_per_step(config.trainer)
     if math.isnan(steps.losses[0]):
         raise NonFiniteError("the loss of the first training step is NaN")
+    warnings, notes = check_images(splits.train, source)
     loading = measure_loading(experiment, splits)
     num_steps, share = config.run.epochs * plan.steps, plan.batch_size // plan.world_size
     loaded_per_step = loading.seconds_per_step(per_step, config.trainer, share)
@@ -185,6 +189,7 @@ def dry_run(config: RunConfig, catalog: Catalog, console: Console | None = None)
         packing_minutes=loading.packing_s / 60,
         loaded_seconds_per_step=loaded_per_step,
         training_minutes=(loading.packing_s + loaded_per_step * num_steps) / 60,
+        notes=[*splits.notes, *notes, *warnings],
         starts_from=starts_from,
         alternatives=list(_alternatives(steps, config.trainer, per_step)),
     )
@@ -238,7 +243,7 @@ class _Decoded:
         pixels: list[torch.Tensor] = []
         for i in index.tolist():
             try:
-                pixels.append(resize_and_crop(self.images.read(i), self.size))
+                pixels.append(resize_to_square(self.images.read(i), self.size, self.images.fit))
             except UnreadableImage:
                 blank = pixels[0] if pixels else torch.zeros(3, self.size, self.size)
                 pixels.append(torch.zeros_like(blank, dtype=torch.uint8))
@@ -257,7 +262,7 @@ def _first_images(images: ImageDataset, count: int, size: int) -> torch.Tensor:
     pixels = []
     for i in range(len(images)):
         try:
-            pixels.append(resize_and_crop(images.read(i), size))
+            pixels.append(resize_to_square(images.read(i), size, images.fit))
         except UnreadableImage:
             continue
         if len(pixels) == count:

@@ -60,7 +60,7 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         source, views = compose_data(config)
         images = open_datasets(source, views, config.loader)
         experiment = compose(config, (source, views), len(images.train))
-        notes = list(images.notes)
+        notes = [*images.notes, *images.warnings]
         change = folder.image_change(images.fingerprint())
         if change is not None:
             notes.append(OTHER_IMAGES_NOTE)

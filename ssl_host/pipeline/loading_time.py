@@ -14,7 +14,7 @@ from ssl_host.data.datasets import Storage, StoreOpener
 from ssl_host.data.packed_cache import is_packed
 from ssl_host.data.splits import Splits, Subset
 from ssl_host.toolkit.cores import available_cores
-from ssl_host.toolkit.image_files import resize_and_crop
+from ssl_host.toolkit.resizing import image_for_crops, resize_to_square
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 MAX_SAMPLE = 64
@@ -128,9 +128,11 @@ def _time_images(
             try:
                 pixels = images.read(i)
                 if storage == "files" and views.form == "view_specs":
-                    views.crops(pixels[None], torch.tensor([i]), 0, seed)
+                    views.crops(
+                        image_for_crops(pixels, images.fit)[None], torch.tensor([i]), 0, seed
+                    )
                 else:
-                    resize_and_crop(pixels, size)
+                    resize_to_square(pixels, size, images.fit)
             except UnreadableImage:
                 continue
             times.append(time.perf_counter() - start)

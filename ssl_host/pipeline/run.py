@@ -129,7 +129,7 @@ class _Runner:
         images = open_datasets(source, views, self.config.loader, self._report_packing, splits)
         # The images are opened first, because a method may need to know how many there are.
         experiment = compose(self.config, (source, views), len(images.train))
-        self.notes += images.notes
+        self.notes += [*images.notes, *images.warnings]
         if is_first_process():
             self.folder.claim_images(images.fingerprint())
         with attribute_errors(experiment.method, "in config_warnings"):
@@ -193,6 +193,8 @@ class _Runner:
         )
         for note in (*config.notes, *images.notes):
             self.console.print(f"note: {note}")
+        for warning in images.warnings:
+            self.console.print(f"warning: {warning}", style="yellow")
         skipped = images.skipped()
         if skipped:
             name, reason = skipped[0]

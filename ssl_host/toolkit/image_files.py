@@ -16,15 +16,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from torch.nn import functional
 
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.errors import SslHostError
 from ssl_host.toolkit.atomic_io import affects_all_files, is_disk_error
 from ssl_host.toolkit.path_list import PathList
-
-MAX_ASPECT = 8
-"""Largest aspect ratio; longer images are cropped to it before they are resized."""
 
 LARGEST_SIDE = 20_000
 """Largest side in pixels; larger images would take gigabytes and are not decoded."""
@@ -80,7 +76,7 @@ class FileImages(ImageDataset):
         return self.paths[i]
 
     def read(self, i: int) -> Tensor:
-        return read_image(Path(self.paths[i]), self.channels)
+        return read_image(Path(self.paths[i]), self.channels, self.value_range)
 
 
 def escape_name(name: str) -> str:
@@ -118,10 +114,12 @@ class EncodedImages(ImageDataset):
                 raise
             reason = f"cannot be read: {error.strerror or error}"
             raise UnreadableImage(reason, is_disk_error(error)) from None
-        return read_image(content, self.channels)
+        return read_image(content, self.channels, self.value_range)
 
 
-def read_image(source: Path | bytes, channels: int = 3) -> Tensor:
+def read_image(
+    source: Path | bytes, channels: int = 3, value_range: tuple[float, float] | None = None
+) -> Tensor:
     """Decode an image from a file or from bytes to a uint8 tensor (C, H, W).
 
     Only the first frame of an animation is read. The image is rotated according to its EXIF data,
@@ -130,6 +128,7 @@ def read_image(source: Path | bytes, channels: int = 3) -> Tensor:
     Args:
         source: path of a file, or the bytes of a file.
         channels: 3 for RGB, 1 for grayscale.
+        value_range: values that become 0 and 255; None for the range of the file's type.
 
     Raises:
         UnreadableImage: when the image cannot be decoded.
@@ -139,7 +138,7 @@ def read_image(source: Path | bytes, channels: int = 3) -> Tensor:
         with warnings.catch_warnings():
             # Pillow warns about large images; _decode rejects any that exceed LARGEST_SIDE.
             warnings.simplefilter("ignore")
-            return _decode(source, channels)
+            return _decode(source, channels, value_range)
     except (UnreadableImage, SslHostError):  # SslHostError includes Preempted, raised by signals
         raise
     except FileNotFoundError:
@@ -167,7 +166,7 @@ def _is_empty(source: Path | bytes) -> bool:
     return not source
 
 
-def _decode(source: Path | bytes, channels: int) -> Tensor:
+def _decode(source: Path | bytes, channels: int, value_range: tuple[float, float] | None) -> Tensor:
     """Decode an image as :func:`read_image` does, without converting Pillow's exceptions."""
     if isinstance(source, Path):
         _require_file(source)
@@ -180,9 +179,11 @@ def _decode(source: Path | bytes, channels: int) -> Tensor:
                 f"{width} x {height} pixels, but the limit is {LARGEST_SIDE} per side"
             )
         image.seek(0)
+        if value_range is not None and _has_lost_bits(image):
+            return _decode_deep_png(source, channels, value_range)
         image.load()
         upright = ImageOps.exif_transpose(image) or image
-        return _to_tensor(upright, channels)
+        return _to_tensor(upright, channels, value_range)
 
 
 def _require_file(path: Path) -> None:
@@ -194,38 +195,58 @@ def _require_file(path: Path) -> None:
         raise UnreadableImage("not a regular file but a pipe, a socket or a device")
 
 
-def _to_tensor(image: Image.Image, channels: int) -> Tensor:
+def _to_tensor(
+    image: Image.Image, channels: int, value_range: tuple[float, float] | None
+) -> Tensor:
     """Return a Pillow image as a uint8 tensor (C, H, W) with 1 or 3 channels."""
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits: Pillow would clip them to 255
         values = np.nan_to_num(np.asarray(image, dtype=np.float32))
         top = 65535.0
         if image.mode == "F":  # the file does not store its maximum
             top = next((t for t in (1.0, 255.0) if values.max(initial=0) <= t), top)
-        image = Image.fromarray(np.rint(np.clip(values * (255.0 / top), 0, 255)).astype(np.uint8))
+        image = Image.fromarray(scale_values(values, value_range or (0.0, top)))
+        value_range = None
     if image.mode in ("LA", "PA", "RGBA", "P") and "transparency" in image.info:
         image = image.convert("RGBA")
     array = np.array(image.convert("L" if channels == 1 else "RGB"))
     if array.size == 0:
         raise UnreadableImage("the image has no pixels")
+    if value_range is not None:
+        array = scale_values(array, value_range)
     return torch.from_numpy(array.reshape(*array.shape[:2], channels)).permute(2, 0, 1)
 
 
-def resize_and_crop(image: Tensor, size: int) -> Tensor:
-    """Resize the short side of a uint8 image (C, H, W) to ``size`` and crop a centred square.
+def scale_values(values: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+    """Map a range of values to 0 to 255, as uint8; values outside of it are clipped.
 
-    Resizing is bicubic with antialiasing, as for packed images. Only the middle of a very long
-    image is resized, because the whole image could take gigabytes.
+    Args:
+        values: array of numbers of any type.
+        value_range: values that become 0 and 255.
     """
-    for side in (1, 2):
-        longest = MAX_ASPECT * min(image.shape[1:])
-        if image.shape[side] > longest:
-            image = image.narrow(side, (image.shape[side] - longest) // 2, longest)
-    _, height, width = image.shape
-    scale = size / min(height, width)
-    high, wide = max(size, round(height * scale)), max(size, round(width * scale))
-    if (high, wide) != (height, width):
-        image = functional.interpolate(
-            image[None], size=(high, wide), mode="bicubic", antialias=True
-        )[0]
-    top, left = (high - size) // 2, (wide - size) // 2
-    return image[:, top : top + size, left : left + size]
+    low, high = value_range
+    scaled = (values.astype(np.float32) - low) * (255.0 / (high - low))
+    pixels: np.ndarray = np.rint(np.clip(np.nan_to_num(scaled), 0, 255)).astype(np.uint8)
+    return pixels
+
+
+def _has_lost_bits(image: Image.Image) -> bool:
+    """Return True for a PNG with 16 bits and several channels, of which Pillow keeps 8 bits."""
+    if image.format != "PNG" or image.mode.startswith("I"):
+        return False
+    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
+
+
+def _decode_deep_png(
+    source: Path | bytes, channels: int, value_range: tuple[float, float]
+) -> Tensor:
+    """Decode a PNG with 16 bits and several channels, which Pillow would reduce to 8 bits."""
+    from torchvision.io import decode_png  # noqa: PLC0415 - needed for few files
+
+    content = source.read_bytes() if isinstance(source, Path) else source
+    pixels = decode_png(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+    # Releases of torchvision before 0.20 keep 8 bits as well.
+    pixels = pixels.to(torch.int32) * (257 if pixels.dtype == torch.uint8 else 1)
+    colours = pixels[: 1 if len(pixels) < 3 else 3].permute(1, 2, 0).numpy()  # without transparency
+    array = scale_values(colours, value_range)
+    image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+    return _to_tensor(image, channels, None)

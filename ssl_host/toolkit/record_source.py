@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from ssl_host.contracts.data import DataSource, ImageDataset
+from ssl_host.contracts.data import ArrayImages, DataSource, Fit, ImageDataset
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import DataError
 from ssl_host.toolkit.image_files import FileImages
@@ -76,6 +76,25 @@ class RecordSource(DataSource):
             "false: ignore labels; default: use labels if there are any",
         )
 
+        fit: Fit = Field(
+            "crop",
+            description="how images are made square: crop their centre, squash them, or pad them "
+            "with black; with [loader] store = files, random crops of training images are taken "
+            "from the whole image, squashed or padded",
+        )
+        value_range: tuple[float, float] | None = Field(
+            None,
+            description="pixel values that become black and white, such as 0, 4095 for 12-bit "
+            "images in 16-bit files; default: the full range of the file's type",
+        )
+
+        @field_validator("value_range")
+        @classmethod
+        def _is_a_range(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+            if value is not None and value[0] >= value[1]:
+                raise ValueError("should be two numbers, the smaller one first")
+            return value
+
     _classes: tuple[str, ...] | None = None
     _train: Records | None = None
 
@@ -120,6 +139,10 @@ class RecordSource(DataSource):
         """Return the images of a split and keep the remarks about them."""
         records = self.records(held_out)
         if records is not None:
+            images, config = records.images, self.config
+            if isinstance(images, ArrayImages) and (config.fit != "crop" or config.value_range):
+                raise DataError("[data] fit and value_range have no effect on images in memory")
+            images.fit, images.value_range = config.fit, config.value_range
             self.notes = tuple(dict.fromkeys([*self.notes, *records.notes]))
         return records
 

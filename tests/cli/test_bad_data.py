@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -163,3 +164,50 @@ def test_runs_in_the_folder_of_the_images_are_not_trained_on(ssl_host, tmp_path)
     assert "kept (a run folder)" in note
     assert "runs (runs write to this folder)" in note
     assert "left out" in done.stderr
+
+
+@pytest.mark.parametrize(("value_range", "top1"), [(None, None), ("0, 4095", 1.0)])
+def test_twelve_bit_images_give_a_warning_or_are_scaled(value_range, top1, ssl_host, tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        path = tmp_path / "images" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 200, (16, 16), dtype=np.uint16) + 3000 * (i % 2)
+        Image.fromarray(pixels).save(path)
+    (tmp_path / "run.ini").write_text(folder_config("images"), encoding="utf-8")
+    options = [] if value_range is None else ["-o", f"data.value_range={value_range}"]
+    done = ssl_host("run", "run.ini", "-o", "evaluator.knn.k=1", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    text, results = " ".join(done.stderr.split()), json.loads(done.stdout)
+    assert ("warning: the images use only gray levels" in text) == (value_range is None)
+    assert any("set [data] value_range" in n for n in results["notes"]) == (value_range is None)
+    if top1 is not None:
+        assert results["metrics"]["knn.top1"] == top1
+
+
+@pytest.mark.parametrize("value", ["5, 5", "9, 1"])
+def test_value_range_in_the_wrong_order_is_refused_with_its_line(value, ssl_host, tmp_path):
+    text = folder_config("images").replace("image_size", f"value_range = {value}\nimage_size", 1)
+    (tmp_path / "run.ini").write_text(text, encoding="utf-8")
+    done = ssl_host("config", "check", "run.ini")
+    assert done.returncode == 2
+    assert "[data] value_range" in done.stderr + done.stdout
+    assert "the smaller one first" in done.stderr + done.stdout
+
+
+def test_class_at_one_end_of_long_images_needs_fit(ssl_host, tmp_path):
+    for i in range(40):
+        image = Image.effect_noise((160, 40), 40).convert("RGB")
+        image.paste((255, 0, 0) if i % 2 else (0, 0, 255), (0, 0, 30, 40))
+        path = tmp_path / "images" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path)
+    (tmp_path / "run.ini").write_text(folder_config("images"), encoding="utf-8")
+    for fit in ("crop", "squash", "pad"):
+        options = ("-o", f"data.fit={fit}", "-o", f"run.name={fit}", "-o", "evaluator.knn.k=1")
+        done = ssl_host("run", "run.ini", "--json", *options)
+        assert done.returncode == 0, done.stderr
+        results = json.loads(done.stdout)
+        assert any("as long as wide" in note for note in results["notes"]) == (fit == "crop")
+        if fit != "crop":
+            assert results["metrics"]["knn.top1"] == 1.0

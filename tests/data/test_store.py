@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -21,7 +22,7 @@ from ssl_host.data.store import pack
 from ssl_host.errors import DataError, RunError
 from ssl_host.toolkit import image_files
 from ssl_host.toolkit.atomic_io import report_disk_errors
-from ssl_host.toolkit.image_files import resize_and_crop
+from ssl_host.toolkit.resizing import resize_to_square
 
 
 def folder(path, count=20, size=(30, 24)):
@@ -39,7 +40,7 @@ def test_pack_decodes_once_and_uses_the_cache_later(tmp_path):
     store = pack(images, 3, 16, tmp_path / "cache", lambda *counts: progress.append(counts))
     assert progress == [(i, 5) for i in range(1, 6)]
     assert store.images.shape == (5, 3, 16, 16)
-    assert torch.equal(store.images[3], resize_and_crop(images.read(3), 16))
+    assert torch.equal(store.images[3], resize_to_square(images.read(3), 16))
     again = pack(images, 3, 16, tmp_path / "cache", lambda *counts: progress.append(counts))
     assert len(progress) == 5
     assert torch.equal(again.images, store.images)
@@ -69,10 +70,10 @@ def without_permission(path):
     """Return a read_image that may not read one file, because tests may run as root."""
     original = image_files.read_image
 
-    def read(source, channels=3):
+    def read(source, *settings):
         if source == path:
             raise ssl_host.UnreadableImage("no permission to read it")
-        return original(source, channels)
+        return original(source, *settings)
 
     return read
 
@@ -320,6 +321,65 @@ def test_open_datasets_packed_or_decoded_gives_batches_of_a_folder(mode, tmp_pat
     assert images.classes == ("cat", "dog")
     batch = next(iter(images.make_loader(EpochPlan(16, 4, seed=0))))
     assert torch.equal(batch.labels, images.train.labels[batch.index])
+
+
+def wide_folder(root):
+    """Images of 40 x 160 pixels that are white at one end: the left one or the right one."""
+    for i in range(16):
+        image = Image.new("RGB", (160, 40), (0, 0, 0))
+        image.paste((255, 255, 255), (0, 0, 40, 40) if i % 2 else (120, 0, 160, 40))
+        path = root / "lr"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path)
+    return root
+
+
+@pytest.mark.parametrize(("fit", "brightness"), [("crop", 0), ("squash", 64), ("pad", 16)])
+@pytest.mark.parametrize("mode", ["packed", "files"])
+def test_fit_makes_images_square_and_is_part_of_the_cache_key(mode, fit, brightness, tmp_path):
+    root = wide_folder(tmp_path / "x")
+    settings = LoaderSettings(store=mode, cache_dir=tmp_path / "cache", num_workers=0)
+    for value in ("crop", fit):
+        source = ssl_host.build("data", "imagefolder", root=root, image_size=16, fit=value)
+        images = open_datasets(source, views(), settings)
+    assert images.test.images[0:1].shape == (1, 3, 18, 18)
+    for store in (images.train, images.probe, images.test):
+        assert float(store.images[0:2].float().mean()) == pytest.approx(brightness, abs=5)
+    assert any("4.0 times as long as wide" in n for n in images.notes) == (fit == "crop")
+
+
+@pytest.mark.parametrize(("fit", "brightness"), [("crop", 25), ("squash", 25), ("pad", 6)])
+def test_random_crops_of_files_are_taken_from_the_whole_image(fit, brightness, tmp_path):
+    images = FileImages(sorted(wide_folder(tmp_path / "x").rglob("*.png")))
+    images.fit = fit
+    source = loader(images, 0)
+    means = []
+    for source.epoch in range(12):
+        means += [view.float().mean() for batch in source for view in batch.images]
+    assert float(torch.stack(means).mean()) > brightness  # the centred square is black
+
+
+def test_few_gray_levels_are_a_warning(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        path = tmp_path / "x" / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 4096, (20, 24), dtype=np.uint16)).save(path)
+    settings = LoaderSettings(cache_dir=tmp_path / "cache")
+    for value_range, texts in ((None, ["gray levels 0 to 16", "value_range"]), ((0, 4095), [])):
+        source = ssl_host.build(
+            "data", "imagefolder", root=tmp_path / "x", image_size=16, value_range=value_range
+        )
+        images = open_datasets(source, views(), settings)
+        assert len(images.warnings) == bool(texts)
+        assert all(text in images.warnings[0] for text in texts)
+    assert int(images.train.images.max()) > 240
+
+
+def test_images_in_memory_are_checked_too():
+    opened = open_datasets(Unsplit(Unsplit.Config()), views(), LoaderSettings())
+    assert "gray levels 0 to 59 of" in opened.warnings[0]
+    assert "value_range" not in opened.warnings[0]  # this source has no such setting
 
 
 class PartlyLabelled(Unsplit):

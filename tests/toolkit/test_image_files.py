@@ -2,6 +2,8 @@
 
 import io
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from ssl_host import FileImages, UnreadableImage
 from ssl_host.toolkit import image_files
-from ssl_host.toolkit.image_files import read_image, resize_and_crop
+from ssl_host.toolkit.image_files import read_image
+from ssl_host.toolkit.resizing import resize_to_square
 
 
 def photo(mode="RGB", size=(12, 8)):
@@ -67,10 +70,75 @@ def test_float_image_is_scaled_by_its_range(top, tmp_path):
     assert np.abs(image - np.linspace(0, 255, 96).reshape(8, 12)).max() <= 1
 
 
+def png16(values):
+    """Return a PNG with 16 bits per channel, which Pillow cannot write."""
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_value_range_scales_twelve_bits_of_any_png(depth):
+    values = np.random.default_rng(0).integers(0, 4096, (8, 12, depth), dtype=np.uint16)
+    values[0, 0], values[0, 1] = 0, 4095
+    image = read_image(png16(values), 1 if depth < 3 else 3, (0, 4095)).permute(1, 2, 0).numpy()
+    colours = values[..., : image.shape[2]]
+    assert np.abs(image - colours / 4095 * 255).max() <= 0.5 + 1e-3
+    assert (image.min(), image.max()) == (0, 255)
+
+
+def test_value_range_of_negative_and_clipped_values(tmp_path):
+    values = np.array([[-2000, -1000, 0, 1000, 9000]] * 2, np.int32)
+    Image.fromarray(values).save(tmp_path / "ct.tif")
+    image = read_image(tmp_path / "ct.tif", 1, (-1000, 1000))
+    assert image[0, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def test_value_range_applies_to_eight_bits(tmp_path):
+    Image.fromarray(np.array([[0, 1, 2, 3]], np.uint8)).save(tmp_path / "x.png")
+    assert read_image(tmp_path / "x.png", 1, (0, 3)).flatten().tolist() == [0, 85, 170, 255]
+    Image.fromarray(np.full((2, 2, 3), 1, np.uint8)).save(tmp_path / "y.png")
+    assert read_image(tmp_path / "y.png", 3, (0, 2)).unique().tolist() == [128]
+
+
+def test_value_range_is_the_same_for_all_float_images(tmp_path):
+    for top in (0.5, 2.0):
+        Image.fromarray(np.full((2, 2), top, np.float32)).save(tmp_path / f"{top}.tif")
+        image = read_image(tmp_path / f"{top}.tif", 1, (0, 2))
+        assert image.unique().tolist() == [round(255 * top / 2)]
+
+
+def test_squash_and_pad_keep_the_whole_image():
+    image = torch.zeros(1, 40, 160, dtype=torch.uint8)
+    image[:, :, :40] = 200
+    assert int(resize_to_square(image, 16).max()) == 0
+    squashed = resize_to_square(image, 16, "squash")
+    assert squashed.shape == (1, 16, 16)
+    assert squashed[0, :, :3].float().mean() > 190
+    assert squashed[0, :, 6:].max() < 20
+    padded = resize_to_square(image, 16, "pad")
+    assert padded.shape == (1, 16, 16)
+    assert padded[0, 6:10, :3].float().mean() > 190
+    assert int(padded[0, :6].max()) == int(padded[0, 10:].max()) == 0
+    assert torch.equal(resize_to_square(image.transpose(1, 2), 16, "pad"), padded.transpose(1, 2))
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (20_000, 1)])
+def test_any_shape_becomes_square(fit, size):
+    image = torch.full((3, *size), 7, dtype=torch.uint8)
+    assert resize_to_square(image, 16, fit).shape == (3, 16, 16)
+
+
 def test_very_long_image_is_resized_in_bounded_memory():
     strip = torch.arange(20_000).remainder(256).to(torch.uint8).expand(3, 1, -1)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        assert resize_and_crop(strip, 64).shape == (3, 64, 64)
+        assert resize_to_square(strip, 64).shape == (3, 64, 64)
     peak = max(event.cpu_memory_usage for event in profiler.events())
     assert peak < 2**22
 
@@ -83,7 +151,7 @@ def test_ordinary_image_is_resized_as_a_whole(shape):
     high, wide = max(32, round(height * scale)), max(32, round(width * scale))
     whole = functional.interpolate(image[None], size=(high, wide), mode="bicubic", antialias=True)
     top, left = (high - 32) // 2, (wide - 32) // 2
-    assert torch.equal(resize_and_crop(image, 32), whole[0, :, top : top + 32, left : left + 32])
+    assert torch.equal(resize_to_square(image, 32), whole[0, :, top : top + 32, left : left + 32])
 
 
 def test_name_with_undecodable_bytes_is_escaped(tmp_path):

@@ -20,7 +20,7 @@ from ssl_host import (
     MissingImage,
     RunError,
     UnreadableImage,
-    resize_and_crop,
+    resize_to_square,
 )
 from ssl_plugin_ffcv.images import FIELDS
 from ssl_plugin_ffcv.library import library
@@ -132,7 +132,7 @@ def _fill(
                 f"[data] {images.name(i)} is {image.dtype} of shape {tuple(image.shape)}, but its "
                 f"source declares uint8 with {image_format.channels} channels"
             )
-        return _encode(image_field, resize_and_crop(image, image_format.side))
+        return _encode(image_field, resize_to_square(image, image_format.side, images.fit))
 
     for i, outcome in enumerate(_map_in_order(work, len(images), image_format.workers)):
         if isinstance(outcome, str):

@@ -1,6 +1,7 @@
 """Tests of packing data sources and reading the packed images."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from ssl_plugin_ffcv import packing
 from ssl_plugin_ffcv.packing import PackOptions
 from torch.nn import functional
@@ -35,7 +37,7 @@ def read_all(images):
     return images.read_many(torch.arange(len(images)))
 
 
-def resize_and_crop(image, size):
+def resize_to_square(image, size):
     """Resize the short side and crop the centre, independently of the plugin's code."""
     height, width = image.shape[1:]
     scale = size / min(height, width)
@@ -63,7 +65,7 @@ def test_packed_folder_has_same_images_in_same_order(photos, tmp_path, quality):
     assert packed.image_size == info.side == 32
     images = read_all(packed)
     for row, (i, _) in enumerate(expected_images):
-        expected = resize_and_crop(source.read(i), 32)
+        expected = resize_to_square(source.read(i), 32)
         assert torch.equal(packed.read(row), images[row])
         if quality is None:
             assert torch.equal(images[row], expected)
@@ -177,10 +179,25 @@ def test_separate_probe_split_is_packed(tmp_path, monkeypatch):
 def test_val_folder_is_packed_as_test_split(photos, tmp_path):
     (tmp_path / "split").mkdir()
     (tmp_path / "split" / "train").symlink_to(photos)
-    (tmp_path / "split" / "val").symlink_to(photos)
+    shutil.copytree(photos, tmp_path / "split" / "val")
     info = pack(tmp_path / "out.beton", "imagefolder", root=tmp_path / "split", image_size=28)
     assert (info.side, info.image_size) == (32, 28)
     assert len(open_packed(tmp_path / "out.beton", "test")) == 24
+
+
+def test_images_are_packed_with_fit_and_partial_labels(tmp_path):
+    for name in ("a/0.png", "a/1.png", "b/2.png", "3.png"):
+        image = Image.new("RGB", (80, 20), (0, 0, 0))
+        image.paste((255, 255, 255), (0, 0, 20, 20))
+        path = tmp_path / "x" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path)
+    settings = {"root": tmp_path / "x", "fit": "squash", "image_size": 28}
+    pack(tmp_path / "out.beton", "imagefolder", None, None, **settings)
+    packed = open_packed(tmp_path / "out.beton")
+    labels = {packed.name(i): int(packed.labels[i]) for i in range(4)}
+    assert labels == {"a/0.png": 0, "a/1.png": 0, "b/2.png": 1, "3.png": -1}
+    assert float(packed.read(0).float().mean()) == pytest.approx(64, abs=4)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ssl_host import DataError, EncodedImages, ImageDataset, UnreadableImage
+from ssl_host import DataError, EncodedImages, ImageDataset, UnreadableImage, scale_values
 
 Axes = Literal["H W", "H W C", "C H W", "encoded"]
 
@@ -43,20 +43,23 @@ class DatasetPath(NamedTuple):
         return f"{self.file}:{self.dataset}"
 
 
-def open_images(path: DatasetPath, channels: int, label: str) -> ImageDataset:
+def open_images(
+    path: DatasetPath, channels: int, label: str, value_range: tuple[float, float] | None = None
+) -> ImageDataset:
     """Return the images of an HDF5 dataset; each is read when it is needed.
 
     Args:
         path: path of the HDF5 dataset.
         channels: number of channels of the returned images, 3 or 1.
         label: name of the HDF5 dataset to use in error messages.
+        value_range: values that become 0 and 255; None requires uint8.
 
     Raises:
         DataError: when the dataset does not contain images.
     """
     with report_damage(path.file):
         dataset = open_dataset(path)
-        count, axes = len(dataset), _axes(path, dataset)
+        count, axes = len(dataset), _axes(path, dataset, value_range is not None)
     if axes == "encoded":
         return EncodedRows(path, count, channels, label)
     return ArrayRows(path, count, axes, channels, label)
@@ -111,7 +114,7 @@ class EncodedRows(_Rows, EncodedImages):
 
 
 class ArrayRows(_Rows):
-    """Images stored as uint8 arrays, one per row."""
+    """Images stored as arrays of uint8, or of any numbers if ``value_range`` is set."""
 
     def __init__(
         self, dataset: DatasetPath, count: int, axes: Axes, channels: int, label: str
@@ -121,6 +124,8 @@ class ArrayRows(_Rows):
 
     def read(self, i: int) -> Tensor:
         row = np.asarray(_read_row(self.dataset, i))
+        if self.value_range is not None:
+            row = scale_values(row, self.value_range)
         pixels = row.transpose(1, 2, 0) if self.axes == "C H W" else row
         pixels = pixels[..., None] if self.axes == "H W" else pixels
         if pixels.shape[2] != self.channels:
@@ -131,8 +136,13 @@ class ArrayRows(_Rows):
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
-def _axes(path: DatasetPath, dataset: Any) -> Axes:
+def _axes(path: DatasetPath, dataset: Any, any_number: bool) -> Axes:
     """Return the axes of an image, or ``encoded``, given the dtype and shape of a dataset.
+
+    Args:
+        path: path of the HDF5 dataset.
+        dataset: the HDF5 dataset.
+        any_number: True to accept numbers of any type as pixels.
 
     Raises:
         DataError: when the dataset cannot contain images.
@@ -142,11 +152,12 @@ def _axes(path: DatasetPath, dataset: Any) -> Axes:
     is_opaque = dtype.kind == "V" and dtype.names is None
     if len(shape) == 1 and (element_dtype in (np.uint8, np.int8) or is_opaque):
         return "encoded"
-    if dtype == np.uint8 and len(shape) == 3:
+    is_pixel = dtype == np.uint8 or (any_number and dtype.kind in "iuf")
+    if is_pixel and len(shape) == 3:
         return "H W"
-    if dtype == np.uint8 and len(shape) == 4 and shape[3] in _CHANNELS:
+    if is_pixel and len(shape) == 4 and shape[3] in _CHANNELS:
         return "H W C"
-    if dtype == np.uint8 and len(shape) == 4 and shape[1] in _CHANNELS:
+    if is_pixel and len(shape) == 4 and shape[1] in _CHANNELS:
         return "C H W"
     if h5py.check_string_dtype(dtype) is not None:
         raise DataError(
@@ -155,7 +166,8 @@ def _axes(path: DatasetPath, dataset: Any) -> Axes:
         )
     raise DataError(
         f"[data] {path}: is {dtype} of shape {shape}; images must be uint8 N H W C or N C H W with "
-        "1, 3 or 4 channels, N H W, or N rows of variable-length uint8"
+        "1, 3 or 4 channels, N H W, or N rows of variable-length uint8; for pixels of another type "
+        "set [data] value_range, such as 0, 4095 or 0, 1"
     )
 
 

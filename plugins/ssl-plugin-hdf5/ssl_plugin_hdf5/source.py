@@ -17,7 +17,8 @@ class HDF5(RecordSource):
     """Images and labels in the datasets of an HDF5 file.
 
     * ``images``: uint8 of shape (N, H, W, C), (N, C, H, W) or (N, H, W), where C is 1, 3 or 4; or N
-      rows of variable-length uint8 that contain encoded images, such as JPEG;
+      rows of variable-length uint8 that contain encoded images, such as JPEG; with ``value_range``
+      any numbers instead of uint8;
     * ``labels``: N integers or strings; optional. -1, NaN and empty text stand for no label.
 
     Both may be in groups ``train`` and ``val`` or ``test``. Test images come from such a group, or
@@ -66,7 +67,7 @@ class HDF5(RecordSource):
         mtime_ns = file.stat().st_mtime_ns
         name = _find(file, datasets, group, images_name, f"{prefix}images")
         path = DatasetPath(file, name, mtime_ns)
-        images = open_images(path, self.channels, f"{file.name}:{name}")
+        images = open_images(path, self.channels, f"{file.name}:{name}", config.value_range)
         if len(images) == 0:
             raise DataError(f"[data] {path}: has no rows")
         labels = None

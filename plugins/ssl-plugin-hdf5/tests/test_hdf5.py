@@ -137,6 +137,19 @@ def test_datasets_are_found_by_configured_names(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("dtype", "top"), [(np.uint16, 4095), (np.float32, 1.0), (np.int16, 1000), (np.uint8, 255)]
+)
+def test_value_range_accepts_pixels_of_any_type(dtype, top, tmp_path):
+    values = (PIXELS.astype(np.float64) * (top / 255)).astype(dtype)
+    path = write(tmp_path / "x.h5", images=values)
+    image = build(path, value_range=(0, top)).open("train").read(3)
+    assert np.abs(image.permute(1, 2, 0).numpy().astype(float) - PIXELS[3]).max() <= 1
+    if dtype != np.uint8:
+        with pytest.raises(DataError, match=r"images must be uint8.* value_range"):
+            build(path).open("train")
+
+
+@pytest.mark.parametrize(
     ("labels", "classes", "expected"),
     [
         ([2, -1, 0, 2, -1, 0, 0, 0, 0, 0], ("0", "2"), [1, -1, 0, 1, -1, 0, 0, 0, 0, 0]),
