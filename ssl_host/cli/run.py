@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -79,6 +80,8 @@ def run(
 
 def _moved_folder_hint(config_file: Path, options: tuple[str, ...], folder: Path) -> str | None:
     """Return a note if the ``config.ini`` of a run folder would run in a different folder."""
+    from ssl_host.config.values import format_value  # noqa: PLC0415 - for a fast start
+
     location = config_file.resolve().parent
     is_overridden = any(option.startswith(("run.dir", "run.name")) for option in options)
     is_run_folder = config_file.name == "config.ini" and (location / "checkpoints").is_dir()
@@ -86,5 +89,6 @@ def _moved_folder_hint(config_file: Path, options: tuple[str, ...], folder: Path
         return None
     return (
         f"note: {config_file} is in a run folder but runs in {folder}; to resume the run in its "
-        f"folder: -o run.dir={config_file.parent.parent} -o run.name={location.name}"
+        f"folder: -o {shlex.quote(f'run.dir={format_value(config_file.parent.parent, Path)}')} "
+        f"-o {shlex.quote(f'run.name={format_value(location.name, str)}')}"
     )

@@ -30,7 +30,7 @@ def describe_settings(schema: type[Settings]) -> list[dict[str, Any]]:
                 "name": name,
                 "type": type_name(field.annotation),
                 "required": field.is_required(),
-                "default": "" if default is None else format_value(default),
+                "default": "" if default is None else format_value(default, field.annotation),
                 "bounds": f" {', '.join(bounds)}" if bounds else "",
                 "description": field.description or "",
             }

@@ -8,10 +8,10 @@ from pathlib import Path
 from iniconfig import IniConfig, ParseError
 
 from ssl_host.catalog.official import official_distribution
+from ssl_host.config.quoting import QuoteError, unquote, without_comment
 from ssl_host.config.values import ConfigOrigin, ConfigValue, Key
 from ssl_host.errors import ConfigError, Problem
 
-_COMMENT = re.compile(r"(^|\s)[#;].*$")
 _UNCLOSED_SECTION = re.compile(r"^\[[A-Za-z_][\w.]*$")
 _KEY = re.compile(r"^[A-Za-z_][\w.]*\s*=")
 
@@ -64,26 +64,29 @@ def parse_ini(
         section_lines[section] = (parsed.lineof(section) or shift) - shift
         for key, raw in settings.items():
             line = (parsed.lineof(section, key) or shift) - shift
-            first, *continued = [_without_comment(part) for part in raw.split("\n")]
-            problem = _continuation_problem(text, path, line, f"[{section}] {key}", continued)
+            first, *others = raw.split("\n")
+            continued = [without_comment(part, first) for part in others]
+            name = f"[{section}] {key}"
+            problem = _continuation_problem(text, path, line, name, continued)
             if problem is not None:
                 problems.append(problem)
                 continue
-            value = " ".join([first, *continued]).strip()
-            values[section, key] = ConfigValue(value, ConfigOrigin(layer, path, line), is_text=True)
+            try:
+                value, is_quoted = unquote(" ".join([without_comment(first), *continued]).strip())
+            except QuoteError as error:
+                problems.append(Problem(f"{path}:{line}", f"{name}: {error}"))
+                continue
+            comment = "" if is_quoted or others else first[len(without_comment(first)) :]
+            origin = ConfigOrigin(layer, path, line)
+            values[section, key] = ConfigValue(value, origin, True, is_quoted, comment)
     if problems:
         raise ConfigError(problems)
     return values, section_lines
 
 
-def _without_comment(line: str) -> str:
-    """Return a line without its comment and surrounding spaces."""
-    return _COMMENT.sub("", line).strip()
-
-
 def _syntax_problem(text: str, path: str, error: ParseError, index: int) -> Problem:
     """Return the problem to report for a syntax error in line ``index``, counted from 0."""
-    lines = [*(_COMMENT.sub("", line).rstrip() for line in text.splitlines()), ""]
+    lines = [*(without_comment(line) for line in text.splitlines()), ""]
     # Parsing fails only at a line below an unclosed header, so report the header instead.
     index = next((n for n in range(index) if _UNCLOSED_SECTION.match(lines[n])), index)
     return Problem(f"{path}:{index + 1}", _syntax_message(error.msg, lines[index]))
@@ -102,7 +105,7 @@ def _continuation_problem(
             return Problem(f"{path}:{line}", message)
     for part in continued:
         if _UNCLOSED_SECTION.match(part):
-            below = [_without_comment(other) for other in text.splitlines()[line:]]
+            below = [without_comment(other) for other in text.splitlines()[line:]]
             return Problem(f"{path}:{line + 1 + below.index(part)}", _syntax_message("", part))
     return None
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ssl_host.catalog.discovery import did_you_mean
-from ssl_host.config.values import ConfigValue, Key, format_value
+from ssl_host.config.values import ConfigOrigin, ConfigValue, Key, format_value
 
-_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_REFERENCE = re.compile(r"(?P<escape>\$\$\{)|\$\{(?P<name>[^}]*)\}|(?P<unclosed>\$\{)")
 _ENVIRONMENT = "env:"
 _OF_A_NETWORK = re.compile(
     r"\$\{(backbone(?:\.[^.}]+)?\.(?:feature_dim|token_dim|embed_dim|patch_size))\}"
@@ -22,7 +24,7 @@ class InterpolationError(Exception):
 
 
 def has_reference(value: ConfigValue) -> bool:
-    """Return True if a value is text that contains ``${...}``."""
+    """Return True if a value is text that contains ``${`` or its escaped form ``$${``."""
     return value.is_text and isinstance(value.raw, str) and "${" in value.raw
 
 
@@ -39,16 +41,19 @@ def network_reference(value: ConfigValue) -> str | None:
 
 def refers_to_environment(value: ConfigValue) -> bool:
     """Return True if a value contains a reference ``${env:NAME}``."""
-    return has_reference(value) and f"${{{_ENVIRONMENT}" in value.raw
+    return has_reference(value) and any(
+        (found["name"] or "").startswith(_ENVIRONMENT) for found in _REFERENCE.finditer(value.raw)
+    )
 
 
 def substitute(
     value: ConfigValue, table: Mapping[Key, ConfigValue], visited: tuple[Key, ...] = ()
-) -> Any:
+) -> ConfigValue:
     """Return a value after replacing all of its references.
 
     If the value is a single reference to a setting, the result is the value of that setting, with
-    its type. Otherwise the references are replaced with text.
+    its type. Otherwise the references are replaced with text. ``$${`` stands for the characters
+    ``${``.
 
     Args:
         value: the value.
@@ -60,22 +65,34 @@ def substitute(
             is not closed, or if references form a cycle.
     """
     if not has_reference(value):
-        return value.raw
+        return value
     single = _REFERENCE.fullmatch(value.raw.strip())
-    if single and not single[1].startswith(_ENVIRONMENT):
-        return _look_up(single[1], table, visited)
-    text = _REFERENCE.sub(lambda match: _as_text(_look_up(match[1], table, visited)), value.raw)
-    if "${" in text:
-        raise InterpolationError(f"'${{' in {value.raw!r} is not closed; add the missing '}}'")
-    return text
+    if single and single["name"] is not None and not value.is_quoted:
+        found = _look_up(single["name"], table, visited)
+        # A relative path is relative to the file that contains it, not to the reference.
+        return replace(found, origin=found.origin if found.origin.file else value.origin)
+
+    def replacement(match: re.Match[str]) -> str:
+        if match["escape"]:
+            return "${"
+        if match["unclosed"]:
+            raise InterpolationError(
+                f"'${{' in {value.raw!r} is not closed; add the missing '}}', or write $${{ for "
+                "the characters themselves"
+            )
+        return _as_text(_look_up(match["name"], table, visited).raw)
+
+    return replace(value, raw=_REFERENCE.sub(replacement, value.raw))
 
 
 def _as_text(value: Any) -> str:
     """Return a value as text, to be inserted in place of a reference."""
-    return value if isinstance(value, str) else format_value(value)
+    return str(value) if isinstance(value, str | Path) else format_value(value)
 
 
-def _look_up(reference: str, table: Mapping[Key, ConfigValue], visited: tuple[Key, ...]) -> Any:
+def _look_up(
+    reference: str, table: Mapping[Key, ConfigValue], visited: tuple[Key, ...]
+) -> ConfigValue:
     """Return the value that a reference points to, after replacing its own references."""
     if reference.startswith(_ENVIRONMENT):
         name = reference.removeprefix(_ENVIRONMENT)
@@ -83,7 +100,7 @@ def _look_up(reference: str, table: Mapping[Key, ConfigValue], visited: tuple[Ke
             raise InterpolationError(
                 f"the environment variable {name} is not set; export {name}=..."
             )
-        return os.environ[name]
+        return ConfigValue(os.environ[name], ConfigOrigin(reference), is_text=True)
     section, _, key = reference.strip().rpartition(".")
     if (section, key) in visited:
         cycle = " -> ".join(".".join(k) for k in (*visited, (section, key)))

@@ -10,6 +10,7 @@ from typing import Any
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.ini import parse_ini, read_config_text
+from ssl_host.config.quoting import QuoteError, unquote
 from ssl_host.config.values import ConfigOrigin, ConfigValue, Key
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, PluginError, Problem
@@ -99,7 +100,12 @@ def option_layer(options: Sequence[str]) -> ConfigLayer:
             )
             continue
         origin = ConfigOrigin("option", f"-o {option}")
-        values[section, key] = ConfigValue(text.strip(), origin, is_text=True)
+        try:
+            value, is_quoted = unquote(text.strip())
+        except QuoteError as error:
+            problems.append(Problem(str(origin), str(error)))
+            continue
+        values[section, key] = ConfigValue(value, origin, is_text=True, is_quoted=is_quoted)
     if problems:
         raise ConfigError(problems)
     return ConfigLayer("option", values)

@@ -11,13 +11,10 @@ from pydantic import ValidationError
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.component_lookup import ComponentLookup
+from ssl_host.config.entries import lossy_problems, make_entries
+from ssl_host.config.fields import parse_field
 from ssl_host.config.ini import read_config_text
-from ssl_host.config.interpolation import (
-    InterpolationError,
-    network_reference,
-    refers_to_environment,
-    substitute,
-)
+from ssl_host.config.interpolation import InterpolationError, network_reference, substitute
 from ssl_host.config.layers import (
     ConfigLayer,
     add_defaults,
@@ -28,7 +25,7 @@ from ssl_host.config.layers import (
     python_layer,
 )
 from ssl_host.config.messages import unknown_key, validation_problems
-from ssl_host.config.run_config import ComponentConfig, ConfigEntry, RunConfig
+from ssl_host.config.run_config import ComponentConfig, RunConfig
 from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.config.unknown_sections import unknown_sections
 from ssl_host.config.values import (
@@ -36,8 +33,6 @@ from ssl_host.config.values import (
     ConfigValue,
     Key,
     LiteralError,
-    format_value,
-    parse_field,
 )
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
@@ -129,8 +124,13 @@ class _Resolver:
         host, components = self._validate(merged, parsed)
         if self.problems:
             raise ConfigError(sorted(set(self.problems), key=_by_location))
-        entries = _entries(merged, host, components)
-        return RunConfig(host, components, entries, tuple(self.notes))
+        config = RunConfig(
+            host, components, make_entries(merged, host, components), tuple(self.notes)
+        )
+        lossy = lossy_problems(config)
+        if lossy:
+            raise ConfigError(sorted(lossy, key=_by_location))
+        return config
 
     def _schema(self, section: str) -> type[Settings] | None:
         """Return the class of a section's settings, or None if the section cannot be validated."""
@@ -219,14 +219,14 @@ class _Resolver:
             InterpolationError: if a reference cannot be replaced.
             LiteralError: if a ``@type`` suffix does not match the value.
         """
-        raw = substitute(value, merged)
+        value = substitute(value, merged)
         if key == "name" and section in self.classes:
-            return str(raw)
+            return str(value.raw)
         if key == "init_from" and self.lookup.is_frozen_network(section):
-            return parse_field(replace(value, raw=raw), Path | None)
+            return parse_field(value, Path | None)
         schema = self._schema(section)
         assert schema is not None  # _merge skips sections without a schema
-        return parse_field(replace(value, raw=raw), schema.model_fields[key].annotation)
+        return parse_field(value, schema.model_fields[key].annotation)
 
     def _validate(
         self, merged: Mapping[Key, ConfigValue], parsed: Mapping[Key, Any]
@@ -291,31 +291,6 @@ class _Resolver:
             settings=settings,
             entry=self.catalog.find(kind, name),
         )
-
-
-def _entries(
-    merged: Mapping[Key, ConfigValue],
-    host: Mapping[str, Settings],
-    components: Mapping[str, ComponentConfig],
-) -> dict[Key, ConfigEntry]:
-    """Return the record of each setting: its final value, text, origin and description."""
-    entries: dict[Key, ConfigEntry] = {}
-    for (section, key), value in merged.items():
-        component = components.get(section)
-        if component is not None and key == "name":
-            final: Any = component.name
-            description = f"name of the {component.kind}"
-        elif component is not None and key == "init_from" and component.kind == "backbone":
-            final, description = component.init_from, "weights of the frozen network"
-        else:
-            settings = host[section] if component is None else component.settings
-            final = getattr(settings, key)
-            description = type(settings).model_fields[key].description or ""
-        if component is not None and key in component.network_references:
-            final = str(value.raw)
-        text = str(value.raw) if refers_to_environment(value) else format_value(final)
-        entries[section, key] = ConfigEntry(final, text, value.origin, description)
-    return entries
 
 
 def _by_location(problem: Problem) -> tuple[str, int, str]:

@@ -63,12 +63,14 @@ class ConfigEntry:
         text: the value as INI text; references to environment variables are not replaced.
         origin: the layer and location that the value comes from.
         description: the description of the setting.
+        refers_to_environment: True if ``text`` contains a reference ``${env:NAME}``.
     """
 
     value: Any
     text: str
     origin: ConfigOrigin
     description: str
+    refers_to_environment: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class RunConfig:
         """
         sections: dict[str, dict[str, Any]] = {}
         for (section, key), entry in self.entries.items():
-            value = entry.text if "${env:" in entry.text else entry.value
+            value = entry.text if entry.refers_to_environment else entry.value
             sections.setdefault(section, {})[key] = value
         return sections
 
@@ -148,7 +150,8 @@ class RunConfig:
         settings = validate_settings(type(old), {**dict(old), key: value}, layer, section)
         final = getattr(settings, key)
         description = type(settings).model_fields[key].description or ""
-        entry = ConfigEntry(final, format_value(final), ConfigOrigin(layer), description)
+        text = format_value(final, type(settings).model_fields[key].annotation)
+        entry = ConfigEntry(final, text, ConfigOrigin(layer), description)
         entries = {**self.entries, (section, key): entry}
         if component is None:
             return replace(self, host={**self.host, section: settings}, entries=entries)
@@ -163,8 +166,10 @@ class RunConfig:
             if section != current_section:
                 lines += ["", f"[{section}]"] if lines else [f"[{section}]"]
                 current_section = section
-            if entry.value is not None and (section, key) != ("run", "extends"):
-                lines.append(f"{key} = {entry.text}")
+            # None may replace the value of a recipe; as a schema's default it needs no line.
+            is_unset = entry.value is None and entry.origin.layer == "default"
+            if not is_unset and (section, key) != ("run", "extends"):
+                lines.append(f"{key} = {'none' if entry.value is None else entry.text}")
         return "\n".join(lines) + "\n"
 
     def _host_settings(self, section: str, schema: type[S]) -> S:

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from ssl_host.config.fields import parse_field
 from ssl_host.config.layers import ConfigLayer, merge_section
 from ssl_host.config.messages import validation_problems
-from ssl_host.config.values import LiteralError, parse_field
+from ssl_host.config.values import LiteralError
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from ssl_host.catalog.discovery import did_you_mean
@@ -9,6 +10,9 @@ from ssl_host.catalog.official import official_distribution
 from ssl_host.config.component_lookup import ComponentLookup
 from ssl_host.config.schema import HOST_SECTIONS, INSTANCE_KINDS, SINGLE_KINDS
 from ssl_host.errors import Problem
+
+_INSTANCE = re.compile(r"[^\s\[\]#;]([^\[\]#;\n\r]*[^\s\[\]#;])?")
+"""Names of instances that a section header can contain."""
 
 
 def unknown_sections(lookup: ComponentLookup) -> Iterator[tuple[str, Problem]]:
@@ -25,7 +29,10 @@ def unknown_sections(lookup: ComponentLookup) -> Iterator[tuple[str, Problem]]:
         if section in single or lookup.is_frozen_network(section):
             continue
         if kind in INSTANCE_KINDS and instance:
-            if kind == "head" and lookup.classes.get("method") and instance not in lookup.heads:
+            if not _INSTANCE.fullmatch(instance):
+                reason = "its name should be printable, without [ ] # ; or spaces at its ends"
+                yield section, _problem(lookup, section, reason)
+            elif kind == "head" and lookup.classes.get("method") and instance not in lookup.heads:
                 heads = f"has {', '.join(lookup.heads)}" if lookup.heads else "has no heads"
                 yield section, _problem(lookup, section, f"the method {heads}", instances)
         elif kind in INSTANCE_KINDS:

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
+from ssl_host.config.quoting import needs_quotes, quote
+
 Key = tuple[str, str]
 """Section and key of a setting, such as ``("run", "epochs")``."""
 
@@ -42,11 +46,16 @@ class ConfigValue:
         raw: the text from an INI file or an option, or any Python object.
         origin: where the value comes from, for messages.
         is_text: True if ``raw`` is text that still has to be parsed.
+        is_quoted: True if the text was in quotes, so that it is no number, list or ``none``;
+            references in it are replaced.
+        comment: the comment behind the value, with the spaces before it.
     """
 
     raw: Any
     origin: ConfigOrigin
     is_text: bool = False
+    is_quoted: bool = False
+    comment: str = ""
 
 
 class LiteralError(Exception):
@@ -57,13 +66,17 @@ _SUFFIX = re.compile(r"(?s)^(?P<text>.*)@(?P<type>int|float|str|bool|list|dict|t
 _TYPES: dict[str, type] = {t.__name__: t for t in (int, float, str, bool, list, dict, tuple)}
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0", ""}
+_BOOLEANS = {"true", "false"}
+"""Words that are booleans in a setting that accepts text too."""
+_LITERALS = {int, float, list, dict, tuple, set}
 
 
 def parse_value(text: str, annotation: Any) -> Any:
     """Convert the text of a setting to a Python value, without running any code.
 
     ``value@type`` is parsed as a literal of that type. Otherwise the text is returned unchanged
-    if the field accepts text or if the text is not a Python literal. The value is not validated.
+    if it is not a Python literal, or if the field accepts text but not the literal's type. The
+    value is not validated.
 
     Args:
         text: the text, such as ``0.1``, ``[1, 2]``, ``true`` or ``100@int``.
@@ -75,17 +88,20 @@ def parse_value(text: str, annotation: Any) -> Any:
     suffixed = _SUFFIX.match(text)
     if suffixed:
         return _parse_typed(suffixed["text"].strip(), suffixed["type"])
-    accepted = _accepted_types(annotation)
+    accepted = accepted_types(annotation)
     if type(None) in accepted and text.lower() in ("", "none"):
         return None
-    if str in accepted or Path in accepted:
-        return text
-    if bool in accepted and text.lower() in _TRUE | _FALSE:
+    is_text = bool(accepted & {str, Path})
+    if bool in accepted and text.lower() in (_BOOLEANS if is_text else _TRUE | _FALSE):
         return text.lower() in _TRUE
+    literals = {typing.get_origin(a) or a for a in accepted} & _LITERALS
+    if is_text and not literals:
+        return text
     try:
-        return _parse_literal(text)
+        value = _parse_literal(text)
     except ValueError:
         return text
+    return text if is_text and type(value) not in literals else value
 
 
 def _parse_literal(text: str) -> Any:
@@ -119,7 +135,8 @@ def _parse_typed(text: str, type_name: str) -> Any:
         value = _parse_literal(text)
     except ValueError:
         raise LiteralError(
-            f"{text!r} is not of type {type_name}, which @{type_name} requires"
+            f"{text!r} is not of type {type_name}, which @{type_name} requires; if the text ends "
+            f"in @{type_name}, put it in quotes"
         ) from None
     if type_name == "float" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -129,53 +146,46 @@ def _parse_typed(text: str, type_name: str) -> Any:
     return value
 
 
-def _accepted_types(annotation: Any) -> set[Any]:
+def accepted_types(annotation: Any) -> set[Any]:
     """Return the set of types that an annotation accepts; a union is split into its members."""
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType):
-        return set().union(*(_accepted_types(a) for a in typing.get_args(annotation)))
+        return set().union(*(accepted_types(a) for a in typing.get_args(annotation)))
     if origin is typing.Annotated:
-        return _accepted_types(typing.get_args(annotation)[0])
+        return accepted_types(typing.get_args(annotation)[0])
     if origin is typing.Literal:
         # Not `str`: for "auto" | int the text must be tried as a number first.
         return {f"literal {type(a).__name__}" for a in typing.get_args(annotation)}
     return {annotation}
 
 
-def parse_field(value: ConfigValue, annotation: Any) -> Any:
-    """Return the Python value of a setting; parse text and make a relative path absolute.
+def format_value(value: Any, annotation: Any = Any) -> str:
+    """Return a value as INI text that reads back equal for a setting of this type.
 
-    Args:
-        value: the value; its references are already replaced.
-        annotation: the type of the field.
-
-    Raises:
-        LiteralError: if a ``@type`` suffix does not match its value.
+    Text is put in quotes where it would otherwise be read as something else.
     """
-    raw = value.raw
-    if value.is_text and isinstance(raw, str):
-        raw = parse_value(raw, annotation)
-    if Path in _accepted_types(annotation) and isinstance(raw, str | Path) and str(raw):
-        raw = absolute_path(str(raw), value.origin)
-    return raw
-
-
-def absolute_path(text: str, origin: ConfigOrigin) -> str:
-    """Return a path as absolute text, resolved against the folder of its INI file.
-
-    A relative path that does not come from a file is resolved against the working directory.
-    """
-    path = Path(text).expanduser()
-    if path.is_absolute():
-        return str(path)
-    folder = Path(origin.file).parent if origin.file and origin.line else Path()
-    return str((folder / path).resolve())
-
-
-def format_value(value: Any) -> str:
-    """Return a value as INI text that :func:`parse_value` converts back."""
-    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
+    value = to_jsonable_python(value, fallback=str)
+    if isinstance(value, str):
+        text = escape_references(value)
+        return quote(text) if needs_quotes(text) or _is_misread(value, annotation) else text
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return f"{value:.1f}"
-    if isinstance(value, tuple | list):
-        return repr(list(value))
-    return str(value)
+    return escape_references(repr(value))
+
+
+def recipe_text(value: Any) -> str:
+    """Return a recipe's value as INI text; its text is INI text already, such as ``${a.b}``."""
+    return value if isinstance(value, str) else format_value(value)
+
+
+def _is_misread(text: str, annotation: Any) -> bool:
+    """Return True if text without quotes is read as a different value."""
+    try:
+        return bool(parse_value(text, annotation) != text)
+    except LiteralError:
+        return True
+
+
+def escape_references(text: str) -> str:
+    """Return text in which ``${`` is written ``$${``, so that it is not read as a reference."""
+    return text.replace("${", "$${")

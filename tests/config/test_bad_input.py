@@ -151,7 +151,8 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "wrong_suffix": (
         "[run]\nepochs = abc@int\n\n[method]\nname = simclr\n",
-        "{file}:2: [run] epochs: 'abc' is not of type int, which @int requires",
+        "{file}:2: [run] epochs: 'abc' is not of type int, which @int requires; "
+        "if the text ends in @int, put it in quotes",
     ),
     "wrong_suffix_type": (
         "[run]\nepochs = 2.5@int\n\n[method]\nname = simclr\n",
@@ -208,7 +209,8 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "unclosed_reference": (
         "[run]\nname = ${run.seed\n\n[method]\nname = simclr\n",
-        "{file}:2: [run] name: '${{' in '${{run.seed' is not closed; add the missing '}}'",
+        "{file}:2: [run] name: '${{' in '${{run.seed' is not closed; "
+        "add the missing '}}', or write $${{ for the characters themselves",
     ),
     "key_before_section": (
         "epochs = 3\n[method]\nname = simclr\n",

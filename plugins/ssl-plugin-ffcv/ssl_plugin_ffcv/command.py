@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ssl_host import available_cores
+from ssl_host import available_cores, format_value
 
 if TYPE_CHECKING:
     from ssl_plugin_ffcv.packing import ProgressCallback
@@ -160,6 +160,6 @@ def _print_summary(out: Path, info: PackInfo) -> None:
         click.echo(
             f"{len(skipped)} could not be read and were skipped ({first}{more}); see {listing}"
         )
-    click.echo(f"\n[data]\nname = ffcv\npath = {os.path.relpath(out)}")
+    click.echo(f"\n[data]\nname = ffcv\npath = {format_value(os.path.relpath(out), Path)}")
     for section, values in info.recipe.items():
         click.echo("\n".join([f"\n[{section}]", *(f"{k} = {v}" for k, v in values.items())]))

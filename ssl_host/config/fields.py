@@ -1,0 +1,98 @@
+"""Converts the value of one setting: parses its text and makes its paths absolute."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_json
+
+from ssl_host.config.values import (
+    ConfigOrigin,
+    ConfigValue,
+    LiteralError,
+    accepted_types,
+    parse_value,
+)
+
+
+def parse_field(value: ConfigValue, annotation: Any) -> Any:
+    """Return the Python value of a setting; parse text and make relative paths absolute.
+
+    Args:
+        value: the value; its references are already replaced.
+        annotation: the type of the field.
+
+    Raises:
+        LiteralError: if a ``@type`` suffix does not match its value, a path is empty or cut at a
+            ``#`` in its name, or text is not valid Unicode.
+    """
+    raw = value.raw
+    if value.is_text and not value.is_quoted and isinstance(raw, str):
+        raw = parse_value(raw, annotation)
+    raw = _absolute_paths(raw, annotation, value.origin)
+    if value.comment and isinstance(raw, str) and Path in accepted_types(annotation):
+        _check_comment(raw, value)
+    try:
+        to_json(raw, fallback=str)
+    except ValueError:
+        raise LiteralError(
+            f"{raw!a} is not valid Unicode, so config.ini cannot contain it; rename the file or "
+            "folder"
+        ) from None
+    return raw
+
+
+def _check_comment(path: str, value: ConfigValue) -> None:
+    """Raise LiteralError if the comment behind a path is the rest of the path's name."""
+    whole = f"{path}{value.comment}"
+    try:
+        exists = Path(whole).exists()
+    except OSError:  # for example because the comment is too long for a name
+        return
+    if exists:
+        raise LiteralError(
+            f"{value.comment.strip()!r} is read as a comment, but {whole} exists; put the path in "
+            "quotes"
+        )
+
+
+def _absolute_paths(raw: Any, annotation: Any, origin: ConfigOrigin) -> Any:
+    """Return a value whose relative paths, also those in a list, are absolute."""
+    accepted = accepted_types(annotation)
+    if isinstance(raw, str | Path) and Path in accepted:
+        return absolute_path(str(raw), origin)
+    if isinstance(raw, list | tuple):
+        for member in accepted:
+            if typing.get_origin(member) in (list, tuple) and typing.get_args(member):
+                item_type = typing.get_args(member)[0]
+                return type(raw)(_absolute_paths(item, item_type, origin) for item in raw)
+    return raw
+
+
+def absolute_path(text: str, origin: ConfigOrigin) -> str:
+    """Return a path as absolute text, resolved against the folder of its INI file.
+
+    A relative path that does not come from a file is resolved against the working directory.
+
+    Raises:
+        LiteralError: if the text is empty, or names the home folder of an unknown user.
+    """
+    if not text:
+        raise LiteralError("should be a path, and is empty; write . for this folder")
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        name = text.split("/", maxsplit=1)[0]
+        raise LiteralError(
+            f"{name} is no user's home folder; for a name with ~ write ./{text}"
+        ) from None
+    if path.is_absolute():
+        return str(path)
+    return str((origin_folder(origin) / path).resolve())
+
+
+def origin_folder(origin: ConfigOrigin) -> Path:
+    """Return the folder that relative paths of this origin are relative to."""
+    return Path(origin.file).parent if origin.file and origin.line else Path()
