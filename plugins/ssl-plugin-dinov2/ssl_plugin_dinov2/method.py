@@ -160,7 +160,9 @@ class DINOv2(Method):
         self, patches: Sequence[Tensor], targets: Tensor, masks: Sequence[Tensor]
     ) -> Tensor:
         """Return the loss of the masked patches: mean per image, then over images and views."""
-        per_image = [mask / mask.sum(dim=1, keepdim=True).clamp_min(1) for mask in masks]
+        per_image = [
+            mask.to(targets.dtype) / mask.sum(dim=1, keepdim=True).clamp_min(1) for mask in masks
+        ]
         weights = torch.cat([w[mask] for w, mask in zip(per_image, masks, strict=True)])
         masked = torch.cat([p[mask] for p, mask in zip(patches, masks, strict=True)])
         scale = len(masks) * len(masks[0])
@@ -188,6 +190,6 @@ def koleo(features: Tensor) -> Tensor:
             similarity = unit @ everything.T
             own = torch.arange(len(unit), device=unit.device) + gather_offset(unit)
             nearest = similarity.scatter(1, own[:, None], -2.0).argmax(dim=1)
-        # The eps keeps the gradient finite for duplicates, whose distance is 0.
-        distance = functional.pairwise_distance(unit, everything[nearest], eps=1e-8)
+        # The norm of 0 has the gradient 0 in torch, so duplicates do no harm.
+        distance = (unit - everything[nearest]).norm(dim=1)
         return -(distance + 1e-8).log().mean()

@@ -146,6 +146,7 @@ class IBOT(Method):
 
     def _patch_loss(self, patches: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         """Return the loss of a view's masked patches: mean per image, then over all images."""
-        weights = (mask / mask.sum(dim=1, keepdim=True).clamp_min(1) / len(mask))[mask]
+        share = mask.to(targets.dtype) / mask.sum(dim=1, keepdim=True).clamp_min(1)
+        weights = share[mask] / len(mask)
         loss: Tensor = self.loss(self.projector(patches[mask]), targets[mask], weights)
         return loss
