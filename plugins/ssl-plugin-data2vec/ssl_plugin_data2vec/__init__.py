@@ -1,6 +1,6 @@
 """data2vec: predict the mean of a teacher's last blocks (arXiv:2202.03555)."""
 
-from ssl_host import Register, hookimpl
+from ssl_host import Register, RegisterPreset, hookimpl
 
 ssl_host_api = 1
 
@@ -11,4 +11,18 @@ def register_methods(register: Register) -> None:
         "data2vec",
         "ssl_plugin_data2vec.method:Data2Vec",
         "predict the mean of a teacher's last blocks",
+    )
+
+
+@hookimpl
+def register_presets(register: RegisterPreset) -> None:
+    register(
+        "data2vec/imagenet",
+        "ssl_plugin_data2vec:presets/imagenet.ini",
+        "the paper's values, for several GPUs",
+    )
+    register(
+        "data2vec/imagefolder",
+        "ssl_plugin_data2vec:presets/imagefolder.ini",
+        "a folder of photographs on one machine",
     )

@@ -21,3 +21,13 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_deepclusterv2:presets/mnist5k.ini",
         "5,000 digits, minutes on two CPU cores",
     )
+    register(
+        "deepclusterv2/imagenet",
+        "ssl_plugin_deepclusterv2:presets/imagenet.ini",
+        "the paper's values, for several GPUs",
+    )
+    register(
+        "deepclusterv2/imagefolder",
+        "ssl_plugin_deepclusterv2:presets/imagefolder.ini",
+        "a folder of photographs on one machine",
+    )

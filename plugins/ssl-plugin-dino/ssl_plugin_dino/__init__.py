@@ -17,3 +17,13 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_dino:presets/mnist5k.ini",
         "5,000 digits, minutes on two CPU cores",
     )
+    register(
+        "dino/imagenet",
+        "ssl_plugin_dino:presets/imagenet.ini",
+        "the paper's values, for several GPUs",
+    )
+    register(
+        "dino/imagefolder",
+        "ssl_plugin_dino:presets/imagefolder.ini",
+        "a folder of photographs on one machine",
+    )

@@ -1,6 +1,6 @@
 """Distillation: learn from a frozen pretrained backbone."""
 
-from ssl_host import Register, hookimpl
+from ssl_host import Register, RegisterPreset, hookimpl
 
 ssl_host_api = 1
 
@@ -9,4 +9,16 @@ ssl_host_api = 1
 def register_methods(register: Register) -> None:
     register(
         "distill", "ssl_plugin_distill.method:Distill", "learn from a frozen pretrained backbone"
+    )
+
+
+@hookimpl
+def register_presets(register: RegisterPreset) -> None:
+    register(
+        "distill/imagenet", "ssl_plugin_distill:presets/imagenet.ini", "ImageNet, for several GPUs"
+    )
+    register(
+        "distill/imagefolder",
+        "ssl_plugin_distill:presets/imagefolder.ini",
+        "a folder of photographs on one machine",
     )

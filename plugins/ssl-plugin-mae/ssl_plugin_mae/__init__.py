@@ -17,3 +17,13 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_mae:presets/mnist5k.ini",
         "5,000 digits, minutes on two CPU cores",
     )
+    register(
+        "mae/imagenet",
+        "ssl_plugin_mae:presets/imagenet.ini",
+        "the paper's values, for several GPUs",
+    )
+    register(
+        "mae/imagefolder",
+        "ssl_plugin_mae:presets/imagefolder.ini",
+        "a folder of photographs on one machine",
+    )

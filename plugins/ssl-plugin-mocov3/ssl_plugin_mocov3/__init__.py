@@ -21,3 +21,13 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_mocov3:presets/mnist5k.ini",
         "5,000 digits, minutes on two CPU cores",
     )
+    register(
+        "mocov3/imagenet",
+        "ssl_plugin_mocov3:presets/imagenet.ini",
+        "the paper's values, for several GPUs",
+    )
+    register(
+        "mocov3/imagefolder",
+        "ssl_plugin_mocov3:presets/imagefolder.ini",
+        "a folder of photographs on one machine",
+    )

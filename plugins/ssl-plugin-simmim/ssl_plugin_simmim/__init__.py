@@ -1,6 +1,6 @@
 """SimMIM: reconstruct masked patches with a linear layer (arXiv:2111.09886)."""
 
-from ssl_host import Register, hookimpl
+from ssl_host import Register, RegisterPreset, hookimpl
 
 ssl_host_api = 1
 
@@ -11,4 +11,18 @@ def register_methods(register: Register) -> None:
         "simmim",
         "ssl_plugin_simmim.method:SimMIM",
         "reconstruct masked patches with a linear layer",
+    )
+
+
+@hookimpl
+def register_presets(register: RegisterPreset) -> None:
+    register(
+        "simmim/imagenet",
+        "ssl_plugin_simmim:presets/imagenet.ini",
+        "the paper's values, for several GPUs",
+    )
+    register(
+        "simmim/imagefolder",
+        "ssl_plugin_simmim:presets/imagefolder.ini",
+        "a folder of photographs on one machine",
     )
