@@ -86,15 +86,15 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
 
 
 def _merge_notes(old: Sequence[str], new: Sequence[str]) -> list[str]:
-    """Return all notes once; a new note replaces an old one with other numbers."""
-    texts = {OTHER_IMAGES_NOTE, *map(_without_numbers, new)}
-    kept = [note for note in old if _without_numbers(note) not in texts]
+    """Return all notes once; a new note replaces an old one about the same subject."""
+    subjects = {OTHER_IMAGES_NOTE, *map(_subject, new)}
+    kept = [note for note in old if _subject(note) not in subjects]
     return list(dict.fromkeys([*kept, *new]))
 
 
-def _without_numbers(note: str) -> str:
-    """Return a note with all numbers replaced, to compare notes about changed images."""
-    return re.sub(r"\d[\d,]*", "0", note)
+def _subject(note: str) -> str:
+    """Return a note without numbers and lists of folders, which change with the images."""
+    return re.sub(r"\d[\d,]*", "0", re.sub(r": left out .*", ": left out", note))
 
 
 def write_run_report(path: Path, catalog: Catalog) -> Path:

@@ -135,9 +135,10 @@ def _reject_numbers(counts: Counter[str], location: str) -> None:
         are_rare = total < 2 * distinct
         if not (distinct > _MAX_NUMBERS and has_gaps) and not (distinct > _MAX_RARE and are_rare):
             return
+    examples = sorted(numbers, key=str.isdigit)[:3]  # decimals first
     raise DataError(
         f"[data] {location}: the labels look like numbers and not like classes: {total} images "
-        f"have {distinct} different values such as {', '.join(numbers[:3])}. Set [data] labelled "
+        f"have {distinct} different values such as {', '.join(examples)}. Set [data] labelled "
         "= false to train without labels, use other labels, or set labelled = true if each value "
         "is a class"
     )

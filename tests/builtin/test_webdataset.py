@@ -349,6 +349,11 @@ def test_labels_without_image_and_unused_suffixes_are_reported(tmp_path):
     source = build(write(tmp_path / "x.tar", members))
     source.open("train")
     assert any("2 labels belong to no image, the first is x.tar:x" in n for n in source.notes)
+    write(tmp_path / "z" / "train-0.tar", samples(range(3)))
+    write(tmp_path / "z" / "labels.tar", [("9.cls", b"red")])
+    source = build(tmp_path / "z")
+    source.open("train")
+    assert any("the first is labels.tar:9" in note for note in source.notes)
     members = [*samples(range(3), cls=False), ("0002.class", b"red")]
     source = build(write(tmp_path / "y.tar", members))
     assert source.open("train").labels is None

@@ -46,7 +46,7 @@ class WebDataset(RecordSource):
 
     def records(self, held_out: bool) -> Records | None:
         path = Path(self.config.test if held_out and self.config.test else self.config.root)
-        shards, others = self._shards(path, held_out)
+        shards, others, held_out_shards = self._shards(path, held_out)
         if not shards:
             return None
         suffixes: Counter[str] = Counter()
@@ -57,7 +57,9 @@ class WebDataset(RecordSource):
         elsewhere = [] if self.config.labelled is False else self._read(others, Counter())
         labels, unmatched = join_labels(path, images, [*loose, *elsewhere])
         folder = path if path.is_dir() else path.parent
-        notes = _notes(path, labels, unmatched, shards, suffixes)
+        if held_out_shards:  # labels in other shards may belong to either split
+            unmatched = [sample for sample in unmatched if sample.shard in set(shards)]
+        notes = _notes(path, labels, unmatched, suffixes)
         if len(images) + len(loose) < len(samples):
             count = len(samples) - len(images) - len(loose)
             notes.append(
@@ -77,13 +79,14 @@ class WebDataset(RecordSource):
                 self.progress(len(samples))
         return samples
 
-    def _shards(self, path: Path, held_out: bool) -> tuple[list[Path], list[Path]]:
-        """Return the shards of a split, and the shards of no split, which may contain labels."""
+    def _shards(self, path: Path, held_out: bool) -> tuple[list[Path], list[Path], list[Path]]:
+        """Return the shards of this split, of no split (perhaps with labels), and held-out ones."""
         if held_out and self.config.test:
-            return find_files("test", path, (".tar",)), []
+            shards = find_files("test", path, (".tar",))
+            return shards, [], shards
         shards = find_files("root", path, (".tar",))
         if not path.is_dir():
-            return ([] if held_out else shards), []
+            return ([] if held_out else shards), [], []
         train, test = self.split_files(shards, path)
         if not train:
             raise DataError(
@@ -91,22 +94,21 @@ class WebDataset(RecordSource):
                 "training shards names such as train-000.tar, or names without a split"
             )
         used = {*train, *test}
-        return (test if held_out else train), [shard for shard in shards if shard not in used]
+        others = [shard for shard in shards if shard not in used]
+        return (test if held_out else train), others, test
 
 
 def _notes(
     path: Path,
     labels: Sequence[object],
     unmatched: Sequence[Sample],
-    shards: Sequence[Path],
     suffixes: Counter[str],
 ) -> list[str]:
     """Return remarks about labels without an image, and about files that may be labels."""
-    own = [sample for sample in unmatched if sample.shard in set(shards)]
-    if own:
+    if unmatched:
         return [
-            f"{path}: {len(own)} labels belong to no image, the first is {own[0].name}: no image "
-            "has this key"
+            f"{path}: {len(unmatched)} labels belong to no image, the first is "
+            f"{unmatched[0].name}: no image without a label has this key"
         ]
     is_labelled = any(label is not None for label in labels)
     if not is_labelled and any(not is_image(suffix) for suffix in suffixes):
