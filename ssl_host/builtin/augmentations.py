@@ -113,16 +113,23 @@ class _Views(Augmentation):
         )
 
     def view_specs(self) -> Sequence[ViewSpec]:
-        return [replace(self.base(), count=self.config.num_views), *self.local_views()]
+        return [replace(self.base(), count=self.config.num_views)]
+
+
+class _LocalViews(_Views):
+    """Base class of augmentations whose full-size views are followed by small ones."""
+
+    def view_specs(self) -> Sequence[ViewSpec]:
+        return [*super().view_specs(), *self.local_views()]
 
     def local_views(self) -> list[ViewSpec]:
-        """Return the spec of the small views; empty if the augmentation has none.
+        """Return the spec of the small views; empty if there are none.
 
         Raises:
             UserError: if small views are as large as the full-size ones.
         """
         config = self.config
-        if not getattr(config, "num_local", 0):
+        if not config.num_local:
             return []
         size = config.local_size or max(4, self.image_size * 3 // 7)
         if size >= self.image_size:
@@ -211,11 +218,10 @@ class BYOLViews(_Views):
     def view_specs(self) -> Sequence[ViewSpec]:
         first = self.base()
         second = replace(first, blur=self.config.blur2, solarize=self.config.solarize2)
-        views = [(first, second)[i % 2] for i in range(self.config.num_views)]
-        return [*views, *self.local_views()]
+        return [(first, second)[i % 2] for i in range(self.config.num_views)]
 
 
-class DINOViews(BYOLViews):
+class DINOViews(_LocalViews, BYOLViews):
     """Two asymmetric full-size views and several small ones: DINO, arXiv:2104.14294, appendix C.
 
     The full-size views are those of BYOL with larger crops; half of the small ones are blurred.
@@ -236,7 +242,7 @@ class DINOViews(BYOLViews):
         ]
 
 
-class DigitViews(_Views):
+class DigitViews(_LocalViews):
     """Views for digits and text, without flips; they also work for gray images.
 
     Images are cropped, slightly shifted, rotated and sheared, and their brightness and contrast
@@ -261,7 +267,7 @@ class DigitViews(_Views):
         """Settings of the views."""
 
 
-class MultiCropViews(_Views):
+class MultiCropViews(_LocalViews):
     """Two full-size views and several small ones: SwAV, arXiv:2006.09882, section 3.3."""
 
     @with_defaults(crop_min=0.14)

@@ -149,3 +149,11 @@ def _locations(schema: type[Settings], message: str, values: Mapping[str, Config
         str(values[key].origin) for key in mentioned if key in values and values[key].origin.file
     ]
     return ", ".join(dict.fromkeys(locations))
+
+
+def by_location(problem: Problem) -> tuple[str, int, str]:
+    """Return the sort key of a problem: file, line as a number, message."""
+    file, _, line = problem.where.rpartition(":")
+    if line.isdigit():
+        return file, int(line), problem.message
+    return problem.where, 0, problem.message

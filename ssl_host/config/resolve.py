@@ -24,7 +24,7 @@ from ssl_host.config.layers import (
     preset_layers,
     python_layer,
 )
-from ssl_host.config.messages import unknown_key, validation_problems
+from ssl_host.config.messages import by_location, unknown_key, validation_problems
 from ssl_host.config.run_config import ComponentConfig, RunConfig
 from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.config.unknown_sections import unknown_sections
@@ -123,13 +123,13 @@ class _Resolver:
         parsed = self._parse(merged)
         host, components = self._validate(merged, parsed)
         if self.problems:
-            raise ConfigError(sorted(set(self.problems), key=_by_location))
+            raise ConfigError(sorted(set(self.problems), key=by_location))
         config = RunConfig(
             host, components, make_entries(merged, host, components), tuple(self.notes)
         )
         lossy = lossy_problems(config)
         if lossy:
-            raise ConfigError(sorted(lossy, key=_by_location))
+            raise ConfigError(sorted(lossy, key=by_location))
         return config
 
     def _schema(self, section: str) -> type[Settings] | None:
@@ -291,11 +291,3 @@ class _Resolver:
             settings=settings,
             entry=self.catalog.find(kind, name),
         )
-
-
-def _by_location(problem: Problem) -> tuple[str, int, str]:
-    """Return the sort key of a problem: file, line as a number, message."""
-    file, _, line = problem.where.rpartition(":")
-    if line.isdigit():
-        return file, int(line), problem.message
-    return problem.where, 0, problem.message

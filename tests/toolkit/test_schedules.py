@@ -39,5 +39,14 @@ def test_linear_schedule_ends_at_its_fraction_of_the_run():
     values = [line.value_at(step, 100) for step in (0, 15, 30, 60, 100)]
     assert values == pytest.approx([0.04, 0.055, 0.07, 0.07, 0.07])
     assert float(line) == pytest.approx(0.04)
-    with pytest.raises(ValueError, match="until = 0"):
-        LinearSchedule(0, 1, until=0)
+    with pytest.raises(ValueError, match="until = -1"):
+        LinearSchedule(0, 1, until=-1)
+
+
+def test_linear_schedule_without_warm_up_has_its_end_from_the_start():
+    line = LinearSchedule(0.04, 0.07, until=0)
+    assert float(line) == line.value_at(0, 100) == line.value_at(50, 100) == 0.07
+
+
+def test_linear_schedule_longer_than_the_run_does_not_reach_its_end():
+    assert LinearSchedule(0.0, 1.0, until=4).value_at(100, 100) == pytest.approx(0.25)
