@@ -5,7 +5,7 @@
 For each method: a run without interruption, then the same run killed with SIGKILL several times
 in a row and resumed until it is finished. At the end its weights, rows and metrics must be equal
 to those of the uninterrupted run. Writes benchmarks/results/soak.json and soak.md after a run of
-all six methods.
+all methods.
 """
 
 from __future__ import annotations
@@ -24,7 +24,47 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-METHODS = ("simclr", "simsiam", "barlowtwins", "nnclr", "byol", "mocov2")
+PREDICTOR = {
+    "head.projector": {"hidden_dim": 32, "output_dim": 16},
+    "head.predictor": {"hidden_dim": 16},
+}
+PROJECTOR = {"head.projector": {"hidden_dim": 32, "output_dim": 16}}
+PROTOTYPES = {"head.projector": {"hidden_dim": 32, "bottleneck_dim": 16, "output_dim": 32}}
+TRANSFORMER = {"backbone": {"name": "timm", "model": "test_vit", "patch_size": 4, "depth": 2}}
+SMALL_VIEWS = {"augmentation": {"num_local": 2, "local_size": 8}}
+METHODS = {
+    "simclr": PROJECTOR,
+    "simsiam": PREDICTOR,
+    "barlowtwins": PROJECTOR,
+    "nnclr": {"method": {"queue_size": 40}, **PREDICTOR},
+    "byol": PREDICTOR,
+    "mocov2": {"method": {"queue_size": 40}, **PROJECTOR},
+    "dino": {**PROTOTYPES, **SMALL_VIEWS},
+    "ibot": {"method": {"min_block": 2}, **PROTOTYPES, **SMALL_VIEWS, **TRANSFORMER},
+    "dinov2": {"method": {"min_block": 2}, **PROTOTYPES, **SMALL_VIEWS, **TRANSFORMER},
+    "mae": {
+        "method": {"decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2},
+        **TRANSFORMER,
+    },
+    "simmim": {"method": {"mask_cell": 1}, **TRANSFORMER},
+    "ijepa": {
+        "method": {
+            "num_targets": 2,
+            "predictor_dim": 16,
+            "predictor_depth": 1,
+            "predictor_heads": 2,
+        },
+        **TRANSFORMER,
+    },
+    "data2vec": {"method": {"num_blocks": 1, "min_block": 2}, **TRANSFORMER},
+    "mocov3": PREDICTOR,
+    "deepclusterv2": {"method": {"num_clusters": 6}, **PROJECTOR, **SMALL_VIEWS},
+    "distill": {
+        "method": {"queue_size": 40},
+        "backbone.teacher": {"name": "small_conv", "width": 8, "num_stages": 2},
+    },
+}
+"""Settings of a small run of each method, beside those of :data:`CONFIG`."""
 KILLS_IN_A_ROW = 7
 STARTING_FRACTION = 0.1
 """Fraction of the kills that hit at any time after the start of the process."""
@@ -43,17 +83,6 @@ name = synthetic
 num_images = 80
 num_test = 40
 image_size = 16
-[method]
-name = {method}
-{queue}
-[backbone]
-name = small_conv
-width = 8
-num_stages = 3
-[head.projector]
-hidden_dim = 32
-output_dim = 16
-{predictor}
 [optimizer]
 name = sgd
 lr = 0.05
@@ -88,14 +117,13 @@ class Tally:
 def write_config(folder: Path, method: str, name: str) -> Path:
     """Write the INI file of one run and return its path."""
     file = folder / f"{name}.ini"
-    queue = "queue_size = 40" if method in ("nnclr", "mocov2") else ""
-    predictor = method in ("simsiam", "nnclr", "byol")
-    text = CONFIG.format(
-        name=name,
-        method=method,
-        queue=queue,
-        predictor="[head.predictor]\nhidden_dim = 16" if predictor else "",
-    )
+    small_conv = {"backbone": {"name": "small_conv", "width": 8, "num_stages": 3}}
+    sections: dict[str, dict[str, object]] = {**small_conv, **METHODS[method]}
+    sections["method"] = {"name": method, **sections.get("method", {})}
+    lines = [CONFIG.format(name=name)]
+    for section, values in sections.items():
+        lines += [f"[{section}]", *(f"{key} = {value}" for key, value in values.items())]
+    text = "\n".join(lines) + "\n"
     file.write_text(text, encoding="utf-8")
     return file
 

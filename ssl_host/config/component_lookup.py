@@ -10,7 +10,6 @@ from ssl_host.config.layers import ConfigLayer, python_layer
 from ssl_host.config.schema import (
     DEFAULT_COMPONENTS,
     DEFAULT_EVALUATORS,
-    DEFAULT_FROZEN,
     DEFAULT_HEAD,
     INSTANCE_KINDS,
     SECTION_ORDER,
@@ -101,10 +100,9 @@ class ComponentLookup:
         return python_layer("host default", defaults)
 
     def _head_layer(self) -> ConfigLayer:
-        """Return a layer with the default component for each head and frozen network."""
+        """Return a layer with the default component for each head of the method."""
         heads = {f"head.{head}": {"name": DEFAULT_HEAD} for head in self.heads}
-        frozen = {f"backbone.{name}": {"name": DEFAULT_FROZEN} for name in self.frozen}
-        return python_layer("host default", {**heads, **frozen})
+        return python_layer("host default", heads)
 
     def _recipe_layers(self) -> list[ConfigLayer]:
         """Return the recipes of method and data source as layers, lowest priority first."""
@@ -135,7 +133,8 @@ class ComponentLookup:
 
     def _load_remaining(self) -> None:
         """Load the classes of all valid component sections except method and data."""
-        for section in self.sections():
+        frozen = (f"backbone.{name}" for name in self.frozen)
+        for section in dict.fromkeys([*self.sections(), *frozen]):
             kind, _, instance = section.partition(".")
             if section in self.classes or kind not in (*SINGLE_KINDS, *INSTANCE_KINDS):
                 continue
@@ -149,7 +148,7 @@ class ComponentLookup:
         """Return the class that a section names, or None if it has no name or cannot be loaded."""
         name = self._name_of(section)
         instance = section.partition(".")[2]
-        if name is None and instance:
+        if name is None and instance and not self.is_frozen_network(section):
             name = ConfigValue(instance, ConfigOrigin("instance name", self.location(section)))
         if name is None:
             if KINDS[kind].required and kind != "method":

@@ -229,8 +229,5 @@ DEFAULT_COMPONENTS: dict[str, dict[str, Any]] = {
 DEFAULT_HEAD = "mlp"
 """Name of the component used for a head if no layer names a different one."""
 
-DEFAULT_FROZEN = "timm"
-"""Name of the component used for a frozen network if no layer names a different one."""
-
 DEFAULT_EVALUATORS = ("few_label", "knn", "linear", "rankme", "alignment_uniformity")
 """Names of the evaluators used if a configuration has no ``[evaluator.*]`` section."""

@@ -14,7 +14,7 @@ from ssl_host.augment.executor import evaluation_view
 from ssl_host.compose import Experiment, compose
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.config.run_config import RunConfig
-from ssl_host.config.schema import DEFAULT_FROZEN, DEFAULT_HEAD
+from ssl_host.config.schema import DEFAULT_HEAD
 from ssl_host.contracts.batch import Batch, Progress, StepOutput
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone
@@ -118,7 +118,7 @@ class MethodCase:
         own = self.target.settings.get(section, {})
         if not recipe and not own:
             return {"name": "small_conv", "width": 8, "num_stages": 3}
-        name = str(own.get("name", recipe.get("name", DEFAULT_FROZEN)))
+        name = str(own.get("name", recipe.get("name")))
         if own.get("name", recipe.get("name")) != recipe.get("name"):
             return {"name": name}
         cls: type[Backbone] = self.target.catalog.load("backbone", name)

@@ -134,3 +134,14 @@ def test_resume_with_another_teacher_is_refused(tmp_path):
     save_file({**load_file(path), **tensors}, path)
     with pytest.raises(CheckpointError, match="the frozen network teacher has different weights"):
         run(tmp_path, **settings, **teacher)
+
+
+def test_frozen_network_without_a_name_is_an_error(install):
+    install(
+        "ssl-plugin-bare",
+        PLUGIN.replace('"student"', '"bare"')
+        .replace("ssl_plugin_student", "ssl_plugin_bare")
+        .replace('"name": "small_conv", ', ""),
+    )
+    with pytest.raises(ConfigError, match=r"\[backbone.teacher\] needs a name"):
+        config(method={"name": "bare"})
