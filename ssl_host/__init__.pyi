@@ -105,6 +105,7 @@ from .toolkit.sampling import evenly_spaced_indices as evenly_spaced_indices
 from .toolkit.schedules import ConstantSchedule as ConstantSchedule
 from .toolkit.schedules import CosineSchedule as CosineSchedule
 from .toolkit.schedules import LinearSchedule as LinearSchedule
+from .toolkit.weights_io import read_containers as read_containers
 from .toolkit.weights_io import read_tensors as read_tensors
 from .toolkit.weights_io import write_tensors as write_tensors
 from .train.signals import preemptible as preemptible

@@ -106,6 +106,7 @@ PUBLIC = [
     "pass_session",
     "preemptible",
     "read_config_text",
+    "read_containers",
     "read_ini_layer",
     "read_tensors",
     "render_page",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -44,6 +45,21 @@ class Backbone(Component, nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the features, shape (B, D), of normalised images, shape (B, C, H, W)."""
         raise NotImplementedError(f"{type(self).__qualname__} does not implement forward()")
+
+    def adapt_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Convert weights of the same model that was trained at another image size.
+
+        The host calls this when it loads weights of another shape, and it notes every tensor that
+        changed. It converts the input channels of the first convolution itself.
+
+        Args:
+            tensors: all tensors, with the names of the ``state_dict`` of the exported network.
+
+        Returns:
+            The tensors, with those converted that depend on the image size, such as position
+            embeddings.
+        """
+        return tensors
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
         """Return the network to save and a description of how to build it without ssl-host.

@@ -24,7 +24,7 @@ from ssl_host.pipeline.step_timing import TIMED_STEPS, StepTimer
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.image_files import resize_and_crop
 from ssl_host.train.trainer_setup import num_processes
-from ssl_host.weights import load_initial_weights
+from ssl_host.weights import load_run_weights
 
 SLOW_STEP_S = 3.0
 """Alternatives are not timed if a step takes longer than this, in seconds."""
@@ -122,7 +122,7 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
     method, source = experiment.method, experiment.source
     starts_from = None
     if config.run.init_from is not None:
-        starts_from = load_initial_weights(method.backbone, config.run.init_from, catalog)
+        starts_from = load_run_weights(method.backbone, config.run, catalog)
     splits = open_splits(source, config.loader.holdout)
     plan = EpochPlan(
         len(splits.train),

@@ -58,7 +58,7 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         images = open_datasets(experiment.source, experiment.views, config.loader)
         notes = [OTHER_IMAGES_NOTE] if folder.images_changed(images.fingerprint()) else []
         encoder = getattr(experiment.method, experiment.method.encoder)
-        load_weights(encoder, read_tensors(weights), weights)
+        notes += load_weights(encoder, read_tensors(weights), weights)
         measurement = evaluate_network(
             experiment,
             images,

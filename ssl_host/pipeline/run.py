@@ -35,7 +35,7 @@ from ssl_host.toolkit.console import make_console
 from ssl_host.train.loop import TrainingResult, fit
 from ssl_host.train.signals import preemptible
 from ssl_host.train.trainer_setup import is_first_process, num_processes
-from ssl_host.weights import load_initial_weights, save_backbone
+from ssl_host.weights import load_run_weights, save_backbone
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,9 @@ class _Runner:
         path = self.config.run.init_from
         if path is None:
             return
-        self.notes.append(load_initial_weights(method.backbone, path, self.catalog))
+        note = load_run_weights(method.backbone, self.config.run, self.catalog)
+        self.notes.append(note)
+        self.console.print(f"note: {note}", soft_wrap=True)
         if images.test is not None and not trained_on_same_dataset(path, self.config):
             self.notes.append(
                 "the initial weights are not from a run on the same images: they may have been "

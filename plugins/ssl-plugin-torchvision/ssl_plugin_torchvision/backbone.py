@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torchvision
 from pydantic import Field
 from torch import Tensor, nn
+from torchvision.models.vision_transformer import interpolate_embeddings
 
 from ssl_host import Backbone, Settings, UserError
 
@@ -138,6 +141,18 @@ class Torchvision(Backbone):
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.model(images)
         return features.flatten(1)
+
+    def adapt_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Resample the position embeddings of a vision transformer with torchvision's function."""
+        if not self.config.model.startswith("vit_"):
+            return tensors
+        try:
+            resampled: Mapping[str, Tensor] = interpolate_embeddings(
+                self.image_size, self.model.patch_size, OrderedDict(tensors)
+            )
+        except ValueError:
+            return tensors  # the host reports the shapes
+        return resampled
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
         """Return the model without its classifier, and a description with code to create it."""
