@@ -10,7 +10,8 @@ import torch
 
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.registry import Entry, error_location
-from ssl_host.config.run_config import ComponentConfig, RunConfig
+from ssl_host.config.error_locations import locate_errors
+from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.augmentation import Augmentation
 from ssl_host.contracts.component import Component
 from ssl_host.contracts.data import DataSource
@@ -56,11 +57,16 @@ def compose(config: RunConfig) -> Experiment:
             and the cause.
         ConfigError: if the method does not accept the augmentation's number of views.
     """
-    source: DataSource = _build(config.components["data"])
+    with locate_errors(config):
+        return _compose(config)
+
+
+def _compose(config: RunConfig) -> Experiment:
+    """Build every component of a configuration."""
+    source: DataSource = _build(config, "data")
     method = compose_method(config, source.channels, source.image_size)
-    augmentation_config = config.components["augmentation"]
     augmentation = _build(
-        augmentation_config, image_size=source.image_size, channels=source.channels
+        config, "augmentation", image_size=source.image_size, channels=source.channels
     )
     views = view_maker(augmentation, source)
     _check_views(config, method, views)
@@ -69,10 +75,10 @@ def compose(config: RunConfig) -> Experiment:
         source=source,
         views=views,
         method=method,
-        optimizer=_build(config.components["optimizer"]),
-        scheduler=_build(config.components["scheduler"]),
-        evaluators={c.instance: _build(c) for c in config.of_kind("evaluator")},
-        loggers={c.instance: _build(c) for c in config.of_kind("logger")},
+        optimizer=_build(config, "optimizer"),
+        scheduler=_build(config, "scheduler"),
+        evaluators={c.instance: _build(config, c.section) for c in config.of_kind("evaluator")},
+        loggers={c.instance: _build(config, c.section) for c in config.of_kind("logger")},
     )
 
 
@@ -87,9 +93,7 @@ def compose_method(
     """
     torch.manual_seed(config.run.seed)
     if backbone is None:
-        backbone = _build(
-            config.components["backbone"], in_channels=in_channels, image_size=image_size
-        )
+        backbone = _build(config, "backbone", in_channels=in_channels, image_size=image_size)
     method_config = config.components["method"]
     cls: Any = method_config.cls
     widths = {"backbone": backbone.feature_dim}
@@ -101,10 +105,10 @@ def compose_method(
                 f"'{feeder}', which is not among {', '.join(widths)}; list a head after the one "
                 "that feeds it"
             )
-        heads[name] = _build(config.components[f"head.{name}"], in_dim=widths[feeder])
+        heads[name] = _build(config, f"head.{name}", in_dim=widths[feeder])
         widths[name] = heads[name].output_dim
-    loss: Loss | None = _build(config.components["loss"]) if "loss" in config.components else None
-    method: Method = _build(method_config, backbone=backbone, heads=heads, loss=loss)
+    loss: Loss | None = _build(config, "loss") if "loss" in config.components else None
+    method: Method = _build(config, "method", backbone=backbone, heads=heads, loss=loss)
     return method
 
 
@@ -113,9 +117,11 @@ def view_maker(augmentation: Augmentation, source: DataSource) -> ViewMaker:
     return ViewMaker(augmentation, image_size=source.image_size, mean=source.mean, std=source.std)
 
 
-def _build(config: ComponentConfig, **build_args: Any) -> Any:
+def _build(config: RunConfig, section: str, **build_args: Any) -> Any:
     """Build the component that one section of the configuration describes."""
-    return build_component(config.cls, config.settings, config.entry, build_args)
+    component = config.components[section]
+    with locate_errors(config, section):
+        return build_component(component.cls, component.settings, component.entry, build_args)
 
 
 def build_component(

@@ -180,13 +180,11 @@ def load_run_weights(backbone: Backbone, settings: RunSettings, catalog: Catalog
         CheckpointError: as for :func:`load_initial_weights`.
     """
     assert settings.init_from is not None
-    return load_initial_weights(
-        backbone,
-        settings.init_from,
-        catalog,
-        key=settings.init_key,
-        prefix=settings.init_prefix,
-    )
+    key, prefix = settings.init_key, settings.init_prefix
+    try:
+        return load_initial_weights(backbone, settings.init_from, catalog, key=key, prefix=prefix)
+    except CheckpointError as error:
+        raise CheckpointError(f"[run] init_from: {error}") from error
 
 
 def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> Sequence[str]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose, num_trainable_parameters
 from ssl_host.config.auto_settings import resolve_auto
+from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.run_config import RunConfig
 from ssl_host.config.schema import TrainerSettings
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
@@ -116,6 +117,12 @@ def dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
         UserError: if the input has an error that would prevent the run from starting.
         NonFiniteError: if the first loss is NaN.
     """
+    with locate_errors(config):
+        return _dry_run(config, catalog)
+
+
+def _dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
+    """Estimate the cost of a run; see :func:`dry_run`."""
     config = resolve_auto(config)
     catalog.call("config_resolved", config=config.values())
     experiment = compose(config)

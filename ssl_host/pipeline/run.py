@@ -16,6 +16,7 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.compose import Experiment, compose, num_trainable_parameters
 from ssl_host.config.auto_settings import require_device, resolve_auto
+from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.logging import Logger
 from ssl_host.contracts.method import Method
@@ -68,7 +69,12 @@ def run_config(
         UserError: if the input is wrong.
         RunError: if the run fails.
     """
-    console = console or make_console(quiet=True)
+    with locate_errors(config):
+        return _run_config(config, catalog, console or make_console(quiet=True), fresh)
+
+
+def _run_config(config: RunConfig, catalog: Catalog, console: Console, fresh: bool) -> Outcome:
+    """Run or resume a configuration; see :func:`run_config`."""
     config = resolve_auto(config)
     catalog.call("config_resolved", config=config.values())
     path = config.run.folder
