@@ -125,6 +125,7 @@ from .toolkit.schedules import CosineSchedule as CosineSchedule
 from .toolkit.schedules import LinearSchedule as LinearSchedule
 from .toolkit.views import cross_view_loss as cross_view_loss
 from .toolkit.views import encode_views as encode_views
+from .toolkit.weights_io import read_containers as read_containers
 from .toolkit.weights_io import read_tensors as read_tensors
 from .toolkit.weights_io import write_tensors as write_tensors
 from .train.signals import preemptible as preemptible

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.registry import Entry, error_location
+from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.messages import validate_settings
-from ssl_host.config.run_config import ComponentConfig, RunConfig
+from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.augmentation import Augmentation
 from ssl_host.contracts.batch import Plan
 from ssl_host.contracts.component import Component
@@ -60,11 +61,17 @@ def compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
             and the cause.
         ConfigError: if the method does not accept the augmentation's number of views.
     """
-    source: DataSource = _build(config.components["data"])
+    with locate_errors(config):
+        return _compose_data(config)
+
+
+def _compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
+    """Build the data source and the views of a configuration."""
+    source: DataSource = _build(config, "data")
     cache = config.loader.cache_dir
     source.excluded = (config.run.dir, *(() if cache is None else (cache,)))
     augmentation = _build(
-        config.components["augmentation"], image_size=source.image_size, channels=source.channels
+        config, "augmentation", image_size=source.image_size, channels=source.channels
     )
     views = view_maker(augmentation, source)
     _check_views(config, views)
@@ -90,7 +97,15 @@ def compose(
         ConfigError: if the method does not accept the augmentation's number of views, or the
             backbone.
     """
-    source, views = data or compose_data(config)
+    with locate_errors(config):
+        return _compose(config, data or compose_data(config), num_images)
+
+
+def _compose(
+    config: RunConfig, data: tuple[DataSource, ViewMaker], num_images: int | None
+) -> Experiment:
+    """Build every component of a configuration; see :func:`compose`."""
+    source, views = data
     plan = make_run_plan(config, source, num_images)
     return Experiment(
         config=config,
@@ -98,10 +113,10 @@ def compose(
         source=source,
         views=views,
         method=compose_method(config, plan),
-        optimizer=_build(config.components["optimizer"]),
-        scheduler=_build(config.components["scheduler"]),
-        evaluators={c.instance: _build(c) for c in config.of_kind("evaluator")},
-        loggers={c.instance: _build(c) for c in config.of_kind("logger")},
+        optimizer=_build(config, "optimizer"),
+        scheduler=_build(config, "scheduler"),
+        evaluators={c.instance: _build(config, c.section) for c in config.of_kind("evaluator")},
+        loggers={c.instance: _build(config, c.section) for c in config.of_kind("logger")},
     )
 
 
@@ -137,7 +152,7 @@ def compose_method(config: RunConfig, plan: Plan, backbone: Backbone | None = No
     networks = {f"backbone.{name}": network for name, network in frozen.items()}
     torch.manual_seed(config.run.seed)
     if backbone is None:
-        backbone = _build_backbone(_with_widths(config, "backbone", networks), plan)
+        backbone = _build_backbone(config, "backbone", plan, networks)
     _check_tokens(config, cls, backbone)
     networks["backbone"] = backbone
     widths = {"backbone": backbone.feature_dim}
@@ -149,45 +164,30 @@ def compose_method(config: RunConfig, plan: Plan, backbone: Backbone | None = No
                 f"'{feeder}', which is not among {', '.join(widths)}; list a head after the one "
                 "that feeds it"
             )
-        head_config = _with_widths(config, f"head.{name}", networks)
-        heads[name] = _build(head_config, in_dim=widths[feeder])
+        section = f"head.{name}"
+        heads[name] = _build(config, section, networks, in_dim=widths[feeder])
         widths[name] = heads[name].output_dim
     has_loss = "loss" in config.components
-    loss: Loss | None = _build(_with_widths(config, "loss", networks)) if has_loss else None
-    method_config = _with_widths(config, "method", networks)
+    loss: Loss | None = _build(config, "loss", networks) if has_loss else None
     method: Method = _build(
-        method_config, backbone=backbone, heads=heads, loss=loss, frozen_networks=frozen, plan=plan
+        config,
+        "method",
+        networks,
+        backbone=backbone,
+        heads=heads,
+        loss=loss,
+        frozen_networks=frozen,
+        plan=plan,
     )
     return method
 
 
-def _with_widths(
-    config: RunConfig, section: str, networks: Mapping[str, Backbone]
-) -> ComponentConfig:
-    """Return a component's configuration with the widths of networks that it refers to.
-
-    Raises:
-        ConfigError: if a network has no such width, or the width is not valid for the setting.
-    """
-    component = config.components[section]
-    if not component.network_references:
-        return component
-    values = dict(component.settings)
-    for key, reference in component.network_references.items():
-        name, _, attribute = reference.rpartition(".")
-        value = getattr(networks.get(name), attribute, None)
-        if value is None:
-            text = f"[{section}] {key}: the network [{name}] has no {attribute}"
-            raise ConfigError([Problem(str(config.entries[section, key].origin), text)])
-        values[key] = value
-    location = str(config.entries[section, next(iter(component.network_references))].origin)
-    settings = validate_settings(type(component.settings), values, location, section)
-    return replace(component, settings=settings)
-
-
-def _build_backbone(config: ComponentConfig, plan: Plan) -> Backbone:
+def _build_backbone(
+    config: RunConfig, section: str, plan: Plan, networks: Mapping[str, Backbone]
+) -> Backbone:
     """Build a backbone for the channels and size of the plan's views."""
-    backbone: Backbone = _build(config, in_channels=plan.channels, image_size=plan.image_size)
+    sizes = {"in_channels": plan.channels, "image_size": plan.image_size}
+    backbone: Backbone = _build(config, section, networks, **sizes)
     return backbone
 
 
@@ -198,7 +198,7 @@ def _frozen_networks(config: RunConfig, plan: Plan) -> dict[str, Backbone]:
         return {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.run.seed)
-        return {c.instance: _build_backbone(c, plan) for c in sections}
+        return {c.instance: _build_backbone(config, c.section, plan, {}) for c in sections}
 
 
 def _check_tokens(config: RunConfig, method: type[Method], backbone: Backbone) -> None:
@@ -219,9 +219,45 @@ def view_maker(augmentation: Augmentation, source: DataSource) -> ViewMaker:
     return ViewMaker(augmentation, image_size=source.image_size, mean=source.mean, std=source.std)
 
 
-def _build(config: ComponentConfig, **build_args: Any) -> Any:
-    """Build the component that one section of the configuration describes."""
-    return build_component(config.cls, config.settings, config.entry, build_args)
+def _build(
+    config: RunConfig,
+    section: str,
+    networks: Mapping[str, Backbone] | None = None,
+    **build_args: Any,
+) -> Any:
+    """Build the component that one section of the configuration describes.
+
+    Args:
+        config: the configuration.
+        section: name of the section.
+        networks: networks that are built already, keyed by section, for references to their widths.
+        build_args: keyword arguments of the constructor.
+    """
+    component = config.components[section]
+    settings = _with_widths(config, section, networks or {})
+    with locate_errors(config, section):
+        return build_component(component.cls, settings, component.entry, build_args)
+
+
+def _with_widths(config: RunConfig, section: str, networks: Mapping[str, Backbone]) -> Settings:
+    """Return a component's settings with the widths of networks that they refer to.
+
+    Raises:
+        ConfigError: if a network has no such width, or the width is not valid for the setting.
+    """
+    component = config.components[section]
+    if not component.network_references:
+        return component.settings
+    values = dict(component.settings)
+    for key, reference in component.network_references.items():
+        name, _, attribute = reference.rpartition(".")
+        value = getattr(networks.get(name), attribute, None)
+        if value is None:
+            text = f"[{section}] {key}: the network [{name}] has no {attribute}"
+            raise ConfigError([Problem(str(config.entries[section, key].origin), text)])
+        values[key] = value
+    location = str(config.entries[section, next(iter(component.network_references))].origin)
+    return validate_settings(type(component.settings), values, location, section)
 
 
 def build_component(

@@ -26,6 +26,8 @@ class SslHostError(Exception):
 
     exit_status = 1
     """Exit status of the command when this exception stops it."""
+    location: str = ""
+    """File and line of the setting that caused the error, if they are already in the message."""
 
 
 class UserError(SslHostError):
@@ -64,6 +66,9 @@ class DataError(UserError):
 
 class PluginError(UserError):
     """Raised when a plugin or component is missing, broken or blocked, or has failed."""
+
+    component: object = None
+    """The component that failed, if one has."""
 
 
 class RunFolderError(UserError):

@@ -162,7 +162,8 @@ def read_weights(path: Path) -> StoredWeights | None:
     Returns:
         The tensors and the naming schemes under which they may fit a network, or None if the file
         is not a checkpoint from a project that the plugin knows. The first result that is not
-        None is used.
+        None is used. If none of its naming schemes fits, ssl-host tries them with every prefix in
+        the file.
     """
 
 

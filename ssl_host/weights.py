@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,18 +13,29 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import build_component
 from ssl_host.config.messages import validation_problems
 from ssl_host.config.run_config import RunConfig
+from ssl_host.config.schema import RunSettings
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone
 from ssl_host.errors import CheckpointError, UserError
 from ssl_host.toolkit.atomic_io import atomic_write_text
-from ssl_host.toolkit.checkpoint_keys import (
-    KeyMatch,
-    StoredWeights,
-    list_groups,
-    match_keys,
-    own_weights,
+from ssl_host.toolkit.checkpoint_keys import KeyMapping, KeyMatch, own_weights
+from ssl_host.toolkit.checkpoint_search import (
+    Containers,
+    ambiguity_error,
+    best_match,
+    distinct_matches,
+    match_backbone,
+    misfit_error,
+    search_backbone,
+    select_container,
 )
-from ssl_host.toolkit.weights_io import Tensors, read_tensors, write_tensors
+from ssl_host.toolkit.weights_io import (
+    WEIGHTS_CONTAINER,
+    Tensors,
+    read_containers,
+    read_tensors,
+    write_tensors,
+)
 
 FORMAT_VERSION = 1
 WEIGHTS = "backbone.safetensors"
@@ -159,9 +171,17 @@ def _stored_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]
 
 
 def load_initial_weights(
-    backbone: Backbone, path: str | Path, catalog: Catalog | None = None
+    backbone: Backbone,
+    path: str | Path,
+    catalog: Catalog | None = None,
+    *,
+    key: str | None = None,
+    prefix: str | None = None,
 ) -> str:
     """Load weights from a file or folder into a backbone, as ``[run] init_from`` does.
+
+    Names as in ssl-host's own files are tried first, then those that a plugin knows, then every
+    container and prefix in the file; the backbone must fit exactly one of them.
 
     Args:
         backbone: the network to initialise.
@@ -169,6 +189,8 @@ def load_initial_weights(
             checkpoint, or a checkpoint in a layout that a plugin can read. Code in the file is
             never executed.
         catalog: registry of the installed plugins; built by default.
+        key: place of the tensors in the file, such as ``teacher``; None to search for it.
+        prefix: start of the tensors' names, such as ``module.encoder_q.``; None to search for it.
 
     Returns:
         A sentence that says which tensors were loaded.
@@ -180,24 +202,31 @@ def load_initial_weights(
     """
     catalog = catalog or Catalog()
     file = _initial_weights_file(Path(path))
-    candidates: list[StoredWeights] = []
-    unreadable: CheckpointError | None = None
-    try:
-        candidates.append(own_weights(read_tensors(file)))
-    except CheckpointError as error:
-        unreadable = error
-    if unreadable or _match(backbone, candidates[0])[1].problems:
-        stored = catalog.call("read_weights", path=file)
-        if stored is not None:
-            candidates.append(stored)
-        elif unreadable is not None:
-            raise unreadable
-    match = _load_best(backbone, candidates, file, _install_hint(catalog))
+    network, match = _find_match(backbone, file, catalog, key, prefix)
+    network.load_state_dict(dict(match.tensors))
     return f"the backbone starts from {file}: {match.describe()}"
 
 
-def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> None:
+def load_run_weights(backbone: Backbone, settings: RunSettings, catalog: Catalog) -> str:
+    """Load the weights that ``[run] init_from`` names, and return a sentence about them.
+
+    Raises:
+        UserError: as for :func:`load_initial_weights`.
+        CheckpointError: as for :func:`load_initial_weights`.
+    """
+    assert settings.init_from is not None
+    key, prefix = settings.init_key, settings.init_prefix
+    try:
+        return load_initial_weights(backbone, settings.init_from, catalog, key=key, prefix=prefix)
+    except CheckpointError as error:
+        raise CheckpointError(f"[run] init_from: {error}") from error
+
+
+def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> Sequence[str]:
     """Copy tensors with the names that ssl-host's files use into a backbone.
+
+    Returns:
+        A note for each tensor that was converted to another image size or number of channels.
 
     Args:
         backbone: network that receives the tensors.
@@ -208,7 +237,11 @@ def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> None:
         CheckpointError: when a tensor is missing or has a different shape, or the file comes from
             a larger network; the message names the first few such tensors.
     """
-    _load_best(backbone, [own_weights(tensors)], file, "")
+    network, match = match_backbone(backbone, own_weights(tensors))
+    if match.problems:
+        raise misfit_error(backbone, match, {"": tensors}, file, "")
+    network.load_state_dict(dict(match.tensors))
+    return match.notes
 
 
 def _initial_weights_file(path: Path) -> Path:
@@ -240,49 +273,52 @@ def _find_weights(folder: Path) -> Path | None:
     return next((folder / n for n in (WEIGHTS, HUB_WEIGHTS) if (folder / n).exists()), None)
 
 
-def _match(backbone: Backbone, stored: StoredWeights) -> tuple[nn.Module, KeyMatch]:
-    """Return the backbone or the network it wraps, whichever fits better, and the match."""
-    module = backbone.export()[0]
-    # Checkpoints use the wrapper's tensor names; all other files use the wrapped network's.
-    networks = [module] if module is backbone else [module, backbone]
-    matches = [(network, match_keys(network, stored)) for network in networks]
-    return _best(matches)
+def _find_match(
+    backbone: Backbone, file: Path, catalog: Catalog, key: str | None, prefix: str | None
+) -> tuple[nn.Module, KeyMatch]:
+    """Return the network to load weights into, and the tensors in a file that fit it.
 
-
-def _best(matches: list[tuple[nn.Module, KeyMatch]]) -> tuple[nn.Module, KeyMatch]:
-    """Return the first match without problems, or else the one with the most tensors."""
-    fitting = (pair for pair in matches if not pair[1].problems)
-    return next(fitting, None) or max(matches, key=lambda pair: len(pair[1].tensors))
-
-
-def _load_best(
-    backbone: Backbone, candidates: list[StoredWeights], file: Path, hint: str
-) -> KeyMatch:
-    """Load the stored weights that fit a backbone best; raise CheckpointError if none fit."""
-    network, match = _best([_match(backbone, stored) for stored in candidates])
-    if match.problems:
-        raise _misfit(backbone, match, candidates[-1], file, hint)
-    network.load_state_dict(dict(match.tensors))
-    return match
-
-
-def _misfit(
-    backbone: Backbone, match: KeyMatch, stored: StoredWeights, file: Path, hint: str
-) -> CheckpointError:
-    """Return an error that explains why the tensors in a file do not fit a backbone."""
-    if not match.tensors:
-        expected = list(backbone.export()[0].state_dict())
-        return CheckpointError(
-            f"{file} does not contain weights of this backbone: the backbone has "
-            f"{next(iter(expected), '?')} and {len(expected) - 1} more tensors, but the file has "
-            f"{list_groups(list(stored.tensors)) or 'no tensors'}{hint}"
+    Raises:
+        CheckpointError: when the file is damaged, or the backbone fits nothing or several things.
+    """
+    matches: list[tuple[nn.Module, KeyMatch]] = []
+    containers: Containers = {}
+    unreadable: CheckpointError | None = None
+    try:
+        containers = read_containers(file)
+        matches.append(match_backbone(backbone, own_weights(containers[WEIGHTS_CONTAINER])))
+    except CheckpointError as error:
+        unreadable = error
+    is_chosen = key is not None or prefix is not None
+    if matches and not is_chosen and not matches[0][1].problems:
+        return matches[0]
+    stored = catalog.call("read_weights", path=file)
+    if stored is None and unreadable is not None:
+        raise unreadable
+    schemes = [KeyMapping()]
+    if stored is not None:
+        matches.append(match_backbone(backbone, stored))
+        if not is_chosen and not matches[-1][1].problems:
+            return matches[-1]
+        schemes += stored.mappings(backbone.export()[0])
+        containers = containers or {stored.container: stored.tensors}
+    found = list(
+        search_backbone(
+            backbone,
+            select_container(containers, key, file),
+            schemes,
+            None if prefix is None else (prefix, f"{prefix}."),
         )
-    problems = match.problems
-    return CheckpointError(
-        f"{file} does not fit the backbone: {'; '.join(problems[:3])}"
-        + (f" and {len(problems) - 3} more" if len(problems) > 3 else "")
-        + f"; use the same [backbone] settings and data channels{hint}"
     )
+    fitting = distinct_matches(found)
+    if len(fitting) > 1:
+        raise ambiguity_error(fitting, file)
+    module = backbone.export()[0]
+    if fitting:
+        return module, fitting[0]
+    matches = [*([] if is_chosen else matches), *((module, match) for match in found)]
+    _, closest = best_match(matches)
+    raise misfit_error(backbone, closest, containers, file, _install_hint(catalog))
 
 
 def _install_hint(catalog: Catalog) -> str:

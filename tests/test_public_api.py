@@ -122,6 +122,7 @@ PUBLIC = [
     "preemptible",
     "random_masks",
     "read_config_text",
+    "read_containers",
     "read_ini_layer",
     "read_tensors",
     "render_page",

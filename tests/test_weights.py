@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from timm.models import adapt_input_conv
 
 import ssl_host
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.errors import CheckpointError, UserError
+from ssl_host.config.resolve import resolve_sections
+from ssl_host.errors import CheckpointError, ConfigError, UserError
 from ssl_host.weights import load_initial_weights, load_weights, read_tensors
+from tests.conftest import tiny
 
 
 def resnet(seed, **settings):
@@ -46,13 +49,101 @@ def test_lightning_checkpoint_with_own_names_is_loaded(prefix, tmp_path):
 def test_foreign_checkpoint_without_its_plugin_names_what_to_install(tmp_path):
     catalog = Catalog(["checkpoints"])
     catalog.plugins = [p for p in catalog.plugins if p.origin.plugin != "checkpoints"]
-    state = {f"online_network.{n}": v for n, v in resnet(0).model.state_dict().items()}
+    state = {f"net.{n}": v for n, v in resnet(0).model.state_dict().items() if "layer4" not in n}
+    state = {n.replace("conv1", "first"): v for n, v in state.items()}
     torch.save({"state_dict": {**state, "head.weight": torch.zeros(3)}}, tmp_path / "old.ckpt")
     with pytest.raises(CheckpointError) as caught:
         load_initial_weights(resnet(1), tmp_path / "old.ckpt", catalog)
     message = str(caught.value)
-    assert f"online_network ({len(state)}), head (1)" in message
+    assert f"net ({len(state)}), head (1)" in message
     assert "pip install ssl-plugin-checkpoints" in message
+
+
+def state_of(network, prefix):
+    return {f"{prefix}{name}": value for name, value in network.model.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "place"),
+    [
+        (lambda s: {"state_dict": state_of(s, "model.net.encoder.")}, "under model.net.encoder"),
+        (lambda s: {"classy": {"base": {"trunk": state_of(s, "_f.")}}}, "under _f in classy.base"),
+        (lambda s: {"nets": {"student": state_of(s, "")}, "optimizer": {"x": state_of(s, "")}}, ""),
+        (lambda s: {"model": state_of(s, "_orig_mod.module.net.")}, "under module.net"),
+    ],
+)
+def test_weights_at_any_place_in_a_file_are_found(checkpoint, place, tmp_path):
+    source, target = resnet(0), resnet(1)
+    torch.save(checkpoint(source), tmp_path / "x.pth")
+    note = load_initial_weights(target, tmp_path / "x.pth")
+    assert same(source, target)
+    assert place in note
+
+
+def test_several_networks_in_a_file_are_refused_until_one_is_chosen(tmp_path):
+    first, second, target = resnet(0), resnet(1), resnet(2)
+    states = {
+        "a": state_of(first, "m.x."),
+        "b": {**state_of(first, "y."), **state_of(second, "z.")},
+    }
+    torch.save(states, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError) as caught:
+        load_initial_weights(target, tmp_path / "x.pth")
+    assert "init_key = a, init_prefix = m.x.; or init_key = b, init_prefix = z." in str(
+        caught.value
+    )
+    for prefix in ("z", "z."):
+        load_initial_weights(target, tmp_path / "x.pth", key="b", prefix=prefix)
+        assert same(second, target)
+    load_initial_weights(target, tmp_path / "x.pth", key="a")
+    assert same(first, target)
+
+
+def test_key_and_prefix_replace_the_usual_choice(tmp_path):
+    source, ema, target = resnet(0), resnet(1), resnet(2)
+    state = {**state_of(source, "backbone."), **state_of(ema, "ema_backbone.")}
+    torch.save({"model": state, "model_ema": state_of(ema, "")}, tmp_path / "x.pth")
+    load_initial_weights(target, tmp_path / "x.pth")
+    assert same(source, target)
+    for choice in ({"prefix": "ema_backbone"}, {"key": "model_ema"}):
+        load_initial_weights(target, tmp_path / "x.pth", **choice)
+        assert same(ema, target)
+
+
+def test_unknown_key_or_prefix_lists_what_the_file_holds(tmp_path):
+    source = resnet(0)
+    torch.save({"net": state_of(source, "a."), "head": {"w": torch.ones(2)}}, tmp_path / "x.pth")
+    for choice in ({"key": "teacher"}, {"prefix": "teacher"}):
+        with pytest.raises(CheckpointError) as caught:
+            load_initial_weights(resnet(1), tmp_path / "x.pth", **choice)
+        assert "net: a.layer2 (30), a.layer3 (30)" in str(caught.value)
+        assert "init_key" in str(caught.value)
+
+
+def test_init_key_without_init_from_is_refused(catalog):
+    with pytest.raises(ConfigError, match=r"init_key.*init_from"):
+        resolve_sections(tiny(run={"init_key": "teacher"}), catalog)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(3, 1), (1, 3), (3, 4), (4, 3), (3, 6)])
+def test_weights_of_other_channels_are_converted_as_timm_converts_them(given, wanted, tmp_path):
+    torch.manual_seed(0)
+    sizes = {"image_size": 32, "model": "resnet18"}
+    source = ssl_host.build("backbone", "timm", in_channels=given, **sizes)
+    target = ssl_host.build("backbone", "timm", in_channels=wanted, **sizes)
+    save_file(source.model.state_dict(), tmp_path / "x.safetensors")
+    note = load_initial_weights(target, tmp_path / "x.safetensors")
+    assert f"conv1.weight was converted from shape (64, {given}, 7, 7)" in note
+    weight, expected = target.model.conv1.weight, source.model.conv1.weight
+    if given == 3:
+        expected = adapt_input_conv(wanted, expected)
+        assert torch.allclose(weight, expected, atol=1e-6)
+    grey = torch.rand(2, 1, 32, 32)  # equal channels give the same features
+    scale = 1.0 if wanted != 4 and given != 4 else None
+    if scale and wanted != 1:
+        a = source.eval()(grey.expand(-1, given, -1, -1))
+        b = target.eval()(grey.expand(-1, wanted, -1, -1))
+        assert torch.allclose(a, b, atol=1e-4)
 
 
 HOOK = """
@@ -140,8 +231,8 @@ def test_damaged_file_is_reported(tmp_path):
     [
         (lambda s: s.pop("conv1.weight"), "conv1.weight is missing"),
         (
-            lambda s: s.update({"conv1.weight": torch.zeros(64, 1, 7, 7)}),
-            "conv1.weight has shape (64, 1, 7, 7), expected (64, 3, 7, 7)",
+            lambda s: s.update({"conv1.weight": torch.zeros(64, 3, 5, 5)}),
+            "conv1.weight has shape (64, 3, 5, 5), expected (64, 3, 7, 7)",
         ),
         (lambda s: s.clear(), "does not contain weights of this backbone"),
     ],

@@ -79,7 +79,9 @@ class attribute_errors:  # noqa: N801 - used like a function, in a with statemen
             return
         cls = type(self.component)
         origin = f", from {self.component.origin}" if self.component.origin else ""
-        raise PluginError(
+        failure = PluginError(
             f"{cls.kind} {cls.__qualname__} ({cls.__module__}{origin}) failed {self.action}: "
             f"{type(error).__name__}: {error} ({error_location(error, cls.__module__)})"
-        ) from error
+        )
+        failure.component = self.component
+        raise failure from error

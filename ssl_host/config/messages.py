@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
@@ -111,11 +112,30 @@ def validation_problems(
     return problems
 
 
-def unknown_key(key: str, known: Iterable[str]) -> str:
-    """Return the message for an unknown key; it suggests a similar key, or lists all keys."""
+def unknown_key(
+    key: str, known: Iterable[str], others: Mapping[str, Iterable[str]] | None = None
+) -> str:
+    """Return the message for an unknown key; it suggests the key to use, or lists all keys.
+
+    Args:
+        key: the unknown key.
+        known: the keys of its section.
+        others: the keys of all sections, keyed by section; they are searched too.
+    """
     names = list(known)
-    hint = did_you_mean(key, names) or f"; known keys: {', '.join(names) or 'none'}"
-    return f"{key}: unknown key{hint}"
+    sections = [f"[{section}]" for section, keys in (others or {}).items() if key in keys]
+    if sections:
+        return f"{key}: unknown key; {key} is a setting of {' and '.join(sections[:3])}"
+    hint = did_you_mean(key, names) or _similar_elsewhere(key, others or {})
+    listing = f"; known keys: {', '.join(names) or 'none'}"
+    return f"{key}: unknown key{hint or listing}"
+
+
+def _similar_elsewhere(key: str, others: Mapping[str, Iterable[str]]) -> str:
+    """Return a suggestion for a misspelt key of another section, or an empty string."""
+    sections = {name: section for section, keys in others.items() for name in keys}
+    near = difflib.get_close_matches(key, sections, n=1, cutoff=0.8)
+    return f"; did you mean [{sections[near[0]]}] {near[0]}?" if near else ""
 
 
 def _without_prefix(message: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,11 @@ class _Resolver:
         cls = self.classes.get(section)
         return None if cls is None or section in self.lookup.failed else cls.Config
 
+    def _others(self) -> dict[str, Iterable[str]]:
+        """Return the keys of every section of the run, for suggestions."""
+        schemas = {s: self._schema(s) for s in dict.fromkeys([*HOST_SECTIONS, *self.classes])}
+        return {s: schema.model_fields for s, schema in schemas.items() if schema is not None}
+
     def _merge(self) -> dict[Key, ConfigValue]:
         """Merge all known sections of all layers, and add the defaults of the schemas."""
         merged: dict[Key, ConfigValue] = {}
@@ -163,7 +168,7 @@ class _Resolver:
             merged |= {(section, key): v for key, v in add_defaults(values, schema).items()}
             for key, value in values.items():
                 if key not in schema.model_fields:
-                    text = f"[{section}] {unknown_key(key, schema.model_fields)}"
+                    text = f"[{section}] {unknown_key(key, schema.model_fields, self._others())}"
                     self.problems.append(Problem(str(value.origin), text))
         return merged
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ssl_host.contracts.kinds import KINDS
 from ssl_host.contracts.settings import Settings
@@ -52,11 +52,30 @@ class RunSettings(Settings):
         description="backbone weights to start from: a run folder, an export folder, "
         "a .safetensors file or a checkpoint",
     )
+    init_key: str | None = Field(
+        None,
+        min_length=1,
+        description="part of the file in init_from that holds the weights, such as teacher; "
+        "default: found in the file",
+    )
+    init_prefix: str | None = Field(
+        None,
+        min_length=1,
+        description="start of the names of the weights in init_from, such as module.encoder_q.; "
+        "default: found in the file",
+    )
 
     @field_validator("name")
     @classmethod
     def _name_is_a_folder_name(cls, name: str) -> str:
         return check_folder_name(name)
+
+    @model_validator(mode="after")
+    def _key_and_prefix_need_a_file(self) -> RunSettings:
+        if self.init_from is None and (self.init_key or self.init_prefix):
+            name = "init_key" if self.init_key else "init_prefix"
+            raise ValueError(f"{name} chooses weights in init_from, which is not set")
+        return self
 
     @property
     def folder(self) -> Path:

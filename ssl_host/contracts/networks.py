@@ -183,6 +183,21 @@ class Backbone(Component, nn.Module):
         pixels = views * per_channel(self.view_std) + per_channel(self.view_mean)
         return (pixels - per_channel(self.mean)) / per_channel(self.std)
 
+    def adapt_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Convert weights of the same model that was trained at another image size.
+
+        The host calls this when it loads weights of another shape, and it notes every tensor that
+        changed. It converts the input channels of the first convolution itself.
+
+        Args:
+            tensors: all tensors, with the names of the ``state_dict`` of the exported network.
+
+        Returns:
+            The tensors, with those converted that depend on the image size, such as position
+            embeddings.
+        """
+        return tensors
+
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
         """Return the network to save and a description of how to build it without ssl-host.
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose, compose_data, num_trainable_parameters
 from ssl_host.config.auto_settings import resolve_auto
+from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.run_config import RunConfig
 from ssl_host.config.schema import TrainerSettings
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
@@ -28,7 +29,7 @@ from ssl_host.pipeline.step_timing import TIMED_STEPS, StepTimer
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.resizing import resize_to_square
 from ssl_host.train.loop import make_plan
-from ssl_host.weights import load_frozen_weights, load_initial_weights
+from ssl_host.weights import load_frozen_weights, load_run_weights
 
 SLOW_STEP_S = 3.0
 """Alternatives are not timed if a step takes longer than this, in seconds."""
@@ -145,6 +146,12 @@ def dry_run(config: RunConfig, catalog: Catalog, console: Console | None = None)
         UserError: if the input has an error that would prevent the run from starting.
         NonFiniteError: if the first loss is NaN.
     """
+    with locate_errors(config):
+        return _dry_run(config, catalog, console)
+
+
+def _dry_run(config: RunConfig, catalog: Catalog, console: Console | None) -> Estimate:
+    """Estimate the cost of a run; see :func:`dry_run`."""
     config = resolve_auto(config)
     catalog.call("config_resolved", config=config.values())
     source, views = compose_data(config)
@@ -155,7 +162,7 @@ def dry_run(config: RunConfig, catalog: Catalog, console: Console | None = None)
     load_frozen_weights(method, config, catalog)
     starts_from = None
     if config.run.init_from is not None:
-        starts_from = load_initial_weights(method.backbone, config.run.init_from, catalog)
+        starts_from = load_run_weights(method.backbone, config.run, catalog)
     plan = make_plan(config, len(splits.train))
     raw = _first_micro_batch(splits.train, plan, source.image_size)
     num_classes = num_probe_classes(splits.train.labels, splits.classes)

@@ -13,6 +13,7 @@ from rich.console import Console
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose, compose_data, compose_method
 from ssl_host.config.auto_settings import resolve_auto
+from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.resolve import resolve_file
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.batch import Plan
@@ -49,8 +50,9 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
     Raises:
         RunFolderError: if the folder does not contain a finished run and its backbone.
     """
-    config = resolve_auto(_load_config(path, options, catalog))
-    with RunFolder(path) as folder, report_disk_errors(path):
+    config = _load_config(path, options, catalog)
+    with locate_errors(config), RunFolder(path) as folder, report_disk_errors(path):
+        config = resolve_auto(config)
         results = folder.results()
         weights = path / "backbone.safetensors"
         if results is None or not weights.exists():
@@ -66,7 +68,7 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
             notes.append(OTHER_IMAGES_NOTE)
             console.print(f"warning: {OTHER_IMAGES_NOTE}. The run had {change}", style="yellow")
         encoder = getattr(experiment.method, experiment.method.encoder)
-        load_weights(encoder, read_tensors(weights), weights)
+        notes += load_weights(encoder, read_tensors(weights), weights)
         measurement = evaluate_network(
             experiment,
             images,

@@ -17,6 +17,7 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.compose import Experiment, compose, compose_data, num_trainable_parameters
 from ssl_host.config.auto_settings import require_device, resolve_auto
+from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.data import DataSource
 from ssl_host.contracts.logging import Logger
@@ -39,7 +40,7 @@ from ssl_host.toolkit.console import make_console
 from ssl_host.train.loop import TrainingResult, fit
 from ssl_host.train.signals import preemptible
 from ssl_host.train.trainer_setup import is_first_process
-from ssl_host.weights import load_frozen_weights, load_initial_weights, save_backbone
+from ssl_host.weights import load_frozen_weights, load_run_weights, save_backbone
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,12 @@ def run_config(
         UserError: if the input is wrong.
         RunError: if the run fails.
     """
-    console = console or make_console(quiet=True)
+    with locate_errors(config):
+        return _run_config(config, catalog, console or make_console(quiet=True), fresh)
+
+
+def _run_config(config: RunConfig, catalog: Catalog, console: Console, fresh: bool) -> Outcome:
+    """Run or resume a configuration; see :func:`run_config`."""
     config = resolve_auto(config)
     catalog.call("config_resolved", config=config.values())
     path = config.run.folder
@@ -169,7 +175,9 @@ class _Runner:
         path = self.config.run.init_from
         if path is None:
             return
-        self.notes.append(load_initial_weights(method.backbone, path, self.catalog))
+        note = load_run_weights(method.backbone, self.config.run, self.catalog)
+        self.notes.append(note)
+        self.console.print(f"note: {note}", soft_wrap=True)
         if images.test is not None and not trained_on_same_dataset(path, self.config):
             self.notes.append(
                 "the initial weights are not from a run on the same images: they may have been "

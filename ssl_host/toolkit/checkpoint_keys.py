@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,10 +59,17 @@ class StoredWeights:
     Attributes:
         tensors: the tensors, keyed by their names in the file.
         mappings: function that takes a network and returns the naming schemes to try, in order.
+        container: place of the tensors in the file, such as ``teacher``; empty for the usual one.
     """
 
     tensors: Mapping[str, Tensor]
     mappings: Callable[[nn.Module], Iterator[KeyMapping]]
+    container: str = ""
+
+
+AdaptWeights = Callable[[Mapping[str, Tensor]], tuple[dict[str, Tensor], list[str]]]
+"""Function that takes tensors by their names in a network, converts those of another image size or
+number of channels, and returns all tensors with a note for each conversion."""
 
 
 @dataclass(frozen=True)
@@ -75,23 +83,29 @@ class KeyMatch:
         problems: messages about tensors that are missing, have a different shape, or are not part
             of the network.
         unused: names of the tensors in the file that have no counterpart in the network.
+        container: place of the tensors in the file; empty for the usual one.
+        notes: how tensors were converted to the network's image size and number of channels.
     """
 
     mapping: KeyMapping
     tensors: Mapping[str, Tensor]
     problems: Sequence[str]
     unused: Sequence[str]
+    container: str = ""
+    notes: Sequence[str] = ()
 
     def describe(self) -> str:
         """Return text for a message: how many tensors are used, and which ones are not used."""
         text = f"{len(self.tensors)} tensors"
         if self.mapping.prefix:
-            text += f" under {self.mapping.prefix[:-1]}"
+            text += f" under {self.mapping.prefix.removesuffix('.')}"
+        if self.container:
+            text += f" in {self.container}"
         if self.mapping.description:
             text += f", {self.mapping.description}"
         if self.unused:
             text += f"; not used: {list_groups(self.unused, self.mapping.prefix)}"
-        return text
+        return "; ".join([text, *self.notes])
 
 
 def own_weights(tensors: Mapping[str, Tensor]) -> StoredWeights:
@@ -99,8 +113,15 @@ def own_weights(tensors: Mapping[str, Tensor]) -> StoredWeights:
     return StoredWeights(tensors, lambda _: (KeyMapping(prefix) for prefix in OWN_PREFIXES))
 
 
-def match_keys(network: nn.Module, stored: StoredWeights) -> KeyMatch:
+def match_keys(
+    network: nn.Module, stored: StoredWeights, adapt: AdaptWeights | None = None
+) -> KeyMatch:
     """Match the tensors in a checkpoint to a network, by name and shape.
+
+    Args:
+        network: the network.
+        stored: the tensors, with the naming schemes to try.
+        adapt: function that converts tensors of another shape; None to convert none.
 
     Returns:
         The match under the first naming scheme that has no problems, or else the match with the
@@ -109,7 +130,7 @@ def match_keys(network: nn.Module, stored: StoredWeights) -> KeyMatch:
     matches = []
     expected = network.state_dict()
     for mapping in stored.mappings(network):
-        match = _match(network, expected, mapping, stored.tensors)
+        match = _match(network, expected, mapping, stored, adapt)
         if not match.problems:
             return match
         matches.append(match)
@@ -133,15 +154,32 @@ def list_groups(names: Sequence[str], prefix: str = "") -> str:
     return f"{', '.join(listed)}{more}"
 
 
+def list_containers(containers: Mapping[str, Mapping[str, Tensor]]) -> str:
+    """Return text that lists what a file holds: ``teacher: backbone (150), head (8)``."""
+    texts = []
+    for container, tensors in containers.items():
+        if tensors:
+            parents = [name.replace(".", "/").rpartition("/")[0] for name in tensors]
+            shared = os.path.commonpath(parents).replace("/", ".")
+            groups = list_groups(list(tensors), f"{shared}." if shared else "")
+            texts.append(f"{container}: {groups}" if container else groups)
+    return "; ".join(texts) or "no tensors"
+
+
 def _match(
     network: nn.Module,
     expected: Mapping[str, Tensor],
     mapping: KeyMapping,
-    stored: Mapping[str, Tensor],
+    stored: StoredWeights,
+    adapt: AdaptWeights | None,
 ) -> KeyMatch:
     """Match the tensors in a checkpoint to a network's state under one naming scheme."""
+    names_in_file = stored.tensors
     file_names = {name: mapping.file_name(name) for name in expected}
-    tensors = {name: stored[key] for name, key in file_names.items() if key in stored}
+    tensors = {name: names_in_file[key] for name, key in file_names.items() if key in names_in_file}
+    notes: list[str] = []
+    if adapt is not None and len(tensors) == len(expected):
+        tensors, notes = adapt(tensors)
     problems = [f"{key} is missing" for name, key in file_names.items() if name not in tensors]
     problems += [
         f"{file_names[name]} has shape {tuple(tensor.shape)}, expected "
@@ -150,7 +188,7 @@ def _match(
         if tensor.shape != expected[name].shape
     ]
     used = {file_names[name] for name in tensors}
-    unused = [key for key in stored if key not in used]
+    unused = [key for key in names_in_file if key not in used]
     if not problems:
         children = {name.split(".")[0] for name in tensors}
         problems += [
@@ -158,7 +196,7 @@ def _match(
             for key in unused
             if _is_of_larger_network(network, children, mapping.network_name(key))
         ]
-    return KeyMatch(mapping, tensors, problems, unused)
+    return KeyMatch(mapping, tensors, problems, unused, stored.container, notes)
 
 
 def _is_of_larger_network(network: nn.Module, children: set[str], name: str | None) -> bool:

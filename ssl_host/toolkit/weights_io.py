@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -11,9 +13,14 @@ from torch import Tensor
 
 from ssl_host.errors import CheckpointError
 from ssl_host.toolkit.atomic_io import atomic_write
-from ssl_host.toolkit.safe_unpickle import safe_load
+from ssl_host.toolkit.safe_unpickle import Placeholder, safe_load
 
 Tensors = dict[str, Tensor]
+
+_MAX_DEPTH = 4
+"""Largest depth at which dictionaries in a checkpoint are searched."""
+_WRAPPERS = re.compile(r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""Names that torch.compile, FSDP and activation checkpointing insert into those of tensors."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -37,9 +44,32 @@ def read_tensors(file: Path) -> Tensors:
         CheckpointError: when the file is damaged, does not contain named tensors, or would execute
             code if ``pickle`` opened it.
     """
+    return read_containers(file).get(WEIGHTS_CONTAINER, {})
+
+
+WEIGHTS_CONTAINER = ""
+"""Key of the weights that :func:`read_tensors` returns, in the result of ``read_containers``."""
+
+
+def read_containers(file: Path) -> dict[str, Tensors]:
+    """Return all groups of tensors in a file, keyed by their place in it.
+
+    A training checkpoint of DINO has the containers ``student`` and ``teacher``; a nested one has
+    a dotted key, such as ``model.trunk``. States of optimizers are left out.
+
+    Args:
+        file: a file as for :func:`read_tensors`.
+
+    Returns:
+        The tensors of each container, keyed by name. The key ``""`` stands for the weights that
+        ``read_tensors`` returns: those in ``state_dict``, ``method`` or ``model``, or at the top.
+
+    Raises:
+        CheckpointError: as for :func:`read_tensors`.
+    """
     if file.suffix == ".safetensors":
         try:
-            return load_file(file)
+            return {WEIGHTS_CONTAINER: load_file(file)}
         except (SafetensorError, OSError) as error:
             message = f"{file} is damaged or not a safetensors file: {error}"
             raise CheckpointError(message) from None
@@ -51,9 +81,46 @@ def read_tensors(file: Path) -> Tensors:
             f"{file} cannot be read as plain weights ({reason}); a pickle with more than tensors "
             "can execute any code, so it is not opened. Ask its author for a safetensors file"
         ) from None
-    for key in ("state_dict", "method", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
     if not isinstance(state, Mapping):
-        raise CheckpointError(f"{file} contains a {type(state).__name__}, not tensors by name")
-    return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+        raise CheckpointError(
+            f"{file} contains {_describe(state)}, not tensors by name; save the network's "
+            "state_dict() instead"
+        )
+    containers = {WEIGHTS_CONTAINER: _tensors(_usual_weights(state))}
+    return containers | dict(_find_containers(state))
+
+
+def _describe(state: object) -> str:
+    """Return what a file contains instead of a dictionary, for a message."""
+    return "a pickled object" if isinstance(state, Placeholder) else f"a {type(state).__name__}"
+
+
+def _usual_weights(state: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return the part of a checkpoint where Lightning, ssl-host and others keep the weights."""
+    for key in ("state_dict", "method", "model"):
+        if isinstance(state.get(key), Mapping):
+            state = state[key]
+    return state
+
+
+def _find_containers(state: Mapping[Any, Any], path: str = "") -> Iterator[tuple[str, Tensors]]:
+    """Yield the place and the tensors of each dictionary in a checkpoint that has tensors."""
+    tensors = _tensors(state)
+    if tensors and path:
+        yield path, tensors
+    for key, value in state.items():
+        if (
+            isinstance(value, Mapping)
+            and path.count(".") < _MAX_DEPTH
+            and not str(key).startswith("opt")
+        ):
+            yield from _find_containers(value, f"{path}.{key}" if path else str(key))
+
+
+def _tensors(state: Mapping[Any, Any]) -> Tensors:
+    """Return the tensors in a dictionary, without the names of wrappers such as torch.compile's."""
+    return {
+        _WRAPPERS.sub("", str(name)): value
+        for name, value in state.items()
+        if isinstance(value, Tensor)
+    }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
-from ssl_host import KeyMapping, StoredWeights, read_tensors
+from ssl_host import CheckpointError, KeyMapping, StoredWeights, read_containers
 
 OWN_PREFIXES = ("", "backbone.")
 """Prefixes of tensor names in ssl-host's files; other projects use them with renamed layers."""
@@ -16,11 +17,22 @@ OWN_PREFIXES = ("", "backbone.")
 FOREIGN_PREFIXES = (
     *("online_network.", "encoder.", "module.backbone.", "module.", "model."),
     *("feature_extractor.", "feature_extractor.backbone.", "student_backbone."),
+    *("module.encoder_q.", "encoder_q."),  # MoCo: its authors evaluate the query encoder
+    *("module.base_encoder.", "base_encoder."),  # MoCo v3
+    "module.encoder.",  # SimSiam
+    "online_network.encoder.",  # BYOL of lightning-bolts
+    "teacher.backbone.",  # DINOv2
 )
 """Prefixes of the names of backbone tensors in checkpoints of other projects."""
 
+TEACHERS = ("teacher", "target_encoder", "state_dict_ema", "model_ema")
+"""Containers with the moving average of a network, which its authors evaluate."""
+
 SHORTCUT = {"downsample.": "shortcut."}
 """Replacement in tensor names: lightly's ResNet calls ``downsample`` layers ``shortcut``."""
+
+_NUMBERED = re.compile(r"(^|\.)\d+\.\d+\.conv1\.")
+"""Part of the name of a tensor in a ResNet whose layers are numbered."""
 
 SEQUENTIAL = "numbered as the layers of a Sequential"
 LIGHTLY_RESNET = "with the names of lightly's ResNet"
@@ -37,15 +49,18 @@ def read_checkpoint(path: Path) -> StoredWeights | None:
         path: a safetensors file, or any file written by ``torch.save``. No code in it is executed.
 
     Returns:
-        The tensors and naming schemes, or None if no tensor name follows a known scheme.
-
-    Raises:
-        CheckpointError: when the file cannot be read.
+        The tensors and naming schemes, or None if the file cannot be read or nothing in it follows
+        a known scheme. If the file has a teacher and a student, the tensors are the teacher's.
     """
-    tensors = read_tensors(path)
-    if not any(map(_is_foreign, tensors)):
+    try:
+        containers = read_containers(path)
+    except CheckpointError:
+        return None  # another plugin may read it; otherwise the host reports the error
+    teacher = next((name for name in TEACHERS if name in containers), "")
+    tensors = containers[teacher]
+    if not teacher and not any(map(_is_foreign, tensors)):
         return None
-    return StoredWeights(tensors, key_mappings)
+    return StoredWeights(tensors, key_mappings, teacher)
 
 
 def key_mappings(network: nn.Module) -> Iterator[KeyMapping]:
@@ -76,4 +91,4 @@ def _is_foreign(name: str) -> bool:
     """Return True if a tensor's name follows the naming scheme of another project."""
     if name.startswith(FOREIGN_PREFIXES) or ".shortcut." in name:
         return True
-    return name.removeprefix("backbone.").split(".")[0].isdigit()
+    return bool(_NUMBERED.search(name))

@@ -124,3 +124,118 @@ def test_missing_tensors_are_reported_with_the_names_in_the_file(tmp_path):
 def test_files_without_foreign_names_are_left_to_the_host(tmp_path):
     file = checkpoint(tmp_path / "x.ckpt", prefixed("backbone", plain()), projector=nn.Linear(2, 2))
     assert read_checkpoint(file) is None
+
+
+def as_moco(first, second):
+    """As in facebookresearch/moco, main_moco.py."""
+    state = {
+        **prefixed("module.encoder_q", first),
+        **prefixed("module.encoder_k", second),
+        "module.encoder_q.fc.0.weight": torch.zeros(8, 512),
+        "module.queue": torch.zeros(8, 16),
+        "module.queue_ptr": torch.zeros(1, dtype=torch.long),
+    }
+    return {"epoch": 200, "arch": "resnet18", "state_dict": state, "optimizer": {"state": {}}}
+
+
+def as_moco_v3(first, second):
+    state = {
+        **prefixed("module.base_encoder", first),
+        **prefixed("module.momentum_encoder", second),
+        **prefixed("module.predictor.0", nn.Linear(2, 2)),
+    }
+    return {"epoch": 300, "arch": "resnet18", "state_dict": state, "scaler": {}}
+
+
+def as_simsiam(first, _):
+    """As in facebookresearch/simsiam, main_simsiam.py."""
+    state = {
+        **prefixed("module.encoder", first),
+        **prefixed("module.encoder.fc.0", nn.Linear(512, 8)),
+        **prefixed("module.predictor.0", nn.Linear(2, 2)),
+    }
+    return {"epoch": 100, "arch": "resnet18", "state_dict": state, "optimizer": {"state": {}}}
+
+
+def as_dino(first, second, teacher="module.backbone"):
+    """As in facebookresearch/dino, main_dino.py: the authors evaluate the teacher."""
+    return {
+        "student": {
+            **prefixed("module.backbone", second),
+            **prefixed("module.head", nn.Linear(2, 2)),
+        },
+        "teacher": {**prefixed(teacher, first), **prefixed("head", nn.Linear(2, 2))},
+        "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}},
+        "epoch": 100,
+        "dino_loss": {"center": torch.zeros(1, 8)},
+    }
+
+
+def as_dino_without_ddp(first, second):
+    return as_dino(first, second, "backbone")
+
+
+def as_dino_v2(first, second):
+    state = {**prefixed("student.backbone", second), **prefixed("teacher.backbone", first)}
+    return {"model": state, "iteration": 10}
+
+
+def as_ijepa(first, second):
+    return {
+        "encoder": prefixed("module", second),
+        "predictor": prefixed("module", nn.Linear(2, 2)),
+        "target_encoder": prefixed("module", first),
+        "opt": {"state": {}},
+    }
+
+
+def as_barlow_twins(first, _):
+    state = {**prefixed("module.backbone", first), **prefixed("module.projector", nn.Linear(2, 2))}
+    return {"epoch": 1000, "model": state}
+
+
+def as_swav(first, _):
+    state = prefixed("module", first)
+    return {**state, **prefixed("module.projection_head.0", nn.Linear(512, 8))}
+
+
+def as_nested_lightning(first, _):
+    state = {**prefixed("model.online.net", first), **prefixed("model.head", nn.Linear(2, 2))}
+    return {"state_dict": state, "hyper_parameters": {"lr": 0.1}}
+
+
+def as_lightly_in_another_module(first, _):
+    layers = nn.Sequential(*list(first.children())[:-1])
+    return {"state_dict": prefixed("learner.net", layers)}
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        *(as_moco, as_moco_v3, as_simsiam, as_dino, as_dino_without_ddp, as_dino_v2, as_ijepa),
+        *(as_barlow_twins, as_swav, as_nested_lightning, as_lightly_in_another_module),
+    ],
+)
+def test_checkpoint_of_a_well_known_code_gives_the_network_that_its_authors_evaluate(
+    layout, tmp_path
+):
+    first, second = plain(), plain()
+    with torch.no_grad():
+        second.conv1.weight.mul_(2)
+    torch.save(layout(first, second), tmp_path / "x.pth.tar")
+    network = backbone("timm")
+    note = load_initial_weights(network, tmp_path / "x.pth.tar")
+    assert (features(network.eval()) - features(first)).abs().max() <= 1e-6
+    assert f"{len(first.state_dict())} tensors" in note
+
+
+def test_key_and_prefix_choose_another_network_than_the_usual_one(tmp_path):
+    first, second = plain(), plain()
+    with torch.no_grad():
+        second.conv1.weight.mul_(2)
+    torch.save(as_dino(first, second), tmp_path / "dino.pth")
+    torch.save(as_moco(first, second), tmp_path / "moco.pth")
+    for file, choice in (("dino", {"key": "student"}), ("moco", {"prefix": "module.encoder_k"})):
+        network = backbone("timm")
+        load_initial_weights(network, tmp_path / f"{file}.pth", **choice)
+        assert (features(network.eval()) - features(second)).abs().max() <= 1e-6

@@ -192,4 +192,5 @@ def koleo(features: Tensor) -> Tensor:
             nearest = similarity.scatter(1, own[:, None], -2.0).argmax(dim=1)
         # The norm of 0 has the gradient 0 in torch, so duplicates do no harm.
         distance = (unit - everything[nearest]).norm(dim=1)
-        return -(distance + 1e-8).log().mean()
+        loss: Tensor = -(distance + 1e-8).log().mean()
+        return loss

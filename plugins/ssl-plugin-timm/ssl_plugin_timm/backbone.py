@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import timm
 from pydantic import Field
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from ssl_host import Backbone, Settings, Tokens, UserError
@@ -239,6 +243,22 @@ class Timm(Backbone):
         names = self.model.no_weight_decay() if hasattr(self.model, "no_weight_decay") else ()
         return {f"model.{name}" for name in names}
 
+    def adapt_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Resample position embeddings and windows with timm's functions."""
+        expected = self.model.state_dict()
+        converted = dict(tensors)
+        convert = getattr(sys.modules[type(self.model).__module__], "checkpoint_filter_fn", None)
+        if convert is not None:
+            # The function of some models expects other names; the host then reports the shapes.
+            with suppress(AssertionError, KeyError, RuntimeError, TypeError, ValueError):
+                converted |= convert(dict(tensors), self.model)
+        return {
+            name: _resample_positions(name, converted[name], expected[name])
+            if tensor.shape != expected[name].shape
+            else tensor
+            for name, tensor in tensors.items()
+        }
+
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
         """Return the timm model, and a description that other programs can create it from."""
         description = {"library": "timm", "model": self.config.model, "arguments": self.arguments}
@@ -278,3 +298,21 @@ class Timm(Backbone):
                 "first_conv": None,
             },
         }
+
+
+def _resample_positions(name: str, tensor: Tensor, expected: Tensor) -> Tensor:
+    """Resample position embeddings (1, T, D) of a square grid that timm has not resampled."""
+    is_positions = "pos_embed" in name and tensor.ndim == expected.ndim == 3
+    if tensor.shape == expected.shape or not is_positions:
+        return tensor
+    for num_prefix_tokens in range(3):
+        old, new = (math.isqrt(t.shape[1] - num_prefix_tokens) for t in (tensor, expected))
+        if all(
+            side**2 + num_prefix_tokens == t.shape[1]
+            for side, t in ((old, tensor), (new, expected))
+        ):
+            resampled: Tensor = resample_abs_pos_embed(
+                tensor, [new, new], [old, old], num_prefix_tokens
+            )
+            return resampled
+    return tensor

@@ -1,11 +1,36 @@
 """Tests of timm's models as backbones."""
 
+import json
+
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
+from timm.layers import resample_abs_pos_embed
 
 import ssl_host
-from ssl_host import UserError
+from ssl_host import UserError, load_initial_weights
+
+CONFIG = """\
+[run]
+epochs = 1
+batch_size = 16
+[data]
+name = synthetic
+num_images = 16
+num_test = 8
+num_channels = 1
+image_size = 32
+[method]
+name = simclr
+[backbone]
+name = timm
+model = vit_tiny_patch16_224
+patch_size = 8
+[augmentation]
+name = simclr
+[evaluator.rankme]
+"""
 
 
 def build(**settings):
@@ -58,6 +83,49 @@ def test_exported_state_loads_into_plain_timm():
     plain.load_state_dict(module.state_dict())
     image = torch.randn(2, 1, 32, 32)
     assert torch.equal(plain(image), backbone(image))
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "new_size"),
+    [
+        ("vit_tiny_patch16_224", 224, 96),
+        ("vit_tiny_patch16_224", 64, 128),
+        ("deit_tiny_distilled_patch16_224", 96, 64),
+        ("swin_tiny_patch4_window7_224", 224, 96),
+        ("cait_xxs24_224", 96, 64),
+    ],
+)
+def test_weights_of_another_image_size_are_resampled(model, size, new_size, tmp_path):
+    source = build(model=model, image_size=size)
+    target = build(model=model, image_size=new_size)
+    torch.nn.init.trunc_normal_(getattr(source.model, "pos_embed", torch.empty(1)))
+    save_file(source.model.state_dict(), tmp_path / "x.safetensors")
+    note = load_initial_weights(target, tmp_path / "x.safetensors")
+    assert "was converted from shape" in note
+    for name, tensor in target.model.state_dict().items():
+        given = source.model.state_dict()[name]
+        if tensor.shape == given.shape:
+            assert torch.equal(tensor, given)
+        elif name == "pos_embed":
+            prefix = 0 if "cait" in model else target.model.num_prefix_tokens
+            grid = [new_size // 16] * 2
+            expected = resample_abs_pos_embed(given, grid, num_prefix_tokens=prefix)
+            assert torch.allclose(tensor, expected, atol=1e-6)
+
+
+def test_run_starts_from_a_run_at_another_size_and_with_other_channels(ssl_host_command, tmp_path):
+    config = tmp_path / "c.ini"
+    config.write_text(CONFIG, encoding="utf-8")
+    run = ("run", config, "-o", "run.name=first", "-o", f"run.dir={tmp_path}")
+    assert ssl_host_command(*run).returncode == 0
+    options = ("-o", "run.name=second", "-o", "data.image_size=48", "-o", "data.num_channels=3")
+    again = ("run", config, "-o", f"run.dir={tmp_path}", *options)
+    done = ssl_host_command(*again, "-o", f"run.init_from={tmp_path / 'first'}")
+    assert done.returncode == 0, done.stderr
+    notes = json.loads((tmp_path / "second" / "results.json").read_text())["notes"]
+    note = next(note for note in notes if "the backbone starts from" in note)
+    assert "pos_embed was converted from shape (1, 17, 192) to (1, 37, 192)" in note
+    assert "patch_embed.proj.weight was converted from shape (192, 1, 8, 8)" in note
 
 
 @pytest.mark.parametrize(

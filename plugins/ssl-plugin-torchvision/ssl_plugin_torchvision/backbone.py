@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torchvision
 from pydantic import Field
 from torch import Tensor, nn
+from torchvision.models.vision_transformer import interpolate_embeddings
 
 from ssl_host import Backbone, Settings, Tokens, UserError
 
@@ -156,6 +159,18 @@ class Torchvision(Backbone):
             hook.remove()
         patches = maps[0].flatten(2).transpose(1, 2)
         return Tokens(patches[:, :0], patches, pooled)
+
+    def adapt_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Resample the position embeddings of a vision transformer with torchvision's function."""
+        if not self.config.model.startswith("vit_"):
+            return tensors
+        try:
+            resampled: Mapping[str, Tensor] = interpolate_embeddings(
+                self.image_size, self.model.patch_size, OrderedDict(tensors)
+            )
+        except ValueError:
+            return tensors  # the host reports the shapes
+        return resampled
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
         """Return the model without its classifier, and a description with code to create it."""

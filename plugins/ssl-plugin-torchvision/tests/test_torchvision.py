@@ -1,11 +1,14 @@
 """Tests of torchvision's models as backbones."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 import torchvision
+from torchvision.models.vision_transformer import interpolate_embeddings
 
 import ssl_host
-from ssl_host import UserError
+from ssl_host import UserError, load_initial_weights
 
 
 def build(**settings):
@@ -19,6 +22,19 @@ def test_feature_dim_equals_output_width(model, channels):
     backbone = build(model=model, in_channels=channels).eval()
     images = torch.randn(2, channels, 32, 32)
     assert backbone(images).shape == (2, backbone.feature_dim)
+
+
+def test_weights_of_another_image_size_and_number_of_channels_are_converted(tmp_path):
+    source = build(model="vit_b_32", image_size=128)
+    target = build(model="vit_b_32", image_size=64, in_channels=1)
+    torch.nn.init.normal_(source.model.encoder.pos_embedding)
+    torch.save(source.model.state_dict(), tmp_path / "x.pth")
+    note = load_initial_weights(target, tmp_path / "x.pth")
+    assert "pos_embedding was converted from shape (1, 17, 768) to (1, 5, 768)" in note
+    assert "conv_proj.weight was converted from shape (768, 3, 32, 32) to (768, 1" in note
+    given = OrderedDict(source.model.state_dict())
+    expected = interpolate_embeddings(64, 32, given)["encoder.pos_embedding"]
+    assert torch.equal(target.model.encoder.pos_embedding, expected)
 
 
 @pytest.mark.parametrize(("model", "size"), [("googlenet", 32), ("inception_v3", 139)])

@@ -1,0 +1,94 @@
+"""Adds the file and line of a setting to errors that it causes after the configuration is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ssl_host.config.run_config import RunConfig
+from ssl_host.errors import CheckpointError, ConfigError, UserError
+
+_SECTION = re.compile(r"\[([a-z_]+(?:\.[^\]\s]+)?)\]")
+_COMPONENT = re.compile(r"(\w+) '([^']+)' \(")
+_WORD = re.compile(r"\w+")
+
+
+@contextmanager
+def locate_errors(config: RunConfig, section: str = "") -> Iterator[None]:
+    """Add the file and line of the setting at fault to errors that are raised in this context.
+
+    The setting is the one that the message mentions, such as ``[backbone] model``; else the one
+    whose path it mentions; else the section of the component that failed.
+
+    Args:
+        config: the configuration.
+        section: the section of the component that is used in the context, if there is only one.
+
+    Raises:
+        UserError: the same error, with the location in front of its message.
+        CheckpointError: the same error, with the location in front of its message.
+    """
+    try:
+        yield
+    except ConfigError:  # has a location for each problem
+        raise
+    except (UserError, CheckpointError) as error:
+        location = "" if error.location else _location(config, error, section)
+        if location:
+            error.location = location
+            error.args = (f"{location}: {error}",)
+        raise
+
+
+def _location(config: RunConfig, error: Exception, section: str) -> str:
+    """Return the file and line of the setting that caused an error; empty if it is unknown."""
+    message = str(error)
+    section = section or _failed_section(config, error)
+    parts = _SECTION.split(message)  # text, section, text, section, text ...
+    mentioned = list(zip(parts[1::2], parts[2::2], strict=True))
+    candidates = (
+        *(_key_location(config, name, text) for name, text in mentioned),
+        _path_location(config, message),
+        _key_location(config, section, message),
+        *(_section_location(config, name) for name, _ in mentioned),
+        _section_location(config, section),
+    )
+    return next(filter(None, candidates), "")
+
+
+def _failed_section(config: RunConfig, error: Exception) -> str:
+    """Return the section of the component that failed; empty if the error does not say which."""
+    settings = getattr(getattr(error, "component", None), "config", None)
+    described = _COMPONENT.match(str(error))
+    for section, component in config.components.items():
+        is_described = described and described.groups() == (component.kind, component.name)
+        if component.settings is settings or is_described:
+            return section
+    return ""
+
+
+def _key_location(config: RunConfig, section: str, text: str) -> str:
+    """Return where the first setting of a section is set whose key is in a text."""
+    for word in _WORD.findall(text):
+        entry = config.entries.get((section, word))
+        if entry is not None and entry.origin.file:
+            return str(entry.origin)
+    return ""
+
+
+def _path_location(config: RunConfig, text: str) -> str:
+    """Return where the longest path is set that a text contains."""
+    found = [
+        (str(entry.value), str(entry.origin))
+        for entry in config.entries.values()
+        if isinstance(entry.value, Path) and entry.origin.file and str(entry.value) in text
+    ]
+    return max(found, key=lambda pair: len(pair[0]), default=("", ""))[1]
+
+
+def _section_location(config: RunConfig, section: str) -> str:
+    """Return where the first setting of a section is set in a file or option; empty if nowhere."""
+    origins = [entry.origin for (s, _), entry in config.entries.items() if s == section]
+    return next((str(origin) for origin in origins if origin.file), "")
