@@ -72,7 +72,7 @@ class PluginError(UserError):
 
 
 class RunFolderError(UserError):
-    """Raised when a run folder belongs to a run with a different configuration, or is in use."""
+    """Raised when a run folder cannot be used, for example because another run is using it."""
 
 
 class RunError(SslHostError):

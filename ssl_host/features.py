@@ -28,7 +28,7 @@ def extract_features(
     fit: Fit = "crop",
     value_range: tuple[float, float] | None = None,
 ) -> tuple[list[str], Tensor]:
-    """Return the names and features of all images in a dataset or a folder with subfolders.
+    """Return the names of the readable images, and the features that a backbone computes for them.
 
     Images are resized, made square and normalised as when a run is evaluated. Unreadable
     images are skipped, with a single warning.

@@ -102,7 +102,7 @@ def _unknown_command_message(ctx: click.Context, name: str, known: Any) -> str:
 
 
 def _add_plugin_commands(ctx: click.Context) -> None:
-    """Let every plugin add its commands to the root group, once per command line."""
+    """Let every plugin add its commands to the root group, once per invocation."""
     session = ctx.ensure_object(Session)
     if session.has_plugin_commands:
         return

@@ -160,7 +160,7 @@ def _is_std(name: str, metrics: Mapping[str, float]) -> bool:
 
 
 def _without_numbers(name: str) -> str:
-    """Return the name of a metric with ``N`` in place of each number."""
+    """Return the name of a metric with ``N`` for each part between dots that is a number."""
     return ".".join("N" if word.isdigit() else word for word in name.split("."))
 
 

@@ -50,7 +50,7 @@ def _require_gradient(name: str, parameter: nn.Parameter, trained_late: bool) ->
         raise CheckFailure(
             f"{name} gets no gradient",
             "it keeps its initial value without any warning",
-            "use it in the step, or freeze it by requires_grad_(False) in setup()",
+            "use it in the step, or freeze it with requires_grad_(False) in setup()",
         )
     if parameter.grad is None:
         raise CheckFailure(

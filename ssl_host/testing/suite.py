@@ -176,7 +176,7 @@ def run_checks(
     unknown = [name for name in (*skip, *only) if name not in known]
     if unknown:
         raise UserError(
-            f"there is no check '{unknown[0]}' for the kind {target.kind}; checks are "
+            f"there is no check '{unknown[0]}' for {target.kind} components; the checks are "
             f"{', '.join(known)}"
         )
     reported = ""

@@ -49,7 +49,7 @@ class ImageListing:
         return sum(count for name, count in self.groups if not name)
 
     def notes(self) -> list[str]:
-        """Return a sentence about the folders that were left out; none if there are none."""
+        """Return a list with a sentence about the folders left out; empty if there are none."""
         if not self.left_out:
             return []
         shown = [f"{os.path.relpath(path, self.folder)} ({why})" for path, why in self.left_out[:5]]
@@ -146,7 +146,7 @@ class _Walk:
         self.count = 0
 
     def list_all(self) -> _Folder:
-        """Return the listed folder."""
+        """List the folder and return it as a tree of image names."""
         top = _Folder(self.top)
         self._fill(top, _identity(self.top))
         if top.is_unreadable:

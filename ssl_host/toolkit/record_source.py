@@ -136,7 +136,7 @@ class RecordSource(DataSource):
         return None if images is None or (self._classes and images.labels is None) else images
 
     def _records(self, held_out: bool) -> Records | None:
-        """Return the images of a split and keep the remarks about them."""
+        """Return the images of a split, and add the remarks about them to the notes."""
         records = self.records(held_out)
         if records is not None:
             images, config = records.images, self.config

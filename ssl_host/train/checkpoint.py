@@ -127,8 +127,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         state = None
     if not isinstance(state, dict):
         raise CheckpointError(
-            f"{path.name} is not a checkpoint: it is not a file of torch, or has objects other "
-            "than tensors and plain values; no code in it was run"
+            f"{path.name} is not a checkpoint: it was not written by torch.save, or contains "
+            "objects other than tensors and plain values; none of its code was run"
         )
     if state.get("format") != FORMAT:
         raise CheckpointError(

@@ -143,7 +143,7 @@ def _train(
     console: Console,
     callbacks: Sequence[pl.Callback],
 ) -> None:
-    """Train the remaining epochs with a Lightning trainer."""
+    """Create a Lightning trainer, train the remaining epochs, and close the process group."""
     experiment, state = module.experiment, module.state
     settings, processes = experiment.config.trainer, module.step.plan.world_size
     prepare_networks(module.method, state.probe, settings, processes)

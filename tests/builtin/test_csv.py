@@ -130,7 +130,7 @@ BAD = {
     "no_label_column": ("path\na.png\n", r"1: has no column 'kind', only 'path'; set \[data"),
     "leads_out": ("path,kind\na.png,x\n../b.png,x\n", r"3: path '\.\./b\.png' leads out of"),
     "leads_out_in_the_middle": ("path,kind\na/../../b.png,x\n", "2: path 'a/../../b.png' leads"),
-    "twice": ("path,kind\na.png,x\n./a.png,y\n", r"3: \./a\.png is already listed in line 2"),
+    "twice": ("path,kind\na.png,x\n./a.png,y\n", r"3: \./a\.png is already listed on line 2"),
     "no_path": ("path,kind\n,x\n", "2: has no path"),
     "fields": ("path,kind\na.png,x,y\n", "2: has 3 fields, .*header has 2"),
     "unclosed": ('path,kind\na.png,x\nb.png,"y\nc.png,z\n', "3: a quotation mark"),

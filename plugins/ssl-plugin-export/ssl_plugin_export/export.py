@@ -78,7 +78,7 @@ def _write_files(
 
 
 def _check_output(folder: Path, exporter: Exporter, force: bool) -> None:
-    """Raise UserError if exporting to a folder would overwrite files that must be kept."""
+    """Raise UserError if a path is no folder to export to, or files in it would be lost."""
     if folder.suffix in _FILE_SUFFIXES:
         raise UserError(
             f"--output {folder}: an export is a folder with {exporter.main_file} and a model "

@@ -11,13 +11,13 @@ MLP = {"hidden_dim": 4096, "bias": False, "last_norm": True, "last_affine": Fals
 
 
 class MoCoV3(Method):
-    """MoCo v3: contrasts each view's prediction with the EMA network's keys of the batch.
+    """MoCo v3: contrasts the predictions of one view with an EMA network's keys of the other.
 
     Chen et al., ICCV 2021, arXiv:2104.02057, algorithm 1 and the authors' code.
 
     The loss is symmetrised and scaled by 2τ. The host updates the EMA network after the optimizer
-    step; the authors do so between the forward passes of the next step, which is the same. The
-    recipe is that of ViTs; a random patch embedding stays frozen, as in section 4.2.
+    step; the authors do so between the forward passes of the next step, which is equivalent. The
+    recipe is the one for ViTs, whose random patch embedding stays frozen (section 4.2).
     """
 
     class Config(Settings):

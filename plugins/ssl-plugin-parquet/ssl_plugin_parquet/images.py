@@ -59,7 +59,7 @@ class ColumnImages(EncodedImages):
         raise UnreadableImage(f"only the path is stored: {path}" if path else "no bytes are stored")
 
     def _locate(self, i: int) -> tuple[Table, int, int]:
-        """Return the file, the row group and the row within the group of an image."""
+        """Return where an image is stored: the file, the row group, and the row in that group."""
         k = int(np.searchsorted(self._group_ends, i, side="right"))
         table, group = self._groups[k].tolist()
         first = int(self._group_ends[k - 1]) if k else 0

@@ -126,7 +126,7 @@ class Timm(Backbone):
             self.std = tuple(map(float, model.pretrained_cfg["std"]))
 
     def _require_tokens(self, setting: str) -> None:
-        """Raise UserError for a setting that only vision transformers have."""
+        """Raise UserError for a setting of vision transformers, unless the model is one."""
         if not is_token_model(self.config.model):
             raise UserError(
                 f"[backbone] {setting} is for vision transformers, and {self.config.model} is not "
@@ -230,7 +230,11 @@ class Timm(Backbone):
         )
 
     def patch_embedding(self) -> nn.Module:
-        self._require_tokens("a method that uses the patch embedding")
+        if self.patch_size is None:
+            raise UserError(
+                f"[backbone] model = {self.config.model}: the method needs the patch embedding of a "
+                "vision transformer; choose a model of timm's class VisionTransformer or Eva"
+            )
         layer: nn.Module = self.model.patch_embed
         return layer
 

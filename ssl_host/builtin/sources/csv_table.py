@@ -124,7 +124,7 @@ class CSVTable(RecordSource):
                     "contains all images, or use an absolute path",
                 )
             if full_path in rows:
-                raise table.error(line, f"{path} is already listed in line {rows[full_path].line}")
+                raise table.error(line, f"{path} is already listed on line {rows[full_path].line}")
             rows[full_path] = _Row(line, Path(full_path), label, split)
         if not rows:
             raise table.error(1, "has a header but no rows")

@@ -81,7 +81,7 @@ class ShardImages(EncodedImages):
 
 
 def read_shard(path: Path, suffixes: Counter[str], with_labels: bool) -> list[Sample]:
-    """Return the samples of a shard with an image or a label, in the order of the shard.
+    """Return the samples in a shard that have an image or a label, in the order of the shard.
 
     Args:
         path: path of the shard.
@@ -146,7 +146,7 @@ def _sample(
     members: dict[str, tarfile.TarInfo],
     with_labels: bool,
 ) -> Iterator[Sample]:
-    """Yield the sample that these members form, unless it has neither an image nor a label."""
+    """Yield the sample made up of the given members, if it has an image or a label."""
     images = {s: (m.offset_data, m.size) for s, m in members.items() if is_image(s)}
     label: str | float | None = None
     if with_labels and "cls" in members:
