@@ -28,7 +28,7 @@ def extract_features(
     fit: Fit = "crop",
     value_range: tuple[float, float] | None = None,
 ) -> tuple[list[str], Tensor]:
-    """Return the names of the readable images, and the features that a backbone computes for them.
+    """Return the names of the readable images, and the backbone's features of them.
 
     Images are resized, made square and normalised as when a run is evaluated. Unreadable
     images are skipped, with a single warning.

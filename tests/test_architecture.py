@@ -36,7 +36,7 @@ def test_files_are_short_and_none_is_called_utils():
 
 
 def test_host_code_names_no_plugin():
-    methods = ("simsiam", "simclr", "barlowtwins", "nnclr", "byol", "mocov2")
+    methods = ("simsiam", "simclr", "barlowtwins", "nnclr", "byol", "mocov2", "ijepa", "mocov3")
     for file in ROOT.glob("ssl_host/**/*.py"):
         if "builtin" in file.parts or "dialect" in file.name:
             continue

@@ -99,7 +99,7 @@ class RunFolder(LockedFolder):
         return config
 
     def restore_auto(self, config: RunConfig) -> RunConfig:
-        """Check that a configuration is that of the run, and fill in the ``auto`` values of its start.
+        """Check that a configuration is the run's, and fill in the ``auto`` values of its start.
 
         Raises:
             RunFolderError: if the folder contains a run with a different configuration; the

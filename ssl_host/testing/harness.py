@@ -37,6 +37,8 @@ IMAGE_SIZE = 16
 """Side of the images, in pixels."""
 LOCAL_SIZE = 8
 """Side of small views, if the recipe sets one; vision transformers get a patch that divides it."""
+NUM_LOCAL = 2
+"""Number of small views, if the recipe sets their size."""
 MAX_HEAD_DIM = 16
 """Largest width of a head or decoder; larger numbers in the recipe are replaced by it."""
 MAX_DEPTH = 2
@@ -101,7 +103,7 @@ class MethodCase:
         for section in ("backbone", *(f"backbone.{name}" for name in cls.frozen)):
             sections[section] = self._tiny_backbone(recipe.get(section, {}), section)
         if "local_size" in recipe.get("augmentation", {}) and "augmentation" not in settings:
-            sections["augmentation"] = {"local_size": LOCAL_SIZE}
+            sections["augmentation"] = {"local_size": LOCAL_SIZE, "num_local": NUM_LOCAL}
         for head in cls.heads:
             sections[f"head.{head}"] = self._reduced_widths(head, recipe.get(f"head.{head}", {}))
         for key, value in settings.items():

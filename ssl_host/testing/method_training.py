@@ -21,6 +21,8 @@ from ssl_host.testing.outcome import CheckFailure
 from ssl_host.testing.target import CheckTarget
 
 NUM_STEPS = 100
+NUM_TRANSFORMER_STEPS = 40
+"""The same for vision transformers, whose steps take longer."""
 WARMUP_STEPS = 20
 """Number of steps with a small learning rate before those, for methods with EMA copies."""
 MIN_SPREAD = 0.1
@@ -44,6 +46,7 @@ def no_collapse(target: CheckTarget) -> str:
     for name in projectors or [method.encoder]:
         getattr(method, name).register_forward_hook(_record_spread(spreads, name))
     adam = _adam(method)
+    num_steps = NUM_STEPS if method.backbone.patch_size is None else NUM_TRANSFORMER_STEPS
     if method.ema:  # as in a run, where the learning rate starts low: a teacher's centre settles
         case.train(method, WARMUP_STEPS, count=32, optimizer=_adam(method, 0.01))
     losses = [loss for loss, _ in case.train(method, 1, count=32, optimizer=adam)]
@@ -51,20 +54,20 @@ def no_collapse(target: CheckTarget) -> str:
         _encode(case, method)
     initial_spreads = dict(spreads)
     losses += [
-        loss for loss, _ in case.train(method, NUM_STEPS - 1, start=1, count=32, optimizer=adam)
+        loss for loss, _ in case.train(method, num_steps - 1, start=1, count=32, optimizer=adam)
     ]
     if not projectors:
         _encode(case, method)
     if not math.isfinite(losses[-1]):
         raise CheckFailure(
-            f"within {NUM_STEPS} steps of Adam the loss becomes {losses[-1]}",
+            f"within {num_steps} steps of Adam the loss becomes {losses[-1]}",
             "the method diverges on data that is easy to learn",
             "normalise embeddings, and add an epsilon to divisors, roots and logarithms",
         )
     name, spread = min(spreads.items(), key=lambda pair: pair[1])
     if spread < (MIN_SPREAD if projectors or not method.needs_tokens else MIN_TOKEN_SPREAD):
         raise CheckFailure(
-            f"after {NUM_STEPS} steps the {name}'s outputs of all images are nearly the same "
+            f"after {num_steps} steps the {name}'s outputs of all images are nearly the same "
             f"(spread {spread:.3f} of 1; {initial_spreads[name]:.3f} before the first step)",
             "the loss falls although nothing is learned",
             "check what keeps images apart: the stop-gradient, negatives, a variance term, "

@@ -95,7 +95,7 @@ class Timm(Backbone):
         if not is_token_model(str(settings.get("model", ""))):
             return {**small, "model": "test_resnet"}
         # Patches of 2 pixels also divide the small views; a random depth would not be reproducible.
-        return {**small, "model": "test_vit", "patch_size": 2, "drop_path": 0.0}
+        return {**small, "model": "test_vit", "patch_size": 2, "depth": 2, "drop_path": 0.0}
 
     def setup(self) -> None:
         self.arguments = self._arguments()
@@ -232,8 +232,8 @@ class Timm(Backbone):
     def patch_embedding(self) -> nn.Module:
         if self.patch_size is None:
             raise UserError(
-                f"[backbone] model = {self.config.model}: the method needs the patch embedding of a "
-                "vision transformer; choose a model of timm's class VisionTransformer or Eva"
+                f"[backbone] model = {self.config.model}: the method needs the patch embedding of "
+                "a vision transformer; choose a model of timm's class VisionTransformer or Eva"
             )
         layer: nn.Module = self.model.patch_embed
         return layer
