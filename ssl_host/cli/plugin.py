@@ -60,6 +60,11 @@ def list_(session: Session, as_json: bool) -> None:
     help="Kind of the component that is created: method, backbone, augmentation, ...",
 )
 @click.option(
+    "--like",
+    type=click.Choice(("contrastive", "masked", "teacher")),
+    help="For a method: the kind of method to start from; default: contrastive.",
+)
+@click.option(
     "--dir",
     "parent",
     type=click.Path(path_type=Path),
@@ -69,11 +74,11 @@ def list_(session: Session, as_json: bool) -> None:
 )
 @session_options
 @pass_session
-def new(session: Session, name: str, kind: str, parent: Path) -> None:
+def new(session: Session, name: str, kind: str, like: str | None, parent: Path) -> None:
     """Create a plugin package NAME with a working component, tests and a configuration."""
     from ssl_host.scaffold.new import plan, write  # noqa: PLC0415 - for a fast start
 
-    planned = plan(name, kind, session.catalog())
+    planned = plan(name, kind, session.catalog(), like)
     folder, files = write(planned, parent)
     if planned.distribution != name:
         click.echo(

@@ -19,6 +19,12 @@ from ssl_host.hookspecs import API_VERSION
 
 PREFIX = "ssl-plugin-"
 EXAMPLE = "my-idea"
+LIKE = {
+    "contrastive": KINDS["method"].example,
+    "masked": "mean colours of masked patches",
+    "teacher": "prototypes of an EMA teacher",
+}
+"""Summaries of the methods that a new method plugin can start from, keyed by ``--like``."""
 METHOD = f"{PREFIX}simclr"
 """Distribution that provides the SSL method in ``config.ini`` of plugins without a method."""
 
@@ -30,10 +36,22 @@ class NewPlugin:
     Attributes:
         distribution: name of the distribution, such as ``ssl-plugin-my-idea``.
         kind: kind of its only component.
+        like: for a method, the kind of method to start from: a key of :data:`LIKE`.
     """
 
     distribution: str
     kind: str
+    like: str = "contrastive"
+
+    @property
+    def template(self) -> str:
+        """Stem of the names of the component's templates, such as ``method_masked``."""
+        return self.kind if self.like == "contrastive" else f"{self.kind}_{self.like}"
+
+    @property
+    def summary(self) -> str:
+        """One line about the component."""
+        return LIKE[self.like] if self.kind == "method" else KINDS[self.kind].example
 
     @property
     def module(self) -> str:
@@ -48,7 +66,9 @@ class NewPlugin:
     @property
     def test_requirements(self) -> list[str]:
         """Distributions, besides the plugin's own, that its tests and its ``config.ini`` need."""
-        return ["pytest"] if self.kind == "method" else ["pytest", METHOD]
+        if self.kind != "method":
+            return ["pytest", METHOD]
+        return ["pytest", f"{PREFIX}timm"] if self.like == "masked" else ["pytest"]
 
     def class_name(self, used: set[str]) -> str:
         """Return the name of the class, such as ``MyIdea``.
@@ -63,21 +83,25 @@ class NewPlugin:
         return camel
 
 
-def plan(name: str, kind: str, catalog: Catalog) -> NewPlugin:
+def plan(name: str, kind: str, catalog: Catalog, like: str | None = None) -> NewPlugin:
     """Check the name and the kind of a new plugin, and return the record of all its names.
 
     Args:
         name: name of the distribution; the prefix ``ssl-plugin-`` is added if it is missing.
         kind: kind of the component.
         catalog: the installed components.
+        like: for a method, the kind of method to start from; None means ``contrastive``.
 
     Raises:
-        UserError: if the name is invalid or the kind is unknown.
+        UserError: if the name is invalid, the kind is unknown, or ``like`` is given for another
+            kind than ``method``.
         PluginError: if an installed plugin or component already has the name.
     """
     if kind not in KINDS:
         hint = did_you_mean(kind, KINDS)
         raise UserError(f"unknown kind '{kind}'{hint}; kinds are {', '.join(KINDS)}")
+    if like is not None and kind != "method":
+        raise UserError(f"--like {like} is for methods, but the kind is {kind}; leave it out")
     full = name if name.startswith(PREFIX) else PREFIX + name
     if not re.fullmatch(rf"{PREFIX}[a-z0-9]+(-[a-z0-9]+)*", full):
         stem = re.sub(r"^ssl[-_. ]plugin[-_. ]", "", name.lower())
@@ -86,7 +110,7 @@ def plan(name: str, kind: str, catalog: Catalog) -> NewPlugin:
             f"'{name}' is not a valid plugin name: after {PREFIX} use lower-case letters and "
             f"digits, with single hyphens between words; use {PREFIX}{words or EXAMPLE}"
         )
-    new = NewPlugin(full, kind)
+    new = NewPlugin(full, kind, like or "contrastive")
     _require_unused(new, catalog)
     return new
 
@@ -149,7 +173,7 @@ def _files(new: NewPlugin) -> Iterator[tuple[str, str]]:
         keep_trailing_newline=True,
     )
     assert environment.loader is not None
-    source, _, _ = environment.loader.get_source(environment, f"{new.kind}.py.jinja")
+    source, _, _ = environment.loader.get_source(environment, f"{new.template}.py.jinja")
     major, minor = __version__.split(".")[:2]
     values = {
         "distribution": new.distribution,
@@ -158,10 +182,11 @@ def _files(new: NewPlugin) -> Iterator[tuple[str, str]]:
         "cls": new.class_name(set(re.findall(r"\w+", source))),
         "kind": new.kind,
         "article": "An" if new.kind[0] in "aeiou" else "A",
-        "summary": KINDS[new.kind].example,
+        "like": new.like,
+        "summary": new.summary,
         "hook": KINDS[new.kind].hook,
         "api": API_VERSION,
-        "needs": METHOD if new.kind != "method" else "",
+        "needs": next((r for r in new.test_requirements if r != "pytest"), ""),
         "host": f">={major}.{minor},<{int(major) + 1}",
     }
     templates = {
@@ -170,8 +195,8 @@ def _files(new: NewPlugin) -> Iterator[tuple[str, str]]:
         "README.md": "README.md.jinja",
         "config.ini": "config.ini.jinja",
         f"{new.module}/__init__.py": "__init__.py.jinja",
-        f"{new.module}/{new.kind}.py": f"{new.kind}.py.jinja",
-        f"tests/test_{new.name}.py": f"test_{new.kind}.py.jinja",
+        f"{new.module}/{new.kind}.py": f"{new.template}.py.jinja",
+        f"tests/test_{new.name}.py": f"test_{new.template}.py.jinja",
     }
     yield f"{new.module}/py.typed", ""
     for path, template in templates.items():

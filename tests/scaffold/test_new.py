@@ -16,6 +16,7 @@ from tests.wheels import install
 BIN = Path(sys.executable).parent
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ssl-plugin-vicreg"
 LONG = "a-name-that-is-as-long-as-anybody-would-want-it"
+LIKE = ("masked", "teacher")
 # Names that, as a class, would hide a name of the template or are not valid.
 PREFIXED = [("loss", "loss"), ("tensor", "backbone"), ("none", "head"), ("2views", "augmentation")]
 # All in one process, because importing torch takes longer than most commands.
@@ -30,8 +31,8 @@ for command in sys.argv[1:]:
 """
 
 
-def make(name, kind, parent, catalog=None):
-    new = plan(name, kind, catalog or Catalog())
+def make(name, kind, parent, catalog=None, like=None):
+    new = plan(name, kind, catalog or Catalog(), like)
     return new, write(new, parent)[0]
 
 
@@ -55,7 +56,8 @@ def installed(tmp_path_factory):
     parent = tmp_path_factory.mktemp("installed")
     catalog = Catalog()
     folders = {kind: make(f"trial-{kind}", kind, parent, catalog)[1] for kind in KINDS}
-    for folder in folders.values():
+    methods = [make(f"like-{like}", "method", parent, catalog, like)[1] for like in LIKE]
+    for folder in (*folders.values(), *methods):
         env = install(folder, parent / "site")
     return env, folders
 
@@ -69,8 +71,13 @@ def test_new_plugin_of_every_kind_is_listed_and_passes_dry_run(installed, tmp_pa
             f"config check {folder}/config.ini",
             f"run {folder}/config.ini -o run.epochs=1 --dry-run",
         ]
+    for like in LIKE:
+        config = folders["method"].with_name(f"ssl-plugin-like-{like}") / "config.ini"
+        commands += [f"config check {config}", f"run {config} -o run.epochs=1 --dry-run"]
     done = python(["-c", COMMANDS, *commands], env, tmp_path)
     assert done.returncode == 0, done.stderr
+    for like in LIKE:
+        assert f"ssl-plugin-like-{like}/config.ini: valid" in done.stdout
     for kind, folder in folders.items():
         assert f"{KINDS[kind].example}  (ssl-plugin-trial-{kind} 0.1.0)" in done.stdout
         assert f"{folder}/config.ini: valid, run 'trial_{kind}'" in done.stdout
@@ -79,6 +86,7 @@ def test_new_plugin_of_every_kind_is_listed_and_passes_dry_run(installed, tmp_pa
 def test_new_plugin_of_every_kind_passes_its_tests(installed, tmp_path):
     env, folders = installed
     others = [str(folder) for kind, folder in folders.items() if kind != "method"]
+    others += [str(folders["method"].with_name(f"ssl-plugin-like-{like}")) for like in LIKE]
     arguments = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", os.devnull]
     done = python(["-m", "pytest", *arguments, "--rootdir", "/", *others], env, tmp_path)
     assert done.returncode == 0, done.stdout
@@ -100,7 +108,8 @@ def written(tmp_path_factory):
     parent = tmp_path_factory.mktemp("written")
     catalog = Catalog()
     names = [(f"{n}-{kind}", kind) for kind in KINDS for n in ("x", LONG)]
-    return [make(name, kind, parent, catalog) for name, kind in names + PREFIXED]
+    methods = [make(f"x-{like}", "method", parent, catalog, like) for like in LIKE]
+    return [*methods, *(make(name, kind, parent, catalog) for name, kind in names + PREFIXED)]
 
 
 def test_new_plugins_pass_ruff(written):
