@@ -8,9 +8,19 @@ from pathlib import Path
 
 import torch
 
+from ssl_host.augment.executor import ViewMaker, evaluation_view
+from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import Experiment, compose_method
 from ssl_host.data.datasets import OpenedDatasets
+from ssl_host.data.store import ImageStore
+from ssl_host.errors import RunError
 from ssl_host.evaluate.measure import Measurement, measure
+from ssl_host.weights import load_backbone
+
+CHECKED_IMAGES = 16
+"""Number of images on which a saved backbone is compared with the trained one."""
+MAX_SAVING_ERROR = 1e-3
+"""Largest relative difference of their features; memory layouts change the last digits."""
 
 
 def evaluate_network(
@@ -50,3 +60,30 @@ def evaluate_network(
         report_progress,
         scratch,
     )
+
+
+@torch.no_grad()
+def check_saved_backbone(
+    folder: Path,
+    encoder: torch.nn.Module,
+    images: ImageStore,
+    views: ViewMaker,
+    catalog: Catalog,
+) -> None:
+    """Check on one batch that the backbone in a run folder computes what will be evaluated.
+
+    Raises:
+        RunError: if its features differ, for example because ``export`` leaves out a layer.
+    """
+    saved = load_backbone(folder, catalog)
+    pixels = images.images[torch.arange(min(len(images), CHECKED_IMAGES))]
+    batch = evaluation_view(pixels, views.image_size, views.mean, views.std)
+    network = copy.deepcopy(encoder).float().eval().cpu()
+    expected, actual = network(batch), saved(batch)
+    error = float((actual - expected).norm() / expected.norm().clamp_min(1e-12))
+    if not error <= MAX_SAVING_ERROR:
+        raise RunError(
+            f"the backbone saved in {folder} does not compute the features of the trained one: "
+            f"they differ by {100 * error:.2g} %. The export() of {type(encoder).__qualname__} "
+            "must return the whole network"
+        )

@@ -54,6 +54,7 @@ def make_results(
         "figures": describe_figures(metrics, experiment.evaluators),
         "wall_time_s": round(wall_time_s, 2),
         "notes": list(dict.fromkeys(notes)),
+        "uses_labels": experiment.method.uses_labels,
     }
 
 

@@ -26,7 +26,7 @@ from ssl_host.data.datasets import OpenedDatasets, open_datasets
 from ssl_host.data.splits import Splits, open_splits
 from ssl_host.evaluate.measure import Measurement
 from ssl_host.pipeline.environment import describe_environment
-from ssl_host.pipeline.evaluation import evaluate_network
+from ssl_host.pipeline.evaluation import check_saved_backbone, evaluate_network
 from ssl_host.pipeline.listing import ListingProgress, read_listing, share_listing
 from ssl_host.pipeline.results import describe_run, make_results, write_results
 from ssl_host.pipeline.run_metrics import (
@@ -242,6 +242,9 @@ class _Runner:
         method, source, timer = experiment.method, experiment.source, training.state.timer
         encoder = getattr(method, method.encoder)
         save_backbone(encoder, self.config, source.mean, source.std, self.folder.path)
+        check_saved_backbone(
+            self.folder.path, encoder, images.probe, experiment.views, self.catalog
+        )
         measurement = evaluate_network(
             experiment, images, encoder, self._report_evaluation, self.folder.path
         )

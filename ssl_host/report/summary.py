@@ -102,8 +102,9 @@ def summarize(results: Mapping[str, Any]) -> Summary:
     """Return the metrics of a finished run with their baselines and a verdict.
 
     Args:
-        results: the content of ``results.json``: ``metrics`` contains the values, and ``figures``
-            the declarations. Metrics without a value are skipped.
+        results: the content of ``results.json``: ``metrics`` contains the values, ``figures`` the
+            declarations, and ``uses_labels`` whether the method was trained with labels. Metrics
+            without a value are skipped.
     """
     metrics = {k: v for k, v in results["metrics"].items() if v is not None}
     declared = {k: _read_figure(v) for k, v in results.get("figures", {}).items()}
@@ -118,7 +119,10 @@ def summarize(results: Mapping[str, Any]) -> Summary:
         }
         row = FigureRow(name, value, figure, baselines, metrics.get(f"{name}_std"))
         (rows if figure.baseline or figure.unit == "%" else others).append(row)
-    return Summary(tuple(rows), tuple(others), _verdict(rows))
+    verdict = _verdict(rows)
+    if results.get("uses_labels"):
+        verdict = f"Trained with labels, so this is not self-supervised. {verdict}"
+    return Summary(tuple(rows), tuple(others), verdict)
 
 
 def summary_tables(results: Mapping[str, Any]) -> Group:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.contracts.logging import Logger
+from ssl_host.contracts.method import Method
 from ssl_host.toolkit.distributed import world_size
 from ssl_host.train.module import PretrainModule
 
@@ -82,20 +83,32 @@ class MetricsLogger:
             row["online_top1"] = state.probe.accuracy()
         if step.features is not None:
             row["feature_std"] = feature_spread(step.features)
-            self._warn_of_collapse(state.step, row["feature_std"])
+            self._warn_of_collapse(module.method, state.step, row["feature_std"])
         if getattr(module.method, "ema_decay", None) is not None:
             row["ema_decay"] = float(module.method.ema_decay)
         return row | {name: float(value) for name, value in step.logs.items()}
 
-    def _warn_of_collapse(self, step: int, spread: float) -> None:
+    def _warn_of_collapse(self, method: Method, step: int, spread: float) -> None:
         """Print a warning, once per process, if the features of all images are nearly the same."""
         if spread < COLLAPSED_BELOW and not self.warned and step > 1:
             self.warned = True
             self.warn(
                 f"warning: at step {step} the features of all images are nearly the same "
-                f"(spread {spread:.3f} of 1): the method is collapsing. A stop-gradient, a "
-                "predictor, batch norm in the projector, or a lower learning rate usually helps"
+                f"(spread {spread:.3f} of 1): the method is collapsing. {_remedies(method)} "
+                "usually helps"
             )
+
+
+def _remedies(method: Method) -> str:
+    """Return what may keep a method from collapsing; only parts that the method has."""
+    remedies = ["A lower learning rate", "a longer warm-up"]
+    if any(feeder in method.heads for feeder in method.heads.values()):
+        remedies.append("a larger predictor")
+    if method.heads:
+        remedies.append(f"batch norm in the {next(iter(method.heads))}")
+    if method.ema:
+        remedies.append("an ema_decay nearer to 1")
+    return f"{', '.join(remedies[:-1])} or {remedies[-1]}"
 
 
 def feature_spread(features: Tensor) -> float:

@@ -84,6 +84,12 @@ def test_figures_of_any_name_get_baselines_and_a_verdict():
     assert summary.verdict == "Every metric beats its baselines."
 
 
+def test_verdict_says_that_a_method_used_labels():
+    verdict = summarize({**results(), "uses_labels": True}).verdict
+    assert verdict.startswith("Trained with labels")
+    assert "No sign of learning in knn.top1" in verdict
+
+
 def test_verdict_names_figures_that_do_not_beat_their_baselines():
     verdict = summarize(results()).verdict
     assert "No sign of learning in knn.top1" in verdict

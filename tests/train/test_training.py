@@ -28,6 +28,8 @@ def test_collapse_is_warned_of_once(install, tmp_path, capsys):
     output = capsys.readouterr().out
     assert output.count("the method is collapsing") == 1
     assert "at step 2 the features of all images are nearly the same" in output
+    assert "batch norm in the projector" in output
+    assert "predictor" not in output  # the method has none
 
 
 def test_error_in_step_gives_plugin_line_and_view_shapes(install, tmp_path):
