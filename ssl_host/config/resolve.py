@@ -124,9 +124,11 @@ class _Resolver:
         host, components = self._validate(merged, parsed)
         if self.problems:
             raise ConfigError(sorted(set(self.problems), key=_by_location))
-        config = RunConfig(
-            host, components, make_entries(merged, host, components), tuple(self.notes)
-        )
+        entries = make_entries(merged, host, components)
+        config = RunConfig(host, components, entries, tuple(self.notes))
+        if not config.run.epochs and config.run.init_from is None:
+            note = _untrained_note(entries["run", "epochs"].origin)
+            config = replace(config, notes=(*self.notes, note))
         lossy = lossy_problems(config)
         if lossy:
             raise ConfigError(sorted(lossy, key=_by_location))
@@ -291,6 +293,14 @@ class _Resolver:
             settings=settings,
             entry=self.catalog.find(kind, name),
         )
+
+
+def _untrained_note(origin: ConfigOrigin) -> str:
+    """Return the note on a configuration that neither trains nor loads a network."""
+    return (
+        f"{origin}: nothing is trained, because [run] epochs = 0 and init_from is not set; the "
+        "figures are those of the network's initial weights"
+    )
 
 
 def _by_location(problem: Problem) -> tuple[str, int, str]:
