@@ -177,3 +177,11 @@ def by_location(problem: Problem) -> tuple[str, int, str]:
     if line.isdigit():
         return file, int(line), problem.message
     return problem.where, 0, problem.message
+
+
+def untrained_note(origin: object) -> str:
+    """Return the note on a configuration that neither trains nor loads a network."""
+    return (
+        f"{origin}: nothing is trained, because [run] epochs = 0 and init_from is not set; the "
+        "figures are those of the network's initial weights"
+    )

@@ -24,7 +24,7 @@ from ssl_host.config.layers import (
     preset_layers,
     python_layer,
 )
-from ssl_host.config.messages import by_location, unknown_key, validation_problems
+from ssl_host.config.messages import by_location, unknown_key, untrained_note, validation_problems
 from ssl_host.config.run_config import ComponentConfig, RunConfig
 from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.config.unknown_sections import unknown_sections
@@ -124,9 +124,11 @@ class _Resolver:
         host, components = self._validate(merged, parsed)
         if self.problems:
             raise ConfigError(sorted(set(self.problems), key=by_location))
-        config = RunConfig(
-            host, components, make_entries(merged, host, components), tuple(self.notes)
-        )
+        entries = make_entries(merged, host, components)
+        config = RunConfig(host, components, entries, tuple(self.notes))
+        if not config.run.epochs and config.run.init_from is None:
+            note = untrained_note(entries["run", "epochs"].origin)
+            config = replace(config, notes=(*self.notes, note))
         lossy = lossy_problems(config)
         if lossy:
             raise ConfigError(sorted(lossy, key=by_location))

@@ -22,6 +22,19 @@ def check_folder_name(name: str) -> str:
     return name
 
 
+_PRECISIONS = {
+    "16-mixed": ("16", "fp16", "float16"),
+    "bf16-mixed": ("bf16", "bfloat16"),
+    "32-true": ("32", "fp32", "float32"),
+    "64-true": ("64", "fp64", "float64", "double"),
+}
+"""Maps each precision to Lightning's short spellings of it and to the names of its number type."""
+
+_PRECISION_OF = {
+    spelling: name for name, others in _PRECISIONS.items() for spelling in (name, *others)
+}
+
+
 class RunSettings(Settings):
     """``[run]``: name, length, batch size and starting point of a run."""
 
@@ -143,7 +156,9 @@ class TrainerSettings(Settings):
         "DistributedDataParallel",
     )
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "64-true"] = Field(
-        "auto", description="floating-point precision; auto: bf16-mixed if the hardware supports it"
+        "auto",
+        description="floating-point precision; 16, bf16, fp32 and similar names are accepted too; "
+        "auto: bf16-mixed if the hardware supports it",
     )
     channels_last: bool | Literal["auto"] = Field(
         "auto", description="store weights and images in the channels-last memory format"
@@ -182,6 +197,11 @@ class TrainerSettings(Settings):
             return self.num_nodes  # at least; known once the settings are resolved on the machine
         devices = self.devices
         return (len(devices) if isinstance(devices, list) else devices) * self.num_nodes
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _full_name(cls, value: Any) -> Any:
+        return _PRECISION_OF.get(str(value).lower(), value)
 
     @field_validator("devices", "num_threads")
     @classmethod

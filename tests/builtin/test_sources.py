@@ -293,7 +293,21 @@ def test_stl10_pretrains_on_all_images_and_probes_the_labelled_ones(monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10"])
-def test_missing_download_raises_data_error_with_advice(name, tmp_path):
-    source = ssl_host.build("data", name, root=tmp_path, download=False)
-    with pytest.raises(DataError, match="copy its archive there"):
+@pytest.mark.parametrize(("folder", "reason"), [("", "not complete"), ("no", "no such folder")])
+def test_missing_files_without_download_raise_data_error_with_advice(
+    name, folder, reason, tmp_path
+):
+    root = tmp_path / folder
+    source = ssl_host.build("data", name, root=root, download=False)
+    with pytest.raises(DataError, match=f"{reason}.*download = true"):
         source.open("train")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_download_raises_data_error_with_advice(monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchvision.datasets, "CIFAR10", fail)
+    with pytest.raises(DataError, match=r"no network.*copy its archive there"):
+        ssl_host.build("data", "cifar10", root=tmp_path).open("train")

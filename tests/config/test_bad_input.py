@@ -135,9 +135,9 @@ CASES: dict[str, tuple[str, str]] = {
         "{file}:2: [probe] enabled = perhaps: should be true or false",
     ),
     "not_a_choice": (
-        "[trainer]\nprecision = fp16\n\n[method]\nname = simclr\n",
+        "[trainer]\nprecision = fp8\n\n[method]\nname = simclr\n",
         (
-            "{file}:2: [trainer] precision = fp16: should be 'auto', '32-true', '16-mixed',"
+            "{file}:2: [trainer] precision = fp8: should be 'auto', '32-true', '16-mixed',"
             " 'bf16-mixed' or '64-true'"
         ),
     ),

@@ -211,7 +211,9 @@ def test_evaluation_only_allows_any_batch_size(catalog, tmp_path):
         data={"name": "synthetic", "num_images": 33, "image_size": 16},
         trainer={"accumulate": 2},
     )
-    assert run_config(resolve_sections(sections, catalog), catalog).results["steps"] == 0
+    results = run_config(resolve_sections(sections, catalog), catalog).results
+    assert results["steps"] == 0
+    assert any("nothing is trained" in note for note in results["notes"])
 
 
 HOOK = """

@@ -21,7 +21,6 @@ MOVED: dict[Key, Key] = {
     ("ssl_args", "queue_size"): ("method", "queue_size"),
     ("ssl_args", "temperature"): ("loss", "temperature"),
     ("ssl_args", "lamb"): ("loss", "lambda_"),
-    ("ckpt_args", "every_n_epochs"): ("checkpoint", "every_epochs"),
 }
 """Maps keys of Lightweight-SSL to the keys of ssl-host that have the same values."""
 

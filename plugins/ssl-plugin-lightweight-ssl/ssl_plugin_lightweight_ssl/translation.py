@@ -94,12 +94,21 @@ class Translation:
             )
         return True
 
-    def absolute_path(self, value: ConfigValue) -> str:
-        """Resolve a path in the working directory or, if it is not there, in the file's folder.
+    def has_setting(self, kind: str, name: str, setting: str) -> bool:
+        """Return True if a component is installed and has a setting."""
+        try:
+            return setting in self.catalog.load(kind, name).Config.model_fields
+        except PluginError:
+            return False  # the missing component is reported later
+
+    def checkpoint(self, value: ConfigValue) -> str:
+        """Return the absolute path of a checkpoint; a missing one is noted, and a run refuses it.
 
         Lightweight-SSL resolves paths relative to the working directory, ssl-host relative to the
-        file.
+        file. The path is therefore looked up in the working directory and in the file's folder.
         """
         path = Path(str(value.raw)).expanduser()
         existing = path if path.exists() else self.path.parent / path
+        if not existing.exists():
+            self.note(value, f"there is no checkpoint {path} on this machine")
         return str(existing.absolute())

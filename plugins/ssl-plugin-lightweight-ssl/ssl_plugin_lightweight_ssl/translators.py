@@ -59,22 +59,30 @@ def _backbone(t: Translation, value: ConfigValue) -> None:
 
 
 def _dataset(t: Translation, value: ConfigValue) -> None:
-    """Translate ``dataset`` and ``data_dir`` to the name and the folder of a data source."""
+    """Translate ``dataset`` and ``data_dir`` to the name and the folder of a data source.
+
+    A missing folder is only noted, because a file may be checked or converted on another machine.
+    A run refuses it: it does not download into a folder that the old file expects to be filled.
+    """
     name = str(value.raw).lower()
     t.put("data", "name", name, value)
     data_dir = t.source.get((FLAT, "data_dir"))
-    root = IMAGENET_DATA if name == "imagenet" else TORCH_DATA
-    if data_dir is not None:
-        root = Path(str(data_dir.raw))
+    if data_dir is None or data_dir.raw in _UNSET:
+        root, source = IMAGENET_DATA if name == "imagenet" else TORCH_DATA, value
+    else:
+        root, source = Path(str(data_dir.raw)).expanduser(), data_dir
         if name == "imagenet" and root.name == "train":
             root = root.parent
-    source = data_dir or value
-    if not root.is_dir():
-        t.problem(
-            source,
-            f"data_dir: there is no folder {root}; put the data there, or set a different folder",
-        )
     t.put("data", "root", str(root.absolute()), source)
+    if root.is_dir():
+        return
+    t.note(
+        source,
+        f"data_dir: there is no folder {root} on this machine; before a run, put the data there, "
+        "or set a different folder",
+    )
+    if t.has_setting("data", name, "download"):
+        t.put("data", "download", False, source)
 
 
 def _batch_size(t: Translation, value: ConfigValue) -> None:
@@ -92,23 +100,28 @@ def _batch_size(t: Translation, value: ConfigValue) -> None:
 def _crops(t: Translation, value: ConfigValue) -> None:
     """Translate ``aug_crop_lst``, the numbers of full-size views and small crops.
 
-    Linear evaluations use one view, ``[1]``, which is always the case in ssl-host.
+    A linear evaluation uses one view, usually written ``[1]``, whatever the file says.
     """
     crops = value.raw
-    if t.is_linear and crops == [1]:
-        return
-    is_list = isinstance(crops, list) and crops
-    if not is_list or not all(isinstance(count, int) and count > 0 for count in crops):
+    if not isinstance(crops, list) or not all(_is_positive(count) for count in crops):
         t.problem(value, f"aug_crop_lst: {crops!r} is not a list of numbers, such as [2, 6]")
-    elif crops[0] == 2 and len(crops) > 1:
+    elif t.is_linear:
+        if crops not in ([], [1]):
+            t.note(value, f"aug_crop_lst = {crops} has no effect: linear evaluations use one view")
+    elif crops[:1] == [2] and len(crops) > 1:
         t.put("augmentation", "name", "multicrop", value)
         t.put("augmentation", "num_local", sum(crops[1:]), value)
-    elif crops not in ([2], [1, 1]):
+    elif crops not in ([], [2], [1, 1]):
         t.problem(
             value,
             f"aug_crop_lst: {crops} should be two full-size views, [2] or [1, 1], or two "
             "full-size views and small crops, such as [2, 6]",
         )
+
+
+def _is_positive(value: object) -> bool:
+    """Return True for a whole number above 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _log_type(t: Translation, value: ConfigValue) -> None:
@@ -129,7 +142,7 @@ def _log_type(t: Translation, value: ConfigValue) -> None:
 def _pretrained(t: Translation, value: ConfigValue) -> None:
     """Translate ``pretrain_ckpt_path`` to ``[run] init_from``."""
     if value.raw not in _UNSET:
-        t.put("run", "init_from", t.absolute_path(value), value)
+        t.put("run", "init_from", t.checkpoint(value), value)
 
 
 def _lr(t: Translation, value: ConfigValue) -> None:
@@ -169,15 +182,26 @@ def _save_top_k(t: Translation, value: ConfigValue) -> None:
         t.note(value, f"save_top_k = {value.raw} has no effect: {reason}")
 
 
+def _every_n_epochs(t: Translation, value: ConfigValue) -> None:
+    """Translate ``every_n_epochs``, the number of epochs between checkpoints."""
+    if value.raw == 0:
+        t.note(value, "every_n_epochs = 0 has no effect: a run needs checkpoints to resume")
+    else:
+        t.put("checkpoint", "every_epochs", value.raw, value)
+
+
 def _only_eval(t: Translation, value: ConfigValue) -> None:
     """Translate ``only_eval``: train for 0 epochs, starting from ``ckpt_path``."""
     if not value.raw:
         return
     checkpoint = t.source.get(("ckpt_args", "ckpt_path"))
     if checkpoint is None or checkpoint.raw in _UNSET:
-        t.problem(value, "only_eval: needs ckpt_path, the checkpoint to test")
+        if t.is_linear:
+            t.problem(value, "only_eval: needs ckpt_path, the checkpoint to test")
+        else:
+            t.note(value, "only_eval has no effect in pretraining without ckpt_path")
         return
-    path = t.absolute_path(checkpoint)
+    path = t.checkpoint(checkpoint)
     t.put("run", "init_from", path, checkpoint)
     t.put("run", "epochs", 0, value)
     if t.is_linear:
@@ -214,6 +238,7 @@ TRANSLATORS: dict[Key, Callable[[Translation, ConfigValue], None]] = {
     ("ssl_args", "lr"): _lr,
     ("ssl_args", "weight_decay"): _weight_decay,
     ("ssl_args", "scale_loss"): _scale_loss,
+    ("ckpt_args", "every_n_epochs"): _every_n_epochs,
     ("ckpt_args", "save_top_k"): _save_top_k,
     ("ckpt_args", "only_eval"): _only_eval,
     ("ckpt_args", "ckpt_path"): _ckpt_path,

@@ -73,3 +73,23 @@ def test_views_that_the_method_does_not_take_are_reported(command, write_config)
     done = command("config", "check", write_config(replace=("[2]@list", "[2, 6]@list")))
     assert done.returncode == 2
     assert "multicrop makes 8 views, but method simclr takes exactly 2" in done.stderr
+
+
+@pytest.mark.parametrize("phase", ["pretrain", "linear_eval"])
+def test_missing_data_are_noted_by_check_and_convert_and_refused_by_run(
+    phase, command, write_config, tmp_path
+):
+    file = write_config(phase=phase, replace=("/data@str", "/nowhere@str"))
+    checked = command("config", "check", file)
+    assert checked.returncode == 0, checked.stderr
+    assert "note: " in checked.stdout
+    assert f"there is no folder {tmp_path / 'nowhere'}" in checked.stdout
+    converted = command("config", "convert", file)
+    assert converted.returncode == 0, converted.stderr
+    assert f"there is no folder {tmp_path / 'nowhere'}" in converted.stdout
+    one_cpu = ("-o", "trainer.accelerator=cpu", "-o", "trainer.devices=1", "-o", "run.dir=runs")
+    for more in ((), ("--dry-run",)):
+        done = command("run", file, *one_cpu, *more)
+        assert done.returncode == 2
+        assert f"[data] root = {tmp_path / 'nowhere'}: no such folder" in done.stderr
+    assert not (tmp_path / "nowhere").exists()

@@ -28,12 +28,22 @@ class _Downloaded(DataSource):
 
         Raise DataError if files are missing and cannot be downloaded.
         """
-        root = str(self.config.root)
-        try:
-            return dataset(root, download=self.config.download, **kwargs)
-        except (OSError, RuntimeError) as error:
+        root, name = self.config.root, type(self).__name__
+        if not self.config.download and not root.is_dir():
             raise DataError(
-                f"[data] {type(self).__name__} is not complete in {root} and cannot be "
+                f"[data] root = {root}: no such folder; set root to the folder that contains "
+                f"{name}, or download = true"
+            )
+        try:
+            return dataset(str(root), download=self.config.download, **kwargs)
+        except (OSError, RuntimeError) as error:
+            if not self.config.download:
+                raise DataError(
+                    f"[data] {name} is not complete in {root}; set root to the folder that "
+                    "contains its unpacked files, or download = true"
+                ) from None
+            raise DataError(
+                f"[data] {name} is not complete in {root} and cannot be "
                 f"downloaded ({error}); copy its archive there, or set [data] download = false "
                 "and root to the folder that contains it"
             ) from None
