@@ -21,7 +21,8 @@ from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone, Head, Loss
 from ssl_host.contracts.optimization import Optimizer, Scheduler
 from ssl_host.contracts.settings import Settings
-from ssl_host.errors import ConfigError, PluginError, Problem, SslHostError
+from ssl_host.errors import PluginError, SslHostError, UserError
+from ssl_host.preflight import border_notes, check_sizes, check_views, size_advice
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Experiment:
         scheduler: the learning-rate scheduler.
         evaluators: the evaluators, keyed by instance name.
         loggers: the loggers, keyed by instance name.
+        notes: remarks for the log and the report, such as a border of images that is not used.
     """
 
     config: RunConfig
@@ -47,6 +49,7 @@ class Experiment:
     scheduler: Scheduler
     evaluators: Mapping[str, Evaluator]
     loggers: Mapping[str, Logger]
+    notes: tuple[str, ...] = ()
 
 
 def compose(config: RunConfig) -> Experiment:
@@ -69,7 +72,8 @@ def _compose(config: RunConfig) -> Experiment:
         config, "augmentation", image_size=source.image_size, channels=source.channels
     )
     views = view_maker(augmentation, source)
-    _check_views(config, method, views)
+    check_views(config, method, views)
+    check_sizes(config, method.backbone, views)
     return Experiment(
         config=config,
         source=source,
@@ -79,6 +83,7 @@ def _compose(config: RunConfig) -> Experiment:
         scheduler=_build(config, "scheduler"),
         evaluators={c.instance: _build(config, c.section) for c in config.of_kind("evaluator")},
         loggers={c.instance: _build(config, c.section) for c in config.of_kind("logger")},
+        notes=border_notes(config, method.backbone, views),
     )
 
 
@@ -93,7 +98,7 @@ def compose_method(
     """
     torch.manual_seed(config.run.seed)
     if backbone is None:
-        backbone = _build(config, "backbone", in_channels=in_channels, image_size=image_size)
+        backbone = _build_backbone(config, in_channels, image_size)
     method_config = config.components["method"]
     cls: Any = method_config.cls
     widths = {"backbone": backbone.feature_dim}
@@ -155,21 +160,17 @@ def build_component(
     return component
 
 
-def _check_views(config: RunConfig, method: Method, views: ViewMaker) -> None:
-    """Raise ConfigError if the method does not accept the augmentation's number of views."""
-    if views.num_views < method.min_views:
-        expected = f"needs at least {method.min_views}"
-    elif views.num_views > method.min_views and not method.supports_multicrop:
-        expected = (
-            f"takes exactly {method.min_views}, because the method does not support multi-crop"
-        )
-    else:
-        return
-    text = (
-        f"[augmentation] {config.components['augmentation'].name} makes {views.num_views} views, "
-        f"but method {config.components['method'].name} {expected}"
-    )
-    raise ConfigError([Problem(str(config.entries["augmentation", "name"].origin), text)])
+def _build_backbone(config: RunConfig, in_channels: int, image_size: int) -> Backbone:
+    """Build the backbone; if this fails because of the image size, the error lists others."""
+    backbone: Backbone
+    try:
+        backbone = _build(config, "backbone", in_channels=in_channels, image_size=image_size)
+    except UserError as error:
+        advice = size_advice(config, in_channels, image_size)
+        if advice:
+            error.args = (f"{error}; [data] image_size = {image_size} does not fit: {advice}",)
+        raise
+    return backbone
 
 
 def count_parameters(config: RunConfig) -> int:

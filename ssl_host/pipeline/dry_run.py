@@ -22,6 +22,7 @@ from ssl_host.data.splits import open_splits
 from ssl_host.data.store import array_of
 from ssl_host.errors import DataError, NonFiniteError
 from ssl_host.pipeline.step_timing import TIMED_STEPS, StepTimer
+from ssl_host.preflight import check_labels
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.image_files import resize_and_crop
 from ssl_host.train.trainer_setup import num_processes
@@ -51,6 +52,7 @@ class Estimate:
         seconds_per_step: the median time of a few optimizer steps, without decoding images.
         training_minutes: the estimated time of all training steps, without evaluation.
         starts_from: a sentence about the weights that ``[run] init_from`` names, or None.
+        notes: remarks about the configuration.
         alternatives: the time per step after changing one ``[trainer]`` setting, for several
             settings. These times are only printed; ``auto`` does not use them.
     """
@@ -72,6 +74,7 @@ class Estimate:
     images_per_s: float
     training_minutes: float
     starts_from: str | None
+    notes: list[str]
     alternatives: list[Alternative]
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,6 +98,8 @@ class Estimate:
             f"{self.images_per_s:.0f} images/s (median of {TIMED_STEPS}, without decoding)",
             "time of the training": _minutes(self.training_minutes) + ", plus evaluation",
         }
+        if self.notes:
+            rows["notes"] = "; ".join(self.notes)
         for alternative in self.alternatives:
             seconds = alternative.seconds_per_step
             rows[f"{alternative.setting} = {alternative.value}"] = (
@@ -139,6 +144,7 @@ def _dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
         world_size=num_processes(config.trainer),
     )
     labels = splits.train.labels
+    check_labels(config, method, labels)
     raw = _first_micro_batch(splits.train, plan, source.image_size)
     steps = StepTimer(experiment, raw, plan, 0 if labels is None else len(splits.classes))
     per_step = steps.seconds_per_step(config.trainer)
@@ -162,6 +168,7 @@ def _dry_run(config: RunConfig, catalog: Catalog) -> Estimate:
         images_per_s=config.run.batch_size / per_step,
         training_minutes=per_step * config.run.epochs * plan.steps / 60,
         starts_from=starts_from,
+        notes=[*config.notes, *experiment.notes],
         alternatives=list(_alternatives(steps, config.trainer, per_step)),
     )
 

@@ -30,6 +30,7 @@ from ssl_host.pipeline.run_metrics import (
     resource_metrics,
     trained_on_same_dataset,
 )
+from ssl_host.preflight import check_labels
 from ssl_host.run_folder.folder import RunFolder, move_aside
 from ssl_host.toolkit.atomic_io import report_disk_errors
 from ssl_host.toolkit.console import make_console
@@ -120,7 +121,8 @@ class _Runner:
         images = open_datasets(
             experiment.source, experiment.views, self.config.loader, self._report_packing
         )
-        self.notes += images.notes
+        self.notes += [*experiment.notes, *images.notes]
+        check_labels(self.config, experiment.method, images.train.labels)
         if is_first_process():
             self.folder.claim_images(images.fingerprint())
         with attribute_errors(experiment.method, "in config_warnings"):
@@ -183,7 +185,7 @@ class _Runner:
             f"epochs of {len(images.train) // config.run.batch_size} steps, {parameters:,} "
             f"parameters, {config.trainer.accelerator} {config.trainer.precision}",
         )
-        for note in (*config.notes, *images.notes):
+        for note in (*config.notes, *experiment.notes, *images.notes):
             self.console.print(f"note: {note}")
         skipped = images.skipped()
         if skipped:
