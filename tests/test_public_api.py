@@ -82,6 +82,7 @@ PUBLIC = [
     "attribute_errors",
     "available_cores",
     "build",
+    "component_options",
     "count_parameters",
     "declared_figures",
     "did_you_mean",
