@@ -28,6 +28,7 @@ from .config.messages import validation_problems as validation_problems
 from .config.resolve import resolve_file as resolve_file
 from .config.resolve import resolve_layers as resolve_layers
 from .config.run_config import RunConfig as RunConfig
+from .config.section import component_options as component_options
 from .config.section import validate_section as validate_section
 from .config.values import ConfigOrigin as ConfigOrigin
 from .config.values import ConfigValue as ConfigValue

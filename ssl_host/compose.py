@@ -23,7 +23,14 @@ from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone, Head, Loss
 from ssl_host.contracts.optimization import Optimizer, Scheduler
 from ssl_host.contracts.settings import Settings
-from ssl_host.errors import ConfigError, PluginError, Problem, SslHostError
+from ssl_host.errors import ConfigError, PluginError, Problem, SslHostError, UserError
+from ssl_host.preflight import (
+    border_notes,
+    check_sizes,
+    check_tokens,
+    check_views,
+    size_advice,
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class Experiment:
         scheduler: the learning-rate scheduler.
         evaluators: the evaluators, keyed by instance name.
         loggers: the loggers, keyed by instance name.
+        notes: remarks for the log and the report, such as a border of images that is not used.
     """
 
     config: RunConfig
@@ -51,6 +59,7 @@ class Experiment:
     scheduler: Scheduler
     evaluators: Mapping[str, Evaluator]
     loggers: Mapping[str, Logger]
+    notes: tuple[str, ...] = ()
 
 
 def compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
@@ -74,7 +83,7 @@ def _compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
         config, "augmentation", image_size=source.image_size, channels=source.channels
     )
     views = view_maker(augmentation, source)
-    _check_views(config, views)
+    check_views(config, views)
     return source, views
 
 
@@ -107,16 +116,19 @@ def _compose(
     """Build every component of a configuration; see :func:`compose`."""
     source, views = data
     plan = make_run_plan(config, source, num_images)
+    method = compose_method(config, plan)
+    check_sizes(config, method.backbone, views)
     return Experiment(
         config=config,
         plan=plan,
         source=source,
         views=views,
-        method=compose_method(config, plan),
+        method=method,
         optimizer=_build(config, "optimizer"),
         scheduler=_build(config, "scheduler"),
         evaluators={c.instance: _build(config, c.section) for c in config.of_kind("evaluator")},
         loggers={c.instance: _build(config, c.section) for c in config.of_kind("logger")},
+        notes=border_notes(config, method.backbone, views),
     )
 
 
@@ -153,7 +165,7 @@ def compose_method(config: RunConfig, plan: Plan, backbone: Backbone | None = No
     torch.manual_seed(config.run.seed)
     if backbone is None:
         backbone = _build_backbone(config, "backbone", plan, networks)
-    _check_tokens(config, cls, backbone)
+    check_tokens(config, backbone)
     networks["backbone"] = backbone
     widths = {"backbone": backbone.feature_dim}
     heads: dict[str, Head] = {}
@@ -185,9 +197,16 @@ def compose_method(config: RunConfig, plan: Plan, backbone: Backbone | None = No
 def _build_backbone(
     config: RunConfig, section: str, plan: Plan, networks: Mapping[str, Backbone]
 ) -> Backbone:
-    """Build a backbone for the channels and size of the plan's views."""
+    """Build a backbone; if the size of the views is the problem, the error lists others."""
     sizes = {"in_channels": plan.channels, "image_size": plan.image_size}
-    backbone: Backbone = _build(config, section, networks, **sizes)
+    try:
+        backbone: Backbone = _build(config, section, networks, **sizes)
+    except UserError as error:
+        advice = size_advice(config, section, plan.channels, plan.image_size)
+        if advice:
+            text = f"{error}; [data] image_size = {plan.image_size} does not fit: {advice}"
+            error.args = (text,)
+        raise
     return backbone
 
 
@@ -199,19 +218,6 @@ def _frozen_networks(config: RunConfig, plan: Plan) -> dict[str, Backbone]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.run.seed)
         return {c.instance: _build_backbone(config, c.section, plan, {}) for c in sections}
-
-
-def _check_tokens(config: RunConfig, method: type[Method], backbone: Backbone) -> None:
-    """Raise ConfigError if a method needs tokens and the backbone has no patches."""
-    if not method.needs_tokens or backbone.patch_size is not None:
-        return
-    name = config.components["backbone"].name
-    text = (
-        f"[backbone] {name} has no patches to leave out or mask, which method "
-        f"{config.components['method'].name} needs; use a vision transformer, such as name = timm, "
-        "model = vit_tiny_patch16_224"
-    )
-    raise ConfigError([Problem(str(config.entries["backbone", "name"].origin), text)])
 
 
 def view_maker(augmentation: Augmentation, source: DataSource) -> ViewMaker:
@@ -289,24 +295,6 @@ def build_component(
         ) from error
     component.origin = str(entry.origin)
     return component
-
-
-def _check_views(config: RunConfig, views: ViewMaker) -> None:
-    """Raise ConfigError if the method does not accept the augmentation's number of views."""
-    method: Any = config.components["method"].cls
-    if views.num_views < method.min_views:
-        expected = f"needs at least {method.min_views}"
-    elif views.num_views > method.min_views and not method.supports_multicrop:
-        expected = (
-            f"takes exactly {method.min_views}, because the method does not support multi-crop"
-        )
-    else:
-        return
-    text = (
-        f"[augmentation] {config.components['augmentation'].name} makes {views.num_views} views, "
-        f"but method {config.components['method'].name} {expected}"
-    )
-    raise ConfigError([Problem(str(config.entries["augmentation", "name"].origin), text)])
 
 
 def count_parameters(config: RunConfig) -> int:

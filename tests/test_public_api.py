@@ -92,6 +92,7 @@ PUBLIC = [
     "block_masks",
     "blockwise_masks",
     "build",
+    "component_options",
     "count_parameters",
     "cross_view_loss",
     "declared_figures",

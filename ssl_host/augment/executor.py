@@ -63,32 +63,33 @@ class ViewMaker:
         self.specs: tuple[ViewSpec, ...] = ()
         if self.form == "view_specs":
             self.specs = expand(augmentation.view_specs(), image_size, cls.__qualname__)
-        self._view_counts: tuple[int, int] | None = None
+        self._view_sizes: list[int] | None = None
 
     @property
     def num_views(self) -> int:
         """Number of views that are made from each image."""
-        return len(self.specs) if self.specs else self._count_views()[0]
+        return len(self.view_sizes)
 
     @property
     def num_global(self) -> int:
         """Number of full-size views; they come before the smaller ones."""
-        if self.specs:
-            return sum(spec.size == self.image_size for spec in self.specs)
-        return self._count_views()[1]
+        return sum(size == self.image_size for size in self.view_sizes)
 
-    def _count_views(self) -> tuple[int, int]:
-        """Return the number of views and the number of full-size views.
+    @property
+    def view_sizes(self) -> list[int]:
+        """Height and width of each view in pixels.
 
-        They are counted by making the views of one blank image.
+        Without specs they are found by making the views of one blank image.
         """
-        if self._view_counts is None:
-            blank = torch.zeros(
-                1, len(self.mean), self.image_size, self.image_size, dtype=torch.uint8
+        if self._view_sizes is None:
+            side = self.image_size
+            blank = torch.zeros(1, len(self.mean), side, side, dtype=torch.uint8)
+            self._view_sizes = (
+                [spec.size or side for spec in self.specs]
+                if self.specs
+                else [view.shape[-1] for view in self(blank)]
             )
-            sizes = [view.shape[-1] for view in self(blank)]
-            self._view_counts = len(sizes), sum(size == self.image_size for size in sizes)
-        return self._view_counts
+        return self._view_sizes
 
     def __call__(
         self, images: Tensor, index: Tensor | None = None, epoch: int = 0, seed: int = 0

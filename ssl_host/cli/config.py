@@ -48,9 +48,9 @@ def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None
     )
     if lines is None:
         resolved = resolve_file(config_file, options, catalog)
-        compose(resolved)
+        experiment = compose(resolved)
         lines = [
-            *(f"note: {note}" for note in resolved.notes),
+            *(f"note: {note}" for note in (*resolved.notes, *experiment.notes)),
             f"{config_file}: valid, run '{resolved.run.name}'",
         ]
     for line in lines:

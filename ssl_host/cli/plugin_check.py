@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ssl_host.cli.options import Session, echo_json, json_option, pass_session, session_options
-from ssl_host.errors import ConfigError, PluginError, Problem, RunError, UserError
+from ssl_host.errors import ConfigError, PluginError, Problem, RunError, SslHostError, UserError
 
 if TYPE_CHECKING:
     from ssl_host.catalog.registry import Plugin
     from ssl_host.testing.outcome import Outcome
+    from ssl_host.testing.target import CheckTarget
 
 _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
 
@@ -102,7 +103,7 @@ def _settings_by_kind(kinds: set[str], options: tuple[str, ...]) -> dict[str, di
     problems = []
     for (section, key), value in option_layer(options).values.items():
         if section in kinds:
-            settings.setdefault(section, {})[key] = value.raw
+            settings.setdefault(section, {})[key] = value
         elif "method" in kinds and section.partition(".")[0] in KINDS:
             settings.setdefault("method", {}).setdefault(section, {})[key] = value.raw
         else:
@@ -145,8 +146,31 @@ def _run_checks(
             selected = [name for name in only if name in available]
             skipped = [name for name in skip if name in available]
             if not only or selected:
-                target = CheckTarget(kind, component, settings.get(kind, {}))
-                yield from run_checks(target, skipped, selected)
+                target = CheckTarget(kind, component, {})
+                settings_of_target = _parsed(target, settings.get(kind, {}))
+                yield from run_checks(
+                    replace(target, settings=settings_of_target), skipped, selected
+                )
+
+
+def _parsed(target: CheckTarget, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a component as Python values; those of other sections stay as text.
+
+    Raises:
+        ConfigError: if a value does not match its ``@type``.
+    """
+    from ssl_host.config.section import parse_settings  # noqa: PLC0415 - for a fast start
+    from ssl_host.config.values import ConfigValue  # noqa: PLC0415
+
+    own = {key: value for key, value in values.items() if isinstance(value, ConfigValue)}
+    try:
+        schema = target.cls.Config
+    except SslHostError:  # the checks report a class that cannot be loaded
+        return {}
+    parsed, problems = parse_settings(target.kind, schema, own)
+    if problems:
+        raise ConfigError(list(problems.values()))
+    return {**parsed, **{key: value for key, value in values.items() if key not in own}}
 
 
 def _echo_outcome(outcome: Outcome) -> None:

@@ -99,16 +99,27 @@ def option_layer(options: Sequence[str]) -> ConfigLayer:
                 Problem(f"-o {option}", "expected section.key=value, such as -o run.epochs=20")
             )
             continue
-        origin = ConfigOrigin("option", f"-o {option}")
         try:
-            value, is_quoted = unquote(text.strip())
-        except QuoteError as error:
-            problems.append(Problem(str(origin), str(error)))
-            continue
-        values[section, key] = ConfigValue(value, origin, is_text=True, is_quoted=is_quoted)
+            values[section, key] = option_value(option, text)
+        except ConfigError as error:
+            problems += error.problems
     if problems:
         raise ConfigError(problems)
     return ConfigLayer("option", values)
+
+
+def option_value(option: str, text: str) -> ConfigValue:
+    """Return the value of an option from the text after its ``=``.
+
+    Raises:
+        ConfigError: if the text starts with a quote but is not a complete quoted text.
+    """
+    origin = ConfigOrigin("option", f"-o {option}")
+    try:
+        value, is_quoted = unquote(text.strip())
+    except QuoteError as error:
+        raise ConfigError([Problem(str(origin), str(error))]) from None
+    return ConfigValue(value, origin, is_text=True, is_quoted=is_quoted)
 
 
 def preset_layers(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from ssl_host.config.fields import parse_field
-from ssl_host.config.layers import ConfigLayer, merge_section
+from ssl_host.config.layers import ConfigLayer, merge_section, option_value
 from ssl_host.config.messages import validation_problems
-from ssl_host.config.values import LiteralError
+from ssl_host.config.values import ConfigValue, LiteralError
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 
@@ -34,16 +34,8 @@ def validate_section(section: str, schema: type[S], layers: Sequence[ConfigLayer
             value.
     """
     values, problems, _ = merge_section(layers, section, schema.mutually_exclusive, False)
-    parsed: dict[str, Any] = {}
-    unparsed: set[str] = set()
-    for key, value in values.items():
-        try:
-            field = schema.model_fields.get(key)
-            # pydantic reports an unknown key
-            parsed[key] = value.raw if field is None else parse_field(value, field.annotation)
-        except LiteralError as error:
-            unparsed.add(key)
-            problems.append(Problem(str(value.origin), f"[{section}] {key}: {error}"))
+    parsed, unparsed = parse_settings(section, schema, values)
+    problems += unparsed.values()
     try:
         settings = schema.model_validate(parsed)
     except ValidationError as error:
@@ -52,3 +44,66 @@ def validate_section(section: str, schema: type[S], layers: Sequence[ConfigLayer
     if problems:
         raise ConfigError(problems)
     return settings
+
+
+def parse_settings(
+    section: str, schema: type[Settings], values: Mapping[str, ConfigValue]
+) -> tuple[dict[str, Any], dict[str, Problem]]:
+    """Convert the text of settings to the types of a schema; unknown keys keep their text.
+
+    Args:
+        section: the section or kind to name in messages.
+        schema: the settings class.
+        values: the values, keyed by setting name.
+
+    Returns:
+        The Python values, which are not validated, and the problems of those that cannot be
+        converted; both are keyed by setting name.
+    """
+    parsed: dict[str, Any] = {}
+    problems: dict[str, Problem] = {}
+    for key, value in values.items():
+        try:
+            field = schema.model_fields.get(key)
+            # pydantic reports an unknown key
+            parsed[key] = value.raw if field is None else parse_field(value, field.annotation)
+        except LiteralError as error:
+            problems[key] = Problem(str(value.origin), f"[{section}] {key}: {error}")
+    return parsed, problems
+
+
+def component_options(
+    section: str, schema: type[Settings], options: Sequence[str]
+) -> dict[str, Any]:
+    """Return the settings of one component that ``-o KEY=VALUE`` or ``-o SECTION.KEY=VALUE`` sets.
+
+    The values are read as after ``-o`` of ``ssl-host run`` and validated; required settings that
+    no option sets are not reported.
+
+    Args:
+        section: the section of the component, such as ``data``.
+        schema: the settings class of the component.
+        options: the options.
+
+    Raises:
+        ConfigError: if an option is invalid; the message lists all problems.
+    """
+    values: dict[str, ConfigValue] = {}
+    problems = []
+    for option in options:
+        key, equals, text = option.partition("=")
+        key = key.strip().removeprefix(f"{section}.")
+        if equals and key:
+            values[key] = option_value(option, text)
+        else:
+            problems.append(Problem(f"-o {option}", "should be KEY=VALUE"))
+    parsed, unparsed = parse_settings(section, schema, values)
+    problems += unparsed.values()
+    try:
+        schema.model_validate(parsed)
+    except ValidationError as error:
+        by_key = validation_problems(error, schema, section, section, values)
+        problems += [problem for key, problem in by_key.items() if key in parsed]
+    if problems:
+        raise ConfigError(problems)
+    return parsed

@@ -26,6 +26,7 @@ from ssl_host.errors import DataError, NonFiniteError
 from ssl_host.pipeline.listing import ListingProgress
 from ssl_host.pipeline.loading_time import measure_loading
 from ssl_host.pipeline.step_timing import TIMED_STEPS, StepTimer
+from ssl_host.preflight import check_labels
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.resizing import resize_to_square
 from ssl_host.train.loop import make_plan
@@ -60,8 +61,8 @@ class Estimate:
         loaded_seconds_per_step: the estimated time of a step if images are decoded in every epoch.
         training_minutes: the estimated time of packing and of all training steps with decoding,
             without evaluation.
-        notes: remarks about the images and how they are split.
         starts_from: a sentence about the weights that ``[run] init_from`` names, or None.
+        notes: remarks about the configuration, the images and how they are split.
         alternatives: the time per step after changing one ``[trainer]`` setting, for several
             settings. These times are only printed; ``auto`` does not use them.
     """
@@ -86,8 +87,8 @@ class Estimate:
     packing_minutes: float
     loaded_seconds_per_step: float
     training_minutes: float
-    notes: list[str]
     starts_from: str | None
+    notes: list[str]
     alternatives: list[Alternative]
 
     def as_dict(self) -> dict[str, Any]:
@@ -164,6 +165,7 @@ def _dry_run(config: RunConfig, catalog: Catalog, console: Console | None) -> Es
     if config.run.init_from is not None:
         starts_from = load_run_weights(method.backbone, config.run, catalog)
     plan = make_plan(config, len(splits.train))
+    check_labels(config, method, splits.train.labels)
     raw = _first_micro_batch(splits.train, plan, source.image_size)
     num_classes = num_probe_classes(splits.train.labels, splits.classes)
     steps = StepTimer(experiment, raw, plan, num_classes)
@@ -196,8 +198,8 @@ def _dry_run(config: RunConfig, catalog: Catalog, console: Console | None) -> Es
         packing_minutes=loading.packing_s / 60,
         loaded_seconds_per_step=loaded_per_step,
         training_minutes=(loading.packing_s + loaded_per_step * num_steps) / 60,
-        notes=[*splits.notes, *notes, *warnings],
         starts_from=starts_from,
+        notes=[*config.notes, *experiment.notes, *splits.notes, *notes, *warnings],
         alternatives=list(_alternatives(steps, config.trainer, per_step)),
     )
 

@@ -34,6 +34,7 @@ from ssl_host.pipeline.run_metrics import (
     resource_metrics,
     trained_on_same_dataset,
 )
+from ssl_host.preflight import check_labels
 from ssl_host.run_folder.folder import RunFolder, move_aside
 from ssl_host.toolkit.atomic_io import report_disk_errors
 from ssl_host.toolkit.console import make_console
@@ -135,7 +136,8 @@ class _Runner:
         images = open_datasets(source, views, self.config.loader, self._report_packing, splits)
         # The images are opened first, because a method may need to know how many there are.
         experiment = compose(self.config, (source, views), len(images.train))
-        self.notes += [*images.notes, *images.warnings]
+        self.notes += [*experiment.notes, *images.notes, *images.warnings]
+        check_labels(self.config, experiment.method, images.train.labels)
         if is_first_process():
             self.folder.claim_images(images.fingerprint())
         with attribute_errors(experiment.method, "in config_warnings"):
@@ -199,7 +201,7 @@ class _Runner:
             f"epochs of {len(images.train) // config.run.batch_size} steps, {parameters:,} "
             f"parameters, {config.trainer.accelerator} {config.trainer.precision}",
         )
-        for note in (*config.notes, *images.notes):
+        for note in (*config.notes, *experiment.notes, *images.notes):
             self.console.print(f"note: {note}")
         for warning in images.warnings:
             self.console.print(f"warning: {warning}", style="yellow")

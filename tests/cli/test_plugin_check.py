@@ -75,3 +75,40 @@ def test_unknown_or_broken_plugin_is_refused_with_a_reason(ssl_host, install):
     done = ssl_host("plugin", "check", "broken", env={"PYTHONPATH": str(file.parent)})
     assert done.returncode == 2
     assert "ssl-plugin-broken 1.0 is broken: import failed: ModuleNotFoundError" in done.stderr
+
+
+TYPED = """\
+from typing import Literal
+import torch
+from pydantic import Field
+from ssl_host import Loss, Settings, hookimpl
+
+ssl_host_api = 1
+
+class Typed(Loss):
+    '''A loss with settings of several types.'''
+
+    class Config(Settings):
+        power: Literal[1, 2] = Field(1, description="power")
+        weights: list[float] = Field([1.0], description="weights")
+        scale: float | None = Field(1.0, gt=0, description="scale")
+        name: str = Field("a", description="name")
+
+    def forward(self, z1, z2):
+        assert (self.config.power, self.config.weights, self.config.scale) == (2, [0.5], None)
+        assert self.config.name == " x"
+        return 0.5 * ((z1 - z2) ** self.config.power).mean()
+
+@hookimpl
+def register_losses(register):
+    register("typed", "ssl_plugin_typed:Typed", "a loss")
+"""
+
+
+def test_options_of_a_check_are_read_as_those_of_run(ssl_host, install):
+    install("ssl-plugin-typed", TYPED)
+    options = ("loss.power=2", "loss.weights=[0.5]", "loss.scale=none", 'loss.name=" x"')
+    arguments = [word for option in options for word in ("-o", option)]
+    done = ssl_host("plugin", "check", "typed", *arguments, "--only", "finite_loss")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("passed") == 2  # the check and the total

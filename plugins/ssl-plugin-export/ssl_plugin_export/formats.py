@@ -12,8 +12,8 @@ from ssl_host import (
     PluginError,
     UserError,
     build,
+    component_options,
     did_you_mean,
-    parse_value,
 )
 
 LIBRARY = "library"
@@ -84,12 +84,4 @@ def available_formats(backbone: Backbone, catalog: Catalog) -> list[str]:
 
 def _settings(name: str, catalog: Catalog, options: Sequence[str]) -> dict[str, Any]:
     """Return the settings of an exporter from options such as ``opset=18``."""
-    fields = catalog.load("exporter", name).Config.model_fields
-    settings = {}
-    for option in options:
-        key, equals, text = option.partition("=")
-        if not equals:
-            raise UserError(f"-o {option}: should be KEY=VALUE")
-        annotation = fields[key].annotation if key in fields else None
-        settings[key] = parse_value(text, annotation)
-    return settings
+    return component_options("exporter", catalog.load("exporter", name).Config, options)

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ssl_host import available_cores, format_value
+from ssl_host import (
+    Session,
+    available_cores,
+    component_options,
+    format_value,
+    pass_session,
+    session_options,
+)
 
 if TYPE_CHECKING:
     from ssl_plugin_ffcv.packing import ProgressCallback
@@ -40,7 +47,10 @@ if TYPE_CHECKING:
     "--workers", type=click.IntRange(1, 1024), help="Threads to use; default: one per core."
 )
 @click.option("--force", is_flag=True, help="Replace OUT.beton and the files that belong to it.")
+@session_options
+@pass_session
 def pack(
+    session: Session,
     paths: tuple[str, ...],
     data: str | None,
     options: tuple[str, ...],
@@ -63,13 +73,15 @@ def pack(
         )
     if raw and quality is not None:
         raise click.UsageError("--raw stores uncompressed pixels; remove --quality")
-    settings = dict(_parse_setting(option) for option in options)
+    name = data or "imagefolder"
+    schema = session.catalog().load("data", name).Config
+    settings = component_options("data", schema, options)
     if len(paths) == 2:
         settings.setdefault("root", paths[0])
     from ssl_plugin_ffcv import packing  # noqa: PLC0415 - imports torch
 
     request = packing.PackOptions(
-        data or "imagefolder",
+        name,
         settings,
         size,
         None if raw else quality or packing.QUALITY,
@@ -80,15 +92,6 @@ def pack(
     with _progress_bars() as show_progress, _stop_on_sigterm(show_progress) as report:
         info = packing.pack(out, request, report)
     _print_summary(out, info)
-
-
-def _parse_setting(option: str) -> tuple[str, str]:
-    """Return the key and the value of an option such as ``root=photos``."""
-    key, equals, value = option.partition("=")
-    key = key.strip().removeprefix("data.")
-    if not equals or not key:
-        raise click.BadParameter(f"{option!r} should be KEY=VALUE", param_hint="-o")
-    return key, value.strip()
 
 
 @contextmanager

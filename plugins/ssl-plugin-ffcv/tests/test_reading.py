@@ -139,7 +139,12 @@ def test_pack_prints_settings_that_the_source_recommends(command):
         (["out.beton"], "name a folder of images and OUT.beton, or --data NAME and OUT.beton"),
         (["a", "b", "c.beton"], "name a folder of images and OUT.beton"),
         (["flowers", "out.beton", "--raw", "--quality", "80"], "--raw stores uncompressed pixels"),
-        (["flowers", "out.beton", "-o", "image_size"], "'image_size' should be KEY=VALUE"),
+        (["flowers", "out.beton", "-o", "image_size"], "-o image_size: should be KEY=VALUE"),
+        (
+            ["flowers", "out.beton", "-o", "num_channels=2"],
+            "-o num_channels=2: [data] num_channels",
+        ),
+        (["flowers", "out.beton", "-o", "num_chanels=1"], "did you mean 'num_channels'?"),
         (["flowers", "out.beton", "--size", "1"], "1 is not in the range 4<=x<=8192"),
         (["flowers", "out.png"], "out.png: the name of a packed file must end in .beton"),
         (["nowhere", "out.beton"], "[data] root = nowhere: no such folder"),
@@ -151,6 +156,15 @@ def test_pack_with_invalid_arguments_fails(command, tmp_path, arguments, message
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["flowers"]
+
+
+@pytest.mark.usefixtures("photos")
+@pytest.mark.parametrize("option", ["num_channels=1", "data.num_channels=1@int"])
+def test_options_of_pack_are_read_as_those_of_run(command, tmp_path, option):
+    arguments = ("-o", option, "-o", "labelled=no", "-o", 'root="flowers"')
+    done = command("data", "pack", "out.beton", "--data", "imagefolder", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out.json").read_text())["channels"] == 1
 
 
 def change(**values):

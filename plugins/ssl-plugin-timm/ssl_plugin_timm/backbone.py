@@ -109,7 +109,7 @@ class Timm(Backbone):
                 f"{', '.join(k for k in self.arguments if k not in ('in_chans', 'num_classes'))} "
                 f"({error}); img_size and patch_size are for vision transformers"
             ) from None
-        except (OSError, AssertionError, ValueError) as error:
+        except (OSError, ArithmeticError, AssertionError, RuntimeError, ValueError) as error:
             raise self._creation_error(error) from None
         if self.config.stem == "cifar":
             self._use_cifar_stem()
@@ -174,7 +174,11 @@ class Timm(Backbone):
                 f"[backbone] cannot load timm's pretrained weights of {self.config.model}: "
                 f"{error}; check the connection, or set pretrained = false"
             )
-        return UserError(f"[backbone] timm cannot create {self.config.model}: {error}")
+        reason = str(error) or type(error).__name__  # many assertions of timm have no message
+        return UserError(
+            f"[backbone] model = {self.config.model}: timm cannot create it for images of "
+            f"{self.image_size} pixels ({reason})"
+        )
 
     def _use_cifar_stem(self) -> None:
         """Adapt the first layers to 32-pixel images: He et al., arXiv:1512.03385, section 4.2."""

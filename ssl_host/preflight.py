@@ -1,0 +1,122 @@
+"""Checks a composed run before its first step: views, labels and image sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ssl_host.augment.executor import ViewMaker
+from ssl_host.config.run_config import RunConfig
+from ssl_host.contracts.method import Method
+from ssl_host.contracts.networks import Backbone
+from ssl_host.errors import ConfigError, DataError, Problem, UserError
+from ssl_host.toolkit.image_sizes import (
+    fit_of_backbone,
+    fit_of_new_backbone,
+    fitting_sizes,
+    size_error,
+    unseen_border,
+)
+
+
+def check_views(config: RunConfig, views: ViewMaker) -> None:
+    """Raise ConfigError if the method does not accept the augmentation's number of views."""
+    method: Any = config.components["method"].cls
+    if views.num_views < method.min_views:
+        expected = f"needs at least {method.min_views}"
+    elif views.num_views > method.min_views and not method.supports_multicrop:
+        expected = (
+            f"takes exactly {method.min_views}, because the method does not support multi-crop"
+        )
+    else:
+        return
+    text = (
+        f"[augmentation] {config.components['augmentation'].name} makes {views.num_views} views, "
+        f"but method {config.components['method'].name} {expected}"
+    )
+    raise ConfigError([Problem(str(config.entries["augmentation", "name"].origin), text)])
+
+
+def check_tokens(config: RunConfig, backbone: Backbone) -> None:
+    """Raise ConfigError if the method needs tokens and the backbone has no patches."""
+    method: Any = config.components["method"].cls
+    if not method.needs_tokens or backbone.patch_size is not None:
+        return
+    name = config.components["backbone"].name
+    text = (
+        f"[backbone] {name} has no patches to leave out or mask, which method "
+        f"{config.components['method'].name} needs; use a vision transformer, such as name = timm, "
+        "model = vit_tiny_patch16_224"
+    )
+    raise ConfigError([Problem(str(config.entries["backbone", "name"].origin), text)])
+
+
+def check_labels(config: RunConfig, method: Method, labels: Tensor | None) -> None:
+    """Raise DataError if a method needs labels and the training images have none."""
+    if method.uses_labels and (labels is None or not bool((labels >= 0).any())):
+        raise DataError(
+            f"[method] {config.components['method'].name} uses labels, but the training images of "
+            f"[data] {config.components['data'].name} have none; use images with labels, or a "
+            "method without them"
+        )
+
+
+def check_sizes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> None:
+    """Raise UserError if the backbone cannot process the images or a view because of its size."""
+    name = config.components["backbone"].name
+    model = getattr(backbone.config, "model", None)
+    described = f"backbone {name}" if model is None else f"backbone {name} (model = {model})"
+    for size in dict.fromkeys([views.image_size, *views.view_sizes]):
+        error = size_error(backbone, size)
+        if error is None:
+            continue
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        if size == views.image_size:
+            advice = size_advice(config, "backbone", backbone.in_channels, size)
+            text = (
+                f"[data] image_size = {size}: the {described} cannot process images of this size "
+                f"({reason})"
+            )
+        else:
+            sizes = fitting_sizes(lambda other: fit_of_backbone(backbone, other), size)
+            advice = f"sizes that fit are {', '.join(map(str, sizes))}" if sizes else ""
+            text = (
+                f"[augmentation] {config.components['augmentation'].name} makes views of {size} "
+                f"pixels, which the {described} cannot process ({reason})"
+            )
+        if (
+            advice
+        ):  # without any size that fits, the fault is not the size; the first step reports it
+            raise UserError(f"{text}; {advice}")
+
+
+def size_advice(config: RunConfig, section: str, in_channels: int, image_size: int) -> str:
+    """Return text that lists image sizes for which a backbone can be built and used."""
+    component = config.components[section]
+    constructor: Any = component.cls
+
+    def build(size: int) -> Backbone:
+        backbone: Backbone = constructor(
+            component.settings, in_channels=in_channels, image_size=size
+        )
+        return backbone
+
+    sizes = fitting_sizes(lambda size: fit_of_new_backbone(build, size), image_size)
+    return f"sizes that fit are {', '.join(map(str, sizes))}" if sizes else ""
+
+
+def border_notes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> tuple[str, ...]:
+    """Return a note for each view size of which the backbone leaves out a border."""
+    notes = []
+    for size in dict.fromkeys([views.image_size, *views.view_sizes]):
+        border = unseen_border(backbone, size)
+        if border is not None:
+            smaller, larger = border.fitting
+            lines = f"{border.pixels} rows and columns" if border.pixels > 1 else "row and column"
+            notes.append(
+                f"the backbone {config.components['backbone'].name} never sees the last "
+                f"{lines} of images of {size} pixels; sizes that it uses completely are {smaller} "
+                f"and {larger}"
+            )
+    return tuple(notes)

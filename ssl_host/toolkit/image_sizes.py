@@ -1,0 +1,173 @@
+"""Checks which image sizes a backbone can process, with forward passes that compute nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ssl_host.contracts.networks import Backbone
+
+_COMMON_SIZES = (32, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 384, 448, 518)
+_MAX_TRIED = 16
+"""Largest number of sizes that are tried to find some that fit."""
+
+
+def size_error(backbone: Backbone, size: int) -> Exception | None:
+    """Return the error of a forward pass on square images, or None if the backbone accepts them.
+
+    The pass is made on the meta device. Only if it fails there, which may be the fault of that
+    device, it is made again on the CPU.
+
+    Args:
+        backbone: the backbone.
+        size: height and width of the images in pixels.
+    """
+    try:
+        with evaluation_mode(backbone):
+            _forward_on_meta(backbone, size)
+    except Exception:  # a network may raise anything
+        try:
+            with evaluation_mode(backbone), torch.random.fork_rng(devices=[]), torch.no_grad():
+                backbone(torch.zeros(2, backbone.in_channels, size, size))
+        except Exception as error:
+            return error
+    return None
+
+
+def _forward_on_meta(backbone: Backbone, size: int) -> None:
+    """Run a network on images without data, with parameters without data."""
+    state = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers())}
+    meta = {name: tensor.detach().to("meta") for name, tensor in state.items()}
+    images = torch.empty(2, backbone.in_channels, size, size, device="meta")
+    with torch.no_grad():
+        torch.func.functional_call(backbone, meta, (images,))
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode, and every module of it back into its own afterwards."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+class Fit(IntEnum):
+    """How well images of one size fit a backbone."""
+
+    NONE = 0
+    WITHOUT_BORDER = 1
+    """The backbone accepts them but leaves out some rows and columns."""
+    COMPLETE = 2
+
+
+def fitting_sizes(fit: Callable[[int], Fit], size: int) -> list[int]:
+    """Return up to three sizes near ``size`` that fit, in increasing order.
+
+    Args:
+        fit: function that returns how well a size fits.
+        size: the size that cannot be used.
+    """
+    steps = [step * n for step in (8, 14, 16, 32) for n in range(1, 1 + 2 * size // step)]
+    near = sorted({*steps, *_COMMON_SIZES} - {size}, key=lambda other: abs(other - size))
+    found: dict[Fit, list[int]] = {each: [] for each in Fit}
+    for candidate in dict.fromkeys([*near[: _MAX_TRIED - 2], 224, 256]):
+        found[fit(candidate)].append(candidate)
+        if len(found[Fit.COMPLETE]) == 3:
+            break
+    return sorted(found[Fit.COMPLETE] or found[Fit.WITHOUT_BORDER][:3])
+
+
+def fit_of_new_backbone(build: Callable[[int], Backbone], size: int) -> Fit:
+    """Return how well images of a size fit a backbone that is built for this size.
+
+    Args:
+        build: function that builds a backbone for a size; it is built without memory for weights.
+        size: height and width of the images in pixels.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            backbone = build(size).eval()
+            backbone(torch.empty(2, backbone.in_channels, size, size))
+    except Exception:  # a plugin may raise anything
+        return Fit.NONE
+    return Fit.COMPLETE if unseen_border(backbone, size) is None else Fit.WITHOUT_BORDER
+
+
+def fit_of_backbone(backbone: Backbone, size: int) -> Fit:
+    """Return how well images of a size fit an existing backbone."""
+    if size_error(backbone, size) is not None:
+        return Fit.NONE
+    return Fit.COMPLETE if unseen_border(backbone, size) is None else Fit.WITHOUT_BORDER
+
+
+@dataclass(frozen=True)
+class UnseenBorder:
+    """Record of the rows and columns of an image that a backbone's first layer leaves out.
+
+    Attributes:
+        pixels: number of rows at the bottom and of columns at the right.
+        fitting: the next smaller and the next larger size without such a border.
+    """
+
+    pixels: int
+    fitting: tuple[int, int]
+
+
+def unseen_border(backbone: Backbone, size: int) -> UnseenBorder | None:
+    """Return the border of an image that no output depends on; None if there is none.
+
+    A layer that cuts an image into patches leaves out what is less than a patch.
+    """
+    first: list[nn.Module] = []
+
+    def remember(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs and inputs[0].shape[1:] == (backbone.in_channels, size, size):
+            first.append(module)
+
+    # Subclasses may pad their input; these classes do what their attributes say.
+    layers = (m for m in backbone.modules() if type(m) in (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d))
+    handles = [layer.register_forward_pre_hook(remember) for layer in layers]
+    try:
+        with evaluation_mode(backbone):
+            _forward_on_meta(backbone, size)
+    except Exception:  # reported by size_error, or only the meta device is not supported
+        return None
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not first:
+        return None
+    layer = min(first, key=lambda module: _left_out(module, size))
+    pixels = _left_out(layer, size)
+    if not pixels:
+        return None
+    smaller = next(s for s in range(size, 0, -1) if not _left_out(layer, s))
+    larger = next(s for s in range(size, 2 * size + 1) if not _left_out(layer, s))
+    return UnseenBorder(pixels, (smaller, larger))
+
+
+def _left_out(layer: nn.Module, size: int) -> int:
+    """Return how many of the last columns of its input a convolution or pooling leaves out."""
+    numbers = [_first(getattr(layer, n, 1)) for n in ("kernel_size", "stride", "dilation")]
+    padding = _first(layer.padding)
+    if not isinstance(padding, int) or getattr(layer, "ceil_mode", False):
+        return 0
+    kernel, stride, dilation = numbers
+    extent = dilation * (kernel - 1) + 1
+    steps = (size + 2 * padding - extent) // stride
+    return max(0, size - (steps * stride - padding + extent)) if steps >= 0 else size
+
+
+def _first(value: object) -> Any:
+    """Return the first of two equal numbers for height and width, or the only number."""
+    return value[0] if isinstance(value, tuple) else value
