@@ -208,8 +208,9 @@ class MethodCase:
         if not self.target.cls.uses_labels:
             labels = None
         batch_labels = None if labels is None else labels[index]
-        rng = BatchRNG(seed, seed, sample, seed)
-        return Batch(views, sample, batch_labels, view_maker.num_global, rng)
+        ids = index if count <= len(pixels) else sample  # an image keeps its index, for memories
+        rng = BatchRNG(seed, seed, ids, seed)
+        return Batch(views, ids, batch_labels, view_maker.num_global, rng)
 
     def step(self, method: Method, batch: Batch) -> StepOutput:
         """Compute one step without updating weights; torch's random seed is the step number.

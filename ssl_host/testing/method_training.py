@@ -39,25 +39,13 @@ def no_collapse(target: CheckTarget) -> str:
     """Check that the embeddings of different images still differ after 100 training steps."""
     case = MethodCase(target)
     method = case.fresh(dtype=torch.float32)
-    projectors = [name for name, feeder in method.heads.items() if feeder == "backbone"]
-    if method.encoder.startswith("ema_"):  # then the EMA networks are the result
-        projectors = [f"ema_{name}" for name in projectors if name in method.ema]
-    spreads: dict[str, float] = {}
-    for name in projectors or [method.encoder]:
-        getattr(method, name).register_forward_hook(_record_spread(spreads, name))
     adam = _adam(method)
     num_steps = NUM_STEPS if method.backbone.patch_size is None else NUM_TRANSFORMER_STEPS
     if method.ema:  # as in a run, where the learning rate starts low: a teacher's centre settles
         case.train(method, WARMUP_STEPS, count=32, optimizer=_adam(method, 0.01))
-    losses = [loss for loss, _ in case.train(method, 1, count=32, optimizer=adam)]
-    if not projectors:
-        _encode(case, method)
-    initial_spreads = dict(spreads)
-    losses += [
-        loss for loss, _ in case.train(method, num_steps - 1, start=1, count=32, optimizer=adam)
-    ]
-    if not projectors:
-        _encode(case, method)
+    initial_spreads = _spreads(case, method)
+    losses = [loss for loss, _ in case.train(method, num_steps, count=32, optimizer=adam)]
+    spreads = _spreads(case, method)
     if not math.isfinite(losses[-1]):
         raise CheckFailure(
             f"within {num_steps} steps of Adam the loss becomes {losses[-1]}",
@@ -65,7 +53,8 @@ def no_collapse(target: CheckTarget) -> str:
             "normalise embeddings, and add an epsilon to divisors, roots and logarithms",
         )
     name, spread = min(spreads.items(), key=lambda pair: pair[1])
-    if spread < (MIN_SPREAD if projectors or not method.needs_tokens else MIN_TOKEN_SPREAD):
+    is_token_method = method.needs_tokens and not method.heads
+    if spread < (MIN_TOKEN_SPREAD if is_token_method else MIN_SPREAD):
         raise CheckFailure(
             f"after {num_steps} steps the {name}'s outputs of all images are nearly the same "
             f"(spread {spread:.3f} of 1; {initial_spreads[name]:.3f} before the first step)",
@@ -78,9 +67,24 @@ def no_collapse(target: CheckTarget) -> str:
 
 
 @torch.no_grad()
-def _encode(case: MethodCase, method: Method) -> None:
-    """Apply the encoder to the images of a batch, for methods that only use its tokens."""
-    getattr(method, method.encoder)(case.batch(32, dtype=torch.float32).views[0])
+def _spreads(case: MethodCase, method: Method) -> dict[str, float]:
+    """Return the spread of the outputs of the projectors, or of the encoder if there are none.
+
+    If an EMA network is evaluated, the projectors are the EMA copies, too.
+    """
+    prefix = "ema_" if method.encoder.startswith("ema_") else ""
+    features = getattr(method, method.encoder)(case.batch(32, dtype=torch.float32).views[0])
+    projectors = [
+        f"{prefix}{name}" for name, feeder in method.heads.items() if feeder == "backbone"
+    ]
+    outputs = {n: getattr(method, n)(features) for n in projectors if hasattr(method, n)}
+    return {n: _spread(output) for n, output in (outputs or {method.encoder: features}).items()}
+
+
+def _spread(rows: Tensor) -> float:
+    """Return the spread of rows of unit length: 1 if they are uniform on the sphere."""
+    unit = functional.normalize(rows.float(), dim=1)
+    return float(unit.std(dim=0).mean() * math.sqrt(unit.shape[1]))
 
 
 def _adam(
@@ -92,16 +96,6 @@ def _adam(
     """
     lr = factor * (0.01 if method.backbone.patch_size is None else 0.001)
     return lambda parameters: torch.optim.Adam(parameters, lr=lr)
-
-
-def _record_spread(spreads: dict[str, float], name: str) -> Callable[..., None]:
-    """Return a forward hook that stores the spread of a module's output under a name."""
-
-    def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        unit = functional.normalize(output.detach().float(), dim=1)
-        spreads[name] = float(unit.std(dim=0).mean() * math.sqrt(unit.shape[1]))
-
-    return hook
 
 
 def overhead(target: CheckTarget) -> str:
