@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,7 +96,8 @@ def fit_of_new_backbone(build: Callable[[int], Backbone], size: int) -> Fit:
         size: height and width of the images in pixels.
     """
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), torch.device("meta"):
+            warnings.simplefilter("ignore")  # of sizes that are only tried
             backbone = build(size).eval()
             backbone(torch.empty(2, backbone.in_channels, size, size))
     except Exception:  # a plugin may raise anything
