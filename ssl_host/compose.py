@@ -11,7 +11,7 @@ import torch
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.registry import Entry, error_location
 from ssl_host.config.error_locations import locate_errors
-from ssl_host.config.messages import validate_settings
+from ssl_host.config.network_widths import settings_with_widths
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.augmentation import Augmentation
 from ssl_host.contracts.batch import Plan
@@ -23,7 +23,7 @@ from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone, Head, Loss
 from ssl_host.contracts.optimization import Optimizer, Scheduler
 from ssl_host.contracts.settings import Settings
-from ssl_host.errors import ConfigError, PluginError, Problem, SslHostError, UserError
+from ssl_host.errors import PluginError, SslHostError, UserError
 from ssl_host.preflight import (
     border_notes,
     check_sizes,
@@ -240,30 +240,9 @@ def _build(
         build_args: keyword arguments of the constructor.
     """
     component = config.components[section]
-    settings = _with_widths(config, section, networks or {})
+    settings = settings_with_widths(config, section, networks or {})
     with locate_errors(config, section):
         return build_component(component.cls, settings, component.entry, build_args)
-
-
-def _with_widths(config: RunConfig, section: str, networks: Mapping[str, Backbone]) -> Settings:
-    """Return a component's settings with the widths of networks that they refer to.
-
-    Raises:
-        ConfigError: if a network has no such width, or the width is not valid for the setting.
-    """
-    component = config.components[section]
-    if not component.network_references:
-        return component.settings
-    values = dict(component.settings)
-    for key, reference in component.network_references.items():
-        name, _, attribute = reference.rpartition(".")
-        value = getattr(networks.get(name), attribute, None)
-        if value is None:
-            text = f"[{section}] {key}: the network [{name}] has no {attribute}"
-            raise ConfigError([Problem(str(config.entries[section, key].origin), text)])
-        values[key] = value
-    location = str(config.entries[section, next(iter(component.network_references))].origin)
-    return validate_settings(type(component.settings), values, location, section)
 
 
 def build_component(

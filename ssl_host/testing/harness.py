@@ -57,10 +57,9 @@ def plain_sgd(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
 class MethodCase:
     """A small instance of an SSL method with synthetic images, reproducible from its seeds.
 
-    It uses the views, heads and loss from the method's recipe. Backbones are tiny, of the family
-    that the recipe names. Heads are at most 16 wide. Integer settings of the method with a default
-    above 1,024, such as a queue size, are set to 24; widths and depths of decoders are small, too.
-    The target's own settings take priority.
+    It uses the views, heads and loss from the method's recipe, and tiny backbones of the recipe's
+    family. Heads and decoders are at most 16 wide. Integer settings of the method with a default
+    above 1,024, such as a queue size, are set to 24. The target's own settings take priority.
 
     Args:
         target: the method; its settings may include whole sections, such as

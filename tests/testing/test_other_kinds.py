@@ -295,5 +295,5 @@ def test_unknown_kind_or_check_raises_user_error():
 
     with pytest.raises(ssl_host.UserError, match="unknown kind 'gizmo'; kinds are "):
         check_component("gizmo", "x")
-    with pytest.raises(ssl_host.UserError, match="no check 'gizmo' for the kind head"):
+    with pytest.raises(ssl_host.UserError, match="no check 'gizmo' for head components"):
         check_component("head", "mlp", skip=["gizmo"])
