@@ -22,6 +22,7 @@ from ssl_host.data.datasets import open_datasets
 from ssl_host.errors import RunFolderError
 from ssl_host.evaluate.figures import HOST_FIGURES, describe_figures
 from ssl_host.pipeline.evaluation import evaluate_network
+from ssl_host.pipeline.frozen_networks import load_frozen_weights
 from ssl_host.pipeline.results import image_results, write_report, write_results
 from ssl_host.pipeline.run import Outcome
 from ssl_host.report.comparison import ComparedRun, run_labels, write_comparison
@@ -29,7 +30,7 @@ from ssl_host.run_folder.folder import RunFolder
 from ssl_host.toolkit.atomic_io import report_disk_errors
 from ssl_host.toolkit.weights_io import read_tensors
 from ssl_host.train.failed_step import FailedStep, read_failed_step
-from ssl_host.weights import load_frozen_weights, load_weights
+from ssl_host.weights import load_weights
 
 OTHER_IMAGES_NOTE = (
     "evaluated on different images from those of the run: the network may have been trained on "

@@ -27,6 +27,7 @@ from ssl_host.data.splits import Splits, open_splits
 from ssl_host.evaluate.measure import Measurement
 from ssl_host.pipeline.environment import describe_environment
 from ssl_host.pipeline.evaluation import check_saved_backbone, evaluate_network
+from ssl_host.pipeline.frozen_networks import load_frozen_weights
 from ssl_host.pipeline.listing import ListingProgress, read_listing, share_listing
 from ssl_host.pipeline.results import describe_run, make_results, write_results
 from ssl_host.pipeline.run_metrics import (
@@ -41,7 +42,7 @@ from ssl_host.toolkit.console import make_console
 from ssl_host.train.loop import TrainingResult, fit
 from ssl_host.train.signals import preemptible
 from ssl_host.train.trainer_setup import is_first_process
-from ssl_host.weights import load_frozen_weights, load_run_weights, save_backbone
+from ssl_host.weights import load_run_weights, save_backbone
 
 
 @dataclass(frozen=True)

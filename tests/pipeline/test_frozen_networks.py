@@ -10,8 +10,8 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.errors import CheckpointError, ConfigError
+from ssl_host.pipeline.frozen_networks import load_frozen_weights
 from ssl_host.testing.interruption import stopped_after
-from ssl_host.weights import load_frozen_weights
 from tests.conftest import tiny
 from tests.train.step_plugin import run
 
