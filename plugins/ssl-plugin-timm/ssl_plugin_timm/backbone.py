@@ -14,6 +14,7 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from ssl_host import Backbone, Settings, Tokens, UserError
+from ssl_plugin_timm.description import code, hub_config
 from ssl_plugin_timm.tokens import (
     TOKEN_MODELS,
     is_token_model,
@@ -270,42 +271,13 @@ class Timm(Backbone):
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
         """Return the timm model, and a description that other programs can create it from."""
         description = {"library": "timm", "model": self.config.model, "arguments": self.arguments}
-        description |= {"stem": self.config.stem, "code": self._code()}
-        if self.config.stem == "default":
-            description["hub"] = self._hub_config()
-        return self.model, description
-
-    def _code(self) -> list[str]:
-        """Return the lines of Python code that create the model."""
-        arguments = "".join(f", {key}={value!r}" for key, value in self.arguments.items())
-        create = f'model = timm.create_model("{self.config.model}"{arguments})'
-        if self.config.stem == "default":
-            return ["import timm", "", create]
-        conv = self.model.conv1
-        return [
-            *("import timm", "from torch import nn", "", create),
-            f"model.conv1 = nn.Conv2d({conv.in_channels}, {conv.out_channels}, 3, padding=1, "
-            "bias=False)",
-            "model.maxpool = nn.Identity()",
-        ]
-
-    def _hub_config(self) -> dict[str, Any]:
-        """Return the entries of a Hub folder's ``config.json`` that come from timm."""
-        pretrained_cfg = self.model.pretrained_cfg
-        return {
-            "architecture": pretrained_cfg["architecture"],
-            "num_classes": 0,
-            "num_features": self.model.num_features,
-            "model_args": {k: v for k, v in self.arguments.items() if k != "num_classes"},
-            "pretrained_cfg": {
-                "num_classes": 0,
-                "classifier": pretrained_cfg.get("classifier"),
-                "fixed_input_size": pretrained_cfg.get("fixed_input_size", False),
-                "pool_size": None,
-                # With a name here, timm would convert this layer from three colour channels.
-                "first_conv": None,
-            },
+        description |= {
+            "stem": self.config.stem,
+            "code": code(self.model, self.config.model, self.config.stem, self.arguments),
         }
+        if self.config.stem == "default":
+            description["hub"] = hub_config(self.model, self.arguments)
+        return self.model, description
 
 
 def _resample_positions(name: str, tensor: Tensor, expected: Tensor) -> Tensor:
