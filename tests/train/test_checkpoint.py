@@ -71,7 +71,7 @@ def test_read_checkpoint_with_code_is_refused_and_not_run(content, tmp_path, mon
     path.write_bytes(buffer.getvalue())
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
     path.with_suffix(".sha256").write_text(f"{digest}  {path.name}\n", encoding="ascii")
-    with pytest.raises(CheckpointError, match=r"is not a checkpoint: .* no code in it was run"):
+    with pytest.raises(CheckpointError, match=r"is not a checkpoint: .* none of its code was run"):
         read_checkpoint(path)
     assert not Path("was_run").exists()
 

@@ -52,7 +52,7 @@ def test_failed_run_does_not_affect_others_and_is_tried_again(ssl_host, tmp_path
     assert "2 of 3 runs failed" in done.stderr
     # Printed when the run fails, and not again at the end.
     assert done.stderr.count("/[/x].csv: no such file") == 1, done.stderr
-    assert "FAILED: [data] " in done.stderr
+    assert "[run] batch_size = 16 is more than the 8" in done.stderr
     assert "runs/s/logs/simclr-too_few-seed0.log\n" in done.stderr
     assert "Traceback" not in done.stderr
     folder = tmp_path / "runs" / "s"
