@@ -124,6 +124,11 @@ from .toolkit.sampling import evenly_spaced_indices as evenly_spaced_indices
 from .toolkit.schedules import ConstantSchedule as ConstantSchedule
 from .toolkit.schedules import CosineSchedule as CosineSchedule
 from .toolkit.schedules import LinearSchedule as LinearSchedule
+from .toolkit.self_distillation import (
+    MaskedSelfDistillationMethod as MaskedSelfDistillationMethod,
+)
+from .toolkit.self_distillation import SelfDistillationMethod as SelfDistillationMethod
+from .toolkit.self_distillation import mask_weights as mask_weights
 from .toolkit.views import cross_view_loss as cross_view_loss
 from .toolkit.views import encode_views as encode_views
 from .toolkit.weights_io import read_containers as read_containers

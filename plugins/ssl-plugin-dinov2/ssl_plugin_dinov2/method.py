@@ -7,29 +7,24 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ssl_host import (
-    Backbone,
     Batch,
     Centre,
-    CosineSchedule,
-    Head,
-    LinearSchedule,
-    Method,
-    Settings,
+    MaskedSelfDistillationMethod,
     StepOutput,
-    blockwise_masks,
     cross_view_loss,
     full_precision,
     gather,
     gather_offset,
+    mask_weights,
     sinkhorn,
 )
 
 
-class DINOv2(Method):
+class DINOv2(MaskedSelfDistillationMethod):
     """DINOv2: DINO on class tokens, iBOT on masked patches, and KoLeo on the student's features.
 
     Oquab et al., TMLR 2024, arXiv:2304.07193, section 4 and the authors' code.
@@ -39,27 +34,10 @@ class DINOv2(Method):
     images of all processes.
     """
 
-    class Config(Settings):
+    class Config(MaskedSelfDistillationMethod.Config):
         ema_decay: float = Field(
             0.992, ge=0, le=1, description="EMA decay in the first step; rises to 1 over the run"
         )
-        teacher_temperature: float = Field(
-            0.07, gt=0, le=10, description="temperature of the teacher after the warm-up"
-        )
-        warmup_teacher_temperature: float = Field(
-            0.04, gt=0, le=10, description="temperature of the teacher in the first step"
-        )
-        warmup_teacher_epochs: float = Field(
-            30.0, ge=0, le=1e6, description="epochs in which the teacher's temperature rises"
-        )
-        centre_momentum: float = Field(
-            0.9, ge=0, le=1, description="weight of the previous centres in their moving averages"
-        )
-        freeze_prototypes_epochs: float = Field(
-            1.0, ge=0, le=1e6, description="epochs in which the prototypes are not trained"
-        )
-        mask_min: float = Field(0.1, ge=0, le=1, description="smallest masked fraction of a view")
-        mask_max: float = Field(0.5, ge=0, le=1, description="largest masked fraction of a view")
         min_block: int = Field(
             4, ge=1, le=65536, description="smallest number of patches in a masked block"
         )
@@ -70,11 +48,6 @@ class DINOv2(Method):
 
     config: Config
 
-    heads = {"projector": "backbone"}
-    ema = ("backbone", "projector")
-    encoder = "ema_backbone"
-    needs_tokens = True
-    supports_multicrop = True
     recipe = {
         "augmentation": {
             "name": "dino",
@@ -98,30 +71,10 @@ class DINOv2(Method):
         "trainer": {"gradient_clip": 3.0, "gradient_clip_by": "module"},
     }
 
-    projector: Head
-    ema_backbone: Backbone
-    ema_projector: Head
-
-    def setup(self) -> None:
-        config, epochs = self.config, max(1, self.plan.epochs)
-        self.ema_decay = CosineSchedule(config.ema_decay, 1.0)
-        self.teacher_temperature = LinearSchedule(
-            config.warmup_teacher_temperature,
-            config.teacher_temperature,
-            until=config.warmup_teacher_epochs / epochs,
-        )
-        self.centre = Centre(self.projector.output_dim, config.centre_momentum)
-        self.patch_centre = Centre(self.projector.output_dim, config.centre_momentum)
-        self.mask_token = nn.Parameter(torch.zeros(self.backbone.embed_dim))
-
-    def before_optimizer_step(self) -> None:
-        if self.progress.epoch < self.config.freeze_prototypes_epochs:
-            self.projector.prototypes.grad = self.projector.norm.grad = None
-
     def step(self, batch: Batch) -> StepOutput:
         num_global = batch.num_global
         views, small = batch.views[:num_global], batch.views[num_global:]
-        masks = [self._mask(batch, view) for view in range(num_global)]
+        masks = [self.view_mask(batch, view) for view in range(num_global)]
         with torch.no_grad():
             teachers = [self.ema_backbone.tokens(view) for view in views]
             scores = [self.ema_projector(t.pooled) for t in teachers]
@@ -147,23 +100,11 @@ class DINOv2(Method):
             logs={"patch_loss": patch_loss.detach(), "koleo": spread.detach()},
         )
 
-    def _mask(self, batch: Batch, view: int) -> Tensor:
-        """Return the masked patches of a view, (B, T): none in half of the images."""
-        config, name = self.config, f"mask{view}"
-        grid = self.backbone.grid(*batch.views[view].shape[-2:])
-        ratio = batch.rng.uniform(f"{name}.ratio", low=config.mask_min, high=config.mask_max)
-        ratio = ratio * (batch.rng.uniform(f"{name}.on") < 0.5)
-        count = (ratio * grid[0] * grid[1]).long()
-        return blockwise_masks(batch.rng, grid, count, self.config.min_block, name)
-
     def _patch_loss(
         self, patches: Sequence[Tensor], targets: Tensor, masks: Sequence[Tensor]
     ) -> Tensor:
         """Return the loss of the masked patches: mean per image, then over images and views."""
-        per_image = [
-            mask.to(targets.dtype) / mask.sum(dim=1, keepdim=True).clamp_min(1) for mask in masks
-        ]
-        weights = torch.cat([w[mask] for w, mask in zip(per_image, masks, strict=True)])
+        weights = torch.cat([mask_weights(mask, targets.dtype) for mask in masks])
         masked = torch.cat([p[mask] for p, mask in zip(patches, masks, strict=True)])
         scale = len(masks) * len(masks[0])
         loss: Tensor = self.loss(self.projector(masked), targets, weights / scale)

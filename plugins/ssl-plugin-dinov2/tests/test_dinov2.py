@@ -22,7 +22,7 @@ def slow_koleo(features):
 
 def reference(method, batch, centre, patch_centre):
     """Return the loss, written token by token."""
-    masks = [method._mask(batch, view) for view in range(2)]
+    masks = [method.view_mask(batch, view) for view in range(2)]
     temperature = float(method.teacher_temperature)
 
     def assign(scores, centre):

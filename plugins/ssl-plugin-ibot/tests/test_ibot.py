@@ -15,7 +15,7 @@ def cross_entropy(student, teacher, centre, temperature):
 
 def reference(ibot, batch, centre, patch_centre):
     """Return the loss, written token by token, and the teacher's scores."""
-    masks = [ibot._mask(batch, view) for view in range(2)]
+    masks = [ibot.view_mask(batch, view) for view in range(2)]
     temperature = float(ibot.teacher_temperature)
     with torch.no_grad():
         teacher = [ibot.ema_backbone.tokens(view) for view in batch.views[:2]]
@@ -70,7 +70,7 @@ def test_two_steps_equal_the_equations(method_case):
 def test_half_of_the_views_are_unmasked_and_the_others_by_10_to_50_percent(method_case):
     case = method_case("ibot", min_block=4)
     ibot, batch = case.fresh(), case.batch(64)
-    share = torch.cat([ibot._mask(batch, view) for view in range(2)]).double().mean(dim=1)
+    share = torch.cat([ibot.view_mask(batch, view) for view in range(2)]).double().mean(dim=1)
     unmasked = (share == 0).double().mean()
     assert 0.35 < unmasked < 0.65
     assert share[share > 0].min() >= 0.09 and share.max() <= 0.5

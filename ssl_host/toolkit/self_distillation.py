@@ -1,0 +1,123 @@
+"""Base classes of methods in which a student predicts the prototypes of an EMA teacher."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ssl_host.contracts.batch import Batch
+from ssl_host.contracts.method import Method
+from ssl_host.contracts.networks import Backbone, Head
+from ssl_host.contracts.settings import Settings
+from ssl_host.toolkit.ema import Centre
+from ssl_host.toolkit.masks import blockwise_masks
+from ssl_host.toolkit.schedules import CosineSchedule, LinearSchedule
+
+
+class SelfDistillationMethod(Method):
+    """Base class of methods in which a student predicts the prototypes of an EMA teacher.
+
+    Caron et al., ICCV 2021, arXiv:2104.14294. It defines what DINO and its successors share: the
+    EMA teacher, its centre and temperature, and prototypes that are not trained at first. A
+    subclass adds the recipe, whose ``head.projector`` has prototypes (``name = dino``), and
+    ``step``.
+    """
+
+    class Config(Settings):
+        ema_decay: float = Field(
+            0.996, ge=0, le=1, description="EMA decay in the first step; rises to 1 over the run"
+        )
+        teacher_temperature: float = Field(
+            0.04, gt=0, le=10, description="temperature of the teacher after the warm-up"
+        )
+        warmup_teacher_temperature: float = Field(
+            0.04, gt=0, le=10, description="temperature of the teacher in the first step"
+        )
+        warmup_teacher_epochs: float = Field(
+            0.0, ge=0, le=1e6, description="epochs in which the teacher's temperature rises"
+        )
+        centre_momentum: float = Field(
+            0.9, ge=0, le=1, description="weight of the previous centre in its moving average"
+        )
+        freeze_prototypes_epochs: float = Field(
+            1.0, ge=0, le=1e6, description="epochs in which the prototypes are not trained"
+        )
+
+    config: Config
+
+    heads = {"projector": "backbone"}
+    ema = ("backbone", "projector")
+    encoder = "ema_backbone"
+    supports_multicrop = True
+
+    projector: Head
+    ema_backbone: Backbone
+    ema_projector: Head
+
+    def setup(self) -> None:
+        config = self.config
+        self.ema_decay = CosineSchedule(config.ema_decay, 1.0)
+        self.teacher_temperature = LinearSchedule(
+            config.warmup_teacher_temperature,
+            config.teacher_temperature,
+            until=config.warmup_teacher_epochs / max(1, self.plan.epochs),
+        )
+        self.centre = self.make_centre()
+
+    def make_centre(self) -> Centre:
+        """Return a centre of scores, for class tokens or for patches."""
+        return Centre(self.projector.output_dim, self.config.centre_momentum)
+
+    def before_optimizer_step(self) -> None:
+        if self.progress.epoch < self.config.freeze_prototypes_epochs:
+            self.projector.prototypes.grad = self.projector.norm.grad = None
+
+
+class MaskedSelfDistillationMethod(SelfDistillationMethod):
+    """Base class of self-distillation in which the student's full-size views are masked.
+
+    Zhou et al., ICLR 2022, arXiv:2111.07832. It adds the masks, the mask token and the centre of
+    the patches' scores, which iBOT and DINOv2 share.
+    """
+
+    class Config(SelfDistillationMethod.Config):
+        teacher_temperature: float = Field(
+            0.07, gt=0, le=10, description="temperature of the teacher after the warm-up"
+        )
+        warmup_teacher_epochs: float = Field(
+            30.0, ge=0, le=1e6, description="epochs in which the teacher's temperature rises"
+        )
+        mask_min: float = Field(0.1, ge=0, le=1, description="smallest masked fraction of a view")
+        mask_max: float = Field(0.5, ge=0, le=1, description="largest masked fraction of a view")
+        min_block: int = Field(
+            16, ge=1, le=65536, description="smallest number of patches in a masked block"
+        )
+
+    config: Config
+
+    needs_tokens = True
+
+    def setup(self) -> None:
+        super().setup()
+        self.patch_centre = self.make_centre()
+        self.mask_token = nn.Parameter(torch.zeros(self.backbone.embed_dim))
+
+    def view_mask(self, batch: Batch, view: int) -> Tensor:
+        """Return the masked patches of a full-size view, (B, T): none in half of the images."""
+        config, name = self.config, f"mask{view}"
+        grid = self.backbone.grid(*batch.views[view].shape[-2:])
+        ratio = batch.rng.uniform(f"{name}.ratio", low=config.mask_min, high=config.mask_max)
+        ratio = ratio * (batch.rng.uniform(f"{name}.on") < 0.5)
+        count = (ratio * grid[0] * grid[1]).long()
+        return blockwise_masks(batch.rng, grid, count, config.min_block, name)
+
+
+def mask_weights(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the weight of each masked patch, 1 / (masked patches of its image), in row order.
+
+    Args:
+        mask: the masked patches, (B, T), bool.
+        dtype: dtype of the weights.
+    """
+    return (mask.to(dtype) / mask.sum(dim=1, keepdim=True).clamp_min(1))[mask]
