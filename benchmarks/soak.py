@@ -64,7 +64,7 @@ METHODS = {
         "backbone.teacher": {"name": "small_conv", "width": 8, "num_stages": 2},
     },
 }
-"""Settings of a small run of each method, beside those of :data:`CONFIG`."""
+"""Settings of a small run of each method, added to those of :data:`CONFIG`."""
 KILLS_IN_A_ROW = 7
 STARTING_FRACTION = 0.1
 """Fraction of the kills that hit at any time after the start of the process."""

@@ -9,6 +9,21 @@ from pydantic import Field, field_validator
 from ssl_host import Scheduler, Settings
 
 
+class _WarmupSettings(Settings):
+    """Settings of the schedulers that start with a linear warm-up."""
+
+    warmup_epochs: float = Field(
+        0.0,
+        ge=0,
+        le=1e6,
+        description="length of the linear warm-up in epochs; may be a fraction",
+    )
+
+    def warmup_steps(self, total_steps: int, steps_per_epoch: int) -> int:
+        """Return the number of optimizer steps in the warm-up."""
+        return min(round(self.warmup_epochs * steps_per_epoch), total_steps)
+
+
 class WarmupCosine(Scheduler):
     """Linear warm-up, then cosine decay, updated every step: arXiv:1608.03983, eq. 5.
 
@@ -18,13 +33,7 @@ class WarmupCosine(Scheduler):
     ``min_factor + (1 - min_factor)·(1 + cos(π·(s - W)/(S - W)))/2`` for S steps in total.
     """
 
-    class Config(Settings):
-        warmup_epochs: float = Field(
-            0.0,
-            ge=0,
-            le=1e6,
-            description="length of the linear warm-up in epochs; may be a fraction",
-        )
+    class Config(_WarmupSettings):
         start_factor: float = Field(
             0.0,
             ge=0,
@@ -41,7 +50,7 @@ class WarmupCosine(Scheduler):
     config: Config
 
     def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
-        warmup = min(round(self.config.warmup_epochs * steps_per_epoch), total_steps)
+        warmup = self.config.warmup_steps(total_steps, steps_per_epoch)
         if step < warmup:
             start = self.config.start_factor
             return start + (1 - start) * (step + 1) / warmup
@@ -53,19 +62,13 @@ class WarmupCosine(Scheduler):
 class MultiStep(Scheduler):
     """Multiplies the learning rate by ``gamma`` at each milestone, after a linear warm-up."""
 
-    class Config(Settings):
+    class Config(_WarmupSettings):
         milestones: list[float] = Field(
             [],
             description="epochs at which the learning rate is multiplied by gamma, such as 60,80",
         )
         gamma: float = Field(
             0.1, gt=0, le=1, description="factor that multiplies the learning rate at a milestone"
-        )
-        warmup_epochs: float = Field(
-            0.0,
-            ge=0,
-            le=1e6,
-            description="length of the linear warm-up in epochs; may be a fraction",
         )
 
         @field_validator("milestones")
@@ -78,7 +81,7 @@ class MultiStep(Scheduler):
     config: Config
 
     def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
-        warmup = min(round(self.config.warmup_epochs * steps_per_epoch), total_steps)
+        warmup = self.config.warmup_steps(total_steps, steps_per_epoch)
         if step < warmup:
             return (step + 1) / warmup
         passed = sum(step >= round(m * steps_per_epoch) for m in self.config.milestones)

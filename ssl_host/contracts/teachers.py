@@ -70,9 +70,23 @@ def _stay_in_eval_mode(network: nn.Module, _mode: bool = True) -> nn.Module:
 
 
 def fingerprint(network: nn.Module) -> Tensor:
-    """Return a hash of the weights and buffers of a network: (32,), uint8."""
+    """Return a hash of the weights and buffers of a frozen network: (32,), uint8."""
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    # Hashing a large teacher takes seconds, and every checkpoint asks for the hash.
+    state = tuple((tensor.data_ptr(), tensor._version, tensor.dtype) for _, tensor in tensors)
+    cached = network.__dict__.get("_fingerprint")
+    if cached is not None and cached[0] == state:
+        hashed: Tensor = cached[1].clone()
+        return hashed
+    hashed = _hash(tensors)
+    network.__dict__["_fingerprint"] = state, hashed
+    return hashed.clone()
+
+
+def _hash(tensors: list[tuple[str, Tensor]]) -> Tensor:
+    """Return a hash of named tensors: (32,), uint8."""
     digest = hashlib.sha256()
-    for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+    for name, tensor in tensors:
         # float32: the hash must not change if the run casts the network to float64.
         values = tensor.detach().cpu().float().contiguous()
         digest.update(name.encode() + values.numpy().tobytes())

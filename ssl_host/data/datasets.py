@@ -19,7 +19,7 @@ from ssl_host.data.batches import EpochPlan, StoreLoader
 from ssl_host.data.decoding import BatchImages, DecodedImages, FilesLoader
 from ssl_host.data.image_checks import check_images
 from ssl_host.data.packed_cache import Skipped
-from ssl_host.data.splits import Splits, Subset, num_probe_classes, open_splits
+from ssl_host.data.splits import Splits, num_probe_classes, open_splits
 from ssl_host.data.store import (
     ImageStore,
     SelectedImages,
@@ -183,8 +183,11 @@ class StoreOpener:
     def open_probe(self, splits: Splits, train: ImageStore) -> ImageStore:
         """Return the store of the labelled images; rows of the training store are not copied."""
         probe = splits.probe
-        is_part = isinstance(probe, Subset) and probe.dataset is splits.train
-        if not is_part or isinstance(train.images, DecodedImages) or train.labels is None:
+        if (
+            not splits.probe_is_part_of_train
+            or isinstance(train.images, DecodedImages)
+            or train.labels is None
+        ):
             return self.open(probe, "probe images")
         rows = (train.labels >= 0).nonzero().squeeze(1)
         images = SelectedImages(train.images, rows)

@@ -71,6 +71,11 @@ class Splits:
         """Class names; empty if there are no labels."""
         return self.probe.classes if self.probe.labels is not None else ()
 
+    @property
+    def probe_is_part_of_train(self) -> bool:
+        """True if the probe images are some of the training images, such as the labelled ones."""
+        return isinstance(self.probe, Subset) and self.probe.dataset is self.train
+
 
 def num_probe_classes(labels: Tensor | None, classes: Sequence[str]) -> int:
     """Return the number of classes of the online probe; 0 without labels or for a single class."""

@@ -19,6 +19,7 @@ from ssl_host.config.run_config import RunConfig
 from ssl_host.config.schema import TrainerSettings
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.data.batches import EpochPlan, RawBatch
+from ssl_host.data.decoding import DecodedImages
 from ssl_host.data.image_checks import check_images
 from ssl_host.data.splits import num_probe_classes, open_splits
 from ssl_host.data.store import array_of
@@ -170,7 +171,9 @@ def _dry_run(config: RunConfig, catalog: Catalog, console: Console | None) -> Es
     raw = _first_micro_batch(splits.train, plan, source.image_size)
     num_classes = num_probe_classes(splits.train.labels, splits.classes)
     steps = StepTimer(experiment, raw, plan, num_classes)
-    steps.start_epoch(_Decoded(splits.train, source.image_size))
+    array = array_of(splits.train)
+    decoded = DecodedImages(splits.train, source.channels, source.image_size)
+    steps.start_epoch(decoded if array is None else array)
     per_step = steps.seconds_per_step(config.trainer)
     if math.isnan(steps.losses[0]):
         raise NonFiniteError("the loss of the first training step is NaN")
@@ -234,30 +237,6 @@ def _first_micro_batch(images: ImageDataset, plan: EpochPlan, size: int) -> RawB
     labels = None if images.labels is None else images.labels[:count]
     pixels = _first_images(images, count, size)
     return RawBatch(pixels, torch.arange(count), labels, epoch=0)
-
-
-class _Decoded:
-    """Training images (N, C, S, S), decoded when they are indexed; unreadable ones are black."""
-
-    def __init__(self, images: ImageDataset, size: int) -> None:
-        self.images = images
-        self.size = size
-        self.array = array_of(images)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
-        if self.array is not None:
-            return self.array[index]
-        pixels: list[torch.Tensor] = []
-        for i in index.tolist():
-            try:
-                pixels.append(resize_to_square(self.images.read(i), self.size, self.images.fit))
-            except UnreadableImage:
-                blank = pixels[0] if pixels else torch.zeros(3, self.size, self.size)
-                pixels.append(torch.zeros_like(blank, dtype=torch.uint8))
-        return torch.stack(pixels)
 
 
 def _first_images(images: ImageDataset, count: int, size: int) -> torch.Tensor:

@@ -12,7 +12,7 @@ from ssl_host.config.schema import TrainerSettings
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.data.datasets import Storage, StoreOpener
 from ssl_host.data.packed_cache import is_packed
-from ssl_host.data.splits import Splits, Subset
+from ssl_host.data.splits import Splits
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.resizing import image_for_crops, resize_to_square
 from ssl_host.toolkit.sampling import evenly_spaced_indices
@@ -99,9 +99,8 @@ def measure_loading(experiment: Experiment, splits: Splits) -> LoadingTime:
 
 def _separate_splits(splits: Splits) -> list[ImageDataset]:
     """Return the splits that are packed separately."""
-    probe = splits.probe
-    is_part = isinstance(probe, Subset) and probe.dataset is splits.train
-    parts = [splits.train, None if probe is splits.train or is_part else probe, splits.test]
+    is_stored = splits.probe is splits.train or splits.probe_is_part_of_train
+    parts = [splits.train, None if is_stored else splits.probe, splits.test]
     return [images for images in parts if images is not None]
 
 

@@ -10,7 +10,7 @@ from ssl_host.compose import Experiment
 from ssl_host.config.schema import TrainerSettings
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.data.store import PixelArray
-from ssl_host.train.epoch_start import start_epoch
+from ssl_host.train.epoch_start import start_run_epoch
 from ssl_host.train.loop import make_state
 from ssl_host.train.param_groups import make_optimizer
 from ssl_host.train.trainer_setup import compile_networks
@@ -57,7 +57,7 @@ class StepTimer:
     def start_epoch(self, pixels: PixelArray) -> None:
         """Call the method's ``on_epoch_start`` for the first epoch."""
         step = TrainingStep(self.experiment, self.plan, self.state)
-        start_epoch(step, pixels, self.device)
+        start_run_epoch(step, pixels, self.device)
 
     def seconds_per_step(self, settings: TrainerSettings) -> float:
         """Run a few steps with these settings; return the median time of a step in seconds."""

@@ -25,7 +25,13 @@ from ssl_host.testing.distributed import average_gradients
 from ssl_host.testing.outcome import CheckFailure
 from ssl_host.testing.target import CheckTarget
 from ssl_host.toolkit.distributed import rank, world_size
-from ssl_host.train.step import InvalidOutputError, compute_output, update
+from ssl_host.train.step import (
+    InvalidOutputError,
+    compute_output,
+    has_epoch_start,
+    start_epoch,
+    update,
+)
 
 TOTAL_STEPS = 20
 """Length of the run, in optimizer steps, that the progress of a method refers to."""
@@ -159,15 +165,10 @@ class MethodCase:
 
     def start_epoch(self, method: Method, step: int) -> None:
         """Call ``on_epoch_start`` as the host does, with all training images."""
-        if type(method).on_epoch_start is Method.on_epoch_start:
-            return
-        method.progress = Progress(step, TOTAL_STEPS, step // EPOCH_STEPS)
-        torch.manual_seed(step)
-        method.eval()
-        dtype = next(method.parameters()).dtype
-        with torch.no_grad(), torch.autocast("cpu", enabled=False):
-            method.on_epoch_start(_EpochImages(self, dtype))
-        method.train()
+        if has_epoch_start(method):
+            images = _EpochImages(self, next(method.parameters()).dtype)
+            progress = Progress(step, TOTAL_STEPS, step // EPOCH_STEPS)
+            start_epoch(method, images, progress, step, torch.device("cpu"))
 
     @cached_property
     def _data(self) -> tuple[Any, Tensor, Tensor | None]:
@@ -274,15 +275,14 @@ class _EpochImages:
 
     def batches(self, augmented: bool = False) -> Iterator[Batch]:
         """Yield all images once; each process yields its share of the same batches."""
-        view_maker, pixels, _ = self.case._data
+        make, pixels, _ = self.case._data
         for positions in torch.arange(len(pixels)).split(24):
             share = positions.tensor_split(world_size())[rank()]
+            views = [evaluation_view(pixels[share], make.image_size, make.mean, make.std)]
             if augmented:
-                views = view_maker(pixels[share], share)
-            else:
-                maker = view_maker
-                views = [evaluation_view(pixels[share], maker.image_size, maker.mean, maker.std)]
-            yield Batch([view.to(self.dtype) for view in views], share, None, 1)
+                views = make(pixels[share], share)
+            num_global = make.num_global if augmented else 1
+            yield Batch([view.to(self.dtype) for view in views], share, None, num_global)
 
 
 def _reduced_sizes(schema: type[Settings], settings: Mapping[str, Any]) -> dict[str, Any]:

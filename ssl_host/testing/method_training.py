@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ssl_host.contracts.batch import Batch
 from ssl_host.contracts.method import Method
@@ -19,6 +18,7 @@ from ssl_host.contracts.networks import Backbone, Loss, Tokens
 from ssl_host.testing.harness import MethodCase
 from ssl_host.testing.outcome import CheckFailure
 from ssl_host.testing.target import CheckTarget
+from ssl_host.toolkit.spread import feature_spread
 
 NUM_STEPS = 100
 NUM_TRANSFORMER_STEPS = 40
@@ -78,13 +78,10 @@ def _spreads(case: MethodCase, method: Method) -> dict[str, float]:
         f"{prefix}{name}" for name, feeder in method.heads.items() if feeder == "backbone"
     ]
     outputs = {n: getattr(method, n)(features) for n in projectors if hasattr(method, n)}
-    return {n: _spread(output) for n, output in (outputs or {method.encoder: features}).items()}
-
-
-def _spread(rows: Tensor) -> float:
-    """Return the spread of rows of unit length: 1 if they are uniform on the sphere."""
-    unit = functional.normalize(rows.float(), dim=1)
-    return float(unit.std(dim=0).mean() * math.sqrt(unit.shape[1]))
+    return {
+        n: feature_spread(output.detach())
+        for n, output in (outputs or {method.encoder: features}).items()
+    }
 
 
 def _adam(

@@ -1,4 +1,4 @@
-"""Calls a method at the start of an epoch, with all training images."""
+"""The training images that a method sees at the start of an epoch."""
 
 from __future__ import annotations
 
@@ -7,47 +7,13 @@ from collections.abc import Iterator
 import torch
 
 from ssl_host.augment.executor import evaluation_view
-from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.contracts.batch import Batch
-from ssl_host.contracts.method import Method
 from ssl_host.contracts.rng import BatchRNG
 from ssl_host.data.batches import RawBatch
 from ssl_host.data.prefetch import prefetch
 from ssl_host.data.store import PixelArray
-from ssl_host.train.step import seed_torch
+from ssl_host.train.step import has_epoch_start, start_epoch
 from ssl_host.train.training_step import TrainingStep
-
-
-def has_epoch_start(method: Method) -> bool:
-    """Return True if a method overrides ``on_epoch_start``."""
-    return type(method).on_epoch_start is not Method.on_epoch_start
-
-
-@torch.no_grad()
-def start_epoch(step: TrainingStep, pixels: PixelArray, device: torch.device) -> None:
-    """Call ``on_epoch_start`` of the method, in evaluation mode and without autocast.
-
-    Args:
-        step: the training step, whose state and plan apply.
-        pixels: the training images, (N, C, H, W), uint8.
-        device: the device of the networks.
-
-    Raises:
-        PluginError: if the method fails; the message names the line.
-    """
-    method, state = step.method, step.state
-    if not has_epoch_start(method):
-        return
-    method.progress = state.progress
-    seed_torch(step.epoch_seed(), device)
-    method.eval()
-    with (
-        attribute_errors(method, f"in on_epoch_start of epoch {state.epoch}"),
-        # Clustering in bfloat16 merges clusters; a method may switch autocast on again.
-        torch.autocast(device.type, enabled=False),
-    ):
-        method.on_epoch_start(StoredImages(step, pixels, device))
-    method.train()
 
 
 class StoredImages:
@@ -78,3 +44,19 @@ class StoredImages:
         view = evaluation_view(raw.images, views.image_size, views.mean, views.std)
         rng = BatchRNG(run.seed, raw.epoch, raw.index, self.step.state.step)
         return Batch(self.step.convert([view]), raw.index, None, 1, rng)
+
+
+def start_run_epoch(step: TrainingStep, pixels: PixelArray, device: torch.device) -> None:
+    """Call ``on_epoch_start`` of a run's method, if it has one, with all training images.
+
+    Args:
+        step: the training step, whose state and plan apply.
+        pixels: the training images, (N, C, H, W), uint8.
+        device: the device of the networks.
+
+    Raises:
+        PluginError: if the method fails; the message names the line.
+    """
+    if has_epoch_start(step.method):
+        images = StoredImages(step, pixels, device)
+        start_epoch(step.method, images, step.state.progress, step.epoch_seed(), device)

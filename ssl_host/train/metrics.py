@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.contracts.logging import Logger
 from ssl_host.contracts.method import Method
 from ssl_host.toolkit.distributed import world_size
+from ssl_host.toolkit.spread import feature_spread
 from ssl_host.train.module import PretrainModule
 
 COLLAPSED_BELOW = 0.05
@@ -109,14 +108,3 @@ def _remedies(method: Method) -> str:
     if method.ema:
         remedies.append("an ema_decay nearer to 1")
     return f"{', '.join(remedies[:-1])} or {remedies[-1]}"
-
-
-def feature_spread(features: Tensor) -> float:
-    """Return how much the features (N, D) of different images differ, from 0 to about 1.
-
-    This is the standard deviation of the L2-normalised features, averaged over dimensions, times
-    √D. It is 0 if all features are equal, and about 1 if they are uniformly distributed on the
-    sphere.
-    """
-    unit = functional.normalize(features.float(), dim=1)
-    return float(unit.std(dim=0).mean() * math.sqrt(unit.shape[1]))

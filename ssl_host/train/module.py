@@ -14,7 +14,7 @@ from ssl_host.compose import Experiment
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.data.prefetch import prefetch
 from ssl_host.data.store import PixelArray
-from ssl_host.train.epoch_start import start_epoch
+from ssl_host.train.epoch_start import start_run_epoch
 from ssl_host.train.nonfinite import NonFiniteChecks
 from ssl_host.train.param_groups import make_optimizer
 from ssl_host.train.state import TrainingState
@@ -87,7 +87,7 @@ class PretrainModule(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Call the method's ``on_epoch_start``, unless the epoch is resumed in its middle."""
         if self.state.step_in_epoch == 0:
-            start_epoch(self.step, self.pixels, self.device)
+            start_run_epoch(self.step, self.pixels, self.device)
 
     def transfer_batch_to_device(
         self, batch: RawBatch, device: torch.device, dataloader_idx: int

@@ -8,13 +8,46 @@ import torch
 
 from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.contracts.batch import Batch, Progress, StepOutput, merge_outputs
-from ssl_host.contracts.method import Method
+from ssl_host.contracts.method import EpochImages, Method
 from ssl_host.errors import PluginError
 from ssl_host.train.param_groups import drop_frozen_gradients
 
 
 class InvalidOutputError(PluginError):
     """Raised when the ``step`` of an SSL method returns an output that cannot be trained on."""
+
+
+def has_epoch_start(method: Method) -> bool:
+    """Return True if a method overrides ``on_epoch_start``."""
+    return type(method).on_epoch_start is not Method.on_epoch_start
+
+
+@torch.no_grad()
+def start_epoch(
+    method: Method, images: EpochImages, progress: Progress, seed: int, device: torch.device
+) -> None:
+    """Call ``on_epoch_start`` of a method, in evaluation mode and without autocast.
+
+    Args:
+        method: the SSL method.
+        images: the training images.
+        progress: the value of ``method.progress`` during the call.
+        seed: the seed for torch's generator.
+        device: the device of the networks.
+
+    Raises:
+        PluginError: if the method fails; the message names the line.
+    """
+    method.progress = progress
+    seed_torch(seed, device)
+    method.eval()
+    with (
+        attribute_errors(method, f"in on_epoch_start of epoch {progress.epoch}"),
+        # Clustering in bfloat16 merges clusters; a method may switch autocast on again.
+        torch.autocast(device.type, enabled=False),
+    ):
+        method.on_epoch_start(images)
+    method.train()
 
 
 def compute_output(method: Method, batch: Batch, progress: Progress, seed: int) -> StepOutput:

@@ -16,7 +16,7 @@ from ssl_host.train.step import GradientClip, clip_gradients, prepare_gradients
 
 
 class Tiny(Method):
-    """A method with one layer beside a small transformer."""
+    """A method with one layer on top of a small transformer."""
 
     def setup(self):
         self.head = nn.Linear(self.backbone.feature_dim, 3)
