@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ssl_host import Backbone, Settings, Tokens, UserError
 from ssl_plugin_timm.description import code, hub_config
+from ssl_plugin_timm.stems import conv_patch_embedding, use_cifar_stem
 from ssl_plugin_timm.tokens import (
     TOKEN_MODELS,
     is_token_model,
@@ -38,9 +39,10 @@ class Timm(Backbone):
         pretrained: bool = Field(
             False, description="start from timm's pretrained weights, which are downloaded"
         )
-        stem: Literal["default", "cifar"] = Field(
+        stem: Literal["default", "cifar", "conv"] = Field(
             "default",
-            description="first layers of a ResNet; cifar: 3 x 3 convolution without pooling",
+            description="first layers; cifar: 3 x 3 convolution without pooling, for a ResNet; "
+            "conv: strided convolutions as the patch embedding of a transformer",
         )
         img_size: int | None = Field(
             None,
@@ -100,6 +102,13 @@ class Timm(Backbone):
 
     def setup(self) -> None:
         self.arguments = self._arguments()
+        if self.config.stem == "conv":
+            self._require_tokens("stem = conv")
+            if self.config.pretrained:
+                raise UserError(
+                    f"[backbone] stem = conv: the pretrained weights of {self.config.model} have "
+                    "a linear patch embedding; set stem = default"
+                )
         try:
             self.model: Any = timm.create_model(
                 self.config.model, pretrained=self.config.pretrained, **self.arguments
@@ -113,7 +122,9 @@ class Timm(Backbone):
         except (OSError, ArithmeticError, AssertionError, RuntimeError, ValueError) as error:
             raise self._creation_error(error) from None
         if self.config.stem == "cifar":
-            self._use_cifar_stem()
+            use_cifar_stem(self.model, self.config.model)
+        elif self.config.stem == "conv":
+            self.model.patch_embed = conv_patch_embedding(self.model)
         model: Any = self.model
         self.feature_dim = int(getattr(model, "head_hidden_size", model.num_features))
         self.token_dim = int(model.num_features)
@@ -180,21 +191,6 @@ class Timm(Backbone):
             f"[backbone] model = {self.config.model}: timm cannot create it for images of "
             f"{self.image_size} pixels ({reason})"
         )
-
-    def _use_cifar_stem(self) -> None:
-        """Adapt the first layers to 32-pixel images: He et al., arXiv:1512.03385, section 4.2."""
-        if not (
-            isinstance(getattr(self.model, "conv1", None), nn.Conv2d)
-            and hasattr(self.model, "maxpool")
-        ):
-            raise UserError(
-                f"[backbone] stem = cifar is for ResNets, and {self.config.model} is not one; "
-                "set stem = default"
-            )
-        width = self.model.conv1.out_channels
-        self.model.conv1 = nn.Conv2d(self.in_channels, width, 3, stride=1, padding=1, bias=False)
-        nn.init.kaiming_normal_(self.model.conv1.weight, mode="fan_out", nonlinearity="relu")
-        self.model.maxpool = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.model(images)

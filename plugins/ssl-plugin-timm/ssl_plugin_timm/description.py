@@ -19,6 +19,11 @@ def code(model: Any, name: str, stem: str, arguments: Mapping[str, Any]) -> list
     create = f'model = timm.create_model("{name}"{text})'
     if stem == "default":
         return ["import timm", "", create]
+    if stem == "conv":
+        return [
+            *("import timm", "from ssl_plugin_timm.stems import conv_patch_embedding", "", create),
+            "model.patch_embed = conv_patch_embedding(model)",
+        ]
     conv = model.conv1
     return [
         *("import timm", "from torch import nn", "", create),

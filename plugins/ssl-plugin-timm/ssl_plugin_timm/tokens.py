@@ -6,6 +6,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers.hybrid_embed import HybridEmbed
 from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
@@ -55,6 +56,8 @@ def vit_tokens(
     num_blocks: int,
 ) -> Tokens:
     """Return the tokens of one of :data:`TOKEN_MODELS`; see :meth:`ssl_host.Backbone.tokens`."""
+    if isinstance(model.patch_embed, HybridEmbed):
+        images = _visible_pixels(images, patch_size(model), keep, mask)
     x = model.patch_embed(images)
     if mask is not None:
         if mask_token is None:
@@ -78,6 +81,21 @@ def vit_tokens(
     x = model.norm(x)
     pooled = model.forward_head(x, pre_logits=True)
     return Tokens(x[:, :num_prefix], x[:, num_prefix:], pooled, tuple(outputs))
+
+
+def _visible_pixels(images: Tensor, side: int, keep: Tensor | None, mask: Tensor | None) -> Tensor:
+    """Return images (B, C, H, W) whose patches are 0 if they are masked or not kept.
+
+    Convolutions look beyond the borders of a patch, so its neighbours would show what it contains.
+    """
+    grid = images.shape[-2] // side, images.shape[-1] // side
+    visible = images.new_ones(len(images), grid[0] * grid[1], dtype=torch.bool)
+    if keep is not None:
+        visible = torch.zeros_like(visible).scatter(1, keep, True)
+    if mask is not None:
+        visible = visible & ~mask
+    pixels = visible.view(-1, 1, *grid).repeat_interleave(side, 2).repeat_interleave(side, 3)
+    return images * pixels
 
 
 def _is_mixed(model: Any) -> bool:

@@ -64,6 +64,24 @@ def test_transformer_has_image_size_of_the_data():
         build(model="vit_tiny_patch16_224", patch_size=8, img_size=64)
 
 
+@pytest.mark.parametrize("model", ["vit_tiny_patch16_224", "eva02_tiny_patch14_224"])
+def test_conv_stem_halves_the_image_once_for_each_convolution(model):
+    """Arguments and code of backbone.json build the same network; views may have other sizes."""
+    torch.manual_seed(0)
+    backbone = build(model=model, stem="conv", patch_size=4, embed_dim=96, num_heads=3).eval()
+    convs = [m for m in backbone.model.patch_embed.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert [(c.in_channels, c.out_channels, c.stride[0]) for c in convs] == [
+        (3, 48, 2), (48, 96, 2), (96, 96, 1),
+    ]  # fmt: skip
+    assert backbone.patch_size == 4
+    assert backbone(torch.randn(2, 3, 16, 24)).shape == (2, 96)
+    built: dict = {}
+    exec("\n".join(backbone.export()[1]["code"]), built)
+    built["model"].load_state_dict(backbone.model.state_dict())
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(built["model"].eval()(images), backbone(images))
+
+
 def test_small_transformer_returns_384_features():
     backbone = build(model="vit_small_patch16_224", patch_size=8).eval()
     assert backbone.feature_dim == 384
@@ -134,6 +152,15 @@ def test_run_starts_from_a_run_at_another_size_and_with_other_channels(ssl_host_
         ({"model": "resnet_18"}, "timm has no such model; use resnet"),
         ({"model": "vit_tiny_patch16_224", "stem": "cifar"}, "stem = cifar is for ResNets"),
         ({"model": "resnet18", "patch_size": 4}, "does not accept patch_size"),
+        ({"model": "resnet18", "stem": "conv"}, "for vision transformers"),
+        (
+            {"model": "vit_tiny_patch16_224", "stem": "conv", "patch_size": 7, "image_size": 28},
+            "patch_size = 7 cannot be reached; use 2, 4, 8 or 16",
+        ),
+        (
+            {"model": "vit_tiny_patch16_224", "stem": "conv", "pretrained": True},
+            "have a linear patch embedding; set stem = default",
+        ),
     ],
 )
 def test_invalid_settings_raise_user_error(settings, message):

@@ -16,16 +16,18 @@ MODELS = [
     "vit_small_patch16_dinov3",
     "eva02_tiny_patch14_224",
     "vit_small_patch16_rope_mixed_224",
+    "vit_tiny_patch16_224 with a conv stem",
 ]
-"""Class tokens, registers, absolute, axial rotary and mixed rotary positions."""
+"""Class tokens, registers, absolute, axial rotary and mixed rotary positions; convolutions."""
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def vit(request):
     torch.manual_seed(0)
     size = 4 * (14 if "patch14" in request.param else 16)
-    backbone = ssl_host.build("backbone", "timm", model=request.param, in_channels=3,
-                              image_size=size)  # fmt: skip
+    model, _, stem = request.param.partition(" with ")
+    backbone = ssl_host.build("backbone", "timm", model=model, in_channels=3, image_size=size,
+                              stem="conv" if stem else "default")  # fmt: skip
     with torch.no_grad():  # some models start with zero positions, which would hide a mistake
         if backbone.model.pos_embed is not None:
             backbone.model.pos_embed.normal_()
