@@ -124,8 +124,11 @@ def clip_gradients(method: Method, optimizer: torch.optim.Optimizer, clip: Gradi
         for parameter in parameters:
             torch.nn.utils.clip_grad_norm_(parameter, clip.limit)
     else:
-        for network in method.children():
-            torch.nn.utils.clip_grad_norm_(network.parameters(), clip.limit)
+        # Lists, because torch warns of an empty generator, which a loss without parameters has.
+        modules = [list(module.parameters()) for module in method.children()]
+        modules.append(list(method.parameters(recurse=False)))  # a mask token, for example
+        for parameters in modules:
+            torch.nn.utils.clip_grad_norm_(parameters, clip.limit)
 
 
 @torch.no_grad()

@@ -123,6 +123,24 @@ def test_clipping_limits_what_it_names():
     assert norm(m.backbone.parameters()) == pytest.approx(0.5, rel=1e-4)
 
 
+@pytest.mark.filterwarnings("error")
+def test_clipping_by_module_includes_parameters_of_the_method_itself():
+    """A mask token belongs to no network, and a loss has no parameters."""
+
+    class Masked(Tiny):
+        def setup(self):
+            super().setup()
+            self.mask_token = nn.Parameter(torch.zeros(8))
+            self.loss = nn.MSELoss()
+
+    m = method(Masked)
+    for p in m.parameters():
+        p.grad = torch.ones_like(p)
+    clip_gradients(m, torch.optim.SGD(m.parameters(), lr=1.0), GradientClip(0.5, "module"))
+    assert m.mask_token.grad.norm() == pytest.approx(0.5, rel=1e-4)
+    assert norm(m.head.parameters()) == pytest.approx(0.5, rel=1e-4)
+
+
 def test_hook_sees_gradients_before_clipping():
     seen = []
 
