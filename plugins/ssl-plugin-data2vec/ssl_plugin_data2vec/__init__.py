@@ -17,6 +17,11 @@ def register_methods(register: Register) -> None:
 @hookimpl
 def register_presets(register: RegisterPreset) -> None:
     register(
+        "data2vec/mnist5k",
+        "ssl_plugin_data2vec:presets/mnist5k.ini",
+        "5,000 digits, minutes on two CPU cores",
+    )
+    register(
         "data2vec/imagenet",
         "ssl_plugin_data2vec:presets/imagenet.ini",
         "the paper's values, for several GPUs",

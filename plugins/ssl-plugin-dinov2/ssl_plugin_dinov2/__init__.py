@@ -13,6 +13,11 @@ def register_methods(register: Register) -> None:
 @hookimpl
 def register_presets(register: RegisterPreset) -> None:
     register(
+        "dinov2/mnist5k",
+        "ssl_plugin_dinov2:presets/mnist5k.ini",
+        "5,000 digits, minutes on two CPU cores",
+    )
+    register(
         "dinov2/imagenet",
         "ssl_plugin_dinov2:presets/imagenet.ini",
         "the paper's values, for several GPUs",

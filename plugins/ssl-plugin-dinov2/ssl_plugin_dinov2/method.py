@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from ssl_host import (
     Batch,
@@ -16,12 +15,10 @@ from ssl_host import (
     MaskedSelfDistillationMethod,
     StepOutput,
     cross_view_loss,
-    full_precision,
-    gather,
-    gather_offset,
     mask_weights,
     sinkhorn,
 )
+from ssl_plugin_dinov2.koleo import koleo
 
 
 class DINOv2(MaskedSelfDistillationMethod):
@@ -116,22 +113,3 @@ class DINOv2(MaskedSelfDistillationMethod):
         if self.config.assignment == "sinkhorn":
             return sinkhorn(scores, temperature)
         return centre.probabilities(scores, temperature)
-
-
-def koleo(features: Tensor) -> Tensor:
-    """Return minus the mean log distance of each feature (B, D) to its nearest neighbour.
-
-    Sablayrolles et al., arXiv:1806.03198, equation 3. The neighbours are the images of all
-    processes.
-    """
-    with full_precision(features) as (exact,):
-        unit = functional.normalize(exact, dim=1)
-        everything = gather(unit)
-        with torch.no_grad():
-            similarity = unit @ everything.T
-            own = torch.arange(len(unit), device=unit.device) + gather_offset(unit)
-            nearest = similarity.scatter(1, own[:, None], -2.0).argmax(dim=1)
-        # The norm of 0 has the gradient 0 in torch, so duplicates do no harm.
-        distance = (unit - everything[nearest]).norm(dim=1)
-        loss: Tensor = -(distance + 1e-8).log().mean()
-        return loss

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from ssl_plugin_dinov2.method import koleo
+from ssl_plugin_dinov2.koleo import koleo
 
 from ssl_host import sinkhorn
 

@@ -13,6 +13,11 @@ def register_methods(register: Register) -> None:
 @hookimpl
 def register_presets(register: RegisterPreset) -> None:
     register(
+        "ijepa/mnist5k",
+        "ssl_plugin_ijepa:presets/mnist5k.ini",
+        "5,000 digits, minutes on two CPU cores",
+    )
+    register(
         "ijepa/imagenet",
         "ssl_plugin_ijepa:presets/imagenet.ini",
         "the paper's values, for several GPUs",

@@ -101,7 +101,7 @@ class IJEPA(Method):
         losses = []
         for target in targets:
             predictions = self.predictor(tokens, keep, target, grid)
-            wanted = normalised.gather(1, target[..., None].expand(-1, -1, normalised.shape[-1]))
+            wanted = torch.take_along_dim(normalised, target[..., None], dim=1)
             with full_precision(predictions) as (predicted,):
                 losses.append(functional.smooth_l1_loss(predicted, wanted))
         return StepOutput(torch.stack(losses).mean(), features=teacher.pooled)

@@ -62,7 +62,7 @@ class MAE(Method):
     def _targets(self, images: Tensor, masked: Tensor) -> Tensor:
         """Return the pixels of the masked patches: (B, M, p · p · C)."""
         pixels = patchify(images, int(self.backbone.patch_size or 0))
-        target = pixels.gather(1, masked[..., None].expand(-1, -1, pixels.shape[-1]))
+        target = torch.take_along_dim(pixels, masked[..., None], dim=1)
         if self.config.normalise_pixels:
             mean, variance = target.mean(dim=-1, keepdim=True), target.var(dim=-1, keepdim=True)
             target = (target - mean) / (variance + 1e-6).sqrt()

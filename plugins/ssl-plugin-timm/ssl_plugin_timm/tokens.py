@@ -69,8 +69,8 @@ def vit_tokens(
         x = model.patch_drop(x)
     num_prefix = model.num_prefix_tokens
     if keep is not None:
-        rows = keep[..., None].expand(-1, -1, x.shape[-1])
-        x = torch.cat([x[:, :num_prefix], x[:, num_prefix:].gather(1, rows)], dim=1)
+        kept = torch.take_along_dim(x[:, num_prefix:], keep[..., None], dim=1)
+        x = torch.cat([x[:, :num_prefix], kept], dim=1)
         rope = None if rope is None else _kept_positions(model, rope, keep)
     x = model.norm_pre(x)
     outputs = []
