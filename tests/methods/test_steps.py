@@ -133,15 +133,27 @@ PRESETS = [entry.name for entry in Catalog().entries("preset")]
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset_resolves(name, catalog, tmp_path):
-    data = {"root": tmp_path} if name.endswith("imagefolder") else {}
+    data = {"root": tmp_path} if name.endswith(("imagefolder", "continue")) else {}
     config = resolve_sections({"run": {"extends": name}, "data": data}, catalog)
     assert config.components["method"].name == name.split("/")[0]
 
 
 @EVERY_METHOD
-def test_method_has_five_presets(name):
-    expected = {"mnist5k", "cifar10", "cifar100", "imagenet-100ep", "imagefolder"}
+def test_method_has_its_presets(name):
+    expected = {"mnist5k", "cifar10", "cifar100", "imagenet-100ep", "imagefolder", "continue"}
     assert {p.split("/")[1] for p in PRESETS if p.startswith(f"{name}/")} == expected
+
+
+@pytest.mark.parametrize("name", [p for p in PRESETS if not p.endswith("/mnist5k")])
+def test_backbone_of_a_preset_accepts_its_settings(name, catalog, tmp_path):
+    """The settings of a recipe and of a preset's own backbone can contradict each other."""
+    data = {"root": tmp_path} if name.endswith(("imagefolder", "continue")) else {}
+    config = resolve_sections({"run": {"extends": name}, "data": data}, catalog)
+    backbone = config.components["backbone"]
+    settings = backbone.settings.model_dump() | {"pretrained": False}
+    size = config.components["data"].settings.image_size
+    with torch.device("meta"):
+        ssl_host.build("backbone", backbone.name, in_channels=3, image_size=size, **settings)
 
 
 PAPERS = {

@@ -46,3 +46,8 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_barlowtwins:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "barlowtwins/continue",
+        "ssl_plugin_barlowtwins:presets/continue.ini",
+        "from pretrained weights, on a folder of photographs",
+    )

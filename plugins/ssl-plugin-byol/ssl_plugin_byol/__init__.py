@@ -33,3 +33,8 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_byol:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "byol/continue",
+        "ssl_plugin_byol:presets/continue.ini",
+        "from pretrained weights, on a folder of photographs",
+    )

@@ -31,3 +31,13 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_data2vec:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "data2vec/continue",
+        "ssl_plugin_data2vec:presets/continue.ini",
+        "from pretrained weights, on a folder of photographs",
+    )
+    register(
+        "data2vec/cifar10",
+        "ssl_plugin_data2vec:presets/cifar10.ini",
+        "ViT with patches of 4 pixels",
+    )

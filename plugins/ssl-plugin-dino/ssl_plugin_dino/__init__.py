@@ -27,3 +27,13 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_dino:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "dino/continue",
+        "ssl_plugin_dino:presets/continue.ini",
+        "from pretrained weights, on a folder of photographs",
+    )
+    register(
+        "dino/cifar10",
+        "ssl_plugin_dino:presets/cifar10.ini",
+        "ResNet-18 with the CIFAR stem",
+    )

@@ -27,3 +27,13 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_dinov2:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "dinov2/continue",
+        "ssl_plugin_dinov2:presets/continue.ini",
+        "from pretrained weights, on a folder of photographs",
+    )
+    register(
+        "dinov2/cifar10",
+        "ssl_plugin_dinov2:presets/cifar10.ini",
+        "ViT with patches of 4 pixels",
+    )

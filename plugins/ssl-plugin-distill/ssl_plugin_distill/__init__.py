@@ -22,3 +22,8 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_distill:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "distill/cifar10",
+        "ssl_plugin_distill:presets/cifar10.ini",
+        "ResNet-18 with the CIFAR stem",
+    )

@@ -27,3 +27,13 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_ibot:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "ibot/continue",
+        "ssl_plugin_ibot:presets/continue.ini",
+        "from pretrained weights, on a folder of photographs",
+    )
+    register(
+        "ibot/cifar10",
+        "ssl_plugin_ibot:presets/cifar10.ini",
+        "ViT with patches of 4 pixels",
+    )

@@ -27,3 +27,13 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_ijepa:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "ijepa/continue",
+        "ssl_plugin_ijepa:presets/continue.ini",
+        "from pretrained weights, on a folder of photographs",
+    )
+    register(
+        "ijepa/cifar10",
+        "ssl_plugin_ijepa:presets/cifar10.ini",
+        "ViT with patches of 4 pixels",
+    )

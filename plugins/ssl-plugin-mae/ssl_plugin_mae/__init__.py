@@ -27,3 +27,13 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_mae:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "mae/continue",
+        "ssl_plugin_mae:presets/continue.ini",
+        "from pretrained weights, on a folder of photographs",
+    )
+    register(
+        "mae/cifar10",
+        "ssl_plugin_mae:presets/cifar10.ini",
+        "ViT with patches of 4 pixels",
+    )

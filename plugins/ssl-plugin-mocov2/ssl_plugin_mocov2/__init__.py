@@ -37,3 +37,8 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_mocov2:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "mocov2/continue",
+        "ssl_plugin_mocov2:presets/continue.ini",
+        "from pretrained weights, on a folder of photographs",
+    )

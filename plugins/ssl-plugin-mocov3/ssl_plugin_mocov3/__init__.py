@@ -31,3 +31,13 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_mocov3:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "mocov3/continue",
+        "ssl_plugin_mocov3:presets/continue.ini",
+        "from pretrained weights, on a folder of photographs",
+    )
+    register(
+        "mocov3/cifar10",
+        "ssl_plugin_mocov3:presets/cifar10.ini",
+        "ResNet-18 with the CIFAR stem",
+    )

@@ -37,3 +37,8 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_nnclr:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "nnclr/continue",
+        "ssl_plugin_nnclr:presets/continue.ini",
+        "from pretrained weights, on a folder of photographs",
+    )

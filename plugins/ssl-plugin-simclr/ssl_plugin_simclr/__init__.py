@@ -37,3 +37,8 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_simclr:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "simclr/continue",
+        "ssl_plugin_simclr:presets/continue.ini",
+        "from pretrained weights, on a folder of photographs",
+    )

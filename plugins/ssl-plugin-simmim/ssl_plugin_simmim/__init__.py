@@ -31,3 +31,13 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_simmim:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "simmim/continue",
+        "ssl_plugin_simmim:presets/continue.ini",
+        "from pretrained weights, on a folder of photographs",
+    )
+    register(
+        "simmim/cifar10",
+        "ssl_plugin_simmim:presets/cifar10.ini",
+        "ViT with patches of 4 pixels",
+    )

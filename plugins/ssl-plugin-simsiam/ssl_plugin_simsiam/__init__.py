@@ -39,3 +39,8 @@ def register_presets(register: RegisterPreset) -> None:
         "ssl_plugin_simsiam:presets/imagefolder.ini",
         "a folder of photographs on one machine",
     )
+    register(
+        "simsiam/continue",
+        "ssl_plugin_simsiam:presets/continue.ini",
+        "from pretrained weights, on a folder of photographs",
+    )
