@@ -19,6 +19,7 @@ import epochs
 import evaluation
 import steps
 import views
+import vits
 from comparison import TABLE_HEADER, Comparison, describe_machine, format_row
 
 from ssl_host import UserError
@@ -31,6 +32,9 @@ CASES: dict[str, Callable[[], Comparison]] = {
     "step-resnet": lambda: steps.compare_steps("ResNet-18"),
     "step-small": lambda: steps.compare_steps("small backbone"),
     "epoch": epochs.compare_simsiam,
+    "mae": vits.compare_mae,
+    "dino": vits.compare_dino,
+    "dino-epochs": vits.compare_dino_epochs,
     "precision": steps.compare_precision,
     "overhead": steps.compare_overhead,
     "linear": evaluation.compare_linear,

@@ -74,26 +74,28 @@ def build_quiet_trainer(
 def build_experiment(
     backbone: dict,
     steps: int,
-    method: str = "simclr",
+    method_name: str = "simclr",
     batch_size: int = BATCH_SIZE,
     **sections: dict,
 ) -> Experiment:
-    """Build a run of one epoch in float32, without the online probe."""
-    config = resolve_sections(
-        {
-            "run": {"epochs": 1, "batch_size": batch_size},
-            "data": {"name": "synthetic", "num_images": steps * batch_size, "image_size": 32},
-            "method": {"name": method},
-            "backbone": backbone,
-            "head.projector": {"hidden_dim": 256, "output_dim": 64},
-            "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
-            "scheduler": {"warmup_epochs": 0},
-            "trainer": {"precision": "32-true", "num_threads": 2},
-            "probe": {"enabled": False},
-            **sections,
-        },
-        Catalog(),
-    )
+    """Build a run of one epoch in float32, without the online probe.
+
+    Args:
+        sections: replace the sections of the same name; None leaves one out.
+    """
+    defaults = {
+        "run": {"epochs": 1, "batch_size": batch_size},
+        "data": {"name": "synthetic", "num_images": steps * batch_size, "image_size": 32},
+        "method": {"name": method_name},
+        "backbone": backbone,
+        "head.projector": {"hidden_dim": 256, "output_dim": 64},
+        "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
+        "scheduler": {"warmup_epochs": 0},
+        "trainer": {"precision": "32-true", "num_threads": 2},
+        "probe": {"enabled": False},
+    }
+    chosen = {name: values for name, values in (defaults | sections).items() if values is not None}
+    config = resolve_sections(chosen, Catalog())
     return compose(resolve_auto(config))
 
 

@@ -184,7 +184,8 @@ class TrainerSettings(Settings):
     gradient_clip_by: Literal["norm", "value", "parameter", "module"] = Field(
         "norm",
         description="what gradient_clip limits: the norm of all gradients together, each value, "
-        "the norm of each parameter's gradient, or that of each module (backbone, each head, the method itself)",
+        "the norm of each parameter's gradient, or that of each module (backbone, each head, and "
+        "the method's own parameters)",
     )
     log_every: int = Field(
         10, ge=1, le=1_000_000, description="number of optimizer steps between rows of metrics.csv"

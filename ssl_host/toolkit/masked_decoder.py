@@ -52,9 +52,11 @@ class MaskedDecoder(nn.Module):
             grid: number of rows and columns of patches.
         """
         positions = sincos_positions(grid, self.mask_token.shape[0]).to(self.mask_token)
-        visible = self.embed(tokens.patches) + positions[keep]
+        visible = self.embed(torch.cat([tokens.prefix, tokens.patches], dim=1))
+        prefix, patches = visible.split([tokens.prefix.shape[1], tokens.patches.shape[1]], dim=1)
         queries = self.mask_token + positions[predict]
-        x = torch.cat([self.embed(tokens.prefix), visible, queries.to(visible.dtype)], dim=1)
+        # Positions are float32, so the residual stream is too, as in timm under autocast.
+        x = torch.cat([prefix, patches + positions[keep], queries], dim=1)
         for block in self.blocks:
             x = block(x)
         predictions: Tensor = self.project(self.norm(x[:, -predict.shape[1] :]))
