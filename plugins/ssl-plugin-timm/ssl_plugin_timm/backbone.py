@@ -20,6 +20,7 @@ from ssl_plugin_timm.tokens import (
     TOKEN_MODELS,
     is_token_model,
     patch_size,
+    pool_arguments,
     set_sincos_positions,
     vit_tokens,
 )
@@ -171,7 +172,7 @@ class Timm(Backbone):
         if config.pool != "default":
             if config.pool == "token":
                 self._require_tokens("pool = token")
-            arguments["global_pool"] = config.pool
+            arguments |= pool_arguments(config.model, config.pool)
         for name in ("patch_size", "embed_dim", "depth", "num_heads"):
             if getattr(config, name) is not None:
                 arguments[name] = getattr(config, name)

@@ -25,6 +25,23 @@ def is_token_model(model_name: str) -> bool:
     return timm.models.model_entrypoint(model_name).__module__.rpartition(".")[2] in _MODULES
 
 
+def pool_arguments(model_name: str, pool: str) -> dict[str, Any]:
+    """Return the arguments of ``timm.create_model`` that select how tokens become features.
+
+    timm moves the final norm behind the mean of the patches. Here the norm of a model with a class
+    token stays where it was, as in the papers: the patches are normalised for what predicts or
+    decodes them, and weights fit both kinds of pooling.
+    """
+    arguments: dict[str, Any] = {"global_pool": pool}
+    if pool == "avg" and is_token_model(model_name):
+        with torch.device("meta"):
+            default = timm.create_model(model_name, num_classes=0)
+        if default.global_pool == "token":
+            name = "use_fc_norm" if isinstance(default, Eva) else "fc_norm"
+            arguments[name] = False
+    return arguments
+
+
 def patch_size(model: Any) -> int:
     """Return the side of a model's patches in pixels; of a hybrid, with its convolutions."""
     ratio = model.patch_embed.feat_ratio()

@@ -107,6 +107,21 @@ def test_dynamic_size_changes_neither_weights_nor_outputs():
         assert torch.equal(plain.eval()(x), backbone.eval()(x))
 
 
+@pytest.mark.parametrize("model", ["vit_tiny_patch16_224", "vit_small_patch14_reg4_dinov2"])
+@torch.no_grad()
+def test_mean_of_the_patches_has_the_weights_of_the_class_token(model):
+    """Weights of pool = token fit, and the mean is that of the normalised patches."""
+    size = 32 if "16" in model else 28
+    build = {"model": model, "in_channels": 3, "image_size": size}
+    token, mean = (
+        ssl_host.build("backbone", "timm", pool=pool, **build).eval() for pool in ("token", "avg")
+    )
+    mean.load_state_dict(token.state_dict())
+    x = torch.randn(2, 3, size, size)
+    assert torch.equal(mean.tokens(x).patches, token.tokens(x).patches)
+    assert torch.allclose(mean(x), token.tokens(x).patches.mean(dim=1), atol=1e-6)
+
+
 @pytest.mark.parametrize("model", ["resnet18", "convnext_atto", "swin_tiny_patch4_window7_224"])
 def test_convolutional_networks_give_their_last_map(model):
     backbone = ssl_host.build("backbone", "timm", model=model, in_channels=3, image_size=64)
