@@ -15,6 +15,11 @@ def register_methods(register: Register) -> None:
 @hookimpl
 def register_presets(register: RegisterPreset) -> None:
     register(
+        "distill/mnist5k",
+        "ssl_plugin_distill:presets/mnist5k.ini",
+        "5,000 digits, a minute on two CPU cores",
+    )
+    register(
         "distill/imagenet", "ssl_plugin_distill:presets/imagenet.ini", "ImageNet, for several GPUs"
     )
     register(
