@@ -16,7 +16,8 @@ import ssl_host
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.errors import CheckpointError, ConfigError, UserError
-from ssl_host.weights import load_initial_weights, load_weights, read_tensors
+from ssl_host.initial_weights import load_initial_weights
+from ssl_host.weights import load_weights, read_tensors
 from tests.conftest import tiny
 
 

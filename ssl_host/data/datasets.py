@@ -14,7 +14,7 @@ from platformdirs import user_cache_path
 
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.config.schema import LoaderSettings
-from ssl_host.contracts.data import DataSource, ImageDataset
+from ssl_host.contracts.data import DataSource, Fit, ImageDataset
 from ssl_host.data.batches import EpochPlan, StoreLoader
 from ssl_host.data.decoding import BatchImages, DecodedImages, FilesLoader
 from ssl_host.data.image_checks import check_images
@@ -52,6 +52,8 @@ class OpenedDatasets:
         make_loader: function that takes a plan and returns a loader of training batches.
         notes: remarks about splits and decoding, for the log and the report.
         warnings: remarks about images that are probably not read as intended.
+        fit: how the images are made square.
+        value_range: pixel values of black and white; None for the range of the file's type.
     """
 
     train: ImageStore
@@ -61,6 +63,8 @@ class OpenedDatasets:
     make_loader: Callable[[EpochPlan], Any]
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    fit: Fit = "crop"
+    value_range: tuple[float, float] | None = None
 
     @property
     def num_probe_classes(self) -> int:
@@ -113,14 +117,24 @@ def open_datasets(
     classes = splits.classes
     if not isinstance(train.images, DecodedImages):
         make_loader: Callable[[EpochPlan], Any] = partial(StoreLoader, train)
-        return OpenedDatasets(train, probe, test, classes, make_loader, notes, warnings)
-    if settings.store == "auto":
+    else:
+        make_loader = _files_loader(splits, train, views, settings)
+    if isinstance(train.images, DecodedImages) and settings.store == "auto":
         notes.append(
             f"{len(splits.train)} images are decoded in every epoch, because a packed store would "
             "exceed [loader] store_limit_mb"
         )
-    make_loader = _files_loader(splits, train, views, settings)
-    return OpenedDatasets(train, probe, test, classes, make_loader, notes, warnings)
+    return OpenedDatasets(
+        train,
+        probe,
+        test,
+        classes,
+        make_loader,
+        notes,
+        warnings,
+        splits.train.fit,
+        splits.train.value_range,
+    )
 
 
 def _files_loader(

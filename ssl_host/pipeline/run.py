@@ -25,6 +25,7 @@ from ssl_host.contracts.method import Method
 from ssl_host.data.datasets import OpenedDatasets, open_datasets
 from ssl_host.data.splits import Splits, open_splits
 from ssl_host.evaluate.measure import Measurement
+from ssl_host.initial_weights import load_run_weights
 from ssl_host.pipeline.environment import describe_environment
 from ssl_host.pipeline.evaluation import check_saved_backbone, evaluate_network
 from ssl_host.pipeline.frozen_networks import load_frozen_weights
@@ -42,7 +43,7 @@ from ssl_host.toolkit.console import make_console
 from ssl_host.train.loop import TrainingResult, fit
 from ssl_host.train.signals import preemptible
 from ssl_host.train.trainer_setup import is_first_process
-from ssl_host.weights import load_run_weights, save_backbone
+from ssl_host.weights import save_backbone
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,15 @@ class _Runner:
         """Write the backbone, run the evaluators, write the report, and return the results."""
         method, source, timer = experiment.method, experiment.source, training.state.timer
         encoder = getattr(method, method.encoder)
-        save_backbone(encoder, self.config, source.mean, source.std, self.folder.path)
+        save_backbone(
+            encoder,
+            self.config,
+            source.mean,
+            source.std,
+            self.folder.path,
+            images.fit,
+            images.value_range,
+        )
         check_saved_backbone(
             self.folder.path, encoder, images.probe, experiment.views, self.catalog
         )
