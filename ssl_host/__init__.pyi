@@ -105,7 +105,6 @@ from .toolkit.ema import MovingAverage as MovingAverage
 from .toolkit.file_patterns import find_files as find_files
 from .toolkit.image_files import EncodedImages as EncodedImages
 from .toolkit.image_files import FileImages as FileImages
-from .toolkit.image_files import scale_values as scale_values
 from .toolkit.image_listing import ImageListing as ImageListing
 from .toolkit.image_listing import list_images as list_images
 from .toolkit.masked_decoder import MaskedDecoder as MaskedDecoder
@@ -116,6 +115,7 @@ from .toolkit.masks import patchify as patchify
 from .toolkit.masks import random_masks as random_masks
 from .toolkit.masks import unpatchify as unpatchify
 from .toolkit.memory_bank import MemoryBank as MemoryBank
+from .toolkit.pixel_values import scale_values as scale_values
 from .toolkit.queue import FeatureQueue as FeatureQueue
 from .toolkit.record_source import Records as Records
 from .toolkit.record_source import RecordSource as RecordSource

@@ -189,7 +189,7 @@ def test_exported_weights_can_be_loaded_and_started_from(
         (
             "pad",
             "border",
-            "the whole image, its proportions kept, with black bars to 16 × 16",
+            "the whole image, its proportions kept, with black bars",
             True,
         ),
     ],
