@@ -17,7 +17,9 @@ from ssl_host.toolkit.checkpoint_search import (
     best_match,
     distinct_matches,
     match_backbone,
+    mention_others,
     misfit_error,
+    other_networks,
     search_backbone,
     select_container,
 )
@@ -39,7 +41,8 @@ def load_initial_weights(
     """Load weights from a file or folder into a backbone, as ``[run] init_from`` does.
 
     Names as in ssl-host's own files are tried first, then those that a plugin knows, then every
-    container and prefix in the file; the backbone must fit exactly one of them.
+    container and prefix in the file. If the backbone fits several containers, a plugin chooses
+    one, such as the teacher's, or the file is refused; the sentence names those not used.
 
     Args:
         backbone: the network to initialise.
@@ -121,18 +124,25 @@ def _find_match(
     except CheckpointError as error:
         unreadable = error
     is_chosen = key is not None or prefix is not None
+    others: list[KeyMatch] = []
     if matches and not is_chosen and not matches[0][1].problems:
-        return matches[0]
+        others = other_networks(backbone, matches[0][1], containers, [KeyMapping()])
+        if not others:
+            return matches[0]
     stored = catalog.call("read_weights", path=file)
     if stored is None and unreadable is not None:
         raise unreadable
     schemes = [KeyMapping()]
     if stored is not None:
         matches.append(match_backbone(backbone, stored))
-        if not is_chosen and not matches[-1][1].problems:
-            return matches[-1]
         schemes += stored.mappings(backbone.export()[0])
         containers = containers or {stored.container: stored.tensors}
+        network, match = matches[-1]
+        if not is_chosen and not match.problems:
+            others = other_networks(backbone, match, containers, schemes)
+            # A plugin that names a container chose it, such as the teacher.
+            if match.container or not others:
+                return network, mention_others(match, others)
     found = list(
         search_backbone(
             backbone,

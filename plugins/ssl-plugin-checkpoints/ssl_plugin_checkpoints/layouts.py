@@ -16,7 +16,8 @@ OWN_PREFIXES = ("", "backbone.")
 
 FOREIGN_PREFIXES = (
     *("online_network.", "encoder.", "module.backbone.", "module.", "model."),
-    *("feature_extractor.", "feature_extractor.backbone.", "student_backbone."),
+    *("feature_extractor.", "feature_extractor.backbone."),
+    *("teacher_backbone.", "student_backbone."),  # lightly: the teacher is evaluated
     *("module.encoder_q.", "encoder_q."),  # MoCo: its authors evaluate the query encoder
     *("module.base_encoder.", "base_encoder."),  # MoCo v3
     "module.encoder.",  # SimSiam
