@@ -14,8 +14,9 @@ from platformdirs import user_cache_path
 
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.config.schema import LoaderSettings
-from ssl_host.contracts.data import DataSource, Fit, ImageDataset
+from ssl_host.contracts.data import DataSource, ImageDataset
 from ssl_host.data.batches import EpochPlan, StoreLoader
+from ssl_host.data.content_digest import content_digest
 from ssl_host.data.decoding import BatchImages, DecodedImages, FilesLoader
 from ssl_host.data.image_checks import check_images
 from ssl_host.data.packed_cache import Skipped
@@ -50,10 +51,9 @@ class OpenedDatasets:
         test: held-out images; None if there are none.
         classes: class names; empty if there are no labels.
         make_loader: function that takes a plan and returns a loader of training batches.
+        splits: the datasets of the source, before they were packed.
         notes: remarks about splits and decoding, for the log and the report.
         warnings: remarks about images that are probably not read as intended.
-        fit: how the images are made square.
-        value_range: pixel values of black and white; None for the range of the file's type.
     """
 
     train: ImageStore
@@ -61,10 +61,9 @@ class OpenedDatasets:
     test: ImageStore | None
     classes: tuple[str, ...]
     make_loader: Callable[[EpochPlan], Any]
+    splits: Splits
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    fit: Fit = "crop"
-    value_range: tuple[float, float] | None = None
 
     @property
     def num_probe_classes(self) -> int:
@@ -72,14 +71,15 @@ class OpenedDatasets:
         return num_probe_classes(self.train.labels, self.classes)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the number of images in each split and a hash of all image names."""
+        """Return the number of images in each split, and hashes of their names and contents."""
         splits = {"train": self.train, "probe": self.probe, "held_out": self.test}
         digest = hashlib.sha256()
         for split, store in splits.items():
             for name in () if store is None else store.names():
                 digest.update(f"{split}\0{name}\n".encode("utf-8", "backslashreplace"))
         counts = {split: 0 if store is None else len(store) for split, store in splits.items()}
-        return {**counts, "names": digest.hexdigest()}
+        content = content_digest([self.splits.train, self.splits.probe, self.splits.test])
+        return {**counts, "names": digest.hexdigest(), "content": content}
 
     def skipped(self) -> list[Skipped]:
         """Return (name, reason) for each image found unreadable so far."""
@@ -124,17 +124,7 @@ def open_datasets(
             f"{len(splits.train)} images are decoded in every epoch, because a packed store would "
             "exceed [loader] store_limit_mb"
         )
-    return OpenedDatasets(
-        train,
-        probe,
-        test,
-        classes,
-        make_loader,
-        notes,
-        warnings,
-        splits.train.fit,
-        splits.train.value_range,
-    )
+    return OpenedDatasets(train, probe, test, classes, make_loader, splits, notes, warnings)
 
 
 def _files_loader(

@@ -14,7 +14,7 @@ import ssl_host
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_file, resolve_sections
 from ssl_host.errors import RunFolderError
-from ssl_host.pipeline.finished_runs import OTHER_IMAGES_NOTE, evaluate_run
+from ssl_host.pipeline.finished_runs import OTHER_DATA, OTHER_IMAGES_NOTE, evaluate_run
 from ssl_host.pipeline.run import run_config
 from ssl_host.run_folder.folder import RunFolder
 from ssl_host.toolkit.console import make_console
@@ -201,6 +201,49 @@ def test_evaluate_on_other_images_warns_and_stores_the_images_used(catalog, tmp_
     shutil.rmtree(tmp_path / "images/a")
     results = evaluate_run(folder, (), catalog, console).results
     assert results["classes"] == ["b"]
+
+
+def repaint(root):
+    """Replace every image in a folder under its name."""
+    for path in root.rglob("*.png"):
+        Image.effect_noise((20, 20), 90).save(path)
+
+
+def test_evaluate_on_replaced_images_warns_until_they_are_back(catalog, tmp_path, capsys):
+    folder, console = run_on_images(catalog, tmp_path).folder, make_console(width=1000)
+    shutil.copytree(tmp_path / "images", tmp_path / "backup")
+    repaint(tmp_path / "images")
+    results = evaluate_run(folder, (), catalog, console).results
+    assert OTHER_IMAGES_NOTE in results["notes"]
+    assert "with the same names, but different content" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "images")
+    (tmp_path / "backup").rename(tmp_path / "images")
+    results = evaluate_run(folder, (), catalog, console).results
+    assert OTHER_IMAGES_NOTE not in results["notes"]
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_evaluate_on_another_folder_is_recorded(catalog, tmp_path, capsys):
+    folder, console = run_on_images(catalog, tmp_path).folder, make_console(width=1000)
+    shutil.copytree(tmp_path / "images", tmp_path / "other")
+    option = f"data.root={tmp_path / 'other'}"
+    results = evaluate_run(folder, (option,), catalog, console).results
+    (note,) = (note for note in results["notes"] if note.startswith(OTHER_DATA))
+    assert f"[data] root = {tmp_path / 'other'}, was {tmp_path / 'images'}" in note
+    assert f"warning: {note}" in capsys.readouterr().out
+    assert OTHER_IMAGES_NOTE not in results["notes"]  # the images are equal
+    repaint(tmp_path / "other")
+    assert OTHER_IMAGES_NOTE in evaluate_run(folder, (option,), catalog, console).results["notes"]
+    results = evaluate_run(folder, (), catalog, console).results
+    assert not any(note.startswith(OTHER_DATA) for note in results["notes"])
+
+
+def test_resume_after_images_were_replaced_warns(catalog, tmp_path):
+    results = run_on_images(catalog, tmp_path).folder / "results.json"
+    results.unlink()
+    repaint(tmp_path / "images")
+    notes = run_on_images(catalog, tmp_path).results["notes"]
+    assert any("image files have changed since the run was started" in note for note in notes)
 
 
 def test_checkpoint_settings_may_change_on_resume(catalog, tmp_path):
