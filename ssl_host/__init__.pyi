@@ -137,3 +137,6 @@ from .toolkit.weights_io import write_tensors as write_tensors
 from .train.signals import preemptible as preemptible
 
 __version__: str
+from .data.image_checks import check_images as check_images
+from .toolkit.checkpoint_keys import OWN_PREFIXES as OWN_PREFIXES
+from .toolkit.resizing import PHOTO_MARGIN as PHOTO_MARGIN

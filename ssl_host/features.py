@@ -12,12 +12,11 @@ from torch import Tensor
 from ssl_host.augment.executor import evaluation_view
 from ssl_host.contracts.data import Fit, ImageDataset, UnreadableImage
 from ssl_host.contracts.networks import Backbone
-from ssl_host.data.datasets import PHOTO_MARGIN
 from ssl_host.data.store import no_readable_images_message, underlying_array
 from ssl_host.errors import DataError, UserError
 from ssl_host.toolkit.image_files import FileImages
 from ssl_host.toolkit.image_listing import list_images
-from ssl_host.toolkit.resizing import resize_to_square
+from ssl_host.toolkit.resizing import PHOTO_MARGIN, resize_to_square
 
 
 @torch.no_grad()

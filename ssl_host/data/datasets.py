@@ -29,9 +29,7 @@ from ssl_host.data.store import (
     underlying_array,
 )
 from ssl_host.errors import DataError
-
-PHOTO_MARGIN = 8 / 7
-"""Side of packed images divided by the side of a view: 256 pixels for a 224-pixel view."""
+from ssl_host.toolkit.resizing import PHOTO_MARGIN
 
 Storage = Literal["memory", "batches", "packed", "files"]
 """Where images are read from: memory, a dataset that decodes batches, a packed array, or files."""

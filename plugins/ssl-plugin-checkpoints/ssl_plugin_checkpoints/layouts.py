@@ -9,10 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from ssl_host import CheckpointError, KeyMapping, StoredWeights, read_containers
-
-OWN_PREFIXES = ("", "backbone.")
-"""Prefixes of tensor names in ssl-host's files; other projects use them with renamed layers."""
+from ssl_host import OWN_PREFIXES, CheckpointError, KeyMapping, StoredWeights, read_containers
 
 FOREIGN_PREFIXES = (
     *("online_network.", "encoder.", "module.backbone.", "module.", "model."),
@@ -79,6 +76,7 @@ def key_mappings(network: nn.Module) -> Iterator[KeyMapping]:
         KeyMapping(description=LIGHTLY_RESNET, substrings=SHORTCUT),
     )
     for scheme in schemes:
+        # Other projects use ssl-host's prefixes as well, with renamed layers.
         for prefix in (*OWN_PREFIXES, *FOREIGN_PREFIXES):
             yield replace(scheme, prefix=prefix)
 
