@@ -135,9 +135,13 @@ class _Runner:
 
     def _train_and_evaluate(self, source: DataSource, views: ViewMaker, splits: Splits) -> Outcome:
         """Train and evaluate on the listed images; return the outcome."""
+        # Built before the images are decoded, which may take hours, to refuse what cannot work.
+        experiment = compose(self.config, (source, views), len(splits.train))
+        check_labels(self.config, experiment.method, splits.train.labels)
         images = open_datasets(source, views, self.config.loader, self._report_packing, splits)
-        # The images are opened first, because a method may need to know how many there are.
-        experiment = compose(self.config, (source, views), len(images.train))
+        if len(images.train) != len(splits.train):
+            # A method may need the number of images, and some could not be read.
+            experiment = compose(self.config, (source, views), len(images.train))
         self.notes += [*experiment.notes, *images.notes, *images.warnings]
         check_labels(self.config, experiment.method, images.train.labels)
         if is_first_process():

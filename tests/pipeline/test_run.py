@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 import ssl_host
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_file, resolve_sections
-from ssl_host.errors import RunFolderError
+from ssl_host.errors import RunFolderError, UserError
 from ssl_host.pipeline.finished_runs import OTHER_DATA, OTHER_IMAGES_NOTE, evaluate_run
 from ssl_host.pipeline.run import run_config
 from ssl_host.run_folder.folder import RunFolder
@@ -174,6 +174,23 @@ def test_resume_with_other_images_is_refused(change, catalog, tmp_path):
     with pytest.raises(RunFolderError, match=message):
         run_on_images(catalog, tmp_path)
     assert run_on_images(catalog, tmp_path, fresh=True).results["steps"] > 0
+
+
+@pytest.mark.parametrize("fault", ["labels", "size"])
+def test_refusal_comes_before_images_are_decoded(fault, catalog, tmp_path, monkeypatch):
+    folder = tmp_path / "images" / "a"
+    folder.mkdir(parents=True)
+    for i in range(20):
+        Image.effect_noise((20, 20), 40 + i).save(folder / f"{i}.png")
+    sections = tiny(run={"dir": tmp_path}, loader={"cache_dir": tmp_path / "cache"})
+    sections["data"] = {"name": "imagefolder", "root": folder, "image_size": 20}
+    if fault == "size":
+        sections["backbone"] = {"name": "timm", "model": "vit_tiny_patch16_224"}
+    config = resolve_sections(sections, catalog)
+    monkeypatch.setattr(config.components["method"].cls, "uses_labels", fault == "labels")
+    with pytest.raises(UserError, match="uses labels" if fault == "labels" else "sizes that fit"):
+        run_config(config, catalog, Console(quiet=True))
+    assert not (tmp_path / "cache").exists()
 
 
 def test_evaluate_on_other_images_warns_and_stores_the_images_used(catalog, tmp_path, capsys):
