@@ -105,7 +105,6 @@ from .toolkit.ema import MovingAverage as MovingAverage
 from .toolkit.file_patterns import find_files as find_files
 from .toolkit.image_files import EncodedImages as EncodedImages
 from .toolkit.image_files import FileImages as FileImages
-from .toolkit.image_files import scale_values as scale_values
 from .toolkit.image_listing import ImageListing as ImageListing
 from .toolkit.image_listing import list_images as list_images
 from .toolkit.masked_decoder import MaskedDecoder as MaskedDecoder
@@ -116,6 +115,7 @@ from .toolkit.masks import patchify as patchify
 from .toolkit.masks import random_masks as random_masks
 from .toolkit.masks import unpatchify as unpatchify
 from .toolkit.memory_bank import MemoryBank as MemoryBank
+from .toolkit.pixel_values import scale_values as scale_values
 from .toolkit.queue import FeatureQueue as FeatureQueue
 from .toolkit.record_source import Records as Records
 from .toolkit.record_source import RecordSource as RecordSource
@@ -137,3 +137,6 @@ from .toolkit.weights_io import write_tensors as write_tensors
 from .train.signals import preemptible as preemptible
 
 __version__: str
+from .data.image_checks import check_images as check_images
+from .toolkit.checkpoint_keys import OWN_PREFIXES as OWN_PREFIXES
+from .toolkit.resizing import PHOTO_MARGIN as PHOTO_MARGIN

@@ -18,11 +18,12 @@ from ssl_host.contracts.optimization import ParamGroup
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 from ssl_host.features import extract_features
+from ssl_host.initial_weights import load_initial_weights
 from ssl_host.pipeline.finished_runs import load_failed_step
 from ssl_host.pipeline.run import run_config
 from ssl_host.toolkit.console import make_console
 from ssl_host.train.param_groups import make_optimizer, split_group
-from ssl_host.weights import load_backbone, load_initial_weights
+from ssl_host.weights import load_backbone
 
 __all__ = [
     "build",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,12 +12,11 @@ from torch import Tensor
 from ssl_host.augment.executor import evaluation_view
 from ssl_host.contracts.data import Fit, ImageDataset, UnreadableImage
 from ssl_host.contracts.networks import Backbone
-from ssl_host.data.datasets import PHOTO_MARGIN
 from ssl_host.data.store import no_readable_images_message, underlying_array
 from ssl_host.errors import DataError, UserError
 from ssl_host.toolkit.image_files import FileImages
 from ssl_host.toolkit.image_listing import list_images
-from ssl_host.toolkit.resizing import resize_to_square
+from ssl_host.toolkit.resizing import PHOTO_MARGIN, resize_to_square
 
 
 @torch.no_grad()
@@ -25,7 +25,7 @@ def extract_features(
     images: str | Path | ImageDataset,
     *,
     batch_size: int = 256,
-    fit: Fit = "crop",
+    fit: Fit | None = None,
     value_range: tuple[float, float] | None = None,
 ) -> tuple[list[str], Tensor]:
     """Return the names of the readable images, and the backbone's features of them.
@@ -37,9 +37,10 @@ def extract_features(
         backbone: a backbone from :func:`load_backbone`; it is switched to evaluation mode.
         images: path of a folder, or a dataset.
         batch_size: number of images in each forward pass.
-        fit: how the images of a folder are made square, as ``[data] fit`` of the run; a dataset
-            has its own.
-        value_range: ``[data] value_range`` of the run, for the images of a folder.
+        fit: how the images of a folder are made square; None for the backbone's own ``fit``. A
+            dataset has its own; if it is not the backbone's, a warning is given.
+        value_range: pixel values of black and white in the images of a folder; None for the
+            backbone's own ``value_range``. A dataset has its own, as for ``fit``.
 
     Returns:
         The names of the N readable images and their features: a float32 tensor (N, D) on the CPU.
@@ -55,9 +56,11 @@ def extract_features(
         )
     if isinstance(images, ImageDataset):
         dataset = images
+        _warn_about_other_settings(dataset, backbone)
     else:
         dataset = _open_folder(Path(images), backbone.in_channels)
-        dataset.fit, dataset.value_range = fit, value_range
+        dataset.fit = fit or backbone.fit
+        dataset.value_range = value_range or backbone.value_range
     backbone.eval()
     device = next(backbone.parameters()).device
     names: list[str] = []
@@ -78,6 +81,25 @@ def extract_features(
             stacklevel=2,
         )
     return names, torch.cat(rows)
+
+
+def _warn_about_other_settings(images: ImageDataset, backbone: Backbone) -> None:
+    """Warn if a dataset reads its images differently from the run that trained the backbone."""
+    if underlying_array(images) is not None or images.image_size is not None:
+        return  # these images are square already
+    given = {"fit": images.fit, "value_range": images.value_range}
+    expected = {"fit": backbone.fit, "value_range": backbone.value_range}
+    if given != expected:
+        warnings.warn(
+            f"the dataset has {_settings_text(given)}, but the backbone was trained with "
+            f"{_settings_text(expected)}",
+            stacklevel=3,
+        )
+
+
+def _settings_text(settings: Mapping[str, object]) -> str:
+    """Return settings as text: ``fit = crop, value_range = None``."""
+    return ", ".join(f"{name} = {value}" for name, value in settings.items())
 
 
 def _open_folder(folder: Path, channels: int) -> FileImages:

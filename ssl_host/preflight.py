@@ -85,9 +85,8 @@ def check_sizes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> None
                 f"[augmentation] {config.components['augmentation'].name} makes views of {size} "
                 f"pixels, which the {described} cannot process ({reason})"
             )
-        if (
-            advice
-        ):  # without any size that fits, the fault is not the size; the first step reports it
+        # Without any size that fits, the fault is not the size, and the first step reports it.
+        if advice:
             raise UserError(f"{text}; {advice}")
 
 

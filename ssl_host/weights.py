@@ -1,10 +1,11 @@
-"""Saves and loads trained backbones, and initialises backbones from weights files."""
+"""Saves trained backbones in run folders, and loads them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from torch import nn
@@ -13,25 +14,17 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import build_component
 from ssl_host.config.messages import validation_problems
 from ssl_host.config.run_config import RunConfig
-from ssl_host.config.schema import RunSettings
+from ssl_host.contracts.data import Fit
 from ssl_host.contracts.networks import Backbone
-from ssl_host.errors import CheckpointError, UserError
+from ssl_host.errors import UserError
 from ssl_host.toolkit.atomic_io import atomic_write_text
-from ssl_host.toolkit.checkpoint_keys import KeyMapping, KeyMatch, own_weights
+from ssl_host.toolkit.checkpoint_keys import own_weights
 from ssl_host.toolkit.checkpoint_search import (
-    Containers,
-    ambiguity_error,
-    best_match,
-    distinct_matches,
     match_backbone,
     misfit_error,
-    search_backbone,
-    select_container,
 )
 from ssl_host.toolkit.weights_io import (
-    WEIGHTS_CONTAINER,
     Tensors,
-    read_containers,
     read_tensors,
     write_tensors,
 )
@@ -41,8 +34,6 @@ WEIGHTS = "backbone.safetensors"
 HUB_WEIGHTS = "model.safetensors"
 """File name of the weights in a folder for the Hugging Face Hub."""
 DESCRIPTION = "backbone.json"
-CHECKPOINTS_PLUGIN = "ssl-plugin-checkpoints"
-"""Distribution that reads checkpoints from other projects; named only in messages."""
 
 
 def save_backbone(
@@ -51,6 +42,8 @@ def save_backbone(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     folder: Path,
+    fit: Fit = "crop",
+    value_range: tuple[float, float] | None = None,
 ) -> None:
     """Write ``backbone.safetensors`` and its description ``backbone.json`` to a folder.
 
@@ -60,6 +53,9 @@ def save_backbone(
         mean: mean of each channel of the training images, for pixel values from 0 to 1.
         std: standard deviation of each channel, for the same pixel values.
         folder: folder to write to.
+        fit: how the images were made square.
+        value_range: pixel values that became black and white; None for the range of the file's
+            type.
     """
     component = config.components["backbone"]
     assert isinstance(encoder, Backbone)
@@ -81,6 +77,8 @@ def save_backbone(
         "feature_dim": encoder.feature_dim,
         "mean": list(mean),
         "std": list(std),
+        "fit": fit,
+        "value_range": value_range,
         "method": config.components["method"].name,
     }
     atomic_write_text(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
@@ -96,14 +94,14 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
 
     Returns:
         The network. It maps images (B, C, H, W), normalised with its ``mean`` and ``std``, to
-        features (B, D).
+        features (B, D). Its ``fit`` and ``value_range`` say how the run read its images.
 
     Raises:
         UserError: when there are no weights, or the backbone's plugin is not installed.
     """
     file = Path(path)
     if file.is_dir():
-        file = _find_weights(file) or file / WEIGHTS
+        file = find_weights(file) or file / WEIGHTS
     is_hub_folder = file.name == HUB_WEIGHTS
     description = file.with_name(DESCRIPTION) if is_hub_folder else file.with_suffix(".json")
     if not file.exists():
@@ -113,6 +111,7 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
         name, settings = about["backbone"]["name"], about["backbone"]["settings"]
         sizes = {key: int(about[key]) for key in ("in_channels", "image_size")}
         statistics = {key: tuple(map(float, about[key])) for key in ("mean", "std")}
+        fit, value_range = _read_image_settings(about)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{description} cannot be read as the description of {file.name}: {error}"
@@ -132,59 +131,23 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
     backbone: Backbone = build_component(cls, config, catalog.find("backbone", name), sizes)
     load_weights(backbone, read_tensors(file), file)
     backbone.mean, backbone.std = statistics["mean"], statistics["std"]
+    backbone.fit, backbone.value_range = fit, value_range
     return backbone.eval()
 
 
-def load_initial_weights(
-    backbone: Backbone,
-    path: str | Path,
-    catalog: Catalog | None = None,
-    *,
-    key: str | None = None,
-    prefix: str | None = None,
-) -> str:
-    """Load weights from a file or folder into a backbone, as ``[run] init_from`` does.
-
-    Names as in ssl-host's own files are tried first, then those that a plugin knows, then every
-    container and prefix in the file; the backbone must fit exactly one of them.
-
-    Args:
-        backbone: the network to initialise.
-        path: path of a run folder, an exported or hub folder, a ``.safetensors`` file, an ssl-host
-            checkpoint, or a checkpoint in a layout that a plugin can read. Code in the file is
-            never executed.
-        catalog: registry of the installed plugins; built by default.
-        key: place of the tensors in the file, such as ``teacher``; None to search for it.
-        prefix: start of the tensors' names, such as ``module.encoder_q.``; None to search for it.
-
-    Returns:
-        A sentence that says which tensors were loaded.
+def _read_image_settings(about: Mapping[str, Any]) -> tuple[Fit, tuple[float, float] | None]:
+    """Return how a run read its images; the defaults if the description does not say it.
 
     Raises:
-        UserError: when there is no such file or folder.
-        CheckpointError: when the file is damaged or does not fit the backbone, for example because
-            a tensor is missing.
+        ValueError: when a value is not one of those that :func:`save_backbone` writes.
     """
-    catalog = catalog or Catalog()
-    file = _initial_weights_file(Path(path))
-    network, match = _find_match(backbone, file, catalog, key, prefix)
-    network.load_state_dict(dict(match.tensors))
-    return f"the backbone starts from {file}: {match.describe()}"
-
-
-def load_run_weights(backbone: Backbone, settings: RunSettings, catalog: Catalog) -> str:
-    """Load the weights that ``[run] init_from`` names, and return a sentence about them.
-
-    Raises:
-        UserError: as for :func:`load_initial_weights`.
-        CheckpointError: as for :func:`load_initial_weights`.
-    """
-    assert settings.init_from is not None
-    key, prefix = settings.init_key, settings.init_prefix
-    try:
-        return load_initial_weights(backbone, settings.init_from, catalog, key=key, prefix=prefix)
-    except CheckpointError as error:
-        raise CheckpointError(f"[run] init_from: {error}") from error
+    fit, value_range = about.get("fit", "crop"), about.get("value_range")
+    if fit not in get_args(Fit):
+        raise ValueError(f"fit is {fit!r}, expected one of {', '.join(get_args(Fit))}")
+    if value_range is None:
+        return fit, None
+    low, high = map(float, value_range)
+    return fit, (low, high)
 
 
 def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> Sequence[str]:
@@ -209,85 +172,6 @@ def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> Sequence[s
     return match.notes
 
 
-def _initial_weights_file(path: Path) -> Path:
-    """Return the weights file or checkpoint to load for a path in ``[run] init_from``."""
-    file = path
-    if path.is_dir():
-        checkpoints = sorted((path / "checkpoints").glob("step-*.ckpt"))
-        candidates = (_find_weights(path), *checkpoints[-1:], *path.glob("*.onnx"))
-        first = next((candidate for candidate in candidates if candidate), None)
-        if first is None:
-            raise UserError(
-                f"[run] init_from = {path}: the folder contains no {WEIGHTS}, no {HUB_WEIGHTS} "
-                "and no checkpoint"
-            )
-        file = first
-    if file.suffix == ".onnx":
-        raise UserError(
-            f"[run] init_from = {path}: an ONNX graph is for inference only, because its batch "
-            "norms are folded into its convolutions; use the run's folder or an export in a "
-            "different format"
-        )
-    if not file.exists():
-        raise UserError(f"[run] init_from = {path}: no such file or folder")
-    return file
-
-
-def _find_weights(folder: Path) -> Path | None:
+def find_weights(folder: Path) -> Path | None:
     """Return the weights file in a run folder or an exported folder, or None."""
     return next((folder / n for n in (WEIGHTS, HUB_WEIGHTS) if (folder / n).exists()), None)
-
-
-def _find_match(
-    backbone: Backbone, file: Path, catalog: Catalog, key: str | None, prefix: str | None
-) -> tuple[nn.Module, KeyMatch]:
-    """Return the network to load weights into, and the tensors in a file that fit it.
-
-    Raises:
-        CheckpointError: when the file is damaged, or the backbone fits nothing or several things.
-    """
-    matches: list[tuple[nn.Module, KeyMatch]] = []
-    containers: Containers = {}
-    unreadable: CheckpointError | None = None
-    try:
-        containers = read_containers(file)
-        matches.append(match_backbone(backbone, own_weights(containers[WEIGHTS_CONTAINER])))
-    except CheckpointError as error:
-        unreadable = error
-    is_chosen = key is not None or prefix is not None
-    if matches and not is_chosen and not matches[0][1].problems:
-        return matches[0]
-    stored = catalog.call("read_weights", path=file)
-    if stored is None and unreadable is not None:
-        raise unreadable
-    schemes = [KeyMapping()]
-    if stored is not None:
-        matches.append(match_backbone(backbone, stored))
-        if not is_chosen and not matches[-1][1].problems:
-            return matches[-1]
-        schemes += stored.mappings(backbone.export()[0])
-        containers = containers or {stored.container: stored.tensors}
-    found = list(
-        search_backbone(
-            backbone,
-            select_container(containers, key, file),
-            schemes,
-            None if prefix is None else (prefix, f"{prefix}."),
-        )
-    )
-    fitting = distinct_matches(found)
-    if len(fitting) > 1:
-        raise ambiguity_error(fitting, file)
-    module = backbone.export()[0]
-    if fitting:
-        return module, fitting[0]
-    matches = [*([] if is_chosen else matches), *((module, match) for match in found)]
-    _, closest = best_match(matches)
-    raise misfit_error(backbone, closest, containers, file, _install_hint(catalog))
-
-
-def _install_hint(catalog: Catalog) -> str:
-    """Return advice to install the plugin that reads other checkpoints; empty if installed."""
-    if any(plugin.origin.distribution == CHECKPOINTS_PLUGIN for plugin in catalog.plugins):
-        return ""
-    return f". If another project wrote the file: pip install {CHECKPOINTS_PLUGIN}"

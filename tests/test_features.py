@@ -9,6 +9,8 @@ import ssl_host
 from ssl_host import ArrayImages
 from ssl_host.augment.executor import evaluation_view
 from ssl_host.errors import DataError, UserError
+from ssl_host.toolkit.image_files import read_image
+from ssl_host.toolkit.resizing import resize_to_square
 
 
 def backbone(mean=(0.4,) * 3, std=(0.3,) * 3):
@@ -53,3 +55,48 @@ def test_missing_images_or_statistics_raise_an_error(tmp_path):
         ssl_host.extract_features(backbone(), tmp_path)
     with pytest.raises(UserError, match="has no mean and std"):
         ssl_host.extract_features(backbone(mean=()), tmp_path)
+
+
+def long_images(folder):
+    """Write a folder of 12-bit images of 16 x 64 pixels, and return the folder."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        values = rng.integers(0, 4096, (16, 64), dtype=np.uint16)
+        Image.fromarray(values).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+def test_fit_and_value_range_of_the_backbone_are_used_for_a_folder(fit, tmp_path):
+    folder = long_images(tmp_path / "images")
+    network = backbone()
+    network.fit, network.value_range = fit, (0.0, 4095.0)
+    _, features = ssl_host.extract_features(network, folder)
+    pixels = [
+        resize_to_square(read_image(path, 3, (0, 4095)), round(16 * 8 / 7), fit)
+        for path in sorted(folder.iterdir())
+    ]
+    view = evaluation_view(torch.stack(pixels), 16, network.mean, network.std)
+    assert torch.allclose(features, network(view), atol=1e-6)
+
+
+def test_given_fit_and_value_range_replace_those_of_the_backbone(tmp_path):
+    folder = long_images(tmp_path / "images")
+    network, plain = backbone(), backbone()
+    network.fit, network.value_range = "pad", (0.0, 4095.0)
+    expected = ssl_host.extract_features(network, folder)[1]
+    given = ssl_host.extract_features(plain, folder, fit="pad", value_range=(0, 4095))[1]
+    assert torch.equal(given, expected)
+    for settings in ({"fit": "pad"}, {"value_range": (0, 4095)}):
+        other = ssl_host.extract_features(plain, folder, **settings)[1]
+        assert not torch.allclose(other, expected, atol=1e-3)
+
+
+def test_dataset_with_another_fit_than_the_backbone_gives_a_warning(tmp_path):
+    folder = long_images(tmp_path / "images")
+    network = backbone()
+    network.fit = "squash"
+    images = ssl_host.FileImages(sorted(folder.iterdir()))
+    with pytest.warns(UserWarning, match=r"has fit = crop.* was trained with fit = squash"):
+        ssl_host.extract_features(network, images)

@@ -16,7 +16,8 @@ import ssl_host
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.errors import CheckpointError, ConfigError, UserError
-from ssl_host.weights import load_initial_weights, load_weights, read_tensors
+from ssl_host.initial_weights import load_initial_weights
+from ssl_host.weights import load_weights, read_tensors
 from tests.conftest import tiny
 
 
@@ -102,12 +103,49 @@ def test_several_networks_in_a_file_are_refused_until_one_is_chosen(tmp_path):
 def test_key_and_prefix_replace_the_usual_choice(tmp_path):
     source, ema, target = resnet(0), resnet(1), resnet(2)
     state = {**state_of(source, "backbone."), **state_of(ema, "ema_backbone.")}
-    torch.save({"model": state, "model_ema": state_of(ema, "")}, tmp_path / "x.pth")
+    for checkpoint in (
+        {"method": state, "extra": {"copy": state_of(ema, "")}},  # as ssl-host's checkpoints
+        {"model": state},
+    ):
+        torch.save(checkpoint, tmp_path / "x.pth")
+        load_initial_weights(target, tmp_path / "x.pth")
+        assert same(source, target)
+        load_initial_weights(target, tmp_path / "x.pth", prefix="ema_backbone")
+        assert same(ema, target)
+    load_initial_weights(target, tmp_path / "x.pth", key="model", prefix="backbone")
+    assert same(source, target)
+
+
+def test_usual_weights_with_another_fitting_network_are_refused(tmp_path):
+    source, ema, target = resnet(0), resnet(1), resnet(2)
+    states = {"model": state_of(source, ""), "ema": state_of(ema, "module.")}
+    torch.save(states, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError) as caught:
+        load_initial_weights(target, tmp_path / "x.pth")
+    assert "init_key = model; or init_key = ema, init_prefix = module." in str(caught.value)
+    load_initial_weights(target, tmp_path / "x.pth", key="ema")
+    assert same(ema, target)
+    torch.save({**states, "ema": state_of(source, "")}, tmp_path / "x.pth")  # equal networks
     load_initial_weights(target, tmp_path / "x.pth")
     assert same(source, target)
-    for choice in ({"prefix": "ema_backbone"}, {"key": "model_ema"}):
-        load_initial_weights(target, tmp_path / "x.pth", **choice)
-        assert same(ema, target)
+
+
+def test_batch_norms_without_counters_are_loaded(tmp_path):
+    source, target = resnet(0), resnet(1)
+    state = {n: v for n, v in state_of(source, "net.").items() if "num_batches" not in n}
+    torch.save({"model": state}, tmp_path / "x.pth")
+    note = load_initial_weights(target, tmp_path / "x.pth")
+    assert same(source, target)
+    assert "20 counters num_batches_tracked are not in the file" in note
+
+
+@pytest.mark.parametrize("name", ["optical_net", "optimized_model", "opt_in_encoder"])
+def test_network_whose_name_resembles_an_optimizer_is_found(name, tmp_path):
+    source, target = resnet(0), resnet(1)
+    states = {name: state_of(source, ""), "optimizer_states": {"a": state_of(target, "")}}
+    torch.save(states, tmp_path / "x.pth")
+    assert f"in {name}" in load_initial_weights(target, tmp_path / "x.pth")
+    assert same(source, target)
 
 
 def test_unknown_key_or_prefix_lists_what_the_file_holds(tmp_path):

@@ -23,7 +23,7 @@ def check_folder_name(name: str) -> str:
 
 
 _PRECISIONS = {
-    "16-mixed": ("16", "fp16", "float16"),
+    "16-mixed": ("16", "fp16", "float16", "half"),
     "bf16-mixed": ("bf16", "bfloat16"),
     "32-true": ("32", "fp32", "float32"),
     "64-true": ("64", "fp64", "float64", "double"),

@@ -48,8 +48,8 @@ class Exporter(Component):
             backbone: the trained backbone, in evaluation mode; do not change it.
             folder: an existing, empty folder.
             properties: facts that users of the files need, as strings with the keys ``input``,
-                ``output``, ``mean``, ``std``, ``image_size``, ``method``, ``data`` and
-                ``ssl_host`` (the version).
+                ``output``, ``mean``, ``std``, ``image_size``, ``fit``, ``value_range`` (JSON),
+                ``method``, ``data`` and ``ssl_host`` (the version).
 
         Returns:
             The parts of the model card that depend on the format.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_host.contracts.component import Component
+from ssl_host.contracts.data import Fit
 from ssl_host.contracts.precision import full_precision
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ContractError, UserError
@@ -59,6 +60,11 @@ class Backbone(Component, nn.Module):
     :func:`ssl_host.load_backbone`."""
     std: tuple[float, ...] = ()
     """Standard deviation of each channel, for the same pixel values; set together with the mean."""
+    fit: Fit = "crop"
+    """How the run made its images square; set by :func:`ssl_host.load_backbone`."""
+    value_range: tuple[float, float] | None = None
+    """Pixel values that were black and white in the run, set together with the mean; None for the
+    range of the file's type."""
     view_mean: tuple[float, ...] = ()
     """Mean with which the views of a run are normalised; set for a frozen network."""
     view_std: tuple[float, ...] = ()

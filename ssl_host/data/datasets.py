@@ -16,6 +16,7 @@ from ssl_host.augment.executor import ViewMaker
 from ssl_host.config.schema import LoaderSettings
 from ssl_host.contracts.data import DataSource, ImageDataset
 from ssl_host.data.batches import EpochPlan, StoreLoader
+from ssl_host.data.content_digest import content_digest
 from ssl_host.data.decoding import BatchImages, DecodedImages, FilesLoader
 from ssl_host.data.image_checks import check_images
 from ssl_host.data.packed_cache import Skipped
@@ -28,9 +29,7 @@ from ssl_host.data.store import (
     underlying_array,
 )
 from ssl_host.errors import DataError
-
-PHOTO_MARGIN = 8 / 7
-"""Side of packed images divided by the side of a view: 256 pixels for a 224-pixel view."""
+from ssl_host.toolkit.resizing import PHOTO_MARGIN
 
 Storage = Literal["memory", "batches", "packed", "files"]
 """Where images are read from: memory, a dataset that decodes batches, a packed array, or files."""
@@ -50,6 +49,7 @@ class OpenedDatasets:
         test: held-out images; None if there are none.
         classes: class names; empty if there are no labels.
         make_loader: function that takes a plan and returns a loader of training batches.
+        splits: the datasets of the source, before they were packed.
         notes: remarks about splits and decoding, for the log and the report.
         warnings: remarks about images that are probably not read as intended.
     """
@@ -59,6 +59,7 @@ class OpenedDatasets:
     test: ImageStore | None
     classes: tuple[str, ...]
     make_loader: Callable[[EpochPlan], Any]
+    splits: Splits
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -68,14 +69,15 @@ class OpenedDatasets:
         return num_probe_classes(self.train.labels, self.classes)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the number of images in each split and a hash of all image names."""
+        """Return the number of images in each split, and hashes of their names and contents."""
         splits = {"train": self.train, "probe": self.probe, "held_out": self.test}
         digest = hashlib.sha256()
         for split, store in splits.items():
             for name in () if store is None else store.names():
                 digest.update(f"{split}\0{name}\n".encode("utf-8", "backslashreplace"))
         counts = {split: 0 if store is None else len(store) for split, store in splits.items()}
-        return {**counts, "names": digest.hexdigest()}
+        content = content_digest([self.splits.train, self.splits.probe, self.splits.test])
+        return {**counts, "names": digest.hexdigest(), "content": content}
 
     def skipped(self) -> list[Skipped]:
         """Return (name, reason) for each image found unreadable so far."""
@@ -113,14 +115,14 @@ def open_datasets(
     classes = splits.classes
     if not isinstance(train.images, DecodedImages):
         make_loader: Callable[[EpochPlan], Any] = partial(StoreLoader, train)
-        return OpenedDatasets(train, probe, test, classes, make_loader, notes, warnings)
-    if settings.store == "auto":
+    else:
+        make_loader = _files_loader(splits, train, views, settings)
+    if isinstance(train.images, DecodedImages) and settings.store == "auto":
         notes.append(
             f"{len(splits.train)} images are decoded in every epoch, because a packed store would "
             "exceed [loader] store_limit_mb"
         )
-    make_loader = _files_loader(splits, train, views, settings)
-    return OpenedDatasets(train, probe, test, classes, make_loader, notes, warnings)
+    return OpenedDatasets(train, probe, test, classes, make_loader, splits, notes, warnings)
 
 
 def _files_loader(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -10,10 +11,12 @@ from ssl_host.contracts.data import DataSource, ImageDataset, UnreadableImage
 from ssl_host.data.store import array_of
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
-NUM_IMAGES = 16
+NUM_IMAGES = 32
 """Largest number of images that are looked at."""
 FEW_LEVELS = 64
 """Number of gray levels of 256 up to which a warning is given: 14 bits in a 16-bit file."""
+MIN_SHARE = 0.2
+"""Share of the images from which a property is reported; some of a dataset are enough."""
 LONG = 1.6
 """Ratio of the sides above which images are far from square; that of 16:9 is 1.78."""
 
@@ -28,25 +31,80 @@ def check_images(images: ImageDataset, source: DataSource) -> tuple[list[str], l
     if not sample:
         return [], []
     settings = type(source.config).model_fields
-    warnings, notes = [], []
-    low, high = _levels(sample)
-    if high - low + 1 <= FEW_LEVELS:
+    warnings = list(_level_warnings(sample, images.value_range, "value_range" in settings))
+    notes = list(_proportion_notes(sample)) if images.fit == "crop" else []
+    advice = "; [data] fit = squash or pad keeps the whole image" if "fit" in settings else ""
+    return warnings, [f"{note}{advice}" for note in notes]
+
+
+def _level_warnings(
+    sample: list[Tensor], value_range: tuple[float, float] | None, has_setting: bool
+) -> Iterator[str]:
+    """Yield a warning if many images use only few gray levels, or only black and white."""
+    bands = [band for image in sample if (band := _narrow_band(image)) is not None]
+    common = _common_band(bands)
+    if value_range is not None:
+        advice = f"; check [data] value_range = {value_range[0]:g}, {value_range[1]:g}"
+    elif has_setting:
         advice = (
             "; if they are stored with a smaller range than their file type has, such as 12 of 16 "
             "bits, set [data] value_range, for example 0, 4095"
         )
-        warnings.append(
-            f"the images use only gray levels {low} to {high} of 0 to 255, measured on "
-            f"{len(sample)} images{advice if 'value_range' in settings else ''}"
+    else:
+        advice = ""
+    if len(common) >= MIN_SHARE * len(sample):
+        low, high = min(low for low, _ in common), max(high for _, high in common)
+        subject = "the" if len(common) == len(sample) else f"{len(common)} of {len(sample)}"
+        yield (
+            f"{subject} images use only gray levels {low} to {high} of 0 to 255, measured on "
+            f"{len(sample)} images{advice}"
         )
-    ratio = float(np.median([max(image.shape[1:]) / min(image.shape[1:]) for image in sample]))
-    if ratio > LONG and images.fit == "crop":
-        advice = "; [data] fit = squash or pad keeps the whole image" if "fit" in settings else ""
-        notes.append(
-            f"half of the images are at least {ratio:.1f} times as long as wide: evaluators, and "
-            f"training on packed images, see only their centred square{advice}"
+    elif value_range is not None and _clipped_share(sample) > 0.95:
+        yield f"nearly all pixels are black or white, measured on {len(sample)} images{advice}"
+
+
+def _narrow_band(image: Tensor) -> tuple[int, int] | None:
+    """Return the lowest and highest gray level of an image; None if they are far apart.
+
+    Black and white pixels are left out, because few bits often have a white or black overlay, and
+    so are the extreme hundredths of the others. An image in black and white has no band.
+    """
+    counts = torch.bincount(image.flatten().long(), minlength=256)
+    black, white, total = int(counts[0]), int(counts[255]), int(counts.sum())
+    counts[0] = counts[255] = 0
+    if int(counts.sum()) <= 0.02 * total:
+        return (0, 0) if white == 0 else (255, 255) if black == 0 else None
+    fraction = counts.cumsum(0) / counts.sum()
+    low, high = int((fraction > 0.01).nonzero()[0]), int((fraction >= 0.99).nonzero()[0])
+    if black > 0.001 * total and high < FEW_LEVELS:
+        low = 0
+    return (low, high) if high - low < FEW_LEVELS else None
+
+
+def _common_band(bands: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the most bands that are within ``FEW_LEVELS`` levels together."""
+    groups = (
+        [b for b in bands if start <= b[0] and b[1] < start + FEW_LEVELS] for start, _ in bands
+    )
+    return max(groups, key=len, default=[])
+
+
+def _clipped_share(sample: list[Tensor]) -> float:
+    """Return the share of pixels that are black or white."""
+    clipped = sum(int(((image == 0) | (image == 255)).sum()) for image in sample)
+    return clipped / sum(image.numel() for image in sample)
+
+
+def _proportion_notes(sample: list[Tensor]) -> Iterator[str]:
+    """Yield a note if many images are far from square."""
+    ratios = [max(image.shape[1:]) / min(image.shape[1:]) for image in sample]
+    far = sorted(ratio for ratio in ratios if ratio > LONG)
+    if len(far) >= MIN_SHARE * len(sample):
+        yield (
+            f"{len(far)} of {len(sample)} images that were looked at are at least {far[0]:.1f} "
+            f"times as long as wide (up to {far[-1]:.1f}): evaluators, and training on packed "
+            "images, see only their centred square"
         )
-    return warnings, notes
 
 
 def _read_sample(images: ImageDataset) -> list[Tensor]:
@@ -61,12 +119,3 @@ def _read_sample(images: ImageDataset) -> list[Tensor]:
         except UnreadableImage:
             continue
     return sample
-
-
-def _levels(sample: list[Tensor]) -> tuple[int, int]:
-    """Return the lowest and the highest gray level, without the extreme thousandth of pixels."""
-    counts = sum(torch.bincount(image.flatten().long(), minlength=256) for image in sample)
-    assert isinstance(counts, Tensor)
-    fraction = counts.cumsum(0) / counts.sum()
-    low = int((fraction > 0.001).nonzero()[0])
-    return low, int((fraction >= 0.999).nonzero()[0])

@@ -24,6 +24,7 @@ from ssl_host.data.image_checks import check_images
 from ssl_host.data.splits import num_probe_classes, open_splits
 from ssl_host.data.store import array_of
 from ssl_host.errors import DataError, NonFiniteError
+from ssl_host.initial_weights import load_run_weights
 from ssl_host.pipeline.frozen_networks import load_frozen_weights
 from ssl_host.pipeline.listing import ListingProgress
 from ssl_host.pipeline.loading_time import measure_loading
@@ -32,7 +33,6 @@ from ssl_host.preflight import check_labels
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.resizing import resize_to_square
 from ssl_host.train.loop import make_plan
-from ssl_host.weights import load_run_weights
 
 SLOW_STEP_S = 3.0
 """Alternatives are not timed if a step takes longer than this, in seconds."""

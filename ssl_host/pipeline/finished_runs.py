@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from ssl_host.pipeline.results import image_results, write_report, write_results
 from ssl_host.pipeline.run import Outcome
 from ssl_host.report.comparison import ComparedRun, run_labels, write_comparison
 from ssl_host.run_folder.folder import RunFolder
+from ssl_host.run_folder.stored_config import changed_keys, config_values
 from ssl_host.toolkit.atomic_io import report_disk_errors
 from ssl_host.toolkit.weights_io import read_tensors
 from ssl_host.train.failed_step import FailedStep, read_failed_step
@@ -37,6 +38,8 @@ OTHER_IMAGES_NOTE = (
     "some of the test images, and then the metrics are too high"
 )
 """Note in ``results.json`` if the images have changed since the run was trained."""
+OTHER_DATA = "evaluated with other settings of the data than the run: "
+"""Start of a note in ``results.json`` that lists the settings."""
 
 
 def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: Console) -> Outcome:
@@ -63,13 +66,18 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         source, views = compose_data(config)
         images = open_datasets(source, views, config.loader)
         experiment = compose(config, (source, views), len(images.train))
-        notes = [*images.notes, *images.warnings]
+        warnings = [*images.warnings, *_other_data_warnings(folder, config)]
+        for warning in warnings:
+            console.print(f"warning: {warning}", style="yellow")
         change = folder.image_change(images.fingerprint())
         if change is not None:
-            notes.append(OTHER_IMAGES_NOTE)
+            warnings.append(OTHER_IMAGES_NOTE)
             console.print(f"warning: {OTHER_IMAGES_NOTE}. The run had {change}", style="yellow")
         encoder = getattr(experiment.method, experiment.method.encoder)
-        notes += load_weights(encoder, read_tensors(weights), weights)
+        notes = [*images.notes, *load_weights(encoder, read_tensors(weights), weights)]
+        for note in notes:
+            console.print(f"note: {note}")
+        notes += warnings
         measurement = evaluate_network(
             experiment,
             images,
@@ -88,10 +96,27 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
     return Outcome(path, results)
 
 
+def _other_data_warnings(folder: RunFolder, config: RunConfig) -> Iterator[str]:
+    """Yield a warning if the images are opened with other settings than in the run."""
+    stored, values = folder.config_values(), config_values(config)
+    changes = [
+        f"[{section}] {key} = {values[section][key]}, was {stored[section][key]}"
+        for section, key in changed_keys(stored, values)
+        if section in stored
+        and key in stored[section]
+        and key in values.get(section, {})
+        and (section == "data" or (section, key) == ("loader", "holdout"))
+    ]
+    if changes:
+        yield f"{OTHER_DATA}{'; '.join(changes)}"
+
+
 def _merge_notes(old: Sequence[str], new: Sequence[str]) -> list[str]:
     """Return all notes once; a new note replaces an old one about the same subject."""
     subjects = {OTHER_IMAGES_NOTE, *map(_subject, new)}
-    kept = [note for note in old if _subject(note) not in subjects]
+    kept = [
+        note for note in old if _subject(note) not in subjects and not note.startswith(OTHER_DATA)
+    ]
     return list(dict.fromkeys([*kept, *new]))
 
 

@@ -9,7 +9,8 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone
-from ssl_host.weights import DESCRIPTION, load_initial_weights
+from ssl_host.initial_weights import load_initial_weights
+from ssl_host.weights import DESCRIPTION
 
 
 def load_frozen_weights(method: Method, config: RunConfig, catalog: Catalog) -> list[str]:

@@ -24,7 +24,7 @@ from ssl_host.contracts.logging import Logger
 from ssl_host.contracts.method import Method
 from ssl_host.data.datasets import OpenedDatasets, open_datasets
 from ssl_host.data.splits import Splits, open_splits
-from ssl_host.evaluate.measure import Measurement
+from ssl_host.initial_weights import load_run_weights
 from ssl_host.pipeline.environment import describe_environment
 from ssl_host.pipeline.evaluation import check_saved_backbone, evaluate_network
 from ssl_host.pipeline.frozen_networks import load_frozen_weights
@@ -32,6 +32,7 @@ from ssl_host.pipeline.listing import ListingProgress, read_listing, share_listi
 from ssl_host.pipeline.results import describe_run, make_results, write_results
 from ssl_host.pipeline.run_metrics import (
     data_bottleneck_hint,
+    online_accuracy,
     resource_metrics,
     trained_on_same_dataset,
 )
@@ -42,7 +43,7 @@ from ssl_host.toolkit.console import make_console
 from ssl_host.train.loop import TrainingResult, fit
 from ssl_host.train.signals import preemptible
 from ssl_host.train.trainer_setup import is_first_process
-from ssl_host.weights import load_run_weights, save_backbone
+from ssl_host.weights import save_backbone
 
 
 @dataclass(frozen=True)
@@ -134,13 +135,17 @@ class _Runner:
 
     def _train_and_evaluate(self, source: DataSource, views: ViewMaker, splits: Splits) -> Outcome:
         """Train and evaluate on the listed images; return the outcome."""
+        # Built before the images are decoded, which may take hours, to refuse what cannot work.
+        experiment = compose(self.config, (source, views), len(splits.train))
+        check_labels(self.config, experiment.method, splits.train.labels)
         images = open_datasets(source, views, self.config.loader, self._report_packing, splits)
-        # The images are opened first, because a method may need to know how many there are.
-        experiment = compose(self.config, (source, views), len(images.train))
+        if len(images.train) != len(splits.train):
+            # A method may need the number of images, and some could not be read.
+            experiment = compose(self.config, (source, views), len(images.train))
         self.notes += [*experiment.notes, *images.notes, *images.warnings]
         check_labels(self.config, experiment.method, images.train.labels)
         if is_first_process():
-            self.folder.claim_images(images.fingerprint())
+            self._claim_images(images)
         with attribute_errors(experiment.method, "in config_warnings"):
             self.notes += experiment.method.config_warnings(self.config.trainer.num_processes)
         self.notes += load_frozen_weights(experiment.method, self.config, self.catalog)
@@ -161,6 +166,13 @@ class _Runner:
         self._finish_loggers(results)
         self.catalog.call("run_finished", run=self.description, results=results)
         return Outcome(self.folder.path, dict(results))
+
+    def _claim_images(self, images: OpenedDatasets) -> None:
+        """Store the fingerprint of the images, or warn if it has changed since the run started."""
+        change = self.folder.claim_images(images.fingerprint())
+        if change is not None:
+            self.notes.append(change)
+            self.console.print(f"warning: {change}", style="yellow")
 
     def _finish_loggers(self, results: Mapping[str, Any] | None) -> None:
         """Call ``finish`` on all started loggers; ``results`` is None if the run failed."""
@@ -244,7 +256,15 @@ class _Runner:
         """Write the backbone, run the evaluators, write the report, and return the results."""
         method, source, timer = experiment.method, experiment.source, training.state.timer
         encoder = getattr(method, method.encoder)
-        save_backbone(encoder, self.config, source.mean, source.std, self.folder.path)
+        save_backbone(
+            encoder,
+            self.config,
+            source.mean,
+            source.std,
+            self.folder.path,
+            images.splits.train.fit,
+            images.splits.train.value_range,
+        )
         check_saved_backbone(
             self.folder.path, encoder, images.probe, experiment.views, self.catalog
         )
@@ -253,7 +273,7 @@ class _Runner:
         )
         self.notes += measurement.notes
         metrics = {
-            **self._online_accuracy(training, measurement),
+            **online_accuracy(training, measurement, self.config.run.epochs),
             **measurement.metrics,
             **resource_metrics(training),
         }
@@ -267,18 +287,6 @@ class _Runner:
             self.folder, experiment, images, measurement, results, self.catalog, environment
         )
         return results
-
-    def _online_accuracy(
-        self, training: TrainingResult, measurement: Measurement
-    ) -> dict[str, float]:
-        """Return the online probe's accuracy on the test images; empty if it cannot be measured."""
-        probe, bank = training.state.probe, measurement.bank
-        if probe is None or not self.config.run.epochs or bank is None:
-            return {}
-        if bank.test is None or bank.test.y is None:
-            return {}
-        correct = probe.predict(bank.test.x).argmax(dim=1).cpu() == bank.test.y
-        return {"online.top1": float(correct.double().mean())}
 
     def _report_evaluation(self, what: str) -> None:
         """Print what is evaluated next."""

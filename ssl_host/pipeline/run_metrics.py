@@ -12,6 +12,7 @@ from ssl_host.config.run_config import RunConfig
 from ssl_host.data.datasets import OpenedDatasets
 from ssl_host.data.decoding import BatchImages, DecodedImages
 from ssl_host.errors import RunFolderError
+from ssl_host.evaluate.measure import Measurement
 from ssl_host.run_folder.folder import RunFolder
 from ssl_host.run_folder.stored_config import has_same_dataset
 from ssl_host.train.loop import TrainingResult
@@ -65,3 +66,16 @@ def trained_on_same_dataset(weights: Path, config: RunConfig) -> bool:
         return has_same_dataset(folder.config_values(), config)
     except RunFolderError:
         return False
+
+
+def online_accuracy(
+    training: TrainingResult, measurement: Measurement, epochs: int
+) -> dict[str, float]:
+    """Return the online probe's accuracy on the test images; empty if it cannot be measured."""
+    probe, bank = training.state.probe, measurement.bank
+    if probe is None or not epochs or bank is None:
+        return {}
+    if bank.test is None or bank.test.y is None:
+        return {}
+    correct = probe.predict(bank.test.x).argmax(dim=1).cpu() == bank.test.y
+    return {"online.top1": float(correct.double().mean())}

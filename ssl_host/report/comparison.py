@@ -129,9 +129,19 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
         differences=different,
         backbones=list(_backbone_names(runs, different)),
         queries=list(shared_queries(runs)),
+        notes=_notes(runs),
         positions={run.label: number for number, run in enumerate(runs)},
     )
     return atomic_write_text(path, page)
+
+
+def _notes(runs: Sequence[ComparedRun]) -> dict[str, list[str]]:
+    """Return the labels of the runs that have each note, keyed by note."""
+    notes: dict[str, list[str]] = {}
+    for run in runs:
+        for note in run.summary.notes:
+            notes.setdefault(note, []).append(run.label)
+    return notes
 
 
 def differences(runs: Sequence[ComparedRun]) -> Iterator[Difference]:

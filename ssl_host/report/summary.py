@@ -73,12 +73,15 @@ class Summary:
         others: all other metrics.
         verdict: a sentence that says which metrics beat their baselines.
         baseline_labels: labels of the baselines, keyed by prefix.
+        notes: remarks that readers of the metrics should know, including the number of images
+            that could not be read.
     """
 
     rows: tuple[FigureRow, ...]
     others: tuple[FigureRow, ...]
     verdict: str
     baseline_labels: Mapping[str, str] = field(default_factory=lambda: dict(BASELINES))
+    notes: tuple[str, ...] = ()
 
     def find(self, name: str) -> FigureRow | None:
         """Return the row of a metric, or None if it was not measured."""
@@ -122,11 +125,23 @@ def summarize(results: Mapping[str, Any]) -> Summary:
     verdict = _verdict(rows)
     if results.get("uses_labels"):
         verdict = f"Trained with labels, so this is not self-supervised. {verdict}"
-    return Summary(tuple(rows), tuple(others), verdict)
+    notes = [str(note) for note in results.get("notes", ())]
+    skipped = results.get("skipped", ())
+    if skipped:
+        notes.append(
+            f"{len(skipped)} images cannot be read and were left out, for example "
+            f"{skipped[0]['image']}: {skipped[0]['reason']}"
+        )
+    return Summary(tuple(rows), tuple(others), verdict, notes=tuple(notes))
 
 
-def summary_tables(results: Mapping[str, Any]) -> Group:
-    """Return the metrics of a finished run as tables for the terminal, with the verdict."""
+def summary_tables(results: Mapping[str, Any], show_notes: bool = False) -> Group:
+    """Return the metrics of a finished run as tables for the terminal, with the verdict.
+
+    Args:
+        results: the content of ``results.json``.
+        show_notes: True adds the notes of the run, unless they have been printed before.
+    """
     summary = summarize(results)
     labels = summary.baseline_labels
     table = Table("", "this run", *labels.values(), box=None, pad_edge=False)
@@ -142,7 +157,8 @@ def summary_tables(results: Mapping[str, Any]) -> Group:
     others.columns[0].no_wrap = True
     for row in summary.others:
         others.add_row(row.label, row.figure.format(row.value))
-    return Group(table, others, Text(summary.verdict))
+    notes = [Text(f"note: {note}") for note in summary.notes] if show_notes else []
+    return Group(table, others, Text(summary.verdict), *notes)
 
 
 def _spread(row: FigureRow) -> str:

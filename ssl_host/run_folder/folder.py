@@ -134,11 +134,15 @@ class RunFolder(LockedFolder):
             return [], {}
         return compare_configs(self.config_values(), config, self.results() is None)
 
-    def claim_images(self, fingerprint: Mapping[str, Any]) -> None:
+    def claim_images(self, fingerprint: Mapping[str, Any]) -> str | None:
         """Store the fingerprint of the images; if the run has started, check that it is unchanged.
 
         Args:
-            fingerprint: the number of images in each split, and a digest of their names.
+            fingerprint: the number of images in each split, and digests of their names and
+                contents.
+
+        Returns:
+            A warning if only the contents have changed, or else None.
 
         Raises:
             RunFolderError: if the run was started with different images, because the test split
@@ -147,23 +151,33 @@ class RunFolder(LockedFolder):
         stored = self._stored_images()
         if stored is None or not self._has_progress():
             self.write_json("images.json", fingerprint)
-        elif stored != fingerprint:
+        elif _differs(stored, fingerprint, ignored="content"):
             raise RunFolderError(
                 f"{self.path} was started with different images: {self.image_change(fingerprint)}. "
                 "Resuming would test on images that the run was trained on. Restore the images, or "
                 "use --fresh to start again (the folder of the old run is renamed)"
             )
+        elif _differs(stored, fingerprint):
+            return (
+                "the image files have changed since the run was started, under the same names: "
+                "it was trained on the earlier ones as well"
+            )
+        return None
 
     def image_change(self, fingerprint: Mapping[str, Any]) -> str | None:
         """Return how the images differ from those of the run; None if they do not, or unknown."""
         stored = self._stored_images()
-        if stored is None or stored == fingerprint:
+        if stored is None or not _differs(stored, fingerprint):
             return None
         then, now = (
             f"{images.get('train')} training and {images.get('held_out')} test images"
             for images in (stored, fingerprint)
         )
-        return f"{then}; now there are {now}{' with different names' if then == now else ''}"
+        if then != now:
+            return f"{then}; now there are {now}"
+        is_renamed = stored.get("names") != fingerprint.get("names")
+        different = "different names" if is_renamed else "the same names, but different content"
+        return f"{then}; now there are {now} with {different}"
 
     def _stored_images(self) -> dict[str, Any] | None:
         """Return the stored fingerprint of the images, or None if there is none."""
@@ -173,6 +187,13 @@ class RunFolder(LockedFolder):
         """Return True if the folder has results or a checkpoint, and a configuration."""
         has_output = self.results_file.exists() or any(self.checkpoints.glob("*"))
         return has_output and self.config_file.exists()
+
+
+def _differs(stored: Mapping[str, Any], fingerprint: Mapping[str, Any], ignored: str = "") -> bool:
+    """Return True if two fingerprints differ in a key that both have; earlier ones have fewer."""
+    return any(
+        stored[key] != fingerprint[key] for key in stored.keys() & fingerprint.keys() - {ignored}
+    )
 
 
 def move_aside(path: Path) -> Path | None:

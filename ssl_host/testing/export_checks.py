@@ -24,6 +24,8 @@ PROPERTIES = {
     "mean": "[0.5, 0.5, 0.5]",
     "std": "[0.25, 0.25, 0.25]",
     "image_size": str(IMAGE_SIZE),
+    "fit": "crop",
+    "value_range": "null",
     "method": "simclr",
     "data": "synthetic",
     "ssl_host": "0.1.0",

@@ -142,16 +142,20 @@ def list_groups(names: Sequence[str], prefix: str = "") -> str:
 
     Args:
         names: names of tensors.
-        prefix: prefix such as ``backbone.``; names that start with it are grouped by the component
-            after it.
+        prefix: prefix such as ``backbone.``; names are grouped by the component after the part of
+            it that they start with.
     """
-    depth = prefix.count(".") + 1
-    groups = Counter(
-        ".".join(name.split(".")[: depth if name.startswith(prefix) else 1]) for name in names
-    )
+    path = prefix.split(".")[:-1]
+    groups = Counter(_group(name.split("."), path) for name in names)
     listed = [f"{name} ({count})" for name, count in groups.most_common(_MAX_GROUPS)]
     more = "" if len(groups) <= _MAX_GROUPS else f" and {len(groups) - _MAX_GROUPS} others"
     return f"{', '.join(listed)}{more}"
+
+
+def _group(name: list[str], path: list[str]) -> str:
+    """Return the components of a name that are also in a path, and the one after them."""
+    depth = next((i for i, (a, b) in enumerate(zip(name, path, strict=False)) if a != b), len(path))
+    return ".".join(name[: depth + 1])
 
 
 def list_containers(containers: Mapping[str, Mapping[str, Tensor]]) -> str:
@@ -177,9 +181,17 @@ def _match(
     names_in_file = stored.tensors
     file_names = {name: mapping.file_name(name) for name in expected}
     tensors = {name: names_in_file[key] for name, key in file_names.items() if key in names_in_file}
-    notes: list[str] = []
+    counters = [
+        name
+        for name, key in file_names.items()
+        if tensors and key not in names_in_file and name.endswith("num_batches_tracked")
+    ]
+    # Files of old versions of torch lack these counters, which only count training steps.
+    tensors |= {name: expected[name] for name in counters}
+    notes = [f"{len(counters)} counters num_batches_tracked are not in the file"] * bool(counters)
     if adapt is not None and len(tensors) == len(expected):
-        tensors, notes = adapt(tensors)
+        tensors, converted = adapt(tensors)
+        notes += converted
     problems = [f"{key} is missing" for name, key in file_names.items() if name not in tensors]
     problems += [
         f"{file_names[name]} has shape {tuple(tensor.shape)}, expected "

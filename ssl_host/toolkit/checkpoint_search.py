@@ -19,6 +19,9 @@ from ssl_host.toolkit.checkpoint_keys import (
     match_keys,
 )
 
+OWN_CHECKPOINT = "method"
+"""Container that only ssl-host's checkpoints have."""
+
 Containers = Mapping[str, Mapping[str, Tensor]]
 """Tensors of each container in a file, keyed by its place."""
 
@@ -50,8 +53,7 @@ class _Adapter:
         self.backbone = backbone
         module = backbone.export()[0]
         self.shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
-        name = next((name for name, child in network.named_modules() if child is module), "")
-        self.prefix = f"{name}." if name else ""
+        self.prefix = _prefix_of(module, network)
 
     def __call__(self, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
         """Return all tensors, and a note for each that was converted."""
@@ -68,6 +70,12 @@ class _Adapter:
             if adapted[name].shape != tensor.shape
         ]
         return {name: adapted[name.removeprefix(self.prefix)] for name in tensors}, notes
+
+
+def _prefix_of(module: nn.Module, network: nn.Module) -> str:
+    """Return the start of a module's tensor names in a network that contains it."""
+    name = next((name for name, child in network.named_modules() if child is module), "")
+    return f"{name}." if name else ""
 
 
 def adapt_channels(weight: Tensor, shape: torch.Size, channels: int) -> Tensor:
@@ -141,6 +149,42 @@ def distinct_matches(matches: Iterable[KeyMatch]) -> list[KeyMatch]:
 def _equal(first: KeyMatch, second: KeyMatch) -> bool:
     """Return True if two matches of one network have the same tensors."""
     return all(torch.equal(t, second.tensors[name]) for name, t in first.tensors.items())
+
+
+def other_networks(
+    backbone: Backbone, match: KeyMatch, containers: Containers, schemes: Iterable[KeyMapping]
+) -> list[KeyMatch]:
+    """Return the matches with other containers than that of a match, if their tensors differ.
+
+    Args:
+        backbone: the backbone.
+        match: the match that would be used.
+        containers: the containers of the file.
+        schemes: naming schemes to try.
+    """
+    if OWN_CHECKPOINT in containers:
+        return []  # its other parts are those of the run, such as EMA copies
+    used = containers.get(match.container, {})
+    others = {
+        name: tensors
+        for name, tensors in containers.items()
+        if name and not (tensors.keys() == used.keys() and all(tensors[n] is used[n] for n in used))
+    }
+    module = backbone.export()[0]
+    names = module.state_dict().keys()
+    prefix = "" if names <= match.tensors.keys() else _prefix_of(module, backbone)
+    chosen = replace(match, tensors={name: match.tensors[f"{prefix}{name}"] for name in names})
+    found = distinct_matches(search_backbone(backbone, others, schemes))
+    return [other for other in found if not _equal(chosen, other)]
+
+
+def mention_others(match: KeyMatch, others: Sequence[KeyMatch]) -> KeyMatch:
+    """Return a match with a note that lists the containers that fit as well."""
+    if not others:
+        return match
+    names = ", ".join(dict.fromkeys(other.container for other in others))
+    note = f"not used, although the backbone fits: {names} ([run] init_key chooses one)"
+    return replace(match, notes=[*match.notes, note])
 
 
 def select_container(containers: Containers, key: str | None, file: Path) -> Containers:

@@ -21,6 +21,15 @@ from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.errors import SslHostError
 from ssl_host.toolkit.atomic_io import affects_all_files, is_disk_error
 from ssl_host.toolkit.path_list import PathList
+from ssl_host.toolkit.pixel_values import (
+    ValueRange,
+    decode_deep_colours,
+    decoded_range,
+    default_range,
+    has_lost_bits,
+    require_values_in,
+    scale_values,
+)
 
 LARGEST_SIDE = 20_000
 """Largest side in pixels; larger images would take gigabytes and are not decoded."""
@@ -118,12 +127,13 @@ class EncodedImages(ImageDataset):
 
 
 def read_image(
-    source: Path | bytes, channels: int = 3, value_range: tuple[float, float] | None = None
+    source: Path | bytes, channels: int = 3, value_range: ValueRange | None = None
 ) -> Tensor:
     """Decode an image from a file or from bytes to a uint8 tensor (C, H, W).
 
     Only the first frame of an animation is read. The image is rotated according to its EXIF data,
-    and 16-bit values are scaled to 8 bits.
+    and values of more than 8 bits are scaled: integers from 0 to 65535, and floating-point
+    numbers from 0 to 1, unless ``value_range`` is given.
 
     Args:
         source: path of a file, or the bytes of a file.
@@ -131,7 +141,8 @@ def read_image(
         value_range: values that become 0 and 255; None for the range of the file's type.
 
     Raises:
-        UnreadableImage: when the image cannot be decoded.
+        UnreadableImage: when the image cannot be decoded, or has values outside the range of its
+            type.
         OSError: when a disk error affects all files and not only this one.
     """
     try:
@@ -166,7 +177,7 @@ def _is_empty(source: Path | bytes) -> bool:
     return not source
 
 
-def _decode(source: Path | bytes, channels: int, value_range: tuple[float, float] | None) -> Tensor:
+def _decode(source: Path | bytes, channels: int, value_range: ValueRange | None) -> Tensor:
     """Decode an image as :func:`read_image` does, without converting Pillow's exceptions."""
     if isinstance(source, Path):
         _require_file(source)
@@ -179,11 +190,17 @@ def _decode(source: Path | bytes, channels: int, value_range: tuple[float, float
                 f"{width} x {height} pixels, but the limit is {LARGEST_SIDE} per side"
             )
         image.seek(0)
-        if value_range is not None and _has_lost_bits(image):
-            return _decode_deep_png(source, channels, value_range)
+        used_range = default_range(image) if image.mode.startswith(("I", "F")) else None
+        if value_range is not None:
+            if has_lost_bits(image):
+                content = source.read_bytes() if isinstance(source, Path) else source
+                return _to_tensor(decode_deep_colours(image, content, value_range), channels, None)
+            used_range = decoded_range(image, value_range)
         image.load()
+        if value_range is None and used_range is not None:
+            require_values_in(used_range, np.asarray(image))
         upright = ImageOps.exif_transpose(image) or image
-        return _to_tensor(upright, channels, value_range)
+        return _to_tensor(upright, channels, used_range)
 
 
 def _require_file(path: Path) -> None:
@@ -195,16 +212,11 @@ def _require_file(path: Path) -> None:
         raise UnreadableImage("not a regular file but a pipe, a socket or a device")
 
 
-def _to_tensor(
-    image: Image.Image, channels: int, value_range: tuple[float, float] | None
-) -> Tensor:
+def _to_tensor(image: Image.Image, channels: int, value_range: ValueRange | None) -> Tensor:
     """Return a Pillow image as a uint8 tensor (C, H, W) with 1 or 3 channels."""
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits: Pillow would clip them to 255
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-        top = 65535.0
-        if image.mode == "F":  # the file does not store its maximum
-            top = next((t for t in (1.0, 255.0) if values.max(initial=0) <= t), top)
-        image = Image.fromarray(scale_values(values, value_range or (0.0, top)))
+        assert value_range is not None
+        image = Image.fromarray(scale_values(np.asarray(image), value_range))
         value_range = None
     if image.mode in ("LA", "PA", "RGBA", "P") and "transparency" in image.info:
         image = image.convert("RGBA")
@@ -214,39 +226,3 @@ def _to_tensor(
     if value_range is not None:
         array = scale_values(array, value_range)
     return torch.from_numpy(array.reshape(*array.shape[:2], channels)).permute(2, 0, 1)
-
-
-def scale_values(values: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
-    """Map a range of values to 0 to 255, as uint8; values outside of it are clipped.
-
-    Args:
-        values: array of numbers of any type.
-        value_range: values that become 0 and 255.
-    """
-    low, high = value_range
-    scaled = (values.astype(np.float32) - low) * (255.0 / (high - low))
-    pixels: np.ndarray = np.rint(np.clip(np.nan_to_num(scaled), 0, 255)).astype(np.uint8)
-    return pixels
-
-
-def _has_lost_bits(image: Image.Image) -> bool:
-    """Return True for a PNG with 16 bits and several channels, of which Pillow keeps 8 bits."""
-    if image.format != "PNG" or image.mode.startswith("I"):
-        return False
-    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
-
-
-def _decode_deep_png(
-    source: Path | bytes, channels: int, value_range: tuple[float, float]
-) -> Tensor:
-    """Decode a PNG with 16 bits and several channels, which Pillow would reduce to 8 bits."""
-    from torchvision.io import decode_png  # noqa: PLC0415 - needed for few files
-
-    content = source.read_bytes() if isinstance(source, Path) else source
-    pixels = decode_png(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-    # Releases of torchvision before 0.20 keep 8 bits as well.
-    pixels = pixels.to(torch.int32) * (257 if pixels.dtype == torch.uint8 else 1)
-    colours = pixels[: 1 if len(pixels) < 3 else 3].permute(1, 2, 0).numpy()  # without transparency
-    array = scale_values(colours, value_range)
-    image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
-    return _to_tensor(image, channels, None)

@@ -62,7 +62,7 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-class Fit(IntEnum):
+class SizeFit(IntEnum):
     """How well images of one size fit a backbone."""
 
     NONE = 0
@@ -71,7 +71,7 @@ class Fit(IntEnum):
     COMPLETE = 2
 
 
-def fitting_sizes(fit: Callable[[int], Fit], size: int) -> list[int]:
+def fitting_sizes(fit: Callable[[int], SizeFit], size: int) -> list[int]:
     """Return up to three sizes near ``size`` that fit, in increasing order.
 
     Args:
@@ -80,15 +80,15 @@ def fitting_sizes(fit: Callable[[int], Fit], size: int) -> list[int]:
     """
     steps = [step * n for step in (8, 14, 16, 32) for n in range(1, 1 + 2 * size // step)]
     near = sorted({*steps, *_COMMON_SIZES} - {size}, key=lambda other: abs(other - size))
-    found: dict[Fit, list[int]] = {each: [] for each in Fit}
+    found: dict[SizeFit, list[int]] = {each: [] for each in SizeFit}
     for candidate in dict.fromkeys([*near[: _MAX_TRIED - 2], 224, 256]):
         found[fit(candidate)].append(candidate)
-        if len(found[Fit.COMPLETE]) == 3:
+        if len(found[SizeFit.COMPLETE]) == 3:
             break
-    return sorted(found[Fit.COMPLETE] or found[Fit.WITHOUT_BORDER][:3])
+    return sorted(found[SizeFit.COMPLETE] or found[SizeFit.WITHOUT_BORDER][:3])
 
 
-def fit_of_new_backbone(build: Callable[[int], Backbone], size: int) -> Fit:
+def fit_of_new_backbone(build: Callable[[int], Backbone], size: int) -> SizeFit:
     """Return how well images of a size fit a backbone that is built for this size.
 
     Args:
@@ -101,15 +101,15 @@ def fit_of_new_backbone(build: Callable[[int], Backbone], size: int) -> Fit:
             backbone = build(size).eval()
             backbone(torch.empty(2, backbone.in_channels, size, size))
     except Exception:  # a plugin may raise anything
-        return Fit.NONE
-    return Fit.COMPLETE if unseen_border(backbone, size) is None else Fit.WITHOUT_BORDER
+        return SizeFit.NONE
+    return SizeFit.COMPLETE if unseen_border(backbone, size) is None else SizeFit.WITHOUT_BORDER
 
 
-def fit_of_backbone(backbone: Backbone, size: int) -> Fit:
+def fit_of_backbone(backbone: Backbone, size: int) -> SizeFit:
     """Return how well images of a size fit an existing backbone."""
     if size_error(backbone, size) is not None:
-        return Fit.NONE
-    return Fit.COMPLETE if unseen_border(backbone, size) is None else Fit.WITHOUT_BORDER
+        return SizeFit.NONE
+    return SizeFit.COMPLETE if unseen_border(backbone, size) is None else SizeFit.WITHOUT_BORDER
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ from torch.nn import functional
 
 from ssl_host.contracts.data import Fit
 
+PHOTO_MARGIN = 8 / 7
+"""Side of packed images divided by the side of a view: 256 pixels for a 224-pixel view."""
+
 MAX_ASPECT = 8
 """Largest aspect ratio; longer images are cropped to it before they are resized."""
 

@@ -19,6 +19,10 @@ Tensors = dict[str, Tensor]
 
 _MAX_DEPTH = 4
 """Largest depth at which dictionaries in a checkpoint are searched."""
+_OPTIMIZER = re.compile(
+    r"(?:\w+_)?opt(?:im(?:izer)?)?s?(?:_(?:\w+_)?(?:states?|dicts?))?", re.IGNORECASE
+)
+"""Names of dictionaries with the state of optimizers, which may have tensors for each weight."""
 _WRAPPERS = re.compile(r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """Names that torch.compile, FSDP and activation checkpointing insert into those of tensors."""
 
@@ -112,7 +116,7 @@ def _find_containers(state: Mapping[Any, Any], path: str = "") -> Iterator[tuple
         if (
             isinstance(value, Mapping)
             and path.count(".") < _MAX_DEPTH
-            and not str(key).startswith("opt")
+            and not _OPTIMIZER.fullmatch(str(key))
         ):
             yield from _find_containers(value, f"{path}.{key}" if path else str(key))
 

@@ -184,6 +184,10 @@ def test_twelve_bit_images_give_a_warning_or_are_scaled(value_range, top1, ssl_h
     assert any("set [data] value_range" in n for n in results["notes"]) == (value_range is None)
     if top1 is not None:
         assert results["metrics"]["knn.top1"] == top1
+    if value_range is None:
+        for command in (("evaluate", "runs/tiny"), ("run", "run.ini", "-o", "evaluator.knn.k=1")):
+            again = ssl_host(*command)
+            assert "images use only gray levels" in " ".join((again.stderr + again.stdout).split())
 
 
 @pytest.mark.parametrize("value", ["5, 5", "9, 1"])

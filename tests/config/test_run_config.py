@@ -51,6 +51,7 @@ def test_with_value_that_is_not_valid_raises_an_error(section, key, value, messa
         (("16", '"16"', "16@int", "16@str", "fp16", "float16", "16-mixed", "FP16"), "16-mixed"),
         (("bf16", '"bf16"', "BF16-Mixed", "bfloat16", "bf16-mixed"), "bf16-mixed"),
         (("32", '"32"', "fp32", "float32", "32-true"), "32-true"),
+        (("half",), "16-mixed"),
         (("64", '"64"', "fp64", "float64", "double", "64-true"), "64-true"),
     ],
 )

@@ -17,12 +17,13 @@ from ssl_host.config.schema import LoaderSettings
 from ssl_host.data.batches import EpochPlan
 from ssl_host.data.datasets import open_datasets
 from ssl_host.data.decoding import DecodedImages, FilesLoader
+from ssl_host.data.image_checks import check_images
 from ssl_host.data.splits import Subset, open_splits
 from ssl_host.data.store import pack
 from ssl_host.errors import DataError, RunError
 from ssl_host.toolkit import image_files
 from ssl_host.toolkit.atomic_io import report_disk_errors
-from ssl_host.toolkit.resizing import resize_to_square
+from ssl_host.toolkit.resizing import image_for_crops, resize_to_square
 
 
 def folder(path, count=20, size=(30, 24)):
@@ -247,15 +248,20 @@ def test_files_loader_replaces_and_lists_unreadable_images(tmp_path):
     assert list(source.unreadable) == [5]
 
 
-def test_files_loader_for_batch_augmentation_gives_whole_images(tmp_path):
-    images = FileImages(folder(tmp_path / "x", 8))
+def batch_views():
+    """Return the views of an augmentation of whole batches."""
 
     class Own(ssl_host.Augmentation):
         def apply_batch(self, images, rng):
             return [images, images]
 
-    own = type(views())(Own(Settings(), image_size=20), image_size=20, mean=(0,) * 3, std=(1,) * 3)
-    batch = next(iter(loader(images, 0, form=own)))
+    own = Own(Settings(), image_size=20)
+    return type(views())(own, image_size=20, mean=(0,) * 3, std=(1,) * 3)
+
+
+def test_files_loader_for_batch_augmentation_gives_whole_images(tmp_path):
+    images = FileImages(folder(tmp_path / "x", 8))
+    batch = next(iter(loader(images, 0, form=batch_views())))
     assert batch.images.shape == (4, 3, 20, 20)
 
 
@@ -359,6 +365,27 @@ def test_random_crops_of_files_are_taken_from_the_whole_image(fit, brightness, t
     assert float(torch.stack(means).mean()) > brightness  # the centred square is black
 
 
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+def test_random_crops_of_files_are_those_of_the_fitted_image(fit, tmp_path):
+    images = FileImages(sorted(wide_folder(tmp_path / "x").rglob("*.png"))[:4])
+    images.fit = fit
+    (batch,) = loader(images, 0, seed=5)
+    for row, i in enumerate(batch.index.tolist()):
+        whole = image_for_crops(images.read(i), fit)[None]
+        expected = views().crops(whole, torch.tensor([i]), 0, 5)
+        for view, crop in zip(batch.images, expected, strict=True):
+            assert torch.equal(view[row], crop[0])
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+def test_augmentation_without_view_specs_gets_fitted_images(fit, tmp_path):
+    images = FileImages(sorted(wide_folder(tmp_path / "x").rglob("*.png"))[:4])
+    images.fit = fit
+    (batch,) = loader(images, 0, form=batch_views())
+    for row, i in enumerate(batch.index.tolist()):
+        assert torch.equal(batch.images[row], resize_to_square(images.read(i), 20, fit))
+
+
 def test_few_gray_levels_are_a_warning(tmp_path):
     rng = np.random.default_rng(0)
     for i in range(20):
@@ -376,10 +403,90 @@ def test_few_gray_levels_are_a_warning(tmp_path):
     assert int(images.train.images.max()) > 240
 
 
+def level_warnings(folder, save, count=16, **settings):
+    """Return the warnings about images that ``save(path, i)`` writes to a folder."""
+    folder.mkdir()
+    for i in range(count):
+        save(folder / f"{i}.png", i)
+    source = ssl_host.build("data", "imagefolder", root=folder, image_size=16, **settings)
+    return check_images(source.open("train"), source)[0]
+
+
+def noise(top, dtype=np.uint16):
+    return np.random.default_rng(0).integers(0, top, (20, 24)).astype(dtype)
+
+
+def save_overlaid(path, _):
+    values = noise(4096)
+    values[:3, :12] = 65535
+    Image.fromarray(values).save(path)
+
+
+def save_mixed(path, i):
+    Image.fromarray(noise(4096) if i % 2 else noise(256, np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("save", "subject"), [(save_overlaid, "the images use"), (save_mixed, "8 of 16 images use")]
+)
+def test_few_levels_with_an_overlay_or_in_some_images_are_a_warning(save, subject, tmp_path):
+    (warning,) = level_warnings(tmp_path / "x", save)
+    assert warning.startswith(f"{subject} only gray levels 0 to 16 of 0 to 255")
+    assert "set [data] value_range" in warning
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda path, i: Image.fromarray(noise(2, bool)).save(path),
+        lambda path, i: Image.fromarray(noise(256, np.uint8)).save(path),
+    ],
+    ids=["black and white", "all levels"],
+)
+def test_ordinary_images_give_no_warning(save, tmp_path):
+    assert level_warnings(tmp_path / "x", save) == []
+
+
+@pytest.mark.parametrize(
+    ("top", "text"), [(256, "only gray levels 0 to 16"), (65536, "nearly all pixels are black or")]
+)
+def test_unsuitable_value_range_is_a_warning(top, text, tmp_path):
+    dtype = np.uint8 if top == 256 else np.uint16
+    save = lambda path, i: Image.fromarray(noise(top, dtype)).save(path)  # noqa: E731
+    value_range = (0, 4095) if top == 256 else (30000, 30500)
+    (warning,) = level_warnings(tmp_path / "x", save, value_range=value_range)
+    assert text in warning
+    assert f"check [data] value_range = {value_range[0]}, {value_range[1]}" in warning
+
+
+def test_note_if_only_some_images_are_long(tmp_path):
+    for i in range(20):
+        folder(tmp_path / "x" / f"{i:02}", 1, (96, 24) if i % 5 < 2 else (24, 24))
+    source = ssl_host.build("data", "imagefolder", root=tmp_path / "x", image_size=16)
+    _, (note,) = check_images(source.open("train"), source)
+    assert note.startswith("8 of 20 images")
+    assert "at least 4.0 times as long as wide" in note
+
+
 def test_images_in_memory_are_checked_too():
     opened = open_datasets(Unsplit(Unsplit.Config()), views(), LoaderSettings())
     assert "gray levels 0 to 59 of" in opened.warnings[0]
     assert "value_range" not in opened.warnings[0]  # this source has no such setting
+
+
+def test_value_range_of_held_out_images_is_part_of_the_cache_key(tmp_path):
+    for i in range(20):
+        path = tmp_path / "x" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((20, 24), 2048, np.uint16)).save(path)
+    settings = LoaderSettings(store="packed", cache_dir=tmp_path / "cache")
+    for value_range, level in (((0, 4096), 128), ((0, 8192), 64)):
+        source = ssl_host.build(
+            "data", "imagefolder", root=tmp_path / "x", image_size=16, value_range=value_range
+        )
+        images = open_datasets(source, views(), settings)
+        for store in (images.train, images.test):
+            assert store.images[:].unique().tolist() == [level]
 
 
 class PartlyLabelled(Unsplit):

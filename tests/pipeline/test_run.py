@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 import ssl_host
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_file, resolve_sections
-from ssl_host.errors import RunFolderError
-from ssl_host.pipeline.finished_runs import OTHER_IMAGES_NOTE, evaluate_run
+from ssl_host.errors import RunFolderError, UserError
+from ssl_host.pipeline.finished_runs import OTHER_DATA, OTHER_IMAGES_NOTE, evaluate_run
 from ssl_host.pipeline.run import run_config
 from ssl_host.run_folder.folder import RunFolder
 from ssl_host.toolkit.console import make_console
@@ -176,6 +176,23 @@ def test_resume_with_other_images_is_refused(change, catalog, tmp_path):
     assert run_on_images(catalog, tmp_path, fresh=True).results["steps"] > 0
 
 
+@pytest.mark.parametrize("fault", ["labels", "size"])
+def test_refusal_comes_before_images_are_decoded(fault, catalog, tmp_path, monkeypatch):
+    folder = tmp_path / "images" / "a"
+    folder.mkdir(parents=True)
+    for i in range(20):
+        Image.effect_noise((20, 20), 40 + i).save(folder / f"{i}.png")
+    sections = tiny(run={"dir": tmp_path}, loader={"cache_dir": tmp_path / "cache"})
+    sections["data"] = {"name": "imagefolder", "root": folder, "image_size": 20}
+    if fault == "size":
+        sections["backbone"] = {"name": "timm", "model": "vit_tiny_patch16_224"}
+    config = resolve_sections(sections, catalog)
+    monkeypatch.setattr(config.components["method"].cls, "uses_labels", fault == "labels")
+    with pytest.raises(UserError, match="uses labels" if fault == "labels" else "sizes that fit"):
+        run_config(config, catalog, Console(quiet=True))
+    assert not (tmp_path / "cache").exists()
+
+
 def test_evaluate_on_other_images_warns_and_stores_the_images_used(catalog, tmp_path, capsys):
     first = run_on_images(catalog, tmp_path)
     folder, console = first.folder, make_console(width=1000)
@@ -201,6 +218,49 @@ def test_evaluate_on_other_images_warns_and_stores_the_images_used(catalog, tmp_
     shutil.rmtree(tmp_path / "images/a")
     results = evaluate_run(folder, (), catalog, console).results
     assert results["classes"] == ["b"]
+
+
+def repaint(root):
+    """Replace every image in a folder under its name."""
+    for path in root.rglob("*.png"):
+        Image.effect_noise((20, 20), 90).save(path)
+
+
+def test_evaluate_on_replaced_images_warns_until_they_are_back(catalog, tmp_path, capsys):
+    folder, console = run_on_images(catalog, tmp_path).folder, make_console(width=1000)
+    shutil.copytree(tmp_path / "images", tmp_path / "backup")
+    repaint(tmp_path / "images")
+    results = evaluate_run(folder, (), catalog, console).results
+    assert OTHER_IMAGES_NOTE in results["notes"]
+    assert "with the same names, but different content" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "images")
+    (tmp_path / "backup").rename(tmp_path / "images")
+    results = evaluate_run(folder, (), catalog, console).results
+    assert OTHER_IMAGES_NOTE not in results["notes"]
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_evaluate_on_another_folder_is_recorded(catalog, tmp_path, capsys):
+    folder, console = run_on_images(catalog, tmp_path).folder, make_console(width=1000)
+    shutil.copytree(tmp_path / "images", tmp_path / "other")
+    option = f"data.root={tmp_path / 'other'}"
+    results = evaluate_run(folder, (option,), catalog, console).results
+    (note,) = (note for note in results["notes"] if note.startswith(OTHER_DATA))
+    assert f"[data] root = {tmp_path / 'other'}, was {tmp_path / 'images'}" in note
+    assert f"warning: {note}" in capsys.readouterr().out
+    assert OTHER_IMAGES_NOTE not in results["notes"]  # the images are equal
+    repaint(tmp_path / "other")
+    assert OTHER_IMAGES_NOTE in evaluate_run(folder, (option,), catalog, console).results["notes"]
+    results = evaluate_run(folder, (), catalog, console).results
+    assert not any(note.startswith(OTHER_DATA) for note in results["notes"])
+
+
+def test_resume_after_images_were_replaced_warns(catalog, tmp_path):
+    results = run_on_images(catalog, tmp_path).folder / "results.json"
+    results.unlink()
+    repaint(tmp_path / "images")
+    notes = run_on_images(catalog, tmp_path).results["notes"]
+    assert any("image files have changed since the run was started" in note for note in notes)
 
 
 def test_checkpoint_settings_may_change_on_resume(catalog, tmp_path):

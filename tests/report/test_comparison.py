@@ -1,5 +1,6 @@
 """Comparison page: figures, different settings, and its scripts in a real browser."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -217,3 +218,15 @@ def test_page_on_a_phone_shows_figures_next_to_names_without_broken_words(page, 
     seen, moved, broken, beyond = map(int, _title(page, WIDTHS, tmp_path, width=390))
     assert seen == 2
     assert (moved, broken, beyond) == (0, 0, 0)
+
+
+def test_page_lists_notes_with_their_runs(folders, tmp_path):
+    copies = [shutil.copytree(folder, tmp_path / str(i)) for i, folder in enumerate(folders)]
+    for number, folder in enumerate(copies):
+        results = json.loads((folder / "results.json").read_text())
+        results["notes"] = ["of all runs", *(["few gray levels"] if number == 1 else [])]
+        (folder / "results.json").write_text(json.dumps(results))
+    page = compare_runs(copies, tmp_path / "comparison.html", Catalog())[0]
+    (section,) = re.findall(r"<h2>Notes</h2>.*?</section>", page.read_text("utf-8"), re.DOTALL)
+    assert "<li>of all runs</li>" in section
+    assert re.search(r"<li><i class=\"dot c1\"></i> 1: few gray levels</li>", section)

@@ -109,6 +109,17 @@ def test_terminal_tables_show_figures_without_markup():
     assert lines[-1][:3] == ["No", "sign", "of"]
 
 
+def test_terminal_tables_show_notes_when_asked():
+    skipped = [{"image": "a.png", "reason": "the file is empty"}]
+    noted = {**results(), "notes": ["few [gray] levels"], "skipped": skipped}
+    for show_notes in (False, True):
+        screen = io.StringIO()
+        make_console(file=screen, width=100).print(summary_tables(noted, show_notes))
+        text = " ".join(screen.getvalue().split())
+        assert ("note: few [gray] levels" in text) == show_notes
+        assert ("note: 1 images cannot be read" in text) == show_notes
+
+
 def test_figures_are_formatted_by_their_unit():
     assert TOP1.format(0.98765) == "98.77"
     assert TOP1.format(None) == "–"

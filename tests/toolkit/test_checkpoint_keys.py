@@ -7,8 +7,8 @@ import torchvision
 import ssl_host
 from ssl_host import KeyMapping
 from ssl_host.errors import CheckpointError
+from ssl_host.initial_weights import load_initial_weights
 from ssl_host.toolkit.checkpoint_keys import list_groups
-from ssl_host.weights import load_initial_weights
 
 
 def backbone(model="resnet18"):

@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from ssl_host import FileImages, UnreadableImage
+from ssl_host import EncodedImages, FileImages, UnreadableImage
 from ssl_host.toolkit import image_files
 from ssl_host.toolkit.image_files import read_image
 from ssl_host.toolkit.resizing import resize_to_square
@@ -62,24 +62,112 @@ def test_sixteen_bit_scale_does_not_depend_on_the_image(tmp_path):
         assert read_image(tmp_path / f"{top}.png", 1).unique().tolist() == [1]
 
 
-@pytest.mark.parametrize("top", [1.0, 255.0, 65535.0])
-def test_float_image_is_scaled_by_its_range(top, tmp_path):
-    values = np.linspace(0, top, 96, dtype=np.float32).reshape(8, 12)
-    Image.fromarray(values).save(tmp_path / "x.tif")
-    image = read_image(tmp_path / "x.tif", 1)[0].numpy().astype(float)
+def save_values(path, values, dtype):
+    Image.fromarray(np.array(values, dtype)).save(path)
+    return path
+
+
+def test_float_image_from_zero_to_one_is_scaled(tmp_path):
+    values = np.linspace(0, 1, 96).reshape(8, 12)
+    image = read_image(save_values(tmp_path / "x.tif", values, np.float32), 1)[0].numpy()
     assert np.abs(image - np.linspace(0, 255, 96).reshape(8, 12)).max() <= 1
+    dark = read_image(save_values(tmp_path / "y.tif", values / 2, np.float32), 1)
+    assert int(dark.max()) == 128
 
 
-def png16(values):
+@pytest.mark.parametrize(
+    ("values", "dtype", "text"),
+    [
+        ([[0.0, 200.0]], np.float32, "0 to 200, but files of this type are read as 0 to 1;"),
+        ([[-0.5, 1.0]], np.float32, "-0.5 to 1"),
+        ([[np.nan, 2.0]], np.float32, "2 to 2"),
+        ([[-1000, 2000]], np.int32, "-1000 to 2000, but files of this type are read as 0 to 65535"),
+        ([[0, 2_000_000]], np.int32, "0 to 2e+06"),
+    ],
+)
+def test_values_outside_the_range_of_the_type_are_refused(values, dtype, text, tmp_path):
+    path = save_values(tmp_path / "x.tif", values, dtype)
+    with pytest.raises(UnreadableImage) as caught:
+        read_image(path, 1)
+    assert text in str(caught.value)
+    assert "set [data] value_range" in str(caught.value)
+    assert read_image(path, 1, (-1000, 2_000_000)).shape == (1, 1, 2)
+
+
+def netpbm(kind, values, maxval):
+    """Return a PGM or PPM file with binary (P5, P6) or text (P2, P3) numbers."""
+    height, width = values.shape[:2]
+    header = f"{kind}\n# a comment\n{width} {height}\n{maxval}\n".encode()
+    if kind in ("P2", "P3"):
+        return header + " ".join(map(str, values.flatten())).encode()
+    return header + values.astype(">u2" if maxval > 255 else np.uint8).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["P2", "P3", "P5", "P6"])
+@pytest.mark.parametrize(("maxval", "high"), [(15, 15), (255, 200), (4095, 4095), (65535, 4095)])
+def test_value_range_of_netpbm_files_is_of_the_stored_values(kind, maxval, high):
+    shape = (8, 12, 3) if kind in ("P3", "P6") else (8, 12)
+    values = np.random.default_rng(0).integers(0, high + 1, shape)
+    image = read_image(netpbm(kind, values, maxval), 1 if len(shape) == 2 else 3, (0, high))
+    pixels = image.permute(1, 2, 0).numpy().reshape(shape)
+    assert np.abs(pixels - values / high * 255).max() <= 1
+
+
+def test_value_range_of_few_bits_is_of_the_stored_values(tmp_path):
+    rows = bytes([0, 0x0F, 0, 0x3C])  # two rows of two pixels of 4 bits: 0, 15 and 3, 12
+    header = struct.pack(">IIBBBBB", 2, 2, 4, 0, 0, 0, 0)
+    assert read_image(png(header, rows), 1, (0, 12)).flatten().tolist() == [0, 255, 64, 255]
+    Image.new("1", (2, 2), 1).save(tmp_path / "x.png")
+    assert read_image(tmp_path / "x.png", 1, (0, 2)).unique().tolist() == [128]
+
+
+def tiff16(values):
+    """Return an uncompressed TIFF with three channels of 16 bits, which Pillow cannot write."""
+    height, width, _ = values.shape
+    data, count = values.astype("<u2").tobytes(), 9
+    extra = 8 + 2 + 12 * count + 4
+    entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, extra), (259, 3, 1, 1)]
+    entries += [(262, 3, 1, 2), (273, 4, 1, extra + 6), (277, 3, 1, 3), (278, 4, 1, height)]
+    entries += [(279, 4, 1, len(data))]
+    directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    content = b"II*\0" + struct.pack("<IH", 8, count) + directory + bytes(4)
+    return content + struct.pack("<HHH", 16, 16, 16) + data
+
+
+def test_value_range_of_sixteen_bit_colours_in_tiff_is_refused():
+    content = tiff16(np.full((4, 4, 3), 4095))
+    assert read_image(content).unique().tolist() == [15]
+    with pytest.raises(UnreadableImage, match=r"16-bit colours in TIFF.* convert .* to PNG"):
+        read_image(content, 3, (0, 4095))
+
+
+@pytest.mark.parametrize("value_range", [None, (0, 65535)])
+def test_exif_orientation_of_deep_colours_is_applied(value_range):
+    values = np.zeros((8, 12, 3), np.uint16)
+    values[0] = 65535
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = png16(values, [(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))])
+    image = read_image(content, 3, value_range)
+    assert image.shape == (3, 12, 8)
+    assert image[0, :, 7].unique().tolist() == [255]
+
+
+def png(header, rows, chunks=()):
+    """Return a PNG file with a header, rows of pixels, and further chunks."""
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+
+
+def png16(values, chunks=()):
     """Return a PNG with 16 bits per channel, which Pillow cannot write."""
     height, width, channels = values.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    return png(struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0), rows, chunks)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
@@ -219,3 +307,19 @@ def test_image_without_permission_is_unreadable(tmp_path):
     (tmp_path / "x.png").chmod(0)
     with pytest.raises(UnreadableImage, match="no permission"):
         read_image(tmp_path / "x.png")
+
+
+def test_value_range_of_encoded_images_is_used():
+    class Encoded(EncodedImages):
+        channels = 1
+
+        def __len__(self):
+            return 1
+
+        def encoded(self, i):
+            return netpbm("P5", np.full((2, 2), 2048), 65535)
+
+    images = Encoded()
+    assert images.read(0).unique().tolist() == [8]
+    images.value_range = (0, 4096)
+    assert images.read(0).unique().tolist() == [128]

@@ -6,7 +6,7 @@ from torch import nn
 
 import ssl_host
 from ssl_host import Backbone, Settings
-from ssl_host.toolkit.image_sizes import Fit, fitting_sizes, size_error, unseen_border
+from ssl_host.toolkit.image_sizes import SizeFit, fitting_sizes, size_error, unseen_border
 
 
 def backbone(*layers, image_size=32, in_channels=3):
@@ -91,8 +91,8 @@ def test_border_of_a_timm_model_is_found(model, size, pixels):
 
 
 def test_fitting_sizes_prefers_sizes_that_are_used_completely():
-    fits = {32: Fit.COMPLETE, 40: Fit.WITHOUT_BORDER, 64: Fit.COMPLETE}
-    assert fitting_sizes(lambda size: fits.get(size, Fit.NONE), 42) == [32, 64]
-    fits = {40: Fit.WITHOUT_BORDER}
-    assert fitting_sizes(lambda size: fits.get(size, Fit.NONE), 42) == [40]
-    assert fitting_sizes(lambda _: Fit.NONE, 42) == []
+    fits = {32: SizeFit.COMPLETE, 40: SizeFit.WITHOUT_BORDER, 64: SizeFit.COMPLETE}
+    assert fitting_sizes(lambda size: fits.get(size, SizeFit.NONE), 42) == [32, 64]
+    fits = {40: SizeFit.WITHOUT_BORDER}
+    assert fitting_sizes(lambda size: fits.get(size, SizeFit.NONE), 42) == [40]
+    assert fitting_sizes(lambda _: SizeFit.NONE, 42) == []

@@ -16,7 +16,7 @@ from ssl_plugin_benchmark.table import Table, TableRow
 
 
 def to_markdown(table: Table) -> str:
-    """Return the table as Markdown, followed by links to the weights."""
+    """Return the table as Markdown, followed by links to the weights and notes of the runs."""
     lines = [
         _markdown_line([*table.axes, *table.columns.values()]),
         "|" + "---|" * len(table.axes) + "---:|" * len(table.columns),
@@ -30,7 +30,14 @@ def to_markdown(table: Table) -> str:
     linked = [row for row in table.rows if row.links]
     if linked:
         lines += ["", "Weights, by seed:", "", *(_weights_line(row) for row in linked)]
+    if table.notes:
+        lines += ["", "Notes:", "", *(f"- {_escape(note)}" for note in list_notes(table))]
     return "\n".join(lines) + "\n"
+
+
+def list_notes(table: Table) -> list[str]:
+    """Return the notes of the runs as text, each with the runs that have it unless all do."""
+    return [f"{', '.join(runs)}: {note}" if runs else note for note, runs in table.notes.items()]
 
 
 def describe_table(table: Table) -> str:
@@ -55,7 +62,8 @@ def to_csv(table: Table) -> str:
             cell = row.cells.get(name)
             numbers += [_number(cell.mean), _number(cell.std)] if cell else ["", ""]
         weights = " ".join(target for _, target in row.links)
-        writer.writerow([*row.label, row.kind, *numbers, row.note, weights])
+        note = "; ".join(filter(None, [row.note, *row.run_notes]))
+        writer.writerow([*row.label, row.kind, *numbers, note, weights])
     return text.getvalue()
 
 
@@ -67,6 +75,7 @@ def to_html(table: Table) -> str:
         title=table.name,
         table=table,
         explanation=describe_table(table),
+        notes=list_notes(table),
     )
 
 
@@ -95,8 +104,12 @@ def describe_outcome(outcome: RunOutcome) -> str:
 
 def _markdown_line(cells: Sequence[str]) -> str:
     """Return cells as one line of a Markdown table."""
-    escaped = (cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells)
-    return f"| {' | '.join(escaped)} |"
+    return f"| {' | '.join(map(_escape, cells))} |"
+
+
+def _escape(text: str) -> str:
+    """Return text without characters that have a meaning in a Markdown table."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def _weights_line(row: TableRow) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Literal
 
@@ -47,6 +47,7 @@ class TableRow:
         kind: ``run``, ``baseline`` or ``published``.
         cells: the averaged metrics, keyed by metric name.
         note: seeds without results, or the source of published metrics.
+        run_notes: the notes of the runs in this row.
         links: pairs of a seed and the path of a weights file relative to the suite's folder.
     """
 
@@ -55,6 +56,7 @@ class TableRow:
     cells: Mapping[str, TableCell]
     note: str = ""
     links: tuple[tuple[str, str], ...] = ()
+    run_notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Table:
         columns: titles of the other columns, keyed by metric name.
         rows: rows for runs, baselines and published results.
         seeds: seeds that are averaged over.
+        notes: names of the runs that have each note, keyed by note; empty for a note that all
+            runs have.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Table:
     columns: Mapping[str, str]
     rows: tuple[TableRow, ...]
     seeds: tuple[int, ...]
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def make_table(suite: Suite, outcomes: Sequence[RunOutcome]) -> Table:
@@ -97,7 +102,17 @@ def make_table(suite: Suite, outcomes: Sequence[RunOutcome]) -> Table:
         if any(name in row.cells for row in rows)
     }
     seeds = tuple(dict.fromkeys(outcome.run.seed for outcome in outcomes))
-    return Table(suite.name, axes, columns, tuple(rows), seeds)
+    return Table(suite.name, axes, columns, tuple(rows), seeds, _notes(outcomes))
+
+
+def _notes(outcomes: Sequence[RunOutcome]) -> dict[str, tuple[str, ...]]:
+    """Return the names of the runs that have each note; none if all finished runs have it."""
+    finished = [outcome for outcome in outcomes if outcome.summary is not None]
+    names: dict[str, list[str]] = {}
+    for outcome in finished:
+        for note in outcome.summary.notes if outcome.summary else ():
+            names.setdefault(note, []).append(outcome.run.name)
+    return {n: () if len(runs) == len(finished) else tuple(runs) for n, runs in names.items()}
 
 
 def _default_columns(suite: Suite, outcomes: Sequence[RunOutcome]) -> list[str]:
@@ -125,7 +140,9 @@ def _run_row(
         if outcome.results is not None
         for file in sorted((suite.folder / outcome.run.name).glob("*.safetensors"))
     )
-    return TableRow(label, "run", cells, _missing_seeds(outcomes), links)
+    summaries = [outcome.summary for outcome in outcomes if outcome.summary is not None]
+    notes = tuple(dict.fromkeys(note for summary in summaries for note in summary.notes))
+    return TableRow(label, "run", cells, _missing_seeds(outcomes), links, notes)
 
 
 def _missing_seeds(outcomes: Sequence[RunOutcome]) -> str:

@@ -68,6 +68,21 @@ def suite(tmp_path, outcomes):
     return Suite("s", tmp_path, runs, 1, TITLES, {"b|c": published})
 
 
+def test_notes_of_runs_are_in_every_format(suite, outcomes):
+    finished = [outcome for outcome in outcomes if outcome.results is not None]
+    for each in finished:
+        each.results["notes"] = ["held | out"]
+    finished[1].results["notes"] = ["held | out", "few gray levels"]
+    table = make_table(suite, outcomes)
+    markdown, page = to_markdown(table), to_html(table)
+    assert "- held \\| out\n" in markdown
+    assert "- a&lt;b>-seed1: few gray levels\n" in markdown
+    assert "<li>a&lt;b&gt;-seed1: few gray levels</li>" in page
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    assert rows[0]["note"] == "held | out; few gray levels"
+    assert rows[2]["note"] == "without seed 0; held | out"
+
+
 def test_rows_are_means_and_sample_deviations(suite, outcomes):
     lines = to_markdown(make_table(suite, outcomes)).splitlines()
     assert lines[0] == "| method | epochs | kNN | RankMe | images/s | seconds |"

@@ -9,14 +9,12 @@ from pathlib import Path
 
 from torch import nn
 
-from ssl_host import CheckpointError, KeyMapping, StoredWeights, read_containers
-
-OWN_PREFIXES = ("", "backbone.")
-"""Prefixes of tensor names in ssl-host's files; other projects use them with renamed layers."""
+from ssl_host import OWN_PREFIXES, CheckpointError, KeyMapping, StoredWeights, read_containers
 
 FOREIGN_PREFIXES = (
     *("online_network.", "encoder.", "module.backbone.", "module.", "model."),
-    *("feature_extractor.", "feature_extractor.backbone.", "student_backbone."),
+    *("feature_extractor.", "feature_extractor.backbone."),
+    *("teacher_backbone.", "student_backbone."),  # lightly: the teacher is evaluated
     *("module.encoder_q.", "encoder_q."),  # MoCo: its authors evaluate the query encoder
     *("module.base_encoder.", "base_encoder."),  # MoCo v3
     "module.encoder.",  # SimSiam
@@ -78,6 +76,7 @@ def key_mappings(network: nn.Module) -> Iterator[KeyMapping]:
         KeyMapping(description=LIGHTLY_RESNET, substrings=SHORTCUT),
     )
     for scheme in schemes:
+        # Other projects use ssl-host's prefixes as well, with renamed layers.
         for prefix in (*OWN_PREFIXES, *FOREIGN_PREFIXES):
             yield replace(scheme, prefix=prefix)
 

@@ -199,6 +199,25 @@ def as_swav(first, _):
     return {**state, **prefixed("module.projection_head.0", nn.Linear(512, 8))}
 
 
+def as_timm(first, second):
+    """As timm's train.py with --model-ema; the moving average is evaluated."""
+    return {
+        "arch": "resnet18",
+        "state_dict": dict(second.state_dict()),
+        "optimizer": {"state": {}},
+        "state_dict_ema": dict(first.state_dict()),
+    }
+
+
+def as_mae_with_ema(first, second):
+    return {"model": dict(second.state_dict()), "model_ema": prefixed("module", first)}
+
+
+def as_lightly_dino(first, second):
+    state = {**prefixed("student_backbone", second), **prefixed("teacher_backbone", first)}
+    return {"state_dict": state}
+
+
 def as_nested_lightning(first, _):
     state = {**prefixed("model.online.net", first), **prefixed("model.head", nn.Linear(2, 2))}
     return {"state_dict": state, "hyper_parameters": {"lr": 0.1}}
@@ -213,6 +232,7 @@ def as_lightly_in_another_module(first, _):
     "layout",
     [
         *(as_moco, as_moco_v3, as_simsiam, as_dino, as_dino_without_ddp, as_dino_v2, as_ijepa),
+        *(as_timm, as_mae_with_ema, as_lightly_dino),
         *(as_barlow_twins, as_swav, as_nested_lightning, as_lightly_in_another_module),
     ],
 )
@@ -239,3 +259,31 @@ def test_key_and_prefix_choose_another_network_than_the_usual_one(tmp_path):
         network = backbone("timm")
         load_initial_weights(network, tmp_path / f"{file}.pth", **choice)
         assert (features(network.eval()) - features(second)).abs().max() <= 1e-6
+
+
+@pytest.mark.parametrize(
+    ("layout", "others"),
+    [
+        (as_timm, "not used, although the backbone fits: state_dict"),
+        (as_mae_with_ema, "not used, although the backbone fits: model"),
+        (as_dino, "not used, although the backbone fits: student"),
+        (as_lightly_dino, "not used: student_backbone ("),
+        (as_moco, "encoder_k"),
+    ],
+)
+def test_networks_that_are_not_used_are_named(layout, others, tmp_path):
+    first, second = plain(), plain()
+    with torch.no_grad():
+        second.conv1.weight.mul_(2)
+    torch.save(layout(first, second), tmp_path / "x.pth")
+    assert others in load_initial_weights(backbone("timm"), tmp_path / "x.pth")
+
+
+def test_two_networks_of_an_unknown_code_are_refused(tmp_path):
+    first, second = plain(), plain()
+    with torch.no_grad():
+        second.conv1.weight.mul_(2)
+    states = {"state_dict": prefixed("encoder", first), "ema": prefixed("encoder", second)}
+    torch.save(states, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="several networks that fit the backbone"):
+        load_initial_weights(backbone("timm"), tmp_path / "x.pth")

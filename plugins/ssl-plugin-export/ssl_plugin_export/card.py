@@ -32,6 +32,12 @@ _SHOWN_KEYS = {
 """Maps each section that a card shows in part to the keys that it shows."""
 _SHOWN_KINDS = ("method", "backbone", "augmentation", "head", "loss", "optimizer", "scheduler")
 """Kinds of the sections that a card shows completely."""
+_SQUARE = {
+    "crop": "the centred square, resized to {size}",
+    "squash": "the whole image, resized to {size} whatever its proportions",
+    "pad": "the whole image, its proportions kept, with black bars to {size}",
+}
+"""Maps ``[data] fit`` of the run to a description of the network's input."""
 _COSTS = ("throughput.", "peak_")
 """Prefixes of metrics that describe the machine instead of the backbone."""
 
@@ -55,13 +61,19 @@ class RunDescription:
     def properties(self, backbone: Backbone) -> dict[str, str]:
         """Return the backbone's input, output and origin as text that exporters store in files."""
         size = backbone.image_size
+        pixels = "pixels / 255"
+        if backbone.value_range is not None:
+            low, high = backbone.value_range
+            pixels = f"(pixels - {low:g}) / ({high:g} - {low:g}), clipped to 0 and 1,"
         return {
             "input": f"normalised float32 images B {backbone.in_channels} {size} {size}: "
-            "(pixels / 255 - mean) / std",
+            f"({pixels} - mean) / std",
             "output": f"features B {backbone.feature_dim}",
             "mean": json.dumps(list(backbone.mean)),
             "std": json.dumps(list(backbone.std)),
             "image_size": str(size),
+            "fit": backbone.fit,
+            "value_range": json.dumps(backbone.value_range),
             "method": str(self.results["method"]),
             "data": str(self.results["data"]),
             "ssl_host": __version__,
@@ -113,6 +125,7 @@ def write_card(
         backbone=backbone,
         label=label,
         card=card,
+        square=_SQUARE[backbone.fit].format(size=f"{backbone.image_size} × {backbone.image_size}"),
         summary=summary,
         others=[row for row in summary.others if not row.name.startswith(_COSTS)],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ssl_host import Backbone, Exporter, ModelCard, write_tensors
@@ -14,6 +14,9 @@ import timm
 import torch
 
 model = timm.create_model("local-dir:.", pretrained=True)"""
+
+CROP_MODES = {"crop": "center", "squash": "squash", "pad": "border"}
+"""Maps how the run made its images square to timm's ``crop_mode``."""
 
 
 class HuggingFaceExporter(Exporter):
@@ -33,20 +36,40 @@ class HuggingFaceExporter(Exporter):
             "input_size": [backbone.in_channels, backbone.image_size, backbone.image_size],
             "mean": list(backbone.mean),
             "std": list(backbone.std),
-            # Same as in the run's evaluation: the whole centred square.
+            # Same as in the run's evaluation: nothing is cut off the square.
             "interpolation": "bicubic",
             "crop_pct": 1.0,
-            "crop_mode": "center",
+            "crop_mode": CROP_MODES[backbone.fit],
         }
         hub = about["hub"]
         config = {**hub, "pretrained_cfg": {**hub.get("pretrained_cfg", {}), **input_config}}
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         return ModelCard(
             torch_usage(backbone, MODEL_CODE),
-            "After uploading to the Hugging Face hub, replace `local-dir:.` by `hf-hub:USER/NAME`.",
+            " ".join(
+                (
+                    "After uploading to the Hugging Face hub, replace `local-dir:.` by "
+                    "`hf-hub:USER/NAME`.",
+                    *_transform_notes(backbone),
+                )
+            ),
             {
                 "library_name": "timm",
                 "pipeline_tag": "image-feature-extraction",
                 "tags": ["timm", "self-supervised-learning", properties["method"]],
             },
+        )
+
+
+def _transform_notes(backbone: Backbone) -> Iterator[str]:
+    """Yield a sentence for each way in which timm's transforms differ from the run's images."""
+    if backbone.fit == "pad":
+        yield (
+            "The bars that timm's transforms add are of the mean colour, those of the run were "
+            "black: for the same features, pad images with black before the transforms."
+        )
+    if backbone.value_range is not None:
+        yield (
+            "timm's transforms do not know the range of pixel values that the run used: scale "
+            "images as described under Input before the transforms."
         )

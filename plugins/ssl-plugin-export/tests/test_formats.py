@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ssl_plugin_export.card import read_run
 from ssl_plugin_export.export import export_run
 
 import ssl_host
@@ -177,3 +179,48 @@ def test_exported_weights_can_be_loaded_and_started_from(
     note = next(note for note in notes if note.startswith("the backbone starts from"))
     assert f"{tmp_path / 'out'}" in note
     assert note.endswith(f"safetensors: {len(own)} tensors")
+
+
+@pytest.mark.parametrize(
+    ("fit", "crop_mode", "input_text", "has_note"),
+    [
+        ("crop", "center", "the centred square, resized to 16 × 16", False),
+        ("squash", "squash", "the whole image, resized to 16 × 16 whatever", False),
+        (
+            "pad",
+            "border",
+            "the whole image, its proportions kept, with black bars",
+            True,
+        ),
+    ],
+)
+def test_hub_folder_makes_images_square_as_the_run(
+    run_of, catalog, tmp_path, fit, crop_mode, input_text, has_note
+):
+    run = copy_with(run_of("vit"), tmp_path / "run", fit=fit)
+    *_, card = export_run(run, "huggingface", catalog, tmp_path / "hub")
+    config = json.loads((tmp_path / "hub" / "config.json").read_text())
+    assert config["pretrained_cfg"]["crop_mode"] == crop_mode
+    text = card.read_text(encoding="utf-8")
+    assert f"| image | {input_text}" in text
+    assert ("those of the run were black" in text) == has_note
+    assert "Divide the pixels by 255, subtract" in text.replace("\n", " ")
+    assert load_backbone(tmp_path / "hub").fit == fit
+
+
+def test_card_and_metadata_state_the_value_range(run_of, catalog, tmp_path):
+    run = copy_with(run_of("vit"), tmp_path / "run", value_range=[0, 4095])
+    *_, card = export_run(run, "huggingface", catalog, tmp_path / "hub")
+    text = card.read_text(encoding="utf-8").replace("\n", " ")
+    assert "so that 0 becomes 0 and 4095 becomes 1, and clip the others, subtract" in text
+    assert "do not know the range of pixel values" in text
+    properties = read_run(run).properties(load_backbone(run))
+    assert "(pixels - 0) / (4095 - 0)" in properties["input"]
+
+
+def copy_with(run, folder, **about):
+    """Copy a run folder, change its backbone.json, and return the new folder."""
+    shutil.copytree(run, folder)
+    file = folder / "backbone.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | about))
+    return folder

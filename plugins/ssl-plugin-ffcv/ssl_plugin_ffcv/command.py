@@ -155,6 +155,9 @@ def _print_summary(out: Path, info: PackInfo) -> None:
         file = os.path.relpath(split_file(out, name))
         size = f"{split.bytes / 2**20:.1f} MB"
         click.echo(f"{file}: {len(split.names)} images of {info.side} pixels, {encoding}, {size}")
+    for kind, texts in (("warning", info.warnings), ("note", info.notes)):
+        for text in texts:
+            click.echo(f"{kind}: {text}", err=True)
     skipped = [missing for split in info.splits.values() for missing in split.skipped]
     if skipped:
         first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])

@@ -11,7 +11,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import ssl_host
-from ssl_host import ArrayImages, DataError, DataSource, ImageDataset, RunError, UserError
+from ssl_host import (
+    PHOTO_MARGIN,
+    ArrayImages,
+    DataError,
+    DataSource,
+    ImageDataset,
+    RunError,
+    UserError,
+    check_images,
+)
 from ssl_plugin_ffcv.library import library
 from ssl_plugin_ffcv.sidecar import (
     SPLITS,
@@ -24,9 +33,6 @@ from ssl_plugin_ffcv.sidecar import (
     split_file,
 )
 from ssl_plugin_ffcv.writing import ImageFormat, write_beton
-
-PHOTO_MARGIN = 8 / 7
-"""Size of packed photographs relative to a view: 256 pixels for views of 224 pixels."""
 
 QUALITY = 90
 """Default JPEG quality."""
@@ -82,7 +88,9 @@ def pack(out: Path, options: PackOptions, report: ProgressCallback | None = None
             "1 or 3"
         )
     datasets = _open_splits(source, options)
-    side, image_size = _sizes(source, datasets["train"], options)
+    train = datasets["train"]
+    side, image_size = _sizes(source, train, options)
+    warnings, notes = check_images(train, source)
     image_format = ImageFormat(side, source.channels, options.quality, options.workers)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +114,10 @@ def pack(out: Path, options: PackOptions, report: ProgressCallback | None = None
             recipe={k: dict(v) for k, v in source.recipe.items()},
             ffcv=ffcv.version,
             plugin=version("ssl-plugin-ffcv"),
+            fit=train.fit,
+            value_range=train.value_range,
+            notes=(*source.notes, *notes),
+            warnings=tuple(warnings),
             splits=splits,
         )
         sidecar = staging / sidecar_file(out).name

@@ -63,6 +63,10 @@ class PackInfo(_StrictModel):
         recipe: settings that the source suggests for other sections of a configuration.
         ffcv: version of ffcv that wrote the files.
         plugin: version of this plugin that wrote the files.
+        fit: how the images were made square.
+        value_range: pixel values that became black and white; None for the range of the type.
+        notes: remarks of the source about the images.
+        warnings: remarks about images that are probably not read as intended.
         splits: descriptions of the packed splits, keyed by name.
     """
 
@@ -77,6 +81,10 @@ class PackInfo(_StrictModel):
     recipe: dict[str, dict[str, Any]]
     ffcv: str
     plugin: str
+    fit: Literal["crop", "squash", "pad"] = "crop"
+    value_range: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     splits: dict[SplitName, SplitInfo]
 
 

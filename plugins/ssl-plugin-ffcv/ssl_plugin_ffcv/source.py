@@ -46,6 +46,7 @@ class FFCV(DataSource):
         self.channels = self.info.channels
         self.mean = self.info.mean
         self.std = self.info.std
+        self.notes = (*self.info.notes, *self.info.warnings)
 
     @property
     def image_size(self) -> int:
@@ -58,4 +59,6 @@ class FFCV(DataSource):
         threads = self.config.num_threads or available_cores()
         info = self.info
         file = split_file(self.config.path, name)
-        return PackedImages(file, info.splits[name], info.channels, info.side, threads)
+        images = PackedImages(file, info.splits[name], info.channels, info.side, threads)
+        images.fit, images.value_range = info.fit, info.value_range  # as they were packed
+        return images

@@ -3,9 +3,16 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
+from ssl_plugin_ffcv import packing
+from ssl_plugin_ffcv.command import _print_summary
 from ssl_plugin_ffcv.library import SYSTEM_PACKAGES, library
+from ssl_plugin_ffcv.sidecar import read_sidecar
+from ssl_plugin_ffcv.writing import WriteResult
 
 import ssl_host
 from ssl_host import UserError
@@ -91,3 +98,32 @@ def test_plugin_import_does_not_import_torch_or_ffcv():
         "sys.exit(bool({'torch', 'ffcv', 'numba', 'cv2', 'rich'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_pack_notes_and_warnings_are_stored(monkeypatch, tmp_path):
+    for i in range(6):
+        path = tmp_path / "images" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = np.random.default_rng(i).integers(0, 4096, (20, 80), dtype=np.uint16)
+        Image.fromarray(values).save(path)
+
+    def write(file, images, *_):
+        file.write_bytes(b"packed")
+        return WriteResult(list(range(len(images))), [])
+
+    monkeypatch.setattr(packing, "library", lambda: SimpleNamespace(version="1"))
+    monkeypatch.setattr(packing, "write_beton", write)
+    settings = {"root": str(tmp_path / "images"), "image_size": "16"}
+    for more, num_warnings, num_notes in (
+        ({}, 1, 1),
+        ({"fit": "pad", "value_range": (0, 4095)}, 0, 0),
+    ):
+        options = packing.PackOptions("imagefolder", settings | more, force=True)
+        info = packing.pack(tmp_path / "x.beton", options)
+        assert read_sidecar(tmp_path / "x.beton") == info
+        assert (len(info.warnings), len(info.notes)) == (num_warnings, num_notes)
+        if not more:
+            assert "set [data] value_range" in info.warnings[0]
+            assert "as long as wide" in info.notes[0]
+            _print_summary(tmp_path / "x.beton", info)
+    assert (info.fit, info.value_range) == ("pad", (0, 4095))

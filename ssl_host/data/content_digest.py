@@ -1,0 +1,68 @@
+"""Hashes what image files contain, quickly enough for every start of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ssl_host.contracts.data import ImageDataset, UnreadableImage
+from ssl_host.toolkit.sampling import evenly_spaced_indices
+
+NUM_SIZES = 20_000
+"""Largest number of images whose file size is looked at; more take long on network disks."""
+NUM_CONTENTS = 32
+"""Largest number of images whose content is read."""
+NUM_BYTES = 2**16
+"""Number of bytes that are read from the start of a file."""
+
+
+def content_digest(datasets: Sequence[ImageDataset | None]) -> str:
+    """Return a hash of the sizes of image files, and of the content of some.
+
+    Modification times are left out, because copying a dataset to another disk changes them.
+
+    Args:
+        datasets: the splits; None for one that does not exist.
+    """
+    digest = hashlib.sha256()
+    for images in datasets:
+        digest.update(b"split")
+        if images is not None:
+            for part in _parts(images):
+                digest.update(part)
+    return digest.hexdigest()
+
+
+def _parts(images: ImageDataset) -> Iterator[bytes]:
+    """Yield the bytes to hash of a dataset."""
+    indices = evenly_spaced_indices(len(images), NUM_SIZES).tolist()
+    for path in dict.fromkeys(map(images.path, indices)):
+        if path is not None:
+            try:
+                yield f"{os.stat(path).st_size} ".encode()  # noqa: PTH116 - a Path each is slow
+            except OSError:
+                yield b"gone "
+    seen: set[str | Path] = set()
+    for i in evenly_spaced_indices(len(images), NUM_CONTENTS).tolist():
+        path = images.path(i)
+        if path is None:
+            try:
+                yield images.read(i).contiguous().numpy().tobytes()
+            except UnreadableImage:
+                yield b"unreadable"
+        elif path not in seen:
+            seen.add(path)
+            yield _start(path)
+
+
+def _start(path: str | Path) -> bytes:
+    """Return the first bytes of a file; of something else, such as a pipe, nothing."""
+    try:
+        if not Path(path).is_file():
+            return b"no file"
+        with Path(path).open("rb") as file:
+            return file.read(NUM_BYTES)
+    except OSError:
+        return b"unreadable"
