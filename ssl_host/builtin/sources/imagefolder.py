@@ -20,8 +20,9 @@ class ImageFolder(RecordSource):
     * ``root/train/...`` with ``root/val/...`` or ``root/test/...``: the held-out images have their
       own folder.
 
-    Other names, such as ``valid``, ``dev`` or ``Testing``, are understood too. Images outside of the
-    class folders, or in a folder called ``unlabeled``, ``none`` or ``-1``, have no label: pretraining uses them, evaluators do not. A file or folder that several links lead to is
+    Other names, such as ``valid``, ``dev`` or ``Testing``, are understood too. Images outside of
+    the class folders, or in a folder called ``unlabeled``, ``none`` or ``-1``, have no label:
+    pretraining uses them, evaluators do not. A file or folder that several links lead to is
     listed once. Run folders, ``[run] dir`` and folders of W&B are left out.
     """
 
