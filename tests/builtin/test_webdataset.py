@@ -353,6 +353,9 @@ def test_labels_that_may_belong_to_both_splits_raise_data_error(tmp_path):
         source = build(tmp_path / "x")
         with pytest.raises(DataError, match=r"labels\.tar:0000 may belong to a training.*train-"):
             source.open(first), source.open("test")
+    patterns = [tmp_path / "x" / f"{{{split}-0,labels}}.tar" for split in ("train", "val")]
+    with pytest.raises(DataError, match=r"labels\.tar:0000 may belong to a training"):
+        build(patterns[0], test=patterns[1]).open("test")
     (tmp_path / "x" / "labels.tar").rename(tmp_path / "x" / "train-labels.tar")
     source = build(tmp_path / "x")
     assert source.open("train").labels.tolist() == [1, 0, 2]

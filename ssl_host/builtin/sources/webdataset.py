@@ -46,8 +46,8 @@ class WebDataset(RecordSource):
 
     def setup(self) -> None:
         super().setup()
-        self._joined: dict[bool, dict[str, str]] = {}
-        """Names of the labels in shards of no split, keyed by split and by key of the image."""
+        self._joined: dict[bool, set[tuple[Path, str]]] = {}
+        """Shard and key of each label that is not next to its image, keyed by split."""
 
     def records(self, held_out: bool) -> Records | None:
         path = Path(self.config.test if held_out and self.config.test else self.config.root)
@@ -62,7 +62,7 @@ class WebDataset(RecordSource):
         elsewhere = [] if self.config.labelled is False else self._read(others, Counter())
         elsewhere = [sample for sample in elsewhere if not sample.images]
         labels, unmatched = join_labels(path, images, [*loose, *elsewhere])
-        self._require_one_split(path, held_out, elsewhere, unmatched)
+        self._require_one_split(path, held_out, [*loose, *elsewhere], unmatched)
         folder = path if path.is_dir() else path.parent
         if held_out_shards:  # labels in other shards may belong to either split
             unmatched = [sample for sample in unmatched if sample.shard in set(shards)]
@@ -86,21 +86,21 @@ class WebDataset(RecordSource):
         labels: Sequence[Sample],
         unmatched: Sequence[Sample],
     ) -> None:
-        """Raise DataError if labels in shards of no split belong to images of both splits.
+        """Raise DataError if a label belongs to images of both splits.
 
         Args:
             path: folder or pattern of the shards, for the error message.
             held_out: True for the held-out images.
-            labels: the labels in shards of no split.
+            labels: the labels without an image in the same place, also those in other shards.
             unmatched: the labels that belong to no image of this split.
         """
         unused = {id(sample) for sample in unmatched}
-        self._joined[held_out] = {s.key: s.name for s in labels if id(s) not in unused}
-        both = self._joined.get(False, {}).keys() & self._joined.get(True, {}).keys()
+        self._joined[held_out] = {(s.shard, s.key) for s in labels if id(s) not in unused}
+        both = self._joined.get(False, set()) & self._joined.get(True, set())
         if both:
-            name = self._joined[held_out][min(both)]
+            shard, key = min(both)
             raise DataError(
-                f"[data] {path}: the label {name} may belong to a training image or to a held-out "
+                f"[data] {path}: the label {shard.name}:{key} may belong to a training image or to a held-out "
                 "image with this name; give the shards of the labels names such as "
                 "train-labels.tar and val-labels.tar, or give the images different names"
             )
