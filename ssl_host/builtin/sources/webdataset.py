@@ -100,8 +100,8 @@ class WebDataset(RecordSource):
         if both:
             shard, key = min(both)
             raise DataError(
-                f"[data] {path}: the label {shard.name}:{key} may belong to a training image or to a held-out "
-                "image with this name; give the shards of the labels names such as "
+                f"[data] {path}: the label {shard.name}:{key} may belong to a training image or "
+                "to a held-out image with this name; give the shards of the labels names such as "
                 "train-labels.tar and val-labels.tar, or give the images different names"
             )
 
