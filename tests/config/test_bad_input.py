@@ -72,7 +72,7 @@ CASES: dict[str, tuple[str, str]] = {
     "unknown_evaluator": (
         "[evaluator.knnn]\n\n[method]\nname = simclr\n",
         (
-            "{file}:1: [evaluator.knnn] unknown evaluator 'knnn'; did you mean 'knn'?; if a"
+            "{file}:1: [evaluator.knnn] unknown evaluator 'knnn'; did you mean 'knn'? If a"
             " plugin provides 'knnn', run: pip install ssl-plugin-knnn"
         ),
     ),
