@@ -2,7 +2,7 @@
 
     python benchmarks/speed/listing.py [--images 300000] [--classes 1000] [--folder FOLDER]
 
-The images of a class are hard links to one PNG of 32 x 32 pixels. torchvision's ``ImageFolder`` and
+The images of a class are copies of one PNG of 32 x 32 pixels. torchvision's ``ImageFolder`` and
 ``[data] name = imagefolder`` list the same folder in turns, and the median of five is printed. Then
 ``ssl-host run`` and ``--dry-run`` are started with ``[loader] store = files``.
 """
@@ -10,7 +10,7 @@ The images of a class are hard links to one PNG of 32 x 32 pixels. torchvision's
 from __future__ import annotations
 
 import argparse
-import os
+import io
 import statistics
 import subprocess
 import sys
@@ -60,7 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         root = Path(folder) / "images"
-        link_images(root, arguments.images, arguments.classes)
+        write_images(root, arguments.images, arguments.classes)
         times = compare_listing(root)
         for name, seconds in times.items():
             print(f"{name}: {seconds:.2f} s", flush=True)
@@ -69,16 +69,16 @@ def main() -> None:
         print(f"dry run: {time_dry_run(Path(folder), root):.1f} s")
 
 
-def link_images(root: Path, num_images: int, num_classes: int) -> None:
-    """Write one image per class and hard links to it."""
+def write_images(root: Path, num_images: int, num_classes: int) -> None:
+    """Write one image per class and copies of it; hard links would count as one image."""
     rng = np.random.default_rng(0)
     for number in range(num_classes):
         folder = root / f"n{number:08}"
         folder.mkdir(parents=True)
-        first = folder / "0.png"
-        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(first)
-        for i in range(1, num_images // num_classes):
-            os.link(first, folder / f"{i}.png")
+        content = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(content, "png")
+        for i in range(num_images // num_classes):
+            (folder / f"{i}.png").write_bytes(content.getvalue())
 
 
 def compare_listing(root: Path) -> dict[str, float]:

@@ -141,7 +141,8 @@ class Catalog:
             return advice if hint else f"{advice}; a preset is part of the plugin of its method"
         stem = name.lower().replace("_", "-")
         distribution = official_distribution(kind, name) or f"ssl-plugin-{stem}"
-        return f"{advice}; if a plugin provides '{name}', run: pip install {distribution}"
+        start = " If" if hint else "; if"  # the hint ends in a question mark
+        return f"{advice}{start} a plugin provides '{name}', run: pip install {distribution}"
 
     def load(self, kind: str, name: str) -> Any:
         """Import a component's class and check that it inherits from the base class of its kind.

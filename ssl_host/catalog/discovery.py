@@ -110,8 +110,8 @@ def _hook_problem(module: ModuleType) -> str:
             if options.get("optionalhook"):
                 continue
             return (
-                f"unknown hook {name} ({location}){did_you_mean(name, known)}; "
-                f"hooks are {', '.join(sorted(known))}"
+                f"unknown hook {name} ({location}); hooks are {', '.join(sorted(known))}"
+                f"{did_you_mean(name, known)}"
             )
         expected = list(inspect.signature(known[name]).parameters)
         extra = [p for p in inspect.signature(function).parameters if p not in expected]

@@ -12,7 +12,9 @@ from ssl_host.errors import CheckpointError, ConfigError, UserError
 
 _SECTION = re.compile(r"\[([a-z_]+(?:\.[^\]\s]+)?)\]")
 _COMPONENT = re.compile(r"(\w+) '([^']+)' \(")
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"(?<![\w/\\.~-])\w+(?![\w/\\-]|\.\w)")
+"""A word that is no part of a path or file name, such as ``root`` in ``/root/images``."""
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 @contextmanager
@@ -70,8 +72,16 @@ def _failed_section(config: RunConfig, error: Exception) -> str:
 
 
 def _key_location(config: RunConfig, section: str, text: str) -> str:
-    """Return where the first setting of a section is set whose key is in a text."""
-    for word in _WORD.findall(text):
+    """Return where the first setting of a section is set whose key is in a text.
+
+    A key counts before others if the text begins with it or has its value: ``key = value``. Paths
+    and quoted text are no keys.
+    """
+    text = _QUOTED.sub("''", text)
+    words = _WORD.findall(text)
+    assigned = re.findall(rf"{_WORD.pattern}(?=\s*=)", text)
+    first = words[:1] if text.lstrip().startswith(tuple(words[:1])) else []
+    for word in dict.fromkeys([*first, *assigned, *words]):
         entry = config.entries.get((section, word))
         if entry is not None and entry.origin.file:
             return str(entry.origin)

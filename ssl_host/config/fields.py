@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from ssl_host.config.values import (
     accepted_types,
     parse_value,
 )
+
+_PATH_IN_COMMENT = re.compile(r"\s[#;][^\s#;]*[/\\]")
+"""A comment that continues like a path, such as `` #2/runs``."""
 
 
 def parse_field(value: ConfigValue, annotation: Any) -> Any:
@@ -32,7 +36,9 @@ def parse_field(value: ConfigValue, annotation: Any) -> Any:
     if value.is_text and not value.is_quoted and isinstance(raw, str):
         raw = parse_value(raw, annotation)
     raw = _absolute_paths(raw, annotation, value.origin)
-    if value.comment and isinstance(raw, str) and Path in accepted_types(annotation):
+    is_path = isinstance(raw, str) and Path in accepted_types(annotation)
+    is_complete = value.is_quoted or str(value.raw).endswith("@str")
+    if value.comment and not is_complete and is_path:
         _check_comment(raw, value)
     try:
         to_json(raw, fallback=str)
@@ -45,17 +51,33 @@ def parse_field(value: ConfigValue, annotation: Any) -> Any:
 
 
 def _check_comment(path: str, value: ConfigValue) -> None:
-    """Raise LiteralError if the comment behind a path is the rest of the path's name."""
-    whole = f"{path}{value.comment}"
-    try:
-        exists = Path(whole).exists()
-    except OSError:  # for example because the comment is too long for a name
-        return
-    if exists:
+    """Raise LiteralError if the comment behind a path is probably the rest of the path.
+
+    The whole path need not exist: it may be a pattern, or the folder of future runs.
+    """
+    comment = value.comment.strip()
+    rest = value.comment.rstrip()
+    is_typed = rest.endswith("@str")
+    # Up to the first slash, it is the rest of the name of a file or folder.
+    beginning = path + rest.removesuffix("@str").split("/")[0].rstrip()
+    advice = "put the path in quotes"
+    if _exists(beginning):
+        raise LiteralError(f"{comment!r} is read as a comment, but {beginning} exists; {advice}")
+    if is_typed:
+        raise LiteralError(f"{comment!r} is read as a comment; {advice}")
+    if _PATH_IN_COMMENT.match(value.comment) and not _exists(path):
         raise LiteralError(
-            f"{value.comment.strip()!r} is read as a comment, but {whole} exists; put the path in "
-            "quotes"
+            f"{comment!r} is read as a comment, and there is no {path}; {advice}, or a space "
+            f"behind {comment[0]}"
         )
+
+
+def _exists(path: str) -> bool:
+    """Return True if a file or folder exists."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # for example because a comment is too long for a name
+        return False
 
 
 def _absolute_paths(raw: Any, annotation: Any, origin: ConfigOrigin) -> Any:

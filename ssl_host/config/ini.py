@@ -76,7 +76,7 @@ def parse_ini(
             except QuoteError as error:
                 problems.append(Problem(f"{path}:{line}", f"{name}: {error}"))
                 continue
-            comment = "" if is_quoted or others else first[len(without_comment(first)) :]
+            comment = "" if others else first[len(without_comment(first)) :]
             origin = ConfigOrigin(layer, path, line)
             values[section, key] = ConfigValue(value, origin, True, is_quoted, comment)
     if problems:

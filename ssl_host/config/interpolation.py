@@ -70,7 +70,8 @@ def substitute(
     if single and single["name"] is not None and not value.is_quoted:
         found = _look_up(single["name"], table, visited)
         # A relative path is relative to the file that contains it, not to the reference.
-        return replace(found, origin=found.origin if found.origin.file else value.origin)
+        origin = found.origin if found.origin.file else value.origin
+        return replace(found, origin=origin, comment=value.comment)
 
     def replacement(match: re.Match[str]) -> str:
         if match["escape"]:

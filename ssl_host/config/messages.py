@@ -41,6 +41,23 @@ _TYPES = {
     tuple: "a list",
 }
 
+_OTHER_NAMES = {
+    "learning_rate": "lr",
+    "base_learning_rate": "base_lr",
+    "wd": "weight_decay",
+    "bs": "batch_size",
+    "max_epochs": "epochs",
+    "num_epochs": "epochs",
+    "n_epochs": "epochs",
+    "tau": "temperature",
+    "temp": "temperature",
+    "lambd": "lambda_",
+    "workers": "num_workers",
+    "path": "root",
+    "data_dir": "root",
+}
+"""Names that other libraries give to settings, with the names here."""
+
 
 def validate_settings(
     schema: type[S], values: Mapping[str, Any], where: str, section: str = ""
@@ -120,9 +137,13 @@ def unknown_key(
     Args:
         key: the unknown key.
         known: the keys of its section.
-        others: the keys of all sections, keyed by section; they are searched too.
+        others: the keys of all sections, keyed by section, the likeliest first; they are searched
+            too.
     """
     names = list(known)
+    usual = _OTHER_NAMES.get(key.lower().replace("-", "_"))
+    if usual in names:
+        return f"{key}: unknown key; did you mean '{usual}'?"
     sections = [f"[{section}]" for section, keys in (others or {}).items() if key in keys]
     if sections:
         return f"{key}: unknown key; {key} is a setting of {' and '.join(sections[:3])}"
@@ -133,7 +154,10 @@ def unknown_key(
 
 def _similar_elsewhere(key: str, others: Mapping[str, Iterable[str]]) -> str:
     """Return a suggestion for a misspelt key of another section, or an empty string."""
-    sections = {name: section for section, keys in others.items() for name in keys}
+    sections: dict[str, str] = {}
+    for section, keys in others.items():
+        for name in keys:
+            sections.setdefault(name, section)
     near = difflib.get_close_matches(key, sections, n=1, cutoff=0.8)
     return f"; did you mean [{sections[near[0]]}] {near[0]}?" if near else ""
 

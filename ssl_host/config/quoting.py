@@ -81,6 +81,11 @@ def unquote(text: str) -> tuple[str, bool]:
         ) from None
 
 
+def is_quoted_text(text: str) -> bool:
+    """Return True if quotes enclose all of a text, which may be the value of ``"text"@str``."""
+    return _QUOTED.fullmatch(text) is not None
+
+
 def quote(text: str) -> str:
     """Return text in double quotes, which :func:`unquote` reads back equal."""
     escaped = (c if c.isprintable() and c not in '"\\' else json.dumps(c)[1:-1] for c in text)

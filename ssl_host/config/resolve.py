@@ -28,12 +28,7 @@ from ssl_host.config.messages import by_location, unknown_key, untrained_note, v
 from ssl_host.config.run_config import ComponentConfig, RunConfig
 from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.config.unknown_sections import unknown_sections
-from ssl_host.config.values import (
-    ConfigOrigin,
-    ConfigValue,
-    Key,
-    LiteralError,
-)
+from ssl_host.config.values import ConfigOrigin, ConfigValue, Key, LiteralError
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 
@@ -142,8 +137,12 @@ class _Resolver:
         return None if cls is None or section in self.lookup.failed else cls.Config
 
     def _others(self) -> dict[str, Iterable[str]]:
-        """Return the keys of every section of the run, for suggestions."""
-        schemas = {s: self._schema(s) for s in dict.fromkeys([*HOST_SECTIONS, *self.classes])}
+        """Return the keys of every section of the run, the likeliest first, for suggestions."""
+        in_files = {s for layer in self.lookup.user_layers for s in layer.sections()}
+        sections = dict.fromkeys([*HOST_SECTIONS, *self.classes])
+        # Evaluators have many settings with the names of those of methods, losses and optimizers.
+        ranked = sorted(sections, key=lambda s: (s.startswith("evaluator."), s not in in_files))
+        schemas = {section: self._schema(section) for section in ranked}
         return {s: schema.model_fields for s, schema in schemas.items() if schema is not None}
 
     def _merge(self) -> dict[Key, ConfigValue]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from ssl_host.config.quoting import needs_quotes, quote
+from ssl_host.config.quoting import QuoteError, is_quoted_text, needs_quotes, quote, unquote
 
 Key = tuple[str, str]
 """Section and key of a setting, such as ``("run", "epochs")``."""
@@ -126,7 +126,7 @@ def _parse_typed(text: str, type_name: str) -> Any:
         LiteralError: if the text is not a value of that type.
     """
     if type_name == "str":
-        return text
+        return _unquoted(text)
     if type_name == "bool":
         if text.lower() not in _TRUE | _FALSE:
             raise LiteralError(f"{text!r} is not a bool; write True@bool or False@bool")
@@ -144,6 +144,20 @@ def _parse_typed(text: str, type_name: str) -> Any:
         actual = type(value).__name__
         raise LiteralError(f"{text!r} is of type {actual}, but @{type_name} requires {type_name}")
     return value
+
+
+def _unquoted(text: str) -> str:
+    """Return text without the quotes around all of it.
+
+    Raises:
+        LiteralError: if an escape in the quotes is invalid.
+    """
+    if not is_quoted_text(text):
+        return text
+    try:
+        return unquote(text)[0]
+    except QuoteError as error:
+        raise LiteralError(str(error)) from None
 
 
 def accepted_types(annotation: Any) -> set[Any]:

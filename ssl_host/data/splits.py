@@ -138,8 +138,8 @@ def _hold_out(images: ImageDataset, holdout: float) -> tuple[ImageDataset, Subse
     labelled = int((labels >= 0).sum())
     of_all = f"{labelled} labelled images" if labelled < len(labels) else f"{len(labels)} images"
     note = (
-        f"the dataset has no test split: {len(held_out)} of {of_all} were held out, by class, and "
-        "neither pretraining nor evaluators train on them"
+        f"the dataset has no labelled test split: {len(held_out)} of {of_all} were held out, by "
+        "class, and neither pretraining nor evaluators train on them"
     )
     return kept, held_out, note
 

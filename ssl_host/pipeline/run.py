@@ -207,12 +207,14 @@ class _Runner:
         config = self.config
         num_test = "no" if images.test is None else str(len(images.test))
         parameters = num_trainable_parameters(experiment.method)
+        epochs = "1 epoch" if config.run.epochs == 1 else f"{config.run.epochs} epochs"
+        num_steps = len(images.train) // config.run.batch_size
+        steps = "1 step" if num_steps == 1 else f"{num_steps} steps"
         self.console.print(
             f"{config.run.name}: {config.components['method'].name} with "
             f"{config.components['backbone'].name} on {len(images.train)} images of "
-            f"{config.components['data'].name} ({num_test} test images), {config.run.epochs} "
-            f"epochs of {len(images.train) // config.run.batch_size} steps, {parameters:,} "
-            f"parameters, {config.trainer.accelerator} {config.trainer.precision}",
+            f"{config.components['data'].name} ({num_test} test images), {epochs} of {steps}, "
+            f"{parameters:,} parameters, {config.trainer.accelerator} {config.trainer.precision}",
         )
         for note in (*config.notes, *experiment.notes, *images.notes):
             self.console.print(f"note: {note}")

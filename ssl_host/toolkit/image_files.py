@@ -153,7 +153,7 @@ def read_image(
     except (UnreadableImage, SslHostError):  # SslHostError includes Preempted, raised by signals
         raise
     except FileNotFoundError:
-        raise UnreadableImage("the file is gone") from None
+        raise UnreadableImage("there is no such file") from None
     except PermissionError:
         raise UnreadableImage("no permission to read it") from None
     except MemoryError:

@@ -128,17 +128,26 @@ class UnseenBorder:
 def unseen_border(backbone: Backbone, size: int) -> UnseenBorder | None:
     """Return the border of an image that no output depends on; None if there is none.
 
-    A layer that cuts an image into patches leaves out what is less than a patch.
+    A layer that cuts an image, or a map of its features, into patches leaves out what is less than
+    a patch.
     """
     first: list[nn.Module] = []
+    unfolded: list[tuple[nn.Unfold, int]] = []
 
     def remember(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if inputs and inputs[0].shape[1:] == (backbone.in_channels, size, size):
+        shape = inputs[0].shape if inputs else ()
+        if shape[1:] == (backbone.in_channels, size, size):
             first.append(module)
+        elif isinstance(module, nn.Unfold) and len(shape) == 4 and size % shape[-1] == 0:
+            unfolded.append((module, size // shape[-1]))
 
     # Subclasses may pad their input; these classes do what their attributes say.
-    layers = (m for m in backbone.modules() if type(m) in (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d))
-    handles = [layer.register_forward_pre_hook(remember) for layer in layers]
+    kinds = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.Unfold)
+    handles = [
+        layer.register_forward_pre_hook(remember)
+        for layer in backbone.modules()
+        if type(layer) in kinds
+    ]
     try:
         with evaluation_mode(backbone):
             _forward_on_meta(backbone, size)
@@ -147,15 +156,33 @@ def unseen_border(backbone: Backbone, size: int) -> UnseenBorder | None:
     finally:
         for handle in handles:
             handle.remove()
-    if not first:
-        return None
-    layer = min(first, key=lambda module: _left_out(module, size))
-    pixels = _left_out(layer, size)
+    borders = [_border_of_patches(*each, size) for each in unfolded]
+    if first:
+        layer = min(first, key=lambda module: _left_out(module, size))
+        borders.append(_border(lambda other: _left_out(layer, other), size))
+    found = [border for border in borders if border is not None]
+    return max(found, key=lambda border: border.pixels, default=None)
+
+
+def _border(left_out: Callable[[int], int], size: int) -> UnseenBorder | None:
+    """Return the border of images, given a function of the size that returns its pixels."""
+    pixels = left_out(size)
     if not pixels:
         return None
-    smaller = next(s for s in range(size, 0, -1) if not _left_out(layer, s))
-    larger = next(s for s in range(size, 2 * size + 1) if not _left_out(layer, s))
+    smaller = next(s for s in range(size, 0, -1) if not left_out(s))
+    larger = next(s for s in range(size, 2 * size + 1) if not left_out(s))
     return UnseenBorder(pixels, (smaller, larger))
+
+
+def _border_of_patches(layer: nn.Unfold, stride: int, size: int) -> UnseenBorder | None:
+    """Return the border of images whose features, one each ``stride`` pixels, are unfolded.
+
+    Only for separate patches, as in TNT: overlapping ones are usually not the only path.
+    """
+    numbers = [_first(number) for number in (layer.kernel_size, layer.stride, layer.padding)]
+    if numbers[0] != numbers[1] or numbers[2] != 0:
+        return None
+    return _border(lambda other: other % (numbers[0] * stride), size)
 
 
 def _left_out(layer: nn.Module, size: int) -> int:

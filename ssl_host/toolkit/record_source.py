@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,6 +21,7 @@ from ssl_host.toolkit.labels import (
     is_missing,
     label_texts,
 )
+from ssl_host.toolkit.unique_files import file_id
 
 SplitWord = Literal["train", "val", "test"]
 
@@ -35,6 +35,7 @@ _WORDS: dict[str, SplitWord] = {
     "test": "test",
     "testing": "test",
 }
+"""Words for the splits of a dataset, in the order of preference."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ class Records:
 
     Attributes:
         images: dataset of the N images, without labels.
-        labels: N labels as text or numbers; None, empty text, NaN and -1 stand for an image without
-            a label. None if the source has no labels at all.
+        labels: N labels as text or numbers; None, NaN, -1, empty text and words such as "none" and
+            "unlabeled" stand for an image without a label. None if the source has no labels at all.
         classes: all class names in order, if the source defines them; None to use the sorted
             labels.
         location: file or folder to name in error messages.
         notes: remarks about the images for the log and the report.
+        label_name: name of the labels in the source, such as the name of a column; numbers with a
+            name such as ``age`` are no classes.
     """
 
     images: ImageDataset
@@ -56,6 +59,7 @@ class Records:
     classes: Sequence[str] | None = None
     location: str = "the data"
     notes: Sequence[str] = ()
+    label_name: str = ""
 
 
 class RecordSource(DataSource):
@@ -131,9 +135,13 @@ class RecordSource(DataSource):
             self.open("train")
         self._reject_overlap(test)
         images = self._labelled_images(test, self._classes)
-        # A test split without labels is useless for evaluation: if the training images have labels,
-        # let the host hold out some of them.
-        return None if images is None or (self._classes and images.labels is None) else images
+        if images is not None and self._classes and images.labels is None:
+            # Useless for evaluation; the host holds out some training images instead.
+            self._add_notes(
+                [f"{test.location}: the {len(images)} held-out images have no labels: not used"]
+            )
+            return None
+        return images
 
     def _records(self, held_out: bool) -> Records | None:
         """Return the images of a split, and add the remarks about them to the notes."""
@@ -143,16 +151,17 @@ class RecordSource(DataSource):
             if isinstance(images, ArrayImages) and (config.fit != "crop" or config.value_range):
                 raise DataError("[data] fit and value_range have no effect on images in memory")
             images.fit, images.value_range = config.fit, config.value_range
-            self.notes = tuple(dict.fromkeys([*self.notes, *records.notes]))
+            self._add_notes(records.notes)
         return records
+
+    def _add_notes(self, notes: Iterable[str]) -> None:
+        """Add remarks for the log and the report, each once."""
+        self.notes = tuple(dict.fromkeys([*self.notes, *notes]))
 
     def _reject_overlap(self, held_out: Records) -> None:
         """Raise DataError if a held-out image is also a training image."""
-        # Training on held-out images would make every accuracy too high. Sources with one file per
-        # image separate the splits by path, but a file with many images could be given for both.
+        # Training on held-out images would make every accuracy too high.
         assert self._train is not None
-        if isinstance(held_out.images, FileImages):
-            return
         training = {key for _, key in _image_keys(self._train.images)}
         for name, key in _image_keys(held_out.images):
             if key in training:
@@ -173,16 +182,23 @@ class RecordSource(DataSource):
         if records is None:
             return None
         images, location = records.images, records.location
-        is_ignored = self.config.labelled is False or classes == ()
-        values = None if is_ignored else records.labels
+        values = None if self.config.labelled is False else records.labels
         if values is None or all(map(is_missing, set(label_texts(values)))):
             if self.config.labelled and classes is None:
                 raise DataError(f"[data] labelled = true, but there are no labels in {location}")
             return images
+        if classes == ():
+            self._add_notes(
+                [f"{location}: its labels are not used, because the training images have none"]
+            )
+            return images
         try:
             if classes is None:
                 accept_all = bool(self.config.labelled)
-                labels, classes = class_labels(values, records.classes, location, accept_all)
+                labels, classes, notes = class_labels(
+                    values, records.classes, location, accept_all, records.label_name
+                )
+                self._add_notes(notes)
             else:
                 labels = class_indices(label_texts(values), classes)
         except UnknownClassError as error:
@@ -193,6 +209,11 @@ class RecordSource(DataSource):
             ) from None
         images.labels, images.classes = labels, classes
         return images
+
+    @staticmethod
+    def is_missing_label(text: str) -> bool:
+        """Return True if a label, or the name of a folder, stands for images without a label."""
+        return is_missing(text)
 
     @staticmethod
     def split_word(text: str) -> SplitWord | None:
@@ -215,15 +236,19 @@ class RecordSource(DataSource):
         return files["train"] or files[None], files["val"] or files["test"]
 
 
-def _image_keys(images: ImageDataset) -> Iterator[tuple[str, tuple[str, str]]]:
+def _image_keys(images: ImageDataset) -> Iterator[tuple[str, tuple[Hashable, str]]]:
     """Yield the name and a unique key of each image that is stored in a file; skip other images.
 
-    The key is the real path of the file and the rest of the name after the path.
+    The key is the identity of the file, which all links to it share, and the rest of the name after
+    the path.
     """
-    real_paths: dict[str | Path, str] = {}
+    files: dict[str | Path, Hashable] = {}
+    keeps_files = not isinstance(images, FileImages)  # many images in each file
     for i in range(len(images)):
         name, file = images.name(i), images.path(i)
-        if file is not None:
-            if file not in real_paths:
-                real_paths[file] = os.path.realpath(file)
-            yield name, (real_paths[file], name.partition(Path(file).name)[2])
+        if file is None:
+            continue
+        key = files.get(file) or file_id(file)
+        if keeps_files:
+            files[file] = key
+        yield name, (key, name.partition(Path(file).name)[2] if keeps_files else "")

@@ -1,6 +1,7 @@
 """Data source csv."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -106,9 +107,79 @@ def test_backslashes_in_paths_are_read_as_slashes(table, tmp_path):
     assert found.name(0) == "a\\b.png"  # a file with this name exists
 
 
-def test_windows_path_with_a_drive_raises_data_error(table):
-    with pytest.raises(DataError, match=r"table\.csv:2: .*C:.*Windows.*relative"):
-        build(table("path\nC:\\data\\a.png\n")).open("train")
+@pytest.mark.parametrize("path", ["C:\\data\\a.png", "C:/data/a.png", "\\\\server\\share\\a.png"])
+def test_windows_path_with_a_drive_raises_data_error(path, table):
+    with pytest.raises(DataError, match=r"table\.csv:2: .*Windows.*relative"):
+        build(table(f"path\n{path}\n")).open("train")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "images/{i:02}",
+        "Images/{i:02}.PNG",
+        '"images/{i:02}.png "',
+        "set\\images\\{i:02}.png",
+        "set/images/{i:02}",
+        "\\images\\{i:02}.png",
+    ],
+)
+def test_path_that_fits_only_one_file_is_accepted_with_a_note(form, table, tmp_path):
+    table(rows())
+    (tmp_path / "set").mkdir()
+    (tmp_path / "images").rename(tmp_path / "set/images")
+    source = build(table(rows(form + ",{label}")), root=tmp_path / "set")
+    found = source.open("train")
+    assert is_picture(found.read(3), 3)
+    assert found.name(3) == "images/03.png"
+    (note,) = source.notes
+    assert "10 paths are not exactly those of files" in note
+
+
+def test_path_that_fits_several_files_is_not_changed(table, tmp_path):
+    for suffix in ("jpg", "PNG"):
+        (tmp_path / f"images/00.{suffix}").write_bytes((tmp_path / "images/00.png").read_bytes())
+    for name in ("images/00", "images/00.Png"):
+        found = build(table(f"path\n{name}\n")).open("train")
+        assert found.name(0) == name
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_link_to_a_listed_file_raises_data_error(link, table, tmp_path):
+    link(tmp_path / "images/00.png", tmp_path / "images/copy.png")
+    with pytest.raises(
+        DataError, match=r"table\.csv:12: images/copy\.png is the same file.*line 2"
+    ):
+        build(table(rows() + "images/copy.png,red\n")).open("train")
+    held_out = table("path,label\nimages/copy.png,red\n", "test.csv")
+    with pytest.raises(
+        DataError, match=r"copy\.png is held out, but it is also among the training"
+    ):
+        build(table(rows()), test_file=held_out).open("test")
+
+
+def test_names_of_columns_may_have_another_case(table):
+    text = rows("images/{i:02}.png,{label},{split}", "Path,LABEL,Split")
+    source = build(table(text))
+    assert (len(source.open("train")), len(source.open("test"))) == (7, 3)
+    assert source.open("train").classes == COLOURS
+    with pytest.raises(DataError, match="no column 'label', but 'path', 'Label', 'LABEL'; set"):
+        build(table(rows("images/{i:02}.png,{label},x", "path,Label,LABEL"))).open("train")
+
+
+def test_columns_that_may_contain_labels_or_splits_are_noted(table):
+    source = build(table(rows("images/{i:02}.png,{label},{split}", "path,Class,set")))
+    assert source.open("train").labels is None
+    labels, splits = source.notes
+    assert "column 'Class' is not used" in labels
+    assert "label_column = Class" in labels
+    assert "split_column = set" in splits
+
+
+def test_column_with_the_name_of_a_quantity_has_no_classes(table):
+    text = rows("images/{i:02}.png,{i}", "path,age")
+    with pytest.raises(DataError, match="look like numbers"):
+        build(table(text), label_column="age").open("train")
 
 
 def test_test_file_holds_out_its_images(table):
@@ -194,12 +265,12 @@ def test_run_lists_missing_and_unreadable_images(table, ssl_host, tmp_path):
     skipped = {item["image"]: item["reason"] for item in results["skipped"]}
     assert sorted(skipped) == ["images/04.png", "images/05.png", "images/never.png"]
     assert skipped["images/04.png"] == "the file is empty"
-    assert skipped["images/never.png"] == "the file is gone"
+    assert skipped["images/never.png"] == "there is no such file"
     assert any("were held out, by class" in note for note in results["notes"])
     assert sum(results["images"][split] for split in ("train", "test")) == 8
 
 
 def test_read_missing_image_raises_unreadable_image(table):
     found = build(table("path\nimages/00.png\nno/such.png\n")).open("train")
-    with pytest.raises(UnreadableImage, match="the file is gone"):
+    with pytest.raises(UnreadableImage, match="there is no such file"):
         found.read(1)

@@ -70,7 +70,9 @@ def test_imagefolder_subfolders_are_classes(tmp_path):
     assert found.labels.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("held_out", ["val", "validation", "test"])
+@pytest.mark.parametrize(
+    "held_out", ["val", "validation", "test", "valid", "dev", "VAL", "testing", "Test"]
+)
 def test_imagefolder_test_folder_is_the_test_split(held_out, tmp_path):
     for split in ("train", held_out):
         for name in ("a", "b"):
@@ -157,6 +159,83 @@ def test_imagefolder_held_out_link_to_training_images_raises_data_error(link, ta
         source.open("test")
 
 
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_imagefolder_held_out_link_to_a_training_file_raises_data_error(link, tmp_path):
+    for name in ("train/cat/1.png", "train/dog/1.png", "val/dog/1.png", "val/cat/2.png"):
+        picture(tmp_path / name)
+    link(tmp_path / "train/cat/1.png", tmp_path / "val/cat/1.png")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    with pytest.raises(
+        DataError, match=r"val/cat/1\.png: is held out.*same file.*train/cat/1\.png"
+    ):
+        source.open("test")
+
+
+def test_imagefolder_held_out_file_that_training_links_to_raises_data_error(tmp_path):
+    for name in ("train/cat/1.png", "val/cat/1.png", "unlabeled/1.png"):
+        picture(tmp_path / name)
+    for place in ("train/cat/2.png", "unlabeled/2.png"):
+        (tmp_path / place).symlink_to(tmp_path / "val/cat/1.png")
+        with pytest.raises(DataError, match="same file as the training image"):
+            ssl_host.build("data", "imagefolder", root=tmp_path).open("test")
+        (tmp_path / place).unlink()
+    assert len(ssl_host.build("data", "imagefolder", root=tmp_path).open("test")) == 1
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_imagefolder_file_with_several_links_is_one_image(link, tmp_path):
+    for name in ("x/cat/1.png", "x/cat/2.png", "x/dog/1.png", "elsewhere/1.png"):
+        picture(tmp_path / name)
+    link(tmp_path / "x/cat/1.png", tmp_path / "x/cat/3.png")
+    link(tmp_path / "x/cat/2.png", tmp_path / "x/dog/2.png")
+    for name in ("3.png", "4.png"):
+        (tmp_path / "x/dog" / name).symlink_to(tmp_path / "elsewhere/1.png")
+    (tmp_path / "x/dog/5.png").symlink_to("nothing")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path / "x")
+    found = source.open("train")
+    names = ["cat/1.png", "cat/2.png", "dog/1.png", "dog/3.png", "dog/5.png"]
+    assert [found.name(i) for i in range(len(found))] == names
+    assert found.labels.tolist() == [0, 0, 1, 1, 1]
+    (note,) = source.notes
+    assert "left out 3 links to images that are listed already, such as cat/3.png" in note
+
+
+def test_imagefolder_equal_numbers_of_a_network_file_system_are_no_links(tmp_path, monkeypatch):
+    for name in ("a/1.png", "a/2.png", "b/1.png"):
+        picture(tmp_path / name)
+
+    class Entry:
+        def __init__(self, entry):
+            self.name, self.is_dir, self.is_symlink = entry.name, entry.is_dir, entry.is_symlink
+
+        def inode(self):
+            return 0xFFFFFFFF
+
+    class Entries(list):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            return None
+
+    original = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: Entries(map(Entry, original(path))))
+    assert len(ssl_host.build("data", "imagefolder", root=tmp_path).open("train")) == 3
+
+
+def test_imagefolder_link_to_a_part_and_to_the_whole_of_a_folder_lists_images_once(tmp_path):
+    for name in ("t/b/1.png", "ext/a/x/1.png", "ext/a/y/1.png"):
+        picture(tmp_path / name)
+    (tmp_path / "t/a0").symlink_to(tmp_path / "ext/a/x")
+    (tmp_path / "t/z").symlink_to(tmp_path / "ext/a")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path / "t")
+    found = source.open("train")
+    names = [found.name(i) for i in range(len(found))]
+    assert names == ["a0/1.png", "b/1.png", "z/y/1.png"]
+    (note,) = source.notes
+    assert "z/x (a link to a0, which is listed already)" in note
+
+
 def run_folder(path):
     picture(path / "wandb/offline-run-1/files/media/images/1.png")
     for name in ("config.ini", "config.json"):
@@ -223,6 +302,41 @@ def test_imagefolder_other_spellings_of_splits_count_only_together(tmp_path):
         picture(tmp_path / "y" / name)
     source = ssl_host.build("data", "imagefolder", root=tmp_path / "y")
     assert source.open("train").classes == ("match", "training")
+
+
+def test_imagefolder_folders_that_are_not_used_are_noted(tmp_path):
+    for name in ("train/a", "train/b", "val/a", "dev/a", "test/b", "extra/a", "unlabeled", "runs"):
+        picture(tmp_path / name / "1.png")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    source.excluded = [tmp_path / "runs"]
+    assert source.open("test").labels.tolist() == [0]
+    (note,) = source.notes
+    assert "only train and val are used, not dev, extra, test" in note
+
+
+@pytest.mark.parametrize("name", ["Unlabeled", "-1", "nan", "None"])
+def test_imagefolder_folder_for_missing_labels_is_no_class(name, tmp_path):
+    for folder in ("a", "b", name):
+        picture(tmp_path / "x" / folder / "1.png")
+    found = ssl_host.build("data", "imagefolder", root=tmp_path / "x").open("train")
+    assert found.classes == ("a", "b")
+    assert sorted(found.labels.tolist()) == [-1, 0, 1]
+    for folder in ("train/a", "train/b", "val/a", name):
+        picture(tmp_path / "y" / folder / "1.png")
+    found = ssl_host.build("data", "imagefolder", root=tmp_path / "y").open("train")
+    assert found.labels.tolist() == [0, 1, -1]
+
+
+def test_imagefolder_held_out_images_without_labels_are_noted(tmp_path):
+    for name in ("train/a/1.png", "train/a/2.png", "train/b/1.png", "val/unlabeled/1.png"):
+        picture(tmp_path / "x" / name)
+    notes = open_splits(ssl_host.build("data", "imagefolder", root=tmp_path / "x"), 0.5).notes
+    assert any("x/val: the 1 held-out images have no labels" in note for note in notes)
+    assert any("no labelled test split" in note for note in notes)
+    for name in ("train/1.png", "val/a/1.png"):
+        picture(tmp_path / "y" / name)
+    notes = open_splits(ssl_host.build("data", "imagefolder", root=tmp_path / "y"), 0.5).notes
+    assert any("y/val: its labels are not used" in note for note in notes)
 
 
 def test_imagefolder_is_listed_in_one_pass(tmp_path, monkeypatch):

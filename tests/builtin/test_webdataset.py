@@ -344,6 +344,64 @@ def test_labels_join_images_of_their_shard_if_keys_are_repeated(tmp_path):
         build(tmp_path / "y").open("train")
 
 
+def test_labels_that_may_belong_to_both_splits_raise_data_error(tmp_path):
+    for split in ("train", "val"):
+        write(tmp_path / "x" / f"{split}-0.tar", samples(range(3), cls=False))
+    labels = [(f"{i:04}.cls", label_of(i).encode()) for i in range(3)]
+    write(tmp_path / "x" / "labels.tar", labels)
+    for first in ("train", "test"):
+        source = build(tmp_path / "x")
+        with pytest.raises(DataError, match=r"labels\.tar:0000 may belong to a training.*train-"):
+            source.open(first), source.open("test")
+    patterns = [tmp_path / "x" / f"{{{split}-0,labels}}.tar" for split in ("train", "val")]
+    with pytest.raises(DataError, match=r"labels\.tar:0000 may belong to a training"):
+        build(patterns[0], test=patterns[1]).open("test")
+    (tmp_path / "x" / "labels.tar").rename(tmp_path / "x" / "train-labels.tar")
+    source = build(tmp_path / "x")
+    assert source.open("train").labels.tolist() == [1, 0, 2]
+    assert source.open("test") is None
+    assert any("3 held-out images have no labels" in note for note in source.notes)
+
+
+def test_labels_of_other_images_in_shards_of_no_split_are_not_joined(tmp_path):
+    write(tmp_path / "x" / "train-0.tar", samples(range(3), cls=False))
+    write(tmp_path / "x" / "val-0.tar", samples(range(3, 5)))
+    write(tmp_path / "x" / "extra-0.tar", samples(range(2)))
+    assert build(tmp_path / "x").open("train").labels is None
+
+
+def test_labels_in_a_shard_that_the_pattern_leaves_out_are_noted(tmp_path):
+    write(tmp_path / "x/train-0.tar", samples(range(3), cls=False))
+    write(tmp_path / "x/val-0.tar", samples(range(3), cls=False))
+    write(tmp_path / "x/labels.tar", [(f"{i:04}.cls", b"a") for i in range(3)])
+    source = build(tmp_path / "x/train-{0..0}.tar")
+    assert source.open("train").labels is None
+    (note,) = source.notes
+    assert "the pattern leaves out labels.tar: if the labels are there" in note
+    source = build(tmp_path / "x/{train-0,labels}.tar")
+    assert source.open("train").labels.tolist() == [0, 0, 0]
+
+
+def test_names_with_dots_are_reported_with_advice_to_rename(tmp_path):
+    members = [(f"img.v1.{i:04}.png", encoded(i)) for i in range(6)]
+    with pytest.raises(DataError, match=r"6 images belong to 1 samples such as img: rename") as e:
+        build(write(tmp_path / "x.tar", members)).open("train")
+    assert "image_key" not in str(e.value)
+
+
+def test_empty_cls_leaves_the_label_to_json(tmp_path):
+    members = [("a.png", encoded(0)), ("a.cls", b""), ("a.json", b'{"label": "x"}')]
+    assert build(write(tmp_path / "x.tar", members)).open("train").classes == ("x",)
+
+
+def test_names_with_and_without_a_leading_dot_are_equal(tmp_path):
+    write(tmp_path / "x" / "train-0.tar", samples(range(3), form="./{i:04}", cls=False))
+    write(tmp_path / "x" / "labels.tar", [(f"{i:04}.cls", label_of(i).encode()) for i in range(3)])
+    found = build(tmp_path / "x").open("train")
+    assert found.labels.tolist() == [1, 0, 2]
+    assert found.name(0) == "train-0.tar:0000"
+
+
 def test_labels_without_image_and_unused_suffixes_are_reported(tmp_path):
     members = [*samples(range(3)), ("x.cls", b"red"), ("y.cls", b"red")]
     source = build(write(tmp_path / "x.tar", members))
@@ -375,6 +433,11 @@ def test_list_as_label_is_ignored_without_labels(tmp_path):
 def test_held_out_training_shard_raises_data_error_for_any_spelling(tmp_path):
     root = shards(tmp_path / "both" / "deep").parent
     (tmp_path / "link").symlink_to(root)
-    for test in (root / "deep" / "train-002.tar", tmp_path / "link" / "deep"):
+    (tmp_path / "hard.tar").hardlink_to(root / "deep" / "train-001.tar")
+    for test in (
+        root / "deep" / "train-002.tar",
+        tmp_path / "link" / "deep",
+        tmp_path / "hard.tar",
+    ):
         with pytest.raises(DataError, match=r"is held out.*training images"):
             build(root, test=test).open("test")

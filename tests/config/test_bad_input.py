@@ -44,21 +44,21 @@ CASES: dict[str, tuple[str, str]] = {
     "unknown_method": (
         "[method]\nname = simclrr\n",
         (
-            "{file}:2: [method] unknown method 'simclrr'; did you mean 'simclr'?; if a "
+            "{file}:2: [method] unknown method 'simclrr'; did you mean 'simclr'? If a "
             "plugin provides 'simclrr', run: pip install ssl-plugin-simclrr"
         ),
     ),
     "missing_plugin": (
         "[method]\nname = rnnclvr\n",
         (
-            "{file}:2: [method] unknown method 'rnnclvr'; did you mean 'nnclr'?; if a "
+            "{file}:2: [method] unknown method 'rnnclvr'; did you mean 'nnclr'? If a "
             "plugin provides 'rnnclvr', run: pip install ssl-plugin-rnnclvr"
         ),
     ),
     "unknown_data": (
         "[data]\nname = cifar\n\n[method]\nname = simclr\n",
         (
-            "{file}:2: [data] unknown data 'cifar'; did you mean 'cifar10'?; if a plugin "
+            "{file}:2: [data] unknown data 'cifar'; did you mean 'cifar10'? If a plugin "
             "provides 'cifar', run: pip install ssl-plugin-cifar"
         ),
     ),
@@ -72,7 +72,7 @@ CASES: dict[str, tuple[str, str]] = {
     "unknown_evaluator": (
         "[evaluator.knnn]\n\n[method]\nname = simclr\n",
         (
-            "{file}:1: [evaluator.knnn] unknown evaluator 'knnn'; did you mean 'knn'?; if a"
+            "{file}:1: [evaluator.knnn] unknown evaluator 'knnn'; did you mean 'knn'? If a"
             " plugin provides 'knnn', run: pip install ssl-plugin-knnn"
         ),
     ),

@@ -5,8 +5,9 @@ from rich.console import Console
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
+from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.resolve import resolve_file
-from ssl_host.errors import UserError
+from ssl_host.errors import DataError, UserError
 from ssl_host.pipeline.dry_run import dry_run
 from ssl_host.pipeline.run import run_config
 from tests.conftest import as_ini, tiny
@@ -51,6 +52,24 @@ def write(file, changes):
     text = as_ini(sections)
     file.write_text(text, encoding="utf-8")
     return text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("[data] /root/file/x.csv:3: has no column path", "name = csv"),
+        ("[data] root.csv: path 'root' leads out; set [data] root", "root = images"),
+        ("[data] file = x.csv: no such file; set root", "file = x.csv"),
+        ("[data] 'file' and root cannot be used", "root = images"),
+    ],
+)
+def test_words_of_paths_and_quoted_text_are_no_keys(message, expected, tmp_path, catalog):
+    file = tmp_path / "c.ini"
+    lines = write(file, {"data": {"name": "csv", "file": "x.csv", "root": "images"}})
+    config = resolve_file(file, (), catalog)
+    with pytest.raises(DataError) as caught, locate_errors(config):
+        raise DataError(message)
+    assert str(caught.value) == f"{file}:{lines.index(expected) + 1}: {message}"
 
 
 @pytest.mark.parametrize("name", BUILDING)
@@ -104,8 +123,10 @@ def test_fault_of_a_component_in_a_step_names_the_line_of_its_section(install, t
     [
         ("method", "temperature", "temperature is a setting of [loss]"),
         ("method", "temprature", "did you mean [loss] temperature?"),
-        ("run", "lr", "lr is a setting of [probe] and [optimizer]"),
+        ("run", "lr", "lr is a setting of [optimizer] and [probe]"),
         ("trainer", "batch_size", "batch_size is a setting of [run]"),
+        ("optimizer", "learning_rate", "did you mean 'lr'?"),
+        ("run", "max_epochs", "did you mean 'epochs'?"),
         ("method", "warmup_epoch", "did you mean [scheduler] warmup_epochs?"),
         ("backbone", "hidden_dim", "hidden_dim is a setting of [head.projector]"),
     ],
@@ -119,3 +140,14 @@ def test_key_in_the_wrong_section_names_the_right_one(section, key, hint, tmp_pa
         caught.value
     )
     assert hint in str(caught.value)
+
+
+def test_misspelt_key_is_not_looked_up_in_evaluators_first(tmp_path, catalog):
+    file = tmp_path / "c.ini"
+    file.write_text("[method]\nname = simclr\ntemprature = 0.1\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"c\.ini:3: .*did you mean \[loss\] temperature\?"):
+        resolve_file(file, (), catalog)
+    text = "[method]\nname = simclr\nlearning_rats = 0.1\n"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"did you mean \[evaluator\.linear\] learning_rates\?"):
+        resolve_file(file, (), catalog)

@@ -329,6 +329,53 @@ def test_path_that_is_cut_at_a_comment_but_exists_is_refused(tmp_path, catalog):
     assert resolve_file(file, (), catalog).run.init_from == tmp_path / "exp"
 
 
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("data #2/train-{000..001}.tar", "data #2 exists; put the path in quotes"),
+        ("data #2/not/yet", "data #2 exists"),
+        ("data ;3/runs", "there is no .*data; put the path in quotes, or a space behind ;"),
+        ("data #2@str", "data #2 exists"),
+        ("data #3@str", "'#3@str' is read as a comment; put the path in quotes"),
+    ],
+)
+def test_path_that_a_comment_continues_is_refused(line, part, tmp_path, catalog):
+    (tmp_path / "data #2").mkdir()
+    file = tmp_path / "c.ini"
+    file.write_text(f"[method]\nname = simclr\n[run]\ndir = {line}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=part):
+        resolve_file(file, (), catalog)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("data  # see /data/x", "data"),
+        ("data #runs", "data"),
+        ("data@str #2/x", "data"),
+        ('"data #2" #2/x', "data #2"),
+        ('"data #2"@str', "data #2"),
+        ("'data #2/x'@str  # runs", "data #2/x"),
+        ("${run.name} # data/x", "data"),
+    ],
+)
+def test_path_is_read_without_its_comment_quotes_and_type(line, expected, tmp_path, catalog):
+    (tmp_path / "data #2").mkdir()
+    file = tmp_path / "c.ini"
+    text = f"[method]\nname = simclr\n[run]\nname = data\ndir = {line}\n"
+    file.write_text(text, encoding="utf-8")
+    assert resolve_file(file, (), catalog).run.dir == tmp_path / expected
+
+
+def test_comment_behind_a_reference_to_a_path_is_checked(tmp_path, catalog):
+    (tmp_path / "data #2").mkdir()
+    file = tmp_path / "c.ini"
+    text = f"[method]\nname = simclr\n[run]\nname = {tmp_path}/data\ndir = ${{run.name}} #2\n"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="data #2 exists"):
+        resolve_file(file, (), catalog)
+
+
 def test_name_that_is_not_unicode_is_refused(catalog):
     with pytest.raises(ConfigError, match=r"-o run.dir=.*not valid Unicode"):
         resolve_sections(tiny(), catalog, ["run.dir=/projects/\udcff"])

@@ -286,7 +286,7 @@ def bomb(path):
     ("make", "reason"),
     [
         (lambda p: p.write_bytes(b""), "the file is empty"),
-        (lambda p: None, "the file is gone"),
+        (lambda p: None, "there is no such file"),
         (lambda p: p.write_bytes(b"hello"), "cannot be decoded: cannot identify image file it"),
         (truncated, "cannot be decoded: "),
         (os.mkfifo, "not a regular file but a pipe"),

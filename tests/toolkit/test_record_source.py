@@ -1,5 +1,7 @@
 """Tests of record sources and file patterns: labels, splits, braces."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -89,6 +91,16 @@ def test_probe_split_of_unlabelled_images_is_none():
         (["['cat']", "['dog']", "['cat', 'dog']", "cat", "dog"], ["combines"]),
         ([f"caption {i}" for i in range(40)], ["each of 40 images", "caption 0"]),
         ([1, -1, 1], ["labels are -1 and 1", "write 0 and 1"]),
+        (["+1", "-1", "1.0"], ["labels are -1 and 1", "write 0 and 1"]),
+        ([20 + i % 15 for i in range(60)], ["numbers", "15 different values such as 20"]),
+        ([1990 + i % 18 for i in range(60)], ["numbers", "1990"]),
+        ([f"{i % 20 * 5}%" for i in range(40)], ["quantities", "20 different values"]),
+        ([f"{60 + i % 20} kg" for i in range(40)], ["quantities", "60 kg"]),
+        ([f"2024-01-{1 + i % 20:02}" for i in range(40)], ["dates", "2024-01-01"]),
+        (["cat", "dog", "cat dog"], ["'cat dog' combines several classes"]),
+        (["cat", "dog", "cat/dog"], ["'cat/dog' combines several classes"]),
+        (["cat", "dog", "dog_cat"], ["'dog_cat' combines several classes"]),
+        (["1 0 0", "0 1 0", "1 1 0"], ["'1 1 0' combines several classes"]),
     ],
 )
 def test_labels_that_are_no_classes_are_rejected_with_advice(labels, parts):
@@ -100,7 +112,7 @@ def test_labels_that_are_no_classes_are_rejected_with_advice(labels, parts):
 
 
 @pytest.mark.parametrize(
-    "labels", [[0.5, 1.5, 0.5], list(range(3, 60)), ["a|b", "a", "b"], [-2, -1, 2]]
+    "labels", [[0.5, 1.5, 0.5], list(range(3, 60)), ["a|b", "a", "b"], [-3, -2, 2]]
 )
 def test_labelled_true_accepts_each_value_as_a_class(labels):
     images = source(labels, labelled=True).open("train")
@@ -108,10 +120,70 @@ def test_labelled_true_accepts_each_value_as_a_class(labels):
     assert int(images.labels.min()) == 0
 
 
+def test_labelled_true_refuses_minus_one_among_negative_classes():
+    with pytest.raises(DataError, match=r"-1 and -2, 2, .*stands for an image without a label"):
+        source([-2, -1, 2], labelled=True).open("train")
+
+
 @pytest.mark.parametrize("count", [100, 101])
-def test_class_indices_without_gaps_are_classes(count):
-    images = source([i % count + (count == 101) for i in range(300)]).open("train")
+def test_class_indices_without_gaps_are_classes_with_a_note(count):
+    table = source([i % count + (count == 101) for i in range(300)])
+    images = table.open("train")
     assert len(images.classes) == count
+    (note,) = table.notes
+    assert f"table: {count} whole numbers from" in note
+    assert "labelled = false" in note
+
+
+@pytest.mark.parametrize(
+    ("labels", "part"),
+    [
+        ([1995, 1996, 1995], "2 whole numbers from 1995 to 1996"),
+        ([3, 12, 7, 3], "3 whole numbers from 3 to 12"),
+        (["5%", "10%", "5%"], "2 labels such as 5%, 10%"),
+        (["4x", "10x", "40x"], "3 labels such as 4x"),
+    ],
+)
+def test_few_numbers_that_may_be_quantities_are_classes_with_a_note(labels, part):
+    table = source(labels)
+    assert len(table.open("train").classes) == len(set(labels))
+    (note,) = table.notes
+    assert part in note
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0, 1, 2, 1],
+        [1, 2, 3, 3],
+        ["golden retriever", "golden eagle", "bald eagle"],
+        ["small cat", "large cat", "small dog", "large dog"],
+        ["c0", "c1", "c2"],
+        ["1 0", "0 1"],
+        [5, 5],
+    ],
+)
+def test_usual_classes_have_no_note(labels):
+    table = source(labels)
+    assert len(table.open("train").classes) == len(set(labels))
+    assert table.notes == ()
+
+
+def test_numbers_with_the_name_of_a_quantity_are_no_classes():
+    table = source([i % 91 for i in range(400)])
+    table.train = replace(table.train, label_name="Age")
+    with pytest.raises(DataError, match=r"look like numbers.*labelled = true"):
+        table.open("train")
+
+
+@pytest.mark.parametrize(
+    "word", ["", "NaN", "None", "null", "NA", "N/A", "-1", "-1.0", "Unlabeled", "unlabelled"]
+)
+def test_words_for_a_missing_label_mean_that_there_is_none(word):
+    assert source(["cat", "dog", word]).open("train").labels.tolist() == [0, 1, -1]
+    assert source(["cat", "dog"], [word, "dog"]).open("test").labels.tolist() == [-1, 1]
+    defined = source(["cat", word], classes=["cat", word]).open("train")
+    assert defined.labels.tolist() == [0, 1]
 
 
 def test_partly_labelled_test_split_keeps_its_labels():
@@ -128,10 +200,17 @@ def test_test_split_uses_the_training_classes():
         source(["a"], ["a", "d"]).open("test")
 
 
-def test_unlabelled_test_split_is_none_if_training_images_have_labels():
-    assert source(["a", "b"], [None, None]).open("test") is None
-    unlabelled = source([None], ["a"]).open("test")
-    assert unlabelled.labels is None
+def test_unlabelled_test_split_is_none_with_a_note_if_training_images_have_labels():
+    table = source(["a", "b"], [None, None])
+    assert table.open("test") is None
+    assert table.notes == ("table: the 2 held-out images have no labels: not used",)
+
+
+def test_labels_of_the_test_split_are_not_used_if_training_images_have_none():
+    table = source([None], ["a"])
+    assert table.open("test").labels is None
+    (note,) = table.notes
+    assert "labels are not used, because the training images have none" in note
 
 
 @pytest.mark.parametrize(

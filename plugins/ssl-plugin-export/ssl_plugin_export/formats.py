@@ -59,12 +59,12 @@ def find_exporter(
     else:
         reason = ""
     formats = available_formats(backbone, catalog)
-    problem = (
-        f"{reason};" if reason else f"there is no such exporter{did_you_mean(to, formats)}, and"
-    )
+    problem, hint = f"{reason};", ""
+    if not reason:
+        problem, hint = "there is no such exporter, and", did_you_mean(to, formats)
     raise UserError(
         f"--to {to}: {problem} {describe_backbone(backbone, component)} can be exported --to "
-        f"{', '.join(formats)}"
+        f"{', '.join(formats)}{hint}"
     )
 
 

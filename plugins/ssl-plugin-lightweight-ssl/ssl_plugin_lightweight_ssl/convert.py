@@ -6,11 +6,20 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ssl_host import KINDS, Catalog, ConfigError, Problem, format_value, read_config_text
+from ssl_host import (
+    KINDS,
+    Catalog,
+    ConfigError,
+    Problem,
+    format_value,
+    parse_ini_layer,
+    read_config_text,
+)
 from ssl_plugin_lightweight_ssl.dialect import is_flat_config, translate
+from ssl_plugin_lightweight_ssl.keys import FLAT
 
 _KEY = re.compile(r"^[\w.]+\s*=")
-_INLINE_COMMENT = re.compile(r"\s(#+.*)$")
+_HEADER_COMMENT = re.compile(r"\s(#+.*)$")
 _SECTION_ORDER = ("run", "loader", "trainer", "checkpoint", *KINDS)
 
 
@@ -38,15 +47,17 @@ def convert_file(path: Path, catalog: Catalog) -> str:
         message = "is not a Lightweight-SSL file: ssl_method is not set before the first section"
         raise ConfigError([Problem(str(path), message)])
     layer = translate(path, text, catalog)
-    comments, other_comments = _comments(text)
+    source = parse_ini_layer(text, path, default_section=FLAT)
+    inline = {value.origin.line: value.comment.strip() for value in source.values.values()}
+    comments, other_comments = _comments(text, inline)
     body: list[str] = []
     for section in sorted(layer.sections(), key=_position):
         body += ["", f"[{section}]"] if body else [f"[{section}]"]
         for key, value in layer.section(section).items():
             # One line may become two keys; the first key gets the comments.
             comment = comments.pop(value.origin.line, _Comments())
-            inline = f"  {comment.inline}" if comment.inline else ""
-            body += [*comment.above, f"{key} = {format_value(value.raw)}{inline}"]
+            behind = f"  {comment.inline}" if comment.inline else ""
+            body += [*comment.above, f"{key} = {format_value(value.raw)}{behind}"]
     for comment in comments.values():  # comments on keys that have no effect
         other_comments += [line for line in (*comment.above, comment.inline) if line]
     head = [*other_comments, *(f"# {note.partition(': ')[2]}" for note in layer.notes)]
@@ -58,20 +69,25 @@ def _position(section: str) -> int:
     return _SECTION_ORDER.index(section.partition(".")[0])
 
 
-def _comments(text: str) -> tuple[dict[int, _Comments], list[str]]:
-    """Return the comments on keys, keyed by the key's line number, and all other comments."""
+def _comments(text: str, inline: dict[int, str]) -> tuple[dict[int, _Comments], list[str]]:
+    """Return the comments on keys, keyed by the key's line number, and all other comments.
+
+    Args:
+        text: the text of the file.
+        inline: the comment behind each value, keyed by line number.
+    """
     by_line: dict[int, _Comments] = {}
     pending: list[str] = []
     others: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
-        inline = _INLINE_COMMENT.search(line)
         if stripped.startswith("#"):
             pending.append(stripped)
         elif _KEY.match(stripped):
-            by_line[number] = _Comments(pending, inline[1] if inline else "")
+            by_line[number] = _Comments(pending, inline.get(number, ""))
             pending = []
         elif stripped.startswith("["):
-            others += [*pending, *([inline[1]] if inline else [])]
+            header = _HEADER_COMMENT.search(line)
+            others += [*pending, *([header[1]] if header else [])]
             pending = []
     return by_line, [*others, *pending]

@@ -25,6 +25,9 @@ from ssl_plugin_lightweight_ssl.keys import FLAT, MOVED, WITHOUT_EFFECT, Key
 from ssl_plugin_lightweight_ssl.translation import LINEAR, Translation
 from ssl_plugin_lightweight_ssl.translators import TRANSLATORS
 
+_TYPED_COMMENT = re.compile(r"@(int|float|str|bool|list|dict|tuple)\s*$")
+"""A comment that ends in a type, so that it is part of the value."""
+
 _EMPTY: dict[str, Any] = {"@int": 0, "@float": 0.0, "@list": [], "@dict": {}, "@tuple": ()}
 """Values of keys whose text is only a type, as in ``custom_ds_cfg = @dict``."""
 
@@ -49,8 +52,16 @@ def translate(path: Path, text: str, catalog: Catalog) -> ConfigLayer:
     values: dict[Key, ConfigValue] = {}
     problems = []
     for key, value in parse_ini_layer(text, path, default_section=FLAT).values.items():
+        if _TYPED_COMMENT.search(value.comment) and "@" not in value.raw:
+            comment = value.comment.strip()
+            message = f"{key[1]}: {comment!r} is read as a comment; put the text before @ in quotes"
+            problems.append(Problem(str(value.origin), message))
+            continue
         try:
-            values[key] = ConfigValue(_parse(value.raw), value.origin)
+            # Behind quotes or a type, a comment is no part of the value.
+            is_complete = value.is_quoted or "@" in value.raw
+            comment = "" if is_complete else value.comment
+            values[key] = ConfigValue(_parse(value.raw), value.origin, comment=comment)
         except LiteralError as error:
             problems.append(Problem(str(value.origin), f"{key[1]}: {error}"))
     # An invalid method is already reported, and nothing else can be translated without it.

@@ -36,9 +36,13 @@ class Translation:
         self.notes: list[str] = []
         self.problems: list[Problem] = []
 
-    def put(self, section: str, key: str, raw: Any, source: ConfigValue) -> None:
-        """Set an ssl-host key; it keeps the file and line of the value that it comes from."""
-        self.values[section, key] = ConfigValue(raw, source.origin, is_text=isinstance(raw, str))
+    def put(self, section: str, key: str, raw: Any, source: ConfigValue, comment: str = "") -> None:
+        """Set an ssl-host key; it keeps the file and line of the value that it comes from.
+
+        The comment of a path is checked, because it may be the rest of the path.
+        """
+        is_text = isinstance(raw, str)
+        self.values[section, key] = ConfigValue(raw, source.origin, is_text, comment=comment)
 
     def note(self, value: ConfigValue, text: str) -> None:
         """Add a note about a value, with its file and line."""

@@ -69,11 +69,13 @@ def _dataset(t: Translation, value: ConfigValue) -> None:
     data_dir = t.source.get((FLAT, "data_dir"))
     if data_dir is None or data_dir.raw in _UNSET:
         root, source = IMAGENET_DATA if name == "imagenet" else TORCH_DATA, value
+        comment = ""
     else:
+        comment = data_dir.comment
         root, source = Path(str(data_dir.raw)).expanduser(), data_dir
         if name == "imagenet" and root.name == "train":
             root = root.parent
-    t.put("data", "root", str(root.absolute()), source)
+    t.put("data", "root", str(root.absolute()), source, comment)
     if root.is_dir():
         return
     t.note(
@@ -142,7 +144,7 @@ def _log_type(t: Translation, value: ConfigValue) -> None:
 def _pretrained(t: Translation, value: ConfigValue) -> None:
     """Translate ``pretrain_ckpt_path`` to ``[run] init_from``."""
     if value.raw not in _UNSET:
-        t.put("run", "init_from", t.checkpoint(value), value)
+        t.put("run", "init_from", t.checkpoint(value), value, value.comment)
 
 
 def _lr(t: Translation, value: ConfigValue) -> None:
@@ -202,7 +204,7 @@ def _only_eval(t: Translation, value: ConfigValue) -> None:
             t.note(value, "only_eval has no effect in pretraining without ckpt_path")
         return
     path = t.checkpoint(checkpoint)
-    t.put("run", "init_from", path, checkpoint)
+    t.put("run", "init_from", path, checkpoint, checkpoint.comment)
     t.put("run", "epochs", 0, value)
     if t.is_linear:
         t.put("evaluator.linear", "weights", path, checkpoint)

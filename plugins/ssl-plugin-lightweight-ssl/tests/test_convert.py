@@ -29,6 +29,27 @@ def test_converted_file_resolves_to_the_same_config_and_keeps_comments(
     assert one.to_ini() == two.to_ini()
 
 
+@pytest.mark.parametrize("quotes", ['"', "'"])
+def test_quoted_path_keeps_its_number_sign_and_comment(quotes, catalog, write_config, tmp_path):
+    folder = tmp_path / "data #2"
+    folder.mkdir()
+    line = f"{quotes}{folder}{quotes}@str  # the data"
+    file = write_config(replace=(f"{tmp_path}/data@str", line))
+    assert resolve_file(file, (), catalog).components["data"].settings.root == folder
+    assert f'root = "{folder}"  # the data\n' in convert_file(file, catalog)
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [("data #2@str", "'#2@str' is read as a comment"), ("data #2", "data #2 exists")],
+)
+def test_path_that_is_cut_at_a_comment_is_refused(line, part, catalog, write_config, tmp_path):
+    (tmp_path / "data #2").mkdir()
+    file = write_config(replace=("/data@str", f"/{line}"))
+    with pytest.raises(ConfigError, match=part):
+        resolve_file(file, (), catalog)
+
+
 def test_checkpoint_relative_to_the_working_folder_is_converted_to_an_absolute_path(
     catalog, write_config, tmp_path, monkeypatch
 ):

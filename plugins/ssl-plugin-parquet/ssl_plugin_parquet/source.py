@@ -68,7 +68,7 @@ class Parquet(RecordSource):
             return Records(images, location=str(root))
         names = class_names(tables[0], label)
         values = [value for table in tables for value in _labels(table, label, names)]
-        return Records(images, values, names, str(root))
+        return Records(images, values, names, str(root), label_name=label)
 
 
 def _labels(table: Table, column: str, names: Sequence[str] | None) -> list[Any]:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
 import os
 from collections.abc import Iterator
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import Field
 
 from ssl_host import DataError, FileImages, Records, RecordSource
+from ssl_host.builtin.sources.table_paths import PathFinder, windows_drive
 
 _DELIMITERS = ",;\t|"
+_USUAL_NAMES = {
+    "label": {"labels", "class", "classes", "category", "target", "targets", "y"},
+    "split": {"splits", "set", "subset", "partition", "fold", "phase"},
+}
+"""Names of columns that may contain labels or splits, in lower case."""
 
 
 class _Row(NamedTuple):
@@ -34,13 +41,15 @@ class CSVTable(RecordSource):
 
     The columns are:
 
-    * ``path``: path of the image, absolute or relative to ``root``; ``\\`` is read as ``/``;
-    * ``label``: text or a whole number; an image with an empty label, ``nan`` or ``-1`` has no
-      label; without this column there are no labels;
+    * ``path``: path of the image, absolute or relative to ``root``; ``\\`` is read as ``/``, and
+      another case or a missing suffix is accepted with a note if only one file fits;
+    * ``label``: text or a whole number; an image with an empty label, ``nan``, ``none`` or ``-1``
+      has no label; without this column there are no labels;
     * ``split``: ``train``, ``val`` or ``test``; without this column and without ``test_file``, the
       host holds out some images.
 
-    Columns are separated by commas, semicolons, tabs or vertical bars. The encoding is UTF-8.
+    Columns are separated by commas, semicolons, tabs or vertical bars, and their names may be in
+    any case. The encoding is UTF-8.
     """
 
     class Config(RecordSource.Config):
@@ -65,11 +74,11 @@ class CSVTable(RecordSource):
     def records(self, held_out: bool) -> Records | None:
         config = self.config
         table = _Table(config.file, config.path_column, config.label_column, config.split_column)
-        rows = self._read(table)
+        rows, notes = self._read(table)
         if held_out and config.test_file is not None:
             training_paths = {row.path for row in self._rows_of_split(table, rows, False)}
             table = _Table(config.test_file, config.path_column, config.label_column, None)
-            rows = self._read(table)
+            rows, notes = self._read(table)
             for row in rows:
                 if row.path in training_paths:
                     raise table.error(row.line, f"{row.path} is also a training image")
@@ -82,7 +91,13 @@ class CSVTable(RecordSource):
         root = self._root(table.file)
         images = FileImages([row.path for row in rows], channels=self.channels, root=root)
         labels = [row.label for row in rows] if table.has_labels else None
-        return Records(images, labels, location=str(table.file))
+        return Records(
+            images,
+            labels,
+            location=str(table.file),
+            notes=[*notes, *table.notes()],
+            label_name=table.label_name,
+        )
 
     def _root(self, file: Path) -> Path:
         """Return the absolute path of the folder that paths in the table are relative to."""
@@ -104,17 +119,28 @@ class CSVTable(RecordSource):
         requested = "train" if not held_out else "val" if "val" in splits else "test"
         return [row for row, split in zip(rows, splits, strict=True) if split == requested]
 
-    def _read(self, table: _Table) -> list[_Row]:
-        """Return the rows of a table with absolute paths; raise DataError for an invalid path."""
+    def _read(self, table: _Table) -> tuple[list[_Row], list[str]]:
+        """Return the rows of a table with absolute paths, and notes about corrected paths.
+
+        Raises:
+            DataError: if a path is invalid or listed twice.
+        """
         root = self._root(table.file)
         prefix = str(root / "x")[:-1]
+        finder = PathFinder(root)
         rows: dict[str, _Row] = {}
-        for line, path, label, split in table.rows():
-            if not path or "\0" in path:
+        files: dict[tuple[int, int], int] = {}
+        for line, text, label, split in table.rows():
+            if not text or "\0" in text:
                 raise table.error(
-                    line, "has no path" if not path else "has a NUL character in its path"
+                    line, "has no path" if not text else "has a NUL character in its path"
                 )
-            path = self._with_slashes(table, line, root, path)
+            path = finder.find(text)
+            if windows_drive(path) and not os.path.lexists(root / path):
+                raise table.error(
+                    line,
+                    f"{text} is a path of a Windows computer; use paths relative to [data] root",
+                )
             full_path = os.path.normpath(root / path)
             # A relative path must not lead to files outside the root; an absolute path may.
             if not full_path.startswith(prefix) and not Path(path).is_absolute():
@@ -125,22 +151,16 @@ class CSVTable(RecordSource):
                 )
             if full_path in rows:
                 raise table.error(line, f"{path} is already listed on line {rows[full_path].line}")
+            with contextlib.suppress(OSError):  # a missing file is reported when it is read
+                info = os.stat(full_path)  # noqa: PTH116 - no Path for each file
+                # Links too would train on an image twice, or hold it out as well.
+                first = files.setdefault((info.st_dev, info.st_ino), line)
+                if first != line:
+                    raise table.error(line, f"{path} is the same file as the one on line {first}")
             rows[full_path] = _Row(line, Path(full_path), label, split)
         if not rows:
             raise table.error(1, "has a header but no rows")
-        return list(rows.values())
-
-    @staticmethod
-    def _with_slashes(table: _Table, line: int, root: Path, path: str) -> str:
-        """Return a path with slashes for backslashes, unless a file has backslashes in its name."""
-        if "\\" not in path or os.path.lexists(root / path):
-            return path
-        if PureWindowsPath(path).drive and os.name != "nt":
-            raise table.error(
-                line,
-                f"{path} is a path of a Windows computer; use paths relative to [data] root",
-            )
-        return path.replace("\\", "/")
+        return list(rows.values()), finder.notes(str(table.file))
 
 
 class _Table:
@@ -155,7 +175,9 @@ class _Table:
         self.file = Path(file)
         self.text = self._text()
         headers = {delimiter: self._header(delimiter) for delimiter in _DELIMITERS}
-        self.delimiter = next((d for d in _DELIMITERS if path in headers[d]), ",")
+        self.delimiter = next(
+            (d for d in _DELIMITERS if path.lower() in map(str.lower, headers[d])), ","
+        )
         self.header = headers[self.delimiter]
         self.columns = [
             self._column("path", path),
@@ -167,6 +189,24 @@ class _Table:
     def error(self, line: int, message: str) -> DataError:
         """Return an error with a message that starts with the file and the line."""
         return DataError(f"[data] {self.file}:{line}: {message}")
+
+    @property
+    def label_name(self) -> str:
+        """Name of the column with the labels; empty if there is none."""
+        return self.header[self.columns[1]] if self.has_labels else ""
+
+    def notes(self) -> list[str]:
+        """Return notes about columns that are not used but may contain labels or splits."""
+        notes = []
+        for setting, is_present in (("label", self.has_labels), ("split", self.has_splits)):
+            usual = _USUAL_NAMES[setting]
+            name = next((name for name in self.header if name.lower() in usual), None)
+            if not is_present and name is not None:
+                notes.append(
+                    f"{self.file}: the column {name!r} is not used; if it contains the {setting}s, "
+                    f"set [data] {setting}_column = {name}"
+                )
+        return notes
 
     def rows(self) -> Iterator[tuple[int, str, str, str]]:
         """Yield line number, path, label and split of each row; a missing column gives ``""``."""
@@ -227,14 +267,20 @@ class _Table:
             raise self.error(1, f"the header cannot be read: {error}") from None
 
     def _column(self, default: str, requested: str | None) -> int:
-        """Return the position of a column, or -1 if it is missing and was not requested."""
+        """Return the position of a column, or -1 if it is missing and was not requested.
+
+        Its name may be written in another case if only one column fits.
+        """
         name = requested or default
         if name in self.header:
             return self.header.index(name)
-        if requested is None:
+        found = [i for i, column in enumerate(self.header) if column.lower() == name.lower()]
+        if len(found) == 1:
+            return found[0]
+        if requested is None and not found:
             return -1
+        problem = f"has no column {name!r}, only" if not found else f"has no column {name!r}, but"
         raise self.error(
             1,
-            f"has no column {name!r}, only {', '.join(map(repr, self.header))}; set [data] "
-            f"{default}_column",
+            f"{problem} {', '.join(map(repr, self.header))}; set [data] {default}_column",
         )

@@ -11,10 +11,6 @@ from pydantic import Field
 
 from ssl_host import DataError, FileImages, ImageListing, Records, RecordSource, list_images
 
-_HELD_OUT = ("val", "validation", "test")
-_UNLABELLED = ("unlabeled", "unlabelled")
-"""Names of folders with images that have no label, as in STL-10."""
-
 
 class ImageFolder(RecordSource):
     """Images in a folder, in one of three layouts.
@@ -24,9 +20,10 @@ class ImageFolder(RecordSource):
     * ``root/train/...`` with ``root/val/...`` or ``root/test/...``: the held-out images have their
       own folder.
 
-    Images outside of the class folders, or in a folder called ``unlabeled``, have no label:
-    pretraining uses them, evaluators do not. A folder that links lead to twice is listed once. Run
-    folders, ``[run] dir`` and folders of W&B are left out.
+    Other names, such as ``valid``, ``dev`` or ``Testing``, are understood too. Images outside of
+    the class folders, or in a folder called ``unlabeled``, ``none`` or ``-1``, have no label:
+    pretraining uses them, evaluators do not. A file or folder that several links lead to is
+    listed once. Run folders, ``[run] dir`` and folders of W&B are left out.
     """
 
     class Config(RecordSource.Config):
@@ -37,7 +34,7 @@ class ImageFolder(RecordSource):
             "subfolder",
         )
 
-    _training: ImageListing | None = None
+    _training: tuple[ImageListing, ...] = ()
 
     def records(self, held_out: bool) -> Records | None:
         root = Path(self.config.root)
@@ -45,19 +42,21 @@ class ImageFolder(RecordSource):
             raise DataError(f"[data] root = {root}: no such folder")
         if not root.is_dir():
             raise DataError(f"[data] root = {root}: is a file, not a folder of images")
-        train, test = self._split_folders(root)
-        if not held_out or self._training is None:
-            self._training = self._list(train)
-        training = self._training
-        classes = [name for name in training.subfolders if name not in _UNLABELLED]
+        train, test, split_notes = self._split_folders(root)
+        if not held_out or not self._training:
+            self._training = (self._list(train),)
+            for path in _unlabelled_folders(root, train):
+                self._training += (self._list(path, self._training),)
+        training = self._training[0]
+        classes = [name for name in training.subfolders if not self.is_missing_label(name)]
         if self.config.labelled is False:
             classes = []
         if not held_out:
-            listings = [training, *(self._list(path) for path in _unlabelled_folders(root, train))]
+            listings = self._training
         elif test is None:
             return None
         else:
-            listings = [self._list(test, training)]
+            listings = (self._list(test, self._training, held_out=True),)
             _require_class_folders(listings[0], training, classes)
         if not any(listing.paths for listing in listings):
             raise DataError(_no_images_message(listings[0]))
@@ -65,28 +64,50 @@ class ImageFolder(RecordSource):
         paths = [path for listing in listings for path in listing.paths]
         images = FileImages(paths, channels=self.channels, root=folder)
         labels = None
-        if classes:
+        if classes or listings[0].subfolders:
             labels = [label for listing in listings for label in _labels(listing, training)]
         notes = [note for listing in listings for note in listing.notes()]
-        return Records(images, labels, classes or None, str(folder), notes)
+        return Records(images, labels, classes or None, str(folder), [*split_notes, *notes])
 
-    def _split_folders(self, root: Path) -> tuple[Path, Path | None]:
-        """Return the folder of the training images and that of the held-out images, or None."""
+    def _reject_overlap(self, held_out: Records) -> None:
+        """Do nothing: ``list_images`` has compared the files with the training images."""
+
+    def _split_folders(self, root: Path) -> tuple[Path, Path | None, list[str]]:
+        """Return the folders of the training and the held-out images, and notes about others.
+
+        The second is None if there is no such folder. Names in other spellings than ``train``,
+        such as Training, count only together with a held-out folder: one may be a class.
+        """
         names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
-        held_out = [name for name in _HELD_OUT if name in names]
-        if "train" in names:
-            return root / "train", root / held_out[0] if held_out else None
-        # Other spellings, such as Train and Test, count only together: one may be a class.
-        words = {self.split_word(name): name for name in reversed(names)}
-        test = words.get("val", words.get("test"))
-        if "train" in words and test is not None:
-            return root / words["train"], root / test
-        return root, None
+        folders = {word: self._named(word, names) for word in ("train", "val", "test")}
+        held_out = folders["val"] or folders["test"]
+        if not folders["train"] or not (held_out or "train" in names):
+            return root, None, []
+        used = [folders["train"][0], *held_out[:1]]
+        excluded = {Path(path).resolve() for path in self.excluded}
+        others = [
+            name
+            for name in names
+            if name not in used
+            and not name.startswith((".", "_"))
+            and not self.is_missing_label(name)
+            and (root / name).resolve() not in excluded
+        ]
+        notes = []
+        if others:
+            notes = [f"{root}: only {' and '.join(used)} are used, not {', '.join(others[:5])}"]
+        return root / used[0], root / used[1] if held_out else None, notes
 
-    def _list(self, folder: Path, training: ImageListing | None = None) -> ImageListing:
-        """Return the images in a folder; ``training`` is set if they are held out."""
-        known = None if training is None else training.folders
-        return list_images(folder, self.excluded, known, self.progress)
+    def _named(self, word: str, names: Sequence[str]) -> list[str]:
+        """Return the names of folders that stand for a split, the usual one first."""
+        found = [name for name in names if self.split_word(name) == word]
+        return sorted(found, key=lambda name: (name != word, name != name.lower(), name))
+
+    def _list(
+        self, folder: Path, listed: Sequence[ImageListing] = (), held_out: bool = False
+    ) -> ImageListing:
+        """Return the images in a folder without those that are listed already."""
+        return list_images(folder, self.excluded, listed, held_out, self.progress)
 
 
 class ImageNet(ImageFolder):
@@ -103,14 +124,18 @@ class ImageNet(ImageFolder):
 
 def _unlabelled_folders(root: Path, train: Path) -> list[Path]:
     """Return the folders of unlabelled images next to the folder of the training images."""
-    return [root / n for n in _UNLABELLED if train != root and (root / n).is_dir()]
+    if train == root:
+        return []
+    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    return [root / name for name in names if RecordSource.is_missing_label(name)]
 
 
 def _labels(listing: ImageListing, training: ImageListing) -> Iterator[str | None]:
     """Yield the class name of each image, or None for an image without a label."""
-    is_labelled = listing.folder.name not in _UNLABELLED or listing is training
+    is_missing = RecordSource.is_missing_label
+    is_labelled = listing is training or not is_missing(listing.folder.name)
     for name, count in listing.groups:
-        label = name if is_labelled and name and name not in _UNLABELLED else None
+        label = name if is_labelled and not is_missing(name) else None
         yield from itertools.repeat(label, count)
 
 

@@ -34,14 +34,25 @@ def select_images(
         key = image_key.lower().lstrip(".")
         found = [(sample, key) for sample in samples if key in sample.images]
     if not found:
-        images = sorted({suffix for sample in samples for suffix in sample.images})
         wanted = "" if image_key is None else f" with image_key = {image_key}"
-        advice = f"; set [data] image_key = {images[0]}, for example" if images else ""
         raise DataError(
             f"[data] {path}: no image{wanted}; the shards have files with the suffixes "
-            f"{list_suffixes(suffixes)}{advice}"
+            f"{list_suffixes(suffixes)}{_advice(samples)}"
         )
     return found
+
+
+def _advice(samples: Sequence[Sample]) -> str:
+    """Return advice for samples without an image, as the end of a message; empty if none."""
+    images = sorted({suffix for sample in samples for suffix in sample.images})
+    num_samples = sum(bool(sample.images) for sample in samples)
+    if len(images) > max(3, num_samples):  # the suffix is part of the name of a single image
+        key = next(sample.key for sample in samples if sample.images)
+        return (
+            f"; a sample's name ends at the first dot, so that {len(images)} images belong to "
+            f"{num_samples} samples such as {key}: rename the files, without dots before the suffix"
+        )
+    return f"; set [data] image_key = {images[0]}, for example" if images else ""
 
 
 def _only_image(path: Path, sample: Sample) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -128,7 +129,11 @@ def _samples(
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Split ``a/b.c.jpg`` into ``a/b`` and ``c.jpg``: WebDataset's keys end at the first dot."""
+    """Split ``a/b.c.jpg`` into ``a/b`` and ``c.jpg``: WebDataset's keys end at the first dot.
+
+    ``./a`` and ``a`` are the same name; ``tar`` writes either, depending on its arguments.
+    """
+    name = posixpath.normpath(name) if name.startswith("./") else name
     folder, slash, file = name.rpartition("/")
     stem, _, suffix = file.partition(".")
     return folder + slash + stem, suffix.lower()
@@ -151,7 +156,7 @@ def _sample(
     label: str | float | None = None
     if with_labels and "cls" in members:
         label = _content(archive, members["cls"]).decode("utf-8", "replace").strip() or None
-    elif with_labels and "json" in members:
+    if label is None and with_labels and "json" in members:
         label = _label_of_json(path, key, _content(archive, members["json"]))
     if images or label is not None:
         yield Sample(path, key, images, label)

@@ -44,6 +44,11 @@ class WebDataset(RecordSource):
             "only image of each sample",
         )
 
+    def setup(self) -> None:
+        super().setup()
+        self._joined: dict[bool, set[tuple[Path, str]]] = {}
+        """Shard and key of each label that is not next to its image, keyed by split."""
+
     def records(self, held_out: bool) -> Records | None:
         path = Path(self.config.test if held_out and self.config.test else self.config.root)
         shards, others, held_out_shards = self._shards(path, held_out)
@@ -55,11 +60,15 @@ class WebDataset(RecordSource):
         images = [sample for sample, _ in found]
         loose = [sample for sample in samples if not sample.images]
         elsewhere = [] if self.config.labelled is False else self._read(others, Counter())
+        elsewhere = [sample for sample in elsewhere if not sample.images]
         labels, unmatched = join_labels(path, images, [*loose, *elsewhere])
+        self._require_one_split(path, held_out, [*loose, *elsewhere], unmatched)
         folder = path if path.is_dir() else path.parent
         if held_out_shards:  # labels in other shards may belong to either split
             unmatched = [sample for sample in unmatched if sample.shard in set(shards)]
         notes = _notes(path, labels, unmatched, suffixes)
+        if self.config.labelled is not False and all(label is None for label in labels):
+            notes += self._other_shards_notes(path, shards)
         if len(images) + len(loose) < len(samples):
             count = len(samples) - len(images) - len(loose)
             notes.append(
@@ -69,6 +78,47 @@ class WebDataset(RecordSource):
         return Records(
             ShardImages(found, self.channels, folder), labels, location=str(path), notes=notes
         )
+
+    def _require_one_split(
+        self,
+        path: Path,
+        held_out: bool,
+        labels: Sequence[Sample],
+        unmatched: Sequence[Sample],
+    ) -> None:
+        """Raise DataError if a label belongs to images of both splits.
+
+        Args:
+            path: folder or pattern of the shards, for the error message.
+            held_out: True for the held-out images.
+            labels: the labels without an image in the same place, also those in other shards.
+            unmatched: the labels that belong to no image of this split.
+        """
+        unused = {id(sample) for sample in unmatched}
+        self._joined[held_out] = {(s.shard, s.key) for s in labels if id(s) not in unused}
+        both = self._joined.get(False, set()) & self._joined.get(True, set())
+        if both:
+            shard, key = min(both)
+            raise DataError(
+                f"[data] {path}: the label {shard.name}:{key} may belong to a training image or "
+                "to a held-out image with this name; give the shards of the labels names such as "
+                "train-labels.tar and val-labels.tar, or give the images different names"
+            )
+
+    def _other_shards_notes(self, path: Path, shards: Sequence[Path]) -> list[str]:
+        """Return a note about shards that a pattern leaves out and that may contain labels."""
+        if path.is_dir():
+            return []
+        folder = shards[0].parent
+        _, held_out = self.split_files(folder.glob("*.tar"), folder)
+        others = sorted({*folder.glob("*.tar")} - {*shards, *held_out})
+        if not others:
+            return []
+        names = ", ".join(shard.name for shard in others[:3])
+        return [
+            f"{path}: no labels; the pattern leaves out {names}: if the labels are there, set "
+            "[data] root to the folder, or add them to the pattern"
+        ]
 
     def _read(self, shards: list[Path], suffixes: Counter[str]) -> list[Sample]:
         """Return the samples of several shards, and count the suffixes of their files."""

@@ -1,0 +1,99 @@
+"""Finds the image files that paths in a table refer to, if they are not written exactly."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import defaultdict
+from pathlib import Path, PureWindowsPath
+
+from ssl_host import FileImages
+
+
+def windows_drive(path: str) -> str:
+    """Return the drive or server of a path of a Windows computer, such as ``C:``; else empty."""
+    return "" if os.name == "nt" else PureWindowsPath(path).drive
+
+
+class PathFinder:
+    """Finds files below a folder by paths that are not exactly theirs.
+
+    Args:
+        root: folder that relative paths are relative to.
+
+    Attributes:
+        example: the first path that was found in another spelling, with that spelling.
+        count: number of such paths.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.example = ""
+        self.count = 0
+        self._listed: dict[str, dict[str, tuple[str, ...]]] = {}
+
+    def find(self, path: str) -> str:
+        """Return the path of an existing file that ``path`` stands for, else ``path`` with slashes.
+
+        Accepted are, if only one file fits: backslashes as separators, spaces around the path, a
+        slash or the name of the root folder in front, a missing suffix, and another case.
+        """
+        if os.path.lexists(self.root / path):
+            return path
+        plain = path.replace("\\", "/").strip() or path
+        first, _, rest = plain.removeprefix("./").partition("/")
+        within = rest if first == self.root.name else plain.lstrip("/")
+        for candidate in filter(None, dict.fromkeys([plain, within])):
+            found = self._existing(candidate)
+            if found is None:
+                continue
+            if found != path.replace("\\", "/"):
+                self.count += 1
+                self.example = self.example or f"{path!r} is read as {found!r}"
+            return found
+        return path.replace("\\", "/")
+
+    def notes(self, location: str) -> list[str]:
+        """Return a note about paths that were found in another spelling; empty if none were."""
+        if not self.count:
+            return []
+        return [f"{location}: {self.count} paths are not exactly those of files; {self.example}"]
+
+    def _existing(self, path: str) -> str | None:
+        """Return the path of the only existing file that fits, relative to the root if it was."""
+        if os.path.lexists(self.root / path):
+            return path
+        folder, name = os.path.split(path)
+        found = self._folder_in_any_case(folder)
+        if found is None:
+            return None
+        present = self._names(found)
+        names = present.get(name.lower(), ()) or tuple(
+            match
+            for suffix in FileImages.suffixes
+            for match in present.get(name.lower() + suffix, ())
+        )
+        return os.path.join(found, names[0]) if len(names) == 1 else None  # noqa: PTH118
+
+    def _folder_in_any_case(self, folder: str) -> str | None:
+        """Return the only folder with this path in any case, or None."""
+        if (self.root / folder).is_dir():
+            return folder
+        parent, name = os.path.split(folder)
+        if parent == folder:
+            return None
+        above = self._folder_in_any_case(parent)
+        if above is None:
+            return None
+        names = self._names(above).get(name.lower(), ())
+        return os.path.join(above, names[0]) if len(names) == 1 else None  # noqa: PTH118
+
+    def _names(self, folder: str) -> dict[str, tuple[str, ...]]:
+        """Return the names in a folder below the root, keyed by their names in lower case."""
+        if folder not in self._listed:
+            names: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
+            with contextlib.suppress(OSError), os.scandir(self.root / folder) as entries:
+                for entry in entries:
+                    names[entry.name.lower()] += (entry.name,)
+            self._listed[folder] = dict(names)
+        return self._listed[folder]
