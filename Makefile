@@ -12,7 +12,7 @@ export MYPY_CACHE_DIR ?= $(CACHE)/mypy
 # Modules are compiled when they are first imported: most of torch's never are.
 PIP := PIP_NO_COMPILE=1 $(BIN)/python -m pip install --quiet
 
-.PHONY: run test quick lint format test-lowest benchmark bench soak screenshots dist docs \
+.PHONY: run test quick lint format test-lowest benchmark bench soak traps screenshots dist docs \
 	system ffcv kernels clean
 
 run: $(VENV)/.installed
@@ -63,6 +63,10 @@ bench: $(VENV)/.installed-test ffcv
 KILLS ?= 100
 soak: $(VENV)/.installed
 	$(BIN)/python benchmarks/soak.py --kills $(KILLS)
+
+# Known mistakes of each method, put in one by one; its tests must notice. Five minutes on one core.
+traps: $(VENV)/.installed-test
+	$(BIN)/python tests/traps.py
 
 # The site, in site/; the reference pages are generated from the code.
 docs: $(VENV)/.installed-test

@@ -168,7 +168,7 @@ TRAPS = [
         "deepclusterv2",
     ),
     Trap(
-        "the bank is filled by the place in the batch",
+        "the bank is not filled by the number of the image",
         METHOD.format("deepclusterv2"),
         "self.memory1.put(batch.index, z)",
         "self.memory1.put(batch.index.flip(0), z)",

@@ -52,6 +52,24 @@ def test_memory_receives_each_full_view_after_the_step(method_case):
         assert close(memory.rows[batch.index].norm(dim=1), torch.ones(6).double())
 
 
+def test_first_pass_fills_the_memories_by_the_number_of_each_image(method_case):
+    """In whatever order the images come."""
+    case = method_case("deepclusterv2", num_clusters=4)
+    method = case.fresh().eval()
+    batches = [case.batch(6, seed=seed) for seed in range(2)]
+
+    class Images:
+        def batches(self):
+            return iter(batches)
+
+    method.memory0.seen.zero_()
+    with torch.no_grad():
+        method.on_epoch_start(Images())
+    for memory in (method.memory0, method.memory1):
+        rows = embed(method, batches[-1].views[0])
+        assert close(memory.rows[batches[-1].index], rows)
+
+
 def test_epoch_clusters_the_memories_in_turn(method_case):
     case = method_case("deepclusterv2", num_clusters=4)
     method = case.fresh()
