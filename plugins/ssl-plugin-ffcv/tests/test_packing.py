@@ -107,6 +107,7 @@ def test_packed_images_have_same_split_and_skipped_images_as_source(photos, tmp_
             }
         )
         image_list = json.loads((tmp_path / name / "images.json").read_text())
+        image_list.pop("content")  # the packed images have another size
         runs[name] = image_list, [skipped["image"] for skipped in results["skipped"]]
     assert runs["ffcv"] == runs["imagefolder"]
     assert runs["ffcv"][1] == ["rose/torn.png"]
