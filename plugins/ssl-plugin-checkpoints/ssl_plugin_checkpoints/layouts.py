@@ -34,6 +34,7 @@ _NUMBERED = re.compile(r"(^|\.)\d+\.\d+\.conv1\.")
 
 SEQUENTIAL = "numbered as the layers of a Sequential"
 LIGHTLY_RESNET = "with the names of lightly's ResNet"
+POOLED_NORM = "whose final norm was behind the mean of the patches"
 LIGHTLY_SEQUENTIAL = (
     "numbered as the layers of lightly's ResNet in a Sequential, which was trained without the "
     "ReLU after the first batch norm that this network has"
@@ -65,7 +66,7 @@ def key_mappings(network: nn.Module) -> Iterator[KeyMapping]:
     """Yield the naming schemes to try for a network, the most common first."""
     children = dict(network.named_children())
     with_weights = [name for name, child in children.items() if child.state_dict()]
-    schemes = (
+    schemes = [
         KeyMapping(),
         # lightly's examples: nn.Sequential(*list(resnet.children())[:-1])
         KeyMapping(description=SEQUENTIAL, children=_numbers(children)),
@@ -74,7 +75,10 @@ def key_mappings(network: nn.Module) -> Iterator[KeyMapping]:
             description=LIGHTLY_SEQUENTIAL, children=_numbers(with_weights), substrings=SHORTCUT
         ),
         KeyMapping(description=LIGHTLY_RESNET, substrings=SHORTCUT),
-    )
+    ]
+    if getattr(network, "global_pool", "") == "avg":
+        # timm's transformers that average their patches, and MAE's after fine-tuning.
+        schemes.append(KeyMapping(description=POOLED_NORM, children={"norm": "fc_norm"}))
     for scheme in schemes:
         # Other projects use ssl-host's prefixes as well, with renamed layers.
         for prefix in (*OWN_PREFIXES, *FOREIGN_PREFIXES):
@@ -88,6 +92,6 @@ def _numbers(names: Iterable[str]) -> dict[str, str]:
 
 def _is_foreign(name: str) -> bool:
     """Return True if a tensor's name follows the naming scheme of another project."""
-    if name.startswith(FOREIGN_PREFIXES) or ".shortcut." in name:
+    if name.startswith(FOREIGN_PREFIXES) or ".shortcut." in name or "fc_norm." in name:
         return True
     return bool(_NUMBERED.search(name))

@@ -1,6 +1,7 @@
 """Checkpoints of other projects give the features that those projects compute."""
 
 import pytest
+import timm
 import torch
 import torchvision
 from lightly.models import ResNetGenerator
@@ -111,6 +112,21 @@ def test_lightly_resnet_is_loaded_with_its_shortcuts(sequential, model, tmp_path
     note = load_initial_weights(network, checkpoint(tmp_path / "x.ckpt", state))
     assert (features(network.eval()) - features(resnet)).abs().max() <= 1e-5
     assert note.endswith(LIGHTLY_SEQUENTIAL if sequential else LIGHTLY_RESNET)
+
+
+def test_final_norm_behind_the_pooling_is_found(tmp_path):
+    """As timm saves a transformer with global_pool = avg; with a class token it does not fit."""
+    theirs = timm.create_model("test_vit", num_classes=10, global_pool="avg", img_size=32)
+    torch.save(theirs.state_dict(), tmp_path / "x.pth")
+    token, mean = (
+        ssl_host.build("backbone", "timm", model="test_vit", pool=pool, in_channels=3,
+                       image_size=32) for pool in ("token", "avg")
+    )  # fmt: skip
+    assert "behind the mean of the patches" in load_initial_weights(mean, tmp_path / "x.pth")
+    assert torch.equal(mean.model.norm.weight, theirs.fc_norm.weight)
+    assert torch.equal(mean.model.blocks[0].attn.qkv.weight, theirs.blocks[0].attn.qkv.weight)
+    with pytest.raises(CheckpointError, match=r"norm\.weight"):
+        load_initial_weights(token, tmp_path / "x.pth")
 
 
 def test_missing_tensors_are_reported_with_the_names_in_the_file(tmp_path):
