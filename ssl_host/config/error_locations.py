@@ -14,7 +14,7 @@ _SECTION = re.compile(r"\[([a-z_]+(?:\.[^\]\s]+)?)\]")
 _COMPONENT = re.compile(r"(\w+) '([^']+)' \(")
 _WORD = re.compile(r"(?<![\w/\\.~-])\w+(?![\w/\\-]|\.\w)")
 """A word that is no part of a path or file name, such as ``root`` in ``/root/images``."""
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"")
 
 
 @contextmanager

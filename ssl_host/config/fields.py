@@ -17,8 +17,8 @@ from ssl_host.config.values import (
     parse_value,
 )
 
-_PATH_IN_COMMENT = re.compile(r"\s[#;][^\s#;]*[/\\]")
-"""A comment that continues like a path, such as `` #2/runs``."""
+_PATH_IN_COMMENT = re.compile(r"\s+[#;](?!n/a)(?!\w+://)[^\s#;]*[/\\]")
+"""A comment that continues like a path, such as `` #2/runs``, and is no address."""
 
 
 def parse_field(value: ConfigValue, annotation: Any) -> Any:

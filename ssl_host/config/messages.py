@@ -53,7 +53,6 @@ _OTHER_NAMES = {
     "temp": "temperature",
     "lambd": "lambda_",
     "workers": "num_workers",
-    "path": "root",
     "data_dir": "root",
 }
 """Names that other libraries give to settings, with the names here."""

@@ -43,24 +43,24 @@ def _level_warnings(
     """Yield a warning if many images use only few gray levels, or only black and white."""
     bands = [band for image in sample if (band := _narrow_band(image)) is not None]
     common = _common_band(bands)
+    advice = ""
     if value_range is not None:
         advice = f"; check [data] value_range = {value_range[0]:g}, {value_range[1]:g}"
-    elif has_setting:
+    elif has_setting and any(0 < high < FEW_LEVELS for _, high in common):
+        # Only dark images can be the small values of a larger type.
         advice = (
             "; if they are stored with a smaller range than their file type has, such as 12 of 16 "
             "bits, set [data] value_range, for example 0, 4095"
         )
-    else:
-        advice = ""
     if len(common) >= MIN_SHARE * len(sample):
         low, high = min(low for low, _ in common), max(high for _, high in common)
-        subject = "the" if len(common) == len(sample) else f"{len(common)} of {len(sample)}"
-        yield (
-            f"{subject} images use only gray levels {low} to {high} of 0 to 255, measured on "
-            f"{len(sample)} images{advice}"
-        )
+        share = "the" if len(common) == len(sample) else f"{len(common)} of {len(sample)}"
+        levels = f"use only gray levels {low} to {high} of 0 to 255"
+        if low == high:
+            levels = "are all black" if high == 0 else "have only one gray level"
+        yield f"{share} images {levels}{advice}"
     elif value_range is not None and _clipped_share(sample) > 0.95:
-        yield f"nearly all pixels are black or white, measured on {len(sample)} images{advice}"
+        yield f"nearly all pixels are black or white{advice}"
 
 
 def _narrow_band(image: Tensor) -> tuple[int, int] | None:

@@ -75,8 +75,6 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
             console.print(f"warning: {OTHER_IMAGES_NOTE}. The run had {change}", style="yellow")
         encoder = getattr(experiment.method, experiment.method.encoder)
         notes = [*images.notes, *load_weights(encoder, read_tensors(weights), weights)]
-        for note in notes:
-            console.print(f"note: {note}")
         notes += warnings
         measurement = evaluate_network(
             experiment,
@@ -93,7 +91,7 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         results = {**results, **image_results(images), "metrics": metrics, "figures": figures}
         results["notes"] = _merge_notes(results["notes"], [*notes, *measurement.notes])
         write_results(folder, experiment, images, measurement, results, catalog)
-    return Outcome(path, results)
+    return Outcome(path, results, printed=tuple(warnings))
 
 
 def _other_data_warnings(folder: RunFolder, config: RunConfig) -> Iterator[str]:

@@ -54,11 +54,13 @@ class Outcome:
         folder: the run folder.
         results: the content of ``results.json``; empty in all processes except rank 0.
         was_finished: True if the run was already finished, so nothing was computed.
+        printed: notes of the results that are on the console already, as warnings.
     """
 
     folder: Path
     results: dict[str, Any]
     was_finished: bool = False
+    printed: tuple[str, ...] = ()
 
 
 def run_config(

@@ -135,12 +135,15 @@ def summarize(results: Mapping[str, Any]) -> Summary:
     return Summary(tuple(rows), tuple(others), verdict, notes=tuple(notes))
 
 
-def summary_tables(results: Mapping[str, Any], show_notes: bool = False) -> Group:
+def summary_tables(
+    results: Mapping[str, Any], show_notes: bool = False, printed: Sequence[str] = ()
+) -> Group:
     """Return the metrics of a finished run as tables for the terminal, with the verdict.
 
     Args:
         results: the content of ``results.json``.
-        show_notes: True adds the notes of the run, unless they have been printed before.
+        show_notes: True adds the notes of the run.
+        printed: notes that are left out, because they have been printed before.
     """
     summary = summarize(results)
     labels = summary.baseline_labels
@@ -157,7 +160,8 @@ def summary_tables(results: Mapping[str, Any], show_notes: bool = False) -> Grou
     others.columns[0].no_wrap = True
     for row in summary.others:
         others.add_row(row.label, row.figure.format(row.value))
-    notes = [Text(f"note: {note}") for note in summary.notes] if show_notes else []
+    shown = [note for note in summary.notes if show_notes and note not in printed]
+    notes = [Text(f"note: {note}") for note in shown]
     return Group(table, others, Text(summary.verdict), *notes)
 
 

@@ -18,8 +18,8 @@ _ORIENTATION = 0x0112
 """EXIF tag that says how an image is rotated."""
 _FLOAT_TOP, _INTEGER_TOP, _TWELVE_BIT_TOP = 1.0, 65535.0, 4095.0
 """Values that become white if no range is given; files do not store the range of their values."""
-_ROUNDING = 1.001
-"""Factor by which values may exceed the top, because of rounding."""
+_ROUNDING = 0.001
+"""Share of the range by which values may exceed it, because of rounding."""
 
 
 def scale_values(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
@@ -76,7 +76,8 @@ def require_values_in(value_range: ValueRange, values: np.ndarray) -> None:
     if finite.size == 0:
         return
     low, high = float(finite.min()), float(finite.max())
-    if low < value_range[0] or high > value_range[1] * _ROUNDING:
+    margin = (value_range[1] - value_range[0]) * _ROUNDING
+    if low < value_range[0] - margin or high > value_range[1] + margin:
         raise UnreadableImage(
             f"its values are {low:g} to {high:g}, but files of this type are read as "
             f"{value_range[0]:g} to {value_range[1]:g}; set [data] value_range"

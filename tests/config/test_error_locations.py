@@ -61,6 +61,7 @@ def write(file, changes):
         ("[data] root.csv: path 'root' leads out; set [data] root", "root = images"),
         ("[data] file = x.csv: no such file; set root", "file = x.csv"),
         ("[data] 'file' and root cannot be used", "root = images"),
+        ("[data] the run's root differs from the method's", "root = images"),
     ],
 )
 def test_words_of_paths_and_quoted_text_are_no_keys(message, expected, tmp_path, catalog):

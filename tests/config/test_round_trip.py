@@ -335,6 +335,7 @@ def test_path_that_is_cut_at_a_comment_but_exists_is_refused(tmp_path, catalog):
         ("data #2/train-{000..001}.tar", "data #2 exists; put the path in quotes"),
         ("data #2/not/yet", "data #2 exists"),
         ("data ;3/runs", "there is no .*data; put the path in quotes, or a space behind ;"),
+        ("data  #3/runs", "there is no .*data; put the path in quotes"),
         ("data #2@str", "data #2 exists"),
         ("data #3@str", "'#3@str' is read as a comment; put the path in quotes"),
     ],
@@ -352,6 +353,8 @@ def test_path_that_a_comment_continues_is_refused(line, part, tmp_path, catalog)
     [
         ("data  # see /data/x", "data"),
         ("data #runs", "data"),
+        ("data #n/a", "data"),
+        ("data #https://example.org/x", "data"),
         ("data@str #2/x", "data"),
         ('"data #2" #2/x', "data #2"),
         ('"data #2"@str', "data #2"),

@@ -448,6 +448,21 @@ def test_ordinary_images_give_no_warning(save, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [(0, 1, "images are all black"), (225, 250, "images use only gray levels 225 to 249")],
+)
+def test_dark_and_bright_images_of_eight_bits_get_no_advice_for_more_bits(
+    low, high, text, tmp_path
+):
+    """A black frame, or a white tile of a microscope: value_range would not help."""
+    pixels = np.random.default_rng(0).integers(low, high, (16, 16), dtype=np.uint8)
+    save = lambda path, i: Image.fromarray(pixels).save(path)  # noqa: E731
+    (warning,) = level_warnings(tmp_path / "x", save)
+    assert text in warning
+    assert "value_range" not in warning
+
+
+@pytest.mark.parametrize(
     ("top", "text"), [(256, "only gray levels 0 to 16"), (65536, "nearly all pixels are black or")]
 )
 def test_unsuitable_value_range_is_a_warning(top, text, tmp_path):

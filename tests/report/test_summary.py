@@ -118,6 +118,8 @@ def test_terminal_tables_show_notes_when_asked():
         text = " ".join(screen.getvalue().split())
         assert ("note: few [gray] levels" in text) == show_notes
         assert ("note: 1 images cannot be read" in text) == show_notes
+    make_console(file=screen, width=100).print(summary_tables(noted, True, ["few [gray] levels"]))
+    assert screen.getvalue().count("few [gray] levels") == 1
 
 
 def test_figures_are_formatted_by_their_unit():

@@ -201,6 +201,13 @@ def test_value_range_is_the_same_for_all_float_images(tmp_path):
         assert image.unique().tolist() == [round(255 * top / 2)]
 
 
+def test_float_images_may_exceed_their_range_by_rounding(tmp_path):
+    for low, high in ((-1e-7, 1.0), (0.0, 1.0005)):
+        pixels = np.array([[low, high]], np.float32)
+        Image.fromarray(pixels).save(tmp_path / "x.tif")
+        assert read_image(tmp_path / "x.tif", 1).flatten().tolist() == [0, 255]
+
+
 def test_squash_and_pad_keep_the_whole_image():
     image = torch.zeros(1, 40, 160, dtype=torch.uint8)
     image[:, :, :40] = 200
