@@ -25,7 +25,9 @@ def read_config_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except FileNotFoundError:
-        raise ConfigError([Problem(str(path), "no such file")]) from None
+        is_preset_name = not path.is_absolute() and not path.suffix and len(path.parts) == 2
+        hint = f"; for a preset, write a file with [run] extends = {path}" if is_preset_name else ""
+        raise ConfigError([Problem(str(path), f"no such file{hint}")]) from None
     except IsADirectoryError:
         raise ConfigError([Problem(str(path), "is a folder, not an INI file")]) from None
     except UnicodeDecodeError as error:

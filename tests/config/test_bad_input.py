@@ -394,3 +394,8 @@ def test_problems_of_all_sections_are_reported_at_once(tmp_path, catalog):
         f"{file}:5",
         "-o trainer.compile=maybe",
     }
+
+
+def test_name_of_a_preset_is_answered_with_extends(catalog):
+    with pytest.raises(ConfigError, match=r"no such file; .* \[run\] extends = simclr/mnist5k"):
+        resolve_file(Path("simclr/mnist5k"), (), catalog)
