@@ -13,6 +13,7 @@ from ssl_host.testing.target import CheckTarget
 from ssl_host.toolkit.ema import MovingAverage
 from ssl_host.toolkit.memory_bank import MemoryBank
 from ssl_host.toolkit.queue import FeatureQueue
+from ssl_host.train.param_groups import make_optimizer
 
 TOLERANCE = 1e-9
 """Largest relative error, in float64, of results that are equal in exact arithmetic."""
@@ -24,8 +25,9 @@ def settings_declared(target: CheckTarget) -> str:
     """Check that the method reads only settings that its Config declares."""
     case = MethodCase(target)
     settings, read, unknown = track_reads(case.config.components["method"].settings)
-    method = case.experiment(settings=settings).method.double().train()
-    list(method.param_groups())
+    experiment = case.experiment(settings=settings)
+    method = experiment.method.double().train()
+    make_optimizer(method, experiment.optimizer, 0.1)  # checks the groups of parameters, too
     try:
         case.train(method, 2)
     except AttributeError:

@@ -33,7 +33,14 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
     with attribute_errors(method.backbone, "in layer_groups and no_weight_decay"):
         rules = _BackboneRules(method, optimizer)
     for group in groups:
-        for name, parameter in group.params:
+        for pair in group.params:
+            if not (isinstance(pair, tuple) and len(pair) == 2):
+                raise PluginError(
+                    f"{type(method).__qualname__}.param_groups(): params of the group "
+                    f"{group.name!r} should be pairs of name and parameter, as "
+                    f"trainable_parameters() yields, and contain a {type(pair).__name__}"
+                )
+            name, parameter = pair
             if id(parameter) in group_of:
                 raise PluginError(
                     f"parameter {name!r} is in the groups {group_of[id(parameter)]!r} and "

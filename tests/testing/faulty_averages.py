@@ -83,3 +83,10 @@ class FrozenByParamGroup(Following):
         yield ParamGroup("encoder", list(self.trainable_parameters("backbone", "projector")))
         predictor = list(self.trainable_parameters("predictor"))
         yield ParamGroup("predictor", predictor, frozen_until=0.5)
+
+
+class LeavesOutParameters(Following):
+    """Faulty: the predictor is in no group, so the optimizer never trains it."""
+
+    def param_groups(self):
+        yield ParamGroup("encoder", list(self.trainable_parameters("backbone", "projector")))

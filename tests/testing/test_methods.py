@@ -35,6 +35,7 @@ FAULTS = {
     "PushesInStep": ("step_is_pure", "pushes rows into centre"),
     "FreezesInStep": ("gradients", "gets no gradient in the first step, but"),
     "ExpectsFloat32": ("autocast", "expected dtype float"),
+    "LeavesOutParameters": ("settings_declared", "param_groups() leaves out predictor"),
     "UnknownEncoder": ("finite_loss", "names 'ema_bakbone'"),
     "UnknownEMA": ("finite_loss", "names 'prototypes'"),
 }

@@ -7,6 +7,7 @@ from torch import nn
 import ssl_host
 from ssl_host import CosineSchedule, Method, ParamGroup, StepOutput
 from ssl_host.contracts.batch import Progress
+from ssl_host.errors import PluginError
 from ssl_host.train.param_groups import (
     make_optimizer,
     set_weight_decay,
@@ -66,6 +67,15 @@ def test_decay_params_choose_what_decays(decay_params, positions, bias):
     assert (decay[id(m.backbone.model.pos_embed)] > 0) == positions
     assert (decay[id(m.head.bias)] > 0) == bias
     assert decay[id(m.head.weight)] > 0
+
+
+def test_parameters_without_names_are_refused_with_what_is_expected():
+    class Nameless(Tiny):
+        def param_groups(self):
+            yield ParamGroup("all", list(self.parameters()))
+
+    with pytest.raises(PluginError, match=r"'all' should be pairs of name and parameter"):
+        make_optimizer(method(Nameless), optimizer(lr=1.0), 1.0)
 
 
 def test_weight_decay_end_follows_a_cosine_and_spares_biases():
