@@ -186,6 +186,20 @@ def test_words_for_a_missing_label_mean_that_there_is_none(word):
     assert defined.labels.tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("word", ["none", "Na", "null", "N/A"])
+def test_words_for_a_missing_label_are_noted_and_are_classes_if_labelled_is_true(word):
+    labels = ["cat", "dog", word, word]
+    table = source(labels)
+    table.open("train")
+    (note,) = table.notes
+    assert f"label '{word}' (2 images) is read as no label" in note
+    assert "labelled = true" in note
+    table = source([*labels, "", "nan", "-1"], [word], labelled=True)
+    assert word in table.open("train").classes
+    assert table.open("train").labels.tolist().count(-1) == 3
+    assert table.open("test").labels.tolist() == [table.open("train").classes.index(word)]
+
+
 def test_partly_labelled_test_split_keeps_its_labels():
     table = source(["a", "b", ""], ["b", "-1"])
     assert table.open("test").labels.tolist() == [1, -1]
@@ -223,11 +237,21 @@ def test_labels_of_the_test_split_are_not_used_if_training_images_have_none():
         (["a/train/1.x", "a/dev/1.x"], ["a/train/1.x"], ["a/dev/1.x"]),
         (["train/test-1.x", "train/1.x"], ["train/1.x"], ["train/test-1.x"]),
         (["trainer.x", "latest.x"], ["latest.x", "trainer.x"], []),
+        (["imagenet-train-0.x", "imagenet-val-0.x"], ["imagenet-train-0.x"], ["imagenet-val-0.x"]),
+        (["cc3m_Validation.0.x", "cc3m.0.x"], ["cc3m.0.x"], ["cc3m_Validation.0.x"]),
+        (["in_train/0.x", "in_testset/0.x"], ["in_train/0.x"], ["in_testset/0.x"]),
+        (["train2017-0.x", "val2017-0.x"], ["train2017-0.x"], ["val2017-0.x"]),
+        (["train-00000-of-00001-ab.x"], ["train-00000-of-00001-ab.x"], []),
     ],
 )
 def test_split_files_by_names(names, train, test, tmp_path):
     split = RecordSource.split_files([tmp_path / name for name in names], tmp_path)
     assert split == ([tmp_path / n for n in train], [tmp_path / n for n in test])
+
+
+def test_split_files_with_two_splits_in_a_name_raises_data_error(tmp_path):
+    with pytest.raises(DataError, match=r"a-train-val-0\.x contains the splits train, val.*rename"):
+        RecordSource.split_files([tmp_path / "a-train-val-0.x", tmp_path / "a-val-1.x"], tmp_path)
 
 
 @pytest.mark.parametrize(
