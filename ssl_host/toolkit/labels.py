@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ssl_host.errors import DataError
 from ssl_host.toolkit.image_files import escape_name
-from ssl_host.toolkit.label_checks import check_labels
+from ssl_host.toolkit.label_checks import check_label_values
 from ssl_host.toolkit.plurals import count
 
 UNLABELLED = -1
@@ -63,7 +63,7 @@ def class_labels(
     counts = Counter(map(_plain, texts))
     has_minus_one = "-1" in counts
     counts = Counter({t: n for t, n in counts.items() if not is_missing(t, accept_all)})
-    notes = [] if accept_all else check_labels(counts, location, column)
+    notes = [] if accept_all else check_label_values(counts, location, column)
     if has_minus_one:
         _require_other_numbers(counts, location)
     names = tuple(_sorted_names(counts))

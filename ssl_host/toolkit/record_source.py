@@ -41,7 +41,7 @@ class Records:
         location: file or folder to name in error messages.
         notes: remarks about the images for the log and the report.
         label_name: name of the labels in the source, such as the name of a column; numbers with a
-            name such as ``age`` are no classes.
+            name such as ``age`` are not classes.
     """
 
     images: ImageDataset

@@ -171,6 +171,19 @@ def test_imagefolder_held_out_link_to_a_training_file_raises_data_error(link, tm
         source.open("test")
 
 
+def test_imagefolder_duplicates_among_held_out_images_are_not_searched_in_training(
+    tmp_path, monkeypatch
+):
+    for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png"):
+        picture(tmp_path / name)
+    os.link(tmp_path / "val/a/1.png", tmp_path / "val/a/2.png")
+    (tmp_path / "val/a/3.png").symlink_to("1.png")
+    compared = []
+    monkeypatch.setattr(os.path, "samefile", lambda *paths: compared.append(paths))
+    assert len(ssl_host.build("data", "imagefolder", root=tmp_path).open("test")) == 2
+    assert compared == []
+
+
 def test_imagefolder_held_out_file_that_training_links_to_raises_data_error(tmp_path):
     for name in ("train/cat/1.png", "val/cat/1.png", "unlabeled/1.png"):
         picture(tmp_path / name)

@@ -97,10 +97,12 @@ def test_probe_split_of_unlabelled_images_is_none():
         ([f"{i % 20 * 5}%" for i in range(40)], ["quantities", "20 different values"]),
         ([f"{60 + i % 20} kg" for i in range(40)], ["quantities", "60 kg"]),
         ([f"2024-01-{1 + i % 20:02}" for i in range(40)], ["dates", "2024-01-01"]),
-        (["cat", "dog", "cat dog"], ["'cat dog' combines several classes"]),
-        (["cat", "dog", "cat/dog"], ["'cat/dog' combines several classes"]),
-        (["cat", "dog", "dog_cat"], ["'dog_cat' combines several classes"]),
-        (["1 0 0", "0 1 0", "1 1 0"], ["'1 1 0' combines several classes"]),
+        (["1 0 0", "0 1 0", "1 1 0"], ["'1 0 0'", "one-hot"]),
+        (["1 0 0", "0 1 0"], ["one-hot", "name or the index of the class"]),
+        (["1,0,0", "0,1,0"], ["one-hot"]),
+        (["[1, 0, 0]", "[0, 1, 0]"], ["one-hot"]),
+        (["[1. 0.]", "[0. 1.]"], ["one-hot"]),
+        ([f"12:{i % 20 + 10}" for i in range(40)], ["dates"]),
     ],
 )
 def test_labels_that_are_no_classes_are_rejected_with_advice(labels, parts):
@@ -142,6 +144,13 @@ def test_class_indices_without_gaps_are_classes_with_a_note(count):
         ([3, 12, 7, 3], "3 whole numbers from 3 to 12"),
         (["5%", "10%", "5%"], "2 labels such as 5%, 10%"),
         (["4x", "10x", "40x"], "3 labels such as 4x"),
+        ([f"{i % 12}0-{i % 12}9" for i in range(40)], "12 labels such as 00-09"),
+        ([f"7{i % 12}7-200" for i in range(40)], "12 labels such as 707-200"),
+        ([f"{i % 12 + 1}0kmh" for i in range(40)], "12 labels such as 10kmh"),
+        (["front", "left", "front-left"], "'front-left' is taken as a class of its own"),
+        (["blue", "green", "blue_green"], "'blue_green'"),
+        (["wet", "snow", "wet snow"], "'wet snow'"),
+        (["yes", "no", "yes/no"], "'yes/no'"),
     ],
 )
 def test_few_numbers_that_may_be_quantities_are_classes_with_a_note(labels, part):
@@ -159,7 +168,6 @@ def test_few_numbers_that_may_be_quantities_are_classes_with_a_note(labels, part
         ["golden retriever", "golden eagle", "bald eagle"],
         ["small cat", "large cat", "small dog", "large dog"],
         ["c0", "c1", "c2"],
-        ["1 0", "0 1"],
         [5, 5],
     ],
 )
@@ -173,6 +181,31 @@ def test_numbers_with_the_name_of_a_quantity_are_no_classes():
     table = source([i % 91 for i in range(400)])
     table.train = replace(table.train, label_name="Age")
     with pytest.raises(DataError, match=r"look like numbers.*labelled = true"):
+        table.open("train")
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("age_group", [0, 1, 2, 3]),
+        ("weight_class", [0, 1, 1]),
+        ("Price Level", [1, 2, 3]),
+        ("cls", [i % 100 for i in range(300)]),
+        ("Label", [i % 100 for i in range(300)]),
+    ],
+)
+def test_class_indices_with_the_name_of_classes_have_no_note(name, labels):
+    table = source(labels)
+    table.train = replace(table.train, label_name=name)
+    assert len(table.open("train").classes) == len(set(labels))
+    assert table.notes == ()
+
+
+@pytest.mark.parametrize("name", ["day", "quality_score", "train/time"])
+def test_numbers_that_are_refused_for_the_name_of_their_column_name_it(name):
+    table = source([0, 1, 2])
+    table.train = replace(table.train, label_name=name)
+    with pytest.raises(DataError, match=f"column '{name}' has the name of a quantity"):
         table.open("train")
 
 

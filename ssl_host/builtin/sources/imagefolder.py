@@ -101,7 +101,9 @@ class ImageFolder(RecordSource):
         self, folder: Path, listed: Sequence[ImageListing] = (), held_out: bool = False
     ) -> ImageListing:
         """Return the images in a folder without those that are listed already."""
-        return list_images(folder, self.excluded, listed, held_out, self.progress)
+        return list_images(
+            folder, self.excluded, listed=listed, held_out=held_out, progress=self.progress
+        )
 
 
 class ImageNet(ImageFolder):

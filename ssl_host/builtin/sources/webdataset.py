@@ -76,7 +76,11 @@ class WebDataset(RecordSource):
                 f"files with the suffixes {list_suffixes(suffixes)}"
             )
         return Records(
-            ShardImages(found, self.channels, folder), labels, location=str(path), notes=notes
+            ShardImages(found, self.channels, folder),
+            labels,
+            location=str(path),
+            notes=notes,
+            label_name="cls",
         )
 
     def _require_one_split(
