@@ -238,6 +238,18 @@ class RecordSource(DataSource):
             files[_split_of_file(path, root)].append(path)
         return files["train"] or files[None], files["val"] or files["test"]
 
+    @classmethod
+    def pattern_notes(cls, pattern: Path, paths: Iterable[Path]) -> list[str]:
+        """Return a note if a pattern of training files includes files of a held-out split."""
+        names = [path.name for path in paths]
+        held_out = [n for n in names if {"val", "test"}.intersection(cls.split_words(n)[0])]
+        if not held_out:
+            return []
+        return [
+            f"{pattern}: {held_out[0]} is among the training files, because the pattern includes "
+            "it; if it is held out, leave it out of the pattern and set [data] test"
+        ]
+
 
 def _split_of_file(path: Path, root: Path) -> SplitWord | None:
     """Return the split that the name of a file, or else of a folder above it, stands for."""
