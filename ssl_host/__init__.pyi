@@ -72,6 +72,7 @@ from .contracts.optimization import Scheduler as Scheduler
 from .contracts.precision import full_precision as full_precision
 from .contracts.rng import BatchRNG as BatchRNG
 from .contracts.settings import Settings as Settings
+from .data.image_checks import check_images as check_images
 from .errors import CheckpointError as CheckpointError
 from .errors import ConfigError as ConfigError
 from .errors import DataError as DataError
@@ -91,6 +92,7 @@ from .report.summary import FigureRow as FigureRow
 from .report.summary import Summary as Summary
 from .report.summary import summarize as summarize
 from .run_folder.folder import RunFolder as RunFolder
+from .toolkit.checkpoint_keys import OWN_PREFIXES as OWN_PREFIXES
 from .toolkit.checkpoint_keys import KeyMapping as KeyMapping
 from .toolkit.checkpoint_keys import StoredWeights as StoredWeights
 from .toolkit.clustering import sinkhorn as sinkhorn
@@ -119,6 +121,7 @@ from .toolkit.pixel_values import scale_values as scale_values
 from .toolkit.queue import FeatureQueue as FeatureQueue
 from .toolkit.record_source import Records as Records
 from .toolkit.record_source import RecordSource as RecordSource
+from .toolkit.resizing import PHOTO_MARGIN as PHOTO_MARGIN
 from .toolkit.resizing import resize_to_square as resize_to_square
 from .toolkit.sampling import evenly_spaced_indices as evenly_spaced_indices
 from .toolkit.schedules import ConstantSchedule as ConstantSchedule
@@ -137,6 +140,3 @@ from .toolkit.weights_io import write_tensors as write_tensors
 from .train.signals import preemptible as preemptible
 
 __version__: str
-from .data.image_checks import check_images as check_images
-from .toolkit.checkpoint_keys import OWN_PREFIXES as OWN_PREFIXES
-from .toolkit.resizing import PHOTO_MARGIN as PHOTO_MARGIN

@@ -39,7 +39,7 @@ def test_folder_is_searched_recursively_and_unreadable_images_are_skipped(tmp_pa
     Image.fromarray(noise).save(tmp_path / "a.jpg")
     (tmp_path / "broken.jpg").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.warns(UserWarning, match="1 images could not be read, for example broken.jpg"):
+    with pytest.warns(UserWarning, match="1 image could not be read, for example broken.jpg"):
         names, features = ssl_host.extract_features(backbone(), tmp_path)
     assert names == ["a.jpg", "deep/ä b.PNG"]
     assert features.shape == (2, 8)

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ssl_host.contracts.evaluation import Figure
+from ssl_host.toolkit.plurals import count
 
 RANDOM_NETWORK = "random_init"
 BASELINES = {
@@ -129,7 +130,7 @@ def summarize(results: Mapping[str, Any]) -> Summary:
     skipped = results.get("skipped", ())
     if skipped:
         notes.append(
-            f"{len(skipped)} images cannot be read and were left out, for example "
+            f"{count(len(skipped), 'image')} cannot be read: left out, for example "
             f"{skipped[0]['image']}: {skipped[0]['reason']}"
         )
     return Summary(tuple(rows), tuple(others), verdict, notes=tuple(notes))

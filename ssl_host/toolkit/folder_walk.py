@@ -107,7 +107,8 @@ class FolderWalk:
 
     def _leave_out(self, path: str) -> None:
         """Leave out a link to a known image; raise DataError if that is a training image."""
-        if self.held_out:
+        # The search reads every training file, so it is only for an image that is one of them.
+        if self.held_out and self._is_listed(path):
             training = (file for listing in self.listed for file in listing.paths)
             same = find_same_file(path, training)
             if same is not None:
@@ -116,6 +117,14 @@ class FolderWalk:
                     f"{same}; remove one of the two"
                 )
         self.duplicates.append(path)
+
+    def _is_listed(self, path: str) -> bool:
+        """Return True if an image in another listing has the device and inode of a file."""
+        identity = _identity(path)
+        if identity is None:
+            return False
+        device, inode = identity
+        return any(inode in listing.inodes.get(device, ()) for listing in self.listed)
 
     def _contains(self, identity: FileId | None, path: str) -> bool:
         """Return True if a listed folder contains the path, so that a link there is a loop."""
@@ -221,7 +230,7 @@ def _target(entry: os.DirEntry[str]) -> FileId | None:
 
 
 def _identity(path: str | Path) -> FileId | None:
-    """Return the device and inode of a folder, or None if there is no such folder."""
+    """Return the device and inode of a folder or file, or None if there is none."""
     try:
         info = os.stat(path)  # noqa: PTH116 - no Path for each folder
     except OSError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssl_host.toolkit.folder_walk import FileId, FolderWalk
+from ssl_host.toolkit.plurals import count
 
 
 @dataclass
@@ -41,7 +42,7 @@ class ImageListing:
     @property
     def num_loose(self) -> int:
         """Number of images in the folder itself."""
-        return sum(count for name, count in self.groups if not name)
+        return sum(size for name, size in self.groups if not name)
 
     def notes(self) -> list[str]:
         """Return sentences about the folders and files left out; empty if there are none."""
@@ -52,8 +53,9 @@ class ImageListing:
             notes.append(f"{self.folder}: left out {', '.join(folders)}{more}")
         if self.duplicates:
             notes.append(
-                f"{self.folder}: left out {len(self.duplicates)} links to images that are listed "
-                f"already, such as {self._relative(self.duplicates[0])}; each image has one class"
+                f"{self.folder}: left out {count(len(self.duplicates), 'link')} to images that are "
+                f"listed already, such as {self._relative(self.duplicates[0])}; each image has one "
+                "class"
             )
         return notes
 
@@ -65,6 +67,7 @@ class ImageListing:
 def list_images(
     folder: str | Path,
     excluded: Iterable[str | Path] = (),
+    *,
     listed: Sequence[ImageListing] = (),
     held_out: bool = False,
     progress: Callable[[int], None] | None = None,

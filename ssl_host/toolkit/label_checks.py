@@ -1,4 +1,4 @@
-"""Finds labels that are no classes: quantities, combinations of classes, and unique texts."""
+"""Finds labels that are not classes: quantities, combinations of classes, and unique texts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from ssl_host.errors import DataError
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _QUANTITY = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)\s*(%|[^\W\d_]{1,6}\.?)")
+_UNITS = {"kg", "cm", "mm", "m", "%", "year", "years"}
 _DATE = re.compile(r"\d{1,4}(?:[-/.:]\d{1,4}){1,2}(?:[T ][\d:.]+Z?)?")
-_FLAGS = re.compile(r"[\[(]?\s*[01](?:[\s,;]+[01])+\s*[\])]?")
+_RANGE = re.compile(r"\d+-\d+")
+_FLAGS = re.compile(r"[\[(]?\s*[01](?:\.0*)?(?:[\s,;]+[01](?:\.0*)?)+\s*[\])]?")
 _SEPARATORS = "|;,&+"
 _WEAK_SEPARATORS = "/ _-"
 """Characters that are also part of the names of classes, such as ``sea lion``."""
@@ -24,6 +26,15 @@ _QUANTITY_NAMES = re.compile(
 )
 """Finds the name of a quantity in the name of a column."""
 
+_CLASS_NAMES = re.compile(
+    r"(?:^|[\W_])(?:groups?|class(?:es)?|bins?|categor(?:y|ies)|levels?|grades?|stages?)(?:[\W_]|$)",
+    re.IGNORECASE,
+)
+"""Finds names such as ``age_group``, which are the names of classes all the same."""
+
+_INDEX_NAMES = {"cls", "label", "class", "target"}
+"""Names, in lower case, of labels that are class indices by convention."""
+
 _MANY = 10
 """Number of different numbers above which they are probably quantities, unless they count from 0
 or 1 without gaps."""
@@ -34,7 +45,7 @@ _ADVICE = (
 )
 
 
-def check_labels(counts: Counter[str], location: str, column: str = "") -> list[str]:
+def check_label_values(counts: Counter[str], location: str, column: str = "") -> list[str]:
     """Return notes about labels that may not be classes.
 
     Args:
@@ -46,13 +57,14 @@ def check_labels(counts: Counter[str], location: str, column: str = "") -> list[
         DataError: if the labels are probably quantities, combinations of classes, or different for
             each image.
     """
+    _reject_flags(counts, location)
     notes = _check_numbers(counts, location, column)
-    _reject_combinations(counts, location)
+    notes += _check_combinations(counts, location)
     notes += _check_quantities(counts, location)
     if len(counts) > _MANY and all(count == 1 for count in counts.values()):
         raise DataError(
             f"[data] {location}: each of {len(counts)} images has a label of its own, such as "
-            f"{next(iter(counts))!r}, so the labels are no classes. {_ADVICE.format('label')}"
+            f"{next(iter(counts))!r}, so the labels are not classes. {_ADVICE.format('label')}"
         )
     return notes
 
@@ -66,40 +78,56 @@ def _check_numbers(counts: Counter[str], location: str, column: str) -> list[str
     numbers = [text for text in counts if _NUMBER.fullmatch(text)]
     if len(numbers) < max(2, 0.8 * len(counts)):
         return []
-    is_quantity = _QUANTITY_NAMES.search(column) is not None
+    is_quantity = bool(_QUANTITY_NAMES.search(column)) and not _CLASS_NAMES.search(column)
     integers = sorted(int(text) for text in numbers if _INTEGER.fullmatch(text))
     num_values, num_images = len(set(integers)), sum(counts[text] for text in numbers)
     if len(integers) == len(numbers) and integers[0] >= 0 and not is_quantity:
         has_gaps = integers[0] > 1 or integers[-1] - integers[0] >= num_values
         is_few = len(numbers) <= _MANY
-        if is_few and not has_gaps:
+        if not has_gaps and (is_few or column.lower() in _INDEX_NAMES):
             return []
         if is_few or (not has_gaps and num_images >= 2 * len(numbers)):
             values = f"{integers[0]} to {integers[-1]}"
             return [_note(location, num_values, f"whole numbers from {values}")]
     examples = sorted(numbers, key=str.isdigit)[:3]  # decimals first
+    reason = f" The column {column!r} has the name of a quantity." if is_quantity else ""
     raise DataError(
         f"[data] {location}: the labels look like numbers and not like classes: {num_images} "
-        f"images have {len(numbers)} different values such as {', '.join(examples)}. "
-        f"{_ADVICE.format('value')}"
+        f"images have {len(numbers)} different values such as {', '.join(examples)}."
+        f"{reason} {_ADVICE.format('value')}"
     )
 
 
 def _check_quantities(counts: Counter[str], location: str) -> list[str]:
-    """Do the same for numbers with a unit, such as ``60 kg``, and for dates and times."""
-    units = Counter(found[1] for text in counts if (found := _QUANTITY.fullmatch(text)))
-    dates = sum(_DATE.fullmatch(text) is not None for text in counts)
-    num_values = max([dates, *units.values()])
+    """Return a note about numbers with a unit, and about dates; raise DataError for many of them.
+
+    Ranges such as ``20-29`` and numbers with an unknown word, such as ``737-200`` and ``20kmh``,
+    may well be classes, so that they only have a note.
+    """
+    kinds = {text: kind for text in counts if (kind := _quantity_kind(text))}
+    if not kinds:
+        return []
+    kind, num_values = Counter(kinds.values()).most_common(1)[0]
     if num_values < 2 or num_values < 0.8 * len(counts):
         return []
-    examples = [text for text in counts if _QUANTITY.fullmatch(text) or _DATE.fullmatch(text)][:3]
-    if num_values <= _MANY:
+    examples = [text for text in kinds if kinds[text] == kind][:3]
+    if num_values <= _MANY or kind not in {*_UNITS, "date"}:
         return [_note(location, num_values, f"labels such as {', '.join(examples)}")]
     raise DataError(
         f"[data] {location}: the labels look like quantities or dates and not like classes: there "
         f"are {num_values} different values such as {', '.join(examples)}. "
         f"{_ADVICE.format('value')}"
     )
+
+
+def _quantity_kind(text: str) -> str | None:
+    """Return the unit of a number, or "range" or "date"; None for other labels."""
+    if _RANGE.fullmatch(text):
+        return "range"
+    if _DATE.fullmatch(text):
+        return "date"
+    found = _QUANTITY.fullmatch(text)
+    return found[1].lower() if found else None
 
 
 def _note(location: str, count: int, values: str) -> str:
@@ -110,28 +138,40 @@ def _note(location: str, count: int, values: str) -> str:
     )
 
 
-def _reject_combinations(counts: Counter[str], location: str) -> None:
-    """Raise DataError if labels such as ``cat|dog`` name several classes."""
+def _check_combinations(counts: Counter[str], location: str) -> list[str]:
+    """Return a note if a label such as ``front-left`` may combine two others.
+
+    Raises:
+        DataError: if labels such as ``cat|dog`` name several classes.
+    """
     parts = {text: _split(text, _SEPARATORS) for text in counts}
     occurrences = Counter(part for each in parts.values() for part in set(each))
     for text, each in parts.items():
         shared = [occurrences[part] > 1 for part in each]
-        is_combination = len(each) > 1 and (all(shared) or ("|" in text and any(shared)))
-        weak = _split(text, _WEAK_SEPARATORS)
-        # Many names contain a space or a slash, so all parts must be classes themselves.
-        if len(set(weak)) > 1 and all(part in counts for part in weak):
-            is_combination = True
-        if is_combination or _has_several_flags(text, counts):
+        if len(each) > 1 and (all(shared) or ("|" in text and any(shared))):
             raise DataError(
                 f"[data] {location}: the label {text!r} combines several classes, but an image "
                 f"has one class. {_ADVICE.format('combination')}"
             )
+    for text in counts:
+        weak = _split(text, _WEAK_SEPARATORS)
+        if len(set(weak)) > 1 and all(part in counts for part in weak):
+            return [
+                f"{location}: the label {text!r} is taken as a class of its own, although "
+                f"{' and '.join(weak)} are classes too; if it means several classes, set [data] "
+                "labelled = false or use other labels"
+            ]
+    return []
 
 
-def _has_several_flags(text: str, counts: Counter[str]) -> bool:
-    """Return True for a label such as ``1 1 0`` if all labels are flags, one for each class."""
-    is_flags = _FLAGS.fullmatch(text) is not None
-    return is_flags and text.count("1") != 1 and all(map(_FLAGS.fullmatch, counts))
+def _reject_flags(counts: Counter[str], location: str) -> None:
+    """Raise DataError if all labels are rows of flags such as ``1 0 0``, one for each class."""
+    if counts and all(map(_FLAGS.fullmatch, counts)):
+        raise DataError(
+            f"[data] {location}: labels such as {next(iter(counts))!r} are rows with one flag for "
+            "each class (one-hot); write the name or the index of the class instead. "
+            f"{_ADVICE.format('row')}"
+        )
 
 
 def _split(text: str, separators: str) -> list[str]:

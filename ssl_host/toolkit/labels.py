@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,17 +12,18 @@ from torch import Tensor
 
 from ssl_host.errors import DataError
 from ssl_host.toolkit.image_files import escape_name
-from ssl_host.toolkit.label_checks import check_labels
+from ssl_host.toolkit.label_checks import check_label_values
+from ssl_host.toolkit.plurals import count
 
 UNLABELLED = -1
 """Class index of an image without a label."""
 
-_MISSING = frozenset(
-    {"", "-1", "nan", "#n/a", "n/a", "na", "<na>", "null", "none", "unlabeled", "unlabelled"}
-)
+_VALUES = frozenset({"", "-1", "nan"})
+_WORDS = frozenset({"#n/a", "n/a", "na", "<na>", "null", "none", "unlabeled", "unlabelled"})
 """Labels, in lower case, that stand for an image without a label; so does None.
 
-The words are those of pandas, and those of folders in common datasets.
+The words are those of pandas, and those of folders in common datasets. Other than the values, they
+may be the names of classes, such as Na for sodium.
 """
 
 _WHOLE = re.compile(r"\+?(-?\d+)(?:\.0*)?")
@@ -38,13 +39,15 @@ def class_labels(
     """Return the class index of each image (-1 without a label), the class names and notes.
 
     None, NaN, -1, empty text and words such as "unlabeled" mean that an image has no label, unless
-    ``classes`` contains them. Integers are sorted by value, text alphabetically.
+    ``classes`` contains them or ``accept_all`` is true, which makes the words classes. Integers are
+    sorted by value, text alphabetically.
 
     Args:
         values: the labels of N images: text, numbers or None.
         classes: class names in order, if the source defines them.
         location: file or folder to name in messages.
-        accept_all: True to accept numbers and combinations of classes as classes.
+        accept_all: True to accept numbers, combinations of classes and words such as "none" as
+            classes.
         column: name of the labels in the source, such as ``age``, if they have one.
 
     Raises:
@@ -54,20 +57,40 @@ def class_labels(
     texts = label_texts(values)
     if classes is not None:
         names = tuple(map(escape_name, classes))
-        return class_indices(texts, names), names, []
+        if "-1" in set(texts).difference(names):
+            _require_other_numbers(names, location)
+        return class_indices(texts, names, accept_all), names, []
     counts = Counter(map(_plain, texts))
     has_minus_one = "-1" in counts
-    counts = Counter({text: n for text, n in counts.items() if text.lower() not in _MISSING})
-    notes = [] if accept_all else check_labels(counts, location, column)
+    counts = Counter({t: n for t, n in counts.items() if not is_missing(t, accept_all)})
+    notes = [] if accept_all else check_label_values(counts, location, column)
     if has_minus_one:
         _require_other_numbers(counts, location)
     names = tuple(_sorted_names(counts))
-    return class_indices(texts, names), names, notes
+    return class_indices(texts, names, accept_all), names, notes
 
 
-def _require_other_numbers(counts: Counter[str], location: str) -> None:
+def missing_word_notes(texts: Iterable[str], names: Sequence[str], location: str) -> Iterator[str]:
+    """Yield a note for each word such as "none" that is read as no label, but may be a class.
+
+    Args:
+        texts: the labels.
+        names: the class names; these are no missing labels.
+        location: file or folder to name in the note.
+    """
+    for label, n in Counter(texts).items():
+        text = _plain(label)
+        word = text.lower()
+        if word in _WORDS and text not in names and not word.startswith("unlabel"):
+            yield (
+                f"{location}: the label {text!r} ({count(n, 'image')}) is read as no label; if it "
+                "is a class, rename it or set [data] labelled = true"
+            )
+
+
+def _require_other_numbers(labels: Iterable[str], location: str) -> None:
     """Raise DataError if -1 is probably a class and does not stand for a missing label."""
-    others = sorted({int(text) for text in counts if re.fullmatch(r"-?\d{1,18}", text, re.ASCII)})
+    others = sorted({int(text) for text in labels if re.fullmatch(r"-?\d{1,18}", text, re.ASCII)})
     if others == [1] or (others and others[0] < -1):
         raise DataError(
             f"[data] {location}: the labels are -1 and {', '.join(map(str, others[:3]))}, but -1 "
@@ -75,8 +98,10 @@ def _require_other_numbers(counts: Counter[str], location: str) -> None:
         )
 
 
-def class_indices(texts: Sequence[str], names: Sequence[str]) -> Tensor:
+def class_indices(texts: Sequence[str], names: Sequence[str], accept_all: bool = False) -> Tensor:
     """Return the index of each label's class, (N,), int64; -1 for a label that means none.
+
+    With ``accept_all``, words such as "none" do not mean none.
 
     Raises:
         UnknownClassError: if a label is not among the names.
@@ -85,7 +110,7 @@ def class_indices(texts: Sequence[str], names: Sequence[str]) -> Tensor:
     for position, text in enumerate(texts):
         if text not in indices:
             plain = _plain(text)
-            if plain not in indices and not is_missing(plain):
+            if plain not in indices and not is_missing(plain, accept_all):
                 raise UnknownClassError(position, text)
             indices[text] = indices.get(plain, UNLABELLED)
     return torch.tensor([indices[text] for text in texts], dtype=torch.int64)
@@ -97,9 +122,13 @@ def label_texts(values: Iterable[Any]) -> list[str]:
     return texts if "".join(set(texts)).isascii() else [escape_name(text) for text in texts]
 
 
-def is_missing(text: str) -> bool:
-    """Return True if a label stands for an image without a label."""
-    return _plain(text).lower() in _MISSING
+def is_missing(text: str, accept_all: bool = False) -> bool:
+    """Return True if a label stands for an image without a label.
+
+    With ``accept_all``, only empty text, NaN and -1 do, and words such as "none" do not.
+    """
+    word = _plain(text).lower()
+    return word in _VALUES or (not accept_all and word in _WORDS)
 
 
 def _plain(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,22 +19,13 @@ from ssl_host.toolkit.labels import (
     class_labels,
     is_missing,
     label_texts,
+    missing_word_notes,
 )
+from ssl_host.toolkit.split_names import SplitWord, split_word, split_words
 from ssl_host.toolkit.unique_files import file_id
 
-SplitWord = Literal["train", "val", "test"]
-
-_WORDS: dict[str, SplitWord] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""Words for the splits of a dataset, in the order of preference."""
+_UNLABELLED_FOLDERS = {"unlabeled", "unlabelled", "-1", "nan"}
+"""Names of folders, in lower case. Others, such as none, may well be a class."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +41,7 @@ class Records:
         location: file or folder to name in error messages.
         notes: remarks about the images for the log and the report.
         label_name: name of the labels in the source, such as the name of a column; numbers with a
-            name such as ``age`` are no classes.
+            name such as ``age`` are not classes.
     """
 
     images: ImageDataset
@@ -76,8 +66,8 @@ class RecordSource(DataSource):
         )
         labelled: bool | None = Field(
             None,
-            description="true: require labels, and accept numbers and combinations as classes; "
-            "false: ignore labels; default: use labels if there are any",
+            description="true: require labels, and accept numbers, combinations and words such "
+            "as none as classes; false: ignore labels; default: use labels if there are any",
         )
 
         fit: Fit = Field(
@@ -183,7 +173,12 @@ class RecordSource(DataSource):
             return None
         images, location = records.images, records.location
         values = None if self.config.labelled is False else records.labels
-        if values is None or all(map(is_missing, set(label_texts(values)))):
+        accept_all = bool(self.config.labelled)
+        texts = [] if values is None else label_texts(values)
+        known = records.classes or classes or ()
+        if not accept_all:
+            self._add_notes(missing_word_notes(texts, known, location))
+        if all(is_missing(text, accept_all) and text not in known for text in set(texts)):
             if self.config.labelled and classes is None:
                 raise DataError(f"[data] labelled = true, but there are no labels in {location}")
             return images
@@ -194,46 +189,81 @@ class RecordSource(DataSource):
             return images
         try:
             if classes is None:
-                accept_all = bool(self.config.labelled)
                 labels, classes, notes = class_labels(
-                    values, records.classes, location, accept_all, records.label_name
+                    texts, records.classes, location, accept_all, records.label_name
                 )
                 self._add_notes(notes)
             else:
-                labels = class_indices(label_texts(values), classes)
+                labels = class_indices(texts, classes, accept_all)
         except UnknownClassError as error:
-            known = ", ".join((classes or records.classes or ())[:10])
+            names = ", ".join(known[:10])
             raise DataError(
                 f"[data] {location}: class {error.label} of {images.name(error.position)} is not "
-                f"among the training classes ({known})"
+                f"among the training classes ({names})"
             ) from None
         images.labels, images.classes = labels, classes
         return images
 
     @staticmethod
-    def is_missing_label(text: str) -> bool:
-        """Return True if a label, or the name of a folder, stands for images without a label."""
-        return is_missing(text)
+    def is_unlabelled_folder(name: str) -> bool:
+        """Return True if the name of a folder stands for images without a label."""
+        return name.strip().lower() in _UNLABELLED_FOLDERS
 
     @staticmethod
     def split_word(text: str) -> SplitWord | None:
         """Return the split that a word stands for (``val`` for ``Validation``), or None."""
-        return _WORDS.get(text.strip().lower())
+        return split_word(text)
+
+    @staticmethod
+    def split_words(name: str) -> tuple[list[SplitWord], str]:
+        """Return the splits that words in the name of a file or folder stand for, and the others.
+
+        ``seg_train`` gives (["train"], "seg") and ``imagenet-val-0.tar`` (["val"], "imagenet_tar").
+        """
+        return split_words(name)
 
     @classmethod
     def split_files(cls, paths: Iterable[Path], root: Path) -> tuple[list[Path], list[Path]]:
         """Return (training files, held-out files), judging by the names of files and folders.
 
-        ``train-00000.x`` and ``train/00000.x`` are training files. ``val...`` files are held out,
-        or ``test...`` files if there are none. If no name contains a split, all files are training
-        files.
+        ``train-00000.x``, ``imagenet-train-0.x`` and ``train/00000.x`` are training files.
+        ``val...`` files are held out, or ``test...`` files if there are none. If no name contains
+        a split, all files are training files.
+
+        Raises:
+            DataError: if a name contains both a training and a held-out split.
         """
         files: dict[SplitWord | None, list[Path]] = {None: [], "train": [], "val": [], "test": []}
         for path in sorted(paths):
-            relative = path.relative_to(root)
-            words = [re.split(r"[-_.]", relative.name)[0], *reversed(relative.parts[:-1])]
-            files[next(filter(None, map(cls.split_word, words)), None)].append(path)
+            files[_split_of_file(path, root)].append(path)
         return files["train"] or files[None], files["val"] or files["test"]
+
+    @classmethod
+    def pattern_notes(cls, pattern: Path, paths: Iterable[Path]) -> list[str]:
+        """Return a note if a pattern of training files includes files of a held-out split."""
+        names = [path.name for path in paths]
+        held_out = [n for n in names if {"val", "test"}.intersection(cls.split_words(n)[0])]
+        if not held_out:
+            return []
+        return [
+            f"{pattern}: {held_out[0]} is among the training files, because the pattern includes "
+            "it; if it is held out, leave it out of the pattern and set [data] test"
+        ]
+
+
+def _split_of_file(path: Path, root: Path) -> SplitWord | None:
+    """Return the split that the name of a file, or else of a folder above it, stands for."""
+    for part in reversed(path.relative_to(root).parts):
+        splits, _ = split_words(part)
+        if "train" in splits and len(set(splits)) > 1:
+            raise DataError(
+                f"[data] {path}: the name {part} contains the splits {', '.join(splits)}, so that "
+                "it may be for training or held out; rename it with one of them, or select the "
+                "files with a pattern"
+            )
+        if splits:
+            return splits[0]
+    return None
 
 
 def _image_keys(images: ImageDataset) -> Iterator[tuple[str, tuple[Hashable, str]]]:

@@ -171,6 +171,19 @@ def test_imagefolder_held_out_link_to_a_training_file_raises_data_error(link, tm
         source.open("test")
 
 
+def test_imagefolder_duplicates_among_held_out_images_are_not_searched_in_training(
+    tmp_path, monkeypatch
+):
+    for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png"):
+        picture(tmp_path / name)
+    os.link(tmp_path / "val/a/1.png", tmp_path / "val/a/2.png")
+    (tmp_path / "val/a/3.png").symlink_to("1.png")
+    compared = []
+    monkeypatch.setattr(os.path, "samefile", lambda *paths: compared.append(paths))
+    assert len(ssl_host.build("data", "imagefolder", root=tmp_path).open("test")) == 2
+    assert compared == []
+
+
 def test_imagefolder_held_out_file_that_training_links_to_raises_data_error(tmp_path):
     for name in ("train/cat/1.png", "val/cat/1.png", "unlabeled/1.png"):
         picture(tmp_path / name)
@@ -314,7 +327,98 @@ def test_imagefolder_folders_that_are_not_used_are_noted(tmp_path):
     assert "only train and val are used, not dev, extra, test" in note
 
 
-@pytest.mark.parametrize("name", ["Unlabeled", "-1", "nan", "None"])
+@pytest.mark.parametrize(
+    ("train", "held_out"),
+    [
+        ("training_set", "test_set"),
+        ("seg_train", "seg_test"),
+        ("Final_Training", "Final_Test"),
+        ("train2017", "val2017"),
+        ("TrainImages", "ValImages"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+    ],
+)
+def test_imagefolder_splits_with_other_names_are_no_classes(train, held_out, tmp_path):
+    for split in (train, held_out):
+        for name in ("cats", "dogs"):
+            picture(tmp_path / split / name / "1.png")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    assert source.open("train").classes == ("cats", "dogs")
+    assert source.open("test").labels.tolist() == [0, 1]
+
+
+def test_imagefolder_classes_with_split_words_remain_classes_with_a_note(tmp_path):
+    for name in ("bullet train", "test tube", "bus"):
+        picture(tmp_path / name / "1.png")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    assert source.open("train").classes == ("bullet train", "bus", "test tube")
+    (note,) = source.notes
+    assert "bullet train, test tube are classes like bus" in note
+
+
+def test_imagefolder_class_folders_with_equal_subfolders_raise_data_error(tmp_path):
+    for domain in ("art", "photo"):
+        for name in ("cat", "dog"):
+            picture(tmp_path / domain / name / "1.png")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    with pytest.raises(DataError, match=r"art, photo have the same subfolders \(cat, dog\)"):
+        source.open("train")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path, labelled=True)
+    assert source.open("train").classes == ("art", "photo")
+    picture(tmp_path / "photo/other/1.png")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    assert source.open("train").classes == ("art", "photo")
+
+
+def test_imagefolder_class_named_train_is_a_class_with_a_note(tmp_path):
+    for name in ("apple", "bus", "car", "train"):
+        for i in range(6):
+            picture(tmp_path / name / f"{i}.png")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    found = source.open("train")
+    assert (len(found), found.classes) == (24, ("apple", "bus", "car", "train"))
+    (note,) = source.notes
+    assert "train is a class like apple, bus, car" in note
+
+
+def test_imagefolder_train_that_may_be_a_class_or_a_split_raises_data_error(tmp_path):
+    for name in ("bus", "train"):
+        picture(tmp_path / name / "1.png")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    with pytest.raises(DataError, match=r"train may be a class, as bus.*labelled = true.*root = "):
+        source.open("train")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path, labelled=True)
+    assert source.open("train").classes == ("bus", "train")
+
+
+def test_imagefolder_train_alone_is_a_split_if_it_contains_classes(tmp_path):
+    for name in ("train/a", "train/b", "extra"):
+        picture(tmp_path / name / "1.png")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    assert source.open("train").classes == ("a", "b")
+    (note,) = source.notes
+    assert "only train is used, not extra" in note
+
+
+@pytest.mark.parametrize("name", ["none", "Na", "null"])
+def test_imagefolder_folder_with_a_word_for_no_value_is_a_class(name, tmp_path):
+    for folder in ("a", "b", name):
+        picture(tmp_path / folder / "1.png")
+    found = ssl_host.build("data", "imagefolder", root=tmp_path).open("train")
+    assert found.classes == tuple(sorted(["a", "b", name]))
+    assert found.labels.tolist().count(-1) == 0
+
+
+@pytest.mark.parametrize("train", ["", "train"])
+def test_imagefolder_folders_minus_one_and_one_raise_data_error(train, tmp_path):
+    for name in ("-1", "1"):
+        picture(tmp_path / train / name / "1.png")
+    source = ssl_host.build("data", "imagefolder", root=tmp_path)
+    with pytest.raises(DataError, match=r"labels are -1 and 1.*write 0 and 1"):
+        source.open("train")
+
+
+@pytest.mark.parametrize("name", ["Unlabeled", "-1", "nan"])
 def test_imagefolder_folder_for_missing_labels_is_no_class(name, tmp_path):
     for folder in ("a", "b", name):
         picture(tmp_path / "x" / folder / "1.png")

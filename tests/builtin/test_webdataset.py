@@ -382,9 +382,27 @@ def test_labels_in_a_shard_that_the_pattern_leaves_out_are_noted(tmp_path):
     assert source.open("train").labels.tolist() == [0, 0, 0]
 
 
+def test_cls_files_are_class_indices_without_a_note(tmp_path):
+    members = []
+    for i in range(24):
+        members += [(f"{i}.png", encoded(i)), (f"{i}.cls", str(i % 12).encode())]
+    source = build(write(tmp_path / "x.tar", members))
+    assert len(source.open("train").classes) == 12
+    assert source.notes == ()
+
+
+def test_pattern_that_includes_held_out_shards_is_noted(tmp_path):
+    for name in ("in-train-0", "in-val-0"):
+        write(tmp_path / f"{name}.tar", [(f"{name}.png", encoded(1)), (f"{name}.cls", b"a")])
+    source = build(tmp_path / "*.tar")
+    assert len(source.open("train")) == 2
+    (note,) = source.notes
+    assert "in-val-0.tar is among the training files" in note
+
+
 def test_names_with_dots_are_reported_with_advice_to_rename(tmp_path):
     members = [(f"img.v1.{i:04}.png", encoded(i)) for i in range(6)]
-    with pytest.raises(DataError, match=r"6 images belong to 1 samples such as img: rename") as e:
+    with pytest.raises(DataError, match=r"6 images belong to 1 sample such as img: rename") as e:
         build(write(tmp_path / "x.tar", members)).open("train")
     assert "image_key" not in str(e.value)
 

@@ -97,10 +97,12 @@ def test_probe_split_of_unlabelled_images_is_none():
         ([f"{i % 20 * 5}%" for i in range(40)], ["quantities", "20 different values"]),
         ([f"{60 + i % 20} kg" for i in range(40)], ["quantities", "60 kg"]),
         ([f"2024-01-{1 + i % 20:02}" for i in range(40)], ["dates", "2024-01-01"]),
-        (["cat", "dog", "cat dog"], ["'cat dog' combines several classes"]),
-        (["cat", "dog", "cat/dog"], ["'cat/dog' combines several classes"]),
-        (["cat", "dog", "dog_cat"], ["'dog_cat' combines several classes"]),
-        (["1 0 0", "0 1 0", "1 1 0"], ["'1 1 0' combines several classes"]),
+        (["1 0 0", "0 1 0", "1 1 0"], ["'1 0 0'", "one-hot"]),
+        (["1 0 0", "0 1 0"], ["one-hot", "name or the index of the class"]),
+        (["1,0,0", "0,1,0"], ["one-hot"]),
+        (["[1, 0, 0]", "[0, 1, 0]"], ["one-hot"]),
+        (["[1. 0.]", "[0. 1.]"], ["one-hot"]),
+        ([f"12:{i % 20 + 10}" for i in range(40)], ["dates"]),
     ],
 )
 def test_labels_that_are_no_classes_are_rejected_with_advice(labels, parts):
@@ -142,6 +144,13 @@ def test_class_indices_without_gaps_are_classes_with_a_note(count):
         ([3, 12, 7, 3], "3 whole numbers from 3 to 12"),
         (["5%", "10%", "5%"], "2 labels such as 5%, 10%"),
         (["4x", "10x", "40x"], "3 labels such as 4x"),
+        ([f"{i % 12}0-{i % 12}9" for i in range(40)], "12 labels such as 00-09"),
+        ([f"7{i % 12}7-200" for i in range(40)], "12 labels such as 707-200"),
+        ([f"{i % 12 + 1}0kmh" for i in range(40)], "12 labels such as 10kmh"),
+        (["front", "left", "front-left"], "'front-left' is taken as a class of its own"),
+        (["blue", "green", "blue_green"], "'blue_green'"),
+        (["wet", "snow", "wet snow"], "'wet snow'"),
+        (["yes", "no", "yes/no"], "'yes/no'"),
     ],
 )
 def test_few_numbers_that_may_be_quantities_are_classes_with_a_note(labels, part):
@@ -159,7 +168,6 @@ def test_few_numbers_that_may_be_quantities_are_classes_with_a_note(labels, part
         ["golden retriever", "golden eagle", "bald eagle"],
         ["small cat", "large cat", "small dog", "large dog"],
         ["c0", "c1", "c2"],
-        ["1 0", "0 1"],
         [5, 5],
     ],
 )
@@ -177,6 +185,31 @@ def test_numbers_with_the_name_of_a_quantity_are_no_classes():
 
 
 @pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("age_group", [0, 1, 2, 3]),
+        ("weight_class", [0, 1, 1]),
+        ("Price Level", [1, 2, 3]),
+        ("cls", [i % 100 for i in range(300)]),
+        ("Label", [i % 100 for i in range(300)]),
+    ],
+)
+def test_class_indices_with_the_name_of_classes_have_no_note(name, labels):
+    table = source(labels)
+    table.train = replace(table.train, label_name=name)
+    assert len(table.open("train").classes) == len(set(labels))
+    assert table.notes == ()
+
+
+@pytest.mark.parametrize("name", ["day", "quality_score", "train/time"])
+def test_numbers_that_are_refused_for_the_name_of_their_column_name_it(name):
+    table = source([0, 1, 2])
+    table.train = replace(table.train, label_name=name)
+    with pytest.raises(DataError, match=f"column '{name}' has the name of a quantity"):
+        table.open("train")
+
+
+@pytest.mark.parametrize(
     "word", ["", "NaN", "None", "null", "NA", "N/A", "-1", "-1.0", "Unlabeled", "unlabelled"]
 )
 def test_words_for_a_missing_label_mean_that_there_is_none(word):
@@ -184,6 +217,20 @@ def test_words_for_a_missing_label_mean_that_there_is_none(word):
     assert source(["cat", "dog"], [word, "dog"]).open("test").labels.tolist() == [-1, 1]
     defined = source(["cat", word], classes=["cat", word]).open("train")
     assert defined.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("word", ["none", "Na", "null", "N/A"])
+def test_words_for_a_missing_label_are_noted_and_are_classes_if_labelled_is_true(word):
+    labels = ["cat", "dog", word, word]
+    table = source(labels)
+    table.open("train")
+    (note,) = table.notes
+    assert f"label '{word}' (2 images) is read as no label" in note
+    assert "labelled = true" in note
+    table = source([*labels, "", "nan", "-1"], [word], labelled=True)
+    assert word in table.open("train").classes
+    assert table.open("train").labels.tolist().count(-1) == 3
+    assert table.open("test").labels.tolist() == [table.open("train").classes.index(word)]
 
 
 def test_partly_labelled_test_split_keeps_its_labels():
@@ -223,11 +270,21 @@ def test_labels_of_the_test_split_are_not_used_if_training_images_have_none():
         (["a/train/1.x", "a/dev/1.x"], ["a/train/1.x"], ["a/dev/1.x"]),
         (["train/test-1.x", "train/1.x"], ["train/1.x"], ["train/test-1.x"]),
         (["trainer.x", "latest.x"], ["latest.x", "trainer.x"], []),
+        (["imagenet-train-0.x", "imagenet-val-0.x"], ["imagenet-train-0.x"], ["imagenet-val-0.x"]),
+        (["cc3m_Validation.0.x", "cc3m.0.x"], ["cc3m.0.x"], ["cc3m_Validation.0.x"]),
+        (["in_train/0.x", "in_testset/0.x"], ["in_train/0.x"], ["in_testset/0.x"]),
+        (["train2017-0.x", "val2017-0.x"], ["train2017-0.x"], ["val2017-0.x"]),
+        (["train-00000-of-00001-ab.x"], ["train-00000-of-00001-ab.x"], []),
     ],
 )
 def test_split_files_by_names(names, train, test, tmp_path):
     split = RecordSource.split_files([tmp_path / name for name in names], tmp_path)
     assert split == ([tmp_path / n for n in train], [tmp_path / n for n in test])
+
+
+def test_split_files_with_two_splits_in_a_name_raises_data_error(tmp_path):
+    with pytest.raises(DataError, match=r"a-train-val-0\.x contains the splits train, val.*rename"):
+        RecordSource.split_files([tmp_path / "a-train-val-0.x", tmp_path / "a-val-1.x"], tmp_path)
 
 
 @pytest.mark.parametrize(

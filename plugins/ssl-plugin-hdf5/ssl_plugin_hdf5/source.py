@@ -70,14 +70,14 @@ class HDF5(RecordSource):
         images = open_images(path, self.channels, f"{file.name}:{name}", config.value_range)
         if len(images) == 0:
             raise DataError(f"[data] {path}: has no rows")
-        labels = None
+        labels, label_name = None, ""
         is_ignored = config.labelled is False
         if not is_ignored and (labels_set or group + labels_name in datasets):
-            name = _find(file, datasets, group, labels_name, f"{prefix}labels")
+            label_name = _find(file, datasets, group, labels_name, f"{prefix}labels")
             if held_out and not has_test_file:
-                self._check_test_labels(datasets, name)
-            labels = _labels(DatasetPath(file, name, mtime_ns), len(images))
-        return Records(images, labels, location=str(path))
+                self._check_test_labels(datasets, label_name)
+            labels = _labels(DatasetPath(file, label_name, mtime_ns), len(images))
+        return Records(images, labels, location=str(path), label_name=label_name)
 
     def _check_test_labels(self, datasets: list[str], name: str) -> None:
         """Check that the test labels are not the training labels of the same file.

@@ -149,6 +149,12 @@ def test_value_range_accepts_pixels_of_any_type(dtype, top, tmp_path):
             build(path).open("train")
 
 
+def test_labels_with_the_name_of_a_quantity_raise_data_error(tmp_path):
+    path = write(tmp_path / "x.h5", images=PIXELS, age=list(range(10)))
+    with pytest.raises(DataError, match="column 'age' has the name of a quantity"):
+        build(path, labels="age").open("train")
+
+
 @pytest.mark.parametrize(
     ("labels", "classes", "expected"),
     [

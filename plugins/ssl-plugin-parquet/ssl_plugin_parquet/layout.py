@@ -78,7 +78,7 @@ def _require_one_dataset(key: str, path: Path, train: list[Path]) -> None:
         DataError: when they belong to several data sets, or there are none.
     """
     folders = sorted({str(file.parent.relative_to(path)) for file in train})
-    named = [file for file in train if RecordSource.split_word(file.name.split("-")[0])]
+    named = [file for file in train if RecordSource.split_words(file.name)[0]]
     if len(folders) > 1 and named:
         raise DataError(
             f"[data] {key} = {path}: several folders have training files: "

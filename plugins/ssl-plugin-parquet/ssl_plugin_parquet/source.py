@@ -64,11 +64,13 @@ class Parquet(RecordSource):
         images = ColumnImages(tables, image, self.channels, folder)
         if len(images) == 0:
             raise DataError(f"[data] {root}: {files[0].name} has no rows")
+        is_pattern = not held_out and not root.is_dir()
+        notes = self.pattern_notes(root, files) if is_pattern else []
         if label is None:
-            return Records(images, location=str(root))
+            return Records(images, location=str(root), notes=notes)
         names = class_names(tables[0], label)
         values = [value for table in tables for value in _labels(table, label, names)]
-        return Records(images, values, names, str(root), label_name=label)
+        return Records(images, values, names, str(root), notes, label)
 
 
 def _labels(table: Table, column: str, names: Sequence[str] | None) -> list[Any]:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import Field
 
 from ssl_host import DataError, FileImages, ImageListing, Records, RecordSource, list_images
+from ssl_host.builtin.sources.split_folders import (
+    class_notes,
+    find_splits,
+    is_class,
+    require_classes,
+    subfolders,
+    unwrap,
+)
 
 
 class ImageFolder(RecordSource):
@@ -20,8 +27,9 @@ class ImageFolder(RecordSource):
     * ``root/train/...`` with ``root/val/...`` or ``root/test/...``: the held-out images have their
       own folder.
 
-    Other names, such as ``valid``, ``dev`` or ``Testing``, are understood too. Images outside of
-    the class folders, or in a folder called ``unlabeled``, ``none`` or ``-1``, have no label:
+    Other names, such as ``valid``, ``Testing`` or ``seg_train`` with ``seg_test``, are understood
+    too. Images outside of the class folders, or in a folder called ``unlabeled``, ``nan`` or
+    ``-1``, have no label:
     pretraining uses them, evaluators do not. A file or folder that several links lead to is
     listed once. Run folders, ``[run] dir`` and folders of W&B are left out.
     """
@@ -37,20 +45,19 @@ class ImageFolder(RecordSource):
     _training: tuple[ImageListing, ...] = ()
 
     def records(self, held_out: bool) -> Records | None:
-        root = Path(self.config.root)
-        if not root.exists():
-            raise DataError(f"[data] root = {root}: no such folder")
-        if not root.is_dir():
-            raise DataError(f"[data] root = {root}: is a file, not a folder of images")
+        root = _existing_folder(self.config.root)
         train, test, split_notes = self._split_folders(root)
         if not held_out or not self._training:
             self._training = (self._list(train),)
             for path in _unlabelled_folders(root, train):
                 self._training += (self._list(path, self._training),)
         training = self._training[0]
-        classes = [name for name in training.subfolders if not self.is_missing_label(name)]
+        classes = [name for name in training.subfolders if not self.is_unlabelled_folder(name)]
         if self.config.labelled is False:
             classes = []
+        elif self.config.labelled is None:
+            require_classes(training, classes)
+            split_notes += class_notes(training.folder, classes)
         if not held_out:
             listings = self._training
         elif test is None:
@@ -75,39 +82,28 @@ class ImageFolder(RecordSource):
     def _split_folders(self, root: Path) -> tuple[Path, Path | None, list[str]]:
         """Return the folders of the training and the held-out images, and notes about others.
 
-        The second is None if there is no such folder. Names in other spellings than ``train``,
-        such as Training, count only together with a held-out folder: one may be a class.
+        The second is None if there is no such folder.
         """
-        names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
-        folders = {word: self._named(word, names) for word in ("train", "val", "test")}
-        held_out = folders["val"] or folders["test"]
-        if not folders["train"] or not (held_out or "train" in names):
-            return root, None, []
-        used = [folders["train"][0], *held_out[:1]]
         excluded = {Path(path).resolve() for path in self.excluded}
-        others = [
-            name
-            for name in names
-            if name not in used
-            and not name.startswith((".", "_"))
-            and not self.is_missing_label(name)
-            and (root / name).resolve() not in excluded
-        ]
+        names = [name for name in subfolders(root) if (root / name).resolve() not in excluded]
+        train, held_out = find_splits(names)
+        used = [name for name in (train, held_out) if name]
+        others = [n for n in names if n not in used and not self.is_unlabelled_folder(n)]
+        if not train or (not held_out and is_class(root, others, self.config.labelled)):
+            return root, None, []
         notes = []
         if others:
-            notes = [f"{root}: only {' and '.join(used)} are used, not {', '.join(others[:5])}"]
-        return root / used[0], root / used[1] if held_out else None, notes
-
-    def _named(self, word: str, names: Sequence[str]) -> list[str]:
-        """Return the names of folders that stand for a split, the usual one first."""
-        found = [name for name in names if self.split_word(name) == word]
-        return sorted(found, key=lambda name: (name != word, name != name.lower(), name))
+            verb = "are" if held_out else "is"
+            notes = [f"{root}: only {' and '.join(used)} {verb} used, not {', '.join(others[:5])}"]
+        return unwrap(root / train), unwrap(root / held_out) if held_out else None, notes
 
     def _list(
         self, folder: Path, listed: Sequence[ImageListing] = (), held_out: bool = False
     ) -> ImageListing:
         """Return the images in a folder without those that are listed already."""
-        return list_images(folder, self.excluded, listed, held_out, self.progress)
+        return list_images(
+            folder, self.excluded, listed=listed, held_out=held_out, progress=self.progress
+        )
 
 
 class ImageNet(ImageFolder):
@@ -122,20 +118,31 @@ class ImageNet(ImageFolder):
         image_size: int = Field(224, ge=8, le=2048, description="side of a view in pixels")
 
 
+def _existing_folder(root: Path) -> Path:
+    """Return the folder of the dataset; raise DataError if there is no such folder."""
+    if not root.exists():
+        raise DataError(f"[data] root = {root}: no such folder")
+    if not root.is_dir():
+        raise DataError(f"[data] root = {root}: is a file, not a folder of images")
+    return root
+
+
 def _unlabelled_folders(root: Path, train: Path) -> list[Path]:
     """Return the folders of unlabelled images next to the folder of the training images."""
     if train == root:
         return []
-    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
-    return [root / name for name in names if RecordSource.is_missing_label(name)]
+    return [root / n for n in subfolders(root) if RecordSource.is_unlabelled_folder(n)]
 
 
 def _labels(listing: ImageListing, training: ImageListing) -> Iterator[str | None]:
-    """Yield the class name of each image, or None for an image without a label."""
-    is_missing = RecordSource.is_missing_label
-    is_labelled = listing is training or not is_missing(listing.folder.name)
+    """Yield the class name of each image, or None for an image without a label.
+
+    The folder -1 keeps its name, so that the host refuses it if it is probably a class.
+    """
+    is_unlabelled = RecordSource.is_unlabelled_folder
+    is_labelled = listing is training or not is_unlabelled(listing.folder.name)
     for name, count in listing.groups:
-        label = name if is_labelled and not is_missing(name) else None
+        label = name if is_labelled and (name == "-1" or not is_unlabelled(name)) else None
         yield from itertools.repeat(label, count)
 
 

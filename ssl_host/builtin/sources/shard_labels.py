@@ -50,7 +50,8 @@ def _advice(samples: Sequence[Sample]) -> str:
         key = next(sample.key for sample in samples if sample.images)
         return (
             f"; a sample's name ends at the first dot, so that {len(images)} images belong to "
-            f"{num_samples} samples such as {key}: rename the files, without dots before the suffix"
+            f"{num_samples} {'sample' if num_samples == 1 else 'samples'} such as {key}: "
+            "rename the files, without dots before the suffix"
         )
     return f"; set [data] image_key = {images[0]}, for example" if images else ""
 

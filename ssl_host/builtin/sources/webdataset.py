@@ -67,16 +67,23 @@ class WebDataset(RecordSource):
         if held_out_shards:  # labels in other shards may belong to either split
             unmatched = [sample for sample in unmatched if sample.shard in set(shards)]
         notes = _notes(path, labels, unmatched, suffixes)
+        if not held_out and not path.is_dir():
+            notes += self.pattern_notes(path, shards)
         if self.config.labelled is not False and all(label is None for label in labels):
             notes += self._other_shards_notes(path, shards)
         if len(images) + len(loose) < len(samples):
             count = len(samples) - len(images) - len(loose)
+            missing = "1 sample" if count == 1 else f"{count} samples"
             notes.append(
-                f"{path}: {count} samples without such an image are left out; the shards have "
+                f"{path}: left out {missing} without such an image; the shards have "
                 f"files with the suffixes {list_suffixes(suffixes)}"
             )
         return Records(
-            ShardImages(found, self.channels, folder), labels, location=str(path), notes=notes
+            ShardImages(found, self.channels, folder),
+            labels,
+            location=str(path),
+            notes=notes,
+            label_name="cls",
         )
 
     def _require_one_split(
