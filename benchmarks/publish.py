@@ -19,9 +19,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 TABLE = re.compile(r"(?m)^\| method \|.*\n(?:\|.*\n)+")
 SENTENCE = re.compile(r"(?ms)^On 5,000 digits, .*?\.\n(?=\n|\Z)")
 COLUMNS = {"linear top-1": "linear", "kNN": "kNN", "10 labels": "ten labels a class"}
-SUITES = [
-    suite for suite in ("mnist5k", "mnist5k-tokens") if (RESULTS / f"{suite}.md").is_file()
-]
+SUITES = [suite for suite in ("mnist5k", "mnist5k-tokens") if (RESULTS / f"{suite}.md").is_file()]
 """Suites in benchmarks/ with committed results; the README shows the table of the first."""
 BASELINES = ("random network", "raw pixels", "simple statistics")
 
