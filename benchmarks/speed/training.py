@@ -115,7 +115,7 @@ def train_experiment(experiment: Experiment, timer: pl.Callback) -> None:
         fit(
             experiment,
             images.make_loader,
-            len(images.train),
+            images.train.images,
             0,
             Path(folder) / "checkpoints",
             Console(quiet=True),
