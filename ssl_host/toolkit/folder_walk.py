@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING
 
 from ssl_host.errors import DataError
 from ssl_host.toolkit.image_files import FileImages
-from ssl_host.toolkit.unique_files import UniqueFiles, find_same_file
+from ssl_host.toolkit.unique_files import FileId, UniqueFiles, find_same_file, identify
 
 if TYPE_CHECKING:
     from ssl_host.toolkit.image_listing import ImageListing
-
-FileId = tuple[int, int]
-"""Device and inode of a file or folder, which are equal for all paths and links to it."""
 
 _RUN_FILES = {"config.ini", "config.json"}
 _ENVIRONMENT_FILES = {"pyvenv.cfg", "conda-meta"}
@@ -66,7 +63,7 @@ class FolderWalk:
         progress: Callable[[int], None] | None,
     ) -> None:
         self.top = top
-        self.excluded = {_identity(path) for path in excluded} - {None}
+        self.excluded = {identify(path) for path in excluded} - {None}
         self.listed = listed
         self.held_out = held_out
         self.progress = progress
@@ -81,15 +78,15 @@ class FolderWalk:
     def list_all(self) -> Folder:
         """List the folder and return it as a tree of image names."""
         top = Folder(self.top)
-        self._fill(top, _identity(self.top))
+        self._fill(top, identify(self.top))
         if top.is_unreadable:
             raise DataError(f"[data] {self.top}: no permission to list it")
-        parents = {_identity(path) for path in Path(self.top).resolve().parents}
+        parents = {identify(path) for path in Path(self.top).resolve().parents}
         # A link comes after the folder it leads to: images belong to the folder that has them.
         while self.links:
             parent, name = self.links.pop(0)
             path = parent.prefix + name
-            identity = _identity(path)
+            identity = identify(path)
             is_loop = identity in parents or self._contains(identity, path)
             if not is_loop:
                 self._enter(parent, name, identity)
@@ -120,7 +117,7 @@ class FolderWalk:
 
     def _is_listed(self, path: str) -> bool:
         """Return True if an image in another listing has the device and inode of a file."""
-        identity = _identity(path)
+        identity = identify(path)
         if identity is None:
             return False
         device, inode = identity
@@ -170,7 +167,7 @@ class FolderWalk:
         if self.progress is not None:
             self.progress(self.count)
         for name in subfolders:
-            self._enter(folder, name, _identity(folder.prefix + name))
+            self._enter(folder, name, identify(folder.prefix + name))
         return None
 
     def _listed_folder(self, identity: FileId | None) -> str | None:
@@ -224,15 +221,6 @@ def _target(entry: os.DirEntry[str]) -> FileId | None:
     """Return the identity of the file that a link leads to, or None if there is no such file."""
     try:
         info = entry.stat()  # free: is_dir has followed the link already
-    except OSError:
-        return None
-    return info.st_dev, info.st_ino
-
-
-def _identity(path: str | Path) -> FileId | None:
-    """Return the device and inode of a folder or file, or None if there is none."""
-    try:
-        info = os.stat(path)  # noqa: PTH116 - no Path for each folder
     except OSError:
         return None
     return info.st_dev, info.st_ino

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ssl_host.toolkit.folder_walk import FileId, FolderWalk
+from ssl_host.toolkit.folder_walk import FolderWalk
 from ssl_host.toolkit.plurals import count
+from ssl_host.toolkit.unique_files import FileId, Inodes
 
 
 @dataclass
@@ -30,7 +31,7 @@ class ImageListing:
     paths: list[str] = field(default_factory=list)
     groups: list[tuple[str, int]] = field(default_factory=list)
     folders: dict[FileId, str] = field(default_factory=dict)
-    inodes: dict[int, set[int]] = field(default_factory=dict)
+    inodes: Inodes = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
 

@@ -22,7 +22,7 @@ from ssl_host.toolkit.labels import (
     missing_word_notes,
 )
 from ssl_host.toolkit.split_names import SplitWord, split_word, split_words
-from ssl_host.toolkit.unique_files import file_id
+from ssl_host.toolkit.unique_files import identify
 
 _UNLABELLED_FOLDERS = {"unlabeled", "unlabelled", "-1", "nan"}
 """Names of folders, in lower case. Others, such as none, may well be a class."""
@@ -278,7 +278,7 @@ def _image_keys(images: ImageDataset) -> Iterator[tuple[str, tuple[Hashable, str
         name, file = images.name(i), images.path(i)
         if file is None:
             continue
-        key = files.get(file) or file_id(file)
+        key = files.get(file) or identify(file) or str(file)
         if keeps_files:
             files[file] = key
         yield name, (key, name.partition(Path(file).name)[2] if keeps_files else "")

@@ -1,9 +1,12 @@
-"""Tells new files from links to files that are known already."""
+"""Distinguishes new files from links to files that are known already."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+
+FileId = tuple[int, int]
+"""Device and inode of a file or folder, which are equal for all paths and links to it."""
 
 Inodes = dict[int, set[int]]
 """Inodes of files, keyed by device."""
@@ -45,7 +48,8 @@ class UniqueFiles:
         new, old = [], []
         for name, inode in sorted(zip(names, inodes, strict=True)):
             is_known = any(inode in each for each in known)
-            if is_known and _has_inode(prefix + name, device, inode):
+            # Some network file systems list all files with one number, which is not their inode.
+            if is_known and identify(prefix + name) == (device, inode):
                 old.append(name)
             else:
                 new.append(name)
@@ -60,12 +64,12 @@ class UniqueFiles:
         return True
 
 
-def file_id(path: str | os.PathLike[str]) -> tuple[int, int] | str:
-    """Return the device and inode of a file, which links share; the path if there is no file."""
+def identify(path: str | os.PathLike[str]) -> FileId | None:
+    """Return the device and inode of a file or folder, or None if there is none."""
     try:
         info = os.stat(path)  # noqa: PTH116 - no Path for each file
     except OSError:
-        return os.fspath(path)
+        return None
     return info.st_dev, info.st_ino
 
 
@@ -78,15 +82,3 @@ def find_same_file(path: str, candidates: Iterable[str]) -> str | None:
         except OSError:
             continue
     return None
-
-
-def _has_inode(path: str, device: int, inode: int) -> bool:
-    """Return True if the listed inode of a file is its own.
-
-    Some network file systems list all files with the same number, which is not their inode.
-    """
-    try:
-        info = os.stat(path)  # noqa: PTH116 - no Path for each file
-    except OSError:
-        return False
-    return (info.st_dev, info.st_ino) == (device, inode)
