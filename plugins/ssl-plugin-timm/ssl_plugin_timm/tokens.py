@@ -73,7 +73,7 @@ def vit_tokens(
     num_blocks: int,
 ) -> Tokens:
     """Return the tokens of one of :data:`TOKEN_MODELS`; see :meth:`ssl_host.Backbone.tokens`."""
-    if isinstance(model.patch_embed, HybridEmbed):
+    if isinstance(model.patch_embed, HybridEmbed) and not (keep is None and mask is None):
         images = _visible_pixels(images, patch_size(model), keep, mask)
     x = model.patch_embed(images)
     if mask is not None:
