@@ -55,10 +55,10 @@ TRAPS = [
         "dino",
     ),
     Trap(
-        "the centre is used before its update",
+        "the centre's momentum weighs the new scores",
         "ssl_host/toolkit/ema.py",
-        "exact - self.mean",
-        "exact - 0.9 * self.mean",
+        "1 - self.momentum)",
+        "self.momentum)",
         "dino",
     ),
     Trap(
@@ -80,7 +80,8 @@ TRAPS = [
         "the patches' centre is that of masked patches alone",
         METHOD.format("ibot"),
         "torch.stack(patch_scores).mean(dim=(0, 2))",
-        "torch.stack(patch_scores)[:, :, :1].mean(dim=(0, 2))",
+        "torch.stack([s[m].mean(dim=0).expand(len(s), -1)"
+        " for s, m in zip(patch_scores, masks, strict=True)]).mean(dim=0)",
         "ibot",
     ),
     Trap(
@@ -122,7 +123,8 @@ TRAPS = [
         "I-JEPA's targets are masked before the teacher",
         METHOD.format("ijepa"),
         "self.ema_backbone.tokens(images)",
-        "self.ema_backbone.tokens(images * 0.5)",
+        "self.ema_backbone.tokens(images, mask_token=torch.zeros_like(images[0, 0, 0, 0]), mask="
+        "torch.zeros(len(images), grid[0] * grid[1]).scatter(1, targets[0], 1).bool())",
         "ijepa",
     ),
     Trap(

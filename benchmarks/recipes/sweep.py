@@ -7,7 +7,7 @@ A line of the file is a name, a colon, a configuration or preset, and settings t
     mae-high-rate: mae/mnist5k optimizer.lr=0.004 run.epochs=50
 
 A run that has finished is not repeated, so a sweep that was interrupted can be started again. The
-rows are in DIR/results.jsonl; a table of them is printed at the end.
+rows are in DIR/results.jsonl, and a line for each is printed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Candidate:
         return cls(name.strip(), base, tuple(settings))
 
     def write(self, path: Path, seed: int, evaluators: tuple[str, ...]) -> None:
-        """Write the configuration of one run; ``${repo}`` stands for this repository's folder."""
+        """Write the configuration of one run."""
         sections: dict[str, dict[str, str]] = {"run": {"seed": str(seed)}}
         for setting in self.settings:
             key, _, value = setting.partition("=")
