@@ -59,7 +59,9 @@ class RegisterPreset(Protocol):
 
         Args:
             name: name of the preset for ``[run] extends``, such as ``nnclr/cifar10``.
-            resource: ``package:path/to/file.ini``, a file in the installed package.
+            resource: ``package:path/to/file.ini``, a file in the installed package. With a folder,
+                ``package:path``, each of its INI files becomes the preset ``name/<file name>``,
+                described by its first comment line.
             summary: one-line description, shown in lists.
         """
 
@@ -92,7 +94,8 @@ def register_presets(register: RegisterPreset) -> None:
     """Called once, when the catalog is filled, to register INI files for ``[run] extends``.
 
     Args:
-        register: called as ``register("nnclr/cifar10", "ssl_plugin_nnclr:presets/cifar10.ini")``.
+        register: called as ``register("nnclr/cifar10", "ssl_plugin_nnclr:presets/cifar10.ini")``,
+            or as ``register("nnclr", "ssl_plugin_nnclr:presets")`` for all files of a folder.
     """
 
 

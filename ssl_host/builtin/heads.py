@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -13,7 +14,7 @@ from ssl_host import Head, Settings
 
 
 class MLP(Head):
-    """Linear layers with batch norm and ReLU between them.
+    """Linear layers with batch norm and an activation between them.
 
     The projectors and predictors of SimCLR (arXiv:2002.05709), BYOL (arXiv:2006.07733), SimSiam
     (arXiv:2011.10566) and Barlow Twins (arXiv:2103.03230) differ only in these settings.
@@ -29,6 +30,9 @@ class MLP(Head):
             True, description="learn a scale and a shift in the batch norm after the last layer"
         )
         bias: bool = Field(True, description="add a bias to layers without batch norm")
+        activation: Literal["relu", "gelu"] = Field(
+            "relu", description="activation after each hidden layer"
+        )
 
     config: Config
 
@@ -43,7 +47,8 @@ class MLP(Head):
             if norm:
                 layers.append(nn.BatchNorm1d(next_width, affine=config.last_affine or not is_last))
             if not is_last:
-                layers.append(nn.ReLU(inplace=True))
+                gelu = config.activation == "gelu"
+                layers.append(nn.GELU() if gelu else nn.ReLU(inplace=True))
         self.layers = nn.Sequential(*layers)
         self.output_dim = config.output_dim
 

@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from importlib import resources
 from types import ModuleType
 from typing import Any
 
@@ -158,7 +159,7 @@ def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
     try:
         for kind in KINDS.values():
             getattr(manager.hook, kind.hook)(register=registration(kind.name))
-        manager.hook.register_presets(register=registration("preset"))
+        manager.hook.register_presets(register=_preset_registration(registration("preset")))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # see _load
@@ -167,6 +168,29 @@ def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
         )
         return []
     return entries
+
+
+def _preset_registration(register: Callable[..., None]) -> Callable[..., None]:
+    """Return a function that registers a preset, or all presets in a folder."""
+
+    def register_preset(name: str, resource: str, summary: str = "") -> None:
+        if not isinstance(resource, str) or resource.endswith(".ini") or ":" not in resource:
+            register(name, resource, summary)
+        else:
+            for stem, file, first_line in _presets_in(resource):
+                register(f"{name}/{stem}", file, first_line)
+
+    return register_preset
+
+
+def _presets_in(folder: str) -> Iterator[tuple[str, str, str]]:
+    """Yield name, resource and first comment line of each INI file in ``package:folder``."""
+    package, _, path = folder.partition(":")
+    for file in sorted(resources.files(package).joinpath(path).iterdir(), key=lambda f: f.name):
+        stem, _, suffix = file.name.rpartition(".")
+        if suffix == "ini":
+            first_line = file.read_text(encoding="utf-8").partition("\n")[0]
+            yield stem, f"{folder}/{file.name}", first_line.lstrip("# ")
 
 
 def _normalise(name: str) -> str:

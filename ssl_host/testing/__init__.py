@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ssl_host.testing.harness import MethodCase as MethodCase
     from ssl_host.testing.outcome import ConformanceError as ConformanceError
     from ssl_host.testing.outcome import Outcome as Outcome
+    from ssl_host.testing.reference import assert_matches_reference as assert_matches_reference
     from ssl_host.testing.suite import check_component as check_component
     from ssl_host.testing.suite import checks_of as checks_of
     from ssl_host.testing.suite import conformance as conformance
@@ -36,6 +37,7 @@ _MODULES = {
     "MethodCase": "harness",
     "Outcome": "outcome",
     "CheckTarget": "target",
+    "assert_matches_reference": "reference",
     "check_component": "suite",
     "checks_of": "suite",
     "conformance": "suite",

@@ -7,11 +7,16 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_host.toolkit.distributed import world_size
+from ssl_host.toolkit.distributed import rank, world_size
 
 
 @torch.no_grad()
-def sinkhorn(scores: Tensor, temperature: float = 0.05, iterations: int = 3) -> Tensor:
+def sinkhorn(
+    scores: Tensor,
+    temperature: float = 0.05,
+    iterations: int = 3,
+    shared: Tensor | None = None,
+) -> Tensor:
     """Return soft assignments that use all prototypes equally: SwAV, arXiv:2006.09882, eq. 3.
 
     The images of all processes are balanced together, in float32 or float64.
@@ -20,17 +25,22 @@ def sinkhorn(scores: Tensor, temperature: float = 0.05, iterations: int = 3) -> 
         scores: similarities of the images of this process with the prototypes, (B, K).
         temperature: divides the scores; SwAV's ε.
         iterations: number of times that prototypes and images are normalised.
+        shared: scores (Q, K) that are balanced together with the images and are the same in all
+            processes, such as those of a queue.
 
     Returns:
         (B, K); each row sums to 1.
     """
     scores = scores if scores.dtype == torch.float64 else scores.float()
+    count = len(scores)
+    if shared is not None:  # each process adds its share, so that every row counts once
+        scores = torch.cat([scores, shared[rank() :: world_size()].to(scores.dtype)])
     # In logarithms, because the exponentials of distant scores would be 0 for a whole image.
     logits = scores / temperature
     for _ in range(iterations):
         logits = logits - _logsumexp_over_images(logits)
         logits = logits - logits.logsumexp(dim=1, keepdim=True)
-    return logits.exp()
+    return logits[:count].exp()
 
 
 @torch.no_grad()

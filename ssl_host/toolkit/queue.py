@@ -57,8 +57,13 @@ class FeatureQueue(nn.Module):
         self.pushed.add_(len(rows))
 
     @torch.no_grad()
-    def nearest(self, rows: Tensor) -> Tensor:
-        """Return, for each given row, the queue row with the highest cosine similarity: (B, D)."""
+    def nearest(self, rows: Tensor, count: int | None = None) -> Tensor:
+        """Return, for each given row, the queue row with the highest cosine similarity: (B, D).
+
+        With ``count``, return that many queue rows, in order of similarity: (B, ``count``, D).
+        """
         with torch.autocast(rows.device.type, enabled=False):  # in bfloat16 many rows would tie
             similarity = functional.normalize(rows.to(self.rows.dtype), dim=1) @ self.rows.T
-            return self.rows[similarity.argmax(dim=1)]
+            if count is None:
+                return self.rows[similarity.argmax(dim=1)]
+            return self.rows[similarity.topk(count, dim=1).indices]
