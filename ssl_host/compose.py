@@ -11,7 +11,7 @@ import torch
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.registry import Entry, error_location
 from ssl_host.config.error_locations import locate_errors
-from ssl_host.config.network_widths import settings_with_widths
+from ssl_host.config.network_widths import resolve_network_widths
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.augmentation import Augmentation
 from ssl_host.contracts.batch import Plan
@@ -240,7 +240,7 @@ def _build(
         build_args: keyword arguments of the constructor.
     """
     component = config.components[section]
-    settings = settings_with_widths(config, section, networks or {})
+    settings = resolve_network_widths(config, section, networks or {})
     with locate_errors(config, section):
         return build_component(component.cls, settings, component.entry, build_args)
 

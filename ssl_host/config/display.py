@@ -93,5 +93,5 @@ def config_lines(config: RunConfig, describe: bool = False) -> Iterator[str]:
 
 
 def _relative(location: str) -> str:
-    """Return a path relative to the working directory if it is inside it, else unchanged."""
+    """Shorten a location inside the working directory to a relative path."""
     return location.removeprefix(f"{Path.cwd()}/")
