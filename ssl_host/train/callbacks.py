@@ -68,7 +68,7 @@ class TrainingCallback(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """After a complete optimizer step, log metrics and write a checkpoint if they are due.
+        """Log metrics and write a checkpoint if they are due, after a complete optimizer step.
 
         Raises:
             Preempted: if a signal has asked the run to stop; the state is saved.
@@ -137,7 +137,7 @@ class TrainingCallback(pl.Callback):
 
 
 def _any_process(*flags: bool) -> tuple[bool, ...]:
-    """Return for each flag whether any process has set it, so all processes stop together."""
+    """Return each flag as True if any process has set it, so that all processes stop together."""
     if world_size() == 1:
         return flags
     shared = torch.tensor(flags, dtype=torch.float32)
@@ -148,10 +148,10 @@ def _any_process(*flags: bool) -> tuple[bool, ...]:
 
 
 def _preempted(step: int) -> Preempted:
-    """Return the exception that ends the run after a step."""
+    """Return the exception that ends a run that a signal has asked to stop."""
     return Preempted(
         f"stopped by a signal: the state after step {step} is saved; "
-        "give the same command again to resume"
+        "run the same command again to resume"
     )
 
 
