@@ -55,8 +55,8 @@ class MLP(Head):
 class DINOHead(Head):
     """MLP with GELU, a bottleneck of unit length, and weight-normalised prototypes.
 
-    Caron et al., arXiv:2104.14294, appendix C, and the authors' code. The output are the
-    similarities with the prototypes. It accepts features (B, D) and tokens (B, T, D).
+    Caron et al., arXiv:2104.14294, appendix C, and the authors' code. The outputs are
+    similarities to the prototypes. It accepts features (B, D) and tokens (B, T, D).
     """
 
     class Config(Settings):

@@ -12,7 +12,7 @@ from ssl_host import Optimizer, OptimizerConfig
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum, without Nesterov's variant."""
+    """Stochastic gradient descent with classical momentum, not Nesterov momentum."""
 
     class Config(OptimizerConfig):
         momentum: float = Field(0.9, ge=0, lt=1, description="momentum coefficient")
