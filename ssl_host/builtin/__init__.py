@@ -72,7 +72,9 @@ def register_schedulers(register: Register) -> None:
     register(
         "warmup_cosine", f"{module}:WarmupCosine", "linear warm-up, then cosine decay, per step"
     )
-    register("multistep", f"{module}:MultiStep", "linear warm-up, then a factor at each milestone")
+    register(
+        "multistep", f"{module}:MultiStep", "linear warm-up, then a decrease at each milestone"
+    )
     register("constant", f"{module}:Constant", "constant learning rate")
 
 

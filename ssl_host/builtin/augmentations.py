@@ -222,7 +222,7 @@ class BYOLViews(_Views):
 
 
 class DINOViews(_LocalViews, BYOLViews):
-    """Two asymmetric full-size views and several small ones: DINO, arXiv:2104.14294, app. C.
+    """Asymmetric full-size views and several small ones: DINO, arXiv:2104.14294, appendix C.
 
     The full-size views are those of BYOL with larger crops; half of the small ones are blurred.
     """

@@ -10,7 +10,7 @@ from ssl_host.cli.groups import CommandGroup
 from ssl_host.cli.options import Session, echo_json, json_option, pass_session, session_options
 
 SHOWN_ATTRIBUTES = ("heads", "ema", "encoder", "supports_multicrop", "uses_labels")
-"""Class attributes of a method that ``component show`` prints if they are set."""
+"""Attributes of a method class that ``component show`` prints if they are set."""
 
 
 @click.group(cls=CommandGroup)

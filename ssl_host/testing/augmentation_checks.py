@@ -44,7 +44,7 @@ def _images(count: int = BATCH_SIZE, channels: int = 3) -> Tensor:
 
 
 def view_shapes(target: CheckTarget) -> str:
-    """Check that views are (B, C, H, W) with valid values, and that full-size views come first."""
+    """Check that views are (B, C, H, W) with valid values, and full-size views come first."""
     for channels in (3, 1):
         maker = _view_maker(target, channels)
         views = maker(_images(channels=channels))

@@ -65,7 +65,7 @@ def _read_sample(images: ImageDataset) -> dict[int, Tensor]:
 
 
 def images_are_uint8(target: CheckTarget) -> str:
-    """Check that images are uint8 (C, H, W), and that reading one twice gives the same pixels."""
+    """Check that images are uint8 (C, H, W), and reading one twice gives the same pixels."""
     images = _open(target)
     assert images is not None
     channels = target.make().channels
@@ -93,7 +93,7 @@ def images_are_uint8(target: CheckTarget) -> str:
 
 
 def labels_are_valid(target: CheckTarget) -> str:
-    """Check that labels are int64, -1 or a class index, and that every class has a name."""
+    """Check that labels are int64, each is -1 or a class index, and every class has a name."""
     images = _open(target)
     assert images is not None
     if images.labels is None:

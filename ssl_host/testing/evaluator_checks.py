@@ -55,7 +55,7 @@ def _evaluate(target: CheckTarget, bank: FeatureBank) -> Evaluation:
 
 
 def metrics_are_finite(target: CheckTarget) -> str:
-    """Check that metrics are declared and finite, and that those in % are from 0 to 1."""
+    """Check that metrics are declared and finite, and those in % are from 0 to 1."""
     metrics = _evaluate(target, _bank()).metrics
     declared = target.cls.figures
     for name, value in metrics.items():

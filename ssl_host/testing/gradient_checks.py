@@ -15,7 +15,7 @@ from ssl_host.testing.target import CheckTarget
 
 
 def gradients(target: CheckTarget) -> str:
-    """Check that all trainable parameters get gradients, and that EMA copies get none."""
+    """Check that all trainable parameters get gradients, and EMA copies get none."""
     case = MethodCase(target)
     method = case.fresh()
     case.step(method, case.batch(8)).loss.backward()
@@ -77,7 +77,7 @@ def _trained_in_last_step(case: MethodCase) -> set[str]:
 
 
 def ema_update(target: CheckTarget) -> str:
-    """Check that a step uses the EMA copies, and that they are updated only after it."""
+    """Check that a step uses the EMA copies, and they are updated only after it."""
     case = MethodCase(target)
     method = case.fresh()
     if not method.ema:

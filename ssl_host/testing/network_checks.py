@@ -84,7 +84,7 @@ def gradients(target: CheckTarget) -> str:
 
 @torch.no_grad()
 def deterministic_in_eval_mode(target: CheckTarget) -> str:
-    """Check that, in evaluation mode, an output does not depend on other inputs in the batch."""
+    """Check that outputs in evaluation mode do not depend on other inputs in the batch."""
     network = _build(target).eval()
     inputs = _inputs(target, 6)
     expected = network(inputs)

@@ -64,7 +64,7 @@ def minimizes(target: CheckTarget) -> str:
 
 
 def respects_lr(target: CheckTarget) -> str:
-    """Check that each step uses the current learning rate of each group, and that 0 freezes it."""
+    """Check that each step uses the current learning rate of every group; 0 freezes a group."""
     parameters = _parameters()
     optimizer = _create(target, parameters, LR)
     _step(optimizer, parameters)

@@ -353,7 +353,7 @@ def test_imagefolder_classes_with_split_words_remain_classes_with_a_note(tmp_pat
     source = ssl_host.build("data", "imagefolder", root=tmp_path)
     assert source.open("train").classes == ("bullet train", "bus", "test tube")
     (note,) = source.notes
-    assert "bullet train, test tube are classes like bus" in note
+    assert "bullet train, test tube are used as classes, like bus" in note
 
 
 def test_imagefolder_class_folders_with_equal_subfolders_raise_data_error(tmp_path):
