@@ -151,7 +151,7 @@ def make_run_plan(config: RunConfig, source: DataSource, num_images: int | None)
 
 
 def compose_method(config: RunConfig, plan: Plan, backbone: Backbone | None = None) -> Method:
-    """Build a method with its heads, loss, frozen networks and, if not given, backbone.
+    """Build a method with its heads, loss and frozen networks, and the backbone if not given.
 
     Raises:
         PluginError: if a component cannot be built, or the method lists a head before the module

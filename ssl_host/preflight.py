@@ -63,7 +63,7 @@ def check_labels(config: RunConfig, method: Method, labels: Tensor | None) -> No
 
 
 def check_sizes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> None:
-    """Raise UserError if the backbone cannot process the images or a view because of its size."""
+    """Raise UserError if the backbone cannot process images or views of their size."""
     name = config.components["backbone"].name
     model = getattr(backbone.config, "model", None)
     described = f"backbone {name}" if model is None else f"backbone {name} (model = {model})"

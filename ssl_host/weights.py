@@ -151,7 +151,7 @@ def _read_image_settings(about: Mapping[str, Any]) -> tuple[Fit, tuple[float, fl
 
 
 def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> Sequence[str]:
-    """Load tensors, which are named as in ssl-host's own files, into a backbone.
+    """Load tensors into a backbone; their names must be those of ssl-host's own files.
 
     Args:
         backbone: network that receives the tensors.

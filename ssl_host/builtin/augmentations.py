@@ -33,7 +33,9 @@ def with_spec_fields(*names: str) -> Callable[[type[S]], type[S]]:
     hints = get_type_hints(ViewSpec, include_extras=True)
 
     def extend(cls: type[S]) -> type[S]:
-        return _derive(cls, {name: (hints[name], getattr(ViewSpec, name)) for name in names})
+        return _derive_settings_class(
+            cls, {name: (hints[name], getattr(ViewSpec, name)) for name in names}
+        )
 
     return extend
 
@@ -48,12 +50,12 @@ def with_defaults(**defaults: object) -> Callable[[type[S]], type[S]]:
             field = copy(declared[name])
             field.default = default
             changed[name] = (field.annotation, field)
-        return _derive(cls, changed)
+        return _derive_settings_class(cls, changed)
 
     return change
 
 
-def _derive(cls: type[S], definitions: dict[str, Any]) -> type[S]:
+def _derive_settings_class(cls: type[S], definitions: dict[str, Any]) -> type[S]:
     """Return a subclass that has the same name, with fields added or replaced."""
     options: dict[str, Any] = {"__base__": cls, "__module__": cls.__module__, **definitions}
     subclass = cast("type[S]", create_model(cls.__name__, **options))

@@ -21,7 +21,7 @@ class CommandGroup(click.Group):
     """
 
     group_class = type
-    """Tells click that ``@cli.group()`` should create groups of this class too."""
+    """Setting of click that makes ``@cli.group()`` create groups of this class too."""
 
     def subgroup(self, name: str, help: str = "") -> CommandGroup:
         """Return the group of this name; create it if it does not exist.

@@ -64,7 +64,7 @@ class ComponentLookup:
         return list(getattr(self.classes.get("method"), "frozen", ()))
 
     def is_frozen_network(self, section: str) -> bool:
-        """Return True if a section, ``[backbone.NAME]``, is for a frozen network of the method."""
+        """Return True if a section configures a frozen network of the method."""
         kind, _, instance = section.partition(".")
         return kind == "backbone" and instance in self.frozen
 
@@ -75,10 +75,10 @@ class ComponentLookup:
         return sorted(sections, key=lambda section: rank.get(section.split(".")[0], len(rank)))
 
     def location(self, section: str) -> str:
-        """Return where a section is set, for error messages: ``file:line`` or the option.
+        """Return the location of a section for error messages: ``file:line`` or an option.
 
-        This is the location in the layer with the highest priority, or the name of the section if
-        no file or option sets it.
+        The location is taken from the layer with the highest priority. It is the name of the
+        section if no file or option sets it.
         """
         for layer in reversed(self.layers):
             if layer.lines.get(section):

@@ -34,7 +34,7 @@ def locate_errors(config: RunConfig, section: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except ConfigError:  # has a location for each problem
+    except ConfigError:  # each problem already has a location
         raise
     except (UserError, CheckpointError) as error:
         location = "" if error.location else _location(config, error, section)

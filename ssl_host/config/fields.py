@@ -94,7 +94,7 @@ def _absolute_paths(raw: Any, annotation: Any, origin: ConfigOrigin) -> Any:
 
 
 def absolute_path(text: str, origin: ConfigOrigin) -> str:
-    """Return a path as an absolute path, resolved against the folder of its INI file.
+    """Make a path absolute by resolving it against the folder of its INI file.
 
     A relative path that does not come from a file is resolved against the working directory.
 

@@ -58,7 +58,7 @@ def substitute(
     Args:
         value: the value.
         table: maps the section and key of every setting to its value.
-        visited: the settings whose references led to this value, for detecting cycles.
+        visited: the settings already visited through references, for detecting cycles.
 
     Raises:
         InterpolationError: if a section, key or environment variable does not exist, if a reference

@@ -109,7 +109,7 @@ def option_layer(options: Sequence[str]) -> ConfigLayer:
 
 
 def option_value(option: str, text: str) -> ConfigValue:
-    """Return the value of an option from the text after its ``=``.
+    """Parse the text after the ``=`` of an option and return the value.
 
     Raises:
         ConfigError: if the text starts with a quote but is not a complete quoted string.

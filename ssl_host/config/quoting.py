@@ -82,7 +82,7 @@ def unquote(text: str) -> tuple[str, bool]:
 
 
 def is_quoted_text(text: str) -> bool:
-    """Return True if quotes enclose a whole text, such as the ``"text"`` of ``"text"@str``."""
+    """Return True if a text is one quoted string, such as ``"text"`` in ``"text"@str``."""
     return _QUOTED.fullmatch(text) is not None
 
 

@@ -137,7 +137,7 @@ class _Resolver:
         return None if cls is None or section in self.lookup.failed else cls.Config
 
     def _all_keys(self) -> dict[str, Iterable[str]]:
-        """Return the keys of all sections, in the order in which they are suggested to users."""
+        """Return the keys of all sections for suggestions, most likely sections first."""
         in_files = {s for layer in self.lookup.user_layers for s in layer.sections()}
         sections = dict.fromkeys([*HOST_SECTIONS, *self.classes])
         # Evaluators come last: many of their keys also exist in methods, losses and optimizers.
@@ -176,7 +176,7 @@ class _Resolver:
     def _with_num_views(
         self, values: dict[str, ConfigValue], schema: type[Settings]
     ) -> dict[str, ConfigValue]:
-        """Set ``num_views``, if the augmentation has it and it is not set, to suit the method.
+        """Set ``num_views`` to the number that the method needs, unless it is already set.
 
         A recipe for two views, such as that of a data source, then also works for a method that
         uses one view.

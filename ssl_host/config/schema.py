@@ -173,8 +173,8 @@ class TrainerSettings(Settings):
         1,
         ge=1,
         le=100_000,
-        description="number of micro-batches per optimizer step; a loss that compares images sees "
-        "only one micro-batch at a time",
+        description="number of micro-batches per optimizer step; a loss that compares images "
+        "compares only those of one micro-batch",
     )
     gradient_clip: float | None = Field(
         None,

@@ -126,7 +126,7 @@ def _parse_typed(text: str, type_name: str) -> Any:
         LiteralError: if the text is not a value of that type.
     """
     if type_name == "str":
-        return _unquoted(text)
+        return _remove_quotes(text)
     if type_name == "bool":
         if text.lower() not in _TRUE | _FALSE:
             raise LiteralError(f"{text!r} is not a bool; write True@bool or False@bool")
@@ -146,7 +146,7 @@ def _parse_typed(text: str, type_name: str) -> Any:
     return value
 
 
-def _unquoted(text: str) -> str:
+def _remove_quotes(text: str) -> str:
     """Remove quotes that enclose a whole text.
 
     Raises:

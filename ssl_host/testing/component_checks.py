@@ -152,7 +152,7 @@ def track_reads(settings: Settings) -> tuple[Settings, set[str], set[str]]:
 def check_recorded_reads(
     target: CheckTarget, read: set[str], unknown: set[str], referenced: Set[str] = frozenset()
 ) -> str:
-    """Check that a component read only declared settings; return a text on the unread ones.
+    """Check that a component read only declared settings; return a note on unread ones.
 
     :func:`track_reads` records the names.
 

@@ -48,7 +48,7 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
         raise _write_error(path, error) from None
     for partial in folder.glob("*.partial"):
         partial.unlink(missing_ok=True)  # left by a process that was killed while writing
-    _remove_old(folder, path, keep)
+    _remove_old_checkpoints(folder, path, keep)
     return path
 
 
@@ -63,7 +63,7 @@ def _write_error(path: Path, error: OSError) -> CheckpointError:
     )
 
 
-def _remove_old(folder: Path, written: Path, keep: int) -> None:
+def _remove_old_checkpoints(folder: Path, written: Path, keep: int) -> None:
     """Delete old checkpoints, and rename checkpoints of later steps to ``.damaged``."""
     # A checkpoint of a later step must be damaged, or the run would have resumed from it. It is
     # renamed, so that it does not count as a checkpoint to keep but can still be examined.

@@ -31,7 +31,7 @@ class EpochStartImages:
             yield self.step.make_batch(raw) if augmented else self._without_augmentation(raw)
 
     def _raw_batches(self) -> Iterator[RawBatch]:
-        """Yield this process's images of each global batch."""
+        """Yield this process's share of each batch of stored images."""
         plan, epoch = self.step.plan, self.step.state.epoch
         for index in torch.arange(len(self.pixels)).split(plan.batch_size // plan.micro_batches):
             share = index.tensor_split(plan.world_size)[plan.rank]

@@ -167,7 +167,7 @@ def _train(
             trainer.fit(module)
         except Exception as error:
             if processes > 1 and is_lost_process(error):
-                raise _lost_process(module, folder) from error
+                raise _lost_process_error(module, folder) from error
             raise
         state.timer.stop()
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -175,7 +175,7 @@ def _train(
         torch.distributed.destroy_process_group()
 
 
-def _lost_process(module: PretrainModule, folder: Path) -> RunError:
+def _lost_process_error(module: PretrainModule, folder: Path) -> RunError:
     """Return the error to raise when another process of the run has ended."""
     plan = module.step.plan
     return RunError(

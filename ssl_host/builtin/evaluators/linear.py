@@ -69,7 +69,9 @@ class LinearProbe(Evaluator):
 
     class Config(Settings):
         mode: Literal["cached", "augmented"] = Field(
-            "cached", description="compute the features once, or from random crops in every epoch"
+            "cached",
+            description="cached: compute the features once; augmented: compute them in every epoch "
+            "from random crops",
         )
         epochs: int = Field(
             90, ge=1, le=10_000, description="number of passes over the labelled images"

@@ -187,7 +187,7 @@ class _Table:
         self.has_labels, self.has_splits = (column >= 0 for column in self.columns[1:])
 
     def error(self, line: int, message: str) -> DataError:
-        """Return an error whose message starts with the file and the line."""
+        """Return a DataError with the file and the line in front of the message."""
         return DataError(f"[data] {self.file}:{line}: {message}")
 
     @property

@@ -37,13 +37,13 @@ def select_images(
         wanted = "" if image_key is None else f" with image_key = {image_key}"
         raise DataError(
             f"[data] {path}: no image{wanted}; the shards have files with the suffixes "
-            f"{list_suffixes(suffixes)}{_advice(samples)}"
+            f"{list_suffixes(suffixes)}{_image_advice(samples)}"
         )
     return found
 
 
-def _advice(samples: Sequence[Sample]) -> str:
-    """Return advice on how to select or rename images, as the end of a message, or no text."""
+def _image_advice(samples: Sequence[Sample]) -> str:
+    """Return advice on how to select or rename the images, or an empty string."""
     images = sorted({suffix for sample in samples for suffix in sample.images})
     num_samples = sum(bool(sample.images) for sample in samples)
     if len(images) > max(3, num_samples):  # the suffix is part of the name of a single image

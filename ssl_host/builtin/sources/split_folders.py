@@ -94,7 +94,7 @@ def class_notes(root: Path, names: Sequence[str]) -> Iterator[str]:
 
 
 def unwrap_nested_folder(folder: Path) -> Path:
-    """Return the inner folder of two nested folders of one name: ``seg_train/seg_train``.
+    """Return the inner of two nested folders of the same name: ``seg_train/seg_train``.
 
     Archives are often unpacked in this way; the inner folder would be taken for the only class.
     """

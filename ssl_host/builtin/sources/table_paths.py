@@ -44,7 +44,7 @@ class PathFinder:
         first, _, rest = plain.removeprefix("./").partition("/")
         within = rest if first == self.root.name else plain.lstrip("/")
         for candidate in filter(None, dict.fromkeys([plain, within])):
-            found = self._existing(candidate)
+            found = self._find_existing(candidate)
             if found is None:
                 continue
             if found != path.replace("\\", "/"):
@@ -59,7 +59,7 @@ class PathFinder:
             return []
         return [f"{location}: {self.count} paths do not match files exactly; {self.example}"]
 
-    def _existing(self, path: str) -> str | None:
+    def _find_existing(self, path: str) -> str | None:
         """Return the path of the only file that matches, or None; relative paths stay relative."""
         if os.path.lexists(self.root / path):
             return path
