@@ -23,7 +23,7 @@ from ssl_host.cli.app import cli
 from ssl_host.cli.options import Session
 from ssl_host.config.display import describe_settings
 from ssl_host.config.schema import HOST_SECTIONS
-from ssl_host.config.values import recipe_text
+from ssl_host.config.values import format_recipe_value
 from ssl_host.contracts.evaluation import Figure
 from ssl_host.contracts.kinds import KINDS
 from ssl_host.evaluate.figures import HOST_FIGURES, metric_name
@@ -82,7 +82,11 @@ def _recipe(recipe: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     lines = []
     for section, values in recipe.items():
-        lines += [f"[{section}]", *(f"{k} = {recipe_text(v)}" for k, v in values.items()), ""]
+        lines += [
+            f"[{section}]",
+            *(f"{k} = {format_recipe_value(v)}" for k, v in values.items()),
+            "",
+        ]
     return "Recipe:\n\n```text\n" + "\n".join(lines).rstrip() + "\n```\n"
 
 

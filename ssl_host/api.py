@@ -1,4 +1,4 @@
-"""ssl-host from Python: run a configuration, build one component, load a trained backbone."""
+"""Python API: run a configuration, build one component, load a trained backbone."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run(
     Args:
         config: path of an INI file, or a mapping of its sections: ``{"run": {"epochs": 10}, ...}``.
         options: overrides of the form ``section.key=value``, as after ``-o``.
-        fresh: True to move an earlier run out of the folder and start from the beginning.
+        fresh: True to rename the folder of an earlier run and start from the beginning.
         quiet: True to hide the progress display.
 
     Returns:
@@ -80,9 +80,9 @@ def build(kind: str, name: str, **settings: Any) -> Any:
     * ``build("augmentation", "simclr", image_size=32)`` returns a callable that turns uint8
       images (B, C, H, W) into a list of views; ``mean`` and ``std`` default to ImageNet's;
     * ``build("method", "simsiam", backbone=backbone)`` builds the heads and the loss from the
-      recipe; a dict changes a section of the recipe: ``loss={"name": "negative_cosine"}``; the
-      length of the run and the number of images are ``plan=Plan(epochs=10, ...)``, by default one
-      epoch of one step;
+      recipe; a dict changes a section of the recipe: ``loss={"name": "negative_cosine"}``;
+      ``plan=Plan(epochs=10, ...)`` sets the length of the run and the number of images, by
+      default one epoch of one step;
     * ``build("optimizer", "lars", params=method, lr=0.1)`` returns a torch optimizer for a
       method or any other module.
 
@@ -122,7 +122,7 @@ def _build_views(
 def _build_method(
     catalog: Catalog, name: str, build_args: dict[str, Any], settings: Mapping[str, Any]
 ) -> Any:
-    """Build a method for a backbone, with the heads and loss that its recipe and settings name."""
+    """Build a method for a backbone, with the heads and loss from its recipe and settings."""
     backbone = build_args.get("backbone")
     sections: dict[str, dict[str, Any]] = {"method": {"name": name}}
     for key, value in settings.items():

@@ -1,4 +1,4 @@
-"""Builds the components of a run from its configuration; no other module does."""
+"""Builds all components of a run from its configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.registry import Entry, error_location
 from ssl_host.config.error_locations import locate_errors
-from ssl_host.config.network_widths import settings_with_widths
+from ssl_host.config.network_widths import resolve_network_widths
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.augmentation import Augmentation
 from ssl_host.contracts.batch import Plan
@@ -35,7 +35,7 @@ from ssl_host.preflight import (
 
 @dataclass(frozen=True)
 class Experiment:
-    """Record of all components of a run, built and ready to use.
+    """All components of a run, built and ready to use.
 
     Attributes:
         config: the configuration from which the components were built.
@@ -63,7 +63,7 @@ class Experiment:
 
 
 def compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
-    """Build the data source and the views of a configuration, which need no method.
+    """Build the data source and the view maker, which do not need the method.
 
     Raises:
         PluginError: if a component cannot be built; the message names the distribution, the line
@@ -75,14 +75,14 @@ def compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
 
 
 def _compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
-    """Build the data source and the views of a configuration."""
+    """Build the data source and the view maker; see :func:`compose_data`."""
     source: DataSource = _build(config, "data")
     cache = config.loader.cache_dir
     source.excluded = (config.run.dir, *(() if cache is None else (cache,)))
     augmentation = _build(
         config, "augmentation", image_size=source.image_size, channels=source.channels
     )
-    views = view_maker(augmentation, source)
+    views = make_view_maker(augmentation, source)
     check_views(config, views)
     return source, views
 
@@ -133,7 +133,7 @@ def _compose(
 
 
 def make_run_plan(config: RunConfig, source: DataSource, num_images: int | None) -> Plan:
-    """Return the plan that a method sees: length of the run, number and size of the images."""
+    """Return the plan for the method: length of the run, number and size of the images."""
     run = config.run
     images = run.batch_size if num_images is None else num_images
     return Plan(
@@ -151,7 +151,7 @@ def make_run_plan(config: RunConfig, source: DataSource, num_images: int | None)
 
 
 def compose_method(config: RunConfig, plan: Plan, backbone: Backbone | None = None) -> Method:
-    """Build a method with its heads, loss and frozen networks, and its backbone if none is given.
+    """Build a method with its heads, loss and frozen networks, and the backbone if not given.
 
     Raises:
         PluginError: if a component cannot be built, or the method lists a head before the module
@@ -160,7 +160,7 @@ def compose_method(config: RunConfig, plan: Plan, backbone: Backbone | None = No
     """
     method_config = config.components["method"]
     cls: Any = method_config.cls
-    frozen = _frozen_networks(config, plan)
+    frozen = _build_frozen_networks(config, plan)
     networks = {f"backbone.{name}": network for name, network in frozen.items()}
     torch.manual_seed(config.run.seed)
     if backbone is None:
@@ -197,7 +197,7 @@ def compose_method(config: RunConfig, plan: Plan, backbone: Backbone | None = No
 def _build_backbone(
     config: RunConfig, section: str, plan: Plan, networks: Mapping[str, Backbone]
 ) -> Backbone:
-    """Build a backbone; if the size of the views is the problem, the error lists others."""
+    """Build a backbone; if the image size does not fit, the error lists sizes that do."""
     sizes = {"in_channels": plan.channels, "image_size": plan.image_size}
     try:
         backbone: Backbone = _build(config, section, networks, **sizes)
@@ -210,8 +210,8 @@ def _build_backbone(
     return backbone
 
 
-def _frozen_networks(config: RunConfig, plan: Plan) -> dict[str, Backbone]:
-    """Build the frozen networks of the method, whose random weights do not shift the others'."""
+def _build_frozen_networks(config: RunConfig, plan: Plan) -> dict[str, Backbone]:
+    """Build the method's frozen networks; the weights of other networks do not depend on them."""
     sections = [c for c in config.of_kind("backbone") if c.section != "backbone"]
     if not sections:
         return {}
@@ -220,8 +220,8 @@ def _frozen_networks(config: RunConfig, plan: Plan) -> dict[str, Backbone]:
         return {c.instance: _build_backbone(config, c.section, plan, {}) for c in sections}
 
 
-def view_maker(augmentation: Augmentation, source: DataSource) -> ViewMaker:
-    """Return the object that turns a source's images into an augmentation's views."""
+def make_view_maker(augmentation: Augmentation, source: DataSource) -> ViewMaker:
+    """Return a view maker, which turns images of a source into views."""
     return ViewMaker(augmentation, image_size=source.image_size, mean=source.mean, std=source.std)
 
 
@@ -240,7 +240,7 @@ def _build(
         build_args: keyword arguments of the constructor.
     """
     component = config.components[section]
-    settings = settings_with_widths(config, section, networks or {})
+    settings = resolve_network_widths(config, section, networks or {})
     with locate_errors(config, section):
         return build_component(component.cls, settings, component.entry, build_args)
 

@@ -38,7 +38,7 @@ class UserError(SslHostError):
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """Record of a problem in a configuration, with its location.
+    """Problem in a configuration, with its location.
 
     Attributes:
         where: file and line, such as ``file.ini:12``, or the name of a configuration layer.
@@ -68,7 +68,7 @@ class PluginError(UserError):
     """Raised when a plugin or component is missing, broken or blocked, or has failed."""
 
     component: object = None
-    """The component that failed, if one has."""
+    """Component that failed, or None."""
 
 
 class RunFolderError(UserError):

@@ -1,4 +1,4 @@
-"""Computes image features with a trained backbone, outside of a run."""
+"""Computes image features with a trained backbone, outside a run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def extract_features(
     fit: Fit | None = None,
     value_range: tuple[float, float] | None = None,
 ) -> tuple[list[str], Tensor]:
-    """Return the names of the readable images, and the backbone's features of them.
+    """Return the names of all readable images, and their features from the backbone.
 
     Images are resized, made square and normalised as when a run is evaluated. Unreadable
     images are skipped, with a single warning.
@@ -38,10 +38,10 @@ def extract_features(
         backbone: a backbone from :func:`load_backbone`; it is switched to evaluation mode.
         images: path of a folder, or a dataset.
         batch_size: number of images in each forward pass.
-        fit: how the images of a folder are made square; None for the backbone's own ``fit``. A
-            dataset has its own; if it is not the backbone's, a warning is given.
-        value_range: pixel values of black and white in the images of a folder; None for the
-            backbone's own ``value_range``. A dataset has its own, as for ``fit``.
+        fit: how the images of a folder are made square; None uses the ``fit`` of the backbone. A
+            dataset uses its own ``fit``, and a warning is given if the backbone's is different.
+        value_range: pixel values of black and white in the images of a folder; None uses the
+            ``value_range`` of the backbone. A dataset uses its own, as for ``fit``.
 
     Returns:
         The names of the N readable images and their features: a float32 tensor (N, D) on the CPU.
@@ -68,7 +68,7 @@ def extract_features(
     rows: list[Tensor] = []
     skipped: list[tuple[str, str]] = []
     for indices in torch.arange(len(dataset)).split(batch_size):
-        pixels = _read(dataset, indices.tolist(), backbone.image_size, names, skipped)
+        pixels = _read_images(dataset, indices.tolist(), backbone.image_size, names, skipped)
         if pixels:
             batch = torch.stack(pixels).to(device)
             view = evaluation_view(batch, backbone.image_size, backbone.mean, backbone.std)
@@ -87,7 +87,7 @@ def extract_features(
 def _warn_about_other_settings(images: ImageDataset, backbone: Backbone) -> None:
     """Warn if a dataset reads its images differently from the run that trained the backbone."""
     if underlying_array(images) is not None or images.image_size is not None:
-        return  # these images are square already
+        return  # these images are already square
     given = {"fit": images.fit, "value_range": images.value_range}
     expected = {"fit": backbone.fit, "value_range": backbone.value_range}
     if given != expected:
@@ -113,7 +113,7 @@ def _open_folder(folder: Path, channels: int) -> FileImages:
     return FileImages(paths, channels=channels, root=folder)
 
 
-def _read(
+def _read_images(
     images: ImageDataset,
     indices: list[int],
     size: int,

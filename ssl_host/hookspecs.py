@@ -31,7 +31,7 @@ PROJECT = "ssl_host"
 """Name of the pluggy project and of the entry-point group."""
 
 API_VERSION = 1
-"""Version of the plugin contract; a plugin declares the version it needs as ``ssl_host_api``."""
+"""Version of the plugin contract; plugins declare the one they need as ``ssl_host_api``."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -39,7 +39,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class Register(Protocol):
-    """Type of the function with which a registration hook registers components."""
+    """Type of the ``register`` function that a registration hook receives."""
 
     def __call__(self, name: str, reference: str, summary: str = "") -> None:
         """Register a component.
@@ -52,7 +52,7 @@ class Register(Protocol):
 
 
 class RegisterPreset(Protocol):
-    """Type of the function with which :func:`register_presets` registers presets."""
+    """Type of the ``register`` function that :func:`register_presets` receives."""
 
     def __call__(self, name: str, resource: str, summary: str = "") -> None:
         """Register a preset.
@@ -67,7 +67,7 @@ class RegisterPreset(Protocol):
 
 
 _REGISTRATION_DOC = """\
-Called once, when the catalog is filled, to register subclasses of ``ssl_host.{base}``.
+Called once, when plugins are loaded, to register subclasses of ``ssl_host.{base}``.
 
 Args:
     register: called as ``register(name, "module:Object", summary="one-line description")``.
@@ -91,7 +91,7 @@ globals().update({kind.hook: _registration_hook(kind) for kind in KINDS.values()
 
 @hookspec
 def register_presets(register: RegisterPreset) -> None:
-    """Called once, when the catalog is filled, to register INI files for ``[run] extends``.
+    """Called once, when plugins are loaded, to register INI files for ``[run] extends``.
 
     Args:
         register: called as ``register("nnclr/cifar10", "ssl_plugin_nnclr:presets/cifar10.ini")``,
@@ -157,7 +157,7 @@ def check_config(
 
 @hookspec(firstresult=True)
 def read_weights(path: Path) -> StoredWeights | None:
-    """Called when ssl-host cannot load the file in ``[run] init_from`` itself.
+    """Called when ssl-host itself cannot load the file in ``[run] init_from``.
 
     Args:
         path: path of the file.
@@ -213,6 +213,6 @@ def report_sections(  # type: ignore[empty-body]
         results: contents of ``results.json``.
 
     Returns:
-        A (title, HTML fragment) pair for each section. Fragments are inserted as they are: escape
-        any text that you did not write yourself.
+        A (title, HTML fragment) pair for each section. Fragments are inserted without changes:
+        escape any text that you did not write yourself.
     """

@@ -1,4 +1,4 @@
-"""Initialises backbones from the weights files of runs and of other projects."""
+"""Initialises backbones with weights from runs and from other projects."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ def load_initial_weights(
 ) -> str:
     """Load weights from a file or folder into a backbone, as ``[run] init_from`` does.
 
-    Names as in ssl-host's own files are tried first, then those that a plugin knows, then every
-    container and prefix in the file. If the backbone fits several containers, a plugin chooses
-    one, such as the teacher's, or the file is refused; the sentence names those not used.
+    The tensor names of ssl-host's own files are tried first, then those that a plugin knows, then
+    every container and prefix in the file. If several containers fit the backbone, a plugin
+    chooses one, such as the teacher's, or an error is raised; the returned sentence lists the
+    containers that are not used.
 
     Args:
         backbone: the network to initialise.
@@ -50,8 +51,8 @@ def load_initial_weights(
             checkpoint, or a checkpoint in a layout that a plugin can read. Code in the file is
             never executed.
         catalog: registry of the installed plugins; built by default.
-        key: place of the tensors in the file, such as ``teacher``; None to search for it.
-        prefix: start of the tensors' names, such as ``module.encoder_q.``; None to search for it.
+        key: key of the tensors in the file, such as ``teacher``; None to search for it.
+        prefix: prefix of the tensor names, such as ``module.encoder_q.``; None to search for it.
 
     Returns:
         A sentence that says which tensors were loaded.
@@ -113,7 +114,7 @@ def _find_match(
     """Return the network to load weights into, and the tensors in a file that fit it.
 
     Raises:
-        CheckpointError: when the file is damaged, or the backbone fits nothing or several things.
+        CheckpointError: when the file is damaged, or none or several of its networks fit.
     """
     matches: list[tuple[nn.Module, KeyMatch]] = []
     containers: Containers = {}
@@ -140,7 +141,7 @@ def _find_match(
         network, match = matches[-1]
         if not is_chosen and not match.problems:
             others = other_networks(backbone, match, containers, schemes)
-            # A plugin that names a container chose it, such as the teacher.
+            # If the plugin names a container, such as the teacher, it has made the choice.
             if match.container or not others:
                 return network, mention_others(match, others)
     found = list(
@@ -163,7 +164,7 @@ def _find_match(
 
 
 def _install_hint(catalog: Catalog) -> str:
-    """Return advice to install the plugin that reads other checkpoints; empty if installed."""
+    """Return advice to install the plugin for other checkpoints, unless it is installed."""
     if any(plugin.origin.distribution == CHECKPOINTS_PLUGIN for plugin in catalog.plugins):
         return ""
     return f". If another project wrote the file: pip install {CHECKPOINTS_PLUGIN}"

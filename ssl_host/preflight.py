@@ -58,12 +58,12 @@ def check_labels(config: RunConfig, method: Method, labels: Tensor | None) -> No
         raise DataError(
             f"[method] {config.components['method'].name} uses labels, but the training images of "
             f"[data] {config.components['data'].name} have none; use images with labels, or a "
-            "method without them"
+            "method that does not need them"
         )
 
 
 def check_sizes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> None:
-    """Raise UserError if the backbone cannot process the images or a view because of its size."""
+    """Raise UserError if the backbone cannot process images or views of their size."""
     name = config.components["backbone"].name
     model = getattr(backbone.config, "model", None)
     described = f"backbone {name}" if model is None else f"backbone {name} (model = {model})"
@@ -85,13 +85,13 @@ def check_sizes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> None
                 f"[augmentation] {config.components['augmentation'].name} makes views of {size} "
                 f"pixels, which the {described} cannot process ({reason})"
             )
-        # Without any size that fits, the fault is not the size, and the first step reports it.
+        # If no size fits, the size is not the cause; the first step will report the error.
         if advice:
             raise UserError(f"{text}; {advice}")
 
 
 def size_advice(config: RunConfig, section: str, in_channels: int, image_size: int) -> str:
-    """Return text that lists image sizes for which a backbone can be built and used."""
+    """Return the end of a message that lists image sizes that a backbone supports."""
     component = config.components[section]
     constructor: Any = component.cls
 
@@ -106,7 +106,7 @@ def size_advice(config: RunConfig, section: str, in_channels: int, image_size: i
 
 
 def border_notes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> tuple[str, ...]:
-    """Return a note for each view size of which the backbone leaves out a border."""
+    """Return a note for each view size at which the backbone ignores a border of the image."""
     notes = []
     for size in dict.fromkeys([views.image_size, *views.view_sizes]):
         border = unseen_border(backbone, size)
@@ -114,7 +114,7 @@ def border_notes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> tup
             smaller, larger = border.fitting
             lines = f"{border.pixels} rows and columns" if border.pixels > 1 else "row and column"
             notes.append(
-                f"the backbone {config.components['backbone'].name} never sees the last "
+                f"the backbone {config.components['backbone'].name} ignores the last "
                 f"{lines} of images of {size} pixels; sizes that it uses completely are {smaller} "
                 f"and {larger}"
             )

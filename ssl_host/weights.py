@@ -1,4 +1,4 @@
-"""Saves trained backbones in run folders, and loads them."""
+"""Saves trained backbones to run folders, and loads them from there."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
 
 
 def _read_image_settings(about: Mapping[str, Any]) -> tuple[Fit, tuple[float, float] | None]:
-    """Return how a run read its images; the defaults if the description does not say it.
+    """Return ``fit`` and ``value_range`` from a description, or their defaults.
 
     Raises:
         ValueError: when a value is not one of those that :func:`save_backbone` writes.
@@ -151,15 +151,15 @@ def _read_image_settings(about: Mapping[str, Any]) -> tuple[Fit, tuple[float, fl
 
 
 def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> Sequence[str]:
-    """Copy tensors with the names that ssl-host's files use into a backbone.
-
-    Returns:
-        A note for each tensor that was converted to another image size or number of channels.
+    """Load tensors into a backbone; their names must be those of ssl-host's own files.
 
     Args:
         backbone: network that receives the tensors.
         tensors: the tensors, keyed by name.
         file: path of the file they were read from, for error messages.
+
+    Returns:
+        A note for each tensor that was converted to another image size or number of channels.
 
     Raises:
         CheckpointError: when a tensor is missing or has a different shape, or the file comes from

@@ -20,8 +20,10 @@ def register_augmentations(register: Register) -> None:
     register("symmetric_weak", f"{module}:SymmetricWeakViews", "the views of MoCo v2 and SimSiam")
     register("byol", f"{module}:BYOLViews", "the two different views of BYOL and Barlow Twins")
     register("digits", f"{module}:DigitViews", "views for digits and text: no flips, small shifts")
-    register("multicrop", f"{module}:MultiCropViews", "two full-size views and several small ones")
-    register("dino", f"{module}:DINOViews", "BYOL's two views with larger crops, and small ones")
+    register("multicrop", f"{module}:MultiCropViews", "two full-size views and several small views")
+    register(
+        "dino", f"{module}:DINOViews", "BYOL's views with larger crops, and several small views"
+    )
     register("crop", f"{module}:CropViews", "a random crop and flip, without colour changes")
     register("plain", f"{module}:PlainViews", "the image without random changes, resized")
 
@@ -41,7 +43,7 @@ def register_heads(register: Register) -> None:
 @hookimpl
 def register_losses(register: Register) -> None:
     module = f"{_PACKAGE}.losses"
-    register("negative_cosine", f"{module}:NegativeCosine", "minus the cosine similarity")
+    register("negative_cosine", f"{module}:NegativeCosine", "negative cosine similarity")
     register("nt_xent", f"{module}:NTXent", "SimCLR's contrastive loss over both views")
     register(
         "info_nce",
@@ -70,7 +72,9 @@ def register_schedulers(register: Register) -> None:
     register(
         "warmup_cosine", f"{module}:WarmupCosine", "linear warm-up, then cosine decay, per step"
     )
-    register("multistep", f"{module}:MultiStep", "a factor at each milestone, after a warm-up")
+    register(
+        "multistep", f"{module}:MultiStep", "linear warm-up, then a decrease at each milestone"
+    )
     register("constant", f"{module}:Constant", "constant learning rate")
 
 
@@ -111,7 +115,7 @@ def register_evaluators(register: Register) -> None:
     register("knn", f"{module}.knn:WeightedKNN", "a weighted k-nearest-neighbour classifier")
     register("linear", f"{module}.linear:LinearProbe", "a linear classifier on frozen features")
     register(
-        "finetune", f"{module}.finetune:FineTune", "the whole network, trained further with labels"
+        "finetune", f"{module}.finetune:FineTune", "fine-tuning of the whole network with labels"
     )
     register(
         "few_label", f"{module}.few_label:FewLabel", "logistic regression on few labels per class"
@@ -120,7 +124,7 @@ def register_evaluators(register: Register) -> None:
     register(
         "alignment_uniformity",
         f"{module}.alignment_uniformity:AlignmentUniformity",
-        "closeness of the features of an image's views, spread of all features; needs no labels",
+        "closeness of an image's views, and spread of all images; needs no labels",
     )
 
 

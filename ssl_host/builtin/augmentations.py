@@ -26,20 +26,22 @@ _COMMON = tuple(field.name for field in fields(ViewSpec) if field.name not in _N
 
 
 def with_spec_fields(*names: str) -> Callable[[type[S]], type[S]]:
-    """Return a class decorator that adds fields of :class:`ViewSpec` to a class of settings.
+    """Return a class decorator that adds fields of :class:`ViewSpec` to a settings class.
 
-    The settings have the types, bounds, descriptions and defaults of the fields.
+    The settings have the same types, bounds, descriptions and defaults as the fields.
     """
     hints = get_type_hints(ViewSpec, include_extras=True)
 
     def extend(cls: type[S]) -> type[S]:
-        return _derive(cls, {name: (hints[name], getattr(ViewSpec, name)) for name in names})
+        return _derive_settings_class(
+            cls, {name: (hints[name], getattr(ViewSpec, name)) for name in names}
+        )
 
     return extend
 
 
 def with_defaults(**defaults: object) -> Callable[[type[S]], type[S]]:
-    """Return a class decorator that changes the defaults of a class of settings."""
+    """Return a class decorator that changes the defaults of a settings class."""
 
     def change(cls: type[S]) -> type[S]:
         declared: dict[str, Any] = cls.model_fields
@@ -48,13 +50,13 @@ def with_defaults(**defaults: object) -> Callable[[type[S]], type[S]]:
             field = copy(declared[name])
             field.default = default
             changed[name] = (field.annotation, field)
-        return _derive(cls, changed)
+        return _derive_settings_class(cls, changed)
 
     return change
 
 
-def _derive(cls: type[S], definitions: dict[str, Any]) -> type[S]:
-    """Return a subclass with the same name and some fields added or replaced."""
+def _derive_settings_class(cls: type[S], definitions: dict[str, Any]) -> type[S]:
+    """Return a subclass that has the same name, with fields added or replaced."""
     options: dict[str, Any] = {"__base__": cls, "__module__": cls.__module__, **definitions}
     subclass = cast("type[S]", create_model(cls.__name__, **options))
     subclass.__qualname__, subclass.__doc__ = cls.__qualname__, cls.__doc__
@@ -63,13 +65,13 @@ def _derive(cls: type[S], definitions: dict[str, Any]) -> type[S]:
 
 @with_spec_fields(*_COMMON)
 class ViewSettings(Settings):
-    """Settings that the augmentations share; the defaults only resize the image."""
+    """Settings shared by the augmentations; the defaults only resize the image."""
 
     num_views: int = Field(
         2,
         ge=1,
         le=64,
-        description="number of full-size views of each image; default: as many as the method takes",
+        description="number of full-size views of each image; default: as many as the method needs",
     )
     crop_min: float = Field(
         1.0, gt=0, le=1, description="smallest area of a crop, as a fraction of the image"
@@ -101,10 +103,10 @@ class LocalViewSettings(Settings):
 
 
 class _Views(Augmentation):
-    """Base class of augmentations that make full-size views, and small ones if they are set."""
+    """Base class of augmentations that make full-size views as described by their settings."""
 
-    def base(self) -> ViewSpec:
-        """Return the spec of one full-size view, made from the settings."""
+    def base_spec(self) -> ViewSpec:
+        """Return the spec of one full-size view, as described by the settings."""
         config = self.config
         names = [name for name in (*_COMMON, *_GEOMETRY) if name in type(config).model_fields]
         return ViewSpec(
@@ -113,17 +115,17 @@ class _Views(Augmentation):
         )
 
     def view_specs(self) -> Sequence[ViewSpec]:
-        return [replace(self.base(), count=self.config.num_views)]
+        return [replace(self.base_spec(), count=self.config.num_views)]
 
 
 class _LocalViews(_Views):
-    """Base class of augmentations whose full-size views are followed by small ones."""
+    """Base class of augmentations that make full-size views and then small ones (multi-crop)."""
 
     def view_specs(self) -> Sequence[ViewSpec]:
         return [*super().view_specs(), *self.local_views()]
 
     def local_views(self) -> list[ViewSpec]:
-        """Return the spec of the small views; empty if there are none.
+        """Return the spec of the small views, or an empty list if there are none.
 
         Raises:
             UserError: if small views are as large as the full-size ones.
@@ -138,7 +140,7 @@ class _LocalViews(_Views):
                 f"which have [data] image_size = {self.image_size}; choose a smaller local_size"
             )
         scale = (min(config.local_crop_min, config.local_crop_max), config.local_crop_max)
-        return [replace(self.base(), count=config.num_local, size=size, crop_scale=scale)]
+        return [replace(self.base_spec(), count=config.num_local, size=size, crop_scale=scale)]
 
 
 class SimCLRViews(_Views):
@@ -216,13 +218,13 @@ class BYOLViews(_Views):
         )
 
     def view_specs(self) -> Sequence[ViewSpec]:
-        first = self.base()
+        first = self.base_spec()
         second = replace(first, blur=self.config.blur2, solarize=self.config.solarize2)
         return [(first, second)[i % 2] for i in range(self.config.num_views)]
 
 
 class DINOViews(_LocalViews, BYOLViews):
-    """Two asymmetric full-size views and several small ones: DINO, arXiv:2104.14294, appendix C.
+    """Asymmetric full-size views and several small ones: DINO, arXiv:2104.14294, appendix C.
 
     The full-size views are those of BYOL with larger crops; half of the small ones are blurred.
     """
@@ -287,7 +289,7 @@ class CropViews(_Views):
 
 
 class PlainViews(Augmentation):
-    """Identical views without randomness: the centred square of the image, resized."""
+    """Identical views without random changes: the central square of the image, resized."""
 
     class Config(Settings):
         num_views: int = Field(

@@ -11,7 +11,7 @@ from ssl_host import Backbone, Settings
 
 
 class _StridedConv(nn.Conv2d):
-    """Convolution with stride 2 whose bfloat16 gradient is correct even for one-pixel images."""
+    """Convolution with stride 2 and a correct bfloat16 gradient even for one-pixel images."""
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[2:] == (1, 1):

@@ -24,8 +24,8 @@ class NegativeCosine(Loss):
 class NTXent(Loss):
     """Normalised temperature-scaled cross entropy: SimCLR, arXiv:2002.05709, eq. 1.
 
-    ``loss(z1, z2)`` takes the embeddings (B, D) of two views. It is averaged over these
-    2B embeddings. Each is compared with the 2N - 1 other embeddings of the N images on all ranks.
+    ``loss(z1, z2)`` takes the embeddings (B, D) of two views and is averaged over these 2B
+    embeddings. Each is compared with the 2N - 1 other embeddings of the N images on all ranks.
     """
 
     class Config(Settings):
@@ -76,7 +76,7 @@ class InfoNCE(Loss):
 class SelfDistillation(Loss):
     """Cross entropy of a student with a teacher's probabilities: DINO, arXiv:2104.14294, eq. 2.
 
-    ``loss(student, teacher)`` takes the student's similarities with K prototypes, and the
+    ``loss(student, teacher)`` takes the student's similarities to K prototypes and the
     teacher's probabilities of the prototypes, both (B, K). With ``weights`` (B,), the result is
     their weighted sum over the rows, otherwise the mean.
     """

@@ -12,7 +12,7 @@ from ssl_host import Optimizer, OptimizerConfig
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum, without Nesterov's variant."""
+    """Stochastic gradient descent with classical momentum, not Nesterov momentum."""
 
     class Config(OptimizerConfig):
         momentum: float = Field(0.9, ge=0, lt=1, description="momentum coefficient")
@@ -27,9 +27,9 @@ class AdamW(Optimizer):
     """Adam with decoupled weight decay: arXiv:1711.05101, algorithm 2."""
 
     class Config(OptimizerConfig):
-        beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the mean gradient")
+        beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the running mean gradient")
         beta2: float = Field(
-            0.999, ge=0, lt=1, description="decay rate of the mean squared gradient"
+            0.999, ge=0, lt=1, description="decay rate of the running mean squared gradient"
         )
         eps: float = Field(1e-8, gt=0, le=1, description="constant added to the denominator")
 
@@ -70,9 +70,9 @@ class LAMB(Optimizer):
     """
 
     class Config(OptimizerConfig):
-        beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the mean gradient")
+        beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the running mean gradient")
         beta2: float = Field(
-            0.999, ge=0, lt=1, description="decay rate of the mean squared gradient"
+            0.999, ge=0, lt=1, description="decay rate of the running mean squared gradient"
         )
         eps: float = Field(1e-6, gt=0, le=1, description="constant added to the denominator")
 

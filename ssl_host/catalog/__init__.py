@@ -1,1 +1,1 @@
-"""Discovers the installed plugins and registers their components."""
+"""Finds the installed plugins and registers their components."""

@@ -1,4 +1,4 @@
-"""Registry of installed components, which also calls plugin hooks."""
+"""Registry of the installed plugins and components, which also calls plugin hooks."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Catalog:
 
     @cached_property
     def _hooks(self) -> Any:
-        """Pluggy's hook caller, with one attribute for each hook."""
+        """Hook callers of pluggy, with one attribute for each hook."""
         manager = pluggy.PluginManager(PROJECT)
         manager.add_hookspecs(hookspecs)
         for name, module in self._modules.items():
@@ -130,7 +130,7 @@ class Catalog:
         raise PluginError(f"unknown {kind} '{name}'{self._advice(kind, name)}")
 
     def _advice(self, kind: str, name: str) -> str:
-        """Return advice on an unknown name, as the end of a message: what to use or install."""
+        """Return the end of the message for an unknown name: what to use or install."""
         known = self.names(kind)
         hint = did_you_mean(name, known)
         for plugin in self.plugins:
@@ -138,7 +138,7 @@ class Catalog:
                 return f"; plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
         advice = hint or (f"; the installed ones are {', '.join(known)}" if known else "")
         if kind == "preset":
-            return advice if hint else f"{advice}; a preset is part of the plugin of its method"
+            return advice if hint else f"{advice}; a preset is part of its method's plugin"
         stem = name.lower().replace("_", "-")
         distribution = official_distribution(kind, name) or f"ssl-plugin-{stem}"
         start = " If" if hint else "; if"  # the hint ends in a question mark

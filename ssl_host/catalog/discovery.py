@@ -1,4 +1,4 @@
-"""Finds plugins by their entry points, and loads and checks each one separately."""
+"""Finds plugins by their entry points, and loads and checks each of them separately."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def _module_problem(plugin: Plugin, module: Any) -> str:
     version = getattr(module, "ssl_host_api", 1)
     if not isinstance(version, int) or version > API_VERSION:
         return (
-            f"made for plugin API {version}, and this host has {API_VERSION}; "
+            f"made for plugin API {version}, but this host has {API_VERSION}; "
             "upgrade the host: pip install --upgrade ssl-host"
         )
     if version < API_VERSION:
         return (
-            f"made for plugin API {version}, and this host needs {API_VERSION}; "
+            f"made for plugin API {version}, but this host needs {API_VERSION}; "
             f"upgrade the plugin: pip install --upgrade {plugin.origin.distribution}"
         )
     return ""
@@ -140,7 +140,7 @@ def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
     entries: list[Entry] = []
 
     def registration(kind: str) -> Callable[..., None]:
-        """Return the function with which a plugin's hook registers components of a kind."""
+        """Return the ``register`` function that a plugin's hook receives for a kind."""
 
         def register(name: str, reference: str, summary: str = "") -> None:
             if not (isinstance(name, str) and re.fullmatch(r"[a-z0-9][a-z0-9_./-]*", name)):

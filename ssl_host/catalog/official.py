@@ -1,4 +1,4 @@
-"""Names the official plugins to install for features that a message cannot guess by name."""
+"""Lists official plugins for messages on how to install a missing feature."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DISTRIBUTIONS: Mapping[tuple[str, str], str] = {
 def official_distribution(kind: str, name: str) -> str | None:
     """Return the official distribution that provides a component or command, or None.
 
-    Only messages use this; the entry points say what is installed.
+    This is for messages only; installed plugins are found by their entry points.
 
     Args:
         kind: a kind of component, or one of ``command``, ``section``, ``dialect`` and

@@ -1,4 +1,4 @@
-"""Errors that say which plugin failed, in which call and on which line."""
+"""Creates errors that say which plugin failed, in which call and on which line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_plugin_fault(error: BaseException | None) -> TypeGuard[Exception]:
-    """Return True if an error is a fault of a plugin: not a SslHostError and not a disk error."""
+    """Return True if an error is a plugin's fault: neither an SslHostError nor a disk error."""
     return (
         isinstance(error, Exception)
         and not isinstance(error, SslHostError)

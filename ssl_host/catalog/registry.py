@@ -14,7 +14,7 @@ State = Literal["ready", "broken", "blocked"]
 
 @dataclass(frozen=True)
 class PluginOrigin:
-    """Record of where a plugin comes from: its entry point, distribution and version.
+    """Origin of a plugin: its entry point, distribution and version.
 
     Attributes:
         plugin: name of the entry point.
@@ -32,7 +32,7 @@ class PluginOrigin:
 
 @dataclass
 class Plugin:
-    """Record of an installed plugin: its origin and whether it could be loaded.
+    """Installed plugin: its origin, its components, and whether it could be loaded.
 
     Attributes:
         origin: entry point, distribution and version.
@@ -51,7 +51,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Entry:
-    """Record of a registered component or preset, which is loaded when it is first used.
+    """Registered component or preset, which is loaded when it is first used.
 
     Attributes:
         kind: kind of the component, or ``preset``.
@@ -83,7 +83,7 @@ class Entry:
             raise PluginError(f"{self.describe()} breaks the plugin contract: {error}") from error
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a plugin may raise anything at import, SystemExit too
+        except BaseException as error:  # a plugin may raise anything at import, even SystemExit
             raise PluginError(
                 f"{self.describe()} cannot be imported: {type(error).__name__}: {error} "
                 f"({error_location(error)}); upgrade {self.origin.distribution}, or block it "
@@ -106,7 +106,7 @@ _LIBRARIES = sys.stdlib_module_names | {
     "torch",
     "torchvision",
 }
-"""Packages whose lines are not the cause of an error in a plugin that calls them."""
+"""Packages to skip when looking for the line in a plugin that caused an error."""
 
 
 def error_location(error: BaseException, module: str = "") -> str:

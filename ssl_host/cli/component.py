@@ -10,7 +10,7 @@ from ssl_host.cli.groups import CommandGroup
 from ssl_host.cli.options import Session, echo_json, json_option, pass_session, session_options
 
 SHOWN_ATTRIBUTES = ("heads", "ema", "encoder", "supports_multicrop", "uses_labels")
-"""Class attributes of a method that ``component show`` prints if they are set."""
+"""Attributes of a method class that ``component show`` prints if they are set."""
 
 
 @click.group(cls=CommandGroup)
@@ -70,7 +70,7 @@ def show(session: Session, kind: str, name: str, as_json: bool) -> None:
     supports multi-crop views.
     """
     from ssl_host.config.display import describe_settings  # noqa: PLC0415 - for a fast start
-    from ssl_host.config.values import recipe_text  # noqa: PLC0415
+    from ssl_host.config.values import format_recipe_value  # noqa: PLC0415
 
     cls = session.catalog().load(kind, name)
     entry = session.catalog().find(kind, name)
@@ -97,4 +97,4 @@ def show(session: Session, kind: str, name: str, as_json: bool) -> None:
     for section, values in recipe.items():
         click.echo(f"\n[{section}]")
         for key, value in values.items():
-            click.echo(f"{key} = {recipe_text(value)}")
+            click.echo(f"{key} = {format_recipe_value(value)}")

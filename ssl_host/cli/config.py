@@ -30,7 +30,7 @@ def config() -> None:
 @session_options
 @pass_session
 def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None:
-    """Report all errors in the file CONFIG without running it.
+    """Report all errors in the file CONFIG without starting a run.
 
     This builds every network and component but does not read any images.
     """
@@ -67,7 +67,7 @@ def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None
 def show(
     session: Session, config_file: Path, options: tuple[str, ...], describe: bool, as_json: bool
 ) -> None:
-    """Print every value of CONFIG and where it comes from."""
+    """Print every value of the configuration and where it comes from."""
     from ssl_host.config.display import config_lines, config_rows  # noqa: PLC0415 - for a fast start
     from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
 

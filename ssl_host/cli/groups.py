@@ -13,7 +13,7 @@ from ssl_host.cli.options import Session
 
 
 class CommandGroup(click.Group):
-    """Group of commands to which plugins add commands and groups.
+    """Group of commands to which plugins can add commands and groups.
 
     The hook ``register_commands`` receives the root group, ``ssl-host``. It is called only when a
     command is not found or when the help lists all commands, so that the host's own commands
@@ -21,7 +21,7 @@ class CommandGroup(click.Group):
     """
 
     group_class = type
-    """Makes ``@cli.group()`` create groups of this class too (an option of click)."""
+    """Setting of click that makes ``@cli.group()`` create groups of this class too."""
 
     def subgroup(self, name: str, help: str = "") -> CommandGroup:
         """Return the group of this name; create it if it does not exist.
@@ -63,7 +63,7 @@ class CommandGroup(click.Group):
         return duplicate
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command by its name; load the plugins' commands if the host does not have it."""
+        """Return a command by name, after adding plugin commands if the host does not have it."""
         if cmd_name not in self.commands:
             _add_plugin_commands(ctx)
         return super().get_command(ctx, cmd_name)
@@ -76,7 +76,7 @@ class CommandGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the arguments name, and the remaining arguments.
+        """Return the command named in the arguments, and the remaining arguments.
 
         Raises:
             UsageError: if there is no such command; the message suggests a similar name or the
@@ -97,12 +97,12 @@ def _unknown_command_message(ctx: click.Context, name: str, known: Any) -> str:
         return message + did_you_mean(name, known)
     for plugin in ctx.ensure_object(Session).catalog().plugins:
         if plugin.origin.distribution == distribution and plugin.state != "ready":
-            return f"{message}: its plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
+            return f"{message}: the plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
     return f"{message}; it is part of {distribution}: pip install {distribution}"
 
 
 def _add_plugin_commands(ctx: click.Context) -> None:
-    """Let every plugin add its commands to the root group, once per invocation."""
+    """Call the hook with which plugins add commands, once per invocation."""
     session = ctx.ensure_object(Session)
     if session.has_plugin_commands:
         return

@@ -1,4 +1,4 @@
-"""Options shared by several commands: block plugins, show tracebacks, set values, JSON."""
+"""Options shared by several commands: ``-p``, ``--traceback``, ``-o`` and ``--json``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass
 class Session:
-    """State of one command line: the options shared by all commands, and the catalog.
+    """State of one ``ssl-host`` invocation: options shared by all commands, and the catalog.
 
     Attributes:
         blocked: the names of the plugins that are not loaded (``-p no:NAME``).
@@ -33,7 +33,7 @@ class Session:
     _catalog: Catalog | None = None
 
     def catalog(self) -> Catalog:
-        """Return the catalog of installed plugins and components; it is created only once."""
+        """Return the catalog of installed plugins and components, which is created on first use."""
         from ssl_host.catalog.catalog import Catalog  # noqa: PLC0415 - for a fast start
 
         if self._catalog is None:

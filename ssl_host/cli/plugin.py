@@ -1,4 +1,4 @@
-"""``ssl-host plugin``: list installed plugins and create new ones."""
+"""``ssl-host plugin``: list the installed plugins and create new ones."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def list_(session: Session, as_json: bool) -> None:
     default="method",
     show_default=True,
     metavar="KIND",
-    help="Kind of the component that is created: method, backbone, augmentation, ...",
+    help="Kind of the component to create: method, backbone, augmentation, ...",
 )
 @click.option(
     "--like",
     type=click.Choice(("contrastive", "masked", "teacher")),
-    help="For a method: the kind of method to start from; default: contrastive.",
+    help="For a method: the example to start from; default: contrastive.",
 )
 @click.option(
     "--dir",
@@ -70,19 +70,19 @@ def list_(session: Session, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     default=Path(),
     metavar="DIR",
-    help="Folder in which the folder of the plugin is created; default: the working folder.",
+    help="Folder in which to create the plugin's folder; default: the current folder.",
 )
 @session_options
 @pass_session
 def new(session: Session, name: str, kind: str, like: str | None, parent: Path) -> None:
     """Create a plugin package NAME with a working component, tests and a configuration."""
-    from ssl_host.scaffold.new import plan, write  # noqa: PLC0415 - for a fast start
+    from ssl_host.scaffold.new import plan_plugin, write_plugin  # noqa: PLC0415 - for a fast start
 
-    planned = plan(name, kind, session.catalog(), like)
-    folder, files = write(planned, parent)
+    planned = plan_plugin(name, kind, session.catalog(), like)
+    folder, files = write_plugin(planned, parent)
     if planned.distribution != name:
         click.echo(
-            f"the package is named {planned.distribution}: names of plugins start with ssl-plugin-"
+            f"the package is named {planned.distribution}: plugin names start with ssl-plugin-"
         )
     click.echo(f"written to {folder}:")
     for file in files:

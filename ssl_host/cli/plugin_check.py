@@ -89,7 +89,7 @@ def _find_plugin(session: Session, name: str) -> Plugin:
 
 
 def _settings_by_kind(kinds: set[str], options: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Return the settings given by the options, grouped by kind of component.
+    """Return the settings given as options, grouped by kind of component.
 
     Settings of other sections, such as ``head.projector``, are added to the method's settings.
 
@@ -108,7 +108,7 @@ def _settings_by_kind(kinds: set[str], options: tuple[str, ...]) -> dict[str, di
             settings.setdefault("method", {}).setdefault(section, {})[key] = value.raw
         else:
             text = (
-                f"[{section}] is not a kind of component in this plugin, whose kinds are "
+                f"this plugin has no component of kind '{section}'; its kinds are "
                 f"{', '.join(sorted(kinds))}"
             )
             problems.append(Problem(str(value.origin), text))
@@ -147,14 +147,14 @@ def _run_checks(
             skipped = [name for name in skip if name in available]
             if not only or selected:
                 target = CheckTarget(kind, component, {})
-                settings_of_target = _parsed(target, settings.get(kind, {}))
+                settings_of_target = _parse_settings(target, settings.get(kind, {}))
                 yield from run_checks(
                     replace(target, settings=settings_of_target), skipped, selected
                 )
 
 
-def _parsed(target: CheckTarget, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a component as Python values; those of other sections stay as text.
+def _parse_settings(target: CheckTarget, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert the settings of a component to Python values; other sections remain text.
 
     Raises:
         ConfigError: if a value does not match its ``@type``.

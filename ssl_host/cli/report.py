@@ -14,7 +14,7 @@ from ssl_host.cli.options import Session, pass_session, session_options
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File of the page that compares several runs; default: comparison.html.",
+    help="File for the page that compares several runs; default: comparison.html.",
 )
 @session_options
 @pass_session

@@ -21,11 +21,15 @@ from ssl_host.cli.options import (
 @click.command()
 @click.argument("config_file", metavar="CONFIG", required=False, type=click.Path(path_type=Path))
 @override_option
-@click.option("--fresh", is_flag=True, help="Start again; the folder of an earlier run is renamed.")
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Start from the beginning; the folder of an earlier run is renamed.",
+)
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Build all components, time a few training steps and estimate the time of the training.",
+    help="Build all components, time a few training steps and estimate the training time.",
 )
 @json_option
 @session_options
@@ -79,7 +83,7 @@ def run(
 
 
 def _moved_folder_hint(config_file: Path, options: tuple[str, ...], folder: Path) -> str | None:
-    """Return a note if the ``config.ini`` of a run folder would run in a different folder."""
+    """Return a note if a ``config.ini`` in a run folder starts a run in another folder."""
     from ssl_host.config.values import format_value  # noqa: PLC0415 - for a fast start
 
     location = config_file.resolve().parent
@@ -89,6 +93,6 @@ def _moved_folder_hint(config_file: Path, options: tuple[str, ...], folder: Path
         return None
     return (
         f"note: {config_file} is in a run folder but runs in {folder}; to resume the run in its "
-        f"folder: -o {shlex.quote(f'run.dir={format_value(config_file.parent.parent, Path)}')} "
+        f"folder, add -o {shlex.quote(f'run.dir={format_value(config_file.parent.parent, Path)}')} "
         f"-o {shlex.quote(f'run.name={format_value(location.name, str)}')}"
     )

@@ -1,4 +1,4 @@
-"""Chooses values for ``auto`` settings based on the hardware; no training step is timed."""
+"""Chooses values for ``auto`` settings from the hardware, without timing training steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ssl_host.errors import RunFolderError, UserError
 from ssl_host.toolkit.cores import available_cores
 
 AUTO = "auto, chosen on this machine"
-"""Name of the layer that the chosen values come from."""
+"""Name of the configuration layer with the values that were chosen for ``auto``."""
 
 
 _CHOICES: Mapping[Key, Callable[[str, int], Any]] = {
@@ -29,7 +29,7 @@ _CHOICES: Mapping[Key, Callable[[str, int], Any]] = {
         max(1, cores - 1) if device == "cpu" else min(8, cores)
     ),
 }
-"""Maps each hardware-dependent setting to a function of device type and number of CPU cores."""
+"""Maps each hardware-dependent setting to a function of device type and number of cores."""
 
 
 def resolve_auto(config: RunConfig) -> RunConfig:
@@ -70,7 +70,7 @@ def require_device(config: RunConfig, folder: Path) -> None:
 
 
 def auto_keys(config: RunConfig) -> set[Key]:
-    """Return the hardware-dependent settings that are ``auto`` or were set by ``resolve_auto``."""
+    """Return the keys of settings that are ``auto`` or were set by ``resolve_auto``."""
     return {
         key
         for key in _CHOICES
@@ -122,7 +122,7 @@ def _precision(device: str) -> str:
 
 
 def cpu_has_bf16() -> bool:
-    """Return True if the CPU has instructions that multiply bfloat16 numbers.
+    """Return True if the CPU has instructions for multiplying bfloat16 numbers.
 
     With hardware support, a ResNet-18 trains nearly twice as fast as in float32
     (`benchmarks/speed/run.py precision`); without it, bfloat16 is emulated and an order of

@@ -1,4 +1,4 @@
-"""Finds the component classes that a configuration names, and the layers that they add."""
+"""Loads the component classes named in a configuration, and the layers that they add."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ssl_host.errors import ContractError, PluginError, Problem
 
 
 class ComponentLookup:
-    """Loads the component class that each section of a configuration names.
+    """Loads the component class named in each section of a configuration.
 
     The recipes of the method and the data source are layers too: they override the host's
     defaults, and the user's layers override them. These two classes are therefore loaded first.
 
     Args:
-        user_layers: the layers of presets, file and options, lowest priority first.
+        user_layers: the layers from presets, the file and options, lowest priority first.
         catalog: the installed components.
         run_name: the name of the run if no layer sets one.
 
@@ -64,7 +64,7 @@ class ComponentLookup:
         return list(getattr(self.classes.get("method"), "frozen", ()))
 
     def is_frozen_network(self, section: str) -> bool:
-        """Return True for a section ``[backbone.NAME]`` of a frozen network of the method."""
+        """Return True if a section configures a frozen network of the method."""
         kind, _, instance = section.partition(".")
         return kind == "backbone" and instance in self.frozen
 
@@ -75,10 +75,10 @@ class ComponentLookup:
         return sorted(sections, key=lambda section: rank.get(section.split(".")[0], len(rank)))
 
     def location(self, section: str) -> str:
-        """Return where a section is set, for error messages: ``file:line`` or the option.
+        """Return the location of a section for error messages: ``file:line`` or an option.
 
-        This is the location in the layer with the highest priority, or the name of the section if
-        no file or option sets it.
+        The location is taken from the layer with the highest priority. It is the name of the
+        section if no file or option sets it.
         """
         for layer in reversed(self.layers):
             if layer.lines.get(section):
@@ -89,7 +89,7 @@ class ComponentLookup:
         return section
 
     def _default_layer(self, run_name: str) -> ConfigLayer:
-        """Return a layer of the host's defaults, with evaluators only if no user layer has any."""
+        """Return the host's defaults as a layer, with evaluators only if the user sets none."""
         defaults = {section: dict(values) for section, values in DEFAULT_COMPONENTS.items()}
         defaults["run"] = {"name": run_name}
         kinds = {
@@ -100,12 +100,12 @@ class ComponentLookup:
         return python_layer("host default", defaults)
 
     def _head_layer(self) -> ConfigLayer:
-        """Return a layer with the default component for each head of the method."""
+        """Return a layer that sets the default component for each head of the method."""
         heads = {f"head.{head}": {"name": DEFAULT_HEAD} for head in self.heads}
         return python_layer("host default", heads)
 
     def _recipe_layers(self) -> list[ConfigLayer]:
-        """Return the recipes of method and data source as layers, lowest priority first."""
+        """Return the recipes of the method and the data source as layers, in that order."""
         layers = []
         for section in ("method", "data"):
             recipe = getattr(self.classes[section], "recipe", None)
@@ -122,7 +122,7 @@ class ComponentLookup:
         return None
 
     def _missing_method(self) -> Problem:
-        """Return the problem to report if no layer names a method."""
+        """Return the problem to report if no method is set."""
         installed = ", ".join(self.catalog.names("method")) or "none is installed"
         layers = self.user_layers
         line = next((layer.lines["method"] for layer in layers if "method" in layer.lines), 0)
@@ -145,7 +145,7 @@ class ComponentLookup:
             self.classes[section] = self._load(section, kind)
 
     def _load(self, section: str, kind: str) -> Any:
-        """Return the class that a section names, or None if it has no name or cannot be loaded."""
+        """Return the class named in a section, or None if it has no name or cannot be loaded."""
         name = self._name_of(section)
         instance = section.partition(".")[2]
         if name is None and instance and not self.is_frozen_network(section):

@@ -60,7 +60,7 @@ def type_name(annotation: Any) -> str:
 def config_rows(config: RunConfig) -> Iterator[dict[str, str]]:
     """Yield one row per setting, as text: section, key, value, layer, origin, description."""
     for (section, key), entry in config.entries.items():
-        location = _relative(str(entry.origin))
+        location = _relative_location(str(entry.origin))
         layer = entry.origin.layer
         yield {
             "section": section,
@@ -92,6 +92,6 @@ def config_lines(config: RunConfig, describe: bool = False) -> Iterator[str]:
         yield f"{row['key']} = {row['value']}".ljust(width) + f"  # {origin}"
 
 
-def _relative(location: str) -> str:
-    """Return a path relative to the working directory if it is inside it, else unchanged."""
+def _relative_location(location: str) -> str:
+    """Return a location as a relative path if it is inside the working directory."""
     return location.removeprefix(f"{Path.cwd()}/")

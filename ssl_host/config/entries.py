@@ -1,4 +1,4 @@
-"""Makes the entries of a configuration, and checks that their text reads back equal."""
+"""Creates the entries of a configuration, and checks that their text can be read back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ssl_host.config.fields import origin_folder, parse_field
 from ssl_host.config.interpolation import refers_to_environment, substitute
-from ssl_host.config.quoting import QuoteError, needs_quotes, quote, unquote, without_comment
+from ssl_host.config.quoting import QuoteError, needs_quotes, quote, strip_comment, unquote
 from ssl_host.config.run_config import ComponentConfig, ConfigEntry, RunConfig
 from ssl_host.config.values import (
     ConfigOrigin,
@@ -30,7 +30,7 @@ def make_entries(
     host: Mapping[str, Settings],
     components: Mapping[str, ComponentConfig],
 ) -> dict[Key, ConfigEntry]:
-    """Return the record of each setting: its final value, text, origin and description.
+    """Return the entry of each setting: its final value, INI text, origin and description.
 
     Args:
         merged: the merged values of all layers, keyed by section and key.
@@ -67,7 +67,7 @@ def make_entries(
 
 
 def _reference_text(value: ConfigValue, merged: Mapping[Key, ConfigValue], annotation: Any) -> str:
-    """Return the text of a value with a reference to the environment, which is not replaced."""
+    """Return the INI text of a value, in which ``${env:NAME}`` is not replaced."""
     text = str(value.raw)
     if Path in accepted_types(annotation):
         path = Path(str(substitute(value, merged).raw)).expanduser()
@@ -76,22 +76,24 @@ def _reference_text(value: ConfigValue, merged: Mapping[Key, ConfigValue], annot
     return quote(text) if value.is_quoted or needs_quotes(text) else text
 
 
-def lossy_problems(config: RunConfig) -> list[Problem]:
-    """Return a problem for each setting whose text in ``config.ini`` is read as another value.
+def round_trip_problems(config: RunConfig) -> list[Problem]:
+    """Return a problem for each setting that does not survive a round trip through an INI file.
 
-    This happens if a component's validator changes a value that it has returned itself, or if a
+    This happens if a component's validator changes a value that is already validated, or if a
     setting has a type that text cannot represent.
     """
     all_settings = {**config.host, **{s: c.settings for s, c in config.components.items()}}
     return [
         problem
         for section, settings in all_settings.items()
-        for problem in _lossy_in_section(config, section, settings)
+        for problem in _round_trip_problems_in_section(config, section, settings)
     ]
 
 
-def _lossy_in_section(config: RunConfig, section: str, settings: Settings) -> Iterator[Problem]:
-    """Yield the problems of :func:`lossy_problems` for one section."""
+def _round_trip_problems_in_section(
+    config: RunConfig, section: str, settings: Settings
+) -> Iterator[Problem]:
+    """Yield the problems of :func:`round_trip_problems` for one section."""
     component = config.components.get(section)
     unknown = {} if component is None else component.network_references
     entries = {
@@ -105,33 +107,33 @@ def _lossy_in_section(config: RunConfig, section: str, settings: Settings) -> It
         try:
             values[key] = _read_back(entry, type(settings).model_fields[key].annotation)
         except (LiteralError, QuoteError) as error:
-            yield _lossy_problem(section, key, entry, str(error))
+            yield _round_trip_problem(section, key, entry, str(error))
     try:
         again = type(settings).model_validate(values)
     except ValidationError as error:
         for problem in error.errors():
             key = str(problem["loc"][0]) if problem["loc"] else next(iter(written))
-            yield _lossy_problem(section, key, written[key], problem["msg"])
+            yield _round_trip_problem(section, key, written[key], problem["msg"])
         return
     for key, entry in written.items():
         found = getattr(again, key)
         if found != entry.value:
-            yield _lossy_problem(section, key, entry, f"it would be read as {found!r}")
+            yield _round_trip_problem(section, key, entry, f"it would be read back as {found!r}")
 
 
 def _read_back(entry: ConfigEntry, annotation: Any) -> Any:
-    """Return the value that the text of an entry is read as, before its validation."""
+    """Parse the INI text of an entry and return the value, which is not validated."""
     if entry.refers_to_environment or entry.value is None:
         return entry.value
-    text, is_quoted = unquote(without_comment(entry.text))
+    text, is_quoted = unquote(strip_comment(entry.text))
     value = ConfigValue(text, ConfigOrigin("config.ini"), is_text=True, is_quoted=is_quoted)
     return parse_field(substitute(value, {}), annotation)
 
 
-def _lossy_problem(section: str, key: str, entry: ConfigEntry, reason: str) -> Problem:
+def _round_trip_problem(section: str, key: str, entry: ConfigEntry, reason: str) -> Problem:
     """Return the problem to report for a setting that cannot be written to ``config.ini``."""
     return Problem(
         str(entry.origin),
         f"[{section}] {key} = {entry.value}: cannot be written to the run's config.ini: {reason}; "
-        "the component that declares the setting must accept and keep its own values",
+        "the component that declares the setting must accept its validated values unchanged",
     )

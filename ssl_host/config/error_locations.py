@@ -1,4 +1,4 @@
-"""Adds the file and line of a setting to errors that it causes after the configuration is read."""
+"""Adds the file and line of a setting to errors that it causes later in the run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ssl_host.errors import CheckpointError, ConfigError, UserError
 _SECTION = re.compile(r"\[([a-z_]+(?:\.[^\]\s]+)?)\]")
 _COMPONENT = re.compile(r"(\w+) '([^']+)' \(")
 _WORD = re.compile(r"(?<![\w/\\.~-])\w+(?![\w/\\-]|\.\w)")
-"""A word that is no part of a path or file name, such as ``root`` in ``/root/images``."""
+"""Matches a word that is not part of a path or file name; ``root`` in ``/root/images`` is."""
 _QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"")
 
 
 @contextmanager
 def locate_errors(config: RunConfig, section: str = "") -> Iterator[None]:
-    """Add the file and line of the setting at fault to errors that are raised in this context.
+    """Add the location of the setting at fault to errors raised in this context.
 
-    The setting is the one that the message mentions, such as ``[backbone] model``; else the one
-    whose path it mentions; else the section of the component that failed.
+    This is the setting that the message mentions, such as ``[backbone] model``, otherwise the
+    setting with a path that it mentions, otherwise the section of the component that failed.
 
     Args:
         config: the configuration.
@@ -34,7 +34,7 @@ def locate_errors(config: RunConfig, section: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except ConfigError:  # has a location for each problem
+    except ConfigError:  # each problem already has a location
         raise
     except (UserError, CheckpointError) as error:
         location = "" if error.location else _location(config, error, section)
@@ -45,7 +45,7 @@ def locate_errors(config: RunConfig, section: str = "") -> Iterator[None]:
 
 
 def _location(config: RunConfig, error: Exception, section: str) -> str:
-    """Return the file and line of the setting that caused an error; empty if it is unknown."""
+    """Return ``file:line`` of the setting that caused an error, or an empty string."""
     message = str(error)
     section = section or _failed_section(config, error)
     parts = _SECTION.split(message)  # text, section, text, section, text ...
@@ -61,7 +61,7 @@ def _location(config: RunConfig, error: Exception, section: str) -> str:
 
 
 def _failed_section(config: RunConfig, error: Exception) -> str:
-    """Return the section of the component that failed; empty if the error does not say which."""
+    """Return the section of the component that failed, or an empty string if it is unknown."""
     settings = getattr(getattr(error, "component", None), "config", None)
     described = _COMPONENT.match(str(error))
     for section, component in config.components.items():
@@ -72,10 +72,10 @@ def _failed_section(config: RunConfig, error: Exception) -> str:
 
 
 def _key_location(config: RunConfig, section: str, text: str) -> str:
-    """Return where the first setting of a section is set whose key is in a text.
+    """Return the location of the first setting of a section that a text mentions by its key.
 
-    A key counts before others if the text begins with it or has its value: ``key = value``. Paths
-    and quoted text are no keys.
+    A key at the start of the text comes first, then keys in ``key = value``, then all others.
+    Words in paths and in quoted text are ignored.
     """
     text = _QUOTED.sub("''", text)
     words = _WORD.findall(text)
@@ -89,7 +89,7 @@ def _key_location(config: RunConfig, section: str, text: str) -> str:
 
 
 def _path_location(config: RunConfig, text: str) -> str:
-    """Return where the longest path is set that a text contains."""
+    """Return the location of the setting with the longest path that a text contains."""
     found = [
         (str(entry.value), str(entry.origin))
         for entry in config.entries.values()
@@ -99,6 +99,6 @@ def _path_location(config: RunConfig, text: str) -> str:
 
 
 def _section_location(config: RunConfig, section: str) -> str:
-    """Return where the first setting of a section is set in a file or option; empty if nowhere."""
+    """Return the location of the first setting of a section that a file or an option sets."""
     origins = [entry.origin for (s, _), entry in config.entries.items() if s == section]
     return next((str(origin) for origin in origins if origin.file), "")

@@ -18,19 +18,19 @@ from ssl_host.config.values import (
 )
 
 _PATH_IN_COMMENT = re.compile(r"\s+[#;](?!n/a)(?!\w+://)[^\s#;]*[/\\]")
-"""A comment that continues like a path, such as `` #2/runs``, and is no address."""
+"""Matches comments that look like the rest of a path, such as `` #2/runs``, but not URLs."""
 
 
 def parse_field(value: ConfigValue, annotation: Any) -> Any:
-    """Return the Python value of a setting; parse text and make relative paths absolute.
+    """Parse the text of a setting, make relative paths absolute, and return the value.
 
     Args:
         value: the value; its references are already replaced.
         annotation: the type of the field.
 
     Raises:
-        LiteralError: if a ``@type`` suffix does not match its value, a path is empty or cut at a
-            ``#`` in its name, or text is not valid Unicode.
+        LiteralError: if a ``@type`` suffix does not match its value, a path is empty or is cut off
+            at a ``#`` in its name, or text is not valid Unicode.
     """
     raw = value.raw
     if value.is_text and not value.is_quoted and isinstance(raw, str):
@@ -51,14 +51,14 @@ def parse_field(value: ConfigValue, annotation: Any) -> Any:
 
 
 def _check_comment(path: str, value: ConfigValue) -> None:
-    """Raise LiteralError if the comment behind a path is probably the rest of the path.
+    """Raise LiteralError if the comment after a path is probably the rest of the path.
 
-    The whole path need not exist: it may be a pattern, or the folder of future runs.
+    The whole path need not exist: it may be a pattern, or a folder for future runs.
     """
     comment = value.comment.strip()
     rest = value.comment.rstrip()
     is_typed = rest.endswith("@str")
-    # Up to the first slash, it is the rest of the name of a file or folder.
+    # Up to its first slash, the comment may complete the name of a file or folder.
     beginning = path + rest.removesuffix("@str").split("/")[0].rstrip()
     advice = "put the path in quotes"
     if _exists(beginning):
@@ -67,8 +67,8 @@ def _check_comment(path: str, value: ConfigValue) -> None:
         raise LiteralError(f"{comment!r} is read as a comment; {advice}")
     if _PATH_IN_COMMENT.match(value.comment) and not _exists(path):
         raise LiteralError(
-            f"{comment!r} is read as a comment, and there is no {path}; {advice}, or a space "
-            f"behind {comment[0]}"
+            f"{comment!r} is read as a comment, but {path} does not exist; {advice}, or add a "
+            f"space after {comment[0]}"
         )
 
 
@@ -81,7 +81,7 @@ def _exists(path: str) -> bool:
 
 
 def _absolute_paths(raw: Any, annotation: Any, origin: ConfigOrigin) -> Any:
-    """Return a value whose relative paths, also those in a list, are absolute."""
+    """Make the relative paths in a value absolute, including those in a list."""
     accepted = accepted_types(annotation)
     if isinstance(raw, str | Path) and Path in accepted:
         return absolute_path(str(raw), origin)
@@ -94,7 +94,7 @@ def _absolute_paths(raw: Any, annotation: Any, origin: ConfigOrigin) -> Any:
 
 
 def absolute_path(text: str, origin: ConfigOrigin) -> str:
-    """Return a path as absolute text, resolved against the folder of its INI file.
+    """Make a path absolute by resolving it against the folder of its INI file.
 
     A relative path that does not come from a file is resolved against the working directory.
 
@@ -102,13 +102,13 @@ def absolute_path(text: str, origin: ConfigOrigin) -> str:
         LiteralError: if the text is empty, or names the home folder of an unknown user.
     """
     if not text:
-        raise LiteralError("should be a path, and is empty; write . for this folder")
+        raise LiteralError("should be a path, but is empty; write . for this folder")
     try:
         path = Path(text).expanduser()
     except RuntimeError:
         name = text.split("/", maxsplit=1)[0]
         raise LiteralError(
-            f"{name} is no user's home folder; for a name with ~ write ./{text}"
+            f"{name} is not a user's home folder; for a name that starts with ~, write ./{text}"
         ) from None
     if path.is_absolute():
         return str(path)
@@ -116,5 +116,5 @@ def absolute_path(text: str, origin: ConfigOrigin) -> str:
 
 
 def origin_folder(origin: ConfigOrigin) -> Path:
-    """Return the folder that relative paths of this origin are relative to."""
+    """Return the folder against which relative paths from an origin are resolved."""
     return Path(origin.file).parent if origin.file and origin.line else Path()

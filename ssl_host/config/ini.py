@@ -8,7 +8,7 @@ from pathlib import Path
 from iniconfig import IniConfig, ParseError
 
 from ssl_host.catalog.official import official_distribution
-from ssl_host.config.quoting import QuoteError, unquote, without_comment
+from ssl_host.config.quoting import QuoteError, strip_comment, unquote
 from ssl_host.config.values import ConfigOrigin, ConfigValue, Key
 from ssl_host.errors import ConfigError, Problem
 
@@ -26,7 +26,9 @@ def read_config_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except FileNotFoundError:
         is_preset_name = not path.is_absolute() and not path.suffix and len(path.parts) == 2
-        hint = f"; for a preset, write a file with [run] extends = {path}" if is_preset_name else ""
+        hint = ""
+        if is_preset_name:
+            hint = f"; to use a preset, write a file with [run] extends = {path}"
         raise ConfigError([Problem(str(path), f"no such file{hint}")]) from None
     except IsADirectoryError:
         raise ConfigError([Problem(str(path), "is a folder, not an INI file")]) from None
@@ -67,18 +69,18 @@ def parse_ini(
         for key, raw in settings.items():
             line = (parsed.lineof(section, key) or shift) - shift
             first, *others = raw.split("\n")
-            continued = [without_comment(part, first) for part in others]
+            continued = [strip_comment(part, first) for part in others]
             name = f"[{section}] {key}"
             problem = _continuation_problem(text, path, line, name, continued)
             if problem is not None:
                 problems.append(problem)
                 continue
             try:
-                value, is_quoted = unquote(" ".join([without_comment(first), *continued]).strip())
+                value, is_quoted = unquote(" ".join([strip_comment(first), *continued]).strip())
             except QuoteError as error:
                 problems.append(Problem(f"{path}:{line}", f"{name}: {error}"))
                 continue
-            comment = "" if others else first[len(without_comment(first)) :]
+            comment = "" if others else first[len(strip_comment(first)) :]
             origin = ConfigOrigin(layer, path, line)
             values[section, key] = ConfigValue(value, origin, True, is_quoted, comment)
     if problems:
@@ -88,7 +90,7 @@ def parse_ini(
 
 def _syntax_problem(text: str, path: str, error: ParseError, index: int) -> Problem:
     """Return the problem to report for a syntax error in line ``index``, counted from 0."""
-    lines = [*(without_comment(line) for line in text.splitlines()), ""]
+    lines = [*(strip_comment(line) for line in text.splitlines()), ""]
     # Parsing fails only at a line below an unclosed header, so report the header instead.
     index = next((n for n in range(index) if _UNCLOSED_SECTION.match(lines[n])), index)
     return Problem(f"{path}:{index + 1}", _syntax_message(error.msg, lines[index]))
@@ -107,15 +109,15 @@ def _continuation_problem(
             return Problem(f"{path}:{line}", message)
     for part in continued:
         if _UNCLOSED_SECTION.match(part):
-            below = [without_comment(other) for other in text.splitlines()[line:]]
+            below = [strip_comment(other) for other in text.splitlines()[line:]]
             return Problem(f"{path}:{line + 1 + below.index(part)}", _syntax_message("", part))
     return None
 
 
 def _syntax_message(message: str, line: str) -> str:
-    """Return the parser's message, with advice on how to fix the line."""
+    """Return the parser's message for a line, with advice on how to fix it."""
     if line.startswith("[") and "]" not in line:
-        return f"'{line}' lacks its closing ]"
+        return f"'{line}' has no closing ]"
     if message == "no section header defined":
         return (
             "a key before the first [section]; write `[run]` above it, or, for a flat file with "
@@ -126,5 +128,5 @@ def _syntax_message(message: str, line: str) -> str:
     if message.startswith("unexpected line"):
         return f"{message}; expected `key = value` or `[section]`"
     if message.startswith("unexpected value continuation"):
-        return "an indented line that belongs to no key; remove the indentation"
+        return "an indented line that does not belong to a key; remove the indentation"
     return message

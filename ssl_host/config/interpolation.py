@@ -20,7 +20,7 @@ _OF_A_NETWORK = re.compile(
 
 
 class InterpolationError(Exception):
-    """Raised when a reference names something unknown, is not closed, or is part of a cycle."""
+    """Raised when a reference is unknown, not closed, or part of a cycle."""
 
 
 def has_reference(value: ConfigValue) -> bool:
@@ -29,9 +29,9 @@ def has_reference(value: ConfigValue) -> bool:
 
 
 def network_reference(value: ConfigValue) -> str | None:
-    """Return the reference of a value such as ``${backbone.teacher.feature_dim}``, or None.
+    """Return the reference in a value such as ``${backbone.teacher.feature_dim}``, or None.
 
-    The number is known only once the network is built.
+    Such a reference can be replaced only once the network is built.
     """
     if not has_reference(value):
         return None
@@ -58,7 +58,7 @@ def substitute(
     Args:
         value: the value.
         table: maps the section and key of every setting to its value.
-        visited: the settings whose references led to this value, for detecting cycles.
+        visited: the settings already visited through references, for detecting cycles.
 
     Raises:
         InterpolationError: if a section, key or environment variable does not exist, if a reference
@@ -79,7 +79,7 @@ def substitute(
         if match["unclosed"]:
             raise InterpolationError(
                 f"'${{' in {value.raw!r} is not closed; add the missing '}}', or write $${{ for "
-                "the characters themselves"
+                "a literal ${"
             )
         return _as_text(_look_up(match["name"], table, visited).raw)
 
@@ -87,14 +87,14 @@ def substitute(
 
 
 def _as_text(value: Any) -> str:
-    """Return a value as text, to be inserted in place of a reference."""
+    """Return the text that replaces a reference to a value."""
     return str(value) if isinstance(value, str | Path) else format_value(value)
 
 
 def _look_up(
     reference: str, table: Mapping[Key, ConfigValue], visited: tuple[Key, ...]
 ) -> ConfigValue:
-    """Return the value that a reference points to, after replacing its own references."""
+    """Return the value of the setting or environment variable that a reference names."""
     if reference.startswith(_ENVIRONMENT):
         name = reference.removeprefix(_ENVIRONMENT)
         if name not in os.environ:

@@ -18,7 +18,7 @@ from ssl_host.errors import ConfigError, PluginError, Problem
 
 @dataclass
 class ConfigLayer:
-    """Record of the values from one source: file, options, preset, recipe or host defaults.
+    """Values from one source: a file, options, a preset, a recipe or the host's defaults.
 
     Attributes:
         name: the name of the layer, such as ``file``, ``option``, ``preset simclr/cifar10`` or
@@ -109,10 +109,10 @@ def option_layer(options: Sequence[str]) -> ConfigLayer:
 
 
 def option_value(option: str, text: str) -> ConfigValue:
-    """Return the value of an option from the text after its ``=``.
+    """Parse the text after the ``=`` of an option and return the value.
 
     Raises:
-        ConfigError: if the text starts with a quote but is not a complete quoted text.
+        ConfigError: if the text starts with a quote but is not a complete quoted string.
     """
     origin = ConfigOrigin("option", f"-o {option}")
     try:
@@ -125,7 +125,7 @@ def option_value(option: str, text: str) -> ConfigValue:
 def preset_layers(
     name: str, origin: ConfigOrigin, catalog: Catalog, visited: tuple[str, ...] = ()
 ) -> list[ConfigLayer]:
-    """Return a layer for a preset and for each preset that it extends, lowest priority first.
+    """Return the layers of a preset and of all presets it extends, lowest priority first.
 
     Args:
         name: the name of the preset, such as ``simclr/cifar10``.
@@ -162,7 +162,7 @@ def merge_section(
     """Merge one section of all layers; for each key, the layer with the highest priority wins.
 
     If a layer names a different component, the settings of lower layers are dropped, because they
-    are for the previous component. If a layer sets one of several mutually exclusive keys, the
+    belong to the previous component. If a layer sets one of several mutually exclusive keys, the
     other keys are dropped.
 
     Args:
@@ -202,7 +202,7 @@ def add_defaults(
 ) -> dict[str, ConfigValue]:
     """Return the values of a section in schema order, with defaults for keys that are not set.
 
-    Unknown keys are left out. A key has no default if a key that excludes it is set.
+    Unknown keys are left out. A key gets no default if a mutually exclusive key is set.
     """
     excluded = {
         key for group in schema.mutually_exclusive if values.keys() & set(group) for key in group
@@ -220,7 +220,7 @@ def add_defaults(
 def _names_different_component(
     settings: Mapping[str, ConfigValue], lower: Mapping[str, ConfigValue]
 ) -> bool:
-    """Return True if both layers set ``name``, to different values."""
+    """Return True if both layers set ``name`` and the values differ."""
     both_named = "name" in settings and "name" in lower
     return both_named and settings["name"].raw != lower["name"].raw
 
@@ -228,7 +228,7 @@ def _names_different_component(
 def _dropped_preset_note(
     section: str, name: ConfigValue, lower: Mapping[str, ConfigValue]
 ) -> list[str]:
-    """Return a note if a different component replaces settings of a preset, else no notes."""
+    """Return a list with a note if a different component drops settings of a preset."""
     dropped = [key for key, v in lower.items() if v.origin.layer.startswith("preset")]
     if not dropped or name.origin.layer.startswith("preset"):
         return []

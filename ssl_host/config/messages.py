@@ -1,4 +1,4 @@
-"""Turns pydantic validation errors into messages for the authors of INI files."""
+"""Converts pydantic validation errors into messages for users of INI files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EXPECTED = {
     "list_type": "should be a list, such as [1, 2]",
     "string_type": "should be text",
 }
-"""Maps each pydantic error type to a message for the authors of INI files."""
+"""Maps pydantic error types to messages for users of INI files."""
 
 _TYPES = {
     int: "a whole number",
@@ -55,7 +55,7 @@ _OTHER_NAMES = {
     "workers": "num_workers",
     "data_dir": "root",
 }
-"""Names that other libraries give to settings, with the names here."""
+"""Maps names of settings in other libraries to the names used here."""
 
 
 def validate_settings(
@@ -131,13 +131,13 @@ def validation_problems(
 def unknown_key(
     key: str, known: Iterable[str], others: Mapping[str, Iterable[str]] | None = None
 ) -> str:
-    """Return the message for an unknown key; it suggests the key to use, or lists all keys.
+    """Return the message for an unknown key, with a suggestion or a list of the known keys.
 
     Args:
         key: the unknown key.
         known: the keys of its section.
-        others: the keys of all sections, keyed by section, the likeliest first; they are searched
-            too.
+        others: the keys of all sections, keyed by section, in the order in which they are
+            searched for a suggestion.
     """
     names = list(known)
     usual = _OTHER_NAMES.get(key.lower().replace("-", "_"))
@@ -152,7 +152,7 @@ def unknown_key(
 
 
 def _similar_elsewhere(key: str, others: Mapping[str, Iterable[str]]) -> str:
-    """Return a suggestion for a misspelt key of another section, or an empty string."""
+    """Return a suggestion if another section has a similar key, or an empty string."""
     sections: dict[str, str] = {}
     for section, keys in others.items():
         for name in keys:
@@ -167,7 +167,7 @@ def _without_prefix(message: str) -> str:
 
 
 def _nested_message(schema: type[Settings], key: str, location: Any, message: str) -> str:
-    """Return the message for an item of a list, or for a setting that accepts several types."""
+    """Return the message for a list item, or for a setting that accepts several types."""
     if isinstance(location, int):
         return f"item {location + 1} {message}"
     return f"should be {' or '.join(_type_names(schema.model_fields[key].annotation))}"
@@ -194,7 +194,7 @@ def _locations(schema: type[Settings], message: str, values: Mapping[str, Config
     return ", ".join(dict.fromkeys(locations))
 
 
-def by_location(problem: Problem) -> tuple[str, int, str]:
+def sort_key(problem: Problem) -> tuple[str, int, str]:
     """Return the sort key of a problem: file, line as a number, message."""
     file, _, line = problem.where.rpartition(":")
     if line.isdigit():
@@ -203,7 +203,7 @@ def by_location(problem: Problem) -> tuple[str, int, str]:
 
 
 def untrained_note(origin: object) -> str:
-    """Return the note on a configuration that neither trains nor loads a network."""
+    """Return the note for a configuration that neither trains nor loads a network."""
     return (
         f"{origin}: nothing is trained, because [run] epochs = 0 and init_from is not set; the "
         "figures are those of the network's initial weights"

@@ -1,4 +1,4 @@
-"""Replaces references to the widths of networks, such as ``${backbone.teacher.feature_dim}``."""
+"""Replaces references to network widths, such as ``${backbone.teacher.feature_dim}``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 
 
-def settings_with_widths(
+def resolve_network_widths(
     config: RunConfig, section: str, networks: Mapping[str, Backbone]
 ) -> Settings:
-    """Return a component's settings with the widths of networks that they refer to.
+    """Return a component's settings, with references to network widths replaced by numbers.
 
     Raises:
         ConfigError: if a network has no such width, or the width is not valid for the setting.

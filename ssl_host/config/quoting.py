@@ -1,4 +1,4 @@
-"""Quoted values, and comments behind values, in the lines of INI files."""
+"""Handles quoted values and trailing comments in the lines of INI files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _QUOTES = ('"', "'")
 
 
 class QuoteError(Exception):
-    """Raised when a value starts with a quote but is not a complete quoted text."""
+    """Raised when a value starts with a quote but is not a complete quoted string."""
 
 
-def without_comment(line: str, first: str | None = None) -> str:
+def strip_comment(line: str, first: str | None = None) -> str:
     """Return the text of a value without its comment and surrounding spaces.
 
     A comment starts with ``#`` or ``;`` at the beginning or after a space. In a value that is
@@ -32,14 +32,14 @@ def without_comment(line: str, first: str | None = None) -> str:
     if first is None and start.startswith(_QUOTES):
         quoted = _QUOTED.match(start)
         if quoted:
-            return quoted[0] + _cut_comment(start[quoted.end() :]).rstrip()
+            return quoted[0] + _truncate_at_comment(start[quoted.end() :]).rstrip()
     if start.startswith((*_LITERAL_STARTS, *_QUOTES)):
-        return _cut_comment(line).strip()
+        return _truncate_at_comment(line).strip()
     return _COMMENT.sub("", line).strip()
 
 
-def _cut_comment(line: str) -> str:
-    """Return a line up to its comment; quoted strings in it are skipped."""
+def _truncate_at_comment(line: str) -> str:
+    """Return a line up to its comment, ignoring ``#`` and ``;`` in quoted strings."""
     for found in _STRING_OR_COMMENT.finditer(line):
         if found["comment"] is not None:
             return line[: found.start()]
@@ -47,28 +47,28 @@ def _cut_comment(line: str) -> str:
 
 
 def unquote(text: str) -> tuple[str, bool]:
-    r"""Return a value without its quotes, and True if it had quotes.
+    r"""Return a value without its quotes, and True if it was quoted.
 
     As in TOML, backslashes are escapes in double quotes (``"\n"``, ``"\\"``, ``"\u00e9"``) and
     ordinary characters in single quotes.
 
     Raises:
-        QuoteError: if the text starts with a quote but is not a quoted text as a whole.
+        QuoteError: if the text starts with a quote but is not a complete quoted string.
     """
     if not text.startswith(_QUOTES):
         return text, False
     quoted = _QUOTED.match(text)
     if quoted is None:
         raise QuoteError(
-            f"{text} lacks its closing quote {text[0]}; if it is part of the "
-            f"text, write {quote(text)}"
+            f"{text} has no closing quote {text[0]}; if the quote is part of the text, write "
+            f"{quote(text)}"
         )
     rest = text[quoted.end() :].lstrip()
     if rest.startswith((",", "@")):  # a list without brackets, or a value with its type
         return text, False
     if rest:
         raise QuoteError(
-            f"{text} has text after its closing quote; to use all of it, write {quote(text)}"
+            f"{text} has text after its closing quote; to use the whole text, write {quote(text)}"
         )
     if text[0] == "'":
         return text[1:-1], True
@@ -82,21 +82,21 @@ def unquote(text: str) -> tuple[str, bool]:
 
 
 def is_quoted_text(text: str) -> bool:
-    """Return True if quotes enclose all of a text, which may be the value of ``"text"@str``."""
+    """Return True if a text is one quoted string, such as ``"text"`` in ``"text"@str``."""
     return _QUOTED.fullmatch(text) is not None
 
 
 def quote(text: str) -> str:
-    """Return text in double quotes, which :func:`unquote` reads back equal."""
+    """Return text in double quotes, with escapes, so that :func:`unquote` restores it."""
     escaped = (c if c.isprintable() and c not in '"\\' else json.dumps(c)[1:-1] for c in text)
     return f'"{"".join(escaped)}"'
 
 
 def needs_quotes(text: str) -> bool:
-    """Return True if a line of an INI file cannot contain this text without quotes."""
+    """Return True if a text must be quoted in an INI file."""
     return (
         not text.isprintable()
         or text != text.strip()
         or text.startswith((*_QUOTES, *_LITERAL_STARTS))
-        or without_comment(text) != text
+        or strip_comment(text) != text
     )

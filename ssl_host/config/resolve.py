@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.component_lookup import ComponentLookup
-from ssl_host.config.entries import lossy_problems, make_entries
+from ssl_host.config.entries import make_entries, round_trip_problems
 from ssl_host.config.fields import parse_field
 from ssl_host.config.ini import read_config_text
 from ssl_host.config.interpolation import InterpolationError, network_reference, substitute
@@ -24,7 +24,7 @@ from ssl_host.config.layers import (
     preset_layers,
     python_layer,
 )
-from ssl_host.config.messages import by_location, unknown_key, untrained_note, validation_problems
+from ssl_host.config.messages import sort_key, unknown_key, untrained_note, validation_problems
 from ssl_host.config.run_config import ComponentConfig, RunConfig
 from ssl_host.config.schema import HOST_SECTIONS
 from ssl_host.config.unknown_sections import unknown_sections
@@ -85,7 +85,7 @@ def resolve_layers(layers: Sequence[ConfigLayer], catalog: Catalog, run_name: st
 
 
 def _with_presets(layers: Sequence[ConfigLayer], catalog: Catalog) -> list[ConfigLayer]:
-    """Return the layers of the preset that ``[run] extends`` names, then the given layers."""
+    """Return the given layers, after the layers of the preset named in ``[run] extends``."""
     extends = [layer.values[key] for layer in layers if (key := ("run", "extends")) in layer.values]
     if not extends or str(extends[-1].raw).lower() in ("", "none"):
         return list(layers)
@@ -118,29 +118,29 @@ class _Resolver:
         parsed = self._parse(merged)
         host, components = self._validate(merged, parsed)
         if self.problems:
-            raise ConfigError(sorted(set(self.problems), key=by_location))
+            raise ConfigError(sorted(set(self.problems), key=sort_key))
         entries = make_entries(merged, host, components)
         config = RunConfig(host, components, entries, tuple(self.notes))
         if not config.run.epochs and config.run.init_from is None:
             note = untrained_note(entries["run", "epochs"].origin)
             config = replace(config, notes=(*self.notes, note))
-        lossy = lossy_problems(config)
-        if lossy:
-            raise ConfigError(sorted(lossy, key=by_location))
+        problems = round_trip_problems(config)
+        if problems:
+            raise ConfigError(sorted(problems, key=sort_key))
         return config
 
     def _schema(self, section: str) -> type[Settings] | None:
-        """Return the class of a section's settings, or None if the section cannot be validated."""
+        """Return the settings class of a section, or None if it cannot be validated."""
         if section in HOST_SECTIONS:
             return HOST_SECTIONS[section]
         cls = self.classes.get(section)
         return None if cls is None or section in self.lookup.failed else cls.Config
 
-    def _others(self) -> dict[str, Iterable[str]]:
-        """Return the keys of every section of the run, the likeliest first, for suggestions."""
+    def _all_keys(self) -> dict[str, Iterable[str]]:
+        """Return the keys of all sections for suggestions, most likely sections first."""
         in_files = {s for layer in self.lookup.user_layers for s in layer.sections()}
         sections = dict.fromkeys([*HOST_SECTIONS, *self.classes])
-        # Evaluators have many settings with the names of those of methods, losses and optimizers.
+        # Evaluators come last: many of their keys also exist in methods, losses and optimizers.
         ranked = sorted(sections, key=lambda s: (s.startswith("evaluator."), s not in in_files))
         schemas = {section: self._schema(section) for section in ranked}
         return {s: schema.model_fields for s, schema in schemas.items() if schema is not None}
@@ -169,16 +169,17 @@ class _Resolver:
             merged |= {(section, key): v for key, v in add_defaults(values, schema).items()}
             for key, value in values.items():
                 if key not in schema.model_fields:
-                    text = f"[{section}] {unknown_key(key, schema.model_fields, self._others())}"
+                    text = f"[{section}] {unknown_key(key, schema.model_fields, self._all_keys())}"
                     self.problems.append(Problem(str(value.origin), text))
         return merged
 
     def _with_num_views(
         self, values: dict[str, ConfigValue], schema: type[Settings]
     ) -> dict[str, ConfigValue]:
-        """Add as many views as the method takes, if the augmentation can make any number of them.
+        """Set ``num_views`` to the number that the method needs, unless it is already set.
 
-        A recipe for two views, such as that of a data source, then suits a method of one view.
+        A recipe for two views, such as that of a data source, then also works for a method that
+        uses one view.
         """
         method = self.classes.get("method")
         if method is None or "num_views" not in schema.model_fields or "num_views" in values:
@@ -202,7 +203,7 @@ class _Resolver:
     def _is_network_reference(
         self, section: str, key: str, value: ConfigValue, merged: Mapping[Key, ConfigValue]
     ) -> bool:
-        """Return True if a component's setting is a reference to a network of the run."""
+        """Return True if a component's setting refers to a width of one of the run's networks."""
         reference = network_reference(value)
         if reference is None or section not in self.classes or key == "name":
             return False
@@ -211,7 +212,7 @@ class _Resolver:
         return network in self.classes and merged.get((network, attribute)) is None
 
     def _placeholder(self, section: str, key: str) -> Any:
-        """Return a valid value for a setting that is known only once a network is built."""
+        """Return a temporary value for a setting that is known only once a network is built."""
         schema = self._schema(section)
         field = None if schema is None else schema.model_fields.get(key)
         return 1 if field is None or field.is_required() else field.default
@@ -286,7 +287,7 @@ class _Resolver:
         return [problem for key, problem in problems.items() if key not in unparsed]
 
     def _component(self, section: str, name: str, settings: Settings) -> ComponentConfig:
-        """Return the record of the component in a section, with its validated settings."""
+        """Return the ComponentConfig of a section, with its validated settings."""
         kind, _, instance = section.partition(".")
         return ComponentConfig(
             section=section,

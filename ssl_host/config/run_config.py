@@ -27,7 +27,7 @@ S = TypeVar("S", bound=Settings)
 
 @dataclass(frozen=True)
 class ComponentConfig:
-    """Record of the component that a section configures: its class and validated settings.
+    """Component configured in a section: its kind, name, class and validated settings.
 
     Attributes:
         section: the name of the section, such as ``head.projector``.
@@ -39,8 +39,8 @@ class ComponentConfig:
         settings: the validated settings.
         entry: the catalog entry of the component, which also names its plugin.
         init_from: weights to start from; only for a frozen network ``[backbone.NAME]``.
-        network_references: maps settings to references to a network that is not built yet, such as
-            ``backbone.teacher.feature_dim``; until then ``settings`` has a placeholder.
+        network_references: maps the settings that refer to a width of a network to the reference,
+            such as ``backbone.teacher.feature_dim``; ``settings`` has a placeholder for each.
     """
 
     section: str
@@ -56,7 +56,7 @@ class ComponentConfig:
 
 @dataclass(frozen=True)
 class ConfigEntry:
-    """Record of the final value of one setting, its INI text, origin and description.
+    """Final value of one setting, with its INI text, origin and description.
 
     Attributes:
         value: the validated value.
@@ -80,7 +80,7 @@ class RunConfig:
     Attributes:
         host: maps each host section, such as ``run``, to its settings.
         components: maps each component section to its component.
-        entries: maps the section and key of each setting to its record.
+        entries: maps the section and key of each setting to its entry.
         notes: remarks for the log and the report.
     """
 
@@ -131,7 +131,7 @@ class RunConfig:
         return sections
 
     def with_value(self, section: str, key: str, value: Any, layer: str) -> RunConfig:
-        """Return a copy with a new value for one setting, such as the chosen precision.
+        """Return a copy of the configuration in which one setting has a new value.
 
         Args:
             section: the section of the setting.
@@ -166,7 +166,7 @@ class RunConfig:
             if section != current_section:
                 lines += ["", f"[{section}]"] if lines else [f"[{section}]"]
                 current_section = section
-            # None may replace the value of a recipe; as a schema's default it needs no line.
+            # A default of None needs no line, but None may also override a value of a recipe.
             is_unset = entry.value is None and entry.origin.layer == "default"
             if not is_unset and (section, key) != ("run", "extends"):
                 lines.append(f"{key} = {'none' if entry.value is None else entry.text}")

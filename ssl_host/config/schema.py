@@ -28,7 +28,7 @@ _PRECISIONS = {
     "32-true": ("32", "fp32", "float32"),
     "64-true": ("64", "fp64", "float64", "double"),
 }
-"""Maps each precision to Lightning's short spellings of it and to the names of its number type."""
+"""Maps each precision to its other names: Lightning's short forms and names of data types."""
 
 _PRECISION_OF = {
     spelling: name for name, others in _PRECISIONS.items() for spelling in (name, *others)
@@ -49,7 +49,7 @@ class RunSettings(Settings):
         100,
         ge=0,
         le=1_000_000,
-        description="number of passes over the training images; 0 only evaluates init_from",
+        description="number of passes over the training images; 0: only evaluate init_from",
     )
     batch_size: int = Field(
         256,
@@ -68,14 +68,14 @@ class RunSettings(Settings):
     init_key: str | None = Field(
         None,
         min_length=1,
-        description="part of the file in init_from that holds the weights, such as teacher; "
-        "default: found in the file",
+        description="part of the file in init_from that contains the weights, such as teacher; "
+        "default: found automatically",
     )
     init_prefix: str | None = Field(
         None,
         min_length=1,
-        description="start of the names of the weights in init_from, such as module.encoder_q.; "
-        "default: found in the file",
+        description="prefix of the weight names in init_from, such as module.encoder_q.; "
+        "default: found automatically",
     )
 
     @field_validator("name")
@@ -87,7 +87,7 @@ class RunSettings(Settings):
     def _key_and_prefix_need_a_file(self) -> RunSettings:
         if self.init_from is None and (self.init_key or self.init_prefix):
             name = "init_key" if self.init_key else "init_prefix"
-            raise ValueError(f"{name} chooses weights in init_from, which is not set")
+            raise ValueError(f"{name} selects weights in init_from, which is not set")
         return self
 
     @property
@@ -167,14 +167,14 @@ class TrainerSettings(Settings):
         "auto", description="compile the backbone and heads with torch.compile; auto: off"
     )
     num_threads: int | Literal["auto"] = Field(
-        "auto", description="number of CPU threads of torch; auto: OMP_NUM_THREADS, or one per core"
+        "auto", description="number of CPU threads for torch; auto: OMP_NUM_THREADS or one per core"
     )
     accumulate: int = Field(
         1,
         ge=1,
         le=100_000,
-        description="number of micro-batches per optimizer step; a loss that compares images sees "
-        "only one micro-batch at a time",
+        description="number of micro-batches per optimizer step; a loss that compares images "
+        "compares only those of one micro-batch",
     )
     gradient_clip: float | None = Field(
         None,
@@ -195,7 +195,7 @@ class TrainerSettings(Settings):
     def num_processes(self) -> int:
         """Number of processes on all nodes that train together, one per device."""
         if self.devices == "auto":
-            return self.num_nodes  # at least; known once the settings are resolved on the machine
+            return self.num_nodes  # a lower bound until ``auto`` is resolved
         devices = self.devices
         return (len(devices) if isinstance(devices, list) else devices) * self.num_nodes
 

@@ -26,8 +26,8 @@ def validate_section(section: str, schema: type[S], layers: Sequence[ConfigLayer
         section: the name of the section, such as ``suite``.
         schema: the settings class.
         layers: the layers, lowest priority first; the last layer that sets a key wins.
-        where: the location to report for a problem without a value, such as a missing key; usually
-            the path of the file.
+        where: the location to report for a problem that has no line, such as a missing key;
+            usually the path of the file.
 
     Raises:
         ConfigError: if there are problems; the message lists all of them with the line of each
@@ -75,10 +75,10 @@ def parse_settings(
 def component_options(
     section: str, schema: type[Settings], options: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the settings of one component that ``-o KEY=VALUE`` or ``-o SECTION.KEY=VALUE`` sets.
+    """Parse ``-o`` options for one component and return the settings that they set.
 
-    The values are read as after ``-o`` of ``ssl-host run`` and validated; required settings that
-    no option sets are not reported.
+    Options have the form ``KEY=VALUE`` or ``SECTION.KEY=VALUE``. Their values are parsed as for
+    ``ssl-host run`` and validated; required settings may be missing.
 
     Args:
         section: the section of the component, such as ``data``.
@@ -96,7 +96,7 @@ def component_options(
         if equals and key:
             values[key] = option_value(option, text)
         else:
-            problems.append(Problem(f"-o {option}", "should be KEY=VALUE"))
+            problems.append(Problem(f"-o {option}", "expected KEY=VALUE"))
     parsed, unparsed = parse_settings(section, schema, values)
     problems += unparsed.values()
     try:

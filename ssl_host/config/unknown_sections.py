@@ -12,11 +12,11 @@ from ssl_host.config.schema import HOST_SECTIONS, INSTANCE_KINDS, SINGLE_KINDS
 from ssl_host.errors import Problem
 
 _INSTANCE = re.compile(r"[^\s\[\]#;]([^\[\]#;\n\r]*[^\s\[\]#;])?")
-"""Names of instances that a section header can contain."""
+"""Matches the instance names that are allowed in a section header."""
 
 
 def unknown_sections(lookup: ComponentLookup) -> Iterator[tuple[str, Problem]]:
-    """Yield the name and the problem of each unknown section; suggest a similar section."""
+    """Yield the name of each unknown section, and a problem that suggests how to fix it."""
     names = lookup.catalog.names
     single = [*HOST_SECTIONS, *SINGLE_KINDS]
     instances = [
@@ -30,11 +30,12 @@ def unknown_sections(lookup: ComponentLookup) -> Iterator[tuple[str, Problem]]:
             continue
         if kind in INSTANCE_KINDS and instance:
             if not _INSTANCE.fullmatch(instance):
-                reason = "its name should be printable, without [ ] # ; or spaces at its ends"
+                reason = "the name must not contain [ ] # or ;, or start or end with a space"
                 yield section, _problem(lookup, section, reason)
             elif kind == "head" and lookup.classes.get("method") and instance not in lookup.heads:
-                heads = f"has {', '.join(lookup.heads)}" if lookup.heads else "has no heads"
-                yield section, _problem(lookup, section, f"the method {heads}", instances)
+                heads = ", ".join(lookup.heads)
+                reason = f"the method's heads are {heads}" if heads else "the method has no heads"
+                yield section, _problem(lookup, section, reason, instances)
         elif kind in INSTANCE_KINDS:
             example = next((name for name in instances if name.startswith(kind)), f"{kind}.name")
             yield section, _problem(lookup, section, f"add a name, such as [{example}]")

@@ -21,7 +21,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class ConfigOrigin:
-    """Record of where a value comes from: the layer, and the file and line if there are any.
+    """Origin of a value: the layer, and the file and line if it comes from a file.
 
     Attributes:
         layer: the name of the layer, such as ``file``, ``option``, ``preset simclr/cifar10`` or
@@ -40,15 +40,15 @@ class ConfigOrigin:
 
 @dataclass(frozen=True)
 class ConfigValue:
-    """Record of the value that one layer gives to a setting, with its origin.
+    """Value of a setting in one layer, with its origin.
 
     Attributes:
         raw: the text from an INI file or an option, or any Python object.
         origin: where the value comes from, for messages.
         is_text: True if ``raw`` is text that still has to be parsed.
-        is_quoted: True if the text was in quotes, so that it is no number, list or ``none``;
-            references in it are replaced.
-        comment: the comment behind the value, with the spaces before it.
+        is_quoted: True if the text was in quotes, so it is not read as a number, list or
+            ``none``; references in it are replaced.
+        comment: the comment after the value, with the spaces before it.
     """
 
     raw: Any
@@ -67,7 +67,7 @@ _TYPES: dict[str, type] = {t.__name__: t for t in (int, float, str, bool, list, 
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0", ""}
 _BOOLEANS = {"true", "false"}
-"""Words that are booleans in a setting that accepts text too."""
+"""Words that are read as booleans in a setting that also accepts text."""
 _LITERALS = {int, float, list, dict, tuple, set}
 
 
@@ -126,7 +126,7 @@ def _parse_typed(text: str, type_name: str) -> Any:
         LiteralError: if the text is not a value of that type.
     """
     if type_name == "str":
-        return _unquoted(text)
+        return _remove_quotes(text)
     if type_name == "bool":
         if text.lower() not in _TRUE | _FALSE:
             raise LiteralError(f"{text!r} is not a bool; write True@bool or False@bool")
@@ -135,8 +135,8 @@ def _parse_typed(text: str, type_name: str) -> Any:
         value = _parse_literal(text)
     except ValueError:
         raise LiteralError(
-            f"{text!r} is not of type {type_name}, which @{type_name} requires; if the text ends "
-            f"in @{type_name}, put it in quotes"
+            f"{text!r} is not of type {type_name}, which @{type_name} requires; if @{type_name} is "
+            "part of the text, put the text in quotes"
         ) from None
     if type_name == "float" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -146,8 +146,8 @@ def _parse_typed(text: str, type_name: str) -> Any:
     return value
 
 
-def _unquoted(text: str) -> str:
-    """Return text without the quotes around all of it.
+def _remove_quotes(text: str) -> str:
+    """Remove quotes that enclose a whole text.
 
     Raises:
         LiteralError: if an escape in the quotes is invalid.
@@ -174,7 +174,7 @@ def accepted_types(annotation: Any) -> set[Any]:
 
 
 def format_value(value: Any, annotation: Any = Any) -> str:
-    """Return a value as INI text that reads back equal for a setting of this type.
+    """Return a value as INI text, which a setting of this type reads back as the same value.
 
     Text is put in quotes where it would otherwise be read as something else.
     """
@@ -187,13 +187,13 @@ def format_value(value: Any, annotation: Any = Any) -> str:
     return escape_references(repr(value))
 
 
-def recipe_text(value: Any) -> str:
-    """Return a recipe's value as INI text; its text is INI text already, such as ``${a.b}``."""
+def format_recipe_value(value: Any) -> str:
+    """Return a value of a recipe as INI text; strings such as ``${a.b}`` are INI text already."""
     return value if isinstance(value, str) else format_value(value)
 
 
 def _is_misread(text: str, annotation: Any) -> bool:
-    """Return True if text without quotes is read as a different value."""
+    """Return True if a text would be read as a different value if it is not quoted."""
     try:
         return bool(parse_value(text, annotation) != text)
     except LiteralError:
@@ -201,5 +201,5 @@ def _is_misread(text: str, annotation: Any) -> bool:
 
 
 def escape_references(text: str) -> str:
-    """Return text in which ``${`` is written ``$${``, so that it is not read as a reference."""
+    """Write ``${`` in a text as ``$${``, so that it is not read as a reference."""
     return text.replace("${", "$${")

@@ -19,24 +19,24 @@ from ssl_host.hookspecs import API_VERSION
 
 PREFIX = "ssl-plugin-"
 EXAMPLE = "my-idea"
-LIKE = {
+METHOD_EXAMPLES = {
     "contrastive": KINDS["method"].example,
     "masked": "mean colours of masked patches",
     "teacher": "prototypes of an EMA teacher",
 }
 """Summaries of the methods that a new method plugin can start from, keyed by ``--like``."""
-METHOD = f"{PREFIX}simclr"
+METHOD_DISTRIBUTION = f"{PREFIX}simclr"
 """Distribution that provides the SSL method in ``config.ini`` of plugins without a method."""
 
 
 @dataclass(frozen=True)
 class NewPlugin:
-    """Record of the names of a new plugin, which follow from the name of its distribution.
+    """Names of a new plugin, all of which follow from the name of its distribution.
 
     Attributes:
         distribution: name of the distribution, such as ``ssl-plugin-my-idea``.
         kind: kind of its only component.
-        like: for a method, the kind of method to start from: a key of :data:`LIKE`.
+        like: for a method, the kind of method to start from: a key of :data:`METHOD_EXAMPLES`.
     """
 
     distribution: str
@@ -45,13 +45,13 @@ class NewPlugin:
 
     @property
     def template(self) -> str:
-        """Stem of the names of the component's templates, such as ``method_masked``."""
+        """Start of the file names of the component's templates, such as ``method_masked``."""
         return self.kind if self.like == "contrastive" else f"{self.kind}_{self.like}"
 
     @property
     def summary(self) -> str:
-        """One line about the component."""
-        return LIKE[self.like] if self.kind == "method" else KINDS[self.kind].example
+        """One-line description of the component."""
+        return METHOD_EXAMPLES[self.like] if self.kind == "method" else KINDS[self.kind].example
 
     @property
     def module(self) -> str:
@@ -65,9 +65,9 @@ class NewPlugin:
 
     @property
     def test_requirements(self) -> list[str]:
-        """Distributions, besides the plugin's own, that its tests and its ``config.ini`` need."""
+        """Other distributions that the plugin's tests and its ``config.ini`` need."""
         if self.kind != "method":
-            return ["pytest", METHOD]
+            return ["pytest", METHOD_DISTRIBUTION]
         return ["pytest", f"{PREFIX}timm"] if self.like == "masked" else ["pytest"]
 
     def class_name(self, used: set[str]) -> str:
@@ -83,8 +83,8 @@ class NewPlugin:
         return camel
 
 
-def plan(name: str, kind: str, catalog: Catalog, like: str | None = None) -> NewPlugin:
-    """Check the name and the kind of a new plugin, and return the record of all its names.
+def plan_plugin(name: str, kind: str, catalog: Catalog, like: str | None = None) -> NewPlugin:
+    """Check the name and the kind of a new plugin, and return all of its names.
 
     Args:
         name: name of the distribution; the prefix ``ssl-plugin-`` is added if it is missing.
@@ -93,15 +93,15 @@ def plan(name: str, kind: str, catalog: Catalog, like: str | None = None) -> New
         like: for a method, the kind of method to start from; None means ``contrastive``.
 
     Raises:
-        UserError: if the name is invalid, the kind is unknown, or ``like`` is given for another
-            kind than ``method``.
+        UserError: if the name is invalid, the kind is unknown, or ``like`` is given for a kind
+            other than ``method``.
         PluginError: if an installed plugin or component already has the name.
     """
     if kind not in KINDS:
         hint = did_you_mean(kind, KINDS)
         raise UserError(f"unknown kind '{kind}'{hint}; kinds are {', '.join(KINDS)}")
     if like is not None and kind != "method":
-        raise UserError(f"--like {like} is for methods, but the kind is {kind}; leave it out")
+        raise UserError(f"--like {like} is for methods, but the kind is {kind}; remove --like")
     full = name if name.startswith(PREFIX) else PREFIX + name
     if not re.fullmatch(rf"{PREFIX}[a-z0-9]+(-[a-z0-9]+)*", full):
         stem = re.sub(r"^ssl[-_. ]plugin[-_. ]", "", name.lower())
@@ -131,7 +131,7 @@ def _require_unused(new: NewPlugin, catalog: Catalog) -> None:
             )
 
 
-def write(new: NewPlugin, parent: Path) -> tuple[Path, list[str]]:
+def write_plugin(new: NewPlugin, parent: Path) -> tuple[Path, list[str]]:
     """Write the package of a new plugin into a new folder.
 
     Args:

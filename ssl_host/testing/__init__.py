@@ -1,4 +1,4 @@
-"""Conformance kit: checks that the components of a plugin fulfil the host's contract.
+"""Conformance kit: checks that the components of a plugin meet the host's contract.
 
 In a plugin's tests, one line creates a pytest case for each check::
 
@@ -6,9 +6,9 @@ In a plugin's tests, one line creates a pytest case for each check::
 
     test_conforms = conformance("method", "nnclr")
 
-``check_method("nnclr")`` runs all checks at once; there is one such function for each kind. On the
-command line, ``ssl-host plugin check ssl-plugin-nnclr`` does the same. Importing this module does
-not import torch.
+``check_method("nnclr")`` runs all checks at once; there is one such function for each kind of
+component. On the command line, ``ssl-host plugin check ssl-plugin-nnclr`` does the same. Importing
+this module does not import torch.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.errors import ContractError
-from ssl_host.testing.component_checks import judge_settings, track_reads
+from ssl_host.testing.component_checks import check_recorded_reads, track_reads
 from ssl_host.testing.distributed import distance
 from ssl_host.testing.outcome import CheckFailure
 from ssl_host.testing.target import CheckTarget
@@ -19,7 +19,7 @@ TOLERANCE = 2e-6
 
 
 def _view_maker(target: CheckTarget, channels: int = 3, settings: object = None) -> ViewMaker:
-    """Return a view maker for the augmentation that does not normalise the views."""
+    """Return a view maker that applies the augmentation without normalising the views."""
     augmentation = target.make(settings, image_size=IMAGE_SIZE, channels=channels)  # type: ignore[arg-type]
     try:
         # Identity normalisation, so the checks see the augmentation's own values.
@@ -44,7 +44,7 @@ def _images(count: int = BATCH_SIZE, channels: int = 3) -> Tensor:
 
 
 def view_shapes(target: CheckTarget) -> str:
-    """Check that views have shape (B, C, H, W) and valid values, and full-size views come first."""
+    """Check that views are (B, C, H, W) with valid values, and full-size views come first."""
     for channels in (3, 1):
         maker = _view_maker(target, channels)
         views = maker(_images(channels=channels))
@@ -69,7 +69,7 @@ def view_shapes(target: CheckTarget) -> str:
             if number < maker.num_global and size != IMAGE_SIZE:
                 raise CheckFailure(
                     f"view {number} is {size} pixels wide, but views of {IMAGE_SIZE} pixels follow",
-                    "methods treat the first batch.num_global views as the full-size ones",
+                    "methods use the first batch.num_global views as the full-size ones",
                     "return full-size views first",
                 )
     return f"{maker.num_views} views, {maker.num_global} of full size"
@@ -143,4 +143,4 @@ def settings_declared(target: CheckTarget) -> str:
     """Check that the augmentation reads only settings that its Config declares."""
     settings, read, unknown = track_reads(target.make_settings())
     _view_maker(target, settings=settings)(_images())
-    return judge_settings(target, read, unknown)
+    return check_recorded_reads(target, read, unknown)

@@ -36,7 +36,7 @@ def documented(target: CheckTarget) -> str:
     if target.kind in ("method", "loss") and not SOURCE.search(text):
         raise CheckFailure(
             f"the docstring of {cls.__qualname__} names no source",
-            "readers must know which paper and which equation to compare it with",
+            "readers must know which paper and equation to compare it with",
             "add the source, such as 'Chen & He, CVPR 2021, arXiv:2011.10566, algorithm 1', "
             "or 'No paper' for your own idea",
         )
@@ -56,7 +56,7 @@ def settings_described(target: CheckTarget) -> str:
         if not _is_bounded(schema, row["name"]):
             raise CheckFailure(
                 f"the setting {row['name']} is a number without bounds",
-                "bounds catch typing errors such as 1e3 for 1e-3 before a run starts",
+                "bounds catch typos such as 1e3 for 1e-3 before a run starts",
                 f"write {row['name']}: {row['type']} = Field({row['default'] or '...'}, ge=..., "
                 "le=..., description=...)",
             )
@@ -64,17 +64,17 @@ def settings_described(target: CheckTarget) -> str:
 
 
 def _is_bounded(schema: type[Settings], name: str) -> bool:
-    """Return True if a setting is not a number, or has a lower or an upper bound."""
+    """Return True if a setting is not a number, or if it has a lower or an upper bound."""
     types = _member_types(schema.model_fields[name].annotation)
     numbers = types & {int, float}
     if not numbers:
         return True
     huge = 10**300 if numbers == {int} else 1e300
     is_list = bool(types & {list, tuple})
-    return any(_refuses(schema, name, [n] if is_list else n) for n in (huge, -huge))
+    return any(_rejects(schema, name, [n] if is_list else n) for n in (huge, -huge))
 
 
-def _refuses(schema: type[Settings], name: str, value: Any) -> bool:
+def _rejects(schema: type[Settings], name: str, value: Any) -> bool:
     """Return True if a value is invalid for a setting."""
     try:
         schema.model_validate({name: value})
@@ -114,7 +114,7 @@ def _imports_torch(module: str, _file: str | None) -> bool:
 
 
 def track_reads(settings: Settings) -> tuple[Settings, set[str], set[str]]:
-    """Return a copy of the settings that records which names are read, and the two record sets.
+    """Return a copy of settings that records each name that is read, and two sets of names.
 
     The first set receives the declared names that are read, the second the undeclared ones. Both
     are filled while the copy is used.
@@ -149,12 +149,12 @@ def track_reads(settings: Settings) -> tuple[Settings, set[str], set[str]]:
     return tracked.model_construct(**dict(settings)), read, unknown
 
 
-def judge_settings(
+def check_recorded_reads(
     target: CheckTarget, read: set[str], unknown: set[str], referenced: Set[str] = frozenset()
 ) -> str:
-    """Fail if a component read an undeclared setting; return which settings it did not read.
+    """Check that a component read only declared settings; return a note on unread ones.
 
-    The names are those that :func:`track_reads` recorded.
+    :func:`track_reads` records the names.
 
     Args:
         target: the component under test.

@@ -13,7 +13,7 @@ from ssl_host import DataError, DataSource, UnreadableImage
 def check_corrupted_copies(
     file: Path, make_source: Callable[[Path], DataSource], copies: int = 150
 ) -> None:
-    """Check that a data source either reads a corrupted copy of a file or raises DataError.
+    """Check that a data source reads corrupted copies of a file or raises DataError.
 
     In each copy, one to eight random bytes are replaced. A DataError must name the copy. Reading an
     image may also raise UnreadableImage.

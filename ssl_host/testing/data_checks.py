@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.errors import DataError
-from ssl_host.testing.component_checks import judge_settings, track_reads
+from ssl_host.testing.component_checks import check_recorded_reads, track_reads
 from ssl_host.testing.outcome import CheckFailure, NotApplicable
 from ssl_host.testing.target import CheckTarget
 from ssl_host.toolkit.sampling import evenly_spaced_indices
@@ -30,7 +30,7 @@ def settings_declared(target: CheckTarget) -> str:
         source.open("train")
     except DataError as error:
         raise NotApplicable(f"the data is not available: {error}") from None
-    return judge_settings(target, read, unknown, {"image_size"})
+    return check_recorded_reads(target, read, unknown, {"image_size"})
 
 
 def _open(target: CheckTarget, split: str = "train") -> ImageDataset | None:
@@ -44,7 +44,7 @@ def _open(target: CheckTarget, split: str = "train") -> ImageDataset | None:
         raise CheckFailure(
             "open('train') returned None",
             "there are no images to train on",
-            "return an ImageDataset; if the data is missing, raise DataError that says what to do",
+            "return an ImageDataset; if data is missing, raise a DataError that says what to do",
         )
     return images
 
@@ -65,7 +65,7 @@ def _read_sample(images: ImageDataset) -> dict[int, Tensor]:
 
 
 def images_are_uint8(target: CheckTarget) -> str:
-    """Check that images are uint8 (C, H, W) with the right channels, and reads are repeatable."""
+    """Check that images are uint8 (C, H, W), and reading one twice gives the same pixels."""
     images = _open(target)
     assert images is not None
     channels = target.make().channels
@@ -74,7 +74,7 @@ def images_are_uint8(target: CheckTarget) -> str:
         raise CheckFailure(
             "the source has no readable image",
             "a run would end before its first step",
-            "raise DataError that says where the source looks for images",
+            "raise a DataError that says where the source looks for images",
         )
     for i, image in sample.items():
         if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != channels:
@@ -86,14 +86,14 @@ def images_are_uint8(target: CheckTarget) -> str:
         if not torch.equal(image, images.read(i)):
             raise CheckFailure(
                 f"{images.name(i)} differs when it is read again",
-                "views must depend on seed, epoch and image alone",
+                "views must depend only on the seed, the epoch and the image",
                 "leave randomness to augmentations",
             )
     return f"{len(images)} images, {channels} channels"
 
 
 def labels_are_valid(target: CheckTarget) -> str:
-    """Check that labels are int64 and at least -1, which means none, and every class has a name."""
+    """Check that labels are int64, each is -1 or a class index, and every class has a name."""
     images = _open(target)
     assert images is not None
     if images.labels is None:
@@ -109,8 +109,8 @@ def labels_are_valid(target: CheckTarget) -> str:
     is_valid = len(labels) == len(images) and labels.dtype == torch.int64 and smallest >= -1
     if not is_valid or largest >= len(images.classes):
         raise CheckFailure(
-            f"{len(labels)} labels of {labels.dtype} up to {largest} for {len(images)} images and "
-            f"{len(images.classes)} classes",
+            f"there are {len(labels)} labels of {labels.dtype} up to {largest}, for {len(images)} "
+            f"images and {len(images.classes)} classes",
             "classifiers have one output per class name, and labels index them",
             "return int64 labels from 0, -1 for an image without a label, and one name per class",
         )
@@ -144,7 +144,7 @@ def concurrent_reads(target: CheckTarget) -> str:
     images = _open(target)
     assert images is not None
     if images.image_size is not None:
-        raise NotApplicable("it decodes whole batches, which the host does in one thread")
+        raise NotApplicable("it decodes whole batches, which the host reads in one thread")
     sample = _read_sample(images)
     indices = list(sample) * 4
     with ThreadPoolExecutor(8) as pool:
@@ -178,8 +178,8 @@ def _compare_reads(
 ) -> None:
     """Raise CheckFailure if reading fails or an image differs from the expected one."""
     fix = (
-        "open files in the thread and process that reads them, or keep handles by os.getpid() "
-        "behind a lock of that process"
+        "open files in the thread and process that reads them, or keep one handle per process "
+        "(keyed by os.getpid()) and guard it with a lock"
     )
     try:
         pairs = [*zip(indices, actual, strict=True)]
@@ -191,6 +191,6 @@ def _compare_reads(
         if not torch.equal(image, expected[i]):
             raise CheckFailure(
                 f"{images.name(i)} differs when {readers} read at the same time",
-                "a cause may be a shared file handle, whose position every reader moves",
+                "a likely cause is a shared file handle: every reader moves its position",
                 fix,
             )

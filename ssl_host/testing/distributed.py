@@ -27,9 +27,9 @@ from ssl_host.toolkit.distributed import world_size as num_processes
 TIMEOUT = 300.0
 """Seconds after which the processes of a call are killed, because they may wait forever."""
 GRACE = 1.0
-"""Seconds that a process waits before it reports that another process ended."""
+"""Seconds that a process waits before it reports that another process has ended."""
 _PRELOADED = ["__main__", "ssl_host.testing.suite", "ssl_host.augment.numba_backend"]
-"""Modules that the fork server imports once for all processes."""
+"""Modules that the fork server imports once, for all processes."""
 
 
 def run_distributed(work: Callable[..., Any], *arguments: Any, world_size: int = 2) -> list[Any]:
@@ -64,7 +64,7 @@ def run_distributed(work: Callable[..., Any], *arguments: Any, world_size: int =
             if time.monotonic() > deadline:
                 for process in context.processes:
                     process.kill()
-                raise TimeoutError(f"{work.__name__} did not end in {TIMEOUT:.0f} seconds")
+                raise TimeoutError(f"{work.__name__} did not finish within {TIMEOUT:.0f} seconds")
         # Unsafe unpickling is fine: _run_process has just written these files.
         return [
             torch.load(Path(folder) / f"{rank}.pt", weights_only=False)
@@ -91,7 +91,7 @@ def _run_process(
 ) -> None:
     """Join the process group, run ``work`` and save its result; called in each process."""
     os.environ.clear()
-    os.environ.update(environment)  # the server still has the variables from its own start
+    os.environ.update(environment)  # the server has the variables from when it was started
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo",

@@ -7,7 +7,7 @@ import math
 import torch
 
 from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, Features, find_figure
-from ssl_host.testing.component_checks import judge_settings, track_reads
+from ssl_host.testing.component_checks import check_recorded_reads, track_reads
 from ssl_host.testing.outcome import CheckFailure, NotApplicable
 from ssl_host.testing.target import CheckTarget
 
@@ -34,7 +34,7 @@ def _bank(separable: bool = True, labels: bool = True) -> FeatureBank:
 
 
 def _evaluator(target: CheckTarget) -> Evaluator:
-    """Return the evaluator; raise NotApplicable if it needs a real network."""
+    """Return the evaluator; raise NotApplicable if it needs a network."""
     evaluator: Evaluator = target.make()
     if evaluator.needs_encoder:
         raise NotApplicable("it trains the network itself; test it in a run")
@@ -55,7 +55,7 @@ def _evaluate(target: CheckTarget, bank: FeatureBank) -> Evaluation:
 
 
 def metrics_are_finite(target: CheckTarget) -> str:
-    """Check that metrics are declared and finite, and percentages are fractions from 0 to 1."""
+    """Check that metrics are declared and finite, and those in % are from 0 to 1."""
     metrics = _evaluate(target, _bank()).metrics
     declared = target.cls.figures
     for name, value in metrics.items():
@@ -109,7 +109,7 @@ def no_test_leakage(target: CheckTarget) -> str:
             if not torch.equal(tensor, second.artifacts[stem][name]):
                 raise CheckFailure(
                     f"{name} of {stem} depends on the test labels",
-                    "settings that are selected on the test split make every metric too good",
+                    "selecting settings on the test split makes every metric too optimistic",
                     "select on a held-out fraction of bank.train",
                 )
     return f"{len(first.artifacts)} artifacts"
@@ -148,4 +148,4 @@ def settings_declared(target: CheckTarget) -> str:
     evaluator: Evaluator = target.make(settings)
     if not evaluator.needs_encoder:
         evaluator.evaluate(_bank())
-    return judge_settings(target, read, unknown, {"name"})
+    return check_recorded_reads(target, read, unknown, {"name"})

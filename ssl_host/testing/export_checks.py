@@ -13,7 +13,7 @@ from ssl_host.contracts.export import Exporter, ModelCard
 from ssl_host.contracts.networks import Backbone
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import SslHostError
-from ssl_host.testing.component_checks import judge_settings, track_reads
+from ssl_host.testing.component_checks import check_recorded_reads, track_reads
 from ssl_host.testing.outcome import CheckFailure, NotApplicable
 from ssl_host.testing.target import CheckTarget
 
@@ -51,13 +51,13 @@ def _exporter(target: CheckTarget, settings: Settings | None = None) -> Exporter
 
 
 def _own_settings_only(target: CheckTarget) -> CheckTarget:
-    """Return the target with only the exporter's settings, without sections like ``backbone``."""
+    """Return the target without sections such as ``backbone``, which are not the exporter's."""
     own = {k: v for k, v in target.settings.items() if not isinstance(v, Mapping)}
     return CheckTarget(target.kind, target.component, own)
 
 
 def _backbone(target: CheckTarget) -> Backbone:
-    """Return the backbone from the target's section ``backbone``; the default is small_conv."""
+    """Return the backbone from the target's section ``backbone``, by default small_conv."""
     section = {"name": "small_conv", "width": 4, "num_stages": 2}
     section = dict(target.settings.get("backbone", section))
     name = str(section.pop("name"))
@@ -70,7 +70,7 @@ def _backbone(target: CheckTarget) -> Backbone:
 
 
 def _write(exporter: Exporter, backbone: Backbone) -> tuple[list[Path], ModelCard]:
-    """Export to an empty folder; return the files' paths, relative to it, and the ModelCard."""
+    """Export to a temporary folder; return the relative paths of the files and the ModelCard."""
     reason = exporter.refusal(backbone)
     if reason:
         raise NotApplicable(
@@ -89,7 +89,7 @@ def settings_declared(target: CheckTarget) -> str:
     exporter, backbone = _exporter(target, settings), _backbone(target)
     if not exporter.refusal(backbone):
         _write(exporter, backbone)
-    return judge_settings(target, read, unknown)
+    return check_recorded_reads(target, read, unknown)
 
 
 def writes_files(target: CheckTarget) -> str:
@@ -129,7 +129,7 @@ def refuses_with_a_reason(target: CheckTarget) -> str:
         return str(error)
     if not files:
         raise CheckFailure(
-            "refusal() accepts a backbone from no library, but write() leaves the folder empty",
+            "refusal() accepts a custom backbone, but write() leaves the folder empty",
             "users would get a model card without a model",
             "return the reason in refusal()",
         )

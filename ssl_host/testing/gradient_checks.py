@@ -15,7 +15,7 @@ from ssl_host.testing.target import CheckTarget
 
 
 def gradients(target: CheckTarget) -> str:
-    """Check that every trainable parameter gets a gradient, and no EMA copy gets one."""
+    """Check that all trainable parameters get gradients, and EMA copies get none."""
     case = MethodCase(target)
     method = case.fresh()
     case.step(method, case.batch(8)).loss.backward()
@@ -27,7 +27,7 @@ def gradients(target: CheckTarget) -> str:
             _require_no_gradient(name, parameter)
         elif parameter.requires_grad:
             if method.needs_tokens and name.startswith("backbone.") and parameter.grad is None:
-                continue  # such as the norm of pooled features, which tokens do not reach
+                continue  # for example the norm of pooled features
             _require_gradient(name, parameter, name in trained_late)
             count += 1
     return f"{count} parameters"
@@ -57,7 +57,7 @@ def _require_gradient(name: str, parameter: nn.Parameter, trained_late: bool) ->
             f"{name} gets no gradient in the first step, but gets one later",
             "data-parallel training exchanges all gradients in each step and stops when one is "
             "missing",
-            "let it always get a gradient; to freeze it at first, use ParamGroup(name, params, "
+            "use it in every step; to freeze it at first, use ParamGroup(name, params, "
             "frozen_until=0.01) in param_groups()",
         )
 
@@ -65,7 +65,7 @@ def _require_gradient(name: str, parameter: nn.Parameter, trained_late: bool) ->
 def _trained_in_last_step(case: MethodCase) -> set[str]:
     """Return the names of the parameters that get a gradient in the last step of a run."""
     method = case.fresh()
-    case.train(method, 2)  # a residual branch that starts at zero passes no gradient on at first
+    case.train(method, 2)  # zero-initialised branches block gradients at first
     method.zero_grad()
     method.progress = Progress(TOTAL_STEPS - 1, TOTAL_STEPS, 1)
     case.step(method, case.batch(8)).loss.backward()
@@ -77,7 +77,7 @@ def _trained_in_last_step(case: MethodCase) -> set[str]:
 
 
 def ema_update(target: CheckTarget) -> str:
-    """Check that a step uses the EMA copies, and the copies are updated only after it."""
+    """Check that a step uses the EMA copies, and they are updated only after it."""
     case = MethodCase(target)
     method = case.fresh()
     if not method.ema:
@@ -117,7 +117,7 @@ def ema_update(target: CheckTarget) -> str:
         raise CheckFailure(
             f"after the step the copies differ by {error:.1e} from ema_decay · copy + "
             "(1 − ema_decay) · network",
-            "the actual decay is not the one in the logs and checkpoints",
+            "the actual decay differs from the one in the logs and checkpoints",
             "do not override finish_step(), and do not change copies in after_optimizer_step()",
         )
     return f"ema_decay = {decay:.4g}"
@@ -130,7 +130,7 @@ def _copied_parameters(method: Method) -> list[Tensor]:
 
 
 def stop_gradient(target: CheckTarget) -> str:
-    """Check that all gradients flow through the predictor, so the targets get none."""
+    """Check that gradients flow only through the predictor, so that targets get none."""
     case = MethodCase(target)
     method = case.fresh()
     predictors = [name for name, feeder in method.heads.items() if feeder in method.heads]

@@ -28,44 +28,44 @@ from ssl_host.toolkit.distributed import rank, world_size
 from ssl_host.train.step import (
     InvalidOutputError,
     compute_output,
-    has_epoch_start,
+    overrides_epoch_start,
+    run_optimizer_step,
     start_epoch,
-    update,
 )
 
 TOTAL_STEPS = 20
-"""Length of the run, in optimizer steps, that the progress of a method refers to."""
+"""Total number of optimizer steps in the ``progress`` of the method."""
 NUM_IMAGES = 64
 """Number of training images of the small instance."""
 EPOCH_STEPS = 2
 """Number of optimizer steps after which an epoch starts."""
 IMAGE_SIZE = 16
-"""Side of the images, in pixels."""
+"""Height and width of the images, in pixels."""
 LOCAL_SIZE = 8
-"""Side of small views, if the recipe sets one; vision transformers get a patch that divides it."""
+"""Height and width of small views, if the recipe has them; a multiple of the patch size."""
 NUM_LOCAL = 2
-"""Number of small views, if the recipe sets their size."""
+"""Number of small views, if the recipe has them."""
 MAX_HEAD_DIM = 16
 """Largest width of a head or decoder; larger numbers in the recipe are replaced by it."""
 MAX_DEPTH = 2
-"""Largest number of blocks or attention heads of a method's decoder."""
+"""Largest number of blocks or of attention heads in a method's decoder."""
 SIZE_THRESHOLD = 1024
-"""Integer settings of a method above this number are assumed to be sizes, such as a queue size."""
+"""Integer settings of a method above this number are reduced, such as a queue size."""
 SMALL_SIZE = 24
 """Value that replaces sizes above :data:`SIZE_THRESHOLD`."""
 
 
 def plain_sgd(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """Return SGD with learning rate 0.1 and no momentum, so the optimizer has no state."""
+    """Return SGD with learning rate 0.1 and no momentum, which has no optimizer state."""
     return torch.optim.SGD(parameters, lr=0.1)
 
 
 class MethodCase:
-    """A small instance of an SSL method with synthetic images, reproducible from its seeds.
+    """Small instance of an SSL method with synthetic images, reproducible from its seeds.
 
-    It uses the views, heads and loss from the method's recipe, and tiny backbones of the recipe's
-    family. Heads and decoders are at most 16 wide. Integer settings of the method with a default
-    above 1,024, such as a queue size, are set to 24. The target's own settings take priority.
+    It uses the views, heads and loss from the method's recipe, and a tiny backbone of the family
+    named there. Heads and decoders are at most 16 wide. Integer settings of the method with a
+    default above 1,024, such as a queue size, are set to 24. The target's settings take priority.
 
     Args:
         target: the method; its settings may include whole sections, such as
@@ -77,7 +77,7 @@ class MethodCase:
 
     @cached_property
     def config(self) -> RunConfig:
-        """The resolved configuration of the small instance.
+        """Resolved configuration of the small instance.
 
         Raises:
             CheckFailure: when the recipe is invalid.
@@ -87,8 +87,8 @@ class MethodCase:
         except ConfigError as error:
             raise CheckFailure(
                 f"the recipe is invalid: {error}",
-                "a run whose INI file names only the method would fail with the same error",
-                "correct `recipe` of the class, or give the check the missing settings",
+                "a run that sets only the method's name would fail with the same error",
+                "correct the `recipe` of the class, or pass the missing settings to the check",
             ) from None
 
     def _sections(self) -> dict[str, dict[str, Any]]:
@@ -118,9 +118,9 @@ class MethodCase:
         return sections
 
     def _tiny_backbone(self, recipe: Mapping[str, Any], section: str) -> dict[str, Any]:
-        """Return the settings of a tiny backbone of the family that the recipe names.
+        """Return the settings of a tiny backbone of the family named in the recipe.
 
-        The target's own settings of the section are used unchanged.
+        The target's settings for the section are used unchanged.
         """
         own = self.target.settings.get(section, {})
         if not recipe and not own:
@@ -132,7 +132,7 @@ class MethodCase:
         return {"name": name, **cls.tiny({**recipe, **own}, IMAGE_SIZE)}
 
     def _reduced_widths(self, head: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
-        """Return small values for the widths of a head; widths that are references are left out."""
+        """Return small values for the widths of a head, except widths that are references."""
         name = self.target.settings.get(f"head.{head}", {}).get(
             "name", recipe.get("name", DEFAULT_HEAD)
         )
@@ -165,14 +165,14 @@ class MethodCase:
 
     def start_epoch(self, method: Method, step: int) -> None:
         """Call ``on_epoch_start`` as the host does, with all training images."""
-        if has_epoch_start(method):
+        if overrides_epoch_start(method):
             images = _EpochImages(self, next(method.parameters()).dtype)
             progress = Progress(step, TOTAL_STEPS, step // EPOCH_STEPS)
             start_epoch(method, images, progress, step, torch.device("cpu"))
 
     @cached_property
     def _data(self) -> tuple[Any, Tensor, Tensor | None]:
-        """The view maker, the uint8 training images (N, C, H, W), and their labels."""
+        """View maker, uint8 training images (N, C, H, W), and their labels."""
         experiment = self.experiment()
         images = experiment.source.open("train")
         assert images is not None
@@ -208,7 +208,7 @@ class MethodCase:
         if not self.target.cls.uses_labels:
             labels = None
         batch_labels = None if labels is None else labels[index]
-        ids = index if count <= len(pixels) else sample  # an image keeps its index, for memories
+        ids = index if count <= len(pixels) else sample  # memory banks need the image's index
         rng = BatchRNG(seed, seed, ids, seed)
         return Batch(views, ids, batch_labels, view_maker.num_global, rng)
 
@@ -254,7 +254,7 @@ class MethodCase:
         for step in range(start, start + steps):
             if step and step % EPOCH_STEPS == 0:
                 self.start_epoch(method, step)
-            method.progress = Progress(step, TOTAL_STEPS, step // EPOCH_STEPS)
+            progress = method.progress = Progress(step, TOTAL_STEPS, step // EPOCH_STEPS)
             positions = torch.arange(count)[share]
             out = self.step(method, self.batch(count, step, dtype, positions))
             stepper.zero_grad()
@@ -262,19 +262,19 @@ class MethodCase:
             average_gradients(parameters)
             gradient = [p.grad.flatten() for p in parameters if p.grad is not None]
             results.append((float(out.loss.detach()), torch.cat(gradient).clone()))
-            update(method, stepper, [out], Progress(step, TOTAL_STEPS, step // EPOCH_STEPS))
+            run_optimizer_step(method, stepper, [out], progress)
         return results
 
 
 class _EpochImages:
-    """All training images of a case, for ``on_epoch_start``; see :class:`ssl_host.EpochImages`."""
+    """Training images of a case, for ``on_epoch_start``; see :class:`ssl_host.EpochImages`."""
 
     def __init__(self, case: MethodCase, dtype: torch.dtype) -> None:
         self.case = case
         self.dtype = dtype
 
     def batches(self, augmented: bool = False) -> Iterator[Batch]:
-        """Yield all images once; each process yields its share of the same batches."""
+        """Yield all training images once; each process yields its share of every batch."""
         make, pixels, _ = self.case._data
         for positions in torch.arange(len(pixels)).split(24):
             share = positions.tensor_split(world_size())[rank()]
@@ -286,7 +286,7 @@ class _EpochImages:
 
 
 def _reduced_sizes(schema: type[Settings], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return small values for sizes, widths and depths that are not set and have large defaults."""
+    """Return small values for sizes, widths and depths that are not set and large by default."""
     reduced = {}
     for name, field in schema.model_fields.items():
         if name in settings or type(field.default) is not int:

@@ -29,7 +29,7 @@ def encoded(number: int, file_format: str = "PNG") -> bytes:
 
 
 def label_of(number: int) -> str:
-    """Return the class name of an image; image 0 is not in the alphabetically first class."""
+    """Return the class name of an image; image 0 is not in the first class, ``blue``."""
     return COLOURS[(number * 2 + 1) % 3]
 
 

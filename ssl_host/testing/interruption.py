@@ -20,7 +20,7 @@ class StoppedError(BaseException):
 
 @contextmanager
 def stopped_after(steps: int) -> Iterator[None]:
-    """Context manager that stops a training after some optimizer steps, as a power cut would.
+    """Context manager that stops training after some optimizer steps, like a power cut.
 
     Raises:
         AssertionError: when the run ends before that step.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ssl_host.contracts.logging import Logger, Run
 from ssl_host.errors import UserError
-from ssl_host.testing.component_checks import judge_settings, track_reads
+from ssl_host.testing.component_checks import check_recorded_reads, track_reads
 from ssl_host.testing.outcome import NotApplicable
 from ssl_host.testing.target import CheckTarget
 
@@ -21,7 +21,7 @@ def settings_declared(target: CheckTarget) -> str:
         _start(logger, Run("name", Path(folder), 0, {}))
         logger.log(1, {"loss": 1.0})
         logger.finish(None)
-    return judge_settings(target, read, unknown, {"name"})
+    return check_recorded_reads(target, read, unknown, {"name"})
 
 
 def logs_a_run(target: CheckTarget) -> str:
@@ -49,4 +49,4 @@ def _start(logger: Logger, run: Run) -> None:
     try:
         logger.start(run)
     except UserError as error:
-        raise NotApplicable(f"{error}; to set its settings use -o logger.KEY=VALUE") from None
+        raise NotApplicable(f"{error}; pass its settings with -o logger.KEY=VALUE") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ssl_host.testing.component_checks import judge_settings, track_reads
+from ssl_host.testing.component_checks import check_recorded_reads, track_reads
 from ssl_host.testing.distributed import average_gradients, distance, run_distributed
 from ssl_host.testing.method_checks import BATCH_SIZES, TOLERANCE
 from ssl_host.testing.outcome import CheckFailure
@@ -27,7 +27,7 @@ def settings_declared(target: CheckTarget) -> str:
     """Check that the loss reads only settings that its Config declares."""
     settings, read, unknown = track_reads(target.make_settings())
     target.make(settings)(*_embeddings(BATCH_SIZE))
-    return judge_settings(target, read, unknown)
+    return check_recorded_reads(target, read, unknown)
 
 
 def finite_loss(target: CheckTarget) -> str:
@@ -66,7 +66,7 @@ def degenerate_embeddings(target: CheckTarget) -> str:
                 f"embeddings that are {name} give {'a gradient' if infinite else 'a loss'} that "
                 "is not finite",
                 "dead units or a collapse would end the run with NaN instead of a warning",
-                "use functional.normalize, and add an epsilon under roots",
+                "use functional.normalize, and add an epsilon inside square roots",
             )
     return ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ssl_host.testing.component_checks import judge_settings, track_reads
+from ssl_host.testing.component_checks import check_recorded_reads, track_reads
 from ssl_host.testing.distributed import distance
 from ssl_host.testing.harness import LOCAL_SIZE, MethodCase
 from ssl_host.testing.outcome import CheckFailure, NotApplicable
@@ -26,7 +26,7 @@ def settings_declared(target: CheckTarget) -> str:
     settings, read, unknown = track_reads(case.config.components["method"].settings)
     experiment = case.experiment(settings=settings)
     method = experiment.method.double().train()
-    make_optimizer(method, experiment.optimizer, 0.1)  # checks the groups of parameters, too
+    make_optimizer(method, experiment.optimizer, 0.1)  # also checks the parameter groups
     try:
         case.train(method, 2)
     except AttributeError:
@@ -34,7 +34,7 @@ def settings_declared(target: CheckTarget) -> str:
             raise
     recipe = str(dict(target.cls.recipe))
     referenced = {n for n in target.cls.Config.model_fields if f"${{method.{n}}}" in recipe}
-    return judge_settings(target, read, unknown, referenced)
+    return check_recorded_reads(target, read, unknown, referenced)
 
 
 def finite_loss(target: CheckTarget) -> str:
@@ -53,7 +53,7 @@ def finite_loss(target: CheckTarget) -> str:
 
 
 def features_returned(target: CheckTarget) -> str:
-    """Check that a step returns features of shape (B, backbone width) without a gradient."""
+    """Check that a step returns the backbone's features (B, D), detached from the graph."""
     case = MethodCase(target)
     method = case.fresh()
     features = case.step(method, case.batch(6)).features
@@ -80,7 +80,7 @@ def is_running_statistic(name: str) -> bool:
 
 
 def step_is_pure(target: CheckTarget) -> str:
-    """Check that a step itself changes no state, such as a queue, except batch-norm statistics.
+    """Check that a step changes no state, such as a queue, except batch-norm statistics.
 
     Running averages of other norms, buffers whose names start with ``running_``, may change too.
     """
@@ -131,9 +131,9 @@ def batch_order(target: CheckTarget) -> str:
             f"{float(expected):.9g}",
             "training would depend on how files are sorted and batches are split",
             "look for a wrong index, a chunk() or reshape() that mixes images with views, a "
-            "statistic over only some of the images, or torch's random numbers, which belong to "
-            "places in the batch: draw masks and the like from batch.rng. If it is intended "
-            "(shuffled keys), pass skip=['batch_order']",
+            "statistic over only some of the images, or torch's random numbers, which depend on "
+            "the position in the batch: draw masks and the like from batch.rng. If this is "
+            "intended (shuffled keys), pass skip=['batch_order']",
         )
     return f"error {error:.0e}"
 
@@ -151,6 +151,6 @@ def multicrop(target: CheckTarget) -> str:
         raise CheckFailure(
             f"with {len(batch.views)} views the loss is {float(loss)}",
             "supports_multicrop = True promises a finite loss",
-            "batch.views[:batch.num_global] are the full-size views, the small ones follow",
+            "use batch.views[:batch.num_global] as the full-size views; the small ones follow them",
         )
     return f"{len(batch.views)} views, {batch.num_global} of full size"

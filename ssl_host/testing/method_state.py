@@ -1,6 +1,6 @@
-"""Checks that repeated, resumed and distributed training of a method gives the same results.
+"""Checks that repeated, resumed and distributed training gives the same results.
 
-Other checks split a step into micro-batches or run it under autocast.
+Other checks split a step into micro-batches, or run it under autocast.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def resume(target: CheckTarget) -> str:
     buffer = io.BytesIO()
     torch.save(original.state_dict(), buffer)
     restored = case.fresh(seed=1)
-    restored.plan = original.plan  # the seed shall change the weights alone
-    for name in original.frozen:  # not in the state
+    restored.plan = original.plan  # only the weights should depend on the seed
+    for name in original.frozen:  # not in the state dict
         getattr(restored, name).load_state_dict(getattr(original, name).state_dict())
     buffer.seek(0)
     restored.load_state_dict(torch.load(buffer, weights_only=True))
@@ -61,25 +61,25 @@ def resume(target: CheckTarget) -> str:
     actual = case.train(restored, NUM_STEPS, start=NUM_STEPS)
     for step, ((a, _), (b, _)) in enumerate(zip(expected, actual, strict=True)):
         if a != b:
-            raise _lost_state(
+            raise _lost_state_failure(
                 case, f"step {step + 1} after a resume has the loss {b:.9g} instead of {a:.9g}"
             )
     state = restored.state_dict()
     for name, value in original.state_dict().items():
         if not torch.equal(value, state[name]):
-            raise _lost_state(case, f"{NUM_STEPS} steps after a resume {name} differs")
+            raise _lost_state_failure(case, f"{NUM_STEPS} steps after a resume {name} differs")
     return f"{len(state)} tensors"
 
 
-def _lost_state(case: MethodCase, what: str) -> CheckFailure:
-    """Return the failure for lost state; it names attributes that are not in the state dict."""
-    unregistered = _unregistered(case.fresh())
+def _lost_state_failure(case: MethodCase, what: str) -> CheckFailure:
+    """Return the failure for lost state; it lists attributes missing from the state dict."""
+    unregistered = _unregistered_attributes(case.fresh())
     location = f"; not in state_dict(): {', '.join(unregistered)}" if unregistered else ""
     return CheckFailure(
         what + location,
         "an interrupted run would continue with different state, such as an empty queue, without "
         "an error",
-        "keep all changing state in FeatureQueue, Schedule or register_buffer(), as attributes "
+        "keep all state that changes in a FeatureQueue, a Schedule or a buffer (register_buffer()) "
         "that setup() creates, not in lists, plain tensors or numbers",
     )
 
@@ -129,7 +129,7 @@ def _compare_state(actual: dict[str, Tensor], expected: dict[str, Tensor]) -> fl
         if error > TOLERANCE:
             raise CheckFailure(
                 f"after {NUM_STEPS} steps on two processes {name} is off by {error:.1e}",
-                "state that differs between processes keeps drifting apart",
+                "state that differs between processes drifts further apart with every step",
                 "push to a FeatureQueue, which gathers, and compute statistics over gather(z)",
             )
     return largest
@@ -158,7 +158,7 @@ def _freeze_batchnorm(method: Method) -> None:
 
 
 def accumulation(target: CheckTarget) -> str:
-    """Check that two micro-batches leave the same buffers as the whole batch in one step."""
+    """Check that two micro-batches change the buffers in the same way as one whole batch."""
     case = MethodCase(target)
     states = []
     for num_micro_batches in (1, 2):
@@ -181,9 +181,9 @@ def accumulation(target: CheckTarget) -> str:
         error = distance(actual[name], value)
         if error > TOLERANCE:
             raise CheckFailure(
-                f"a step of two micro-batches leaves a different {name}, off by {error:.1e}",
+                f"after a step of two micro-batches {name} is off by {error:.1e}",
                 "with [trainer] accumulate only the last micro-batch of each step would count",
-                "store nothing of a step on self: return the rows as StepOutput(..., "
+                "do not store results of a step on self: return the rows as StepOutput(..., "
                 "enqueue={...}), and the host pushes the rows of all micro-batches",
             )
     return f"{len(expected)} buffers"
@@ -218,8 +218,8 @@ def autocast(target: CheckTarget) -> str:
     )
 
 
-def _unregistered(method: nn.Module) -> list[str]:
-    """Return the names of attributes with tensors or modules missing from state_dict()."""
+def _unregistered_attributes(method: nn.Module) -> list[str]:
+    """Return the names of attributes with tensors that are missing from the state dict."""
     known = {id(t) for t in method.state_dict(keep_vars=True).values()}
     known |= {id(m) for m in method.modules()}
     names = []

@@ -1,4 +1,4 @@
-"""Checks that a method does not collapse in 100 training steps, and that a step is fast."""
+"""Checks that a method does not collapse in 100 training steps, and that steps are fast."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ from ssl_host.testing.target import CheckTarget
 from ssl_host.toolkit.spread import feature_spread
 
 NUM_STEPS = 100
+"""Number of training steps for convolutional networks."""
 NUM_TRANSFORMER_STEPS = 40
-"""The same for vision transformers, whose steps take longer."""
+"""Number of training steps for vision transformers, which are slower."""
 WARMUP_STEPS = 20
-"""Number of steps with a small learning rate before those, for methods with EMA copies."""
+"""Number of earlier steps with a small learning rate, for methods with EMA copies."""
 MIN_SPREAD = 0.1
-"""Smallest spread of unit-length embeddings, relative to a uniform distribution on the sphere."""
+"""Smallest spread of unit-length embeddings, relative to a uniform distribution."""
 MIN_TOKEN_SPREAD = 1e-3
-"""The same for methods that train tokens without a projector, such as MAE: the pooled features of
-different images are close after 100 steps, but must not be equal."""
+"""Smallest spread for methods that train tokens without a projector, such as MAE.
+
+The pooled features of different images are close after 100 steps, but must not be equal.
+"""
 MAX_OVERHEAD = 5.0
-"""Longest duration of a step, relative to that of its networks alone."""
+"""Longest duration of a step, relative to the duration of its network calls alone."""
 NUM_TIMINGS = 7
 
 
@@ -41,7 +44,7 @@ def no_collapse(target: CheckTarget) -> str:
     method = case.fresh(dtype=torch.float32)
     adam = _adam(method)
     num_steps = NUM_STEPS if method.backbone.patch_size is None else NUM_TRANSFORMER_STEPS
-    if method.ema:  # as in a run, where the learning rate starts low: a teacher's centre settles
+    if method.ema:  # as in a run, where a teacher's centre converges during the warm-up
         case.train(method, WARMUP_STEPS, count=32, optimizer=_adam(method, 0.01))
     initial_spreads = _spreads(case, method)
     losses = [loss for loss, _ in case.train(method, num_steps, count=32, optimizer=adam)]
@@ -60,8 +63,8 @@ def no_collapse(target: CheckTarget) -> str:
             f"(spread {spread:.3f} of 1; {initial_spreads[name]:.3f} before the first step)",
             "the loss falls although nothing is learned",
             "check what keeps images apart: the stop-gradient, negatives, a variance term, "
-            "centring and temperatures; if the outputs are alike from the start, check whether a "
-            "head lacks batch norm",
+            "centring and temperatures; if the outputs are nearly the same from the start, check "
+            "whether a head has no batch norm",
         )
     return f"spread {spread:.2f}, loss {losses[0]:.3g} to {losses[-1]:.3g}"
 
@@ -70,7 +73,7 @@ def no_collapse(target: CheckTarget) -> str:
 def _spreads(case: MethodCase, method: Method) -> dict[str, float]:
     """Return the spread of the outputs of the projectors, or of the encoder if there are none.
 
-    If an EMA network is evaluated, the projectors are the EMA copies, too.
+    If the evaluated encoder is an EMA copy, the EMA copies of the projectors are used.
     """
     prefix = "ema_" if method.encoder.startswith("ema_") else ""
     features = getattr(method, method.encoder)(case.batch(32, dtype=torch.float32).views[0])
@@ -87,9 +90,10 @@ def _spreads(case: MethodCase, method: Method) -> dict[str, float]:
 def _adam(
     method: Method, factor: float = 1.0
 ) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
-    """Return Adam, because its step size does not depend on the scale of the loss.
+    """Return a function that creates an Adam optimizer for a list of parameters.
 
-    Transformers need a smaller learning rate than convolutional networks with batch norm.
+    The step size of Adam does not depend on the scale of the loss. Transformers need a smaller
+    learning rate than convolutional networks with batch norm.
     """
     lr = factor * (0.01 if method.backbone.patch_size is None else 0.001)
     return lambda parameters: torch.optim.Adam(parameters, lr=lr)
@@ -125,7 +129,7 @@ def overhead(target: CheckTarget) -> str:
     if ratio > MAX_OVERHEAD:
         raise CheckFailure(
             f"a step takes {ratio:.1f} times as long as its networks alone",
-            "the rest is loops and copies, which grow with the batch",
+            "the rest of the time goes into loops and copies, and grows with the batch",
             "replace Python loops over images by one operation on the whole batch",
         )
     return f"{ratio:.2f} times its networks alone"
@@ -142,7 +146,7 @@ def _detach(value: Any) -> Any:
 def _network_calls(
     case: MethodCase, method: Method, batch: Batch
 ) -> list[tuple[Callable[[], Any], bool]]:
-    """Return the network calls in a step, and whether gradients are enabled in each."""
+    """Return the network calls of a step, each with True if gradients are enabled in it."""
     calls: list[tuple[Callable[[], Any], bool]] = []
 
     def record(module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:

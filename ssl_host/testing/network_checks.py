@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_host.contracts.settings import Settings
-from ssl_host.testing.component_checks import judge_settings, track_reads
+from ssl_host.testing.component_checks import check_recorded_reads, track_reads
 from ssl_host.testing.distributed import distance
 from ssl_host.testing.method_checks import BATCH_SIZES
 from ssl_host.testing.outcome import CheckFailure
@@ -43,7 +43,7 @@ def settings_declared(target: CheckTarget) -> str:
     """Check that the network reads only settings that its Config declares."""
     settings, read, unknown = track_reads(target.make_settings())
     _build(target, settings=settings)(_inputs(target, 4))
-    return judge_settings(target, read, unknown)
+    return check_recorded_reads(target, read, unknown)
 
 
 def output_shape(target: CheckTarget) -> str:
@@ -84,7 +84,7 @@ def gradients(target: CheckTarget) -> str:
 
 @torch.no_grad()
 def deterministic_in_eval_mode(target: CheckTarget) -> str:
-    """Check that in evaluation mode an output does not depend on the other inputs in a batch."""
+    """Check that outputs in evaluation mode do not depend on other inputs in the batch."""
     network = _build(target).eval()
     inputs = _inputs(target, 6)
     expected = network(inputs)
@@ -120,7 +120,7 @@ def state_dict_round_trip(target: CheckTarget) -> str:
 
 
 def export(target: CheckTarget) -> str:
-    """Check that ``export`` returns a module with all weights, and a description for JSON."""
+    """Check that ``export`` returns a module with all weights, and a JSON-serialisable dict."""
     network: Any = _build(target)
     module, description = network.export()
     try:
@@ -128,7 +128,7 @@ def export(target: CheckTarget) -> str:
     except (TypeError, ValueError) as error:
         raise CheckFailure(
             f"the description that export() returns cannot be written as JSON: {error}",
-            "backbone.json tells other programs how to build the network",
+            "other programs build the network from backbone.json",
             'return plain values, such as {"library": "timm", "model": "resnet18"}',
         ) from None
     exported = {p.data_ptr() for p in module.parameters()}

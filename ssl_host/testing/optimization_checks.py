@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from ssl_host.testing.component_checks import judge_settings, track_reads
+from ssl_host.testing.component_checks import check_recorded_reads, track_reads
 from ssl_host.testing.outcome import CheckFailure
 from ssl_host.testing.target import CheckTarget
 
 LR = 0.05
 RUN_LENGTHS = ((1, 1), (10, 5), (1000, 40))
-"""Pairs of the total steps of a run and its steps per epoch."""
+"""Pairs of the total number of steps of a run and its number of steps per epoch."""
 
 
 def _create(
@@ -57,7 +57,7 @@ def minimizes(target: CheckTarget) -> str:
     if not losses[-1] < losses[0]:
         raise CheckFailure(
             f"50 steps change the value of a quadratic from {losses[0]:.3g} to {losses[-1]:.3g}",
-            "the optimizer does not minimise",
+            "the optimizer does not minimise the loss",
             "check the sign of the step and the use of group['lr']",
         )
     return f"{losses[0]:.3g} to {losses[-1]:.2g}"
@@ -73,9 +73,9 @@ def respects_lr(target: CheckTarget) -> str:
     _step(optimizer, parameters)
     if not torch.equal(parameters[0], before[0]) or torch.equal(parameters[1], before[1]):
         raise CheckFailure(
-            "parameters of a group with lr 0 change, or those of a group with an lr do not",
+            "parameters of a group with lr = 0 change, or those of the other group do not",
             "the host sets the lr of every group before each step (warm-up, schedules)",
-            "read group['lr'] in step(), and keep no copy of it",
+            "read group['lr'] in every step(), and do not keep a copy of it",
         )
     return ""
 
@@ -92,7 +92,7 @@ def keeps_group_keys(target: CheckTarget) -> str:
     if names != ["g0", "g1"] or any("peak_lr" not in group for group in kept):
         raise CheckFailure(
             f"the groups of the optimizer are named {names} instead of ['g0', 'g1']",
-            "the host reads the peak learning rate of a group from the group",
+            "the host stores the peak learning rate of a group in the group",
             "pass the groups to torch.optim.Optimizer unchanged",
         )
     return ""
@@ -160,4 +160,4 @@ def settings_declared(target: CheckTarget) -> str:
     else:
         for step in range(20):
             component.factor(step, 20, 5)
-    return judge_settings(target, read, unknown, referenced)
+    return check_recorded_reads(target, read, unknown, referenced)

@@ -8,7 +8,7 @@ from typing import Literal
 
 
 class CheckFailure(Exception):  # noqa: N818 - run_check turns it into an Outcome
-    """Raised by a check when a component does not fulfil its contract.
+    """Raised by a check when a component does not meet its contract.
 
     Args:
         what: what is wrong.
@@ -29,7 +29,7 @@ class NotApplicable(Exception):  # noqa: N818 - run_check turns it into an Outco
 
 @dataclass(frozen=True)
 class Outcome:
-    """Record of the outcome of one check.
+    """Outcome of one check: passed, failed or skipped, with the reason.
 
     Attributes:
         check: name of the check.

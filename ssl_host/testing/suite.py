@@ -114,7 +114,7 @@ _CHECKS_BY_KIND: dict[str, tuple[Check, ...]] = {
 
 
 def checks_of(kind: str) -> dict[str, Check]:
-    """Return the checks for a kind, keyed by name; each docstring says what is required.
+    """Return the checks for a kind of component, keyed by the name of the check.
 
     Raises:
         UserError: when the kind is unknown.
@@ -127,7 +127,7 @@ def checks_of(kind: str) -> dict[str, Check]:
 
 
 def run_check(target: CheckTarget, name: str) -> Outcome:
-    """Run one check by name; an exception from the component becomes a failed outcome."""
+    """Run one check by name; if the component raises an exception, the outcome is failed."""
     check = checks_of(target.kind)[name]
     try:
         return Outcome(name, str(target), "passed", check(target))
@@ -146,7 +146,7 @@ def run_check(target: CheckTarget, name: str) -> Outcome:
 
 
 def _describe(target: CheckTarget, error: Exception) -> str:
-    """Return an exception's message, with the line of the component's code that raised it."""
+    """Return the message of an exception, with the line of the component that raised it."""
     if isinstance(error, SslHostError):
         return str(error)
     if type(error).__name__ == "ProcessRaisedException":  # its text is a remote traceback
@@ -170,7 +170,7 @@ def run_checks(
         only: names of the checks to run; if empty, all checks run.
 
     Raises:
-        UserError: when this kind has no check with a given name.
+        UserError: when a name is not that of a check for this kind.
     """
     known = checks_of(target.kind)
     unknown = [name for name in (*skip, *only) if name not in known]

@@ -1,4 +1,4 @@
-"""The component that is checked: a registered name, or a class that is not registered yet."""
+"""Component under test: a registered name, or a class that is not registered yet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ssl_host.testing.outcome import CheckFailure, NotApplicable
 
 @dataclass(frozen=True)
 class CheckTarget:
-    """A component and the settings to check it with; it can be pickled for other processes.
+    """Component under test and its settings; it can be pickled for other processes.
 
     Attributes:
         kind: kind of the component, such as ``method``.
@@ -41,12 +41,12 @@ class CheckTarget:
 
     @property
     def name(self) -> str:
-        """The registered name, or the name of the class if it is not registered."""
+        """Registered name, or the name of the class if it is not registered."""
         return self.component if isinstance(self.component, str) else self.component.__name__
 
     @cached_property
     def catalog(self) -> Catalog:
-        """Catalog of all installed components and this one; shared by targets, so do not modify."""
+        """Catalog of all installed components and this one; it is shared, so do not modify it."""
         if isinstance(self.component, str):
             return _installed_components(_search_path())
         catalog = Catalog()
@@ -60,7 +60,7 @@ class CheckTarget:
 
     @cached_property
     def cls(self) -> Any:
-        """The component's class, checked to be a subclass of its kind's base class."""
+        """Class of the component, which is a subclass of the base class of its kind."""
         return self.catalog.load(self.kind, self.name)
 
     def make_settings(self) -> Settings:
@@ -75,8 +75,8 @@ class CheckTarget:
         missing = [name for name in required if name not in self.settings]
         if missing:
             raise NotApplicable(
-                f"needs the setting {', '.join(missing)}: give it to the check, on the command "
-                f"line as -o {self.kind}.{missing[0]}=..."
+                f"needs the setting {', '.join(missing)}: pass it to the check, on the command "
+                f"line with -o {self.kind}.{missing[0]}=..."
             )
         try:
             return schema.model_validate(dict(self.settings))
@@ -86,7 +86,7 @@ class CheckTarget:
             raise CheckFailure(
                 f"the setting {key} = {first['input']!r} is invalid: {first['msg']}",
                 "a component cannot be checked with invalid settings",
-                "give the check valid settings, or widen the bounds in Config",
+                "pass valid settings to the check, or widen the bounds in Config",
             ) from None
 
     def make(self, settings: Settings | None = None, **build_args: Any) -> Any:

@@ -68,7 +68,7 @@ class TrainingCallback(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """After a complete optimizer step, log metrics and write a checkpoint if they are due.
+        """Log metrics and write a checkpoint if they are due, after a complete optimizer step.
 
         Raises:
             Preempted: if a signal has asked the run to stop; the state is saved.
@@ -84,11 +84,11 @@ class TrainingCallback(pl.Callback):
         if state.step_in_epoch == state.steps_per_epoch:
             return  # on_train_epoch_end writes the checkpoint
         due = time.monotonic() - self.last_checkpoint > self.settings.every_minutes * 60
-        stop, due = _any_process(self.stop_requested(), due)
+        stop, due = _any_over_processes(self.stop_requested(), due)
         if stop or due:
             self._write_checkpoint(trainer, module)
         if stop:
-            raise _preempted(state.step)
+            raise _preempted_error(state.step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Advance the epoch counter, and write a checkpoint if one is due.
@@ -103,11 +103,11 @@ class TrainingCallback(pl.Callback):
             self.metrics.log(module)
         if self.bar is not None:
             self.bar.show_epoch(state, self.metrics.row)
-        (stop,) = _any_process(self.stop_requested())
+        (stop,) = _any_over_processes(self.stop_requested())
         if stop or state.epoch % self.settings.every_epochs == 0 or state.is_finished:
             self._write_checkpoint(trainer, module)
         if stop:
-            raise _preempted(state.step)
+            raise _preempted_error(state.step)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop_bar()
@@ -136,8 +136,8 @@ class TrainingCallback(pl.Callback):
         self.last_checkpoint = time.monotonic()
 
 
-def _any_process(*flags: bool) -> tuple[bool, ...]:
-    """Return for each flag whether any process has set it, so all processes stop together."""
+def _any_over_processes(*flags: bool) -> tuple[bool, ...]:
+    """Combine flags over all processes: each becomes True if any process has set it."""
     if world_size() == 1:
         return flags
     shared = torch.tensor(flags, dtype=torch.float32)
@@ -147,11 +147,11 @@ def _any_process(*flags: bool) -> tuple[bool, ...]:
     return tuple((shared > 0).tolist())
 
 
-def _preempted(step: int) -> Preempted:
-    """Return the exception that ends the run after a step."""
+def _preempted_error(step: int) -> Preempted:
+    """Return the exception to raise when a signal has asked the run to stop."""
     return Preempted(
         f"stopped by a signal: the state after step {step} is saved; "
-        "give the same command again to resume"
+        "run the same command again to resume"
     )
 
 

@@ -48,12 +48,12 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
         raise _write_error(path, error) from None
     for partial in folder.glob("*.partial"):
         partial.unlink(missing_ok=True)  # left by a process that was killed while writing
-    _remove_old(folder, path, keep)
+    _remove_old_checkpoints(folder, path, keep)
     return path
 
 
 def _write_error(path: Path, error: OSError) -> CheckpointError:
-    """Return the error for a failed write: the cause, the remedy and where the run resumes."""
+    """Return the error for a failed write: the cause, how to fix it, and where the run resumes."""
     existing = list_checkpoints(path.parent)
     last = f"; the last good one is {existing[-1].name}" if existing else ""
     restart = "the run resumes from there" if existing else "the run starts again"
@@ -63,7 +63,7 @@ def _write_error(path: Path, error: OSError) -> CheckpointError:
     )
 
 
-def _remove_old(folder: Path, written: Path, keep: int) -> None:
+def _remove_old_checkpoints(folder: Path, written: Path, keep: int) -> None:
     """Delete old checkpoints, and rename checkpoints of later steps to ``.damaged``."""
     # A checkpoint of a later step must be damaged, or the run would have resumed from it. It is
     # renamed, so that it does not count as a checkpoint to keep but can still be examined.
@@ -96,7 +96,7 @@ def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[st
             break
         except CheckpointError as error:
             errors.append(error)
-    warnings = [f"{error}; trying the checkpoint before it" for error in errors]
+    warnings = [f"{error}; trying the previous checkpoint" for error in errors]
     if errors and state is None:
         warnings[-1] = f"{errors[-1]}; no earlier checkpoint is left, so the run starts again"
     return state, warnings
@@ -132,6 +132,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     if state.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path.name} has format {state.get('format')}, but this version reads only {FORMAT}"
+            f"{path.name} has format {state.get('format')}, but this version of ssl-host reads "
+            f"only format {FORMAT}"
         )
     return state

@@ -28,7 +28,7 @@ _READ_ERRORS = (
 
 @dataclass
 class FailedStep:
-    """Record of a training step that produced non-finite numbers: the method and its batch.
+    """Training step that produced non-finite numbers, with the method and the batch.
 
     Attributes:
         method: the SSL method with the weights before the step; after reading, it is on the CPU.

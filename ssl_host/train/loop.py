@@ -37,7 +37,7 @@ from ssl_host.train.training_step import TrainingStep
 
 @dataclass
 class TrainingResult:
-    """Record of a finished training: its state, and whether this is the first process.
+    """Result of a training: the final state, and whether this process has rank 0.
 
     Attributes:
         state: the training state after the last step.
@@ -143,7 +143,7 @@ def _train(
     console: Console,
     callbacks: Sequence[pl.Callback],
 ) -> None:
-    """Create a Lightning trainer, train the remaining epochs, and close the process group."""
+    """Train the remaining epochs with a Lightning trainer, and close the process group."""
     experiment, state = module.experiment, module.state
     settings, processes = experiment.config.trainer, module.step.plan.world_size
     prepare_networks(module.method, state.probe, settings, processes)
@@ -167,7 +167,7 @@ def _train(
             trainer.fit(module)
         except Exception as error:
             if processes > 1 and is_lost_process(error):
-                raise _lost_process(module, folder) from error
+                raise _lost_process_error(module, folder) from error
             raise
         state.timer.stop()
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -175,11 +175,11 @@ def _train(
         torch.distributed.destroy_process_group()
 
 
-def _lost_process(module: PretrainModule, folder: Path) -> RunError:
+def _lost_process_error(module: PretrainModule, folder: Path) -> RunError:
     """Return the error to raise when another process of the run has ended."""
     plan = module.step.plan
     return RunError(
         f"process {plan.rank} of {plan.world_size} lost contact with another process in step "
-        f"{module.state.step}: that process ended, and its own message gives the reason (killed, "
-        f"out of memory, an error). {describe_last_checkpoint(folder)}; give the same command again"
+        f"{module.state.step}: that process ended; its output shows the reason (killed, out of "
+        f"memory, an error). {describe_last_checkpoint(folder)}; run the same command again"
     )

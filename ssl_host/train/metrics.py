@@ -1,4 +1,4 @@
-"""Logs rows of training metrics: loss, learning rate, online accuracy, feature spread."""
+"""Logs training metrics: loss, learning rate, online accuracy, feature spread."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class MetricsLogger:
         self.row = {**row, "images_per_s": speed}
 
     def flush(self) -> None:
-        """Make all loggers write their buffered rows to disk, before a checkpoint is written."""
+        """Make all loggers write buffered rows to disk, before a checkpoint is written."""
         for logger in self.loggers.values():
             with attribute_errors(logger, "in flush"):
                 logger.flush()
@@ -99,7 +99,7 @@ class MetricsLogger:
 
 
 def _remedies(method: Method) -> str:
-    """Return what may keep a method from collapsing; only parts that the method has."""
+    """Return advice against collapse that mentions only parts that the method has."""
     remedies = ["A lower learning rate", "a longer warm-up"]
     if any(feeder in method.heads for feeder in method.heads.values()):
         remedies.append("a larger predictor")

@@ -22,9 +22,11 @@ from ssl_host.train.trainer_setup import check_processes_agree
 from ssl_host.train.training_step import TrainingStep
 
 MakeLoader = Callable[[EpochPlan], Any]
-"""Function that takes a plan and returns the loader of the training images. The loader yields the
-batches of epoch ``loader.epoch``, starting at step ``loader.start``. ``loader.reads_disk`` is True
-if the next batch should be read ahead."""
+"""Function that takes a plan and returns the loader of the training images.
+
+The loader yields the batches of epoch ``loader.epoch``, starting at step ``loader.start``.
+``loader.reads_disk`` is True if the next batch should be read ahead.
+"""
 
 
 class PretrainModule(pl.LightningModule):
@@ -119,7 +121,7 @@ class PretrainModule(pl.LightningModule):
         scale = None if scaler is None else scaler.get_scale()
         optimizer.step(closure=optimizer_closure)
         # The scaler of 16-mixed skips the optimizer and lowers the scale if a gradient is not
-        # finite. Then EMA copies, queues, schedules and the count of steps must not move either.
+        # finite. EMA copies, queues, schedules and the step counter must not change either then.
         if scaler is not None and scaler.get_scale() < scale:
             self.step.skip()
         else:
@@ -127,7 +129,7 @@ class PretrainModule(pl.LightningModule):
 
 
 class ResumableLoader:
-    """Loader that starts at the current epoch and step, and measures the time spent waiting.
+    """Data loader that resumes at the current step and measures the time spent waiting.
 
     Lightning iterates over a loader more often than there are epochs, so the epoch and the step
     are read from the training state.

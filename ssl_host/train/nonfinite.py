@@ -120,12 +120,12 @@ def gradient_sum(weights: Iterable[nn.Parameter]) -> float:
 
 
 def find_cause(method: Method, batch: Batch) -> str:
-    """Return a clause that says where the non-finite numbers are, or an empty string."""
+    """Return the part of the message that says where the non-finite numbers are, if known."""
     if not all(torch.isfinite(view).all() for view in batch.views):
         return "; the views themselves are not finite: check the augmentation"
     weights = [name for name, p in method.named_parameters() if not torch.isfinite(p).all()]
     if weights:
-        return f"; weights such as {weights[0]} were already not finite before this step"
+        return f"; weights such as {weights[0]} were already non-finite before this step"
     gradients = [
         name
         for name, p in method.named_parameters()

@@ -1,4 +1,4 @@
-"""Converts a method's parameter groups to torch groups, and sets their rates and weight decay."""
+"""Creates the torch optimizer of a method; sets its learning rates and weight decay."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
     group_of: dict[int, str] = {}
     with attribute_errors(method, "in param_groups"):
         groups = list(method.param_groups())
-    with attribute_errors(method.backbone, "in layer_groups and no_weight_decay"):
+    with attribute_errors(method.backbone, "in layer_groups or no_weight_decay"):
         rules = _BackboneRules(method, optimizer)
     for group in groups:
         for pair in group.params:
             if not (isinstance(pair, tuple) and len(pair) == 2):
                 raise PluginError(
                     f"{type(method).__qualname__}.param_groups(): params of the group "
-                    f"{group.name!r} should be pairs of name and parameter, as "
-                    f"trainable_parameters() yields, and contain a {type(pair).__name__}"
+                    f"{group.name!r} should be pairs of name and parameter, as from "
+                    f"trainable_parameters(), but contain a {type(pair).__name__}"
                 )
             name, parameter = pair
             if id(parameter) in group_of:
@@ -52,14 +52,14 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
     if missing:
         raise PluginError(
             f"{type(method).__qualname__}.param_groups() leaves out {', '.join(missing[:5])}; "
-            "put every trainable parameter in one group"
+            "put every trainable parameter in exactly one group"
         )
     with attribute_errors(optimizer, "while creating its torch optimizer"):
         return optimizer.create(torch_groups)
 
 
 class _BackboneRules:
-    """What the backbone says about its parameters: layers, and exemptions from weight decay.
+    """Learning-rate scales of the backbone's layers, and parameters without weight decay.
 
     Attributes:
         lr_scale: factor of the learning rate for the parameters of each layer, keyed by id.
@@ -113,9 +113,9 @@ def split_group(
 
 
 def weight_decay_schedules(method: Method, optimizer: Optimizer) -> dict[str, Schedule]:
-    """Return the schedule of the weight decay of each group that has one, keyed by group name.
+    """Return the weight-decay schedules of the groups that have one, keyed by group name.
 
-    They are not in the torch groups, because checkpoints contain those.
+    They are not stored in the torch groups, because those are saved in checkpoints.
     """
     settings, schedules = optimizer.config, {}
     for group in method.param_groups():
@@ -169,7 +169,7 @@ def set_learning_rates(
 
 
 def drop_frozen_gradients(optimizer: torch.optim.Optimizer, step: int, total_steps: int) -> None:
-    """Remove the gradients of groups that are still frozen, so the optimizer skips them."""
+    """Remove the gradients of groups that are still frozen, so that the optimizer skips them."""
     for group in optimizer.param_groups:
         if step < group.get("frozen_until", 0.0) * total_steps:
             for parameter in group["params"]:

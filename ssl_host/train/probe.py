@@ -62,7 +62,7 @@ class OnlineProbe:
     def step(self, features: Tensor, labels: Tensor) -> None:
         """Count the correct predictions for features (B, D) and labels (B,), then train on them.
 
-        Images with the label -1 have no label: they are not counted and have no loss.
+        Images with the label -1 are unlabelled: they are not counted and do not affect the loss.
         """
         labelled = (labels >= 0).sum()
         weight = labelled.float()

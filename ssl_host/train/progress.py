@@ -16,7 +16,7 @@ class ProgressBar:
         self.bar: Progress | None = None
 
     def start(self, state: TrainingState) -> None:
-        """Show the progress bar; called before the first step."""
+        """Show the progress bar, before the first step."""
         if not self.console.is_terminal:
             return
         self.bar = Progress(
@@ -40,7 +40,7 @@ class ProgressBar:
             )
 
     def show_epoch(self, state: TrainingState, row: dict[str, float]) -> None:
-        """Print a line after an epoch if there is no bar; ``state`` already includes the epoch."""
+        """Print a line after an epoch if there is no bar; ``state`` already counts this epoch."""
         if self.bar is None:
             self.console.print(f"epoch {state.epoch}/{state.epochs}  {_format_row(row)}")
 

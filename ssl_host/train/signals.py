@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from ssl_host.errors import Preempted
 
 STOPPED_OUTSIDE_TRAINING = (
-    "stopped by a signal outside training: trained weights are saved; give the same command again "
+    "stopped by a signal outside training: trained weights are saved; run the same command again "
     "to resume"
 )
 

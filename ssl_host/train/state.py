@@ -14,7 +14,7 @@ from ssl_host.train.timer import TrainingTimer
 
 
 class Stateful(Protocol):
-    """Protocol of objects that have ``state_dict`` and ``load_state_dict``."""
+    """Protocol for objects that have ``state_dict`` and ``load_state_dict``."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the object."""
@@ -62,7 +62,7 @@ class TrainingState:
 
     @property
     def progress(self) -> Progress:
-        """The step, the number of steps and the epoch, in the record passed to the SSL method."""
+        """Current step, total number of steps and current epoch, as passed to the SSL method."""
         return Progress(self.step, self.total_steps, self.epoch)
 
     @property
@@ -76,7 +76,7 @@ class TrainingState:
         self.step_in_epoch += 1
 
     def skip_step(self) -> None:
-        """Count the batch of a step that the gradient scaler has skipped, but not the step."""
+        """Count the batch, but not an optimizer step, because the gradient scaler skipped it."""
         self.step_in_epoch += 1
 
     def finish_epoch(self) -> None:
@@ -85,7 +85,7 @@ class TrainingState:
         self.step_in_epoch = 0
 
     def bind(self, optimizer: torch.optim.Optimizer, precision: Stateful) -> None:
-        """Add the optimizer and the precision plugin, and restore them from the checkpoint.
+        """Attach the optimizer and the precision plugin, and restore them from the checkpoint.
 
         They exist only once the trainer is set up.
 
@@ -99,7 +99,7 @@ class TrainingState:
                 target.load_state_dict(self._restored.pop(name))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a dict of the state to save as a checkpoint."""
+        """Return the state to save in a checkpoint."""
         return {
             "step": self.step,
             "epoch": self.epoch,

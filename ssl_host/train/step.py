@@ -1,4 +1,4 @@
-"""Stages of a training step, as stateless functions."""
+"""Stateless functions for the stages of a training step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class InvalidOutputError(PluginError):
     """Raised when the ``step`` of an SSL method returns an output that cannot be trained on."""
 
 
-def has_epoch_start(method: Method) -> bool:
+def overrides_epoch_start(method: Method) -> bool:
     """Return True if a method overrides ``on_epoch_start``."""
     return type(method).on_epoch_start is not Method.on_epoch_start
 
@@ -26,7 +26,7 @@ def has_epoch_start(method: Method) -> bool:
 def start_epoch(
     method: Method, images: EpochImages, progress: Progress, seed: int, device: torch.device
 ) -> None:
-    """Call ``on_epoch_start`` of a method, in evaluation mode and without autocast.
+    """Call a method's ``on_epoch_start`` in evaluation mode and without autocast.
 
     Args:
         method: the SSL method.
@@ -36,7 +36,7 @@ def start_epoch(
         device: the device of the networks.
 
     Raises:
-        PluginError: if the method fails; the message names the line.
+        PluginError: if the method fails; the message contains the line that failed.
     """
     method.progress = progress
     seed_torch(seed, device)
@@ -96,11 +96,11 @@ def check_output(method: Method, output: StepOutput) -> None:
 
 @dataclass(frozen=True)
 class GradientClip:
-    """Record of ``[trainer] gradient_clip`` and ``gradient_clip_by``.
+    """Gradient clipping settings: the limit, and what it applies to.
 
     Attributes:
         limit: the maximum norm or value; None means no clipping.
-        by: what is limited: ``norm``, ``value``, ``parameter`` or ``module``.
+        by: ``norm``, ``value``, ``parameter`` or ``module``, as ``[trainer] gradient_clip_by``.
     """
 
     limit: float | None = None
@@ -112,7 +112,7 @@ NO_CLIP = GradientClip()
 
 @torch.no_grad()
 def clip_gradients(method: Method, optimizer: torch.optim.Optimizer, clip: GradientClip) -> None:
-    """Limit the gradients of all parameters in place."""
+    """Clip the gradients of all parameters in place."""
     if clip.limit is None:
         return
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -124,7 +124,7 @@ def clip_gradients(method: Method, optimizer: torch.optim.Optimizer, clip: Gradi
         for parameter in parameters:
             torch.nn.utils.clip_grad_norm_(parameter, clip.limit)
     else:
-        # Lists, because torch warns of an empty generator, which a loss without parameters has.
+        # Lists, because torch warns about an empty generator, and a loss may have no parameters.
         modules = [list(module.parameters()) for module in method.children()]
         modules.append(list(method.parameters(recurse=False)))  # a mask token, for example
         for parameters in modules:
@@ -165,7 +165,7 @@ def finish_step(method: Method, outputs: list[StepOutput], progress: Progress) -
         method.finish_step(output, progress.step, progress.total_steps, progress.epoch)
 
 
-def update(
+def run_optimizer_step(
     method: Method,
     optimizer: torch.optim.Optimizer,
     outputs: list[StepOutput],

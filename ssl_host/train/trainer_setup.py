@@ -43,8 +43,8 @@ def check_processes_agree(settings: TrainerSettings) -> None:
             if other[key] != value:
                 raise UserError(
                     f"[trainer] {key} is {value} in process 0 and {other[key]} in process {rank}: "
-                    "the machines differ. Write a value that suits all of them into the "
-                    "configuration instead of auto"
+                    "the machines differ. Replace auto in the configuration with a value that "
+                    "all of them support"
                 )
 
 
@@ -67,14 +67,14 @@ def prepare_networks(
 def compile_networks(method: Method) -> None:
     """Compile the backbone, the heads and all other submodules of a method in place.
 
-    ``method.compile()`` would have no effect: it compiles ``__call__``, which nothing calls.
+    ``method.compile()`` would have no effect: it compiles ``__call__``, which is never called.
     """
     for network in method.children():
         network.compile()
 
 
 def _synchronise(network: torch.nn.Module, accelerator: str) -> None:
-    """Make all batch norm layers compute their statistics over all processes."""
+    """Make all batch norm layers of a network compute their statistics over all processes."""
     if accelerator == "cuda":
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
     else:

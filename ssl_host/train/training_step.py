@@ -160,13 +160,13 @@ class TrainingStep:
         self.state.finish_step()
 
     def skip(self) -> None:
-        """Leave everything as it is, after a step that the gradient scaler has skipped."""
+        """Discard the outputs of a step that the gradient scaler has skipped."""
         self.outputs = []
         self.state.skip_step()
 
     @functools.cached_property
     def _decay_schedules(self) -> dict[str, Schedule]:
-        """The schedule of the weight decay of each parameter group that has one."""
+        """Weight-decay schedules of the parameter groups that have one, keyed by group name."""
         return weight_decay_schedules(self.method, self.experiment.optimizer)
 
     @property
@@ -201,7 +201,7 @@ class TrainingStep:
         return first + self.state.step * self.plan.micro_batches + len(self.outputs)
 
     def epoch_seed(self) -> int:
-        """Return the random seed for the start of the current epoch, alike in all processes."""
+        """Return the random seed for the start of the current epoch, the same in all processes."""
         return _rank_seed(self.experiment.config.run.seed, -1) + self.state.epoch
 
     def _failure_message(self, batch: Batch, error: Exception) -> str:
@@ -217,6 +217,6 @@ class TrainingStep:
 
 @functools.cache
 def _rank_seed(seed: int, rank: int) -> int:
-    """Return a 48-bit seed that differs between the processes of a run; rank -1 is shared."""
+    """Return a 48-bit seed that differs between ranks; rank -1 stands for all processes."""
     digest = hashlib.blake2b(f"{seed} {rank}".encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big")

@@ -133,7 +133,7 @@ def test_path_that_fits_only_one_file_is_accepted_with_a_note(form, table, tmp_p
     assert is_picture(found.read(3), 3)
     assert found.name(3) == "images/03.png"
     (note,) = source.notes
-    assert "10 paths are not exactly those of files" in note
+    assert "10 paths do not match files exactly" in note
 
 
 def test_path_that_fits_several_files_is_not_changed(table, tmp_path):

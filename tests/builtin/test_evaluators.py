@@ -14,7 +14,7 @@ import ssl_host
 from ssl_host import FeatureBank, Features
 from ssl_host.builtin.evaluators import linear
 from ssl_host.builtin.evaluators.few_label import draw_labelled, fit_logistic
-from ssl_host.builtin.evaluators.label_fraction import labelled_fraction
+from ssl_host.builtin.evaluators.label_fraction import select_labelled_fraction
 
 
 def bank(train=240, test=120, dim=12, classes=6, noise=1.5, seed=0):
@@ -230,27 +230,27 @@ def test_fine_tuning_trains_the_network_but_not_the_original():
 @pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5, 1.0])
 def test_labelled_fraction_is_balanced_and_the_same_in_every_run(fraction):
     labels = torch.arange(300) % 3
-    rows = labelled_fraction(labels, fraction)
+    rows = select_labelled_fraction(labels, fraction)
     assert torch.bincount(labels[rows]).tolist() == [round(100 * fraction)] * 3
     assert len(rows.unique()) == len(rows)
     torch.manual_seed(3)
-    assert torch.equal(rows, labelled_fraction(labels, fraction))
+    assert torch.equal(rows, select_labelled_fraction(labels, fraction))
 
 
 def test_labelled_fraction_keeps_one_label_of_every_class():
     labels = torch.tensor([0] * 50 + [1] * 3)
-    assert torch.bincount(labels[labelled_fraction(labels, 0.01)]).tolist() == [1, 1]
+    assert torch.bincount(labels[select_labelled_fraction(labels, 0.01)]).tolist() == [1, 1]
 
 
 def test_linear_probe_reads_only_its_fraction_of_labels(monkeypatch):
     b = bank(train=600)
-    rows = labelled_fraction(b.train.y, 0.1)
+    rows = select_labelled_fraction(b.train.y, 0.1)
     spoiled = torch.zeros_like(b.train.y)
     spoiled[rows] = b.train.y[rows]
     probe = ssl_host.build("evaluator", "linear", label_fraction=0.1, epochs=3)
     other = replace(b, train=Features(b.train.x, spoiled))
     # The draw itself depends on the labels, so it is fixed here.
-    monkeypatch.setattr(linear, "labelled_fraction", lambda labels, fraction: rows)
+    monkeypatch.setattr(linear, "select_labelled_fraction", lambda labels, fraction: rows)
     first, second = probe.evaluate(b), probe.evaluate(other)
     assert first.metrics == second.metrics
     assert torch.equal(first.artifacts["linear"]["weight"], second.artifacts["linear"]["weight"])

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 import ssl_host
 from ssl_host import FeatureBank, Features, UserError
-from ssl_host.builtin.evaluators.label_fraction import labelled_fraction
+from ssl_host.builtin.evaluators.label_fraction import select_labelled_fraction
 
 CLASSES, DIM = 7, 10
 
@@ -76,7 +76,7 @@ def test_linear_probe_equals_a_plain_loop(name, fraction, monkeypatch):
         batch_size=32,
         label_fraction=fraction,
     )
-    rows = labelled_fraction(b.train.y, fraction)
+    rows = select_labelled_fraction(b.train.y, fraction)
     assert len(rows) == round(140 * fraction)
     weight, bias = plain_probe(b, rows, optimizer_of, 5, 32)
     std = b.train.x.std(0)
@@ -163,7 +163,7 @@ def test_fine_tuning_trains_an_ema_encoder_with_frozen_parameters():
 
 def test_fine_tuning_on_a_fraction_uses_no_other_labels():
     """All labels outside the fraction are wrong and would lower the accuracy."""
-    rows = set(labelled_fraction(torch.arange(140) % CLASSES, 0.2).tolist())
+    rows = set(select_labelled_fraction(torch.arange(140) % CLASSES, 0.2).tolist())
     wrong = [i for i in range(140) if i not in rows]
     b, _ = image_bank(flipped=wrong)
     right = torch.arange(140) % CLASSES
@@ -172,12 +172,12 @@ def test_fine_tuning_on_a_fraction_uses_no_other_labels():
     # The draw depends on the labels, so it is replaced by the draw with the true labels.
     from ssl_host.builtin.evaluators import finetune
 
-    original = finetune.labelled_fraction
-    finetune.labelled_fraction = lambda labels, fraction: original(right, fraction)
+    original = finetune.select_labelled_fraction
+    finetune.select_labelled_fraction = lambda labels, fraction: original(right, fraction)
     try:
         assert tuned.evaluate(whole).metrics["top1"] > 0.9
     finally:
-        finetune.labelled_fraction = original
+        finetune.select_labelled_fraction = original
 
 
 def test_saved_classifier_is_tested_and_not_trained(tmp_path):

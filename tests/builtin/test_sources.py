@@ -353,7 +353,7 @@ def test_imagefolder_classes_with_split_words_remain_classes_with_a_note(tmp_pat
     source = ssl_host.build("data", "imagefolder", root=tmp_path)
     assert source.open("train").classes == ("bullet train", "bus", "test tube")
     (note,) = source.notes
-    assert "bullet train, test tube are classes like bus" in note
+    assert "bullet train, test tube are used as classes, like bus" in note
 
 
 def test_imagefolder_class_folders_with_equal_subfolders_raise_data_error(tmp_path):
@@ -378,14 +378,16 @@ def test_imagefolder_class_named_train_is_a_class_with_a_note(tmp_path):
     found = source.open("train")
     assert (len(found), found.classes) == (24, ("apple", "bus", "car", "train"))
     (note,) = source.notes
-    assert "train is a class like apple, bus, car" in note
+    assert "train is used as a class, like apple, bus, car" in note
 
 
 def test_imagefolder_train_that_may_be_a_class_or_a_split_raises_data_error(tmp_path):
     for name in ("bus", "train"):
         picture(tmp_path / name / "1.png")
     source = ssl_host.build("data", "imagefolder", root=tmp_path)
-    with pytest.raises(DataError, match=r"train may be a class, as bus.*labelled = true.*root = "):
+    with pytest.raises(
+        DataError, match=r"train may be a class, like bus.*labelled = true.*root = "
+    ):
         source.open("train")
     source = ssl_host.build("data", "imagefolder", root=tmp_path, labelled=True)
     assert source.open("train").classes == ("bus", "train")

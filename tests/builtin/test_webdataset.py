@@ -424,7 +424,9 @@ def test_labels_without_image_and_unused_suffixes_are_reported(tmp_path):
     members = [*samples(range(3)), ("x.cls", b"red"), ("y.cls", b"red")]
     source = build(write(tmp_path / "x.tar", members))
     source.open("train")
-    assert any("2 labels belong to no image, the first is x.tar:x" in n for n in source.notes)
+    assert any(
+        "2 labels do not belong to an image; the first is x.tar:x" in n for n in source.notes
+    )
     write(tmp_path / "z" / "train-0.tar", samples(range(3)))
     write(tmp_path / "z" / "labels.tar", [("9.cls", b"red")])
     source = build(tmp_path / "z")

@@ -64,8 +64,8 @@ def test_component_of_every_kind_is_registered_with_its_origin(install):
             "@hookimpl\ndef register_methods(register):\n    register('x', 'no_colon')\n",
             "is not of the form module:Object",
         ),
-        ("ssl_host_api = 99\n", "made for plugin API 99, and this host has 1; upgrade the host"),
-        ("ssl_host_api = 0\n", "made for plugin API 0, and this host needs 1; upgrade the plugin"),
+        ("ssl_host_api = 99\n", "made for plugin API 99, but this host has 1; upgrade the host"),
+        ("ssl_host_api = 0\n", "made for plugin API 0, but this host needs 1; upgrade the plugin"),
     ],
 )
 def test_broken_plugin_has_a_reason_and_other_plugins_load(code, reason, install):

@@ -45,7 +45,7 @@ def test_failed_check_prints_what_is_wrong_and_why(ssl_host, install):
     [
         (
             ("-o", "nonsense.x=1"),
-            "-o nonsense.x=1: [nonsense] is not a kind of component in this plugin",
+            "-o nonsense.x=1: this plugin has no component of kind 'nonsense'",
         ),
         (("--only", "nothere"), "unknown check 'nothere'; this plugin has documented, "),
         (("--skip", "nothere"), "unknown check 'nothere'; this plugin has documented, "),

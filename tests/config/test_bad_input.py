@@ -79,7 +79,7 @@ CASES: dict[str, tuple[str, str]] = {
     "unknown_head": (
         "[head.predictor]\nhidden_dim = 3\n\n[method]\nname = simclr\n",
         (
-            "{file}:1: [head.predictor] unknown section: the method has projector; did you "
+            "{file}:1: [head.predictor] unknown section: the method's heads are projector; did you "
             "mean 'head.projector'?"
         ),
     ),
@@ -152,7 +152,7 @@ CASES: dict[str, tuple[str, str]] = {
     "wrong_suffix": (
         "[run]\nepochs = abc@int\n\n[method]\nname = simclr\n",
         "{file}:2: [run] epochs: 'abc' is not of type int, which @int requires; "
-        "if the text ends in @int, put it in quotes",
+        "if @int is part of the text, put the text in quotes",
     ),
     "wrong_suffix_type": (
         "[run]\nepochs = 2.5@int\n\n[method]\nname = simclr\n",
@@ -210,7 +210,7 @@ CASES: dict[str, tuple[str, str]] = {
     "unclosed_reference": (
         "[run]\nname = ${run.seed\n\n[method]\nname = simclr\n",
         "{file}:2: [run] name: '${{' in '${{run.seed' is not closed; "
-        "add the missing '}}', or write $${{ for the characters themselves",
+        "add the missing '}}', or write $${{ for a literal ${{",
     ),
     "key_before_section": (
         "epochs = 3\n[method]\nname = simclr\n",
@@ -240,19 +240,19 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "unclosed_section": (
         "[run\nepochs = 3\n",
-        "{file}:1: '[run' lacks its closing ]",
+        "{file}:1: '[run' has no closing ]",
     ),
     "unclosed_section_after_a_key": (
         "[run]\nepochs = 3\n\n# next\n[method\nname = simclr\n",
-        "{file}:5: '[method' lacks its closing ]",
+        "{file}:5: '[method' has no closing ]",
     ),
     "comment_in_an_unclosed_section": (
         "[run]\nepochs = 3\n[trainer  # speed\nnum_threads = 1\n",
-        "{file}:3: '[trainer' lacks its closing ]",
+        "{file}:3: '[trainer' has no closing ]",
     ),
     "unclosed_section_with_a_comment_sign": (
         "[data]\nname = digits\n[evaluator.knn #my]\nname = knn\n",
-        "{file}:3: '[evaluator.knn' lacks its closing ]",
+        "{file}:3: '[evaluator.knn' has no closing ]",
     ),
     "slash_in_name": (
         "[run]\nname = ../other\n\n[method]\nname = simclr\n",

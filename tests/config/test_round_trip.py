@@ -254,7 +254,7 @@ def test_comments_in_a_list_do_not_cut_its_quoted_items(tmp_path, install):
 @pytest.mark.parametrize(
     ("line", "part"),
     [
-        ('"exp', "lacks its closing quote"),
+        ('"exp', "has no closing quote"),
         ('"a" b', "has text after its closing quote"),
         (r'"C:\Users"', "backslash"),
     ],
@@ -334,8 +334,8 @@ def test_path_that_is_cut_at_a_comment_but_exists_is_refused(tmp_path, catalog):
     [
         ("data #2/train-{000..001}.tar", "data #2 exists; put the path in quotes"),
         ("data #2/not/yet", "data #2 exists"),
-        ("data ;3/runs", "there is no .*data; put the path in quotes, or a space behind ;"),
-        ("data  #3/runs", "there is no .*data; put the path in quotes"),
+        ("data ;3/runs", ".*data does not exist; put the path in quotes, or add a space after ;"),
+        ("data  #3/runs", ".*data does not exist; put the path in quotes"),
         ("data #2@str", "data #2 exists"),
         ("data #3@str", "'#3@str' is read as a comment; put the path in quotes"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import PluginError, UserError
-from ssl_host.scaffold.new import plan, write
+from ssl_host.scaffold.new import plan_plugin, write_plugin
 from tests.wheels import install
 
 BIN = Path(sys.executable).parent
@@ -32,8 +32,8 @@ for command in sys.argv[1:]:
 
 
 def make(name, kind, parent, catalog=None, like=None):
-    new = plan(name, kind, catalog or Catalog(), like)
-    return new, write(new, parent)[0]
+    new = plan_plugin(name, kind, catalog or Catalog(), like)
+    return new, write_plugin(new, parent)[0]
 
 
 def python(arguments, env, cwd):
@@ -219,10 +219,10 @@ def test_plugin_new_with_existing_folder_fails_and_keeps_it(ssl_host, tmp_path):
 )
 def test_plan_with_invalid_name_suggests_a_valid_one(name, suggestion, catalog):
     with pytest.raises(UserError) as caught:
-        plan(name, "method", catalog)
+        plan_plugin(name, "method", catalog)
     assert f"'{name}' is not a valid plugin name" in str(caught.value)
     assert str(caught.value).endswith(f"use {suggestion}")
-    assert plan(suggestion, "method", catalog).distribution == suggestion
+    assert plan_plugin(suggestion, "method", catalog).distribution == suggestion
 
 
 @pytest.mark.parametrize(
@@ -252,26 +252,26 @@ def test_plan_with_invalid_name_suggests_a_valid_one(name, suggestion, catalog):
 )
 def test_plan_with_used_name_or_unknown_kind_raises(name, kind, message, catalog):
     with pytest.raises(UserError) as caught:
-        plan(name, kind, catalog)
+        plan_plugin(name, kind, catalog)
     assert message in str(caught.value)
     assert isinstance(caught.value, PluginError) == ("already" in message)
 
 
 def test_write_to_unwritable_folder_raises_with_its_path(tmp_path, catalog):
-    new = plan("mine", "loss", catalog)
+    new = plan_plugin("mine", "loss", catalog)
     (tmp_path / "ssl-plugin-mine").write_text("a file", "utf-8")
     with pytest.raises(UserError) as caught:
-        write(new, tmp_path)
+        write_plugin(new, tmp_path)
     assert f"{tmp_path}/ssl-plugin-mine is a file" in str(caught.value)
     with pytest.raises(UserError) as caught:
-        write(new, tmp_path / "ssl-plugin-mine")
+        write_plugin(new, tmp_path / "ssl-plugin-mine")
     folder = f"{tmp_path}/ssl-plugin-mine/ssl-plugin-mine"
     assert f"cannot write {folder}: Not a directory" in str(caught.value)
 
 
 def test_write_into_existing_empty_folder_succeeds(tmp_path, catalog):
     (tmp_path / "ssl-plugin-mine").mkdir()
-    folder, files = write(plan("mine", "loss", catalog), tmp_path)
+    folder, files = write_plugin(plan_plugin("mine", "loss", catalog), tmp_path)
     assert all((folder / file).exists() for file in files)
 
 

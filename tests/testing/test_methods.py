@@ -30,7 +30,7 @@ FAULTS = {
     "Collapsing": ("no_collapse", "outputs of all images are nearly the same"),
     "KeepsRowsOnSelf": (
         "accumulation",
-        "a step of two micro-batches leaves a different centre.mean",
+        "after a step of two micro-batches centre.mean is off by",
     ),
     "PushesInStep": ("step_is_pure", "pushes rows into centre"),
     "FreezesInStep": ("gradients", "gets no gradient in the first step, but"),

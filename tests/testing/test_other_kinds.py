@@ -226,7 +226,7 @@ CASES = [
     ),
     ("loss", faulty.NoEpsilon, "degenerate_embeddings", "embeddings that are zero give"),
     ("loss", faulty.GatherWithoutGradient, "one_process_equals_two", "the gradient is off by"),
-    ("optimizer", FixedRate, "respects_lr", "with lr 0 change"),
+    ("optimizer", FixedRate, "respects_lr", "with lr = 0 change"),
     ("optimizer", FixedRate, "keeps_group_keys", "named [None]"),
     ("scheduler", Counting, "factors", "changes from call to call"),
     ("scheduler", DividesByWarmUp, "factors", "ZeroDivisionError"),

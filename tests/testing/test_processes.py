@@ -68,6 +68,6 @@ def hang():
 
 def test_run_distributed_with_a_hanging_process_raises_timeout(monkeypatch):
     monkeypatch.setattr("ssl_host.testing.distributed.TIMEOUT", 2)
-    with pytest.raises(TimeoutError, match="hang did not end in 2 seconds"):
+    with pytest.raises(TimeoutError, match="hang did not finish within 2 seconds"):
         run_distributed(hang)
     assert run_distributed(dist.get_rank) == [0, 1]

@@ -35,7 +35,7 @@ def test_read_checkpoint_flipped_bit_is_detected(tmp_path):
             read_checkpoint(path)
     state, warnings = load_latest_checkpoint(tmp_path)
     assert state["step"] == 1
-    assert "trying the checkpoint before it" in warnings[0]
+    assert "trying the previous checkpoint" in warnings[0]
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, -1])

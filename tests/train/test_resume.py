@@ -149,7 +149,7 @@ def test_sigterm_saves_a_checkpoint_and_exits_with_75(micro_batches, tmp_path):
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == Preempted.exit_status == 75
-    assert "give the same command again to resume" in stderr
+    assert "run the same command again to resume" in stderr
     assert len(list_checkpoints(tmp_path / "runs" / "long" / "checkpoints")) == 1
 
 

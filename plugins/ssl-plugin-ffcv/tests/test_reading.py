@@ -139,7 +139,7 @@ def test_pack_prints_settings_that_the_source_recommends(command):
         (["out.beton"], "name a folder of images and OUT.beton, or --data NAME and OUT.beton"),
         (["a", "b", "c.beton"], "name a folder of images and OUT.beton"),
         (["flowers", "out.beton", "--raw", "--quality", "80"], "--raw stores uncompressed pixels"),
-        (["flowers", "out.beton", "-o", "image_size"], "-o image_size: should be KEY=VALUE"),
+        (["flowers", "out.beton", "-o", "image_size"], "-o image_size: expected KEY=VALUE"),
         (
             ["flowers", "out.beton", "-o", "num_channels=2"],
             "-o num_channels=2: [data] num_channels",

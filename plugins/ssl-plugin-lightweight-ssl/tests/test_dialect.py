@@ -210,7 +210,7 @@ def test_only_eval_of_a_linear_evaluation_needs_a_checkpoint(catalog, write_conf
         (("csv@str", "wanbd@str"), "log_type: 'wanbd' should be wandb or csv; did you mean"),
         (("save_top_k = 3@int", "save_top_k = three@str"), "save_top_k: 'three' should be"),
         (("dataset = cifar10@str\n", ""), "old.ini:8: dataset is missing"),
-        (("[ssl_args]", "[ssl_args"), "old.ini:24: '[ssl_args' lacks its closing ]"),
+        (("[ssl_args]", "[ssl_args"), "old.ini:24: '[ssl_args' has no closing ]"),
     ],
 )
 def test_error_in_a_file_is_reported_with_its_line(replace, message, catalog, write_config):

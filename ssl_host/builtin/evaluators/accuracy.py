@@ -1,4 +1,4 @@
-"""Top-1 and top-5 accuracy on the held-out images, for several evaluators."""
+"""Top-1 and top-5 accuracy on the held-out images, shared by several evaluators."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ACCURACY = {
         baseline=True,
     ),
 }
-"""Declarations of the metrics that :class:`AccuracyCounter` measures."""
+"""Figures for top-1 and top-5 accuracy, which several evaluators declare."""
 
 
 class AccuracyCounter:
-    """Measures top-1 and top-5 accuracy, batch by batch.
+    """Accumulates top-1 and top-5 accuracy over batches.
 
     Args:
         num_classes: number of classes; top-5 accuracy is measured if there are more than five.

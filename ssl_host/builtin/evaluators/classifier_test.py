@@ -39,7 +39,7 @@ def measure_accuracy(weight: Tensor, bias: Tensor, bank: FeatureBank) -> dict[st
     Args:
         weight: (C, D), the weight matrix of the classifier.
         bias: (C,), the biases of the classifier.
-        bank: bank with the features and labels of the held-out images.
+        bank: the features and labels of the held-out images.
     """
     assert bank.test is not None
     assert bank.test.y is not None

@@ -17,7 +17,7 @@ class FewLabel(Evaluator):
 
     The accuracy is averaged over several random draws of images, which are the same in every run.
     The regression is multinomial and L2-regularised with C = 1, as in scikit-learn. Features are
-    standardised with the statistics of all training images, which needs no labels. Four draws are
+    standardised with the statistics of all training images; this needs no labels. Four draws are
     fitted at a time.
     """
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
 from ssl_host.builtin.evaluators.accuracy import ACCURACY, AccuracyCounter
-from ssl_host.builtin.evaluators.label_fraction import labelled_fraction
+from ssl_host.builtin.evaluators.label_fraction import select_labelled_fraction
 
 
 class FineTune(Evaluator):
@@ -52,7 +52,7 @@ class FineTune(Evaluator):
             or bank.train_transform is None
             or bank.eval_transform is None
         ):
-            note = "finetune was skipped: some images cannot be read"
+            note = "finetune was skipped because some images cannot be read"
             return Evaluation({}, notes=(note,))
         backbone = encoder().requires_grad_(True)  # an EMA encoder is frozen
         device = next(backbone.parameters()).device
@@ -84,7 +84,7 @@ class FineTune(Evaluator):
         optimizer = torch.optim.SGD(
             groups, lr=1.0, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
         )
-        rows = labelled_fraction(bank.train.y, config.label_fraction)
+        rows = select_labelled_fraction(bank.train.y, config.label_fraction)
         generator = torch.Generator().manual_seed(bank.seed)
         batches = [b for b in rows.split(config.batch_size) if len(b) > 1] or [rows]
         total, step = len(batches) * config.epochs, 0

@@ -11,7 +11,7 @@ from ssl_host import Evaluation, Evaluator, FeatureBank, Settings
 from ssl_host.builtin.evaluators.accuracy import ACCURACY, AccuracyCounter
 
 FEW_IMAGES = 50
-"""Average number of training images per class below which k is 20 instead of 200."""
+"""Average number of training images per class below which the default k is 20, not 200."""
 
 KEY_BLOCK = 65_536
 """Number of training images that are compared with the test images at a time."""

@@ -1,4 +1,4 @@
-"""Selects a fraction of the labelled images, the same in every run."""
+"""Selects a fraction of the labelled images, which is the same in every run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 
-def labelled_fraction(labels: Tensor, fraction: float) -> Tensor:
-    """Return the sorted indices of a random fraction of each class, with at least one image.
+def select_labelled_fraction(labels: Tensor, fraction: float) -> Tensor:
+    """Return the sorted indices of a random fraction of each class, at least one image each.
 
     The selection depends only on the labels and the fraction, so runs are comparable.
 

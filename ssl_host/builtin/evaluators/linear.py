@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ssl_host import Evaluation, Evaluator, FeatureBank, Figure, Settings
 from ssl_host.builtin.evaluators.accuracy import ACCURACY
-from ssl_host.builtin.evaluators.label_fraction import labelled_fraction
+from ssl_host.builtin.evaluators.label_fraction import select_labelled_fraction
 from ssl_host.builtin.evaluators.saved_classifier import read_classifier
 
 SAVED_CLASSIFIER_NOTE = (
@@ -29,8 +29,8 @@ TakeFeatures = Callable[[Tensor, int], Tensor]
 """Function that maps the indices of training images and an epoch to features (B, D)."""
 
 
-class _Heads(nn.Module):
-    """Linear classifiers, one for each learning rate, that are trained on the same batches."""
+class _LinearClassifiers(nn.Module):
+    """Linear classifiers that are trained on the same batches, one for each learning rate."""
 
     def __init__(self, count: int, dim: int, classes: int, seed: int) -> None:
         super().__init__()
@@ -62,14 +62,16 @@ class LinearProbe(Evaluator):
     figures = {
         **ACCURACY,
         "learning_rate": Figure(
-            "learning rate that was selected on a fraction of the training images",
+            "learning rate selected on a fraction of the training images",
             higher_is_better=None,
         ),
     }
 
     class Config(Settings):
         mode: Literal["cached", "augmented"] = Field(
-            "cached", description="compute the features once, or from random crops in every epoch"
+            "cached",
+            description="cached: compute the features once; augmented: compute them in every epoch "
+            "from random crops",
         )
         epochs: int = Field(
             90, ge=1, le=10_000, description="number of passes over the labelled images"
@@ -94,7 +96,7 @@ class LinearProbe(Evaluator):
             0.1,
             gt=0,
             lt=1,
-            description="fraction of the labelled images that is used to select the learning rate",
+            description="fraction of the labelled images used to select the learning rate",
         )
         weights: Path | None = Field(
             None,
@@ -122,7 +124,7 @@ class LinearProbe(Evaluator):
         mean, std = bank.train.x.mean(dim=0), bank.train.x.std(dim=0).clamp(min=1e-6)
         features = self._features(bank, mean, std)
         rates = self.config.learning_rates
-        rows = labelled_fraction(bank.train.y, self.config.label_fraction)
+        rows = select_labelled_fraction(bank.train.y, self.config.label_fraction)
         rate = rates[0]
         if len(rates) > 1:
             rate = rates[self._select_rate(features, rows, lambda x: (x - mean) / std, bank)]
@@ -178,11 +180,11 @@ class LinearProbe(Evaluator):
 
     def _train(
         self, features: TakeFeatures, rows: Tensor, rates: tuple[float, ...], bank: FeatureBank
-    ) -> _Heads:
+    ) -> _LinearClassifiers:
         """Train one classifier per learning rate on the same batches; return the classifiers."""
         assert bank.train.y is not None
         config = self.config
-        heads = _Heads(len(rates), bank.train.x.shape[1], bank.num_classes, bank.seed)
+        heads = _LinearClassifiers(len(rates), bank.train.x.shape[1], bank.num_classes, bank.seed)
         optimizer = self._optimizer(heads, rates)
         generator = torch.Generator().manual_seed(bank.seed)
         steps = -(-len(rows) // config.batch_size)
@@ -203,7 +205,9 @@ class LinearProbe(Evaluator):
                 step += 1
         return heads
 
-    def _optimizer(self, heads: _Heads, rates: tuple[float, ...]) -> torch.optim.Optimizer:
+    def _optimizer(
+        self, heads: _LinearClassifiers, rates: tuple[float, ...]
+    ) -> torch.optim.Optimizer:
         """Return one optimizer for all classifiers, each with its own learning rate."""
         decay = self.config.weight_decay
         groups = [

@@ -1,4 +1,4 @@
-"""Reads linear classifiers from files."""
+"""Reads a linear classifier from a file."""
 
 from __future__ import annotations
 

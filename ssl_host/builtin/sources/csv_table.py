@@ -1,4 +1,4 @@
-"""Data source ``csv``: images listed in a CSV file with their paths and labels."""
+"""Data source ``csv``: images and labels listed in a CSV file."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _USUAL_NAMES = {
 
 
 class _Row(NamedTuple):
-    """Record of a row of the table: its line number, and the image's path, label and split.
+    """Row of the table: line number, and path, label and split of the image.
 
-    The label and the split are empty if the table has no such column.
+    The label or the split is empty if the table has no such column.
     """
 
     line: int
@@ -42,14 +42,14 @@ class CSVTable(RecordSource):
     The columns are:
 
     * ``path``: path of the image, absolute or relative to ``root``; ``\\`` is read as ``/``, and
-      another case or a missing suffix is accepted with a note if only one file fits;
+      wrong case or a missing suffix is accepted, with a note, if only one file matches;
     * ``label``: text or a whole number; an image with an empty label, ``nan``, ``none`` or ``-1``
       has no label; without this column there are no labels;
     * ``split``: ``train``, ``val`` or ``test``; without this column and without ``test_file``, the
       host holds out some images.
 
-    Columns are separated by commas, semicolons, tabs or vertical bars, and their names may be in
-    any case. The encoding is UTF-8.
+    Columns are separated by commas, semicolons, tabs or vertical bars. Their names are not
+    case-sensitive. The encoding is UTF-8.
     """
 
     class Config(RecordSource.Config):
@@ -104,7 +104,7 @@ class CSVTable(RecordSource):
         return Path(os.path.normpath(Path(self.config.root or file.parent).absolute()))
 
     def _rows_of_split(self, table: _Table, rows: list[_Row], held_out: bool) -> list[_Row]:
-        """Return the training rows, or the held-out rows: ``val`` if there are any, else ``test``.
+        """Return the training rows, or the held-out rows: ``val`` if present, else ``test``.
 
         All rows are returned if the table has no splits.
         """
@@ -139,7 +139,7 @@ class CSVTable(RecordSource):
             if windows_drive(path) and not os.path.lexists(root / path):
                 raise table.error(
                     line,
-                    f"{text} is a path of a Windows computer; use paths relative to [data] root",
+                    f"{text} is a Windows path; use paths relative to [data] root",
                 )
             full_path = os.path.normpath(root / path)
             # A relative path must not lead to files outside the root; an absolute path may.
@@ -153,7 +153,7 @@ class CSVTable(RecordSource):
                 raise table.error(line, f"{path} is already listed on line {rows[full_path].line}")
             with contextlib.suppress(OSError):  # a missing file is reported when it is read
                 info = os.stat(full_path)  # noqa: PTH116 - no Path for each file
-                # Links too would train on an image twice, or hold it out as well.
+                # A second link to a file would repeat a training image or also hold it out.
                 first = files.setdefault((info.st_dev, info.st_ino), line)
                 if first != line:
                     raise table.error(line, f"{path} is the same file as the one on line {first}")
@@ -164,7 +164,7 @@ class CSVTable(RecordSource):
 
 
 class _Table:
-    """Content of a CSV file, and the positions of the columns path, label and split.
+    """Content of a CSV file, with the positions of its path, label and split columns.
 
     Raises:
         DataError: if the file cannot be read or if a requested column is missing. The message
@@ -187,7 +187,7 @@ class _Table:
         self.has_labels, self.has_splits = (column >= 0 for column in self.columns[1:])
 
     def error(self, line: int, message: str) -> DataError:
-        """Return an error with a message that starts with the file and the line."""
+        """Return a DataError with the file and the line in front of the message."""
         return DataError(f"[data] {self.file}:{line}: {message}")
 
     @property
@@ -196,7 +196,7 @@ class _Table:
         return self.header[self.columns[1]] if self.has_labels else ""
 
     def notes(self) -> list[str]:
-        """Return notes about columns that are not used but may contain labels or splits."""
+        """Return notes about unused columns that may contain labels or splits."""
         notes = []
         for setting, is_present in (("label", self.has_labels), ("split", self.has_splits)):
             usual = _USUAL_NAMES[setting]
@@ -209,7 +209,7 @@ class _Table:
         return notes
 
     def rows(self) -> Iterator[tuple[int, str, str, str]]:
-        """Yield line number, path, label and split of each row; a missing column gives ``""``."""
+        """Yield line number, path, label and split of each row; missing columns are empty text."""
         for line, cells in itertools.islice(self._records(), 1, None):  # skip the header
             if len(cells) != len(self.header):
                 raise self.error(
@@ -269,7 +269,7 @@ class _Table:
     def _column(self, default: str, requested: str | None) -> int:
         """Return the position of a column, or -1 if it is missing and was not requested.
 
-        Its name may be written in another case if only one column fits.
+        Upper and lower case are ignored if only one column matches.
         """
         name = requested or default
         if name in self.header:

@@ -12,10 +12,10 @@ from ssl_host import DataError, FileImages, ImageListing, Records, RecordSource,
 from ssl_host.builtin.sources.split_folders import (
     class_notes,
     find_splits,
-    is_class,
-    require_classes,
+    is_train_a_class,
+    reject_nested_classes,
     subfolders,
-    unwrap,
+    unwrap_nested_folder,
 )
 
 
@@ -27,11 +27,11 @@ class ImageFolder(RecordSource):
     * ``root/train/...`` with ``root/val/...`` or ``root/test/...``: the held-out images have their
       own folder.
 
-    Other names, such as ``valid``, ``Testing`` or ``seg_train`` with ``seg_test``, are understood
+    Other names, such as ``valid``, ``Testing`` or ``seg_train`` with ``seg_test``, are recognised
     too. Images outside of the class folders, or in a folder called ``unlabeled``, ``nan`` or
-    ``-1``, have no label:
-    pretraining uses them, evaluators do not. A file or folder that several links lead to is
-    listed once. Run folders, ``[run] dir`` and folders of W&B are left out.
+    ``-1``, have no label: pretraining uses them, but evaluators do not. A file or folder that can
+    be reached through several links is listed once. Run folders, ``[run] dir`` and W&B folders
+    are left out.
     """
 
     class Config(RecordSource.Config):
@@ -56,7 +56,7 @@ class ImageFolder(RecordSource):
         if self.config.labelled is False:
             classes = []
         elif self.config.labelled is None:
-            require_classes(training, classes)
+            reject_nested_classes(training, classes)
             split_notes += class_notes(training.folder, classes)
         if not held_out:
             listings = self._training
@@ -77,30 +77,34 @@ class ImageFolder(RecordSource):
         return Records(images, labels, classes or None, str(folder), [*split_notes, *notes])
 
     def _reject_overlap(self, held_out: Records) -> None:
-        """Do nothing: ``list_images`` has compared the files with the training images."""
+        """Do nothing: ``list_images`` has already compared the files with the training images."""
 
     def _split_folders(self, root: Path) -> tuple[Path, Path | None, list[str]]:
-        """Return the folders of the training and the held-out images, and notes about others.
+        """Return the folders of training and held-out images, and notes about unused folders.
 
-        The second is None if there is no such folder.
+        The second folder is None if there are no held-out images.
         """
         excluded = {Path(path).resolve() for path in self.excluded}
         names = [name for name in subfolders(root) if (root / name).resolve() not in excluded]
         train, held_out = find_splits(names)
         used = [name for name in (train, held_out) if name]
         others = [n for n in names if n not in used and not self.is_unlabelled_folder(n)]
-        if not train or (not held_out and is_class(root, others, self.config.labelled)):
+        if not train or (not held_out and is_train_a_class(root, others, self.config.labelled)):
             return root, None, []
         notes = []
         if others:
             verb = "are" if held_out else "is"
             notes = [f"{root}: only {' and '.join(used)} {verb} used, not {', '.join(others[:5])}"]
-        return unwrap(root / train), unwrap(root / held_out) if held_out else None, notes
+        return (
+            unwrap_nested_folder(root / train),
+            unwrap_nested_folder(root / held_out) if held_out else None,
+            notes,
+        )
 
     def _list(
         self, folder: Path, listed: Sequence[ImageListing] = (), held_out: bool = False
     ) -> ImageListing:
-        """Return the images in a folder without those that are listed already."""
+        """List the images in a folder, except those that are already listed."""
         return list_images(
             folder, self.excluded, listed=listed, held_out=held_out, progress=self.progress
         )
@@ -137,7 +141,7 @@ def _unlabelled_folders(root: Path, train: Path) -> list[Path]:
 def _labels(listing: ImageListing, training: ImageListing) -> Iterator[str | None]:
     """Yield the class name of each image, or None for an image without a label.
 
-    The folder -1 keeps its name, so that the host refuses it if it is probably a class.
+    The folder -1 keeps its name, so that the host can reject it if it is probably a class.
     """
     is_unlabelled = RecordSource.is_unlabelled_folder
     is_labelled = listing is training or not is_unlabelled(listing.folder.name)
@@ -149,7 +153,7 @@ def _labels(listing: ImageListing, training: ImageListing) -> Iterator[str | Non
 def _require_class_folders(
     held_out: ImageListing, training: ImageListing, classes: Sequence[str]
 ) -> None:
-    """Raise DataError if the training images are in class folders and the held-out ones are not."""
+    """Raise DataError if only the training images are in class folders, not the held-out ones."""
     if classes and held_out.paths and not held_out.subfolders:
         raise DataError(
             f"[data] {held_out.folder}: its images are not in class folders, but those of "

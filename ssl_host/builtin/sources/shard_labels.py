@@ -1,4 +1,4 @@
-"""Selects the image of each sample in tar shards, and joins labels that are stored elsewhere."""
+"""Selects the image of each sample in tar shards, and matches labels stored elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def select_images(
     Args:
         path: folder or pattern of the shards, for error messages.
         samples: the samples of all shards.
-        image_key: suffix of the images; None to find it.
+        image_key: suffix of the images; None to detect it.
         suffixes: number of files with each suffix, for error messages.
 
     Raises:
@@ -37,27 +37,27 @@ def select_images(
         wanted = "" if image_key is None else f" with image_key = {image_key}"
         raise DataError(
             f"[data] {path}: no image{wanted}; the shards have files with the suffixes "
-            f"{list_suffixes(suffixes)}{_advice(samples)}"
+            f"{list_suffixes(suffixes)}{_image_advice(samples)}"
         )
     return found
 
 
-def _advice(samples: Sequence[Sample]) -> str:
-    """Return advice for samples without an image, as the end of a message; empty if none."""
+def _image_advice(samples: Sequence[Sample]) -> str:
+    """Return advice on how to select or rename the images, or an empty string."""
     images = sorted({suffix for sample in samples for suffix in sample.images})
     num_samples = sum(bool(sample.images) for sample in samples)
     if len(images) > max(3, num_samples):  # the suffix is part of the name of a single image
         key = next(sample.key for sample in samples if sample.images)
         return (
-            f"; a sample's name ends at the first dot, so that {len(images)} images belong to "
+            f"; a sample's name ends at the first dot, so {len(images)} images belong to "
             f"{num_samples} {'sample' if num_samples == 1 else 'samples'} such as {key}: "
-            "rename the files, without dots before the suffix"
+            "rename the files so that there are no dots before the suffix"
         )
     return f"; set [data] image_key = {images[0]}, for example" if images else ""
 
 
 def _only_image(path: Path, sample: Sample) -> str | None:
-    """Return the suffix of the only image whose suffix has no dot, or None without such images."""
+    """Return the suffix of the only image with a plain suffix such as ``jpg``, or None."""
     plain = sorted(suffix for suffix in sample.images if suffix in IMAGE_SUFFIXES)
     if len(plain) > 1:
         raise DataError(
@@ -76,7 +76,7 @@ def list_suffixes(suffixes: Counter[str]) -> str:
 def join_labels(
     path: Path, images: Sequence[Sample], labels: Sequence[Sample]
 ) -> tuple[list[str | float | None], list[Sample]]:
-    """Return the label of each image, and the samples with labels that belong to no image.
+    """Return the label of each image, and the samples with labels that match no image.
 
     A label that is not next to its image belongs to the image with the same key in the same shard,
     or else to the only image with this key.

@@ -20,7 +20,7 @@ _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5":
 
 
 class Sample(NamedTuple):
-    """Record of the files of a sample in a shard.
+    """Files of one sample in a shard: its images and its label.
 
     Attributes:
         shard: path of the shard.
@@ -96,13 +96,13 @@ def read_shard(path: Path, suffixes: Counter[str], with_labels: bool) -> list[Sa
     try:
         with tarfile.open(path, "r:") as archive:
             samples = list(_samples(path, archive, suffixes, with_labels))
-            _check_end(path, archive)
+            _check_not_truncated(path, archive)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         with path.open("rb") as file:
             kind = _COMPRESSED.get(file.read(2))
         if kind is not None:
             raise DataError(
-                f"[data] {path}: is compressed ({kind}), but single images must be readable; "
+                f"[data] {path}: is compressed ({kind}), but images must be readable one by one; "
                 "decompress it to a plain .tar"
             ) from None
         raise DataError(
@@ -119,7 +119,7 @@ def _samples(
     for member in archive:
         if not member.isreg():
             continue
-        member_key, suffix = _split(member.name)
+        member_key, suffix = _split_member_name(member.name)
         if member_key != key or suffix in members:
             yield from _sample(path, archive, key, members, with_labels)
             key, members = member_key, {}
@@ -128,7 +128,7 @@ def _samples(
     yield from _sample(path, archive, key, members, with_labels)
 
 
-def _split(name: str) -> tuple[str, str]:
+def _split_member_name(name: str) -> tuple[str, str]:
     """Split ``a/b.c.jpg`` into ``a/b`` and ``c.jpg``: WebDataset's keys end at the first dot.
 
     ``./a`` and ``a`` are the same name; ``tar`` writes either, depending on its arguments.
@@ -151,19 +151,19 @@ def _sample(
     members: dict[str, tarfile.TarInfo],
     with_labels: bool,
 ) -> Iterator[Sample]:
-    """Yield the sample made up of the given members, if it has an image or a label."""
+    """Yield the sample that consists of the given members, if it has an image or a label."""
     images = {s: (m.offset_data, m.size) for s, m in members.items() if is_image(s)}
     label: str | float | None = None
     if with_labels and "cls" in members:
-        label = _content(archive, members["cls"]).decode("utf-8", "replace").strip() or None
+        label = _read_member(archive, members["cls"]).decode("utf-8", "replace").strip() or None
     if label is None and with_labels and "json" in members:
-        label = _label_of_json(path, key, _content(archive, members["json"]))
+        label = _json_label(path, key, _read_member(archive, members["json"]))
     if images or label is not None:
         yield Sample(path, key, images, label)
 
 
-def _label_of_json(path: Path, key: str, content: bytes) -> str | float | None:
-    """Return the entry ``label`` of a sample's JSON file, or None if it has none."""
+def _json_label(path: Path, key: str, content: bytes) -> str | float | None:
+    """Return the value of the key ``label`` in a sample's JSON file, or None."""
     try:
         value = json.loads(content)
     except ValueError as error:
@@ -177,13 +177,13 @@ def _label_of_json(path: Path, key: str, content: bytes) -> str | float | None:
     return label
 
 
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    """Return the content of a member as bytes."""
+def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """Return the content of a tar member as bytes."""
     file = archive.extractfile(member)
     return b"" if file is None else file.read()
 
 
-def _check_end(path: Path, archive: tarfile.TarFile) -> None:
+def _check_not_truncated(path: Path, archive: tarfile.TarFile) -> None:
     """Raise EOFError if the shard is cut off, because tarfile does not always detect this."""
     with path.open("rb") as file:
         file.seek(archive.offset)

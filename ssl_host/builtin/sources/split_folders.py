@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ssl_host import DataError, FileImages, ImageListing, RecordSource
 
-_PLAIN = 2
-"""Number of folders of images next to ``train`` that show that the folders are classes."""
+_MIN_CLASS_FOLDERS = 2
+"""Smallest number of image folders next to ``train`` that are assumed to be classes."""
 
 
 def subfolders(folder: Path) -> list[str]:
@@ -22,10 +22,10 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def find_splits(names: Sequence[str]) -> tuple[str | None, str | None]:
-    """Return the names of the training folder and of the held-out folder; None without one.
+    """Return the names of the training folder and the held-out folder, or None for either.
 
-    Names that are more than a split, such as ``seg_train``, need a partner: ``seg_test``. Names in
-    other spellings than ``train``, such as Training, count only together with a held-out folder.
+    Names with other words, such as ``seg_train``, need a matching folder, such as ``seg_test``.
+    Spellings other than ``train``, such as ``Training``, count only if there is a held-out folder.
     """
     found = {name: RecordSource.split_words(name) for name in names}
     training = [name for name, (splits, _) in found.items() if set(splits) == {"train"}]
@@ -43,13 +43,13 @@ def find_splits(names: Sequence[str]) -> tuple[str | None, str | None]:
     return ("train" if "train" in names else None), None
 
 
-def is_class(root: Path, siblings: Sequence[str], labelled: bool | None) -> bool:
+def is_train_a_class(root: Path, siblings: Sequence[str], labelled: bool | None) -> bool:
     """Return True if a folder ``train`` without a held-out folder is a class, as in CIFAR-100.
 
     Args:
         root: folder that contains ``train``.
         siblings: names of the other folders of images in it.
-        labelled: the setting, with which users decide where both are possible.
+        labelled: the setting ``labelled``, which decides if both are possible.
 
     Raises:
         DataError: if it may be a class or a split.
@@ -60,17 +60,19 @@ def is_class(root: Path, siblings: Sequence[str], labelled: bool | None) -> bool
         return False
     if labelled:
         return True
-    if len(flat) >= _PLAIN and not any(RecordSource.split_words(name)[0] for name in siblings):
+    if len(flat) >= _MIN_CLASS_FOLDERS and not any(
+        RecordSource.split_words(name)[0] for name in siblings
+    ):
         return True
     raise DataError(
-        f"[data] {root}: the folder train may be a class, as {', '.join(flat[:5])} may be, or the "
-        "folder of all training images; set [data] labelled = true if these folders are classes, "
+        f"[data] {root}: the folder train may be a class, like {', '.join(flat[:5])}, or contain "
+        "all training images; set [data] labelled = true if these folders are classes, "
         f"or root = {root / 'train'} to use only its images"
     )
 
 
 def class_notes(root: Path, names: Sequence[str]) -> Iterator[str]:
-    """Yield a note about class folders with the names of splits.
+    """Yield a note if class folders have the names of splits, such as ``train`` and ``val``.
 
     Args:
         root: folder that contains the class folders.
@@ -83,22 +85,22 @@ def class_notes(root: Path, names: Sequence[str]) -> Iterator[str]:
     found = named if is_pair else suspects
     if found and len(names) > 1:
         others = ", ".join([name for name in names if name not in found][:3])
-        verb = "is a class" if len(found) == 1 else "are classes"
-        like = f" like {others}" if others else ""
+        verb = "is used as a class" if len(found) == 1 else "are used as classes"
+        like = f", like {others}" if others else ""
         yield (
             f"{root}: {', '.join(found[:5])} {verb}{like}; if these folders are splits of the "
             "dataset, call them train and val, or set [data] root to one of them"
         )
 
 
-def unwrap(folder: Path) -> Path:
-    """Return the only subfolder if it has the name of the folder, as in ``seg_train/seg_train``.
+def unwrap_nested_folder(folder: Path) -> Path:
+    """Return the inner of two nested folders of the same name: ``seg_train/seg_train``.
 
-    Archives are often unpacked in this way; the subfolder would be taken for the only class.
+    Archives are often unpacked in this way; the inner folder would be taken for the only class.
     """
     inner = folder / folder.name
     is_wrapper = (
-        inner.is_dir()  # first, because the others list a folder that may be large
+        inner.is_dir()  # first, because the other tests list a folder that may be large
         and subfolders(folder) == [folder.name]
         and not has_images(folder)
         and subfolders(inner)
@@ -113,10 +115,10 @@ def has_images(folder: Path) -> bool:
     return False
 
 
-def require_classes(listing: ImageListing, classes: Sequence[str]) -> None:
-    """Raise DataError if all class folders have the same subfolders: those are the classes.
+def reject_nested_classes(listing: ImageListing, classes: Sequence[str]) -> None:
+    """Raise DataError if all class folders have the same subfolders, which may be the classes.
 
-    ``root/DOMAIN/CLASS`` and ``root/SPLIT/CLASS`` look like this. Only folders with images count.
+    Examples are ``root/DOMAIN/CLASS`` and ``root/SPLIT/CLASS``. Only folders with images count.
     """
     prefix = os.path.join(listing.folder, "")  # noqa: PTH118 - no Path for each file
     common: set[str] | None = None
@@ -135,7 +137,7 @@ def require_classes(listing: ImageListing, classes: Sequence[str]) -> None:
         inner = ", ".join(sorted(common)[:5])
         raise DataError(
             f"[data] {listing.folder}: the folders {', '.join(classes[:5])} have the same "
-            f"subfolders ({inner}), so that the subfolders may be the classes and the folders "
+            f"subfolders ({inner}), so the subfolders may be the classes and the folders "
             "splits or domains; set [data] root to one of the folders, call splits train and val, "
             f"or set labelled = true if {classes[0]} and {classes[1]} are classes"
         )

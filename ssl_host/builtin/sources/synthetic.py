@@ -44,7 +44,7 @@ class Synthetic(DataSource):
         return ArrayImages(images, labels if self.config.labelled else None)
 
     def _draw(self, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Return one image for each label, (N, C, S, S), uint8."""
+        """Return an image for each label: a uint8 tensor (N, C, S, S)."""
         count, side = len(labels), self.config.image_size
         axis = torch.linspace(-1, 1, side)
         y, x = torch.meshgrid(axis, axis, indexing="ij")

@@ -1,4 +1,4 @@
-"""Finds the image files that paths in a table refer to, if they are not written exactly."""
+"""Finds image files by the paths in a table, even if case or suffix are not exact."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ssl_host import FileImages
 
 
 def windows_drive(path: str) -> str:
-    """Return the drive or server of a path of a Windows computer, such as ``C:``; else empty."""
+    """Return the drive or server of a Windows path, such as ``C:``, or an empty string."""
     return "" if os.name == "nt" else PureWindowsPath(path).drive
 
 
 class PathFinder:
-    """Finds files below a folder by paths that are not exactly theirs.
+    """Finds files in a folder by paths with wrong case, separators or suffixes.
 
     Args:
         root: folder that relative paths are relative to.
 
     Attributes:
-        example: the first path that was found in another spelling, with that spelling.
-        count: number of such paths.
+        example: text that shows the first corrected path.
+        count: number of corrected paths.
     """
 
     def __init__(self, root: Path) -> None:
@@ -33,10 +33,10 @@ class PathFinder:
         self._listed: dict[str, dict[str, tuple[str, ...]]] = {}
 
     def find(self, path: str) -> str:
-        """Return the path of an existing file that ``path`` stands for, else ``path`` with slashes.
+        """Return the path of the file that ``path`` refers to, or ``path`` with forward slashes.
 
-        Accepted are, if only one file fits: backslashes as separators, spaces around the path, a
-        slash or the name of the root folder in front, a missing suffix, and another case.
+        If only one file matches, the path may have backslashes as separators, surrounding spaces,
+        a leading slash or name of the root folder, no suffix, or wrong upper or lower case.
         """
         if os.path.lexists(self.root / path):
             return path
@@ -44,7 +44,7 @@ class PathFinder:
         first, _, rest = plain.removeprefix("./").partition("/")
         within = rest if first == self.root.name else plain.lstrip("/")
         for candidate in filter(None, dict.fromkeys([plain, within])):
-            found = self._existing(candidate)
+            found = self._find_existing(candidate)
             if found is None:
                 continue
             if found != path.replace("\\", "/"):
@@ -54,13 +54,13 @@ class PathFinder:
         return path.replace("\\", "/")
 
     def notes(self, location: str) -> list[str]:
-        """Return a note about paths that were found in another spelling; empty if none were."""
+        """Return a list with a note about corrected paths; it is empty if there are none."""
         if not self.count:
             return []
-        return [f"{location}: {self.count} paths are not exactly those of files; {self.example}"]
+        return [f"{location}: {self.count} paths do not match files exactly; {self.example}"]
 
-    def _existing(self, path: str) -> str | None:
-        """Return the path of the only existing file that fits, relative to the root if it was."""
+    def _find_existing(self, path: str) -> str | None:
+        """Return the path of the only file that matches, or None; relative paths stay relative."""
         if os.path.lexists(self.root / path):
             return path
         folder, name = os.path.split(path)
@@ -76,7 +76,7 @@ class PathFinder:
         return os.path.join(found, names[0]) if len(names) == 1 else None  # noqa: PTH118
 
     def _folder_in_any_case(self, folder: str) -> str | None:
-        """Return the only folder with this path in any case, or None."""
+        """Return the only folder that matches a path if case is ignored, or None."""
         if (self.root / folder).is_dir():
             return folder
         parent, name = os.path.split(folder)
@@ -89,7 +89,7 @@ class PathFinder:
         return os.path.join(above, names[0]) if len(names) == 1 else None  # noqa: PTH118
 
     def _names(self, folder: str) -> dict[str, tuple[str, ...]]:
-        """Return the names in a folder below the root, keyed by their names in lower case."""
+        """Return the names in a folder, grouped by their form in lower case."""
         if folder not in self._listed:
             names: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
             with contextlib.suppress(OSError), os.scandir(self.root / folder) as entries:

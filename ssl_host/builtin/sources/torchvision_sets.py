@@ -1,4 +1,4 @@
-"""Data sources ``cifar10``, ``cifar100`` and ``stl10``: torchvision's small data sets."""
+"""Data sources ``cifar10``, ``cifar100`` and ``stl10``, which torchvision downloads."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from pydantic import Field
 from ssl_host import ArrayImages, DataError, DataSource, ImageDataset, Settings
 
 
-class _Downloaded(DataSource):
+class _DownloadedDataSet(DataSource):
     """Base class of data sets that torchvision downloads."""
 
     class Config(Settings):
         root: Path = Field(
             Path("data"),
-            description="folder that contains the data set or that it is downloaded to",
+            description="folder that contains the data set, or to which it is downloaded",
         )
         image_size: int = Field(32, ge=8, le=1024, description="side of a view in pixels")
         download: bool = Field(True, description="download the data set if files are missing")
 
     def _load(self, dataset: Any, **kwargs: Any) -> Any:
-        """Return an instance of torchvision's class ``dataset``, downloaded if necessary.
+        """Return an instance of torchvision's class ``dataset``; download the files if necessary.
 
-        Raise DataError if files are missing and cannot be downloaded.
+        Raises:
+            DataError: if files are missing and cannot be downloaded.
         """
         root, name = self.config.root, type(self).__name__
         if not self.config.download and not root.is_dir():
@@ -49,7 +50,7 @@ class _Downloaded(DataSource):
             ) from None
 
 
-class CIFAR10(_Downloaded):
+class CIFAR10(_DownloadedDataSet):
     """50,000 training and 10,000 test photos, 32 x 32, in 10 classes (Krizhevsky 2009)."""
 
     mean = (0.4914, 0.4822, 0.4465)
@@ -70,15 +71,15 @@ class CIFAR100(CIFAR10):
     std = (0.2673, 0.2564, 0.2762)
 
 
-class STL10(_Downloaded):
+class STL10(_DownloadedDataSet):
     """113,000 photos of 96 x 96 pixels, most of them without labels (Coates et al. 2011).
 
-    100,000 are unlabelled, and 5,000 training and 8,000 test images have labels. Pretraining
+    100,000 images are unlabelled; 5,000 training and 8,000 test images have labels. Pretraining
     uses the unlabelled and the labelled training images; evaluators are trained on the labelled
     training images only.
     """
 
-    class Config(_Downloaded.Config):
+    class Config(_DownloadedDataSet.Config):
         image_size: int = Field(96, ge=8, le=1024, description="side of a view in pixels")
 
     mean = (0.4467, 0.4398, 0.4066)

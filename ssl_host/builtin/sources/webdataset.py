@@ -75,7 +75,7 @@ class WebDataset(RecordSource):
             count = len(samples) - len(images) - len(loose)
             missing = "1 sample" if count == 1 else f"{count} samples"
             notes.append(
-                f"{path}: left out {missing} without such an image; the shards have "
+                f"{path}: left out {missing} without a matching image; the shards have "
                 f"files with the suffixes {list_suffixes(suffixes)}"
             )
         return Records(
@@ -98,8 +98,8 @@ class WebDataset(RecordSource):
         Args:
             path: folder or pattern of the shards, for the error message.
             held_out: True for the held-out images.
-            labels: the labels without an image in the same place, also those in other shards.
-            unmatched: the labels that belong to no image of this split.
+            labels: the labels that are not next to an image, including those in other shards.
+            unmatched: the labels that match no image of this split.
         """
         unused = {id(sample) for sample in unmatched}
         self._joined[held_out] = {(s.shard, s.key) for s in labels if id(s) not in unused}
@@ -113,7 +113,7 @@ class WebDataset(RecordSource):
             )
 
     def _other_shards_notes(self, path: Path, shards: Sequence[Path]) -> list[str]:
-        """Return a note about shards that a pattern leaves out and that may contain labels."""
+        """Return a note about shards that may contain labels but do not match the pattern."""
         if path.is_dir():
             return []
         folder = shards[0].parent
@@ -128,7 +128,7 @@ class WebDataset(RecordSource):
         ]
 
     def _read(self, shards: list[Path], suffixes: Counter[str]) -> list[Sample]:
-        """Return the samples of several shards, and count the suffixes of their files."""
+        """Read the samples of several shards, and count the suffixes of their files."""
         samples: list[Sample] = []
         for shard in shards:
             samples += read_shard(shard, suffixes, self.config.labelled is not False)
@@ -137,7 +137,7 @@ class WebDataset(RecordSource):
         return samples
 
     def _shards(self, path: Path, held_out: bool) -> tuple[list[Path], list[Path], list[Path]]:
-        """Return the shards of this split, of no split (perhaps with labels), and held-out ones."""
+        """Return the shards of this split, shards without a split, and the held-out shards."""
         if held_out and self.config.test:
             shards = find_files("test", path, (".tar",))
             return shards, [], shards
@@ -161,11 +161,11 @@ def _notes(
     unmatched: Sequence[Sample],
     suffixes: Counter[str],
 ) -> list[str]:
-    """Return remarks about labels without an image, and about files that may be labels."""
+    """Return notes about labels without an image, and about files that may contain labels."""
     if unmatched:
         return [
-            f"{path}: {len(unmatched)} labels belong to no image, the first is "
-            f"{unmatched[0].name}: no image without a label has this key"
+            f"{path}: {len(unmatched)} labels do not belong to an image; the first is "
+            f"{unmatched[0].name}: no unlabelled image has this key"
         ]
     is_labelled = any(label is not None for label in labels)
     if not is_labelled and any(not is_image(suffix) for suffix in suffixes):
