@@ -1,1 +1,1 @@
-"""Makes the augmented views of a batch of images, on a CPU or a GPU."""
+"""Augmented views of a batch of images, made on a CPU or a GPU."""

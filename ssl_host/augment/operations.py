@@ -110,7 +110,7 @@ def _fraction_range(limits: tuple[float, float]) -> tuple[float, float]:
 def _odd(number: int | None) -> int | None:
     """Return the number; raise ValueError if it is even."""
     if number is not None and number % 2 == 0:
-        raise ValueError("is not odd")
+        raise ValueError("must be an odd number")
     return number
 
 

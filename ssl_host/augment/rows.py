@@ -1,4 +1,4 @@
-"""Applies a function to selected images of a batch."""
+"""Helper that applies a function to selected images of a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validates view specs and fills in their default sizes."""
+"""Validation of view specs, and their default sizes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ssl_host.augment.operations import ViewSpec
 from ssl_host.errors import ContractError
 
 
-def expand(specs: Sequence[ViewSpec], image_size: int, owner: str) -> tuple[ViewSpec, ...]:
+def expand_specs(specs: Sequence[ViewSpec], image_size: int, owner: str) -> tuple[ViewSpec, ...]:
     """Return one spec for each view, with default sizes filled in and full-size views first.
 
     Args:
@@ -30,7 +30,7 @@ def expand(specs: Sequence[ViewSpec], image_size: int, owner: str) -> tuple[View
         kernel = spec.blur_kernel or max(3, round(size / 10) | 1)
         views += [replace(spec, count=1, size=size, blur_kernel=kernel)] * spec.count
     if not views:
-        raise ContractError(f"{owner}.view_specs() returns no view")
+        raise ContractError(f"{owner}.view_specs() returns no specs")
     return tuple(sorted(views, key=lambda spec: spec.size != image_size))
 
 

@@ -1,7 +1,7 @@
-"""Makes views with torch operations on whole batches, mainly on a GPU.
+"""Creation of views with torch operations on whole batches, mainly on a GPU.
 
-On a CPU, images with one or three channels are processed by the compiled kernel instead. These
-functions are its reference implementation: tests compare the results.
+On a CPU, the compiled kernel processes images with one or three channels instead. These functions
+are its reference implementation: tests compare the results.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def crop_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tens
 def crop_bytes(image: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
     """Crop one uint8 image (1, C, H, W) and resize the crop to the size of the view, as uint8.
 
-    Used by workers that decode images. The crop box is the same as in :func:`crop_view`; pixel
+    Workers that decode images use this. The crop box is the same as in :func:`crop_view`; pixel
     values are rounded to integers, as in torchvision's ``resized_crop``.
     """
     assert spec.size is not None
@@ -157,9 +157,9 @@ def _change_rows(
 
 
 class ChunkedRNG:
-    """Random number generator that draws for a whole batch once and returns numbers by chunk.
+    """Random number generator that draws once for a batch and returns the numbers by chunk.
 
-    So each number is computed only once, and not again for each chunk.
+    Each number is thus computed only once, not again for each chunk.
 
     Attributes:
         rows: slice of the batch for which :meth:`uniform` returns numbers.
