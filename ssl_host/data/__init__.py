@@ -1,1 +1,1 @@
-"""Opens data sources, splits and stores their images, and makes batches of the images."""
+"""Image data: data sources, splits, image stores and loaders of batches."""

@@ -1,4 +1,4 @@
-"""Decodes images on demand, for datasets that are too large for a packed store."""
+"""On-demand decoding of images, for datasets that are too large for a packed store."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class _CroppedViews(Dataset[_Item | Exception]):
 
 
 class _PlanSampler(Sampler[list[tuple[int, int]]]):
-    """Yields the batches of one epoch of a plan as lists of (epoch, index)."""
+    """Sampler of the batches of one epoch of a plan, as lists of (epoch, index)."""
 
     def __init__(self, plan: EpochPlan) -> None:
         self.plan = plan
@@ -120,7 +120,7 @@ class _PlanSampler(Sampler[list[tuple[int, int]]]):
 
 
 class FilesLoader:
-    """Loads training batches; worker processes decode and crop the images.
+    """Loader of training batches; worker processes decode and crop the images.
 
     An unreadable image is replaced with the next readable one, so every process has a full batch at
     every step.

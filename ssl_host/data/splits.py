@@ -1,4 +1,4 @@
-"""Opens the training, probe and held-out images of a data source."""
+"""Opening of the training, probe and held-out images of a data source."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Subset(ImageDataset):
 
 @dataclass(frozen=True)
 class Splits:
-    """Record of the splits of a dataset: training, probe and held-out images.
+    """Splits of a dataset: training, probe and held-out images.
 
     Attributes:
         train: images for pretraining.
@@ -122,7 +122,7 @@ def _open(source: DataSource, holdout: float) -> Splits:
         probe = kept
     elif len(probe.classes) == 1:
         notes.append(
-            f"there is only one class, {probe.classes[0]}: no accuracy is measured"
+            f"there is only one class, {probe.classes[0]}, so no accuracy is measured"
             + (", and no images are held out" if test is None else "")
         )
     return Splits(train, _labelled_only(probe), test and _labelled_only(test), tuple(notes))

@@ -1,1 +1,1 @@
-"""Runs the evaluators on a trained network and on baselines to compare it with."""
+"""Evaluation of a trained network, and of baselines to compare it with."""
