@@ -1,4 +1,4 @@
-"""Writes the HTML page that compares finished runs."""
+"""HTML page that compares finished runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SPEED = "throughput.images_per_s"
 """Name of a metric that is shown next to the headline metrics."""
 
 BATCH_SETTINGS = (("run", "batch_size"), ("trainer", "accumulate"))
-"""Settings that can change the number of negatives, and so the scale of contrastive losses."""
+"""Settings that can change the number of negatives, and thus the scale of contrastive losses."""
 
 Difference = tuple[str, str, list[str]]
 """Section and key of a setting, and its value as text in each run."""
@@ -42,10 +42,10 @@ Difference = tuple[str, str, list[str]]
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """Record of a finished run on the comparison page.
+    """Finished run on the comparison page.
 
     Attributes:
-        label: name of the run, which is unique on the page.
+        label: name of the run, unique on the page.
         folder: folder of the run.
         results: the content of ``results.json``.
         config: configuration of the run.
@@ -75,7 +75,7 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class BaselineRow:
-    """Record of a baseline's metrics, averaged over the runs that share the baseline.
+    """Metrics of a baseline, averaged over the runs that share the baseline.
 
     Attributes:
         label: name of the baseline.

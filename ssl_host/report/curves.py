@@ -1,4 +1,4 @@
-"""Reads the training curves of a run from its ``metrics.csv`` and draws them."""
+"""Training curves of a run, read from its ``metrics.csv`` and drawn as charts."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Reads, writes and locks a run folder, and compares its configuration with a new one."""
+"""Run folders: reading, writing, locking, and comparison with a new configuration."""

@@ -1,4 +1,4 @@
-"""Reads the stored configuration of a run and compares it with a new one, key by key."""
+"""Stored configuration of a run, and its comparison with a new one, key by key."""
 
 from __future__ import annotations
 
