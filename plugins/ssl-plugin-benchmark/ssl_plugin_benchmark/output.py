@@ -1,4 +1,4 @@
-"""Formats a suite's table as Markdown, CSV and HTML, and its outcomes as JSON and text."""
+"""Tables of a suite as Markdown, CSV and HTML, and outcomes of its runs as JSON and text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def to_markdown(table: Table) -> str:
 
 
 def list_notes(table: Table) -> list[str]:
-    """Return the notes of the runs as text, each with the runs that have it unless all do."""
+    """Return the notes as text, each with the names of its runs unless all runs have it."""
     return [f"{', '.join(runs)}: {note}" if runs else note for note, runs in table.notes.items()]
 
 
@@ -108,7 +108,7 @@ def _markdown_line(cells: Sequence[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    """Return text without characters that have a meaning in a Markdown table."""
+    """Return text with the special characters of Markdown tables escaped."""
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 

@@ -1,4 +1,4 @@
-"""Reads published results of other projects from the sections ``[published.METHOD]``."""
+"""Published results of other projects, from the sections ``[published.METHOD]``."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ssl_host import (
 
 
 @dataclass(frozen=True)
-class Published:
-    """Record of the published results of one method.
+class PublishedResults:
+    """Published results of one method.
 
     Attributes:
         figures: the published metrics, without baselines.
@@ -36,13 +36,13 @@ class Published:
 
 def read_published(
     layer: ConfigLayer, methods: Collection[str], catalog: Catalog
-) -> tuple[dict[str, Published], list[Problem]]:
+) -> tuple[dict[str, PublishedResults], list[Problem]]:
     """Return published results, keyed by method, and the problems found in their sections."""
     sections = [name for name in layer.sections() if name.partition(".")[0] == "published"]
     if not sections:
         return {}, []
     declared = _declared_figures(layer, catalog)
-    published: dict[str, Published] = {}
+    published: dict[str, PublishedResults] = {}
     problems: list[Problem] = []
     for section in sections:
         method = section.partition(".")[2]
@@ -62,7 +62,7 @@ def read_published(
             except ValueError as error:
                 text = f"[{section}] {key} = {value.raw}: {error}"
                 problems.append(Problem(str(value.origin), text))
-        published[method] = Published(tuple(figures), source)
+        published[method] = PublishedResults(tuple(figures), source)
     return published, problems
 
 

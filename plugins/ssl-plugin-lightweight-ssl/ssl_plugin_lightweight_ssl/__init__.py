@@ -1,4 +1,4 @@
-"""Reads configurations of the Lightweight-SSL project and converts them for ssl-host."""
+"""Support for configurations of the Lightweight-SSL project: read them and convert them."""
 
 from __future__ import annotations
 

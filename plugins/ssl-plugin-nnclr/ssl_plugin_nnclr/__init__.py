@@ -19,7 +19,7 @@ def register_presets(register: RegisterPreset) -> None:
     register(
         "nnclr/mnist5k",
         "ssl_plugin_nnclr:presets/mnist5k.ini",
-        "5,000 digits, minutes on two CPU cores",
+        "5,000 digits, a few minutes on two CPU cores",
     )
     register(
         "nnclr/cifar10", "ssl_plugin_nnclr:presets/cifar10.ini", "ResNet-18 with the CIFAR stem"

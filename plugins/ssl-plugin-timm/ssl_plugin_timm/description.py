@@ -1,4 +1,4 @@
-"""Describes timm models, so that other programs can create them."""
+"""Descriptions of timm models from which other programs can create them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def code(model: Any, name: str, stem: str, arguments: Mapping[str, Any]) -> list[str]:
+def creation_code(model: Any, name: str, stem: str, arguments: Mapping[str, Any]) -> list[str]:
     """Return the lines of Python code that create a model.
 
     Args:
