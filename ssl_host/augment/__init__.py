@@ -1,1 +1,1 @@
-"""Augmented views of a batch of images, made on a CPU or a GPU."""
+"""Make the augmented views of a batch of images, on a CPU or a GPU."""

@@ -1,4 +1,4 @@
-"""Execution of an augmentation, in any of its three forms, on batches of images."""
+"""Apply an augmentation, in any of its three forms, to batches of images."""
 
 from __future__ import annotations
 

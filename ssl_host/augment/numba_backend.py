@@ -1,4 +1,4 @@
-"""Creation of views on a CPU with the compiled kernel, in several threads."""
+"""Make views on a CPU with the compiled kernel, in several threads."""
 
 from __future__ import annotations
 

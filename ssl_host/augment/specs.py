@@ -1,4 +1,4 @@
-"""Validation of view specs, and their default sizes."""
+"""Validate view specs and fill in their default sizes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def expand_specs(specs: Sequence[ViewSpec], image_size: int, owner: str) -> tupl
     """
     views: list[ViewSpec] = []
     for spec in specs:
-        _check(spec, owner)
+        _check_spec(spec, owner)
         size = spec.size or image_size
         kernel = spec.blur_kernel or max(3, round(size / 10) | 1)
         views += [replace(spec, count=1, size=size, blur_kernel=kernel)] * spec.count
@@ -35,15 +35,15 @@ def expand_specs(specs: Sequence[ViewSpec], image_size: int, owner: str) -> tupl
 
 
 @lru_cache(maxsize=1)
-def _schema() -> TypeAdapter[ViewSpec]:
+def _spec_validator() -> TypeAdapter[ViewSpec]:
     """Return pydantic's validator for view specs."""
     return TypeAdapter(ViewSpec)
 
 
-def _check(spec: ViewSpec, owner: str) -> None:
+def _check_spec(spec: ViewSpec, owner: str) -> None:
     """Raise ContractError if a field has a value that ``ViewSpec``'s annotations do not allow."""
     try:
-        _schema().validate_python(asdict(spec))
+        _spec_validator().validate_python(asdict(spec))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

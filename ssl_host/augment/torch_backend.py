@@ -1,4 +1,4 @@
-"""Creation of views with torch operations on whole batches, mainly on a GPU.
+"""Make views with torch operations on whole batches, mainly on a GPU.
 
 On a CPU, the compiled kernel processes images with one or three channels instead. These functions
 are its reference implementation: tests compare the results.
@@ -66,7 +66,7 @@ def crop_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tens
     height, width = images.shape[2:]
     if spec.crop_scale == (1.0, 1.0) and spec.size == height == width:
         return flip_view(images, rng, view, spec)
-    boxes = _boxes(images, rng, view, spec)
+    boxes = _crop_boxes(images, rng, view, spec)
     flip = rng.uniform(view, "flip") < spec.flip if spec.flip > 0 else None
     assert spec.size is not None
     pixels = crop_resize(images, boxes, spec.size, spec.interpolation, flip)
@@ -80,14 +80,14 @@ def crop_bytes(image: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tens
     values are rounded to integers, as in torchvision's ``resized_crop``.
     """
     assert spec.size is not None
-    top, left, height, width = _boxes(image, rng, view, spec)[0].tolist()
+    top, left, height, width = _crop_boxes(image, rng, view, spec)[0].tolist()
     box = image[:, :, top : top + height, left : left + width]
     return functional.interpolate(
         box, size=(spec.size, spec.size), mode=spec.interpolation, antialias=True
     )
 
 
-def _boxes(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
+def _crop_boxes(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
     """Return the crop box of each image, (B, 4): random, or the centred square."""
     height, width = images.shape[2:]
     if spec.crop_scale != (1.0, 1.0):

@@ -1,1 +1,1 @@
-"""Image data: data sources, splits, image stores and loaders of batches."""
+"""Open data sources, split and store their images, and make batches of the images."""

@@ -1,4 +1,4 @@
-"""Hash of the content of image files that is quick enough for every start of a run."""
+"""Hash the content of image files, quickly enough for every start of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening of the images of a data source for training and evaluation."""
+"""Open the images of a data source for training and evaluation."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _files_loader(
 
 
 class StoreOpener:
-    """Opener of the splits of a data source as image stores.
+    """Factory of image stores for the splits of a data source.
 
     Attributes:
         size: side of the stored images in pixels, if they are not already in memory.

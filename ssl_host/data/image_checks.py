@@ -1,4 +1,4 @@
-"""Checks of a sample of images for properties that usually need a setting."""
+"""Check a sample of images for properties that usually need a setting."""
 
 from __future__ import annotations
 

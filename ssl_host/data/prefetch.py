@@ -1,4 +1,4 @@
-"""Preparation of the next batches in a background thread while the current step runs."""
+"""Prepare the next batches in a background thread while the current step runs."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class ImageStore:
 
 
 def underlying_array(images: ImageDataset) -> Tensor | None:
-    """Return the tensor behind a dataset, including images outside a subset; None without one."""
+    """Return the full tensor that a dataset or subset reads from; None if it is not a tensor."""
     while isinstance(images, Subset):
         images = images.dataset
     return images.images if isinstance(images, ArrayImages) else None

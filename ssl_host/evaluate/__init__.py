@@ -1,1 +1,1 @@
-"""Evaluation of a trained network, and of baselines to compare it with."""
+"""Evaluate a trained network, and baselines to compare it with."""

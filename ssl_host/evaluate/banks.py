@@ -1,4 +1,4 @@
-"""Features of one data set for the trained network and each baseline."""
+"""Compute the features of one data set for the trained network and each baseline."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROWS_PER_MOVE = 4096
 
 @dataclass(frozen=True)
 class FeatureBankBuilder:
-    """Builder of feature banks of one data set for the trained network and each baseline.
+    """Builder of feature banks for the trained network and each baseline.
 
     Attributes:
         views: view maker for random crops and views, and for normalised network input.

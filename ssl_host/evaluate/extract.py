@@ -1,4 +1,4 @@
-"""Features of images: a network's output, raw pixels, or simple statistics."""
+"""Compute features of images: a network's output, raw pixels, or simple statistics."""
 
 from __future__ import annotations
 

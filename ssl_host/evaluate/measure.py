@@ -1,4 +1,4 @@
-"""Measurement of a trained network and its baselines with all evaluators."""
+"""Run all evaluators on a trained network and on its baselines."""
 
 from __future__ import annotations
 

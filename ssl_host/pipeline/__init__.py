@@ -1,1 +1,1 @@
-"""Complete runs of a configuration, for the command line and ``ssl_host.run``."""
+"""Run configurations from start to end, for the command line and ``ssl_host.run``."""

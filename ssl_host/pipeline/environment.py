@@ -1,4 +1,4 @@
-"""Description of the environment of a run: package versions, plugins and hardware."""
+"""Describe the environment of a run: package versions, plugins and hardware."""
 
 from __future__ import annotations
 

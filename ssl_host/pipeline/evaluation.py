@@ -1,4 +1,4 @@
-"""Evaluation of a trained network and its baselines with all evaluators."""
+"""Evaluate a trained network and its baselines with all evaluators."""
 
 from __future__ import annotations
 

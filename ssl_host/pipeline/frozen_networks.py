@@ -1,4 +1,4 @@
-"""Loading of the weights of a method's frozen networks."""
+"""Load the weights of a method's frozen networks."""
 
 from __future__ import annotations
 

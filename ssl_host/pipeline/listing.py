@@ -1,4 +1,4 @@
-"""Listing of a run's images, which happens once even if several processes train together."""
+"""List the images of a run once, even if several processes train together."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ListingProgress:
 
 
 def read_listing(folder: Path) -> Splits | None:
-    """Return the splits that the first process listed, or None if this process has to list them.
+    """Return the splits that the first process listed; None if this process must list them.
 
     Wait for the first process if torchrun or SLURM started both at the same time.
 

@@ -1,4 +1,4 @@
-"""Estimate of the time that a run needs to decode images, either once or in every step."""
+"""Estimate the time that a run needs to decode images, either once or in every step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of a finished run: artifacts, environment, report and ``results.json``."""
+"""Write the files of a finished run: artifacts, environment, report and results.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run of a configuration: training of the remaining epochs, evaluation and results."""
+"""Run a configuration: train the remaining epochs, evaluate, and write the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of training speed and memory use, and a hint if data loading is slow."""
+"""Measure training speed and memory use, and give a hint if data loading is slow."""
 
 from __future__ import annotations
 

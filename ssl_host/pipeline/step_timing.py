@@ -1,4 +1,4 @@
-"""Timing of training steps on one batch with given ``[trainer]`` settings."""
+"""Time training steps on one batch with given ``[trainer]`` settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTML page that compares finished runs."""
+"""Write the HTML page that compares finished runs."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
     """
     normalised = len({run.loss_settings for run in runs}) > 1
     different = list(differences(runs))
-    figures = _by_name(row for run in runs for row in run.summary.rows)
-    others = _by_name(row for run in runs for row in run.summary.others)
+    figures = _first_rows(row for run in runs for row in run.summary.rows)
+    others = _first_rows(row for run in runs for row in run.summary.others)
     main = [name for name, row in others.items() if row.figure.headline or name == SPEED]
     page = render_page(
         HOST_PACKAGE,
@@ -189,7 +189,7 @@ def _curves(run: ComparedRun, normalised: bool) -> dict[str, list[tuple[float, f
     return curves
 
 
-def _by_name(rows: Iterator[FigureRow]) -> dict[str, FigureRow]:
+def _first_rows(rows: Iterator[FigureRow]) -> dict[str, FigureRow]:
     """Return the first row of each metric, keyed by metric name, in order of occurrence."""
     first: dict[str, FigureRow] = {}
     for row in rows:
@@ -218,7 +218,7 @@ def _mean_baselines(runs: Sequence[ComparedRun], key: str) -> dict[str, str]:
     rows = [row for run in runs for row in run.summary.rows if key in row.baselines]
     return {
         name: first.figure.format(fmean(row.baselines[key] for row in rows if row.name == name))
-        for name, first in _by_name(iter(rows)).items()
+        for name, first in _first_rows(iter(rows)).items()
     }
 
 

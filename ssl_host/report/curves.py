@@ -1,4 +1,4 @@
-"""Training curves of a run, read from its ``metrics.csv`` and drawn as charts."""
+"""Read the training curves of a run from its ``metrics.csv``, and draw them."""
 
 from __future__ import annotations
 

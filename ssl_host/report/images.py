@@ -1,4 +1,4 @@
-"""Pictures in a report: augmented views, nearest neighbours, a 2-D projection."""
+"""Draw the pictures in a report: augmented views, nearest neighbours, a 2-D projection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Report page of a run, ``report.html``: one file that can be opened offline."""
+"""Write ``report.html``, the report of a run: one file that can be opened offline."""
 
 from __future__ import annotations
 

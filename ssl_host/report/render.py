@@ -1,4 +1,4 @@
-"""Self-contained HTML pages, rendered from the templates of the host and of plugins."""
+"""Render self-contained HTML pages from the templates of the host and of plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of a finished run, compared with its baselines, for all kinds of reports."""
+"""Compare the metrics of a finished run with its baselines, for all kinds of reports."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Run folders: reading, writing, locking, and comparison with a new configuration."""
+"""Read, write and lock run folders, and compare their configuration with a new one."""

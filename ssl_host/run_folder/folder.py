@@ -165,7 +165,7 @@ class RunFolder(LockedFolder):
         return None
 
     def image_change(self, fingerprint: Mapping[str, Any]) -> str | None:
-        """Return how the images differ from those of the run; None if they do not or if unknown."""
+        """Return how the images differ from those of the run; None if equal or unknown."""
         stored = self._stored_images()
         if stored is None or not _differs(stored, fingerprint):
             return None
@@ -190,7 +190,7 @@ class RunFolder(LockedFolder):
 
 
 def _differs(stored: Mapping[str, Any], fingerprint: Mapping[str, Any], ignored: str = "") -> bool:
-    """Return True if two fingerprints differ in a key that both have; earlier ones have fewer."""
+    """Return True if two fingerprints differ in a key that both have; older ones have fewer."""
     return any(
         stored[key] != fingerprint[key] for key in stored.keys() & fingerprint.keys() - {ignored}
     )

@@ -1,4 +1,4 @@
-"""Stored configuration of a run, and its comparison with a new one, key by key."""
+"""Read the stored configuration of a run, and compare it with a new one, key by key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mapping of tensor names in a checkpoint to tensor names in a network."""
+"""Match tensor names in a checkpoint to tensor names in a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traversal of a folder and its subfolders that lists each folder and each image once."""
+"""Walk through a folder and its subfolders, listing each folder and each image once."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class FolderWalk:
     def list_all(self) -> Folder:
         """List the folder and return it as a tree of image names."""
         top = Folder(self.top)
-        self._fill(top, identify(self.top))
+        self._list_folder(top, identify(self.top))
         if top.is_unreadable:
             raise DataError(f"[data] {self.top}: no permission to list it")
         parents = {identify(path) for path in Path(self.top).resolve().parents}
@@ -89,7 +89,7 @@ class FolderWalk:
             identity = identify(path)
             is_loop = identity in parents or self._leads_to_parent(identity, path)
             if not is_loop:
-                self._enter(parent, name, identity)
+                self._list_subfolder(parent, name, identity)
         self._add_file_links()
         return top
 
@@ -130,7 +130,7 @@ class FolderWalk:
             return False
         return folder == self.top or path.startswith(os.path.join(folder, ""))  # noqa: PTH118
 
-    def _enter(self, parent: Folder, name: str, identity: FileId | None) -> None:
+    def _list_subfolder(self, parent: Folder, name: str, identity: FileId | None) -> None:
         """List a subfolder, unless it must be left out."""
         path = parent.prefix + name
         if identity in self.excluded:
@@ -138,13 +138,13 @@ class FolderWalk:
             return
         folder = Folder(path)
         reason = "not a folder of images" if name in _OTHER_FOLDERS else None
-        reason = reason or self._fill(folder, identity)
+        reason = reason or self._list_folder(folder, identity)
         if reason is None:
             parent.folders[name] = folder
         else:
             self.left_out.append((path, reason))
 
-    def _fill(self, folder: Folder, identity: FileId | None) -> str | None:
+    def _list_folder(self, folder: Folder, identity: FileId | None) -> str | None:
         """List a folder and its real subfolders; return a reason to leave it out, or None."""
         other = self._listed_folder(identity)
         if other is not None:
@@ -167,7 +167,7 @@ class FolderWalk:
         if self.progress is not None:
             self.progress(self.count)
         for name in subfolders:
-            self._enter(folder, name, identify(folder.prefix + name))
+            self._list_subfolder(folder, name, identify(folder.prefix + name))
         return None
 
     def _listed_folder(self, identity: FileId | None) -> str | None:
@@ -189,7 +189,7 @@ class FolderWalk:
 
     @staticmethod
     def _scan(folder: Folder) -> tuple[list[str], list[str], set[str], list[int]]:
-        """Set a folder's files; return its subfolders, links to folders, markers and inodes."""
+        """Read a folder's files into it; return subfolders, folder links, markers and inodes."""
         subfolders: list[str] = []
         links: list[str] = []
         markers: set[str] = set()
@@ -206,7 +206,7 @@ class FolderWalk:
                     if entry.is_dir():
                         (links if entry.is_symlink() else subfolders).append(name)
                     elif name.lower().endswith(suffixes):
-                        target = _target(entry) if entry.is_symlink() else None
+                        target = _link_target(entry) if entry.is_symlink() else None
                         if target is None:
                             files.append(name)
                             inodes.append(entry.inode())
@@ -219,7 +219,7 @@ class FolderWalk:
         return sorted(subfolders), sorted(links), markers, inodes
 
 
-def _target(entry: os.DirEntry[str]) -> FileId | None:
+def _link_target(entry: os.DirEntry[str]) -> FileId | None:
     """Return the identity of the file that a link leads to, or None if it does not exist."""
     try:
         info = entry.stat()  # free: is_dir has already followed the link

@@ -1,4 +1,4 @@
-"""Listing of the image files below a folder in one pass, each file only once."""
+"""List the image files below a folder in one pass, each file only once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ssl_host.toolkit.unique_files import FileId, Inodes
 
 @dataclass
 class ImageListing:
-    """Record of the image files in a folder and its subfolders.
+    """Image files in a folder and its subfolders, grouped by direct subfolder.
 
     Attributes:
         folder: path of the folder.
@@ -42,7 +42,7 @@ class ImageListing:
 
     @property
     def num_loose(self) -> int:
-        """Number of images in the folder itself."""
+        """Number of images directly in the folder, not in a subfolder."""
         return sum(size for name, size in self.groups if not name)
 
     def notes(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Checks of which image sizes a backbone can process, without computing anything."""
+"""Check which image sizes a backbone can process, without computing anything."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_TRIED = 16
 
 
 def size_error(backbone: Backbone, size: int) -> Exception | None:
-    """Return the error of a forward pass on square images, or None if the backbone accepts them.
+    """Return the error of a forward pass on square images; None if the backbone accepts them.
 
     The pass runs on the meta device. If it fails there, it is repeated on the CPU, because the meta
     device does not support every operation.
@@ -156,15 +156,15 @@ def unseen_border(backbone: Backbone, size: int) -> UnseenBorder | None:
     finally:
         for handle in handles:
             handle.remove()
-    borders = [_border_of_patches(*each, size) for each in unfolded]
+    borders = [_ignored_border_of_patches(*each, size) for each in unfolded]
     if first:
         layer = min(first, key=lambda module: _ignored_columns(module, size))
-        borders.append(_border(lambda other: _ignored_columns(layer, other), size))
+        borders.append(_ignored_border(lambda other: _ignored_columns(layer, other), size))
     found = [border for border in borders if border is not None]
     return max(found, key=lambda border: border.pixels, default=None)
 
 
-def _border(left_out: Callable[[int], int], size: int) -> UnseenBorder | None:
+def _ignored_border(left_out: Callable[[int], int], size: int) -> UnseenBorder | None:
     """Return the ignored border, given a function that returns its width for an image size."""
     pixels = left_out(size)
     if not pixels:
@@ -174,7 +174,7 @@ def _border(left_out: Callable[[int], int], size: int) -> UnseenBorder | None:
     return UnseenBorder(pixels, (smaller, larger))
 
 
-def _border_of_patches(layer: nn.Unfold, stride: int, size: int) -> UnseenBorder | None:
+def _ignored_border_of_patches(layer: nn.Unfold, stride: int, size: int) -> UnseenBorder | None:
     """Return the ignored border if features, one every ``stride`` pixels, are cut into patches.
 
     This applies only to separate patches, as in TNT; overlapping ones are usually not the only
@@ -183,7 +183,7 @@ def _border_of_patches(layer: nn.Unfold, stride: int, size: int) -> UnseenBorder
     numbers = [_first(number) for number in (layer.kernel_size, layer.stride, layer.padding)]
     if numbers[0] != numbers[1] or numbers[2] != 0:
         return None
-    return _border(lambda other: other % (numbers[0] * stride), size)
+    return _ignored_border(lambda other: other % (numbers[0] * stride), size)
 
 
 def _ignored_columns(layer: nn.Module, size: int) -> int:

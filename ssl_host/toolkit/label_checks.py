@@ -1,4 +1,4 @@
-"""Checks for labels that are not classes: quantities, combinations of classes, unique texts."""
+"""Detect labels that are not classes: quantities, combinations of classes, unique texts."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _check_numbers(counts: Counter[str], location: str, column: str) -> list[str
             return []
         if is_few or (not has_gaps and num_images >= 2 * len(numbers)):
             values = f"{integers[0]} to {integers[-1]}"
-            return [_note(location, num_values, f"whole numbers from {values}")]
+            return [_quantity_note(location, num_values, f"whole numbers from {values}")]
     examples = sorted(numbers, key=str.isdigit)[:3]  # decimals first
     reason = f" The column {column!r} is named like a quantity." if is_quantity else ""
     raise DataError(
@@ -112,7 +112,7 @@ def _check_quantities(counts: Counter[str], location: str) -> list[str]:
         return []
     examples = [text for text in kinds if kinds[text] == kind][:3]
     if num_values <= _MANY or kind not in {*_UNITS, "date"}:
-        return [_note(location, num_values, f"labels such as {', '.join(examples)}")]
+        return [_quantity_note(location, num_values, f"labels such as {', '.join(examples)}")]
     raise DataError(
         f"[data] {location}: the labels look like quantities or dates, not like classes: there "
         f"are {num_values} different values such as {', '.join(examples)}. "
@@ -130,7 +130,7 @@ def _quantity_kind(text: str) -> str | None:
     return found[1].lower() if found else None
 
 
-def _note(location: str, count: int, values: str) -> str:
+def _quantity_note(location: str, count: int, values: str) -> str:
     """Return a note about numbers that are treated as classes."""
     return (
         f"{location}: {count} {values} are treated as classes; if they are quantities, such as "
@@ -144,7 +144,7 @@ def _check_combinations(counts: Counter[str], location: str) -> list[str]:
     Raises:
         DataError: if labels such as ``cat|dog`` name several classes.
     """
-    parts = {text: _split(text, _SEPARATORS) for text in counts}
+    parts = {text: _split_label(text, _SEPARATORS) for text in counts}
     occurrences = Counter(part for each in parts.values() for part in set(each))
     for text, each in parts.items():
         shared = [occurrences[part] > 1 for part in each]
@@ -154,7 +154,7 @@ def _check_combinations(counts: Counter[str], location: str) -> list[str]:
                 f"has one class. {_ADVICE.format('combination')}"
             )
     for text in counts:
-        weak = _split(text, _WEAK_SEPARATORS)
+        weak = _split_label(text, _WEAK_SEPARATORS)
         if len(set(weak)) > 1 and all(part in counts for part in weak):
             return [
                 f"{location}: the label {text!r} is treated as a separate class, although "
@@ -174,7 +174,7 @@ def _reject_flags(counts: Counter[str], location: str) -> None:
         )
 
 
-def _split(text: str, separators: str) -> list[str]:
+def _split_label(text: str, separators: str) -> list[str]:
     """Return the classes in a label such as ``cat|dog`` or ``['cat', 'dog']``."""
     separator = next((s for s in separators if s in text), None)
     if separator is None:

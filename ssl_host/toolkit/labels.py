@@ -1,4 +1,4 @@
-"""Conversion of labels, as a data source stores them, to class indices."""
+"""Convert labels, as a data source stores them, to class indices."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def class_labels(
         if "-1" in set(texts).difference(names):
             _reject_minus_one_class(names, location)
         return class_indices(texts, names, accept_all), names, []
-    counts = Counter(map(_plain, texts))
+    counts = Counter(map(_normalise_label, texts))
     has_minus_one = "-1" in counts
     counts = Counter({t: n for t, n in counts.items() if not is_missing(t, accept_all)})
     notes = [] if accept_all else check_label_values(counts, location, column)
@@ -79,7 +79,7 @@ def missing_word_notes(texts: Iterable[str], names: Sequence[str], location: str
         location: file or folder to name in the note.
     """
     for label, n in Counter(texts).items():
-        text = _plain(label)
+        text = _normalise_label(label)
         word = text.lower()
         if word in _WORDS and text not in names and not word.startswith("unlabel"):
             yield (
@@ -109,7 +109,7 @@ def class_indices(texts: Sequence[str], names: Sequence[str], accept_all: bool =
     indices = {name: i for i, name in enumerate(names)}
     for position, text in enumerate(texts):
         if text not in indices:
-            plain = _plain(text)
+            plain = _normalise_label(text)
             if plain not in indices and not is_missing(plain, accept_all):
                 raise UnknownClassError(position, text)
             indices[text] = indices.get(plain, UNLABELLED)
@@ -118,7 +118,9 @@ def class_indices(texts: Sequence[str], names: Sequence[str], accept_all: bool =
 
 def label_texts(values: Iterable[Any]) -> list[str]:
     """Return labels as valid Unicode text; None becomes empty text."""
-    texts = ["" if v is None else v if isinstance(v, str) else _plain(str(v)) for v in values]
+    texts = [
+        "" if v is None else v if isinstance(v, str) else _normalise_label(str(v)) for v in values
+    ]
     return texts if "".join(set(texts)).isascii() else [escape_name(text) for text in texts]
 
 
@@ -127,11 +129,11 @@ def is_missing(text: str, accept_all: bool = False) -> bool:
 
     With ``accept_all``, only empty text, NaN and -1 do, and words such as "none" do not.
     """
-    word = _plain(text).lower()
+    word = _normalise_label(text).lower()
     return word in _VALUES or (not accept_all and word in _WORDS)
 
 
-def _plain(text: str) -> str:
+def _normalise_label(text: str) -> str:
     """Return a label without surrounding spaces; whole numbers also lose ``+`` and decimals."""
     text = text.strip()
     whole = _WHOLE.fullmatch(text) if "." in text or text.startswith("+") else None

@@ -1,4 +1,4 @@
-"""Conversion of stored pixel values to 8 bits, including formats that Pillow truncates."""
+"""Convert stored pixel values to 8 bits, including formats that Pillow truncates."""
 
 from __future__ import annotations
 

@@ -270,7 +270,7 @@ def _split_of_file(path: Path, root: Path) -> SplitWord | None:
 
 
 def _image_keys(images: ImageDataset) -> Iterator[tuple[str, tuple[Hashable, str]]]:
-    """Yield the name and a unique key of each image that is stored in a file; skip other images.
+    """Yield the name and a unique key of each image that is stored in a file.
 
     The key is the identity of the file, which all links to it share, and the part of the name after
     the file name.

@@ -1,4 +1,4 @@
-"""Cropping, squashing or padding of images to a square."""
+"""Make images square by cropping, squashing or padding them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Safe loading of pickled checkpoints: only tensors and plain values, no code.
+"""Load pickled checkpoints safely: only tensors and plain values, no code.
 
 ``torch.load(weights_only=True)`` rejects a whole checkpoint if it contains an object of an unknown
 class next to the weights, such as a network among the hyperparameters of a Lightning checkpoint.

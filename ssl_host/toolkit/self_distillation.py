@@ -123,7 +123,9 @@ class MaskedSelfDistillationMethod(SelfDistillationMethod):
 
 
 def mask_weights(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the weight of each masked patch, 1 / (masked patches of its image), in row order.
+    """Return the weight of each masked patch: 1 / (number of masked patches in its image).
+
+    The weights are in row-major order.
 
     Args:
         mask: the masked patches, (B, T), bool.

@@ -1,4 +1,4 @@
-"""Detection of dataset splits (train, val, test) in the names of files and folders."""
+"""Detect dataset splits (train, val, test) in the names of files and folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detection of links to files that are already listed."""
+"""Detect links to files that are already listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing of safetensors files, and reading of safetensors and ``torch.save`` files."""
+"""Write safetensors files, and read safetensors and ``torch.save`` files."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _find_containers(state: Mapping[Any, Any], path: str = "") -> Iterator[tuple
 
 
 def _tensors(state: Mapping[Any, Any]) -> Tensors:
-    """Return the tensors in a dictionary, without the names of wrappers such as torch.compile's."""
+    """Return the tensors in a dictionary, without wrapper names such as torch.compile's."""
     return {
         _WRAPPERS.sub("", str(name)): value
         for name, value in state.items()

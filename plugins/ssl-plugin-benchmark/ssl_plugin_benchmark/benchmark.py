@@ -1,4 +1,4 @@
-"""Execution of the runs of a suite, and the table of their results."""
+"""Execute the runs of a suite and write its table."""
 
 from __future__ import annotations
 

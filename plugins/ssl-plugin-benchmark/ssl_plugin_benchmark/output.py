@@ -1,4 +1,4 @@
-"""Tables of a suite as Markdown, CSV and HTML, and outcomes of its runs as JSON and text."""
+"""Format tables of a suite as Markdown, CSV and HTML, and outcomes as JSON and text."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def to_csv(table: Table) -> str:
         numbers: list[str] = []
         for name in table.columns:
             cell = row.cells.get(name)
-            numbers += [_number(cell.mean), _number(cell.std)] if cell else ["", ""]
+            numbers += [_format_number(cell.mean), _format_number(cell.std)] if cell else ["", ""]
         weights = " ".join(target for _, target in row.links)
         note = "; ".join(filter(None, [row.note, *row.run_notes]))
         writer.writerow([*row.label, row.kind, *numbers, note, weights])
@@ -118,6 +118,6 @@ def _weights_line(row: TableRow) -> str:
     return f"- {' '.join(row.label)}: {', '.join(links)}"
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     """Return a number with six significant digits, or an empty string for None."""
     return "" if value is None else f"{value:.6g}"

@@ -1,4 +1,4 @@
-"""Published results of other projects, from the sections ``[published.METHOD]``."""
+"""Read published results of other projects from the sections ``[published.METHOD]``."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _declared_figures(layer: ConfigLayer, catalog: Catalog) -> dict[str, Figure]
 
 
 def _read_figure(name: str, value: ConfigValue, declared: Mapping[str, Figure]) -> FigureRow:
-    """Return a published metric.
+    """Read one published metric from its key and value.
 
     Raises:
         ValueError: if the metric is not declared, or its value is not a valid number.

@@ -1,4 +1,4 @@
-"""Execution of the runs of a suite, each in a separate process."""
+"""Execute the runs of a suite, each in a separate process."""
 
 from __future__ import annotations
 

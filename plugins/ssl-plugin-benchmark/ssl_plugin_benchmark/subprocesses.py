@@ -1,4 +1,4 @@
-"""Child processes that stop together with their parent process."""
+"""Run child processes that stop together with their parent process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suite: one INI file that describes many runs."""
+"""Read a suite: one INI file that describes many runs."""
 
 from __future__ import annotations
 

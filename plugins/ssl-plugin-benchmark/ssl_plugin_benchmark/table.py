@@ -1,4 +1,4 @@
-"""Table of a suite: one row per combination, with mean and deviation over the seeds."""
+"""Build the table of a suite: one row per combination, averaged over the seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting weights from checkpoints of solo-learn, lightly and similar projects."""
+"""Read starting weights from checkpoints of solo-learn, lightly and similar projects."""
 
 from __future__ import annotations
 

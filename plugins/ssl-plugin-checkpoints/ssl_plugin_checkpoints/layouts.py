@@ -1,4 +1,4 @@
-"""Checkpoints of other projects, which use different names for the tensors of a backbone."""
+"""Read checkpoints of other projects, which name a backbone's tensors differently."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def key_mappings(network: nn.Module) -> Iterator[KeyMapping]:
         # timm's transformers that average their patches, and MAE's after fine-tuning.
         schemes.append(KeyMapping(description=POOLED_NORM, children={"norm": "fc_norm"}))
     for scheme in schemes:
-        # Other projects use ssl-host's prefixes as well, with renamed layers.
+        # Other projects also use ssl-host's prefixes, with renamed layers.
         for prefix in (*OWN_PREFIXES, *FOREIGN_PREFIXES):
             yield replace(scheme, prefix=prefix)
 

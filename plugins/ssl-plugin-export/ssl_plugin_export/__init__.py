@@ -1,4 +1,4 @@
-"""Export of trained backbones to timm, torchvision, the Hugging Face Hub and ONNX."""
+"""Export trained backbones to timm, torchvision, the Hugging Face Hub and ONNX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model card of an exported backbone: its usage, input, metrics and training."""
+"""Write the model card of an exported backbone: its usage, input, metrics and training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Export of a finished run to a temporary folder, from which files are moved into place."""
+"""Export a finished run: write files to a temporary folder, then move them into place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Selection of the exporter for ``--to FORMAT``."""
+"""Select the exporter for ``--to FORMAT``."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ CROP_MODES = {"crop": "center", "squash": "squash", "pad": "border"}
 
 
 class HuggingFaceExporter(Exporter):
-    """Exporter of a folder that timm can load from disk or from the Hugging Face Hub."""
+    """Exporter that writes a folder for timm to load from disk or the Hugging Face Hub."""
 
     main_file = "model.safetensors"
 

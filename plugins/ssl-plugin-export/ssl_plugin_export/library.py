@@ -10,7 +10,7 @@ from ssl_plugin_export.usage import torch_usage
 
 
 class LibraryExporter(Exporter):
-    """Exporter of weights under the tensor names of the backbone's library, which can load them."""
+    """Exporter that writes weights for the library that the backbone comes from."""
 
     main_file = "backbone.safetensors"
 

@@ -20,7 +20,7 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 class OnnxExporter(Exporter):
-    """Exporter of ``backbone.onnx``, which maps images (B, C, H, W) to features (B, D).
+    """Exporter that writes ``backbone.onnx``, which maps images (B, C, H, W) to features (B, D).
 
     The input ``images`` and the output ``features`` are float32. The images must be normalised.
     """

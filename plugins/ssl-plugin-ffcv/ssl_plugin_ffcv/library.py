@@ -1,4 +1,4 @@
-"""Import of the optional package ffcv, which compiles C++ code during installation."""
+"""Import the optional package ffcv, which compiles C++ code when it is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packing of a data source into files, which are moved into place once all are complete."""
+"""Pack a data source into files, and move them into place once all are complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sidecar file OUT.json, which contains metadata that FFCV files cannot store."""
+"""Read the sidecar file OUT.json, which contains metadata that FFCV files cannot store."""
 
 from __future__ import annotations
 

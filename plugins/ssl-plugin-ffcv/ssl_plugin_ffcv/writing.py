@@ -1,4 +1,4 @@
-"""Writing of the images of a split to an FFCV file."""
+"""Write the images of a split to an FFCV file."""
 
 from __future__ import annotations
 

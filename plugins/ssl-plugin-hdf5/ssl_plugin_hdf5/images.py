@@ -1,4 +1,4 @@
-"""Images in one dataset of an HDF5 file."""
+"""Read images from one dataset of an HDF5 file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Support for configurations of the Lightweight-SSL project: read them and convert them."""
+"""Read configurations of the Lightweight-SSL project and convert them for ssl-host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversion of a Lightweight-SSL file to the text of an ssl-host configuration."""
+"""Convert a Lightweight-SSL file to the text of an ssl-host configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detection of Lightweight-SSL configurations, and their translation for ssl-host.
+"""Detect Lightweight-SSL configurations and translate them for ssl-host.
 
 Most settings, such as ``ssl_method``, are keys before the first section, and values include their
 type (``0.1@float``). The name of the file's folder is the phase: ``pretrain`` or ``linear_eval``.

@@ -1,4 +1,4 @@
-"""Translators of the keys for which a new name is not enough, with one function per key."""
+"""Translate the keys for which a new name is not enough, with one function per key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detection of the columns with images and labels, and of the class names."""
+"""Find the columns with images and labels, and the names of the classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schema, row groups and columns of parquet and Arrow files."""
+"""Read the schema, row groups and columns of parquet and Arrow files."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def vit_tokens(
 
 
 def _visible_pixels(images: Tensor, side: int, keep: Tensor | None, mask: Tensor | None) -> Tensor:
-    """Return images (B, C, H, W) with the pixels of hidden patches (masked or not kept) set to 0.
+    """Return images (B, C, H, W) with the pixels of masked or dropped patches set to 0.
 
     Convolutions read beyond the borders of a patch, so its neighbours would reveal its content.
     """

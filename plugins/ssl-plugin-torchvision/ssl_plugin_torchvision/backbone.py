@@ -143,7 +143,7 @@ class Torchvision(Backbone):
         return features.flatten(1)
 
     def tokens(self, images: Tensor, **options: Any) -> Tokens:
-        """Return the positions of the feature map that the model pools as tokens."""
+        """Return as tokens the positions of the feature map before pooling."""
         if any(value is not None and value != 0 for value in options.values()):
             return super().tokens(images, **options)  # explains what is not possible
         if not isinstance(getattr(self.model, "avgpool", None), nn.Module):
