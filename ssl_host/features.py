@@ -16,7 +16,7 @@ from ssl_host.data.store import no_readable_images_message, underlying_array
 from ssl_host.errors import DataError, UserError
 from ssl_host.toolkit.image_files import FileImages
 from ssl_host.toolkit.image_listing import list_images
-from ssl_host.toolkit.plurals import count
+from ssl_host.toolkit.plurals import pluralize
 from ssl_host.toolkit.resizing import PHOTO_MARGIN, resize_to_square
 
 
@@ -78,7 +78,7 @@ def extract_features(
     if skipped:
         name, reason = skipped[0]
         warnings.warn(
-            f"{count(len(skipped), 'image')} could not be read, for example {name}: {reason}",
+            f"{pluralize(len(skipped), 'image')} could not be read, for example {name}: {reason}",
             stacklevel=2,
         )
     return names, torch.cat(rows)

@@ -13,13 +13,13 @@ from ssl_host.errors import CheckpointError, UserError
 from ssl_host.toolkit.checkpoint_keys import KeyMapping, KeyMatch, own_weights
 from ssl_host.toolkit.checkpoint_search import (
     Containers,
+    add_note_on_others,
     ambiguity_error,
     best_match,
     distinct_matches,
+    find_other_networks,
     match_backbone,
-    mention_others,
     misfit_error,
-    other_networks,
     search_backbone,
     select_container,
 )
@@ -127,7 +127,7 @@ def _find_match(
     is_chosen = key is not None or prefix is not None
     others: list[KeyMatch] = []
     if matches and not is_chosen and not matches[0][1].problems:
-        others = other_networks(backbone, matches[0][1], containers, [KeyMapping()])
+        others = find_other_networks(backbone, matches[0][1], containers, [KeyMapping()])
         if not others:
             return matches[0]
     stored = catalog.call("read_weights", path=file)
@@ -140,10 +140,10 @@ def _find_match(
         containers = containers or {stored.container: stored.tensors}
         network, match = matches[-1]
         if not is_chosen and not match.problems:
-            others = other_networks(backbone, match, containers, schemes)
-            # If the plugin names a container, such as the teacher, it has made the choice.
+            others = find_other_networks(backbone, match, containers, schemes)
+            # A plugin that names a container chose it, such as the teacher.
             if match.container or not others:
-                return network, mention_others(match, others)
+                return network, add_note_on_others(match, others)
     found = list(
         search_backbone(
             backbone,

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from ssl_host.config.auto_settings import cpu_has_bf16
-from ssl_host.pipeline.environment import processor
+from ssl_host.pipeline.environment import cpu_model
 
 ROUNDS = 5
 """Measurements of each alternative."""
@@ -110,7 +110,7 @@ def describe_machine() -> dict[str, str]:
     machine = {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes"),
         "commit": commit.stdout.strip(),
-        "processor": processor(),
+        "processor": cpu_model(),
         "threads": str(torch.get_num_threads()),
         "bf16 in hardware": str(cpu_has_bf16()),
     }

@@ -14,7 +14,7 @@ import torch
 from comparison import ROUNDS, Comparison, compare
 
 import ssl_host
-from ssl_host.evaluate.extract import network_features, representations
+from ssl_host.evaluate.extract import compute_features, network_features
 
 LEARNING_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
@@ -31,7 +31,7 @@ def compare_linear() -> Comparison:
         return (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
 
     def extract() -> torch.Tensor:
-        return representations(images, {"": network_features(backbone, prepare)})[""]
+        return compute_features(images, {"": network_features(backbone, prepare)})[""]
 
     x = extract()
     y = torch.arange(10_000) % 10

@@ -1,1 +1,1 @@
-"""Makes the augmented views of a batch of images, on a CPU or a GPU."""
+"""Make the augmented views of a batch of images, on a CPU or a GPU."""

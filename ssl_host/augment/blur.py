@@ -1,4 +1,4 @@
-"""Gaussian blur in two forms: a function for batches of images, a compiled kernel for one view."""
+"""Gaussian blur: a function for batches of images, and a compiled kernel for single views."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def luma(images: Tensor) -> Tensor:
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Return each image multiplied by its factor."""
+    """Return each image with its brightness multiplied by a factor."""
     return (images * _column(factor)).clamp_(0, 1)
 
 

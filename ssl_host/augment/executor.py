@@ -1,4 +1,4 @@
-"""Applies an augmentation, in any of its three forms, to batches of images."""
+"""Apply an augmentation, in any of its three forms, to batches of images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ssl_host.augment import torch_backend
 from ssl_host.augment.operations import ViewSpec
-from ssl_host.augment.specs import expand
+from ssl_host.augment.specs import expand_specs
 from ssl_host.contracts.augmentation import Augmentation, SampleRNG
 from ssl_host.contracts.rng import CounterRNG
 from ssl_host.errors import ContractError
@@ -21,7 +21,7 @@ _FORMS = ("view_specs", "apply_batch", "apply_image")
 
 
 class ViewMaker:
-    """Applies an augmentation to batches of uint8 images and returns the normalised views.
+    """Callable that applies an augmentation to uint8 images and returns normalised views.
 
     Args:
         augmentation: the augmentation.
@@ -62,7 +62,7 @@ class ViewMaker:
         self.form = forms[0]
         self.specs: tuple[ViewSpec, ...] = ()
         if self.form == "view_specs":
-            self.specs = expand(augmentation.view_specs(), image_size, cls.__qualname__)
+            self.specs = expand_specs(augmentation.view_specs(), image_size, cls.__qualname__)
         self._view_sizes: list[int] | None = None
 
     @property
@@ -79,7 +79,7 @@ class ViewMaker:
     def view_sizes(self) -> list[int]:
         """Height and width of each view in pixels.
 
-        Without specs they are found by making the views of one blank image.
+        Without specs, they are determined by making the views of a blank image.
         """
         if self._view_sizes is None:
             side = self.image_size
@@ -141,7 +141,7 @@ class ViewMaker:
         """Return the images randomly cropped, flipped and normalised, for training a linear probe.
 
         The images are (B, C, H, W), uint8. If the augmentation has specs, the settings of the first
-        view's crop and flip are used, so digits, for example, are not flipped here either.
+        view's crop and flip are used, so that digits, for example, are not flipped here either.
         """
         first = self.specs[0] if self.specs else ViewSpec(crop_scale=(0.08, 1.0), flip=0.5)
         spec = ViewSpec(
@@ -151,7 +151,7 @@ class ViewMaker:
             interpolation=first.interpolation,
             flip=first.flip,
         )
-        (spec,) = expand([spec], self.image_size, type(self.augmentation).__qualname__)
+        (spec,) = expand_specs([spec], self.image_size, type(self.augmentation).__qualname__)
         rng = CounterRNG(seed, epoch, index)
         return self._render(images, rng, 0, spec, crop=True)
 

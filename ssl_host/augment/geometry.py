@@ -20,7 +20,7 @@ def crop_boxes(spec: ViewSpec, rng: SampleRNG, view: int, height: int, width: in
 
     The area of a box, as a fraction of the image, is drawn uniformly from ``spec.crop_scale``, and
     its width over height log-uniformly from ``spec.crop_ratio``. The first of ten boxes that fits
-    into the image is used; if none fits, :func:`central_box` is used.
+    into the image is used, or :func:`central_box` if none fits.
 
     Args:
         spec: the spec of the view.

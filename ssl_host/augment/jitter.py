@@ -1,4 +1,4 @@
-"""Colour jitter in two forms: a function for batches of images, a compiled kernel for one view."""
+"""Colour jitter: a function for batches of images, and a compiled kernel for single views."""
 
 from __future__ import annotations
 

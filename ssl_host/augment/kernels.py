@@ -194,7 +194,7 @@ def _no_operation(view, spec, sample, salts, scratch):
     """Do nothing; the chain of operations starts with this function."""
 
 
-def _append(previous, name, kernel):
+def _append_operation(previous, name, kernel):
     """Return a compiled function that runs ``previous`` and then, at random, ``kernel``.
 
     The field ``name`` of the spec is the probability that ``kernel`` runs. The function is inlined,
@@ -213,7 +213,7 @@ def _append(previous, name, kernel):
 
 _apply_operations = _no_operation
 for _name, _operation in OPERATIONS.items():
-    _apply_operations = _append(_apply_operations, _name, _operation.kernel)
+    _apply_operations = _append_operation(_apply_operations, _name, _operation.kernel)
 
 
 @njit(**_OPTIONS)

@@ -1,4 +1,4 @@
-"""Makes views on a CPU with the compiled kernel, in several threads."""
+"""Make views on a CPU with the compiled kernel, in several threads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SPEC_FIELDS = tuple(
 )
 _DERIVED_FIELDS = ("has_crop", "has_affine", "cubic", "log_ratio", "central_box")
 KernelParams = _namedtuple("KernelParams", (*_SPEC_FIELDS, *_DERIVED_FIELDS))
-"""Record of the values of a view spec as numbers for the kernel, for one image size."""
+"""Values of a view spec as numbers for the kernel, for one image size."""
 
 _GEOMETRY_RANDOM = ("top", "left", "flip", "rotate", "shift_x", "shift_y", "shear", "zoom")
 _RANDOM = (
@@ -37,7 +37,7 @@ _RANDOM = (
     *(name for key, operation in OPERATIONS.items() for name in (key, *operation.random)),
 )
 KernelSalts = _namedtuple("KernelSalts", ("scale", "ratio", *_RANDOM))
-"""Record with a salt for each of a view's random numbers.
+"""Salts of a view's random numbers, as a record for the kernel.
 
 ``scale`` and ``ratio`` have one salt for each crop that is tried.
 """

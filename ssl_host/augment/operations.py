@@ -93,24 +93,24 @@ def compiled_posterize(view: Any, spec: Any, _sample: Any, _salts: Any, _scratch
                 view[c, y, x] = f32(level) / f32(levels)
 
 
-def _positive_range(limits: tuple[float, float]) -> tuple[float, float]:
+def _require_positive_range(limits: tuple[float, float]) -> tuple[float, float]:
     """Return the range; raise ValueError unless its limits are positive and ascending."""
     if not 0 < limits[0] <= limits[1]:
         raise ValueError("expected a lower and an upper limit, both above 0")
     return limits
 
 
-def _fraction_range(limits: tuple[float, float]) -> tuple[float, float]:
+def _require_fraction_range(limits: tuple[float, float]) -> tuple[float, float]:
     """Return the range; raise ValueError unless its limits are ascending fractions above 0."""
     if limits[1] > 1:
         raise ValueError("the upper limit must be at most 1, which means the whole image")
-    return _positive_range(limits)
+    return _require_positive_range(limits)
 
 
-def _odd(number: int | None) -> int | None:
+def _require_odd(number: int | None) -> int | None:
     """Return the number; raise ValueError if it is even."""
     if number is not None and number % 2 == 0:
-        raise ValueError("is not odd")
+        raise ValueError("must be an odd number")
     return number
 
 
@@ -130,8 +130,8 @@ def _probability(event: str) -> FieldInfo:
 
 
 Range = tuple[float, float]
-PositiveRange = Annotated[Range, AfterValidator(_positive_range)]
-FractionRange = Annotated[Range, AfterValidator(_fraction_range)]
+PositiveRange = Annotated[Range, AfterValidator(_require_positive_range)]
+FractionRange = Annotated[Range, AfterValidator(_require_fraction_range)]
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class ViewSpec:
             ge=1,
             description="kernel size of the blur in pixels, odd; default: a tenth of the view side",
         ),
-        AfterValidator(_odd),
+        AfterValidator(_require_odd),
     ] = None
 
     solarize: Annotated[

@@ -1,4 +1,4 @@
-"""Applies a function to selected images of a batch."""
+"""Apply a function to selected images of a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validates view specs and fills in their default sizes."""
+"""Validate view specs and fill in their default sizes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ssl_host.augment.operations import ViewSpec
 from ssl_host.errors import ContractError
 
 
-def expand(specs: Sequence[ViewSpec], image_size: int, owner: str) -> tuple[ViewSpec, ...]:
+def expand_specs(specs: Sequence[ViewSpec], image_size: int, owner: str) -> tuple[ViewSpec, ...]:
     """Return one spec for each view, with default sizes filled in and full-size views first.
 
     Args:
@@ -25,25 +25,25 @@ def expand(specs: Sequence[ViewSpec], image_size: int, owner: str) -> tuple[View
     """
     views: list[ViewSpec] = []
     for spec in specs:
-        _check(spec, owner)
+        _check_spec(spec, owner)
         size = spec.size or image_size
         kernel = spec.blur_kernel or max(3, round(size / 10) | 1)
         views += [replace(spec, count=1, size=size, blur_kernel=kernel)] * spec.count
     if not views:
-        raise ContractError(f"{owner}.view_specs() returns no view")
+        raise ContractError(f"{owner}.view_specs() returns no specs")
     return tuple(sorted(views, key=lambda spec: spec.size != image_size))
 
 
 @lru_cache(maxsize=1)
-def _schema() -> TypeAdapter[ViewSpec]:
+def _spec_validator() -> TypeAdapter[ViewSpec]:
     """Return pydantic's validator for view specs."""
     return TypeAdapter(ViewSpec)
 
 
-def _check(spec: ViewSpec, owner: str) -> None:
+def _check_spec(spec: ViewSpec, owner: str) -> None:
     """Raise ContractError if a field has a value that ``ViewSpec``'s annotations do not allow."""
     try:
-        _schema().validate_python(asdict(spec))
+        _spec_validator().validate_python(asdict(spec))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

@@ -1,7 +1,7 @@
-"""Makes views with torch operations on whole batches, mainly on a GPU.
+"""Make views with torch operations on whole batches, mainly on a GPU.
 
-On a CPU, images with one or three channels are processed by the compiled kernel instead. These
-functions are its reference implementation: tests compare the results.
+On a CPU, the compiled kernel processes images with one or three channels instead. These functions
+are its reference implementation: tests compare the results.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def crop_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tens
     height, width = images.shape[2:]
     if spec.crop_scale == (1.0, 1.0) and spec.size == height == width:
         return flip_view(images, rng, view, spec)
-    boxes = _boxes(images, rng, view, spec)
+    boxes = _crop_boxes(images, rng, view, spec)
     flip = rng.uniform(view, "flip") < spec.flip if spec.flip > 0 else None
     assert spec.size is not None
     pixels = crop_resize(images, boxes, spec.size, spec.interpolation, flip)
@@ -76,18 +76,18 @@ def crop_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tens
 def crop_bytes(image: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
     """Crop one uint8 image (1, C, H, W) and resize the crop to the size of the view, as uint8.
 
-    Used by workers that decode images. The crop box is the same as in :func:`crop_view`; pixel
+    Workers that decode images use this. The crop box is the same as in :func:`crop_view`; pixel
     values are rounded to integers, as in torchvision's ``resized_crop``.
     """
     assert spec.size is not None
-    top, left, height, width = _boxes(image, rng, view, spec)[0].tolist()
+    top, left, height, width = _crop_boxes(image, rng, view, spec)[0].tolist()
     box = image[:, :, top : top + height, left : left + width]
     return functional.interpolate(
         box, size=(spec.size, spec.size), mode=spec.interpolation, antialias=True
     )
 
 
-def _boxes(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
+def _crop_boxes(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
     """Return the crop box of each image, (B, 4): random, or the centred square."""
     height, width = images.shape[2:]
     if spec.crop_scale != (1.0, 1.0):
@@ -157,9 +157,9 @@ def _change_rows(
 
 
 class ChunkedRNG:
-    """Random number generator that draws for a whole batch once and returns numbers by chunk.
+    """Random number generator that draws once for a batch and returns the numbers by chunk.
 
-    So each number is computed only once, and not again for each chunk.
+    Each number is thus computed only once, not again for each chunk.
 
     Attributes:
         rows: slice of the batch for which :meth:`uniform` returns numbers.

@@ -1,1 +1,1 @@
-"""Finds the installed plugins and registers their components."""
+"""Find the installed plugins and registers their components."""

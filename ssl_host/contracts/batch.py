@@ -1,4 +1,4 @@
-"""Records of what an SSL method's step receives and returns, of a run's plan and its progress."""
+"""Input and output of a method's step, and the plan and progress of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ssl_host.contracts.rng import BatchRNG
 
 @dataclass(frozen=True)
 class Batch:
-    """Record of a batch: the views of its images, their indices, labels and random numbers.
+    """Batch of images: their views, indices, labels and random numbers.
 
     Attributes:
         views: one normalised tensor (B, C, H, W) for each view; the full-size views come first.
@@ -38,7 +38,7 @@ class Batch:
 
 @dataclass
 class StepOutput:
-    """Record of what a method's step returns: loss, features, rows for queues, values to log.
+    """Output of a method's step: loss, features, rows for queues, and values to log.
 
     Attributes:
         loss: scalar tensor that requires a gradient.
@@ -69,7 +69,7 @@ class StepOutput:
 
 
 def merge_outputs(outputs: Sequence[StepOutput]) -> StepOutput:
-    """Return the last micro-batch's output, with the rows to push from all micro-batches."""
+    """Return the last micro-batch's output, with the rows for queues from all micro-batches."""
     last = outputs[-1]
     if len(outputs) == 1:
         return last
@@ -85,7 +85,7 @@ def merge_outputs(outputs: Sequence[StepOutput]) -> StepOutput:
 
 @dataclass(frozen=True)
 class Plan:
-    """Record of a run's length and data, known when a method is built: ``self.plan``.
+    """Length and data of a run, known when a method is built: ``self.plan``.
 
     Attributes:
         epochs: number of passes over the training images.
@@ -120,7 +120,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Progress:
-    """Record of how far training has come: steps done, total steps and current epoch.
+    """Progress of a run: steps done, total steps and current epoch.
 
     Attributes:
         step: number of optimizer steps done so far.

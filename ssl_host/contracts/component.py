@@ -36,7 +36,7 @@ class Component:
     kind: ClassVar[str]
     """Name of the kind, a key of ``ssl_host.KINDS``. Set by the base class of each kind."""
     build_args: ClassVar[tuple[str, ...]] = ()
-    """Names of the constructor arguments that the host passes besides the settings."""
+    """Names of the constructor arguments that the host passes in addition to the settings."""
     Config: ClassVar[type[Settings]] = Settings
     """Schema of the settings; by default there are no settings."""
 

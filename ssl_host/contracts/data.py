@@ -37,7 +37,7 @@ class UnreadableImage(Exception):  # noqa: N818 - the image is skipped, nothing 
 
 @dataclass(frozen=True, order=True)
 class MissingImage:
-    """Record of an unreadable image that was left out when its dataset was packed.
+    """Unreadable image that was left out when its dataset was packed.
 
     Attributes:
         index: index of the image in the original dataset.
@@ -64,9 +64,9 @@ class ImageDataset(ABC):
         missing: records of images that were left out when the dataset was packed. The host lists
             them among the unreadable images and draws a held-out split as if they were present.
         fit: how the host makes the images square.
-        value_range: pixel values, as stored, of black and white; None for the range of the type.
-        slow_hint: advice to give when reading these images slows down training, worded as the
-            end of a sentence; empty for the host's default advice.
+        value_range: stored pixel values of black and white; None for the range of the file type.
+        slow_hint: advice for the case that reading these images slows down training, as the end
+            of a sentence; empty for the host's default advice.
     """
 
     labels: Tensor | None = None

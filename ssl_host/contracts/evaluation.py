@@ -14,7 +14,7 @@ from ssl_host.contracts.component import Component
 
 @dataclass(frozen=True)
 class Features:
-    """Record of the features and the labels of some images.
+    """Features and labels of a set of images.
 
     Attributes:
         x: the features, shape (N, D), float32, on the CPU (memory-mapped if large).
@@ -27,7 +27,7 @@ class Features:
 
 @dataclass(frozen=True)
 class FeatureBank:
-    """Record of the features of training and held-out images, computed once for all evaluators.
+    """Features of training and held-out images, computed once for all evaluators.
 
     Attributes:
         train: features of the images on which evaluators train their classifiers.
@@ -39,11 +39,11 @@ class FeatureBank:
             tensors (N, D); None for representations without a network, such as raw pixels.
         encoder: function that returns a new copy of the network that maps images to features
             (B, D); None for representations without a network.
-        train_images: the images behind :attr:`train`, for evaluators that train with
+        train_images: the images with the features :attr:`train`, for evaluators that train with
             augmentation: a uint8 array (N, C, H, W) that slices and tensors can index. Images
             that do not fit in memory are decoded when they are indexed. None for
             representations without a network, or if some images are unreadable.
-        test_images: the images behind :attr:`test`, in the same form.
+        test_images: the images with the features :attr:`test`, in the same form.
         eval_transform: function that turns uint8 images (B, C, H, W) of any size into the
             network's normalised input, without randomness; None if :attr:`train_images` is None.
         train_transform: function that also applies a random crop and flip; it takes the images,
@@ -64,7 +64,7 @@ class FeatureBank:
 
 @dataclass(frozen=True)
 class Figure:
-    """Record that declares a metric: its meaning, its unit and whether higher is better.
+    """Declaration of a metric: its meaning, its unit and whether higher is better.
 
     Attributes:
         description: meaning of the metric, in one line.
@@ -105,7 +105,7 @@ def find_figure(figures: Mapping[str, Figure], metric: str) -> Figure | None:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Record of what an evaluator returns: metrics, tensors to save and notes.
+    """Result of an evaluator: metrics, tensors to save and notes.
 
     Attributes:
         metrics: values, keyed by metric name without the evaluator's instance name: the instance

@@ -13,7 +13,7 @@ from ssl_host.contracts.networks import Backbone
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Record of the parts of a model card that depend on the export format.
+    """Parts of a model card that depend on the export format.
 
     Attributes:
         usage: Python code that loads the files from the current folder and computes features.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """Record of a kind of component, such as ``loss``, with its base class and hook.
+    """Kind of component, such as ``loss``, with its base class and hook.
 
     Attributes:
         name: name of the kind in INI sections, messages and ``Component.kind``.

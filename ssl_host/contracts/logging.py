@@ -12,7 +12,7 @@ from ssl_host.contracts.component import Component
 
 @dataclass(frozen=True)
 class Run:
-    """Record of a run, passed to loggers and hooks.
+    """Name, folder and configuration of a run, passed to loggers and hooks.
 
     Attributes:
         name: name of the run, ``[run] name``.

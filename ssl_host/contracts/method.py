@@ -24,8 +24,8 @@ class EpochImages(Protocol):
     def batches(self, augmented: bool = False) -> Iterator[Batch]:
         """Yield all training images once, in batches of one view, without gradients.
 
-        All processes yield equally many batches, by splitting the same global batches; the last
-        may be smaller or empty. ``batch.index`` is from 0 to ``plan.num_images`` - 1.
+        All processes yield the same number of batches, by splitting the same global batches; the
+        last may be smaller or empty. ``batch.index`` is from 0 to ``plan.num_images`` - 1.
 
         Args:
             augmented: False for one view without augmentation, as in evaluation; True for the
@@ -46,7 +46,7 @@ class Method(Component, nn.Module):
 
     heads: ClassVar[Mapping[str, str]] = {}
     """Name and input of each head: ``{"projector": "backbone", "predictor": "projector"}``. The
-    host builds each head with its input's width and assigns it to an attribute with the head's
+    host builds each head with the width of its input and assigns it to an attribute with the head's
     name, for :meth:`step` to call. The conformance kit treats a head on top of another head as a
     predictor and checks that the loss has a gradient only through it."""
     recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -118,8 +118,8 @@ class Method(Component, nn.Module):
             setattr(self, name, freeze(network))
         self.setup()
         for name in self.ema:
-            setattr(self, f"ema_{name}", make_ema_copy(self._module_named(name, "ema")))
-        self._module_named(self.encoder, "encoder")
+            setattr(self, f"ema_{name}", make_ema_copy(self._require_module(name, "ema")))
+        self._require_module(self.encoder, "encoder")
         if self.ema and not isinstance(getattr(self, "ema_decay", None), Schedule):
             raise ContractError(
                 f"{type(self).__qualname__} has EMA copies of {', '.join(self.ema)}, but setup() "
@@ -127,7 +127,7 @@ class Method(Component, nn.Module):
                 "`self.ema_decay = CosineSchedule(0.99, 1.0)`"
             )
 
-    def _module_named(self, name: str, attribute: str) -> nn.Module:
+    def _require_module(self, name: str, attribute: str) -> nn.Module:
         """Return the module with the given name; raise ContractError if there is none."""
         module = getattr(self, name, None)
         if not isinstance(module, nn.Module):
@@ -149,18 +149,18 @@ class Method(Component, nn.Module):
         raise NotImplementedError(f"{type(self).__qualname__} does not implement step()")
 
     def on_epoch_start(self, images: EpochImages) -> None:
-        """Called before the first step of every epoch, in all processes.
+        """Hook that runs before the first step of every epoch, in all processes.
 
-        An example is the clustering of all embeddings. This runs in evaluation mode, without
-        gradients and without autocast. What it stores in buffers of the method is in checkpoints,
-        so it is not called again when an epoch is resumed in its middle. ``self.progress`` is set.
+        Use it, for example, to cluster all embeddings. It runs in evaluation mode, without
+        gradients and without autocast. Buffers of the method are saved in checkpoints, so it is not
+        called again when a run resumes in the middle of an epoch. ``self.progress`` is set.
 
         Args:
-            images: the training images; ``images.batches()`` goes through all of them once.
+            images: the training images; ``images.batches()`` iterates over all of them once.
         """
 
     def before_optimizer_step(self) -> None:
-        """Called before each optimizer step, when all gradients are complete.
+        """Hook that runs before each optimizer step, when all gradients are complete.
 
         The gradients include all micro-batches and processes. They are unscaled and not yet
         clipped, and ``frozen_until`` has not removed any yet. This runs under
@@ -168,10 +168,10 @@ class Method(Component, nn.Module):
         """
 
     def after_optimizer_step(self) -> None:
-        """Called after each optimizer step, once EMA copies, queues and schedules are updated.
+        """Hook that runs after each optimizer step and the update of EMA copies and queues.
 
-        This runs under ``torch.no_grad()``. You may change parameters in place, for example to
-        normalise prototypes.
+        Schedules are updated too. This runs under ``torch.no_grad()``. You may change parameters in
+        place, for example to normalise prototypes.
         """
 
     def config_warnings(self, num_processes: int) -> Iterable[str]:
@@ -215,6 +215,6 @@ class Method(Component, nn.Module):
 
     @cached_property
     def _schedules(self) -> list[Schedule]:
-        """All schedules in the method and its modules."""
+        """Return all schedules in the method and its modules."""
         # Cached, because walking through all modules takes longer than updating the schedules.
         return [module for module in self.modules() if isinstance(module, Schedule)]

@@ -18,7 +18,7 @@ from ssl_host.errors import ContractError, UserError
 
 @dataclass(frozen=True)
 class Tokens:
-    """Record of the tokens of a batch of images.
+    """Tokens of a batch of images: prefix tokens, one token for each patch, pooled features.
 
     Attributes:
         prefix: tokens without a position, such as class token and registers, (B, P, D).
@@ -38,9 +38,9 @@ class Tokens:
 class Backbone(Component, nn.Module):
     """Base class of backbones, the networks that are pretrained to map images to features.
 
-    A subclass's :meth:`setup` creates the layers and sets :attr:`feature_dim`. A convolutional
-    network overrides :meth:`feature_map`, a transformer :meth:`tokens`, so that methods can use
-    the parts of an image.
+    A subclass's :meth:`setup` creates the layers and sets :attr:`feature_dim`. For methods that use
+    parts of an image, a convolutional network overrides :meth:`feature_map`, and a transformer
+    overrides :meth:`tokens`.
     """
 
     kind: ClassVar[str] = "backbone"
@@ -90,7 +90,7 @@ class Backbone(Component, nn.Module):
     def tiny(cls, settings: Mapping[str, Any], image_size: int) -> Mapping[str, Any]:
         """Return settings of a small, deterministic network of the same family, for checks.
 
-        The conformance kit replaces a recipe's backbone by it, without downloading weights.
+        The conformance kit uses it in place of a recipe's backbone, without downloading weights.
 
         Args:
             settings: the settings in the recipe.
@@ -129,10 +129,10 @@ class Backbone(Component, nn.Module):
             images: normalised images; height and width are multiples of :attr:`patch_size`.
             keep: (B, K), int64: encode only these patches, in this order, with their own positions
                 (MAE, I-JEPA's context).
-            mask: (B, T), bool: replace the embeddings of these patches by ``mask_token`` before
+            mask: (B, T), bool: replace the embeddings of these patches with ``mask_token`` before
                 positions are added (SimMIM, iBOT, data2vec).
             mask_token: (``embed_dim``,), a parameter of the method.
-            num_blocks: number of last blocks of which to return the patch tokens.
+            num_blocks: number of final blocks from which to return the patch tokens.
 
         Raises:
             UserError: if the network has no tokens, or no patches to keep or mask.
@@ -157,7 +157,7 @@ class Backbone(Component, nn.Module):
         return height // self.patch_size, width // self.patch_size
 
     def patch_embedding(self) -> nn.Module:
-        """Return the layer that embeds patches; some methods freeze it or slow it down."""
+        """Return the layer that embeds patches; some methods freeze it or lower its rate."""
         raise UserError(f"{type(self).__qualname__} has no patch embedding")
 
     def layer_groups(self) -> list[list[str]]:
@@ -172,13 +172,13 @@ class Backbone(Component, nn.Module):
         return list(groups.values())
 
     def no_weight_decay(self) -> set[str]:
-        """Return the names of parameters that are usually exempt, such as position embeddings."""
+        """Return the names of parameters without weight decay, such as position embeddings."""
         return set()
 
     def normalised_for(self, views: Tensor) -> Tensor:
-        """Return a run's views (B, C, H, W), normalised with this frozen network's mean and std.
+        """Return a run's views (B, C, H, W), normalised with the mean and std of this network.
 
-        Weights that state no mean and std take the views as they are.
+        If the weights came without a mean and std, the views are returned unchanged.
         """
         if not self.mean or (self.mean, self.std) == (self.view_mean, self.view_std):
             return views
@@ -190,10 +190,10 @@ class Backbone(Component, nn.Module):
         return (pixels - per_channel(self.mean)) / per_channel(self.std)
 
     def adapt_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Convert weights of the same model that was trained at another image size.
+        """Convert weights of the same model trained at another image size.
 
-        The host calls this when it loads weights of another shape, and it notes every tensor that
-        changed. It converts the input channels of the first convolution itself.
+        The host calls this when it loads weights of another shape, and it reports every tensor that
+        changed. The host itself converts the input channels of the first convolution.
 
         Args:
             tensors: all tensors, with the names of the ``state_dict`` of the exported network.

@@ -48,7 +48,7 @@ class OptimizerConfig(Settings):
         None,
         gt=0,
         le=1,
-        description="factor between the learning rates of a layer of the backbone and the next; "
+        description="factor between the learning rates of one backbone layer and the next; "
         "default: all layers have the same rate",
     )
 
@@ -87,9 +87,9 @@ class Optimizer(Component):
 
 
 class Scheduler(Component):
-    """Base class of learning-rate schedulers: factors that depend only on the step.
+    """Base class of learning-rate schedulers, which return a factor for each step.
 
-    A scheduler has no state, so checkpoints do not contain it.
+    A factor depends only on the step: a scheduler has no state and is not in checkpoints.
     """
 
     kind: ClassVar[str] = "scheduler"
@@ -131,7 +131,7 @@ class Schedule(nn.Module):
 
 @dataclass(frozen=True)
 class ParamGroup:
-    """Record of a group of parameters that share a learning rate and a weight decay.
+    """Group of parameters that share a learning rate and a weight decay.
 
     Attributes:
         name: name of the group, for logs.

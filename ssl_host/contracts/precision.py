@@ -13,7 +13,7 @@ _HALF = (torch.float16, torch.bfloat16)
 
 @contextmanager
 def full_precision(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Context manager for computing in float32 or float64, whatever the precision of the run.
+    """Context manager for computing in at least float32, whatever the precision of the run.
 
     ``with full_precision(z1, z2) as (z1, z2):`` disables autocast, which would compute a matrix
     product in bfloat16 even for float32 tensors, and yields the tensors. Half-precision tensors

@@ -1,4 +1,4 @@
-"""Random numbers that depend only on seed, epoch, image index and the name of the number."""
+"""Random numbers that depend only on the seed, the epoch, the image and their name."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class CounterRNG:
 
 
 class BatchRNG:
-    """Random numbers for the samples of a batch, named by what they are for: ``batch.rng``.
+    """Generator of named random numbers for the images of a batch: ``batch.rng``.
 
-    A sample's numbers depend only on seed, epoch, image index and name: they are the same in any
-    batch, order, process and resumed run. Two draws of one name give the same numbers.
+    The numbers of an image depend only on seed, epoch, image index and name: they are the same in
+    any batch, order, process and resumed run. Two draws with the same name return the same numbers.
 
     Args:
         seed: seed of the run.
@@ -68,11 +68,11 @@ class BatchRNG:
     def uniform(
         self, name: str, count: int | None = None, low: float = 0.0, high: float = 1.0
     ) -> Tensor:
-        """Return numbers in [low, high) for each image: (B,), or (B, ``count``), float32."""
+        """Return random numbers in [low, high) for each image, (B,) or (B, ``count``), float32."""
         return _to_unit(self._bits(name, count), low, high)
 
     def integers(self, name: str, high: int, count: int | None = None) -> Tensor:
-        """Return integers from 0 to ``high`` - 1 for each image: (B,), or (B, ``count``), int64."""
+        """Return random integers below ``high`` for each image, (B,) or (B, ``count``), int64."""
         return self._bits(name, count) % high
 
     def permutation(self, name: str, n: int) -> Tensor:
@@ -81,9 +81,9 @@ class BatchRNG:
         return self._bits(name, n).argsort(dim=1, stable=True)
 
     def shared_uniform(self, name: str, low: float = 0.0, high: float = 1.0) -> float:
-        """Return one number in [low, high) for the optimizer step.
+        """Return one random number in [low, high) for the current optimizer step.
 
-        It depends on seed, step and name, so it is alike in all processes and micro-batches.
+        It depends on seed, step and name, so it is the same in all processes and micro-batches.
         """
         bits = _mix(_mix(_scalar(self.seed)) + _scalar(self.step)) ^ _signed(salt_of(-1, name))
         return float(_to_unit(_mix(bits) & _POSITIVE, low, high))

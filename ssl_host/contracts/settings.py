@@ -35,7 +35,7 @@ class Settings(BaseModel):
         if undescribed:
             raise ContractError(
                 f"{cls.__module__}.{cls.__qualname__}: {', '.join(undescribed)} without a "
-                "description; "
-                "declare it as `name: type = Field(default, description='what it does')`, "
+                "description; declare each as "
+                "`name: type = Field(default, description='what it does')`, "
                 "so that `ssl-host component show` and the error messages can explain it"
             )

@@ -22,8 +22,8 @@ def make_ema_copy(network: nn.Module) -> nn.Module:
     method and keep their own statistics, as in BYOL (arXiv:2006.07733, appendix J).
     """
     ema_copy = copy.deepcopy(network).requires_grad_(False)
-    # An instance attribute, so that `train()` of the method, Lightning or anyone else has this
-    # effect.
+    # An instance attribute, so that every call of `train()`, by the method or by Lightning, has
+    # this effect.
     ema_copy.train = functools.partial(train_batchnorm_only, ema_copy)  # type: ignore[method-assign]
     ema_copy.train()
     return ema_copy
@@ -65,7 +65,7 @@ def freeze(network: nn.Module) -> nn.Module:
 
 
 def _stay_in_eval_mode(network: nn.Module, _mode: bool = True) -> nn.Module:
-    """Ignore a change of the mode."""
+    """Keep a frozen network in evaluation mode; replaces its ``train`` method."""
     return network
 
 
@@ -96,9 +96,9 @@ def _hash(tensors: list[tuple[str, Tensor]]) -> Tensor:
 def _save_fingerprint(
     network: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any
 ) -> None:
-    """Replace the weights of a frozen network in the state of its method by their hash."""
+    """Replace the weights of a frozen network in the state of its method with their hash."""
     if not prefix:
-        return  # the state of the network alone, for example to load weights
+        return  # the state of this network alone, for example to load weights
     for key in [key for key in state if key.startswith(prefix)]:
         del state[key]
     state[prefix + FINGERPRINT] = fingerprint(network)
@@ -114,7 +114,7 @@ def _check_fingerprint(
     _unexpected: list[str],
     errors: list[str],
 ) -> None:
-    """Compare the saved hash with the network's weights, which stay as they are."""
+    """Compare the saved hash with the network's weights, which are not changed."""
     if not prefix:
         return
     saved = state.pop(prefix + FINGERPRINT, None)

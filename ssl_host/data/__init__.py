@@ -1,1 +1,1 @@
-"""Opens data sources, splits and stores their images, and makes batches of the images."""
+"""Open data sources, split and store their images, and make batches of the images."""

@@ -14,7 +14,7 @@ from ssl_host.errors import DataError
 
 @dataclass
 class RawBatch:
-    """Record of a batch of images before augmentation.
+    """Batch of images before augmentation.
 
     Attributes:
         images: uint8 tensor (B, C, H, W), or a list with one such tensor for each view if the
@@ -46,7 +46,7 @@ class RawBatch:
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """Record of the values that fix the order of the images in each epoch.
+    """Plan of the order in which each epoch uses the training images.
 
     The order depends only on the seed, the epoch and the number of images. Each step uses
     ``batch_size`` images, counted over all processes and micro-batches. Images left over at the end
@@ -98,7 +98,7 @@ class EpochPlan:
 
 
 class StoreLoader:
-    """Loads training batches from an image store; each iteration runs to the end of one epoch.
+    """Loader of training batches from an image store; an iteration ends with the epoch.
 
     Attributes:
         epoch: epoch of the next iteration, counted from 0.

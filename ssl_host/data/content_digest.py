@@ -1,4 +1,4 @@
-"""Hashes what image files contain, quickly enough for every start of a run."""
+"""Hash the content of image files, quickly enough for every start of a run."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 NUM_SIZES = 20_000
-"""Largest number of images whose file size is looked at; more take long on network disks."""
+"""Largest number of images for which file sizes are read; more would be slow on network disks."""
 NUM_CONTENTS = 32
-"""Largest number of images whose content is read."""
+"""Largest number of images of which the content is read."""
 NUM_BYTES = 2**16
 """Number of bytes that are read from the start of a file."""
 
 
 def content_digest(datasets: Sequence[ImageDataset | None]) -> str:
-    """Return a hash of the sizes of image files, and of the content of some.
+    """Return a hash of the sizes of image files and the content of some of them.
 
     Modification times are left out, because copying a dataset to another disk changes them.
 
     Args:
-        datasets: the splits; None for one that does not exist.
+        datasets: the splits; None for a split that does not exist.
     """
     digest = hashlib.sha256()
     for images in datasets:
@@ -36,7 +36,7 @@ def content_digest(datasets: Sequence[ImageDataset | None]) -> str:
 
 
 def _parts(images: ImageDataset) -> Iterator[bytes]:
-    """Yield the bytes to hash of a dataset."""
+    """Yield the parts of a dataset to hash, as bytes."""
     indices = evenly_spaced_indices(len(images), NUM_SIZES).tolist()
     for path in dict.fromkeys(map(images.path, indices)):
         if path is not None:
@@ -54,11 +54,11 @@ def _parts(images: ImageDataset) -> Iterator[bytes]:
                 yield b"unreadable"
         elif path not in seen:
             seen.add(path)
-            yield _start(path)
+            yield _file_start(path)
 
 
-def _start(path: str | Path) -> bytes:
-    """Return the first bytes of a file; of something else, such as a pipe, nothing."""
+def _file_start(path: str | Path) -> bytes:
+    """Return the first bytes of a regular file; a placeholder for anything else."""
     try:
         if not Path(path).is_file():
             return b"no file"

@@ -1,4 +1,4 @@
-"""Opens the images of a data source for training and evaluation."""
+"""Open the images of a data source for training and evaluation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ the total number of images."""
 
 @dataclass
 class OpenedDatasets:
-    """Record of the splits of a dataset, opened for training and evaluation.
+    """Splits of a dataset, opened for training and evaluation.
 
     Attributes:
         train: images for pretraining.
@@ -97,10 +97,10 @@ def open_datasets(
 
     Args:
         source: the data source.
-        views: makes the views; workers that decode images crop them too.
+        views: view maker; workers that decode images use it to crop them.
         settings: the settings of ``[loader]``.
         progress: function that is called after each packed image.
-        splits: the splits of the source; opened if None.
+        splits: the splits of the source; None to open them.
 
     Raises:
         DataError: if there are no training images, or none of the images in a split can be read.
@@ -140,10 +140,10 @@ def _files_loader(
 
 
 class StoreOpener:
-    """Opens the splits of a data source as image stores.
+    """Factory of image stores for the splits of a data source.
 
     Attributes:
-        size: side of the stored images in pixels, if they are not in memory already.
+        size: side of the stored images in pixels, if they are not already in memory.
         cache: folder for packed images.
     """
 

@@ -1,4 +1,4 @@
-"""Decodes images on demand, for datasets that are too large for a packed store."""
+"""Decode images on demand, for datasets that are too large for a packed store."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ _Item = tuple[list[Tensor], int, list[tuple[int, str]]]
 
 
 class _CroppedViews(Dataset[_Item | Exception]):
-    """Dataset that decodes and crops one image for each (epoch, index), in the loader's workers."""
+    """Dataset that decodes and crops one image for each (epoch, index) in a worker process."""
 
     def __init__(self, images: ImageDataset, views: ViewMaker, size: int, seed: int) -> None:
         self.images = images
@@ -106,7 +106,7 @@ class _CroppedViews(Dataset[_Item | Exception]):
 
 
 class _PlanSampler(Sampler[list[tuple[int, int]]]):
-    """Yields the batches of one epoch of a plan as lists of (epoch, index)."""
+    """Sampler of the batches of one epoch of a plan, as lists of (epoch, index)."""
 
     def __init__(self, plan: EpochPlan) -> None:
         self.plan = plan
@@ -120,7 +120,7 @@ class _PlanSampler(Sampler[list[tuple[int, int]]]):
 
 
 class FilesLoader:
-    """Loads training batches; worker processes decode and crop the images.
+    """Loader of training batches; worker processes decode and crop the images.
 
     An unreadable image is replaced with the next readable one, so every process has a full batch at
     every step.
@@ -155,7 +155,7 @@ class FilesLoader:
             collate_fn=_collate,
             persistent_workers=workers > 0,
             prefetch_factor=2 if workers else None,
-            worker_init_fn=_one_thread if workers else None,
+            worker_init_fn=_use_one_thread if workers else None,
         )
 
     def __iter__(self) -> Iterator[RawBatch]:
@@ -185,6 +185,6 @@ def _collate(
     return crops, index, [failure for item in items for failure in item[2]]
 
 
-def _one_thread(_: int) -> None:
+def _use_one_thread(_: int) -> None:
     """Limit torch to one thread in a worker process, because the workers share the cores."""
     torch.set_num_threads(1)

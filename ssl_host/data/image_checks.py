@@ -1,4 +1,4 @@
-"""Looks at some images of a dataset for properties that usually need a setting."""
+"""Check a sample of images for properties that usually need a setting."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ssl_host.data.store import array_of
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 NUM_IMAGES = 32
-"""Largest number of images that are looked at."""
+"""Largest number of images to check."""
 FEW_LEVELS = 64
-"""Number of gray levels of 256 up to which a warning is given: 14 bits in a 16-bit file."""
+"""Images with at most this many of 256 gray levels cause a warning: 14 bits in a 16-bit file."""
 MIN_SHARE = 0.2
-"""Share of the images from which a property is reported; some of a dataset are enough."""
-LONG = 1.6
-"""Ratio of the sides above which images are far from square; that of 16:9 is 1.78."""
+"""Smallest share of the checked images for which a property is reported."""
+MAX_SIDE_RATIO = 1.6
+"""Ratio of the sides above which images are far from square; it is 1.78 for 16:9."""
 
 
 def check_images(images: ImageDataset, source: DataSource) -> tuple[list[str], list[str]]:
@@ -42,15 +42,15 @@ def _level_warnings(
 ) -> Iterator[str]:
     """Yield a warning if many images use only few gray levels, or only black and white."""
     bands = [band for image in sample if (band := _narrow_band(image)) is not None]
-    common = _common_band(bands)
+    common = _largest_group(bands)
     advice = ""
     if value_range is not None:
         advice = f"; check [data] value_range = {value_range[0]:g}, {value_range[1]:g}"
     elif has_setting and any(0 < high < FEW_LEVELS for _, high in common):
-        # Only dark images can be the small values of a larger type.
+        # Only dark images can contain the small values of a larger type.
         advice = (
-            "; if they are stored with a smaller range than their file type has, such as 12 of 16 "
-            "bits, set [data] value_range, for example 0, 4095"
+            "; if they use only part of the range of their file type, such as 12 of 16 bits, "
+            "set [data] value_range, for example 0, 4095"
         )
     if len(common) >= MIN_SHARE * len(sample):
         low, high = min(low for low, _ in common), max(high for _, high in common)
@@ -66,8 +66,9 @@ def _level_warnings(
 def _narrow_band(image: Tensor) -> tuple[int, int] | None:
     """Return the lowest and highest gray level of an image; None if they are far apart.
 
-    Black and white pixels are left out, because few bits often have a white or black overlay, and
-    so are the extreme hundredths of the others. An image in black and white has no band.
+    Pure black and white pixels are ignored, because images with few bits often have such an
+    overlay. The lowest and highest hundredths of the other pixels are ignored too. An image with
+    only black and white pixels has no band.
     """
     counts = torch.bincount(image.flatten().long(), minlength=256)
     black, white, total = int(counts[0]), int(counts[255]), int(counts.sum())
@@ -81,8 +82,8 @@ def _narrow_band(image: Tensor) -> tuple[int, int] | None:
     return (low, high) if high - low < FEW_LEVELS else None
 
 
-def _common_band(bands: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the most bands that are within ``FEW_LEVELS`` levels together."""
+def _largest_group(bands: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the largest group of bands that together span at most ``FEW_LEVELS`` levels."""
     groups = (
         [b for b in bands if start <= b[0] and b[1] < start + FEW_LEVELS] for start, _ in bands
     )
@@ -98,10 +99,10 @@ def _clipped_share(sample: list[Tensor]) -> float:
 def _proportion_notes(sample: list[Tensor]) -> Iterator[str]:
     """Yield a note if many images are far from square."""
     ratios = [max(image.shape[1:]) / min(image.shape[1:]) for image in sample]
-    far = sorted(ratio for ratio in ratios if ratio > LONG)
+    far = sorted(ratio for ratio in ratios if ratio > MAX_SIDE_RATIO)
     if len(far) >= MIN_SHARE * len(sample):
         yield (
-            f"{len(far)} of {len(sample)} images that were looked at are at least {far[0]:.1f} "
+            f"{len(far)} of {len(sample)} checked images are at least {far[0]:.1f} "
             f"times as long as wide (up to {far[-1]:.1f}): evaluators, and training on packed "
             "images, see only their centred square"
         )

@@ -16,7 +16,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
-from ssl_host.toolkit.atomic_io import atomic_write_text, reserve
+from ssl_host.toolkit.atomic_io import atomic_write_text, reserve_disk_space
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.resizing import resize_to_square
 from ssl_host.toolkit.sampling import evenly_spaced_indices
@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class PackIndex:
-    """Record of which image is in each row of a packed array.
+    """Index of a packed array: the image in each of its rows.
 
     Attributes:
         indices: dataset index of the image in each row; any rows beyond these are unused.
@@ -103,7 +103,7 @@ def _write(
     try:
         array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
         with partial.open("r+b") as file:
-            reserve(file.fileno(), partial.stat().st_size, partial)
+            reserve_disk_space(file.fileno(), partial.stat().st_size, partial)
             index = _fill(array, images, shape[-1], progress)
             array.flush()
             del array

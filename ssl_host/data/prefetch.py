@@ -1,4 +1,4 @@
-"""Prepares the next batches in a background thread while the current step runs."""
+"""Prepare the next batches in a background thread while the current step runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 DEPTH = 2
-"""Largest number of batches in the queue. One would do; the second evens out disk delays."""
+"""Largest number of batches in the queue. One would be enough; the second evens out disk delays."""
 
 
 def prefetch(batches: Iterator[T]) -> Iterator[T]:

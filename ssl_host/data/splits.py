@@ -1,4 +1,4 @@
-"""Opens the training, probe and held-out images of a data source."""
+"""Open the training, probe and held-out images of a data source."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Subset(ImageDataset):
 
 @dataclass(frozen=True)
 class Splits:
-    """Record of the splits of a dataset: training, probe and held-out images.
+    """Splits of a dataset: training, probe and held-out images.
 
     Attributes:
         train: images for pretraining.
@@ -122,7 +122,7 @@ def _open(source: DataSource, holdout: float) -> Splits:
         probe = kept
     elif len(probe.classes) == 1:
         notes.append(
-            f"there is only one class, {probe.classes[0]}: no accuracy is measured"
+            f"there is only one class, {probe.classes[0]}, so no accuracy is measured"
             + (", and no images are held out" if test is None else "")
         )
     return Splits(train, _labelled_only(probe), test and _labelled_only(test), tuple(notes))
@@ -130,7 +130,7 @@ def _open(source: DataSource, holdout: float) -> Splits:
 
 def _hold_out(images: ImageDataset, holdout: float) -> tuple[ImageDataset, Subset | None, str]:
     """Return the images to train on, the held-out images and a note about them."""
-    labels = _labels(images)
+    labels = _all_labels(images)
     kept, held_out = (_subset(images, rows) for rows in _split_by_class(labels, holdout))
     if len(held_out) == 0:
         note = "too few images to hold any out: evaluators that need a test split are skipped"
@@ -164,7 +164,7 @@ def _labelled_only(images: ImageDataset) -> ImageDataset:
     return Subset(images, (images.labels >= 0).nonzero().squeeze(1), images.missing)
 
 
-def _labels(images: ImageDataset) -> Tensor:
+def _all_labels(images: ImageDataset) -> Tensor:
     """Return the labels of all images in the original dataset, including missing images."""
     assert images.labels is not None
     if not images.missing:

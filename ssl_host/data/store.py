@@ -25,7 +25,7 @@ class PixelArray(Protocol):
 
 
 class SelectedImages:
-    """Array of the images in some rows of another array; they are not copied."""
+    """View of some rows of another image array, without a copy."""
 
     def __init__(self, images: PixelArray, rows: Tensor) -> None:
         self.images = images
@@ -40,7 +40,7 @@ class SelectedImages:
 
 @dataclass(frozen=True)
 class ImageStore:
-    """Record of the images in a split, all of one size, with their labels and names.
+    """Images in a split, all of one size, with their labels and names.
 
     Attributes:
         images: uint8 array (N, C, S, S), in memory, memory-mapped, or decoded when indexed.
@@ -76,7 +76,7 @@ class ImageStore:
 
 
 def underlying_array(images: ImageDataset) -> Tensor | None:
-    """Return the tensor that contains a dataset's images, also those outside a subset, or None."""
+    """Return the full tensor that a dataset or subset reads from; None if it is not a tensor."""
     while isinstance(images, Subset):
         images = images.dataset
     return images.images if isinstance(images, ArrayImages) else None

@@ -1,1 +1,1 @@
-"""Runs the evaluators on a trained network and on baselines to compare it with."""
+"""Evaluate a trained network, and baselines to compare it with."""

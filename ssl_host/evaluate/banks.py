@@ -1,4 +1,4 @@
-"""Computes the features of one data set for the trained network and each baseline."""
+"""Compute the features of one data set for the trained network and each baseline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ssl_host.augment.executor import ViewMaker, evaluation_view
 from ssl_host.contracts.evaluation import FeatureBank, Features
 from ssl_host.data.store import ImageStore, PixelArray
-from ssl_host.evaluate.extract import Represent, representations
+from ssl_host.evaluate.extract import FeatureFunction, compute_features
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 MAX_PAIRS = 2048
@@ -24,10 +24,10 @@ ROWS_PER_MOVE = 4096
 
 @dataclass(frozen=True)
 class FeatureBankBuilder:
-    """Computes the features of one data set for the trained network and each baseline.
+    """Builder of feature banks for the trained network and each baseline.
 
     Attributes:
-        views: makes the random crops and views, and normalises the network's input.
+        views: view maker for random crops and views, and for normalised network input.
         train: the images that probes are trained on.
         test: the held-out images; None if there are none.
         num_classes: number of classes; 0 if the images have no labels.
@@ -51,7 +51,7 @@ class FeatureBankBuilder:
 
     def build(
         self,
-        represents: Mapping[str, Represent],
+        functions: Mapping[str, FeatureFunction],
         networks: Mapping[str, nn.Module],
         scratch: Path | None,
     ) -> dict[str, FeatureBank]:
@@ -60,25 +60,25 @@ class FeatureBankBuilder:
         Each image is read only once.
 
         Args:
-            represents: functions that map a batch of images to rows of features, keyed by the
+            functions: functions that map a batch of images to rows of features, keyed by the
                 name of the representation.
-            networks: the networks that compute some of the representations, keyed by the name of
+            networks: the networks that compute some of the compute_features, keyed by the name of
                 the representation.
             scratch: folder for features that do not fit in memory.
         """
         test = self.test
-        test_rows = {} if test is None else representations(test.images, represents, scratch)
-        train_rows = representations(self.train.images, represents, scratch)
+        test_rows = {} if test is None else compute_features(test.images, functions, scratch)
+        train_rows = compute_features(self.train.images, functions, scratch)
         return {
-            name: self._bank(
+            name: self._make_bank(
                 _readable_features(train_rows.pop(name), self.train),
                 None if test is None else _readable_features(test_rows.pop(name), test),
                 networks.get(name),
             )
-            for name in represents
+            for name in functions
         }
 
-    def _bank(
+    def _make_bank(
         self, train: Features, test: Features | None, network: nn.Module | None
     ) -> FeatureBank:
         """Return a feature bank; with a network, it also gives access to the network and images."""

@@ -1,4 +1,4 @@
-"""Computes representations of images: a network's features, raw pixels, simple statistics."""
+"""Compute features of images: a network's output, raw pixels, or simple statistics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ssl_host.data.prefetch import prefetch
 from ssl_host.data.store import PixelArray
-from ssl_host.toolkit.atomic_io import reserve
+from ssl_host.toolkit.atomic_io import reserve_disk_space
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 BATCH_SIZE = 256
@@ -34,7 +34,7 @@ ImageNet's features from a ResNet-50 take 10 GB.
 
 Transform = Callable[[Tensor], Tensor]
 """Function that maps uint8 images (B, C, H, W) to the normalised input of a network."""
-Represent = Callable[[Tensor], Tensor]
+FeatureFunction = Callable[[Tensor], Tensor]
 """Function that maps uint8 images (B, C, H, W) to their features (B, D)."""
 
 
@@ -43,31 +43,31 @@ def _allocate(count: int, dim: int, scratch: Path | None) -> Tensor:
     if 4 * count * dim <= MAX_BYTES_IN_MEMORY:
         return torch.empty(count, dim, dtype=torch.float32)
     with tempfile.TemporaryFile(dir=scratch) as file:
-        reserve(file.fileno(), 4 * count * dim, scratch or Path(tempfile.gettempdir()))
+        reserve_disk_space(file.fileno(), 4 * count * dim, scratch or Path(tempfile.gettempdir()))
         return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(count, dim)))
 
 
 @torch.no_grad()
-def representations(
-    images: PixelArray, represents: Mapping[str, Represent], scratch: Path | None = None
+def compute_features(
+    images: PixelArray, functions: Mapping[str, FeatureFunction], scratch: Path | None = None
 ) -> dict[str, Tensor]:
-    """Return several representations of the same images, keyed by name, each (N, D), float32.
+    """Return several kinds of features of the same images, keyed by name: (N, D), float32.
 
-    Each image is read only once for all representations. The next batch is read while the features
-    of the current batch are computed.
+    Each image is read only once for all kinds of features. The next batch is read while the
+    features of the current batch are computed.
 
     Args:
         images: (N, C, H, W), uint8.
-        represents: functions that map a batch of images to features (B, D), keyed by name.
-        scratch: folder for the files of large representations. A file is unnamed, and is deleted
-            together with its tensor.
+        functions: functions that map a batch of images to features (B, D), keyed by name.
+        scratch: folder for the files of large features. A file has no name and is deleted together
+            with its tensor.
     """
-    rows = {name: torch.empty(0, 0) for name in represents}
+    rows = {name: torch.empty(0, 0) for name in functions}
     starts = range(0, len(images), BATCH_SIZE)
     batches = prefetch(images[start : start + BATCH_SIZE] for start in starts)
     for start, batch in zip(starts, batches, strict=True):
-        for name, represent in represents.items():
-            batch_rows = represent(batch)
+        for name, function in functions.items():
+            batch_rows = function(batch)
             if start == 0:
                 rows[name] = _allocate(len(images), batch_rows.shape[1], scratch)
             rows[name][start : start + len(batch_rows)] = batch_rows
@@ -76,7 +76,7 @@ def representations(
 
 def network_features(
     encoder: nn.Module, transform: Transform, device: torch.device | str = "cpu"
-) -> Represent:
+) -> FeatureFunction:
     """Put a network into evaluation mode; return a function that maps images to its features."""
     encoder.eval()
     return lambda batch: encoder(transform(batch.to(device))).float().cpu()
@@ -107,7 +107,7 @@ def recalibrate_batchnorm(
     return network.eval()
 
 
-def pixels(images: Tensor) -> Tensor:
+def pixel_features(images: Tensor) -> Tensor:
     """Return each image's pixels as one row, from 0 to 1; large images are shrunk to 32 x 32."""
     images = images.float() / 255
     if max(images.shape[2:]) > MAX_PIXEL_SIDE:
@@ -116,7 +116,7 @@ def pixels(images: Tensor) -> Tensor:
     return images.flatten(1)
 
 
-def statistics(images: Tensor) -> Tensor:
+def statistic_features(images: Tensor) -> Tensor:
     """Return simple statistics of each image: means, standard deviations, mean gradients.
 
     Colour images have 3 means, 3 standard deviations and 6 mean absolute values (of first and

@@ -1,4 +1,4 @@
-"""Declarations of the metrics in ``results.json``, both the host's own and the evaluators'."""
+"""Declarations of the metrics in ``results.json``, from the host and from evaluators."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def declared_figures(evaluators: Mapping[str, type[Evaluator]]) -> dict[str, Fig
     """Return the declarations of all metrics that a run can measure, keyed by metric name.
 
     The names are the same as in ``results.json``, except that ``N`` as a component of a name means
-    any number. So use ``find_figure`` to look up a metric.
+    any number. Use ``find_figure`` to look up a metric.
 
     Args:
         evaluators: the classes of the evaluators, keyed by the names of their sections.

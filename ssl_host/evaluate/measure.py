@@ -1,4 +1,4 @@
-"""Runs all evaluators on a trained network and on its baselines."""
+"""Run all evaluators on a trained network and on its baselines."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ssl_host.data.store import ImageStore
 from ssl_host.evaluate.banks import FeatureBankBuilder
 from ssl_host.evaluate.extract import (
     network_features,
-    pixels,
+    pixel_features,
     recalibrate_batchnorm,
-    statistics,
+    statistic_features,
 )
 from ssl_host.evaluate.figures import metric_name
 
@@ -79,12 +79,12 @@ def measure(
         evaluators: the evaluators, keyed by the names of their sections.
         encoder: the trained network.
         untrained: the same network with its initial weights.
-        views: makes the random crops and views, and normalises the network's input.
+        views: view maker for random crops and views, and for normalised network input.
         train: the images that probes are trained on.
         test: the held-out images; None if there are none.
         num_classes: number of classes; 0 if the images have no labels.
         seed: seed of the evaluators' random numbers.
-        report: called with the name of each measurement before it starts.
+        report: function that is called with the name of each measurement before it starts.
         scratch: folder for features that do not fit in memory.
     """
     measurement = Measurement()
@@ -100,14 +100,14 @@ def measure(
     builder = FeatureBankBuilder(views, train, test, num_classes, seed)
     transform = builder.eval_transform
     networks = {TRAINED: encoder}
-    represents = {TRAINED: network_features(encoder, transform, device)}
+    functions = {TRAINED: network_features(encoder, transform, device)}
     if compared:
         random_init = recalibrate_batchnorm(untrained.to(device), train.images, transform, device)
         networks["random_init"] = random_init
-        represents["random_init"] = network_features(random_init, transform, device)
-        represents |= {"pixels": pixels, "statistics": statistics}
+        functions["random_init"] = network_features(random_init, transform, device)
+        functions |= {"pixels": pixel_features, "statistics": statistic_features}
     report("features of the network" + (" and its baselines" if compared else ""))
-    banks = builder.build(represents, networks, scratch)
+    banks = builder.build(functions, networks, scratch)
     measurement.bank = banks.pop(TRAINED)
     for name, evaluator in usable.items():
         report(name)

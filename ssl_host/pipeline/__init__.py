@@ -1,1 +1,1 @@
-"""Runs a configuration from start to end, for the command line and ``ssl_host.run``."""
+"""Run configurations from start to end, for the command line and ``ssl_host.run``."""

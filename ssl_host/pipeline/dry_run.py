@@ -1,4 +1,4 @@
-"""``--dry-run``: builds a run and times a few training steps without writing any files."""
+"""Dry run: build a run and time a few training steps without writing any files."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from ssl_host.toolkit.resizing import resize_to_square
 from ssl_host.train.loop import make_plan
 
 SLOW_STEP_S = 3.0
-"""Alternatives are not timed if a step takes longer than this, in seconds."""
+"""Time of a step in seconds above which alternative settings are not timed."""
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """Record of the time per training step after changing one ``[trainer]`` setting."""
+    """Time per training step after changing one ``[trainer]`` setting."""
 
     setting: str
     value: Any
@@ -49,7 +49,7 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Record of the size of a run and its estimated training time.
+    """Size of a run and its estimated training time.
 
     Attributes:
         parameters: the number of trainable parameters.
@@ -58,7 +58,7 @@ class Estimate:
         seconds_per_step: the median time of a few optimizer steps, without decoding images.
         decode_ms: the time to decode one image in one thread, in milliseconds; 0 if no images
             have to be decoded.
-        decoding: a description of which images are decoded when.
+        decoding: a description of which images are decoded, and when.
         packing_minutes: the estimated time to decode and pack images before the first step.
         loaded_seconds_per_step: the estimated time of a step if images are decoded in every epoch.
         training_minutes: the estimated time of packing and of all training steps with decoding,
@@ -113,7 +113,7 @@ class Estimate:
             "time per step": f"{1000 * self.seconds_per_step:.0f} ms, "
             f"{self.images_per_s:.0f} images/s (median of {TIMED_STEPS}, without decoding)",
             "decoding": self.decoding,
-            "time of the training": _minutes(self.training_minutes) + self._shares(),
+            "training time": _format_minutes(self.training_minutes) + self._time_parts(),
         }
         for alternative in self.alternatives:
             seconds = alternative.seconds_per_step
@@ -125,11 +125,11 @@ class Estimate:
             table.add_row(name, value)
         return table
 
-    def _shares(self) -> str:
-        """Return what the time of the training consists of, as the end of a sentence."""
+    def _time_parts(self) -> str:
+        """Return the parts of the training time as text, for the end of a sentence."""
         shares = []
         if self.packing_minutes:
-            shares.append(f"{_minutes(self.packing_minutes)} of it for packing images")
+            shares.append(f"{_format_minutes(self.packing_minutes)} of it for packing images")
         if self.loaded_seconds_per_step > 1.05 * self.seconds_per_step:
             shares.append(
                 f"{1000 * self.loaded_seconds_per_step:.0f} ms per step, because decoding is slower"
@@ -262,7 +262,7 @@ def _first_images(images: ImageDataset, count: int, size: int) -> torch.Tensor:
     )
 
 
-def _minutes(minutes: float) -> str:
+def _format_minutes(minutes: float) -> str:
     """Return a duration as text in seconds, minutes or hours."""
     if minutes < 1:
         return f"{60 * minutes:.0f} s"

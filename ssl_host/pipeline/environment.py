@@ -1,4 +1,4 @@
-"""Describes the environment of a run: package versions, plugins and hardware."""
+"""Describe the environment of a run: package versions, plugins and hardware."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def describe_environment(config: RunConfig, catalog: Catalog) -> dict[str, Any]:
             for section, component in config.components.items()
         },
         "hardware": {
-            "processor": processor(),
+            "processor": cpu_model(),
             "cores": os.cpu_count(),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
             "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
@@ -67,7 +67,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def processor() -> str:
+def cpu_model() -> str:
     """Return the model name of the CPU, or ``unknown``."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - not a real file

@@ -1,4 +1,4 @@
-"""Evaluates a trained network and its baselines with all evaluators."""
+"""Evaluate a trained network and its baselines with all evaluators."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from ssl_host.weights import load_backbone
 CHECKED_IMAGES = 16
 """Number of images on which a saved backbone is compared with the trained one."""
 MAX_SAVING_ERROR = 1e-3
-"""Largest relative difference of their features; memory layouts change the last digits."""
+"""Largest allowed relative difference between the features of the saved and the trained backbone.
+
+It is not 0, because the memory layout changes the last digits.
+"""
 
 
 def evaluate_network(
@@ -70,10 +73,10 @@ def check_saved_backbone(
     views: ViewMaker,
     catalog: Catalog,
 ) -> None:
-    """Check on one batch that the backbone in a run folder computes what will be evaluated.
+    """Check on one batch that the saved backbone computes the same features as the trained one.
 
     Raises:
-        RunError: if its features differ, for example because ``export`` leaves out a layer.
+        RunError: if the features differ, for example because ``export`` leaves out a layer.
     """
     saved = load_backbone(folder, catalog)
     pixels = images.images[torch.arange(min(len(images), CHECKED_IMAGES))]
@@ -83,7 +86,7 @@ def check_saved_backbone(
     error = float((actual - expected).norm() / expected.norm().clamp_min(1e-12))
     if not error <= MAX_SAVING_ERROR:
         raise RunError(
-            f"the backbone saved in {folder} does not compute the features of the trained one: "
-            f"they differ by {100 * error:.2g} %. The export() of {type(encoder).__qualname__} "
+            f"the backbone saved in {folder} does not compute the same features as the trained "
+            f"backbone: they differ by {100 * error:.2g} %. {type(encoder).__qualname__}.export() "
             "must return the whole network"
         )

@@ -1,4 +1,4 @@
-"""Works on existing run folders: evaluates again, writes reports, loads a failed step."""
+"""Operations on existing run folders: evaluate again, write reports, load a failed step."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from ssl_host.train.failed_step import FailedStep, read_failed_step
 from ssl_host.weights import load_weights
 
 OTHER_IMAGES_NOTE = (
-    "evaluated on different images from those of the run: the network may have been trained on "
+    "evaluated on different images than during the run: the network may have been trained on "
     "some of the test images, and then the metrics are too high"
 )
 """Note in ``results.json`` if the images have changed since the run was trained."""
-OTHER_DATA = "evaluated with other settings of the data than the run: "
+OTHER_DATA = "evaluated with other data settings than during the run: "
 """Start of a note in ``results.json`` that lists the settings."""
 
 
@@ -95,7 +95,7 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
 
 
 def _other_data_warnings(folder: RunFolder, config: RunConfig) -> Iterator[str]:
-    """Yield a warning if the images are opened with other settings than in the run."""
+    """Yield a warning if the data settings differ from those of the run."""
     stored, values = folder.config_values(), config_values(config)
     changes = [
         f"[{section}] {key} = {values[section][key]}, was {stored[section][key]}"
@@ -110,7 +110,7 @@ def _other_data_warnings(folder: RunFolder, config: RunConfig) -> Iterator[str]:
 
 
 def _merge_notes(old: Sequence[str], new: Sequence[str]) -> list[str]:
-    """Return all notes once; a new note replaces an old one about the same subject."""
+    """Return all notes without duplicates; a new note replaces an old one on the same subject."""
     subjects = {OTHER_IMAGES_NOTE, *map(_subject, new)}
     kept = [
         note for note in old if _subject(note) not in subjects and not note.startswith(OTHER_DATA)

@@ -1,4 +1,4 @@
-"""Loads the weights of a method's frozen networks."""
+"""Load the weights of a method's frozen networks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def load_frozen_weights(method: Method, config: RunConfig, catalog: Catalog) -> 
     """Load the weights of a method's frozen networks, and return notes about them.
 
     A network with neither ``init_from`` nor pretrained weights keeps its random weights; a note
-    warns of it.
+    warns about this.
     """
     notes = []
     for component in config.of_kind("backbone"):
@@ -31,8 +31,8 @@ def load_frozen_weights(method: Method, config: RunConfig, catalog: Catalog) -> 
             component.settings, "weights", None
         ):
             notes.append(
-                f"warning: the frozen network [{component.section}] has random weights; set its "
-                "init_from, or pretrained = true"
+                f"warning: the frozen network [{component.section}] has random weights; set "
+                "init_from or pretrained = true there"
             )
     return notes
 

@@ -1,4 +1,4 @@
-"""Lists the images of a run once, also if several processes train together."""
+"""List the images of a run once, even if several processes train together."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ssl_host.data.splits import Splits
 from ssl_host.data.store import underlying_array
 
 LISTING_VARIABLE = "SSL_HOST_LISTING"
-"""Environment variable with the file of the listing, for processes that Lightning starts."""
+"""Environment variable with the path of the listing, for processes that Lightning starts."""
 
 REPORT_EVERY_S = 2.0
 """Time in seconds between two messages about the number of images."""
 
 WAIT_S = 1800.0
-"""Time in seconds after which a process lists the images itself."""
+"""Time in seconds after which a waiting process lists the images itself."""
 
 _LAUNCH_VARIABLES = (
     "TORCHELASTIC_RUN_ID",
@@ -34,20 +34,20 @@ _LAUNCH_VARIABLES = (
     "SLURM_STEP_ID",
     "SLURM_RESTART_COUNT",
 )
-"""Environment variables that are equal in all processes that torchrun or SLURM started together."""
+"""Environment variables with the same value in all processes of one torchrun or SLURM launch."""
 
 _STARTED = time.time()
 
 
 class ListingProgress:
-    """Prints the number of images listed so far, if listing takes some seconds."""
+    """Callable that prints the number of images listed so far, if listing takes a few seconds."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.last_time = time.monotonic()
 
     def __call__(self, count: int) -> None:
-        """Print the number of images, at most once in two seconds."""
+        """Print the number of images, at most every two seconds."""
         now = time.monotonic()
         if now - self.last_time >= REPORT_EVERY_S:
             self.last_time = now
@@ -55,7 +55,7 @@ class ListingProgress:
 
 
 def read_listing(folder: Path) -> Splits | None:
-    """Return the splits that the first process listed, or None if this process has to list them.
+    """Return the splits that the first process listed; None if this process must list them.
 
     Wait for the first process if torchrun or SLURM started both at the same time.
 
@@ -67,7 +67,7 @@ def read_listing(folder: Path) -> Splits | None:
     deadline = time.monotonic() + WAIT_S
     while file is not None and time.monotonic() < deadline:
         try:
-            # A file that is older than this process was left by a process that was killed.
+            # A file that is older than this process was left behind by a killed process.
             if path or file.stat().st_mtime > _STARTED - 60:
                 splits: Splits | None = pickle.loads(file.read_bytes())
                 return splits

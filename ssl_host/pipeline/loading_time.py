@@ -1,4 +1,4 @@
-"""Estimates how long a run decodes images: once to pack them, or in every step."""
+"""Estimate the time that a run needs to decode images, either once or in every step."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ MAX_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class LoadingTime:
-    """Record of the time that decoding takes.
+    """Estimated time that a run needs to decode images.
 
     Attributes:
         storage: where the training images are read from.
         decode_s: time to decode one image in one thread, in seconds.
-        num_packed: number of images that have to be decoded before the training.
+        num_packed: number of images that have to be decoded before training.
         workers: number of processes that decode images for one training process.
     """
 
@@ -67,11 +67,11 @@ class LoadingTime:
         return max(compute_s, decode_s / min(self.workers, cores), busy_s / cores)
 
     def describe(self) -> str:
-        """Return what is decoded when, for the table of the dry run."""
+        """Return text on which images are decoded, and when, for the table of the dry run."""
         if self.storage == "memory":
             return "none, the images are in memory"
         if self.storage == "packed" and not self.num_packed:
-            return "none, the images are packed already"
+            return "none, the images are already packed"
         speed = f"{1000 * self.decode_s:.2g} ms per image and core"
         if self.storage == "packed":
             return f"{speed}, once for {self.num_packed:,} images"
@@ -80,7 +80,7 @@ class LoadingTime:
 
 
 def measure_loading(experiment: Experiment, splits: Splits) -> LoadingTime:
-    """Decode some training images, and return the time that the run will need for this."""
+    """Decode some training images, and estimate the decoding time of the run."""
     loader = experiment.config.loader
     opener = StoreOpener(experiment.source, loader)
     storage = opener.storage(splits.train)

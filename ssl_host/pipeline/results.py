@@ -1,4 +1,4 @@
-"""Writes the files of a finished run: artifacts, environment, report and results.json."""
+"""Write the files of a finished run: artifacts, environment, report and results.json."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make_results(
     Args:
         experiment: the components of the run.
         images: the training and test images.
-        steps: the number of optimizer steps of the training.
+        steps: the number of optimizer steps in training.
         metrics: the metrics, keyed by metric name; accuracies range from 0 to 1. NaN and infinity
             become null.
         wall_time_s: the time spent on training and evaluation in seconds, including the time

@@ -1,4 +1,4 @@
-"""Runs a configuration: trains the remaining epochs, evaluates, and writes the results."""
+"""Run a configuration: train the remaining epochs, evaluate, and write the results."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ from ssl_host.weights import save_backbone
 
 @dataclass(frozen=True)
 class Outcome:
-    """Record of the outcome of a run: its folder and results.
+    """Outcome of a run: its folder and results.
 
     Attributes:
         folder: the run folder.
         results: the content of ``results.json``; empty in all processes except rank 0.
         was_finished: True if the run was already finished, so nothing was computed.
-        printed: notes of the results that are on the console already, as warnings.
+        printed: notes that were already printed on the console, as warnings.
     """
 
     folder: Path
@@ -96,7 +96,7 @@ def _run_config(config: RunConfig, catalog: Catalog, console: Console, fresh: bo
     if fresh:
         old_run = move_aside(path)
         if old_run is not None:
-            console.print(f"the folder of the earlier run is renamed to {old_run}")
+            console.print(f"the folder of the earlier run was renamed to {old_run}")
     with preemptible(), RunFolder(path) as folder, report_disk_errors(path):
         config = folder.claim(config)
         results = folder.results()
@@ -107,7 +107,7 @@ def _run_config(config: RunConfig, catalog: Catalog, console: Console, fresh: bo
 
 
 class _Runner:
-    """Trains and evaluates one run and writes its report; rank 0 has locked the run folder."""
+    """Training, evaluation and report of one run; rank 0 has locked the run folder."""
 
     def __init__(
         self, config: RunConfig, catalog: Catalog, console: Console, folder: RunFolder
@@ -137,7 +137,7 @@ class _Runner:
 
     def _train_and_evaluate(self, source: DataSource, views: ViewMaker, splits: Splits) -> Outcome:
         """Train and evaluate on the listed images; return the outcome."""
-        # Built before the images are decoded, which may take hours, to refuse what cannot work.
+        # Build everything before decoding, which may take hours, so that errors are found early.
         experiment = compose(self.config, (source, views), len(splits.train))
         check_labels(self.config, experiment.method, splits.train.labels)
         images = open_datasets(source, views, self.config.loader, self._report_packing, splits)
@@ -293,5 +293,5 @@ class _Runner:
         return results
 
     def _report_evaluation(self, what: str) -> None:
-        """Print what is evaluated next."""
+        """Print the name of the next evaluation."""
         self.console.print(f"evaluating: {what}", style="dim")

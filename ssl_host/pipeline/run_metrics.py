@@ -1,4 +1,4 @@
-"""Measures training speed and memory use, and gives a hint if data loading is slow."""
+"""Measure training speed and memory use, and give a hint if data loading is slow."""
 
 from __future__ import annotations
 

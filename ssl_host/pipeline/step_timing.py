@@ -1,4 +1,4 @@
-"""Times a few training steps on one batch with given ``[trainer]`` settings."""
+"""Time training steps on one batch with given ``[trainer]`` settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMED_STEPS = 3
 
 
 class StepTimer:
-    """Measures the time of training steps, including the online probe and gradient clipping.
+    """Timer for training steps, including the online probe and gradient clipping.
 
     Args:
         experiment: the method and all other components of the run.

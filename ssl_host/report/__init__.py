@@ -1,1 +1,1 @@
-"""Writes reports of runs: tables in the terminal, HTML pages and comparisons."""
+"""Write reports of runs: tables in the terminal, HTML pages and comparisons."""

@@ -1,4 +1,4 @@
-"""Draws line charts as SVG, for HTML pages."""
+"""Draw line charts as SVG, for HTML pages."""
 
 from __future__ import annotations
 

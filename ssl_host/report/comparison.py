@@ -1,4 +1,4 @@
-"""Writes the HTML page that compares finished runs."""
+"""Write the HTML page that compares finished runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SPEED = "throughput.images_per_s"
 """Name of a metric that is shown next to the headline metrics."""
 
 BATCH_SETTINGS = (("run", "batch_size"), ("trainer", "accumulate"))
-"""Settings that can change the number of negatives, and so the scale of contrastive losses."""
+"""Settings that can change the number of negatives, and thus the scale of contrastive losses."""
 
 Difference = tuple[str, str, list[str]]
 """Section and key of a setting, and its value as text in each run."""
@@ -42,10 +42,10 @@ Difference = tuple[str, str, list[str]]
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """Record of a finished run on the comparison page.
+    """Finished run on the comparison page.
 
     Attributes:
-        label: name of the run, which is unique on the page.
+        label: name of the run, unique on the page.
         folder: folder of the run.
         results: the content of ``results.json``.
         config: configuration of the run.
@@ -75,7 +75,7 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class BaselineRow:
-    """Record of a baseline's metrics, averaged over the runs that share the baseline.
+    """Metrics of a baseline, averaged over the runs that share the baseline.
 
     Attributes:
         label: name of the baseline.
@@ -108,8 +108,8 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
     """
     normalised = len({run.loss_settings for run in runs}) > 1
     different = list(differences(runs))
-    figures = _by_name(row for run in runs for row in run.summary.rows)
-    others = _by_name(row for run in runs for row in run.summary.others)
+    figures = _first_rows(row for run in runs for row in run.summary.rows)
+    others = _first_rows(row for run in runs for row in run.summary.others)
     main = [name for name, row in others.items() if row.figure.headline or name == SPEED]
     page = render_page(
         HOST_PACKAGE,
@@ -189,7 +189,7 @@ def _curves(run: ComparedRun, normalised: bool) -> dict[str, list[tuple[float, f
     return curves
 
 
-def _by_name(rows: Iterator[FigureRow]) -> dict[str, FigureRow]:
+def _first_rows(rows: Iterator[FigureRow]) -> dict[str, FigureRow]:
     """Return the first row of each metric, keyed by metric name, in order of occurrence."""
     first: dict[str, FigureRow] = {}
     for row in rows:
@@ -218,7 +218,7 @@ def _mean_baselines(runs: Sequence[ComparedRun], key: str) -> dict[str, str]:
     rows = [row for run in runs for row in run.summary.rows if key in row.baselines]
     return {
         name: first.figure.format(fmean(row.baselines[key] for row in rows if row.name == name))
-        for name, first in _by_name(iter(rows)).items()
+        for name, first in _first_rows(iter(rows)).items()
     }
 
 

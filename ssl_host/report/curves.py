@@ -1,4 +1,4 @@
-"""Reads the training curves of a run from its ``metrics.csv`` and draws them."""
+"""Read the training curves of a run from its ``metrics.csv``, and draw them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the report's pictures: augmented views, nearest neighbours, a 2-D projection."""
+"""Draw the pictures in a report: augmented views, nearest neighbours, a 2-D projection."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def draw_pictures(
     Pictures are PNG data URIs.
 
     Args:
-        views: makes the augmented views of the run.
+        views: view maker of the run.
         images: the images of the run.
         bank: features of the trained network; None if nothing was evaluated.
         seed: seed of the random views.

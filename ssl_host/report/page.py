@@ -1,4 +1,4 @@
-"""Writes ``report.html``, the report of a run: one file that can be opened offline."""
+"""Write ``report.html``, the report of a run: one file that can be opened offline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes self-contained HTML pages from the templates of the host and of plugins."""
+"""Render self-contained HTML pages from the templates of the host and of plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares the metrics of a finished run with its baselines, for all kinds of reports."""
+"""Compare the metrics of a finished run with its baselines, for all kinds of reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ssl_host.contracts.evaluation import Figure
-from ssl_host.toolkit.plurals import count
+from ssl_host.toolkit.plurals import pluralize
 
 RANDOM_NETWORK = "random_init"
 BASELINES = {
@@ -26,7 +26,7 @@ _UNDECLARED = Figure("", higher_is_better=None)
 
 @dataclass(frozen=True)
 class FigureRow:
-    """Record of a measured metric with its baselines.
+    """Measured metric with its baselines.
 
     Attributes:
         name: name of the metric in ``results.json``.
@@ -66,7 +66,7 @@ class FigureRow:
 
 @dataclass(frozen=True)
 class Summary:
-    """Record of the metrics of a finished run and a verdict on whether the network learned.
+    """Metrics of a finished run, with a verdict on whether the network learned.
 
     Attributes:
         rows: metrics that are percentages or are compared with baselines, in the order in which
@@ -130,7 +130,7 @@ def summarize(results: Mapping[str, Any]) -> Summary:
     skipped = results.get("skipped", ())
     if skipped:
         notes.append(
-            f"{count(len(skipped), 'image')} cannot be read: left out, for example "
+            f"{pluralize(len(skipped), 'image')} could not be read and were left out, for example "
             f"{skipped[0]['image']}: {skipped[0]['reason']}"
         )
     return Summary(tuple(rows), tuple(others), verdict, notes=tuple(notes))
@@ -144,7 +144,7 @@ def summary_tables(
     Args:
         results: the content of ``results.json``.
         show_notes: True adds the notes of the run.
-        printed: notes that are left out, because they have been printed before.
+        printed: notes to leave out, because they have already been printed.
     """
     summary = summarize(results)
     labels = summary.baseline_labels
@@ -154,7 +154,7 @@ def summary_tables(
         column.justify = "right"
     for row in summary.rows:
         style = {True: "bold green", False: "yellow", None: ""}[row.learned]
-        value = Text.assemble((row.figure.format(row.value), style), _spread(row))
+        value = Text.assemble((row.figure.format(row.value), style), _format_std(row))
         baselines = [row.figure.format(row.baselines.get(key)) for key in labels]
         table.add_row(row.label, value, *baselines)
     others = Table("", "", box=None, pad_edge=False, show_header=False)
@@ -166,7 +166,7 @@ def summary_tables(
     return Group(table, others, Text(summary.verdict), *notes)
 
 
-def _spread(row: FigureRow) -> str:
+def _format_std(row: FigureRow) -> str:
     """Return the standard deviation as text, such as `` ±1.2``; empty if there is none."""
     if row.std is None:
         return ""

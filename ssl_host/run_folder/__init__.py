@@ -1,1 +1,1 @@
-"""Reads, writes and locks a run folder, and compares its configuration with a new one."""
+"""Read, write and lock run folders, and compare their configuration with a new one."""

@@ -1,10 +1,10 @@
-"""Lists the files in a run folder."""
+"""Descriptions of the files in a run folder."""
 
 from __future__ import annotations
 
 FILES = {
     "config.ini": "the resolved configuration: running it gives the same run",
-    "config.json": "the same settings as typed values, with which a resumed run is compared",
+    "config.json": "the same settings as typed values, to compare a resumed run with",
     "images.json": "number of training and test images, and a digest of their names",
     "environment.json": "versions of packages and plugins, the command, the hardware",
     "metrics.csv": "one row per logged step: loss, learning rate, online top-1, feature spread",

@@ -1,4 +1,4 @@
-"""Reads and writes the folder of one run: results, stored configuration and images."""
+"""Folder of one run: results, stored configuration and images."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class RunFolder(LockedFolder):
         return config
 
     def restore_auto(self, config: RunConfig) -> RunConfig:
-        """Check that a configuration is the run's, and fill in the ``auto`` values of its start.
+        """Check that a configuration matches the run, and fill in the stored ``auto`` values.
 
         Raises:
             RunFolderError: if the folder contains a run with a different configuration; the
@@ -159,13 +159,13 @@ class RunFolder(LockedFolder):
             )
         elif _differs(stored, fingerprint):
             return (
-                "the image files have changed since the run was started, under the same names: "
-                "it was trained on the earlier ones as well"
+                "the image files have changed since the run was started, although their names "
+                "are the same: the run was also trained on the earlier images"
             )
         return None
 
     def image_change(self, fingerprint: Mapping[str, Any]) -> str | None:
-        """Return how the images differ from those of the run; None if they do not, or unknown."""
+        """Return how the images differ from those of the run; None if equal or unknown."""
         stored = self._stored_images()
         if stored is None or not _differs(stored, fingerprint):
             return None
@@ -190,7 +190,7 @@ class RunFolder(LockedFolder):
 
 
 def _differs(stored: Mapping[str, Any], fingerprint: Mapping[str, Any], ignored: str = "") -> bool:
-    """Return True if two fingerprints differ in a key that both have; earlier ones have fewer."""
+    """Return True if two fingerprints differ in a key that both have; older ones have fewer."""
     return any(
         stored[key] != fingerprint[key] for key in stored.keys() & fingerprint.keys() - {ignored}
     )

@@ -1,4 +1,4 @@
-"""Defines a folder that only one process can use at a time."""
+"""Folder that only one process can use at a time."""
 
 from __future__ import annotations
 

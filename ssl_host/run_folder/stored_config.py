@@ -1,4 +1,4 @@
-"""Reads the stored configuration of a run and compares it with a new one, key by key."""
+"""Read the stored configuration of a run, and compare it with a new one, key by key."""
 
 from __future__ import annotations
 

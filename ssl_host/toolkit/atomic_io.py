@@ -1,4 +1,4 @@
-"""Writes files atomically, and turns disk errors into messages that say what to do."""
+"""Atomic file writes, and error messages for full, failing or disconnected disks."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def affects_all_files(error: OSError) -> bool:
     return error.errno in _DISCONNECTED | _TOO_MANY_OPEN
 
 
-def remedy(error: OSError) -> str:
-    """Return what the user can do about a disk error, worded as the beginning of a sentence."""
+def suggest_remedy(error: OSError) -> str:
+    """Return advice to the user on a disk error, as the beginning of a sentence."""
     if error.errno in _FULL:
-        return "Free some space and give the same command again"
+        return "Free some space and run the same command again"
     if error.errno in _TOO_MANY_OPEN:
-        return "Raise the limit of open files (ulimit -n) and give the same command again"
-    return "Check the disk and give the same command again"
+        return "Raise the limit of open files (ulimit -n) and run the same command again"
+    return "Check the disk and run the same command again"
 
 
-def reserve(descriptor: int, size: int, name: Path) -> None:
+def reserve_disk_space(descriptor: int, size: int, name: Path) -> None:
     """Allocate disk space for a file before it is memory-mapped.
 
     If the disk is full, writing to a mapped page kills the process.
 
     Args:
-        descriptor: descriptor of the open file.
+        descriptor: file descriptor of the open file.
         size: number of bytes to allocate.
         name: path of the file, for the error message.
 
@@ -100,7 +100,7 @@ def report_disk_errors(folder: Path) -> Iterator[None]:
     """Context manager that turns disk errors into a RunError that says what to do.
 
     Args:
-        folder: folder that is being written, to name in the message if the error names no file.
+        folder: folder being written to; the message names it if the error names no file.
 
     Raises:
         RunError: when the disk is full, failing or disconnected, or too many files are open.
@@ -112,6 +112,6 @@ def report_disk_errors(folder: Path) -> Iterator[None]:
             raise
         action = "written" if error.errno in _FULL else "used"
         raise RunError(
-            f"{error.filename or folder} cannot be {action}: {error.strerror}. {remedy(error)} "
-            "to resume from the last checkpoint"
+            f"{error.filename or folder} cannot be {action}: {error.strerror}. "
+            f"{suggest_remedy(error)} to resume from the last checkpoint"
         ) from error

@@ -1,4 +1,4 @@
-"""Maps tensor names in a checkpoint to tensor names in a network."""
+"""Match tensor names in a checkpoint to tensor names in a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_GROUPS = 5
 
 @dataclass(frozen=True)
 class KeyMapping:
-    """Record of a naming scheme: how a checkpoint names the tensors of a network.
+    """Naming scheme: how a checkpoint names the tensors of a network.
 
     Attributes:
         prefix: text at the start of every name in the file, such as ``backbone.``.
@@ -54,12 +54,13 @@ class KeyMapping:
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """Record of a checkpoint's tensors and the naming schemes that may fit them to a network.
+    """Tensors of a checkpoint, with the naming schemes that may match them to a network.
 
     Attributes:
         tensors: the tensors, keyed by their names in the file.
         mappings: function that takes a network and returns the naming schemes to try, in order.
-        container: place of the tensors in the file, such as ``teacher``; empty for the usual one.
+        container: dictionary in the file that holds the tensors, such as ``teacher``; empty for the
+            default one.
     """
 
     tensors: Mapping[str, Tensor]
@@ -68,13 +69,13 @@ class StoredWeights:
 
 
 AdaptWeights = Callable[[Mapping[str, Tensor]], tuple[dict[str, Tensor], list[str]]]
-"""Function that takes tensors by their names in a network, converts those of another image size or
-number of channels, and returns all tensors with a note for each conversion."""
+"""Function that takes tensors keyed by their names in a network, converts those of another image
+size or number of channels, and returns all tensors with a note for each conversion."""
 
 
 @dataclass(frozen=True)
 class KeyMatch:
-    """Record of how the tensors of a checkpoint match a network under one naming scheme.
+    """Result of matching a checkpoint's tensors to a network under one naming scheme.
 
     Attributes:
         mapping: the naming scheme.
@@ -83,8 +84,9 @@ class KeyMatch:
         problems: messages about tensors that are missing, have a different shape, or are not part
             of the network.
         unused: names of the tensors in the file that have no counterpart in the network.
-        container: place of the tensors in the file; empty for the usual one.
-        notes: how tensors were converted to the network's image size and number of channels.
+        container: dictionary in the file that holds the tensors; empty for the default one.
+        notes: descriptions of the tensors that were converted to the network's image size and
+            number of channels.
     """
 
     mapping: KeyMapping
@@ -95,7 +97,7 @@ class KeyMatch:
     notes: Sequence[str] = ()
 
     def describe(self) -> str:
-        """Return text for a message: how many tensors are used, and which ones are not used."""
+        """Return text for messages: the number of tensors used, and the names of unused tensors."""
         text = f"{len(self.tensors)} tensors"
         if self.mapping.prefix:
             text += f" under {self.mapping.prefix.removesuffix('.')}"
@@ -109,7 +111,7 @@ class KeyMatch:
 
 
 def own_weights(tensors: Mapping[str, Tensor]) -> StoredWeights:
-    """Return tensors together with the naming schemes that ssl-host uses in its files."""
+    """Return tensors together with the naming schemes that ssl-host uses in its own files."""
     return StoredWeights(tensors, lambda _: (KeyMapping(prefix) for prefix in OWN_PREFIXES))
 
 
@@ -138,28 +140,28 @@ def match_keys(
 
 
 def list_groups(names: Sequence[str], prefix: str = "") -> str:
-    """Count names by their first component, and return text: ``layer1 (12), fc (2)``.
+    """Return the number of names for each first component as text: ``layer1 (12), fc (2)``.
 
     Args:
         names: names of tensors.
-        prefix: prefix such as ``backbone.``; names are grouped by the component after the part of
-            it that they start with.
+        prefix: prefix such as ``backbone.``; names are grouped by all components up to the first
+            that is not in the prefix.
     """
     path = prefix.split(".")[:-1]
-    groups = Counter(_group(name.split("."), path) for name in names)
+    groups = Counter(_group_name(name.split("."), path) for name in names)
     listed = [f"{name} ({count})" for name, count in groups.most_common(_MAX_GROUPS)]
     more = "" if len(groups) <= _MAX_GROUPS else f" and {len(groups) - _MAX_GROUPS} others"
     return f"{', '.join(listed)}{more}"
 
 
-def _group(name: list[str], path: list[str]) -> str:
-    """Return the components of a name that are also in a path, and the one after them."""
+def _group_name(name: list[str], path: list[str]) -> str:
+    """Return the leading components that a name shares with a path, plus the next one."""
     depth = next((i for i, (a, b) in enumerate(zip(name, path, strict=False)) if a != b), len(path))
     return ".".join(name[: depth + 1])
 
 
 def list_containers(containers: Mapping[str, Mapping[str, Tensor]]) -> str:
-    """Return text that lists what a file holds: ``teacher: backbone (150), head (8)``."""
+    """Return text that lists the tensors in a file: ``teacher: backbone (150), head (8)``."""
     texts = []
     for container, tensors in containers.items():
         if tensors:

@@ -1,4 +1,4 @@
-"""Finds the weights of a backbone in a checkpoint, under any container and prefix."""
+"""Search for the weights of a backbone in a checkpoint, under any container and prefix."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ssl_host.toolkit.checkpoint_keys import (
     match_keys,
 )
 
-OWN_CHECKPOINT = "method"
-"""Container that only ssl-host's checkpoints have."""
+OWN_CONTAINER = "method"
+"""Name of a container that occurs only in ssl-host's checkpoints."""
 
 Containers = Mapping[str, Mapping[str, Tensor]]
-"""Tensors of each container in a file, keyed by its place."""
+"""Tensors in each container (dictionary) of a file, keyed by the name of the container."""
 
 
 def match_backbone(backbone: Backbone, stored: StoredWeights) -> tuple[nn.Module, KeyMatch]:
@@ -32,7 +32,8 @@ def match_backbone(backbone: Backbone, stored: StoredWeights) -> tuple[nn.Module
     # Checkpoints use the wrapper's tensor names; all other files use the wrapped network's.
     networks = [module] if module is backbone else [module, backbone]
     return best_match(
-        (network, match_keys(network, stored, _Adapter(backbone, network))) for network in networks
+        (network, match_keys(network, stored, _WeightConverter(backbone, network)))
+        for network in networks
     )
 
 
@@ -46,8 +47,8 @@ def best_match(matches: Iterable[tuple[nn.Module, KeyMatch]]) -> tuple[nn.Module
     return max(found, key=lambda pair: len(pair[1].tensors))
 
 
-class _Adapter:
-    """Function that converts tensors, named as in ``network``, to the shapes of a backbone."""
+class _WeightConverter:
+    """Callable that converts tensors, named as in ``network``, to the shapes of a backbone."""
 
     def __init__(self, backbone: Backbone, network: nn.Module) -> None:
         self.backbone = backbone
@@ -73,20 +74,21 @@ class _Adapter:
 
 
 def _prefix_of(module: nn.Module, network: nn.Module) -> str:
-    """Return the start of a module's tensor names in a network that contains it."""
+    """Return the prefix of a module's tensor names in a network that contains the module."""
     name = next((name for name, child in network.named_modules() if child is module), "")
     return f"{name}." if name else ""
 
 
 def adapt_channels(weight: Tensor, shape: torch.Size, channels: int) -> Tensor:
-    """Return the weight of a first convolution for another number of input channels.
+    """Convert the weight of a first convolution to another number of input channels.
 
-    As timm's ``adapt_input_conv``: one input channel gets the sum of the weights; otherwise they
+    Like timm's ``adapt_input_conv``: one input channel gets the sum of the weights; otherwise they
     are repeated and scaled, so that the response to equal channels stays the same.
 
     Args:
         weight: the weight, shape (D, C, h, w).
-        shape: shape of the network's weight; only (D, ``channels``, h, w) is converted to.
+        shape: shape of the network's weight; nothing is converted unless it is (D, ``channels``,
+            h, w).
         channels: number of channels of the images.
     """
     others_equal = weight.shape[:1] == shape[:1] and weight.shape[2:] == shape[2:]
@@ -105,7 +107,7 @@ def search_backbone(
     schemes: Iterable[KeyMapping],
     prefixes: Sequence[str] | None = None,
 ) -> Iterator[KeyMatch]:
-    """Yield the match of a backbone with every place in a file that may hold it.
+    """Yield the match of a backbone for each container and prefix that may hold its weights.
 
     Args:
         backbone: the backbone.
@@ -114,7 +116,7 @@ def search_backbone(
         prefixes: the prefixes to try; None to try all that occur in the file.
     """
     module = backbone.export()[0]
-    adapter = _Adapter(backbone, module)
+    adapter = _WeightConverter(backbone, module)
     first = next(iter(module.state_dict()), "")
     tried: list[KeyMapping] = []
     for scheme in (replace(scheme, prefix="") for scheme in schemes):
@@ -128,17 +130,17 @@ def search_backbone(
 
 
 def _prefixes(name: str, names: Iterable[str]) -> list[str]:
-    """Return the texts that precede a tensor's name in the names of a checkpoint."""
+    """Return the prefixes with which a tensor's name occurs in a checkpoint."""
     return [key[: -len(name)] for key in names if key == name or key.endswith(f".{name}")]
 
 
 def _stored(tensors: Mapping[str, Tensor], mapping: KeyMapping, container: str) -> StoredWeights:
-    """Return tensors with one naming scheme."""
+    """Return tensors together with a single naming scheme."""
     return StoredWeights(tensors, lambda _: iter([mapping]), container)
 
 
 def distinct_matches(matches: Iterable[KeyMatch]) -> list[KeyMatch]:
-    """Return the matches without problems; of several with equal tensors, only the first."""
+    """Return the matches without problems, but only the first of those with equal tensors."""
     found: list[KeyMatch] = []
     for match in matches:
         if not match.problems and not any(_equal(match, other) for other in found):
@@ -151,10 +153,10 @@ def _equal(first: KeyMatch, second: KeyMatch) -> bool:
     return all(torch.equal(t, second.tensors[name]) for name, t in first.tensors.items())
 
 
-def other_networks(
+def find_other_networks(
     backbone: Backbone, match: KeyMatch, containers: Containers, schemes: Iterable[KeyMapping]
 ) -> list[KeyMatch]:
-    """Return the matches with other containers than that of a match, if their tensors differ.
+    """Find other networks in a checkpoint that fit the backbone but have different tensors.
 
     Args:
         backbone: the backbone.
@@ -162,8 +164,8 @@ def other_networks(
         containers: the containers of the file.
         schemes: naming schemes to try.
     """
-    if OWN_CHECKPOINT in containers:
-        return []  # its other parts are those of the run, such as EMA copies
+    if OWN_CONTAINER in containers:
+        return []  # its other networks belong to the run, such as EMA copies
     used = containers.get(match.container, {})
     others = {
         name: tensors
@@ -178,12 +180,12 @@ def other_networks(
     return [other for other in found if not _equal(chosen, other)]
 
 
-def mention_others(match: KeyMatch, others: Sequence[KeyMatch]) -> KeyMatch:
-    """Return a match with a note that lists the containers that fit as well."""
+def add_note_on_others(match: KeyMatch, others: Sequence[KeyMatch]) -> KeyMatch:
+    """Return a match with a note that lists other containers that also fit the backbone."""
     if not others:
         return match
     names = ", ".join(dict.fromkeys(other.container for other in others))
-    note = f"not used, although the backbone fits: {names} ([run] init_key chooses one)"
+    note = f"not used, although they also fit: {names} (choose one with [run] init_key)"
     return replace(match, notes=[*match.notes, note])
 
 
@@ -197,7 +199,7 @@ def select_container(containers: Containers, key: str | None, file: Path) -> Con
         if key in containers:
             return {key: containers[key]}
         raise CheckpointError(
-            f"[run] init_key = {key}: {file} has no such part; it holds "
+            f"[run] init_key = {key}: {file} has no such container; it contains "
             f"{list_containers(containers)}"
         )
     usual = containers.get("", {}).keys()
@@ -206,8 +208,8 @@ def select_container(containers: Containers, key: str | None, file: Path) -> Con
 
 
 def ambiguity_error(matches: Sequence[KeyMatch], file: Path) -> CheckpointError:
-    """Return the error to raise when a backbone fits several places in a file."""
-    places = [
+    """Return the error to raise when several networks in a file fit a backbone."""
+    choices = [
         ", ".join(
             part
             for part in (
@@ -219,8 +221,8 @@ def ambiguity_error(matches: Sequence[KeyMatch], file: Path) -> CheckpointError:
         for match in matches
     ]
     return CheckpointError(
-        f"{file} holds several networks that fit the backbone; choose one in [run]: "
-        f"{'; or '.join(place or 'the names without a prefix' for place in places)}"
+        f"{file} contains several networks that fit the backbone; choose one in [run]: "
+        f"{'; or '.join(choice or 'the names without a prefix' for choice in choices)}"
     )
 
 
@@ -233,8 +235,8 @@ def misfit_error(
         return CheckpointError(
             f"{file} does not contain weights of this backbone: the backbone has "
             f"{next(iter(expected), '?')} and {len(expected) - 1} more tensors, but the file has "
-            f"{list_containers(containers)}. [run] init_key and init_prefix choose a part of a "
-            f"file{hint}"
+            f"{list_containers(containers)}. To use a part of a file, set [run] init_key and "
+            f"init_prefix{hint}"
         )
     problems = match.problems
     return CheckpointError(

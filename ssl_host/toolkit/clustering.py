@@ -35,7 +35,7 @@ def sinkhorn(
     count = len(scores)
     if shared is not None:  # each process adds its share, so that every row counts once
         scores = torch.cat([scores, shared[rank() :: world_size()].to(scores.dtype)])
-    # In logarithms, because the exponentials of distant scores would be 0 for a whole image.
+    # Use logarithms, because the exponentials of distant scores would be 0 for a whole image.
     logits = scores / temperature
     for _ in range(iterations):
         logits = logits - _logsumexp_over_images(logits)
@@ -55,7 +55,7 @@ def spherical_kmeans(
         rows: unit vectors, (N, D), the same in all processes, such as the rows of a memory bank.
         num_clusters: number of clusters K, at most N.
         iterations: number of iterations.
-        seed: seed of the first centroids.
+        seed: seed for the choice of the initial centroids.
 
     Returns:
         The centroids, unit vectors (K, D), and the cluster of each row, (N,), int64.
@@ -65,7 +65,7 @@ def spherical_kmeans(
     """
     if num_clusters > len(rows):
         raise ValueError(
-            f"{num_clusters} clusters cannot be made of {len(rows)} images; use fewer clusters"
+            f"cannot make {num_clusters} clusters from {len(rows)} images; use fewer clusters"
         )
     generator = torch.Generator().manual_seed(seed)
     first = torch.randperm(len(rows), generator=generator)[:num_clusters]

@@ -101,7 +101,7 @@ def shuffle_keys(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def unshuffle_keys(keys: Tensor, order: Tensor) -> Tensor:
-    """Undo :func:`shuffle_keys`: return the keys (B, D) of this process's original images."""
+    """Undo :func:`shuffle_keys`: return the keys (B, D) of the images of this process."""
     all_keys = gather(keys)
     start = gather_offset(keys)
     return all_keys[torch.argsort(order)[start : start + len(keys)]]

@@ -39,7 +39,7 @@ class MovingAverage(nn.Module):
     def push(self, rows: Tensor) -> None:
         """Update the average with the mean of the rows (B, D) from all processes.
 
-        The processes may have different numbers of rows; without any row nothing changes.
+        The processes may have different numbers of rows; if none has any, nothing changes.
         """
         total = rows.detach().to(self.mean.dtype).sum(dim=0)
         count = torch.tensor(float(len(rows)), device=total.device, dtype=total.dtype)
@@ -51,7 +51,7 @@ class MovingAverage(nn.Module):
 
 
 class Centre(MovingAverage):
-    """Centre of a teacher's scores, which keeps it from choosing one prototype for all images.
+    """Moving centre of a teacher's scores; subtracting it prevents collapse to one prototype.
 
     DINO, arXiv:2104.14294, section 3.1. Push the scores of a step as ``StepOutput(...,
     enqueue={"centre": scores})``; their mean over the images has the same effect.

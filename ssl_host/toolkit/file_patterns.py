@@ -1,4 +1,4 @@
-"""Finds the files that a path or a pattern in a configuration refers to."""
+"""Search for the files that a path or a pattern in a configuration refers to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MAX_FILES = 100_000
 
 
 def find_files(setting: str, path: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Return the files in a folder, sorted, or the files for a pattern, in the pattern's order.
+    """Return the files in a folder, sorted, or the files that match a pattern, in its order.
 
     Args:
         setting: name of the setting that contains the path, for error messages.
@@ -24,7 +24,9 @@ def find_files(setting: str, path: Path, suffixes: Sequence[str]) -> list[Path]:
     """
     if path.is_dir():
         candidates = (file for file in path.rglob("*") if file.name.endswith(tuple(suffixes)))
-        files = [f for f in sorted(candidates) if f.is_file() and not _hidden(f.relative_to(path))]
+        files = [
+            f for f in sorted(candidates) if f.is_file() and not _is_hidden(f.relative_to(path))
+        ]
         if not files:
             present = ", ".join(sorted(file.name for file in path.iterdir())[:3])
             content = f"it contains {present}" if present else "it is empty"
@@ -75,6 +77,6 @@ def _matching(path: Path) -> list[Path]:
     return sorted(root.glob(str(path.relative_to(root))))
 
 
-def _hidden(path: Path) -> bool:
+def _is_hidden(path: Path) -> bool:
     """Return True if the name of a file or of one of its folders starts with a dot."""
     return any(part.startswith(".") for part in path.parts)

@@ -1,4 +1,4 @@
-"""Walks through a folder and its subfolders, and lists each folder and each image once."""
+"""Walk through a folder and its subfolders, listing each folder and each image once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OTHER_FOLDERS = {"__MACOSX", "@eaDir", "__pycache__", "node_modules"}
 
 
 class Folder:
-    """Names of the images in a folder, and its subfolders."""
+    """Folder in a tree of folders: the names of its images, and its subfolders."""
 
     __slots__ = ("file_links", "files", "folders", "is_unreadable", "path", "prefix")
 
@@ -38,7 +38,7 @@ class Folder:
         return sorted([*self.files, *self.folders])
 
     def flatten(self) -> list[str]:
-        """Return the paths of the images in this folder and its subfolders, sorted by parts."""
+        """Return the paths of the images in this folder and its subfolders, in sorted order."""
         if self.is_unreadable:
             return [self.path]
         prefix = self.prefix
@@ -52,7 +52,7 @@ class Folder:
 
 
 class FolderWalk:
-    """Walks through a folder: first its real subfolders and files, then links to others."""
+    """Traversal of a folder: first its real subfolders and files, then links to others."""
 
     def __init__(
         self,
@@ -78,33 +78,33 @@ class FolderWalk:
     def list_all(self) -> Folder:
         """List the folder and return it as a tree of image names."""
         top = Folder(self.top)
-        self._fill(top, identify(self.top))
+        self._list_folder(top, identify(self.top))
         if top.is_unreadable:
             raise DataError(f"[data] {self.top}: no permission to list it")
         parents = {identify(path) for path in Path(self.top).resolve().parents}
-        # A link comes after the folder it leads to: images belong to the folder that has them.
+        # Follow links last, so that images are listed in the folder that really contains them.
         while self.links:
             parent, name = self.links.pop(0)
             path = parent.prefix + name
             identity = identify(path)
-            is_loop = identity in parents or self._contains(identity, path)
+            is_loop = identity in parents or self._leads_to_parent(identity, path)
             if not is_loop:
-                self._enter(parent, name, identity)
+                self._list_subfolder(parent, name, identity)
         self._add_file_links()
         return top
 
     def _add_file_links(self) -> None:
-        """Add the links to files that no listed folder contains."""
+        """Add the linked files that are not in any listed folder."""
         for folder in sorted(self.with_file_links, key=lambda folder: folder.path):
             for name, identity in sorted(folder.file_links):
                 if self.files.add(*identity):
                     folder.files.append(name)
                 else:
-                    self._leave_out(folder.prefix + name)
+                    self._skip_duplicate(folder.prefix + name)
 
-    def _leave_out(self, path: str) -> None:
-        """Leave out a link to a known image; raise DataError if that is a training image."""
-        # The search reads every training file, so it is only for an image that is one of them.
+    def _skip_duplicate(self, path: str) -> None:
+        """Skip a link to a listed image; raise DataError if it is held out but used in training."""
+        # The search examines every training file, so it runs only for an image that is one of them.
         if self.held_out and self._is_listed(path):
             training = (file for listing in self.listed for file in listing.paths)
             same = find_same_file(path, training)
@@ -123,34 +123,34 @@ class FolderWalk:
         device, inode = identity
         return any(inode in listing.inodes.get(device, ()) for listing in self.listed)
 
-    def _contains(self, identity: FileId | None, path: str) -> bool:
-        """Return True if a listed folder contains the path, so that a link there is a loop."""
+    def _leads_to_parent(self, identity: FileId | None, path: str) -> bool:
+        """Return True if a link leads to a listed folder that contains the link: a loop."""
         folder = None if identity is None else self.seen.get(identity)
         if folder is None:
             return False
         return folder == self.top or path.startswith(os.path.join(folder, ""))  # noqa: PTH118
 
-    def _enter(self, parent: Folder, name: str, identity: FileId | None) -> None:
-        """List a subfolder, unless it is to be left out."""
+    def _list_subfolder(self, parent: Folder, name: str, identity: FileId | None) -> None:
+        """List a subfolder, unless it must be left out."""
         path = parent.prefix + name
         if identity in self.excluded:
             self.left_out.append((path, "runs write to this folder"))
             return
         folder = Folder(path)
         reason = "not a folder of images" if name in _OTHER_FOLDERS else None
-        reason = reason or self._fill(folder, identity)
+        reason = reason or self._list_folder(folder, identity)
         if reason is None:
             parent.folders[name] = folder
         else:
             self.left_out.append((path, reason))
 
-    def _fill(self, folder: Folder, identity: FileId | None) -> str | None:
+    def _list_folder(self, folder: Folder, identity: FileId | None) -> str | None:
         """List a folder and its real subfolders; return a reason to leave it out, or None."""
         other = self._listed_folder(identity)
         if other is not None:
-            return f"a link to {os.path.relpath(other, self.top)}, which is listed already"
+            return f"a link to {os.path.relpath(other, self.top)}, which is already listed"
         subfolders, links, markers, inodes = self._scan(folder)
-        reason = _reason(folder.path, markers, subfolders + links)
+        reason = _reason_to_skip(folder.path, markers, subfolders + links)
         if reason is not None and folder.path != self.top:
             return reason
         if identity is not None:
@@ -159,7 +159,7 @@ class FolderWalk:
                 folder.prefix, folder.files, inodes, identity[0]
             )
             for name in known:
-                self._leave_out(folder.prefix + name)
+                self._skip_duplicate(folder.prefix + name)
         if folder.file_links:
             self.with_file_links.append(folder)
         self.links += [(folder, name) for name in links]
@@ -167,11 +167,11 @@ class FolderWalk:
         if self.progress is not None:
             self.progress(self.count)
         for name in subfolders:
-            self._enter(folder, name, identify(folder.prefix + name))
+            self._list_subfolder(folder, name, identify(folder.prefix + name))
         return None
 
     def _listed_folder(self, identity: FileId | None) -> str | None:
-        """Return the path under which a folder is listed already, or None.
+        """Return the path under which a folder is already listed, or None.
 
         Raises:
             DataError: if the folder is held out and was listed for the training images.
@@ -189,7 +189,7 @@ class FolderWalk:
 
     @staticmethod
     def _scan(folder: Folder) -> tuple[list[str], list[str], set[str], list[int]]:
-        """Set a folder's files; return its subfolders, links to folders, markers and inodes."""
+        """Read a folder's files into it; return subfolders, folder links, markers and inodes."""
         subfolders: list[str] = []
         links: list[str] = []
         markers: set[str] = set()
@@ -206,27 +206,29 @@ class FolderWalk:
                     if entry.is_dir():
                         (links if entry.is_symlink() else subfolders).append(name)
                     elif name.lower().endswith(suffixes):
-                        target = _target(entry) if entry.is_symlink() else None
+                        target = _link_target(entry) if entry.is_symlink() else None
                         if target is None:
                             files.append(name)
                             inodes.append(entry.inode())
                         else:
                             folder.file_links.append((name, target))
         except OSError as error:
-            folder.is_unreadable = not isinstance(error, FileNotFoundError)  # it is just deleted
+            folder.is_unreadable = not isinstance(
+                error, FileNotFoundError
+            )  # deleted in the meantime
         return sorted(subfolders), sorted(links), markers, inodes
 
 
-def _target(entry: os.DirEntry[str]) -> FileId | None:
-    """Return the identity of the file that a link leads to, or None if there is no such file."""
+def _link_target(entry: os.DirEntry[str]) -> FileId | None:
+    """Return the identity of the file that a link leads to, or None if it does not exist."""
     try:
-        info = entry.stat()  # free: is_dir has followed the link already
+        info = entry.stat()  # free: is_dir has already followed the link
     except OSError:
         return None
     return info.st_dev, info.st_ino
 
 
-def _reason(path: str, markers: set[str], subfolders: Sequence[str]) -> str | None:
+def _reason_to_skip(path: str, markers: set[str], subfolders: Sequence[str]) -> str | None:
     """Return why a folder is not a folder of images, or None."""
     if markers >= _RUN_FILES:
         return "a run folder"
@@ -236,5 +238,5 @@ def _reason(path: str, markers: set[str], subfolders: Sequence[str]) -> str | No
     if path.rpartition(os.sep)[2] == "wandb" and any(
         name.startswith(prefixes) for name in subfolders
     ):
-        return "a folder of W&B"
+        return "a W&B folder"
     return None

@@ -1,4 +1,4 @@
-"""Lists the image files below a folder in one pass, and each file once."""
+"""List the image files below a folder in one pass, each file only once."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssl_host.toolkit.folder_walk import FolderWalk
-from ssl_host.toolkit.plurals import count
+from ssl_host.toolkit.plurals import pluralize
 from ssl_host.toolkit.unique_files import FileId, Inodes
 
 
 @dataclass
 class ImageListing:
-    """Record of the image files in a folder and its subfolders.
+    """Image files in a folder and its subfolders, grouped by direct subfolder.
 
     Attributes:
         folder: path of the folder.
-        paths: paths of the images, sorted by their parts.
+        paths: paths of the images, sorted by their components.
         groups: name of the direct subfolder and number of images for each run of consecutive
             paths; the name of images in the folder itself is empty.
         folders: path of each folder that was listed, keyed by its identity.
         inodes: inodes of the images, keyed by device.
         left_out: path and reason of each folder that was left out.
-        duplicates: paths of links to images that are listed already; they are left out.
+        duplicates: paths of links to images that are already listed; they are left out.
     """
 
     folder: Path
@@ -42,7 +42,7 @@ class ImageListing:
 
     @property
     def num_loose(self) -> int:
-        """Number of images in the folder itself."""
+        """Number of images directly in the folder, not in a subfolder."""
         return sum(size for name, size in self.groups if not name)
 
     def notes(self) -> list[str]:
@@ -54,9 +54,9 @@ class ImageListing:
             notes.append(f"{self.folder}: left out {', '.join(folders)}{more}")
         if self.duplicates:
             notes.append(
-                f"{self.folder}: left out {count(len(self.duplicates), 'link')} to images that are "
-                f"listed already, such as {self._relative(self.duplicates[0])}; each image has one "
-                "class"
+                f"{self.folder}: left out {pluralize(len(self.duplicates), 'link')} to images "
+                f"that are already listed, such as {self._relative(self.duplicates[0])}; each "
+                "image has one class"
             )
         return notes
 
@@ -76,10 +76,10 @@ def list_images(
     """Return the image files in a folder and its subfolders.
 
     Hidden files and folders are skipped. Links to folders and files are followed, but each folder
-    and file is listed once, so that no image gets two labels; a link gives way to the folder or
-    file that it leads to. Left out are the folders in ``excluded``, run folders, folders of W&B and
-    of Python environments. A folder that cannot be listed counts as an image, so that reading it
-    reports the reason.
+    and file is listed only once, so that no image gets two labels; a link is left out if its target
+    is listed too. The folders in ``excluded``, run folders, W&B folders and Python environments are
+    also left out. A folder that cannot be listed counts as an image, so that reading it reports the
+    reason.
 
     Args:
         folder: folder to list.

@@ -1,4 +1,4 @@
-"""Checks which image sizes a backbone can process, with forward passes that compute nothing."""
+"""Check which image sizes a backbone can process, without computing anything."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MAX_TRIED = 16
 
 
 def size_error(backbone: Backbone, size: int) -> Exception | None:
-    """Return the error of a forward pass on square images, or None if the backbone accepts them.
+    """Return the error of a forward pass on square images; None if the backbone accepts them.
 
-    The pass is made on the meta device. Only if it fails there, which may be the fault of that
-    device, it is made again on the CPU.
+    The pass runs on the meta device. If it fails there, it is repeated on the CPU, because the meta
+    device does not support every operation.
 
     Args:
         backbone: the backbone.
@@ -42,7 +42,7 @@ def size_error(backbone: Backbone, size: int) -> Exception | None:
 
 
 def _forward_on_meta(backbone: Backbone, size: int) -> None:
-    """Run a network on images without data, with parameters without data."""
+    """Run a network on the meta device, where images and parameters have no data."""
     state = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers())}
     meta = {name: tensor.detach().to("meta") for name, tensor in state.items()}
     images = torch.empty(2, backbone.in_channels, size, size, device="meta")
@@ -52,7 +52,7 @@ def _forward_on_meta(backbone: Backbone, size: int) -> None:
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode, and every module of it back into its own afterwards."""
+    """Context manager that puts a network into evaluation mode and restores all modes at exit."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -63,19 +63,19 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 
 class SizeFit(IntEnum):
-    """How well images of one size fit a backbone."""
+    """Degree to which images of one size fit a backbone."""
 
     NONE = 0
     WITHOUT_BORDER = 1
-    """The backbone accepts them but leaves out some rows and columns."""
+    """The backbone accepts the images but ignores some rows and columns."""
     COMPLETE = 2
 
 
 def fitting_sizes(fit: Callable[[int], SizeFit], size: int) -> list[int]:
-    """Return up to three sizes near ``size`` that fit, in increasing order.
+    """Return up to three image sizes near ``size`` that fit a backbone, in increasing order.
 
     Args:
-        fit: function that returns how well a size fits.
+        fit: function that returns how well a size fits the backbone.
         size: the size that cannot be used.
     """
     steps = [step * n for step in (8, 14, 16, 32) for n in range(1, 1 + 2 * size // step)]
@@ -92,12 +92,12 @@ def fit_of_new_backbone(build: Callable[[int], Backbone], size: int) -> SizeFit:
     """Return how well images of a size fit a backbone that is built for this size.
 
     Args:
-        build: function that builds a backbone for a size; it is built without memory for weights.
+        build: function that builds a backbone for a size; its weights take no memory here.
         size: height and width of the images in pixels.
     """
     try:
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), torch.device("meta"):
-            warnings.simplefilter("ignore")  # of sizes that are only tried
+            warnings.simplefilter("ignore")  # about sizes that are only being tried
             backbone = build(size).eval()
             backbone(torch.empty(2, backbone.in_channels, size, size))
     except Exception:  # a plugin may raise anything
@@ -114,7 +114,7 @@ def fit_of_backbone(backbone: Backbone, size: int) -> SizeFit:
 
 @dataclass(frozen=True)
 class UnseenBorder:
-    """Record of the rows and columns of an image that a backbone's first layer leaves out.
+    """Rows and columns at the border of an image that a backbone's first layer ignores.
 
     Attributes:
         pixels: number of rows at the bottom and of columns at the right.
@@ -128,8 +128,8 @@ class UnseenBorder:
 def unseen_border(backbone: Backbone, size: int) -> UnseenBorder | None:
     """Return the border of an image that no output depends on; None if there is none.
 
-    A layer that cuts an image, or a map of its features, into patches leaves out what is less than
-    a patch.
+    A layer that cuts an image or a feature map into patches ignores any remainder smaller than a
+    patch.
     """
     first: list[nn.Module] = []
     unfolded: list[tuple[nn.Unfold, int]] = []
@@ -156,16 +156,16 @@ def unseen_border(backbone: Backbone, size: int) -> UnseenBorder | None:
     finally:
         for handle in handles:
             handle.remove()
-    borders = [_border_of_patches(*each, size) for each in unfolded]
+    borders = [_ignored_border_of_patches(*each, size) for each in unfolded]
     if first:
-        layer = min(first, key=lambda module: _left_out(module, size))
-        borders.append(_border(lambda other: _left_out(layer, other), size))
+        layer = min(first, key=lambda module: _ignored_columns(module, size))
+        borders.append(_ignored_border(lambda other: _ignored_columns(layer, other), size))
     found = [border for border in borders if border is not None]
     return max(found, key=lambda border: border.pixels, default=None)
 
 
-def _border(left_out: Callable[[int], int], size: int) -> UnseenBorder | None:
-    """Return the border of images, given a function of the size that returns its pixels."""
+def _ignored_border(left_out: Callable[[int], int], size: int) -> UnseenBorder | None:
+    """Return the ignored border, given a function that returns its width for an image size."""
     pixels = left_out(size)
     if not pixels:
         return None
@@ -174,19 +174,20 @@ def _border(left_out: Callable[[int], int], size: int) -> UnseenBorder | None:
     return UnseenBorder(pixels, (smaller, larger))
 
 
-def _border_of_patches(layer: nn.Unfold, stride: int, size: int) -> UnseenBorder | None:
-    """Return the border of images whose features, one each ``stride`` pixels, are unfolded.
+def _ignored_border_of_patches(layer: nn.Unfold, stride: int, size: int) -> UnseenBorder | None:
+    """Return the ignored border if features, one every ``stride`` pixels, are cut into patches.
 
-    Only for separate patches, as in TNT: overlapping ones are usually not the only path.
+    This applies only to separate patches, as in TNT; overlapping ones are usually not the only
+    path.
     """
     numbers = [_first(number) for number in (layer.kernel_size, layer.stride, layer.padding)]
     if numbers[0] != numbers[1] or numbers[2] != 0:
         return None
-    return _border(lambda other: other % (numbers[0] * stride), size)
+    return _ignored_border(lambda other: other % (numbers[0] * stride), size)
 
 
-def _left_out(layer: nn.Module, size: int) -> int:
-    """Return how many of the last columns of its input a convolution or pooling leaves out."""
+def _ignored_columns(layer: nn.Module, size: int) -> int:
+    """Return the number of columns at the right that a convolution or pooling ignores."""
     numbers = [_first(getattr(layer, n, 1)) for n in ("kernel_size", "stride", "dilation")]
     padding = _first(layer.padding)
     if not isinstance(padding, int) or getattr(layer, "ceil_mode", False):

@@ -1,4 +1,4 @@
-"""Finds labels that are not classes: quantities, combinations of classes, and unique texts."""
+"""Detect labels that are not classes: quantities, combinations of classes, unique texts."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _QUANTITY_NAMES = re.compile(
     r"|width|years?)(?:[\W_]|$)",
     re.IGNORECASE,
 )
-"""Finds the name of a quantity in the name of a column."""
+"""Matches column names that contain the name of a quantity."""
 
 _CLASS_NAMES = re.compile(
     r"(?:^|[\W_])(?:groups?|class(?:es)?|bins?|categor(?:y|ies)|levels?|grades?|stages?)(?:[\W_]|$)",
     re.IGNORECASE,
 )
-"""Finds names such as ``age_group``, which are the names of classes all the same."""
+"""Matches column names such as ``age_group``, which name classes and not quantities."""
 
 _INDEX_NAMES = {"cls", "label", "class", "target"}
 """Names, in lower case, of labels that are class indices by convention."""
 
 _MANY = 10
-"""Number of different numbers above which they are probably quantities, unless they count from 0
-or 1 without gaps."""
+"""More different numbers than this are probably quantities, unless they count from 0 or 1 without
+gaps."""
 
 _ADVICE = (
     "Set [data] labelled = false to train without labels, use other labels, or set labelled = "
@@ -63,7 +63,7 @@ def check_label_values(counts: Counter[str], location: str, column: str = "") ->
     notes += _check_quantities(counts, location)
     if len(counts) > _MANY and all(count == 1 for count in counts.values()):
         raise DataError(
-            f"[data] {location}: each of {len(counts)} images has a label of its own, such as "
+            f"[data] {location}: each of {len(counts)} images has a different label, such as "
             f"{next(iter(counts))!r}, so the labels are not classes. {_ADVICE.format('label')}"
         )
     return notes
@@ -72,8 +72,8 @@ def check_label_values(counts: Counter[str], location: str, column: str = "") ->
 def _check_numbers(counts: Counter[str], location: str, column: str) -> list[str]:
     """Return a note if numbers may be quantities; raise DataError if they probably are.
 
-    Whole numbers from 0 or 1 without gaps are class indices, unless the name of their column is
-    that of a quantity; with more than ten of them they could be ages all the same.
+    Whole numbers from 0 or 1 without gaps are class indices, unless the column is named like a
+    quantity; if there are more than ten, they could still be ages.
     """
     numbers = [text for text in counts if _NUMBER.fullmatch(text)]
     if len(numbers) < max(2, 0.8 * len(counts)):
@@ -88,21 +88,21 @@ def _check_numbers(counts: Counter[str], location: str, column: str) -> list[str
             return []
         if is_few or (not has_gaps and num_images >= 2 * len(numbers)):
             values = f"{integers[0]} to {integers[-1]}"
-            return [_note(location, num_values, f"whole numbers from {values}")]
+            return [_quantity_note(location, num_values, f"whole numbers from {values}")]
     examples = sorted(numbers, key=str.isdigit)[:3]  # decimals first
-    reason = f" The column {column!r} has the name of a quantity." if is_quantity else ""
+    reason = f" The column {column!r} is named like a quantity." if is_quantity else ""
     raise DataError(
-        f"[data] {location}: the labels look like numbers and not like classes: {num_images} "
+        f"[data] {location}: the labels look like numbers, not like classes: {num_images} "
         f"images have {len(numbers)} different values such as {', '.join(examples)}."
         f"{reason} {_ADVICE.format('value')}"
     )
 
 
 def _check_quantities(counts: Counter[str], location: str) -> list[str]:
-    """Return a note about numbers with a unit, and about dates; raise DataError for many of them.
+    """Return a note about dates and numbers with a unit; raise DataError if there are many.
 
-    Ranges such as ``20-29`` and numbers with an unknown word, such as ``737-200`` and ``20kmh``,
-    may well be classes, so that they only have a note.
+    Ranges such as ``20-29`` and numbers with an unknown word, such as ``20kmh``, may be classes, so
+    they only get a note.
     """
     kinds = {text: kind for text in counts if (kind := _quantity_kind(text))}
     if not kinds:
@@ -112,9 +112,9 @@ def _check_quantities(counts: Counter[str], location: str) -> list[str]:
         return []
     examples = [text for text in kinds if kinds[text] == kind][:3]
     if num_values <= _MANY or kind not in {*_UNITS, "date"}:
-        return [_note(location, num_values, f"labels such as {', '.join(examples)}")]
+        return [_quantity_note(location, num_values, f"labels such as {', '.join(examples)}")]
     raise DataError(
-        f"[data] {location}: the labels look like quantities or dates and not like classes: there "
+        f"[data] {location}: the labels look like quantities or dates, not like classes: there "
         f"are {num_values} different values such as {', '.join(examples)}. "
         f"{_ADVICE.format('value')}"
     )
@@ -130,11 +130,11 @@ def _quantity_kind(text: str) -> str | None:
     return found[1].lower() if found else None
 
 
-def _note(location: str, count: int, values: str) -> str:
-    """Return the note about numbers that are taken as classes."""
+def _quantity_note(location: str, count: int, values: str) -> str:
+    """Return a note about numbers that are treated as classes."""
     return (
-        f"{location}: {count} {values} are taken as classes; if they are quantities, such as ages "
-        "or years, set [data] labelled = false"
+        f"{location}: {count} {values} are treated as classes; if they are quantities, such as "
+        "ages or years, set [data] labelled = false"
     )
 
 
@@ -144,7 +144,7 @@ def _check_combinations(counts: Counter[str], location: str) -> list[str]:
     Raises:
         DataError: if labels such as ``cat|dog`` name several classes.
     """
-    parts = {text: _split(text, _SEPARATORS) for text in counts}
+    parts = {text: _split_label(text, _SEPARATORS) for text in counts}
     occurrences = Counter(part for each in parts.values() for part in set(each))
     for text, each in parts.items():
         shared = [occurrences[part] > 1 for part in each]
@@ -154,11 +154,11 @@ def _check_combinations(counts: Counter[str], location: str) -> list[str]:
                 f"has one class. {_ADVICE.format('combination')}"
             )
     for text in counts:
-        weak = _split(text, _WEAK_SEPARATORS)
+        weak = _split_label(text, _WEAK_SEPARATORS)
         if len(set(weak)) > 1 and all(part in counts for part in weak):
             return [
-                f"{location}: the label {text!r} is taken as a class of its own, although "
-                f"{' and '.join(weak)} are classes too; if it means several classes, set [data] "
+                f"{location}: the label {text!r} is treated as a separate class, although "
+                f"{' and '.join(weak)} are also classes; if it means several classes, set [data] "
                 "labelled = false or use other labels"
             ]
     return []
@@ -174,7 +174,7 @@ def _reject_flags(counts: Counter[str], location: str) -> None:
         )
 
 
-def _split(text: str, separators: str) -> list[str]:
+def _split_label(text: str, separators: str) -> list[str]:
     """Return the classes in a label such as ``cat|dog`` or ``['cat', 'dog']``."""
     separator = next((s for s in separators if s in text), None)
     if separator is None:

@@ -1,4 +1,4 @@
-"""Converts labels, as a data source stores them, to class indices."""
+"""Convert labels, as a data source stores them, to class indices."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import Tensor
 from ssl_host.errors import DataError
 from ssl_host.toolkit.image_files import escape_name
 from ssl_host.toolkit.label_checks import check_label_values
-from ssl_host.toolkit.plurals import count
+from ssl_host.toolkit.plurals import pluralize
 
 UNLABELLED = -1
 """Class index of an image without a label."""
 
 _VALUES = frozenset({"", "-1", "nan"})
 _WORDS = frozenset({"#n/a", "n/a", "na", "<na>", "null", "none", "unlabeled", "unlabelled"})
-"""Labels, in lower case, that stand for an image without a label; so does None.
+"""Labels, in lower case, that stand for an image without a label; None does so too.
 
-The words are those of pandas, and those of folders in common datasets. Other than the values, they
-may be the names of classes, such as Na for sodium.
+The words are those that pandas uses, and names of folders in common datasets. Unlike the values,
+they may also be names of classes, such as Na for sodium.
 """
 
 _WHOLE = re.compile(r"\+?(-?\d+)(?:\.0*)?")
@@ -58,38 +58,38 @@ def class_labels(
     if classes is not None:
         names = tuple(map(escape_name, classes))
         if "-1" in set(texts).difference(names):
-            _require_other_numbers(names, location)
+            _reject_minus_one_class(names, location)
         return class_indices(texts, names, accept_all), names, []
-    counts = Counter(map(_plain, texts))
+    counts = Counter(map(_normalise_label, texts))
     has_minus_one = "-1" in counts
     counts = Counter({t: n for t, n in counts.items() if not is_missing(t, accept_all)})
     notes = [] if accept_all else check_label_values(counts, location, column)
     if has_minus_one:
-        _require_other_numbers(counts, location)
+        _reject_minus_one_class(counts, location)
     names = tuple(_sorted_names(counts))
     return class_indices(texts, names, accept_all), names, notes
 
 
 def missing_word_notes(texts: Iterable[str], names: Sequence[str], location: str) -> Iterator[str]:
-    """Yield a note for each word such as "none" that is read as no label, but may be a class.
+    """Yield a note for each word such as "none" that may be a class, not a missing label.
 
     Args:
         texts: the labels.
-        names: the class names; these are no missing labels.
+        names: the class names; these are never treated as missing labels.
         location: file or folder to name in the note.
     """
     for label, n in Counter(texts).items():
-        text = _plain(label)
+        text = _normalise_label(label)
         word = text.lower()
         if word in _WORDS and text not in names and not word.startswith("unlabel"):
             yield (
-                f"{location}: the label {text!r} ({count(n, 'image')}) is read as no label; if it "
-                "is a class, rename it or set [data] labelled = true"
+                f"{location}: the label {text!r} ({pluralize(n, 'image')}) is treated as a missing "
+                "label; if it is a class, rename it or set [data] labelled = true"
             )
 
 
-def _require_other_numbers(labels: Iterable[str], location: str) -> None:
-    """Raise DataError if -1 is probably a class and does not stand for a missing label."""
+def _reject_minus_one_class(labels: Iterable[str], location: str) -> None:
+    """Raise DataError if -1 is probably a class and not a missing label."""
     others = sorted({int(text) for text in labels if re.fullmatch(r"-?\d{1,18}", text, re.ASCII)})
     if others == [1] or (others and others[0] < -1):
         raise DataError(
@@ -99,9 +99,9 @@ def _require_other_numbers(labels: Iterable[str], location: str) -> None:
 
 
 def class_indices(texts: Sequence[str], names: Sequence[str], accept_all: bool = False) -> Tensor:
-    """Return the index of each label's class, (N,), int64; -1 for a label that means none.
+    """Return the index of each label's class, (N,), int64; -1 for a missing label.
 
-    With ``accept_all``, words such as "none" do not mean none.
+    With ``accept_all``, words such as "none" are classes, not missing labels.
 
     Raises:
         UnknownClassError: if a label is not among the names.
@@ -109,7 +109,7 @@ def class_indices(texts: Sequence[str], names: Sequence[str], accept_all: bool =
     indices = {name: i for i, name in enumerate(names)}
     for position, text in enumerate(texts):
         if text not in indices:
-            plain = _plain(text)
+            plain = _normalise_label(text)
             if plain not in indices and not is_missing(plain, accept_all):
                 raise UnknownClassError(position, text)
             indices[text] = indices.get(plain, UNLABELLED)
@@ -118,7 +118,9 @@ def class_indices(texts: Sequence[str], names: Sequence[str], accept_all: bool =
 
 def label_texts(values: Iterable[Any]) -> list[str]:
     """Return labels as valid Unicode text; None becomes empty text."""
-    texts = ["" if v is None else v if isinstance(v, str) else _plain(str(v)) for v in values]
+    texts = [
+        "" if v is None else v if isinstance(v, str) else _normalise_label(str(v)) for v in values
+    ]
     return texts if "".join(set(texts)).isascii() else [escape_name(text) for text in texts]
 
 
@@ -127,12 +129,12 @@ def is_missing(text: str, accept_all: bool = False) -> bool:
 
     With ``accept_all``, only empty text, NaN and -1 do, and words such as "none" do not.
     """
-    word = _plain(text).lower()
+    word = _normalise_label(text).lower()
     return word in _VALUES or (not accept_all and word in _WORDS)
 
 
-def _plain(text: str) -> str:
-    """Return a label without spaces around it, and a whole number without ``+`` and decimals."""
+def _normalise_label(text: str) -> str:
+    """Return a label without surrounding spaces; whole numbers also lose ``+`` and decimals."""
     text = text.strip()
     whole = _WHOLE.fullmatch(text) if "." in text or text.startswith("+") else None
     return whole[1] if whole else text

@@ -15,7 +15,7 @@ class MaskedDecoder(nn.Module):
 
     It is MAE's decoder (arXiv:2111.06377, section 3) and I-JEPA's predictor (arXiv:2301.08243,
     section 3): the visible tokens are embedded, a mask token is added for each patch to predict,
-    both get fixed sine-cosine positions, and the outputs at the mask tokens are returned.
+    both get fixed sine-cosine position embeddings, and the outputs at the mask tokens are returned.
 
     Args:
         in_dim: width of the visible tokens.
@@ -65,7 +65,7 @@ class MaskedDecoder(nn.Module):
 
 @lru_cache(maxsize=16)
 def sincos_positions(grid: tuple[int, int], dim: int) -> Tensor:
-    """Return fixed sine-cosine positions of the patches of an image: (rows · columns, ``dim``)."""
+    """Return fixed sine-cosine position embeddings of patches: (rows · columns, ``dim``)."""
     from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed  # noqa: PLC0415 - slow
 
     return build_sincos2d_pos_embed(list(grid), dim)

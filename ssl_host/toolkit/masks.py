@@ -1,4 +1,4 @@
-"""Random masks over the patches of images, and the conversion between images and patches."""
+"""Random masks over the patches of images, and conversion between images and patches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from ssl_host.contracts.rng import BatchRNG
 
 _MAX_TRIES = 10
-"""Number of tries to place one block before blockwise masking fills up with single patches."""
+"""Number of tries to place one block before blockwise masking adds single patches instead."""
 
 
 def random_masks(rng: BatchRNG, num_patches: int, ratio: float, name: str = "mask") -> Tensor:
@@ -44,8 +44,8 @@ def block_masks(
 ) -> Tensor:
     """Return rectangular masks, as in I-JEPA (arXiv:2301.08243, section 3).
 
-    The size of the blocks is drawn once for the optimizer step, so that all images have equally
-    many masked patches; the place is drawn for each image and block.
+    The size of the blocks is drawn once for the optimizer step, so that all images have the same
+    number of masked patches; the place is drawn for each image and block.
 
     Args:
         rng: the random numbers, ``batch.rng``.
@@ -218,12 +218,12 @@ def unpatchify(patches: Tensor, patch_size: int, grid: tuple[int, int] | None = 
     Args:
         patches: the pixels of each patch.
         patch_size: side of a patch, in pixels.
-        grid: number of rows and columns of patches; by default as many rows as columns.
+        grid: number of rows and columns of patches; by default a square grid.
     """
     batch, count = patches.shape[:2]
     rows, columns = grid or (math.isqrt(count), math.isqrt(count))
     if rows * columns != count:
-        raise ValueError(f"{count} patches do not make a grid of {rows} x {columns}")
+        raise ValueError(f"{count} patches do not form a grid of {rows} x {columns}")
     images = patches.reshape(batch, rows, columns, patch_size, patch_size, -1)
     return images.permute(0, 5, 1, 3, 2, 4).reshape(
         batch, -1, rows * patch_size, columns * patch_size

@@ -1,4 +1,4 @@
-"""One row for each training image, such as its last embedding or its cluster."""
+"""Memory bank with one row for each training image, such as its last embedding."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ssl_host.toolkit.distributed import gather_unequal
 
 
 class MemoryBank(nn.Module):
-    """Memory with one row for each training image, saved in checkpoints.
+    """Memory bank with one row for each training image, saved in checkpoints.
 
     Create it in a method's ``setup()`` with ``MemoryBank(self.plan.num_images, dim)``. Return new
-    rows as ``StepOutput(..., enqueue={"memory": (batch.index, z)})``: the host puts them once the
-    optimizer has stepped. It is equal in all processes.
+    rows as ``StepOutput(..., enqueue={"memory": (batch.index, z)})``: the host stores them
+    after the optimizer step. The bank is the same in all processes.
 
     Args:
         num_rows: number of training images N.
@@ -21,7 +21,7 @@ class MemoryBank(nn.Module):
 
     Attributes:
         rows: the rows, shape (N, D); zeros at the start.
-        seen: True for the rows that have been put, shape (N,), bool.
+        seen: True for the rows that have been stored, shape (N,), bool.
     """
 
     rows: Tensor

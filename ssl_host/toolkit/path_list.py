@@ -11,7 +11,7 @@ import numpy as np
 class PathList:
     """Immutable list of paths that are stored in one block of bytes.
 
-    A list of text takes twice as much memory, and worker processes would copy all of it: reading
+    A list of strings takes twice as much memory, and worker processes would copy all of it: reading
     an object changes its reference count.
     """
 

@@ -1,4 +1,4 @@
-"""Converts the values that image files store to 8 bits, also where Pillow would lose some."""
+"""Convert stored pixel values to 8 bits, including formats that Pillow truncates."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def scale_values(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
 
 
 def decoded_range(image: Image.Image, value_range: ValueRange) -> ValueRange:
-    """Return a range of stored values as the values to which Pillow decodes them.
+    """Convert a range of stored values to the values that Pillow decodes them to.
 
     Pillow scales files with less than 8 bits, and PPM and PGM files with an unusual maximum, to
     the full range of 8 or 16 bits.
@@ -57,7 +57,7 @@ def decoded_range(image: Image.Image, value_range: ValueRange) -> ValueRange:
 
 
 def default_range(image: Image.Image) -> ValueRange:
-    """Return the values that are black and white if no range is given, for more than 8 bits.
+    """Return the default black and white values of an image with more than 8 bits.
 
     The range depends only on the type of the file: otherwise images of one dataset would be
     scaled differently.
@@ -85,7 +85,7 @@ def require_values_in(value_range: ValueRange, values: np.ndarray) -> None:
 
 
 def has_lost_bits(image: Image.Image) -> bool:
-    """Return True for an image with 16 bits and several channels, of which Pillow keeps 8 bits.
+    """Return True if Pillow keeps only 8 bits of a 16-bit image with several channels.
 
     Args:
         image: the opened image, before it is loaded.
@@ -130,14 +130,14 @@ def _decode_deep_png(content: bytes) -> np.ndarray:
     from torchvision.io import decode_png  # noqa: PLC0415 - needed for few files
 
     pixels = decode_png(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-    # Releases of torchvision before 0.20 keep 8 bits as well.
+    # Releases of torchvision before 0.20 also keep only 8 bits.
     pixels = pixels.to(torch.int32) * (257 if pixels.dtype == torch.uint8 else 1)
     values: np.ndarray = pixels[: 1 if len(pixels) < 3 else 3].permute(1, 2, 0).numpy()
     return values
 
 
 def _decode_deep_ppm(image: Image.Image, content: bytes) -> np.ndarray:
-    """Return the values (H, W, 3) of a PPM file whose numbers are binary or text."""
+    """Return the values (H, W, 3) of a PPM file with binary or text numbers."""
     decoder, _, offset, _ = _tiles(image)[0]
     width, height = image.size
     count = height * width * 3
@@ -151,7 +151,7 @@ def _decode_deep_ppm(image: Image.Image, content: bytes) -> np.ndarray:
 def _ppm_maximum(image: Image.Image) -> int:
     """Return the value that is white in a PPM or PGM file."""
     arguments = _tiles(image)[0][3]
-    if isinstance(arguments, tuple):  # of decoders that scale the values
+    if isinstance(arguments, tuple):  # the decoder scales the values
         return int(arguments[1])
     return 65535 if image.mode == "I" else 255
 

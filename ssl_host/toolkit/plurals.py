@@ -1,6 +1,6 @@
-"""Writes numbers of things in messages."""
+"""Numbers with nouns in the singular or plural, for messages."""
 
 
-def count(number: int, noun: str) -> str:
-    """Return a number and a noun in the singular or plural: ``1 image``, ``2,000 images``."""
+def pluralize(number: int, noun: str) -> str:
+    """Return a number with its noun in the singular or plural: ``1 image``, ``2,000 images``."""
     return f"{number:,} {noun if number == 1 else noun + 's'}"

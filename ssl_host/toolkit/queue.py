@@ -13,7 +13,7 @@ class FeatureQueue(nn.Module):
     """Queue of the last ``size`` embeddings of all processes, saved in checkpoints.
 
     ``size`` does not have to be a multiple of the batch size: rows wrap around at the end of the
-    ring buffer, and of a batch larger than ``size`` only the last rows remain. The queue starts
+    ring buffer, and only the last rows of a batch larger than ``size`` are kept. The queue starts
     with random unit vectors (He et al., arXiv:1911.05722, and their code).
 
     Args:

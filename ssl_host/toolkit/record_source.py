@@ -25,12 +25,12 @@ from ssl_host.toolkit.split_names import SplitWord, split_word, split_words
 from ssl_host.toolkit.unique_files import identify
 
 _UNLABELLED_FOLDERS = {"unlabeled", "unlabelled", "-1", "nan"}
-"""Names of folders, in lower case. Others, such as none, may well be a class."""
+"""Lower-case names of folders with unlabelled images. Other words, such as none, may be classes."""
 
 
 @dataclass(frozen=True)
 class Records:
-    """Record of the images in a split, with their labels as the source stores them.
+    """Images in a split, with their labels as the source stores them.
 
     Attributes:
         images: dataset of the N images, without labels.
@@ -41,7 +41,7 @@ class Records:
         location: file or folder to name in error messages.
         notes: remarks about the images for the log and the report.
         label_name: name of the labels in the source, such as the name of a column; numbers with a
-            name such as ``age`` are not classes.
+            name such as ``age`` are not treated as classes.
     """
 
     images: ImageDataset
@@ -128,13 +128,16 @@ class RecordSource(DataSource):
         if images is not None and self._classes and images.labels is None:
             # Useless for evaluation; the host holds out some training images instead.
             self._add_notes(
-                [f"{test.location}: the {len(images)} held-out images have no labels: not used"]
+                [
+                    f"{test.location}: the {len(images)} held-out images have no labels, so they "
+                    "are not used"
+                ]
             )
             return None
         return images
 
     def _records(self, held_out: bool) -> Records | None:
-        """Return the images of a split, and add the remarks about them to the notes."""
+        """Return the images of a split, and add remarks about them to the notes."""
         records = self.records(held_out)
         if records is not None:
             images, config = records.images, self.config
@@ -145,7 +148,7 @@ class RecordSource(DataSource):
         return records
 
     def _add_notes(self, notes: Iterable[str]) -> None:
-        """Add remarks for the log and the report, each once."""
+        """Add remarks for the log and the report, without duplicates."""
         self.notes = tuple(dict.fromkeys([*self.notes, *notes]))
 
     def _reject_overlap(self, held_out: Records) -> None:
@@ -216,7 +219,7 @@ class RecordSource(DataSource):
 
     @staticmethod
     def split_words(name: str) -> tuple[list[SplitWord], str]:
-        """Return the splits that words in the name of a file or folder stand for, and the others.
+        """Return the splits that the name of a file or folder mentions, and its other words.
 
         ``seg_train`` gives (["train"], "seg") and ``imagenet-val-0.tar`` (["val"], "imagenet_tar").
         """
@@ -257,9 +260,9 @@ def _split_of_file(path: Path, root: Path) -> SplitWord | None:
         splits, _ = split_words(part)
         if "train" in splits and len(set(splits)) > 1:
             raise DataError(
-                f"[data] {path}: the name {part} contains the splits {', '.join(splits)}, so that "
-                "it may be for training or held out; rename it with one of them, or select the "
-                "files with a pattern"
+                f"[data] {path}: the name {part} contains the splits {', '.join(splits)}, so it "
+                "may be for training or held out; rename it to contain only one of them, or select "
+                "the files with a pattern"
             )
         if splits:
             return splits[0]
@@ -267,10 +270,10 @@ def _split_of_file(path: Path, root: Path) -> SplitWord | None:
 
 
 def _image_keys(images: ImageDataset) -> Iterator[tuple[str, tuple[Hashable, str]]]:
-    """Yield the name and a unique key of each image that is stored in a file; skip other images.
+    """Yield the name and a unique key of each image that is stored in a file.
 
-    The key is the identity of the file, which all links to it share, and the rest of the name after
-    the path.
+    The key is the identity of the file, which all links to it share, and the part of the name after
+    the file name.
     """
     files: dict[str | Path, Hashable] = {}
     keeps_files = not isinstance(images, FileImages)  # many images in each file

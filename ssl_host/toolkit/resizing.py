@@ -1,4 +1,4 @@
-"""Makes images square, by cropping, squashing or padding them."""
+"""Make images square by cropping, squashing or padding them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_ASPECT = 8
 
 
 def resize_to_square(image: Tensor, size: int, fit: Fit = "crop") -> Tensor:
-    """Make a uint8 image (C, H, W) square, with the side ``size``.
+    """Resize a uint8 image (C, H, W) to a square with the side ``size``.
 
     Resizing is bicubic with antialiasing, as for packed images. ``crop`` resizes the short side and
     keeps the centred square, ``squash`` changes the proportions, and ``pad`` resizes the long side
@@ -51,7 +51,7 @@ def pad_to_square(image: Tensor) -> Tensor:
 
 
 def image_for_crops(image: Tensor, fit: Fit) -> Tensor:
-    """Return the image (C, H, W) from which random crops are taken, in its own resolution.
+    """Return the image (C, H, W) from which random crops are taken, at its original resolution.
 
     With ``crop`` it is the whole image, as in the papers.
     """

@@ -1,7 +1,7 @@
-"""Loads pickled checkpoints safely: only tensors and plain values, no code.
+"""Load pickled checkpoints safely: only tensors and plain values, no code.
 
 ``torch.load(weights_only=True)`` rejects a whole checkpoint if it contains an object of an unknown
-class besides the weights, such as a network among the hyperparameters of a Lightning checkpoint.
+class next to the weights, such as a network among the hyperparameters of a Lightning checkpoint.
 Here such an object becomes an empty placeholder: its class is not imported, and none of its code is
 executed.
 """

@@ -1,4 +1,4 @@
-"""Evenly spaced indices into a dataset, whose first images often belong to a single class."""
+"""Evenly spaced indices, because the first images of a dataset often share one class."""
 
 from __future__ import annotations
 

@@ -35,13 +35,19 @@ class SelfDistillationMethod(Method):
             0.04, gt=0, le=10, description="temperature of the teacher in the first step"
         )
         warmup_teacher_epochs: float = Field(
-            0.0, ge=0, le=1e6, description="epochs in which the teacher's temperature rises"
+            0.0,
+            ge=0,
+            le=1e6,
+            description="number of epochs in which the teacher's temperature rises",
         )
         centre_momentum: float = Field(
             0.9, ge=0, le=1, description="weight of the previous centre in its moving average"
         )
         freeze_prototypes_epochs: float = Field(
-            1.0, ge=0, le=1e6, description="epochs in which the prototypes are not trained"
+            1.0,
+            ge=0,
+            le=1e6,
+            description="number of first epochs in which the prototypes are not trained",
         )
 
     config: Config
@@ -66,7 +72,7 @@ class SelfDistillationMethod(Method):
         self.centre = self.make_centre()
 
     def make_centre(self) -> Centre:
-        """Return a centre of scores, for class tokens or for patches."""
+        """Return a new centre for the scores of class tokens or patches."""
         return Centre(self.projector.output_dim, self.config.centre_momentum)
 
     def before_optimizer_step(self) -> None:
@@ -75,7 +81,7 @@ class SelfDistillationMethod(Method):
 
 
 class MaskedSelfDistillationMethod(SelfDistillationMethod):
-    """Base class of self-distillation in which the student's full-size views are masked.
+    """Base class of self-distillation methods that mask the student's full-size views.
 
     Zhou et al., ICLR 2022, arXiv:2111.07832. It adds the masks, the mask token and the centre of
     the patches' scores, which iBOT and DINOv2 share.
@@ -86,7 +92,10 @@ class MaskedSelfDistillationMethod(SelfDistillationMethod):
             0.07, gt=0, le=10, description="temperature of the teacher after the warm-up"
         )
         warmup_teacher_epochs: float = Field(
-            30.0, ge=0, le=1e6, description="epochs in which the teacher's temperature rises"
+            30.0,
+            ge=0,
+            le=1e6,
+            description="number of epochs in which the teacher's temperature rises",
         )
         mask_min: float = Field(0.1, ge=0, le=1, description="smallest masked fraction of a view")
         mask_max: float = Field(0.5, ge=0, le=1, description="largest masked fraction of a view")
@@ -104,7 +113,7 @@ class MaskedSelfDistillationMethod(SelfDistillationMethod):
         self.mask_token = nn.Parameter(torch.zeros(self.backbone.embed_dim))
 
     def view_mask(self, batch: Batch, view: int) -> Tensor:
-        """Return the masked patches of a full-size view, (B, T): none in half of the images."""
+        """Return the random masks of a full-size view, (B, T); half of the images have no mask."""
         config, name = self.config, f"mask{view}"
         grid = self.backbone.grid(*batch.views[view].shape[-2:])
         ratio = batch.rng.uniform(f"{name}.ratio", low=config.mask_min, high=config.mask_max)
@@ -114,7 +123,9 @@ class MaskedSelfDistillationMethod(SelfDistillationMethod):
 
 
 def mask_weights(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the weight of each masked patch, 1 / (masked patches of its image), in row order.
+    """Return the weight of each masked patch: 1 / (number of masked patches in its image).
+
+    The weights are in row-major order.
 
     Args:
         mask: the masked patches, (B, T), bool.

@@ -1,4 +1,4 @@
-"""Finds the split of a dataset that the name of a file or folder stands for."""
+"""Detect dataset splits (train, val, test) in the names of files and folders."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def split_word(text: str) -> SplitWord | None:
 
 
 def split_words(name: str) -> tuple[list[SplitWord], str]:
-    """Return the splits that words in a name stand for, and the other words.
+    """Return the splits that a name mentions, and its other words.
 
     Words end at ``-``, ``_``, ``.``, spaces and capital letters: ``seg_train`` gives
     (["train"], "seg") and ``imagenet-val-0`` (["val"], "imagenet"). Numbers and words such as

@@ -1,4 +1,4 @@
-"""Measures how much the features of different images differ."""
+"""Measure how much the features of different images differ."""
 
 from __future__ import annotations
 

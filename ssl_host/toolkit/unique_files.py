@@ -1,4 +1,4 @@
-"""Distinguishes new files from links to files that are known already."""
+"""Detect links to files that are already listed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Inodes = dict[int, set[int]]
 
 
 class UniqueFiles:
-    """Set of files that recognises links to its files.
+    """Set of files that detects links to the files that it contains.
 
-    Files are compared by device and inode, which ``os.scandir`` gives without a system call for
-    each file.
+    Files are compared by device and inode, which ``os.scandir`` returns without a system call
+    for each file.
 
     Args:
-        others: the inodes of other files; links to them are no new files either.
+        others: the inodes of other files; links to them do not count as new files either.
 
     Attributes:
         inodes: the inodes of the files that were added.
@@ -32,11 +32,11 @@ class UniqueFiles:
     def add_folder(
         self, prefix: str, names: list[str], inodes: Sequence[int], device: int
     ) -> tuple[list[str], list[str]]:
-        """Add the files of a folder; return the names of the new files, and of the others.
+        """Add the files of a folder; return the names of the new and of the known files.
 
         Args:
             prefix: path of the folder, with a separator at its end.
-            names: names of files that are no symbolic links.
+            names: names of files that are not symbolic links.
             inodes: inode of each file, as ``os.scandir`` returns it.
             device: device of the folder.
         """
@@ -48,7 +48,7 @@ class UniqueFiles:
         new, old = [], []
         for name, inode in sorted(zip(names, inodes, strict=True)):
             is_known = any(inode in each for each in known)
-            # Some network file systems list all files with one number, which is not their inode.
+            # Some network file systems list all files with the same number instead of their inodes.
             if is_known and identify(prefix + name) == (device, inode):
                 old.append(name)
             else:
@@ -57,7 +57,7 @@ class UniqueFiles:
         return new, old
 
     def add(self, device: int, inode: int) -> bool:
-        """Add one file; return False if it is known already."""
+        """Add one file; return False if it is already known."""
         if any(inode in each.get(device, ()) for each in (self.inodes, *self.others)):
             return False
         self.inodes.setdefault(device, set()).add(inode)
@@ -65,7 +65,7 @@ class UniqueFiles:
 
 
 def identify(path: str | os.PathLike[str]) -> FileId | None:
-    """Return the device and inode of a file or folder, or None if there is none."""
+    """Return the device and inode of a file or folder, or None if it does not exist."""
     try:
         info = os.stat(path)  # noqa: PTH116 - no Path for each file
     except OSError:

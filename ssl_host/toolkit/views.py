@@ -1,4 +1,4 @@
-"""Applies a network to the views of a batch."""
+"""Forward passes and losses over the views of a batch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from torch import Tensor
 
 
 def encode_views(network: Callable[[Tensor], Any], views: Sequence[Tensor]) -> list[Tensor]:
-    """Return a network's output for each view; views of equal size are one forward pass.
+    """Return a network's output for each view; views of the same size share a forward pass.
 
     Batch norms therefore compute their statistics over all views of one size, as in SwAV's and
     DINO's code.
 
     Args:
         network: network that maps images (B, C, H, W) to a tensor with B rows.
-        views: views, those of equal size next to each other; all have the same number of rows.
+        views: the views, with views of the same size next to each other; all have the same number
+            of rows.
     """
     outputs: list[Tensor] = []
     start = 0
@@ -35,7 +36,7 @@ def encode_views(network: Callable[[Tensor], Any], views: Sequence[Tensor]) -> l
 def cross_view_loss(
     loss: Callable[[Tensor, Tensor], Tensor], students: Sequence[Tensor], targets: Sequence[Tensor]
 ) -> Tensor:
-    """Return the mean loss of all pairs of a target and another view.
+    """Return the mean loss over all pairs of a target and the output for a different view.
 
     DINO, arXiv:2104.14294, equation 3.
 

@@ -1,4 +1,4 @@
-"""Writes safetensors files, and reads weights from safetensors and ``torch.save`` files."""
+"""Write safetensors files, and read safetensors and ``torch.save`` files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OPTIMIZER = re.compile(
 )
 """Names of dictionaries with the state of optimizers, which may have tensors for each weight."""
 _WRAPPERS = re.compile(r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""Names that torch.compile, FSDP and activation checkpointing insert into those of tensors."""
+"""Names that torch.compile, FSDP and activation checkpointing insert into tensor names."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -56,17 +56,18 @@ WEIGHTS_CONTAINER = ""
 
 
 def read_containers(file: Path) -> dict[str, Tensors]:
-    """Return all groups of tensors in a file, keyed by their place in it.
+    """Return the tensors in each container (dictionary) of a file, keyed by container name.
 
     A training checkpoint of DINO has the containers ``student`` and ``teacher``; a nested one has
-    a dotted key, such as ``model.trunk``. States of optimizers are left out.
+    a dotted key, such as ``model.trunk``. Optimizer states are left out.
 
     Args:
         file: a file as for :func:`read_tensors`.
 
     Returns:
         The tensors of each container, keyed by name. The key ``""`` stands for the weights that
-        ``read_tensors`` returns: those in ``state_dict``, ``method`` or ``model``, or at the top.
+        ``read_tensors`` returns: those in ``state_dict``, ``method`` or ``model``, or at
+        the top level.
 
     Raises:
         CheckpointError: as for :func:`read_tensors`.
@@ -83,7 +84,7 @@ def read_containers(file: Path) -> dict[str, Tensors]:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise CheckpointError(
             f"{file} cannot be read as plain weights ({reason}); a pickle with more than tensors "
-            "can execute any code, so it is not opened. Ask its author for a safetensors file"
+            "can execute arbitrary code, so it is not opened. Ask its author for a safetensors file"
         ) from None
     if not isinstance(state, Mapping):
         raise CheckpointError(
@@ -100,7 +101,7 @@ def _describe(state: object) -> str:
 
 
 def _usual_weights(state: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """Return the part of a checkpoint where Lightning, ssl-host and others keep the weights."""
+    """Return the part of a checkpoint where Lightning, ssl-host and others store the weights."""
     for key in ("state_dict", "method", "model"):
         if isinstance(state.get(key), Mapping):
             state = state[key]
@@ -108,7 +109,7 @@ def _usual_weights(state: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 
 def _find_containers(state: Mapping[Any, Any], path: str = "") -> Iterator[tuple[str, Tensors]]:
-    """Yield the place and the tensors of each dictionary in a checkpoint that has tensors."""
+    """Yield the key path and the tensors of each dictionary in a checkpoint that has tensors."""
     tensors = _tensors(state)
     if tensors and path:
         yield path, tensors
@@ -122,7 +123,7 @@ def _find_containers(state: Mapping[Any, Any], path: str = "") -> Iterator[tuple
 
 
 def _tensors(state: Mapping[Any, Any]) -> Tensors:
-    """Return the tensors in a dictionary, without the names of wrappers such as torch.compile's."""
+    """Return the tensors in a dictionary, without wrapper names such as torch.compile's."""
     return {
         _WRAPPERS.sub("", str(name)): value
         for name, value in state.items()

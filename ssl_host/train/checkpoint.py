@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ssl_host.errors import CheckpointError
-from ssl_host.toolkit.atomic_io import atomic_write, remedy
+from ssl_host.toolkit.atomic_io import atomic_write, suggest_remedy
 
 FORMAT = 2
 """Version of the file format; checkpoints with a different version are rejected."""
@@ -59,7 +59,7 @@ def _write_error(path: Path, error: OSError) -> CheckpointError:
     restart = "the run resumes from there" if existing else "the run starts again"
     return CheckpointError(
         f"the checkpoint {path} could not be written: {error.strerror}{last}. "
-        f"{remedy(error)}: {restart}"
+        f"{suggest_remedy(error)}: {restart}"
     )
 
 

@@ -6,7 +6,7 @@ import torch
 import ssl_host
 from ssl_host import ViewSpec
 from ssl_host.augment import kernels, numba_backend, torch_backend
-from ssl_host.augment.specs import expand
+from ssl_host.augment.specs import expand_specs
 from ssl_host.contracts.rng import CounterRNG
 
 CROP = {"crop_scale": (0.08, 1.0)}
@@ -49,7 +49,7 @@ def photographs(count, channels, height, width):
 @pytest.mark.parametrize("case", CASES)
 def test_kernel_for_any_spec_equals_torch_backend(case, shape):
     channels, height, width, size = shape
-    (spec,) = expand([ViewSpec(**CASES[case], size=size)], size, "Trial")
+    (spec,) = expand_specs([ViewSpec(**CASES[case], size=size)], size, "Trial")
     images = photographs(60, channels, height, width)
     rng = CounterRNG(3, 2, torch.arange(60) + 11)
     mean, std = MEAN[:channels], STD[:channels]

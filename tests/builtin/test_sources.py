@@ -133,7 +133,7 @@ def test_imagefolder_link_to_a_class_folder_is_the_same_class(tmp_path):
     assert found.classes == ("cat", "dog")
     assert [found.name(i) for i in range(len(found))] == ["cat/1.png", "dog/1.png"]
     (note,) = source.notes
-    assert "alias (a link to dog, which is listed already)" in note
+    assert "alias (a link to dog, which is already listed)" in note
     assert "cat/more (a link to dog" in note
 
 
@@ -210,7 +210,7 @@ def test_imagefolder_file_with_several_links_is_one_image(link, tmp_path):
     assert [found.name(i) for i in range(len(found))] == names
     assert found.labels.tolist() == [0, 0, 1, 1, 1]
     (note,) = source.notes
-    assert "left out 3 links to images that are listed already, such as cat/3.png" in note
+    assert "left out 3 links to images that are already listed, such as cat/3.png" in note
 
 
 def test_imagefolder_equal_numbers_of_a_network_file_system_are_no_links(tmp_path, monkeypatch):
@@ -246,7 +246,7 @@ def test_imagefolder_link_to_a_part_and_to_the_whole_of_a_folder_lists_images_on
     names = [found.name(i) for i in range(len(found))]
     assert names == ["a0/1.png", "b/1.png", "z/y/1.png"]
     (note,) = source.notes
-    assert "z/x (a link to a0, which is listed already)" in note
+    assert "z/x (a link to a0, which is already listed)" in note
 
 
 def run_folder(path):

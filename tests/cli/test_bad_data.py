@@ -142,7 +142,7 @@ def test_single_class_has_no_accuracy(ssl_host, tmp_path):
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
     assert not [name for name in results["metrics"] if "top1" in name]
-    assert any("only one class, photos: no accuracy" in note for note in results["notes"])
+    assert any("only one class, photos, so no accuracy" in note for note in results["notes"])
     assert "online_top1" not in (tmp_path / "runs/tiny/metrics.csv").read_text("utf-8")
     assert results["images"] == {"train": 12, "probe": 12, "test": None}
 

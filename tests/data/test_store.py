@@ -189,7 +189,7 @@ def test_pack_with_error_of_all_files_raises_run_error(name, tmp_path, monkeypat
     files = folder(tmp_path / "x", 3)
     fail_to_open(files[1], getattr(errno, name), monkeypatch)
     with (
-        pytest.raises(RunError, match="give the same command again"),
+        pytest.raises(RunError, match="run the same command again"),
         report_disk_errors(tmp_path),
     ):
         pack(FileImages(files), 3, 16, tmp_path / "cache")
@@ -479,7 +479,7 @@ def test_note_if_only_some_images_are_long(tmp_path):
         folder(tmp_path / "x" / f"{i:02}", 1, (96, 24) if i % 5 < 2 else (24, 24))
     source = ssl_host.build("data", "imagefolder", root=tmp_path / "x", image_size=16)
     _, (note,) = check_images(source.open("train"), source)
-    assert note.startswith("8 of 20 images")
+    assert note.startswith("8 of 20 checked images")
     assert "at least 4.0 times as long as wide" in note
 
 
@@ -550,7 +550,7 @@ def test_single_class_is_not_held_out_and_has_no_probe(tmp_path):
     source = ssl_host.build("data", "imagefolder", root=tmp_path / "images", image_size=16)
     images = open_datasets(source, views(), LoaderSettings(cache_dir=tmp_path / "cache"))
     assert (len(images.train), images.test, images.num_probe_classes) == (10, None, 0)
-    assert any("only one class, cat: no accuracy" in note for note in images.notes)
+    assert any("only one class, cat, so no accuracy" in note for note in images.notes)
 
 
 class BatchDecodedImages(ssl_host.ImageDataset):

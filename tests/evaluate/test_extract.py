@@ -30,8 +30,8 @@ def test_large_features_are_on_the_disk_until_their_tensor_is_deleted(kind, tmp_
 
     def compute():
         network = extract.network_features(backbone, lambda x: x.float() / 255)
-        represent = {"network": network, "pixels": extract.pixels}[kind]
-        return extract.representations(images(), {kind: represent}, tmp_path)[kind]
+        represent = {"network": network, "pixels": extract.pixel_features}[kind]
+        return extract.compute_features(images(), {kind: represent}, tmp_path)[kind]
 
     in_memory = compute()
     assert not isinstance(in_memory.numpy().base, np.memmap)

@@ -71,13 +71,13 @@ def test_unreadable_images_are_removed_in_place(experiment, monkeypatch):
     whole = measured(experiment).bank.train
     monkeypatch.setattr(banks, "ROWS_PER_MOVE", 5)
     computed = []
-    representations = banks.representations
+    compute_features = banks.compute_features
 
     def recorded(*args):
-        computed.append(representations(*args))
+        computed.append(compute_features(*args))
         return {**computed[-1]}
 
-    monkeypatch.setattr(banks, "representations", recorded)
+    monkeypatch.setattr(banks, "compute_features", recorded)
     bank = measured(experiment, unreadable=[0, 7, 30]).bank
     kept = [i for i in range(len(whole.x)) if i not in (0, 7, 30)]
     assert torch.equal(bank.train.x, whole.x[kept])

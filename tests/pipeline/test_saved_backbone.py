@@ -42,7 +42,7 @@ class Halved(Backbone):
 def test_export_without_a_layer_fails_the_run(install, tmp_path):
     module = """return self.body, {"library": "halved"}"""
     install("ssl-plugin-halved", PLUGIN.replace("MODULE", module))
-    with pytest.raises(RunError, match=r"export\(\) of Halved must return the whole network"):
+    with pytest.raises(RunError, match=r"Halved\.export\(\) must return the whole network"):
         run(tmp_path, backbone={"name": "halved"})
 
 

@@ -13,7 +13,12 @@ import torch
 from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.errors import RunError
 from ssl_host.evaluate import extract
-from ssl_host.toolkit.atomic_io import atomic_write, atomic_write_text, report_disk_errors, reserve
+from ssl_host.toolkit.atomic_io import (
+    atomic_write,
+    atomic_write_text,
+    report_disk_errors,
+    reserve_disk_space,
+)
 from tests.conftest import as_ini, tiny
 
 
@@ -108,7 +113,7 @@ def test_other_file_errors_pass_through(tmp_path):
 def test_disk_space_is_reserved_before_a_file_is_mapped(tmp_path, monkeypatch):
     """Writing to a mapped page without disk space kills the process without a message."""
     with (tmp_path / "whole").open("wb") as file:
-        reserve(file.fileno(), 1_000_000, tmp_path / "whole")
+        reserve_disk_space(file.fileno(), 1_000_000, tmp_path / "whole")
     assert (tmp_path / "whole").stat().st_blocks * 512 >= 1_000_000
 
     def full(*_):
@@ -117,4 +122,4 @@ def test_disk_space_is_reserved_before_a_file_is_mapped(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     monkeypatch.setattr(extract, "MAX_BYTES_IN_MEMORY", 0)
     with pytest.raises(OSError, match="No space left on device"):
-        extract.representations(torch.zeros(10, 100), {"": lambda block: block}, tmp_path)
+        extract.compute_features(torch.zeros(10, 100), {"": lambda block: block}, tmp_path)

@@ -147,7 +147,7 @@ def test_class_indices_without_gaps_are_classes_with_a_note(count):
         ([f"{i % 12}0-{i % 12}9" for i in range(40)], "12 labels such as 00-09"),
         ([f"7{i % 12}7-200" for i in range(40)], "12 labels such as 707-200"),
         ([f"{i % 12 + 1}0kmh" for i in range(40)], "12 labels such as 10kmh"),
-        (["front", "left", "front-left"], "'front-left' is taken as a class of its own"),
+        (["front", "left", "front-left"], "'front-left' is treated as a separate class"),
         (["blue", "green", "blue_green"], "'blue_green'"),
         (["wet", "snow", "wet snow"], "'wet snow'"),
         (["yes", "no", "yes/no"], "'yes/no'"),
@@ -205,7 +205,7 @@ def test_class_indices_with_the_name_of_classes_have_no_note(name, labels):
 def test_numbers_that_are_refused_for_the_name_of_their_column_name_it(name):
     table = source([0, 1, 2])
     table.train = replace(table.train, label_name=name)
-    with pytest.raises(DataError, match=f"column '{name}' has the name of a quantity"):
+    with pytest.raises(DataError, match=f"column '{name}' is named like a quantity"):
         table.open("train")
 
 
@@ -225,7 +225,7 @@ def test_words_for_a_missing_label_are_noted_and_are_classes_if_labelled_is_true
     table = source(labels)
     table.open("train")
     (note,) = table.notes
-    assert f"label '{word}' (2 images) is read as no label" in note
+    assert f"label '{word}' (2 images) is treated as a missing label" in note
     assert "labelled = true" in note
     table = source([*labels, "", "nan", "-1"], [word], labelled=True)
     assert word in table.open("train").classes
@@ -250,7 +250,7 @@ def test_test_split_uses_the_training_classes():
 def test_unlabelled_test_split_is_none_with_a_note_if_training_images_have_labels():
     table = source(["a", "b"], [None, None])
     assert table.open("test") is None
-    assert table.notes == ("table: the 2 held-out images have no labels: not used",)
+    assert table.notes == ("table: the 2 held-out images have no labels, so they are not used",)
 
 
 def test_labels_of_the_test_split_are_not_used_if_training_images_have_none():

@@ -16,7 +16,11 @@ def register_methods(register: Register) -> None:
 
 @hookimpl
 def register_losses(register: Register) -> None:
-    register("barlow_twins", "ssl_plugin_barlowtwins.loss:BarlowTwinsLoss", "redundancy reduction")
+    register(
+        "barlow_twins",
+        "ssl_plugin_barlowtwins.loss:BarlowTwinsLoss",
+        "make the cross-correlation of views the identity",
+    )
 
 
 @hookimpl
@@ -24,7 +28,7 @@ def register_presets(register: RegisterPreset) -> None:
     register(
         "barlowtwins/mnist5k",
         "ssl_plugin_barlowtwins:presets/mnist5k.ini",
-        "5,000 digits, minutes on two CPU cores",
+        "5,000 digits, a few minutes on two CPU cores",
     )
     register(
         "barlowtwins/cifar10",

@@ -13,7 +13,9 @@ EPS = 1e-5
 
 
 class BarlowTwinsLoss(Loss):
-    """Pushes the cross-correlation C of two views towards the identity: arXiv:2103.03230, eq. 1.
+    """Loss that pushes the cross-correlation C of two views towards the identity.
+
+    Zbontar et al., arXiv:2103.03230, equation 1.
 
     The loss is Σᵢ (1 − Cᵢᵢ)² + λ Σᵢ≠ⱼ Cᵢⱼ², multiplied by the setting ``scale``.
     ``loss(z1, z2)`` takes the embeddings (B, D) of two views and returns a scalar. C is computed

@@ -1,4 +1,4 @@
-"""Adds `ssl-host benchmark SUITE`, which compares many configurations in a table."""
+"""Command `ssl-host benchmark SUITE`, which compares many configurations in a table."""
 
 from __future__ import annotations
 

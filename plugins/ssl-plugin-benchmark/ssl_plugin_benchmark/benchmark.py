@@ -1,4 +1,4 @@
-"""Executes the runs of a suite and writes its table."""
+"""Execute the runs of a suite and write its table."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from ssl_plugin_benchmark.runs import (
 from ssl_plugin_benchmark.suite import Suite, SuiteRun
 from ssl_plugin_benchmark.table import Table, make_table
 
-STOPPED = "asked to stop: the runs in progress have stopped too; use the same command to resume"
+STOPPED = (
+    "stop requested: the runs in progress have also stopped; run the same command again to resume"
+)
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Record of the outcomes of a suite's runs, and the table made from them."""
+    """Outcomes of the runs of a suite, and the table made from them."""
 
     table: Table
     outcomes: tuple[RunOutcome, ...]
@@ -40,7 +42,7 @@ def run_suite(
 
     Args:
         fresh: True starts every run from scratch.
-        report: called with the outcome of each run as soon as it is known.
+        report: function that is called with the outcome of each run as soon as it is known.
 
     Raises:
         RunFolderError: if another process uses the suite's folder or, unless ``fresh``, the

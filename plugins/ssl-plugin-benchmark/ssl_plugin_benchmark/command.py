@@ -94,5 +94,5 @@ def _failure_message(suite: Suite, failed: list[SuiteRun]) -> str:
     logs = "\n".join(f"  {run.name}: {log_path(suite, run)}" for run in failed)
     return (
         f"{len(failed)} of {len(suite.runs)} runs failed; "
-        f"use the same command to try them again:\n{logs}"
+        f"run the same command again to retry them:\n{logs}"
     )

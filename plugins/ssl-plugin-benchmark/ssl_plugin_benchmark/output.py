@@ -1,4 +1,4 @@
-"""Formats a suite's table as Markdown, CSV and HTML, and its outcomes as JSON and text."""
+"""Format tables of a suite as Markdown, CSV and HTML, and outcomes as JSON and text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def to_markdown(table: Table) -> str:
 
 
 def list_notes(table: Table) -> list[str]:
-    """Return the notes of the runs as text, each with the runs that have it unless all do."""
+    """Return the notes as text, each with the names of its runs unless all runs have it."""
     return [f"{', '.join(runs)}: {note}" if runs else note for note, runs in table.notes.items()]
 
 
@@ -60,7 +60,7 @@ def to_csv(table: Table) -> str:
         numbers: list[str] = []
         for name in table.columns:
             cell = row.cells.get(name)
-            numbers += [_number(cell.mean), _number(cell.std)] if cell else ["", ""]
+            numbers += [_format_number(cell.mean), _format_number(cell.std)] if cell else ["", ""]
         weights = " ".join(target for _, target in row.links)
         note = "; ".join(filter(None, [row.note, *row.run_notes]))
         writer.writerow([*row.label, row.kind, *numbers, note, weights])
@@ -108,7 +108,7 @@ def _markdown_line(cells: Sequence[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    """Return text without characters that have a meaning in a Markdown table."""
+    """Return text with the special characters of Markdown tables escaped."""
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
@@ -118,6 +118,6 @@ def _weights_line(row: TableRow) -> str:
     return f"- {' '.join(row.label)}: {', '.join(links)}"
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     """Return a number with six significant digits, or an empty string for None."""
     return "" if value is None else f"{value:.6g}"

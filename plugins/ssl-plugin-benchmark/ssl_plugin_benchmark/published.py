@@ -1,4 +1,4 @@
-"""Reads published results of other projects from the sections ``[published.METHOD]``."""
+"""Read published results of other projects from the sections ``[published.METHOD]``."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ssl_host import (
 
 
 @dataclass(frozen=True)
-class Published:
-    """Record of the published results of one method.
+class PublishedResults:
+    """Published results of one method.
 
     Attributes:
         figures: the published metrics, without baselines.
@@ -36,13 +36,13 @@ class Published:
 
 def read_published(
     layer: ConfigLayer, methods: Collection[str], catalog: Catalog
-) -> tuple[dict[str, Published], list[Problem]]:
+) -> tuple[dict[str, PublishedResults], list[Problem]]:
     """Return published results, keyed by method, and the problems found in their sections."""
     sections = [name for name in layer.sections() if name.partition(".")[0] == "published"]
     if not sections:
         return {}, []
     declared = _declared_figures(layer, catalog)
-    published: dict[str, Published] = {}
+    published: dict[str, PublishedResults] = {}
     problems: list[Problem] = []
     for section in sections:
         method = section.partition(".")[2]
@@ -62,7 +62,7 @@ def read_published(
             except ValueError as error:
                 text = f"[{section}] {key} = {value.raw}: {error}"
                 problems.append(Problem(str(value.origin), text))
-        published[method] = Published(tuple(figures), source)
+        published[method] = PublishedResults(tuple(figures), source)
     return published, problems
 
 
@@ -82,7 +82,7 @@ def _declared_figures(layer: ConfigLayer, catalog: Catalog) -> dict[str, Figure]
 
 
 def _read_figure(name: str, value: ConfigValue, declared: Mapping[str, Figure]) -> FigureRow:
-    """Return a published metric.
+    """Read one published metric from its key and value.
 
     Raises:
         ValueError: if the metric is not declared, or its value is not a valid number.

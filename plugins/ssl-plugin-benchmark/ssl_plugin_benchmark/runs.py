@@ -1,4 +1,4 @@
-"""Executes the runs of a suite, each in a separate process."""
+"""Execute the runs of a suite, each in a separate process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ssl_plugin_benchmark.suite import Suite, SuiteRun
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """Record of the results of a run, or the reason why there are none.
+    """Results of a run, or the reason why there are none.
 
     Attributes:
         run: the run.
@@ -68,7 +68,7 @@ def execute_runs(
 
     Args:
         fresh: True starts every run from scratch.
-        report: called with the outcome of each run as soon as it is known.
+        report: function that is called with the outcome of each run as soon as it is known.
     """
     processes = ProcessGroup(_thread_limit(suite))
     (suite.folder / "logs").mkdir(parents=True, exist_ok=True)

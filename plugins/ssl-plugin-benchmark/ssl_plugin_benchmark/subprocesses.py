@@ -1,4 +1,4 @@
-"""Runs child processes that stop together with their parent process."""
+"""Run child processes that stop together with their parent process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GRACE_PERIOD_S = 120.0
 
 
 class ProcessGroup:
-    """Runs commands, also from several threads at once, and can stop all running commands.
+    """Group of commands that several threads can run, and that can be stopped together.
 
     Args:
         environment: environment variables to add to the current ones.
@@ -49,7 +49,7 @@ class ProcessGroup:
         return subprocess.CompletedProcess(list(command), process.returncode, output)
 
     def stop(self) -> None:
-        """Send SIGTERM to every process, and kill each that does not exit within two minutes."""
+        """Send SIGTERM to every process, and kill those that do not exit within two minutes."""
         with self._lock:
             self._stopped = True
             running = list(self._running)

@@ -1,4 +1,4 @@
-"""Reads a suite: one INI file that describes many runs."""
+"""Read a suite: one INI file that describes many runs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ssl_host import (
     validate_section,
 )
 from ssl_plugin_benchmark.grid import Combination, SuiteGrid
-from ssl_plugin_benchmark.published import Published, read_published
+from ssl_plugin_benchmark.published import PublishedResults, read_published
 from ssl_plugin_benchmark.settings import SuiteSettings
 
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """Record of one run of a suite.
+    """One run of a suite.
 
     Attributes:
         name: name of the run and of its folder.
@@ -42,7 +42,7 @@ class SuiteRun:
 
 @dataclass(frozen=True)
 class Suite:
-    """Record of all runs that a suite file describes.
+    """All runs that a suite file describes, and the columns of their table.
 
     Attributes:
         name: name of the suite and of its folder.
@@ -58,7 +58,7 @@ class Suite:
     runs: tuple[SuiteRun, ...]
     jobs: int
     columns: Mapping[str, str]
-    published: Mapping[str, Published]
+    published: Mapping[str, PublishedResults]
 
 
 def is_suite(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Builds a suite's table: one row per combination, with mean and deviation over the seeds."""
+"""Build the table of a suite: one row per combination, averaged over the seeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ssl_plugin_benchmark.suite import Suite
 
 @dataclass(frozen=True)
 class TableCell:
-    """Record of a metric averaged over the seeds; metrics with the unit % are in per cent.
+    """Metric averaged over the seeds; metrics with the unit % are in per cent.
 
     Attributes:
         mean: mean over the seeds.
@@ -39,7 +39,7 @@ class TableCell:
 
 @dataclass(frozen=True)
 class TableRow:
-    """Record of one row of the table.
+    """One row of the table of a suite.
 
     Attributes:
         label: one entry for each axis, such as the method's and the dataset's name; the first entry
@@ -61,7 +61,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """Record of the table of a suite.
+    """Table of a suite: columns, rows and notes.
 
     Attributes:
         name: name of the suite.

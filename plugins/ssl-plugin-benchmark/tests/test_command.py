@@ -111,7 +111,7 @@ def test_sigterm_stops_the_runs_after_a_checkpoint(tmp_path):
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 75, stderr
-    assert "the runs in progress have stopped too; use the same command to resume" in stderr
+    assert "the runs in progress have also stopped; run the same command again to resume" in stderr
     for table in tables:
         assert list((table.parent / "checkpoints").glob("step-*.ckpt"))
         with RunFolder(table.parent):  # raises if a process still uses it

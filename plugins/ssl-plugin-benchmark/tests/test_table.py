@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from ssl_plugin_benchmark.output import describe_outcome, to_csv, to_html, to_json, to_markdown
-from ssl_plugin_benchmark.published import Published
+from ssl_plugin_benchmark.published import PublishedResults
 from ssl_plugin_benchmark.runs import RunOutcome
 from ssl_plugin_benchmark.suite import Suite, SuiteRun
 from ssl_plugin_benchmark.table import make_table
@@ -64,7 +64,7 @@ def suite(tmp_path, outcomes):
         (tmp_path / name).mkdir()
         (tmp_path / name / "backbone.safetensors").touch()
     runs = tuple(outcome.run for outcome in outcomes)
-    published = Published((FigureRow("knn.top1", 0.913, Figure("", unit="%")),), "arXiv:1")
+    published = PublishedResults((FigureRow("knn.top1", 0.913, Figure("", unit="%")),), "arXiv:1")
     return Suite("s", tmp_path, runs, 1, TITLES, {"b|c": published})
 
 

@@ -17,7 +17,7 @@ def register_presets(register: RegisterPreset) -> None:
     register(
         "byol/mnist5k",
         "ssl_plugin_byol:presets/mnist5k.ini",
-        "5,000 digits, minutes on two CPU cores",
+        "5,000 digits, a few minutes on two CPU cores",
     )
     register("byol/cifar10", "ssl_plugin_byol:presets/cifar10.ini", "ResNet-18 with the CIFAR stem")
     register(

@@ -1,4 +1,4 @@
-"""Reads starting weights from checkpoints of solo-learn, lightly and similar projects."""
+"""Read starting weights from checkpoints of solo-learn, lightly and similar projects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ssl_host_api = 1
 
 @hookimpl
 def read_weights(path: Path) -> StoredWeights | None:
-    """Return the tensors of another project's checkpoint, and ways to rename them for a network."""
+    """Return the tensors of another project's checkpoint, with schemes to rename them."""
     from ssl_plugin_checkpoints.layouts import read_checkpoint  # noqa: PLC0415 - imports torch
 
     return read_checkpoint(path)

@@ -1,4 +1,4 @@
-"""Reads checkpoints that use other projects' names for the tensors of a backbone."""
+"""Read checkpoints of other projects, which name a backbone's tensors differently."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOREIGN_PREFIXES = (
 """Prefixes of the names of backbone tensors in checkpoints of other projects."""
 
 TEACHERS = ("teacher", "target_encoder", "state_dict_ema", "model_ema")
-"""Containers with the moving average of a network, which its authors evaluate."""
+"""Containers with the moving average of a network, which the authors evaluate."""
 
 SHORTCUT = {"downsample.": "shortcut."}
 """Replacement in tensor names: lightly's ResNet calls ``downsample`` layers ``shortcut``."""
@@ -32,17 +32,17 @@ SHORTCUT = {"downsample.": "shortcut."}
 _NUMBERED = re.compile(r"(^|\.)\d+\.\d+\.conv1\.")
 """Part of the name of a tensor in a ResNet whose layers are numbered."""
 
-SEQUENTIAL = "numbered as the layers of a Sequential"
+SEQUENTIAL = "numbered like the layers of a Sequential"
 LIGHTLY_RESNET = "with the names of lightly's ResNet"
-POOLED_NORM = "whose final norm was behind the mean of the patches"
+POOLED_NORM = "with the final norm after the mean of the patches"
 LIGHTLY_SEQUENTIAL = (
-    "numbered as the layers of lightly's ResNet in a Sequential, which was trained without the "
+    "numbered like the layers of lightly's ResNet in a Sequential, which was trained without the "
     "ReLU after the first batch norm that this network has"
 )
 
 
 def read_checkpoint(path: Path) -> StoredWeights | None:
-    """Return the tensors of another project's checkpoint, and ways to rename them for a network.
+    """Return the tensors of another project's checkpoint, with schemes to rename them.
 
     Args:
         path: a safetensors file, or any file written by ``torch.save``. No code in it is executed.
@@ -80,7 +80,7 @@ def key_mappings(network: nn.Module) -> Iterator[KeyMapping]:
         # timm's transformers that average their patches, and MAE's after fine-tuning.
         schemes.append(KeyMapping(description=POOLED_NORM, children={"norm": "fc_norm"}))
     for scheme in schemes:
-        # Other projects use ssl-host's prefixes as well, with renamed layers.
+        # Other projects also use ssl-host's prefixes, with renamed layers.
         for prefix in (*OWN_PREFIXES, *FOREIGN_PREFIXES):
             yield replace(scheme, prefix=prefix)
 

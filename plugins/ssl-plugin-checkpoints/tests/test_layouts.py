@@ -114,7 +114,7 @@ def test_lightly_resnet_is_loaded_with_its_shortcuts(sequential, model, tmp_path
     assert note.endswith(LIGHTLY_SEQUENTIAL if sequential else LIGHTLY_RESNET)
 
 
-def test_final_norm_behind_the_pooling_is_found(tmp_path):
+def test_final_norm_after_the_pooling_is_found(tmp_path):
     """As timm saves a transformer with global_pool = avg; with a class token it does not fit."""
     theirs = timm.create_model("test_vit", num_classes=10, global_pool="avg", img_size=32)
     torch.save(theirs.state_dict(), tmp_path / "x.pth")
@@ -122,7 +122,7 @@ def test_final_norm_behind_the_pooling_is_found(tmp_path):
         ssl_host.build("backbone", "timm", model="test_vit", pool=pool, in_channels=3,
                        image_size=32) for pool in ("token", "avg")
     )  # fmt: skip
-    assert "behind the mean of the patches" in load_initial_weights(mean, tmp_path / "x.pth")
+    assert "after the mean of the patches" in load_initial_weights(mean, tmp_path / "x.pth")
     assert torch.equal(mean.model.norm.weight, theirs.fc_norm.weight)
     assert torch.equal(mean.model.blocks[0].attn.qkv.weight, theirs.blocks[0].attn.qkv.weight)
     with pytest.raises(CheckpointError, match=r"norm\.weight"):
@@ -280,9 +280,9 @@ def test_key_and_prefix_choose_another_network_than_the_usual_one(tmp_path):
 @pytest.mark.parametrize(
     ("layout", "others"),
     [
-        (as_timm, "not used, although the backbone fits: state_dict"),
-        (as_mae_with_ema, "not used, although the backbone fits: model"),
-        (as_dino, "not used, although the backbone fits: student"),
+        (as_timm, "not used, although they also fit: state_dict"),
+        (as_mae_with_ema, "not used, although they also fit: model"),
+        (as_dino, "not used, although they also fit: student"),
         (as_lightly_dino, "not used: student_backbone ("),
         (as_moco, "encoder_k"),
     ],

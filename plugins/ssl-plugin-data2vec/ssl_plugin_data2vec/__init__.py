@@ -19,7 +19,7 @@ def register_presets(register: RegisterPreset) -> None:
     register(
         "data2vec/mnist5k",
         "ssl_plugin_data2vec:presets/mnist5k.ini",
-        "5,000 digits, minutes on two CPU cores",
+        "5,000 digits, a few minutes on two CPU cores",
     )
     register(
         "data2vec/imagenet",

@@ -20,7 +20,7 @@ from ssl_host import (
 
 
 class Data2Vec(Method):
-    """data2vec: predicts an EMA teacher's mean of its last blocks at the masked patches.
+    """data2vec: predicts the mean of an EMA teacher's last blocks at the masked patches.
 
     Baevski et al., ICML 2022, arXiv:2202.03555, sections 3.3 and 3.4, and the authors' code.
 
@@ -31,7 +31,7 @@ class Data2Vec(Method):
     class Config(Settings):
         ema_decay: float = Field(0.9998, ge=0, le=1, description="EMA decay of the teacher")
         num_blocks: int = Field(
-            6, ge=1, le=100, description="number of last blocks whose mean is the target"
+            6, ge=1, le=100, description="number of last blocks; the target is their mean"
         )
         mask_ratio: float = Field(
             0.6, gt=0, lt=1, description="fraction of patches to mask: 120 of 196 in the paper"

@@ -21,7 +21,7 @@ from ssl_host import (
 )
 
 UNSEEN = -100
-"""Cluster of an image without an embedding; the loss leaves it out."""
+"""Cluster index of an image without an embedding; the loss ignores it."""
 
 
 class DeepClusterV2(Method):
@@ -29,14 +29,16 @@ class DeepClusterV2(Method):
 
     Caron et al., NeurIPS 2020, arXiv:2006.09882, appendix C, and the authors' code.
 
-    Each full-size view fills a memory of embeddings. Before each epoch they are clustered several
-    times; centroids are never trained. All views of an image predict its clusters.
+    The embeddings of each full-size view fill a memory bank, and are clustered several times before
+    each epoch. Centroids are never trained. All views of an image predict its clusters.
     """
 
     class Config(Settings):
-        num_clusters: int = Field(3000, ge=2, le=1_000_000, description="clusters per clustering")
+        num_clusters: int = Field(
+            3000, ge=2, le=1_000_000, description="number of clusters per clustering"
+        )
         num_clusterings: int = Field(3, ge=1, le=64, description="number of clusterings")
-        num_iterations: int = Field(10, ge=1, le=1000, description="iterations of k-means")
+        num_iterations: int = Field(10, ge=1, le=1000, description="number of k-means iterations")
         temperature: float = Field(0.1, gt=0, le=100, description="temperature of the softmax")
 
     config: Config

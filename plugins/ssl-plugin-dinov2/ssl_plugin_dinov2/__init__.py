@@ -15,7 +15,7 @@ def register_presets(register: RegisterPreset) -> None:
     register(
         "dinov2/mnist5k",
         "ssl_plugin_dinov2:presets/mnist5k.ini",
-        "5,000 digits, minutes on two CPU cores",
+        "5,000 digits, a few minutes on two CPU cores",
     )
     register(
         "dinov2/imagenet",

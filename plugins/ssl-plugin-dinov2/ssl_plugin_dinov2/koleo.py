@@ -22,7 +22,7 @@ def koleo(features: Tensor) -> Tensor:
             similarity = unit @ everything.T
             own = torch.arange(len(unit), device=unit.device) + gather_offset(unit)
             nearest = similarity.scatter(1, own[:, None], -2.0).argmax(dim=1)
-        # The norm of 0 has the gradient 0 in torch, so duplicates do no harm.
+        # The norm of 0 has the gradient 0 in torch, so duplicates are harmless.
         distance = (unit - everything[nearest]).norm(dim=1)
         loss: Tensor = -(distance + 1e-8).log().mean()
         return loss

@@ -26,8 +26,8 @@ class DINOv2(MaskedSelfDistillationMethod):
 
     Oquab et al., TMLR 2024, arXiv:2304.07193, section 4 and the authors' code.
 
-    The authors mask exactly half of the views of a batch, with stratified ratios. Here the draw of
-    an image does not depend on the others, which has the same expectation. KoLeo compares the
+    The authors mask exactly half of the views of a batch, with stratified ratios. Here each
+    image is masked independently of the others, with the same expectation. KoLeo compares the
     images of all processes.
     """
 
@@ -40,7 +40,7 @@ class DINOv2(MaskedSelfDistillationMethod):
         )
         koleo: float = Field(0.1, ge=0, le=100, description="weight of the KoLeo regulariser")
         assignment: Literal["centring", "sinkhorn"] = Field(
-            "sinkhorn", description="how the teacher's scores become probabilities"
+            "sinkhorn", description="how the teacher's scores are converted to probabilities"
         )
 
     config: Config

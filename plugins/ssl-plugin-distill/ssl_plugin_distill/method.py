@@ -15,7 +15,7 @@ from ssl_host import Backbone, Batch, FeatureQueue, Method, Settings, StepOutput
 class Distill(Method):
     """Distillation: a student learns the similarities and tokens of a frozen pretrained teacher.
 
-    After lightly-train's distillation (https://github.com/lightly-ai/lightly-train).
+    It follows lightly-train's distillation (https://github.com/lightly-ai/lightly-train).
 
     The student's features imitate the teacher's softmax over the similarities with a queue of
     earlier teacher features. Optionally its tokens, resized to the teacher's grid, imitate the
@@ -24,9 +24,9 @@ class Distill(Method):
 
     class Config(Settings):
         similarity: float = Field(
-            1.0, ge=0, le=1000, description="weight of the similarities with the queue"
+            1.0, ge=0, le=1000, description="weight of the loss on similarities with the queue"
         )
-        tokens: float = Field(0.0, ge=0, le=1000, description="weight of the patch tokens")
+        tokens: float = Field(0.0, ge=0, le=1000, description="weight of the loss on patch tokens")
         temperature: float = Field(
             0.07, gt=0, le=100, description="temperature of the softmax over the queue"
         )
@@ -112,7 +112,7 @@ class Distill(Method):
             )
 
     def _token_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Return the mean squared error of the patch tokens, at the teacher's grid."""
+        """Return the mean squared error of the patch tokens, on the teacher's grid."""
         predicted = self.project_tokens(student)
         if predicted.shape[1] != teacher.shape[1]:
             side, wanted = (int(t.shape[1] ** 0.5) for t in (predicted, teacher))

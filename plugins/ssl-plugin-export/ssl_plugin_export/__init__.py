@@ -1,4 +1,4 @@
-"""Exports trained backbones to timm, torchvision, the Hugging Face Hub and ONNX."""
+"""Export trained backbones to timm, torchvision, the Hugging Face Hub and ONNX."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def register_exporters(register: Register) -> None:
     register(
         "huggingface",
         "ssl_plugin_export.huggingface:HuggingFaceExporter",
-        "folder for the Hugging Face hub, loaded by timm",
+        "folder for the Hugging Face Hub, for use with timm",
     )
     register(
         "library",

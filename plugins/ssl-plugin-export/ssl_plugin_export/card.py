@@ -1,4 +1,4 @@
-"""Writes the model card of an exported backbone: its usage, input, metrics and training."""
+"""Write the model card of an exported backbone: its usage, input, metrics and training."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _SHOWN_KINDS = ("method", "backbone", "augmentation", "head", "loss", "optimizer
 """Kinds of the sections that a card shows completely."""
 _SQUARE = {
     "crop": "the centred square, resized to {size}",
-    "squash": "the whole image, resized to {size} whatever its proportions",
-    "pad": "the whole image, its proportions kept, with black bars to {size}",
+    "squash": "the whole image, resized to {size} regardless of its proportions",
+    "pad": "the whole image, padded with black bars and resized to {size}",
 }
 """Maps ``[data] fit`` of the run to a description of the network's input."""
 _COSTS = ("throughput.", "peak_")
@@ -44,7 +44,7 @@ _COSTS = ("throughput.", "peak_")
 
 @dataclass(frozen=True)
 class RunDescription:
-    """Record of the facts about a finished run that a model card shows.
+    """Facts about a finished run that a model card shows.
 
     Attributes:
         results: the content of ``results.json``.

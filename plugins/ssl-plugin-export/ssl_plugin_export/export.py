@@ -1,4 +1,4 @@
-"""Exports a finished run: writes files to a temporary folder, then moves them into place."""
+"""Export a finished run: write files to a temporary folder, then move them into place."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _write_files(
 
 
 def _check_output(folder: Path, exporter: Exporter, force: bool) -> None:
-    """Raise UserError if a path is no folder to export to, or files in it would be lost."""
+    """Raise UserError if a path cannot be an export folder, or files in it would be lost."""
     if folder.suffix in _FILE_SUFFIXES:
         raise UserError(
             f"--output {folder}: an export is a folder with {exporter.main_file} and a model "

@@ -1,4 +1,4 @@
-"""Selects the exporter that ``--to FORMAT`` names."""
+"""Select the exporter for ``--to FORMAT``."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def find_exporter(
     formats = available_formats(backbone, catalog)
     problem, hint = f"{reason};", ""
     if not reason:
-        problem, hint = "there is no such exporter, and", did_you_mean(to, formats)
+        problem, hint = "there is no such exporter;", did_you_mean(to, formats)
     raise UserError(
-        f"--to {to}: {problem} {describe_backbone(backbone, component)} can be exported --to "
-        f"{', '.join(formats)}{hint}"
+        f"--to {to}: {problem} {describe_backbone(backbone, component)} can be exported with "
+        f"--to {', '.join(formats)}{hint}"
     )
 
 

@@ -20,14 +20,14 @@ CROP_MODES = {"crop": "center", "squash": "squash", "pad": "border"}
 
 
 class HuggingFaceExporter(Exporter):
-    """Writes a folder that timm can load from disk or from the Hugging Face Hub."""
+    """Exporter that writes a folder for timm to load from disk or the Hugging Face Hub."""
 
     main_file = "model.safetensors"
 
     def refusal(self, backbone: Backbone) -> str:
         if "hub" in backbone.export()[1]:
             return ""
-        return "a Hugging Face folder describes a timm model by its name and arguments only"
+        return "the Hugging Face format supports only timm models with unchanged layers"
 
     def write(self, backbone: Backbone, folder: Path, properties: Mapping[str, str]) -> ModelCard:
         module, about = backbone.export()
@@ -36,7 +36,7 @@ class HuggingFaceExporter(Exporter):
             "input_size": [backbone.in_channels, backbone.image_size, backbone.image_size],
             "mean": list(backbone.mean),
             "std": list(backbone.std),
-            # Same as in the run's evaluation: nothing is cut off the square.
+            # Same as in the evaluation of the run: nothing is cut off the square.
             "interpolation": "bicubic",
             "crop_pct": 1.0,
             "crop_mode": CROP_MODES[backbone.fit],
@@ -48,7 +48,7 @@ class HuggingFaceExporter(Exporter):
             torch_usage(backbone, MODEL_CODE),
             " ".join(
                 (
-                    "After uploading to the Hugging Face hub, replace `local-dir:.` by "
+                    "After uploading to the Hugging Face Hub, replace `local-dir:.` with "
                     "`hf-hub:USER/NAME`.",
                     *_transform_notes(backbone),
                 )
@@ -65,8 +65,8 @@ def _transform_notes(backbone: Backbone) -> Iterator[str]:
     """Yield a sentence for each way in which timm's transforms differ from the run's images."""
     if backbone.fit == "pad":
         yield (
-            "The bars that timm's transforms add are of the mean colour, those of the run were "
-            "black: for the same features, pad images with black before the transforms."
+            "timm's transforms add bars of the mean colour, but those of the run were black: to "
+            "get the same features, pad images with black before the transforms."
         )
     if backbone.value_range is not None:
         yield (

@@ -10,7 +10,7 @@ from ssl_plugin_export.usage import torch_usage
 
 
 class LibraryExporter(Exporter):
-    """Writes the weights under the tensor names of the backbone's library, so it can load them."""
+    """Exporter that writes weights for the library that the backbone comes from."""
 
     main_file = "backbone.safetensors"
 

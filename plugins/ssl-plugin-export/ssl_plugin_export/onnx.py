@@ -20,9 +20,9 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 class OnnxExporter(Exporter):
-    """Writes ``backbone.onnx``, which maps ``images`` (B, C, H, W) to ``features`` (B, D).
+    """Exporter that writes ``backbone.onnx``, which maps images (B, C, H, W) to features (B, D).
 
-    Both are float32. The images must be normalised.
+    The input ``images`` and the output ``features`` are float32. The images must be normalised.
     """
 
     main_file = "backbone.onnx"

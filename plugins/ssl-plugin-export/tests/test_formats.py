@@ -185,11 +185,11 @@ def test_exported_weights_can_be_loaded_and_started_from(
     ("fit", "crop_mode", "input_text", "has_note"),
     [
         ("crop", "center", "the centred square, resized to 16 × 16", False),
-        ("squash", "squash", "the whole image, resized to 16 × 16 whatever", False),
+        ("squash", "squash", "the whole image, resized to 16 × 16 regardless", False),
         (
             "pad",
             "border",
-            "the whole image, its proportions kept, with black bars",
+            "the whole image, padded with black bars",
             True,
         ),
     ],

@@ -58,7 +58,7 @@ class PackedImages(ImageDataset):
             self.labels = torch.from_numpy(labels)
             self.classes = split.classes
             if labels.min() < -1 or labels.max() >= len(split.classes):
-                raise DataError(self._damage("a label does not belong to any class"))
+                raise DataError(self._damage_message("a label does not belong to any class"))
         self._bytes = np.memmap(file, np.uint8, mode="r").view(np.ndarray)
 
     def __len__(self) -> int:
@@ -84,7 +84,7 @@ class PackedImages(ImageDataset):
             chunk = slice(start, start + _CHUNK_SIZE)
             self._decode(positions[chunk], out[chunk])
 
-        for _ in _pool(os.getpid(), self.threads).map(work, starts):
+        for _ in _thread_pool(os.getpid(), self.threads).map(work, starts):
             pass
         return torch.from_numpy(out)
 
@@ -118,12 +118,12 @@ class PackedImages(ImageDataset):
                 "pack the images again"
             ) from None
         except Exception:  # a damaged header can raise anything, with unhelpful messages
-            raise DataError(self._damage("its header cannot be read")) from None
+            raise DataError(self._damage_message("its header cannot be read")) from None
         images, labels = self._columns(reader)
         count = len(self.names)
         table = reader.alloc_table[np.argsort(reader.alloc_table["sample_id"], kind="stable")]
         if not np.array_equal(table["ptr"], images["data_ptr"]):
-            raise DataError(self._damage("its table of images is incomplete"))
+            raise DataError(self._damage_message("its table of images is incomplete"))
         records = np.empty(count, [("start", np.int64), ("size", np.int64), ("raw", bool)])
         records["start"], records["size"] = table["ptr"], table["size"]
         records["raw"] = images["mode"] == self._library.raw_mode
@@ -131,7 +131,9 @@ class PackedImages(ImageDataset):
         end = records["start"] + records["size"]
         if (records["raw"] & ~is_raw_size).any() or (end > self.file.stat().st_size).any():
             raise DataError(
-                self._damage("an image has a wrong size or extends beyond the end of the file")
+                self._damage_message(
+                    "an image has a wrong size or extends beyond the end of the file"
+                )
             )
         return labels, records
 
@@ -139,27 +141,31 @@ class PackedImages(ImageDataset):
         """Check the structure of the file and return its image and label columns."""
         if reader.field_names != FIELDS:
             fields = ", ".join(reader.field_names)
-            raise DataError(self._damage(f"its fields are {fields} instead of {', '.join(FIELDS)}"))
+            raise DataError(
+                self._damage_message(f"its fields are {fields} instead of {', '.join(FIELDS)}")
+            )
         metadata = reader.metadata
         if len(metadata) != len(self.names):
             raise DataError(
-                self._damage(f"it has {len(metadata)} images, but {len(self.names)} were packed")
+                self._damage_message(
+                    f"it has {len(metadata)} images, but {len(self.names)} were packed"
+                )
             )
         images, labels = metadata["f0"], metadata["f1"]
         if (images["width"] != self.image_size).any() or (
             images["height"] != self.image_size
         ).any():
             raise DataError(
-                self._damage(f"not all images are {self.image_size} pixels wide and high")
+                self._damage_message(f"not all images are {self.image_size} pixels wide and high")
             )
         return images, labels.astype(np.int64)
 
-    def _damage(self, reason: str) -> str:
-        """Return an error message about a damaged file."""
+    def _damage_message(self, reason: str) -> str:
+        """Return the error message for a damaged file."""
         return f"[data] {self.file}: is damaged: {reason}; copy it again, or pack the images again"
 
 
 @lru_cache(maxsize=4)
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a fork needs new threads
+def _thread_pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a fork needs new threads
     """Return a thread pool that stays open, because libffcv never frees a thread's decoder."""
     return ThreadPoolExecutor(threads, thread_name_prefix="ffcv")

@@ -1,4 +1,4 @@
-"""Imports the optional package ffcv, which compiles C++ code when it is installed."""
+"""Import the optional package ffcv, which compiles C++ code when it is installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INSTALL_HINT = f"`apt-get install {SYSTEM_PACKAGES}`, then `pip install ffcv`"
 
 @dataclass(frozen=True)
 class Library:
-    """Record of the classes and functions of ffcv that this plugin uses.
+    """Classes and functions of ffcv that this plugin uses.
 
     Attributes:
         version: version of ffcv.
@@ -45,7 +45,7 @@ class Library:
 
 @lru_cache(maxsize=1)
 def library() -> Library:
-    """Return the ffcv classes and functions that this plugin uses; imports ffcv once.
+    """Import ffcv once, and return the classes and functions that this plugin uses.
 
     Raises:
         UserError: when ffcv or a system library is missing; the message says what to install.
@@ -64,7 +64,7 @@ def library() -> Library:
         is_missing = isinstance(error, ModuleNotFoundError) and error.name == "ffcv"
         reason = "" if is_missing else f", which cannot be imported ({_first_line(error)})"
         raise UserError(f"packed images need the package ffcv{reason}: {INSTALL_HINT}") from None
-    import cv2  # noqa: PLC0415 - ffcv has imported it already
+    import cv2  # noqa: PLC0415 - already imported by ffcv
 
     return Library(
         version=version("ffcv"),  # ffcv.__version__ is outdated

@@ -1,4 +1,4 @@
-"""Packs a data source into files, which are moved into place only when all are complete."""
+"""Pack a data source into files, and move them into place once all are complete."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ProgressCallback = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class PackOptions:
-    """Record of the options for packing a data source.
+    """Options for packing a data source.
 
     Attributes:
         data: name of the data source.
@@ -72,14 +72,15 @@ def pack(out: Path, options: PackOptions, report: ProgressCallback | None = None
     Args:
         out: path of OUT.beton.
         options: what to pack and how.
-        report: called after each image with the split, the number of finished images and the total.
+        report: function that is called after each image with the split, the number of finished
+            images and the total.
 
     Raises:
         UserError: when an option is invalid. Its subclass DataError is raised when the images
             cannot be packed.
         RunError: when the data source fails or a file cannot be written.
     """
-    check_out(out, options.force)
+    check_output_path(out, options.force)
     ffcv = library()
     source: DataSource = ssl_host.build("data", options.data, **options.settings)
     if source.channels not in (1, 3):
@@ -130,7 +131,7 @@ def pack(out: Path, options: PackOptions, report: ProgressCallback | None = None
     return info
 
 
-def check_out(out: Path, force: bool) -> None:
+def check_output_path(out: Path, force: bool) -> None:
     """Check the suffix of OUT.beton and, unless ``force`` is set, that no file exists yet.
 
     Raises:
@@ -145,7 +146,7 @@ def check_out(out: Path, force: bool) -> None:
     if folder is not None:
         raise UserError(f"{folder}: is a folder; use a different name")
     if existing and not force:
-        raise UserError(f"{existing[0]}: exists already; use a different name, or --force")
+        raise UserError(f"{existing[0]}: already exists; use a different name, or --force")
 
 
 def _all_files(out: Path) -> list[Path]:

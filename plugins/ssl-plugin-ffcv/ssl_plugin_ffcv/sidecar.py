@@ -1,4 +1,4 @@
-"""Reads the sidecar file OUT.json, which contains metadata that FFCV files cannot store."""
+"""Read the sidecar file OUT.json, which contains metadata that FFCV files cannot store."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SPLITS: tuple[SplitName, ...] = ("train", "test", "probe")
 
 
 class _StrictModel(BaseModel):
-    """Base class of records that reject unknown keys, NaN and infinity."""
+    """Base class of data models that reject unknown keys, NaN and infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SplitInfo(_StrictModel):
-    """Record that describes a packed split.
+    """Description of a packed split.
 
     Attributes:
         bytes: size of the file in bytes, to detect incomplete or replaced files.
@@ -49,7 +49,7 @@ class SplitInfo(_StrictModel):
 
 
 class PackInfo(_StrictModel):
-    """Record that describes a packed data set; it is stored in OUT.json.
+    """Description of a packed data set, stored in OUT.json.
 
     Attributes:
         version: format version of this description.

@@ -1,4 +1,4 @@
-"""Writes the images of a split into an FFCV file."""
+"""Write the images of a split to an FFCV file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass
 class WriteResult:
-    """Record of which images were written and which were skipped.
+    """Result of writing a split: the images that were written and those that were skipped.
 
     Attributes:
         indices: dataset index of each written image, in the order of the file.
@@ -47,7 +47,7 @@ class WriteResult:
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """Record of the format in which images are packed.
+    """Format in which images are packed.
 
     Attributes:
         side: height and width in pixels.
@@ -68,7 +68,7 @@ def write_beton(
     image_format: ImageFormat,
     report: Callable[[int], None] | None = None,
 ) -> WriteResult:
-    """Write all readable images and their labels in dataset order; without labels, write -1.
+    """Write all readable images to an FFCV file, with their labels, or -1 without labels.
 
     ffcv's ``DatasetWriter`` lays out the file. Its worker processes are not used, because they
     hang when one of them is stopped, and do not free their shared memory. Instead, threads decode
@@ -78,7 +78,7 @@ def write_beton(
         file: path of the file to write.
         images: images to write.
         image_format: format of the images.
-        report: called after each image with the number of finished images.
+        report: function that is called after each image with the number of finished images.
 
     Raises:
         DataError: when no image can be read, or an image has an unexpected shape or dtype.
@@ -101,7 +101,7 @@ def write_beton(
         finally:
             del table  # shared memory cannot be closed while an array uses it
         if not result.indices:
-            raise DataError(_nothing_readable(result.skipped))
+            raise DataError(_no_readable_images_message(result.skipped))
         writer.header["num_samples"] = len(result.indices)
         writer.finalize(allocator.allocations)
     finally:
@@ -153,7 +153,7 @@ def _fill(
 
 
 def _encode(image_field: Any, image: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Encode an image; return its row of the file's table, without the position, and its bytes."""
+    """Encode an image; return its table row, without the position, and its bytes."""
     pixels = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
     entry = np.zeros(1, image_field.metadata_type)
     data = np.empty(0, np.uint8)
@@ -214,7 +214,7 @@ def _check_shared_memory(needed: int) -> None:
         )
 
 
-def _nothing_readable(skipped: list[MissingImage]) -> str:
+def _no_readable_images_message(skipped: list[MissingImage]) -> str:
     """Return the error message for a dataset without a single readable image."""
     first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""

@@ -305,11 +305,11 @@ def test_invalid_options_raise_errors(photos, tmp_path):
         assert not list(tmp_path.glob("*out*"))
     pack(out, **SYNTHETIC)
     with pytest.raises(
-        UserError, match=r"out\.beton: exists already; use a different name, or --force"
+        UserError, match=r"out\.beton: already exists; use a different name, or --force"
     ):
         pack(out, **SYNTHETIC)
     out.unlink()
-    with pytest.raises(UserError, match=r"out\.test\.beton: exists already"):
+    with pytest.raises(UserError, match=r"out\.test\.beton: already exists"):
         pack(out, **SYNTHETIC)
     (tmp_path / "folder.json").mkdir()
     with pytest.raises(UserError, match=r"folder\.json: is a folder"):

@@ -1,4 +1,4 @@
-"""Reads images from one dataset of an HDF5 file."""
+"""Read images from one dataset of an HDF5 file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
 
 class DatasetPath(NamedTuple):
-    """Record of the path of a dataset in an HDF5 file.
+    """Path of a dataset in an HDF5 file.
 
     Attributes:
         file: path of the file.
@@ -46,7 +46,7 @@ class DatasetPath(NamedTuple):
 def open_images(
     path: DatasetPath, channels: int, label: str, value_range: tuple[float, float] | None = None
 ) -> ImageDataset:
-    """Return the images of an HDF5 dataset; each is read when it is needed.
+    """Return the images of an HDF5 dataset; each image is read when it is needed.
 
     Args:
         path: path of the HDF5 dataset.
@@ -59,7 +59,7 @@ def open_images(
     """
     with report_damage(path.file):
         dataset = open_dataset(path)
-        count, axes = len(dataset), _axes(path, dataset, value_range is not None)
+        count, axes = len(dataset), _detect_axes(path, dataset, value_range is not None)
     if axes == "encoded":
         return EncodedRows(path, count, channels, label)
     return ArrayRows(path, count, axes, channels, label)
@@ -136,7 +136,7 @@ class ArrayRows(_Rows):
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
-def _axes(path: DatasetPath, dataset: Any, any_number: bool) -> Axes:
+def _detect_axes(path: DatasetPath, dataset: Any, any_number: bool) -> Axes:
     """Return the axes of an image, or ``encoded``, given the dtype and shape of a dataset.
 
     Args:

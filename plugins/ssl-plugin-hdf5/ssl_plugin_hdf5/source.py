@@ -60,12 +60,12 @@ class HDF5(RecordSource):
             images_name = config.test_images or images_name
             labels_name = config.test_labels or labels_name
             labels_set = labels_set or config.test_labels is not None
-        group = self._group(datasets, images_name, held_out)
+        group = self._split_group(datasets, images_name, held_out)
         if held_out and not has_test_file and config.test_images is None and not group:
             return None
         prefix = "test_" if held_out else ""
         mtime_ns = file.stat().st_mtime_ns
-        name = _find(file, datasets, group, images_name, f"{prefix}images")
+        name = _find_dataset(file, datasets, group, images_name, f"{prefix}images")
         path = DatasetPath(file, name, mtime_ns)
         images = open_images(path, self.channels, f"{file.name}:{name}", config.value_range)
         if len(images) == 0:
@@ -73,27 +73,27 @@ class HDF5(RecordSource):
         labels, label_name = None, ""
         is_ignored = config.labelled is False
         if not is_ignored and (labels_set or group + labels_name in datasets):
-            label_name = _find(file, datasets, group, labels_name, f"{prefix}labels")
+            label_name = _find_dataset(file, datasets, group, labels_name, f"{prefix}labels")
             if held_out and not has_test_file:
                 self._check_test_labels(datasets, label_name)
-            labels = _labels(DatasetPath(file, label_name, mtime_ns), len(images))
+            labels = _read_labels(DatasetPath(file, label_name, mtime_ns), len(images))
         return Records(images, labels, location=str(path), label_name=label_name)
 
     def _check_test_labels(self, datasets: list[str], name: str) -> None:
         """Check that the test labels are not the training labels of the same file.
 
         Raises:
-            DataError: if they are.
+            DataError: if they are the same.
         """
         config = self.config
-        group = self._group(datasets, config.images, held_out=False)
+        group = self._split_group(datasets, config.images, held_out=False)
         if name == _full_name(datasets, group, config.labels or "labels"):
             raise DataError(
                 f"[data] {config.file}: the labels '{name}' belong to the training images; set "
                 "[data] test_labels to the dataset with the labels of the test images"
             )
 
-    def _group(self, datasets: list[str], images_name: str, held_out: bool) -> str:
+    def _split_group(self, datasets: list[str], images_name: str, held_out: bool) -> str:
         """Return a split's group as a prefix such as ``train/``; empty if no group has images."""
         prefixes = [name.split("/")[0] for name in datasets]
         groups = {self.split_word(prefix): f"{prefix}/" for prefix in prefixes}
@@ -121,7 +121,7 @@ def _full_name(datasets: list[str], group: str, name: str) -> str | None:
     return next((n for n in (group + name, name.strip("/")) if n in datasets), None)
 
 
-def _find(file: Path, datasets: list[str], group: str, name: str, setting: str) -> str:
+def _find_dataset(file: Path, datasets: list[str], group: str, name: str, setting: str) -> str:
     """Return the full name of a dataset, as :func:`_full_name` does.
 
     Raises:
@@ -138,7 +138,7 @@ def _find(file: Path, datasets: list[str], group: str, name: str, setting: str) 
     )
 
 
-def _labels(path: DatasetPath, count: int) -> list[Any]:
+def _read_labels(path: DatasetPath, count: int) -> list[Any]:
     """Return the labels as a list of Python numbers or strings.
 
     Raises:

@@ -151,7 +151,7 @@ def test_value_range_accepts_pixels_of_any_type(dtype, top, tmp_path):
 
 def test_labels_with_the_name_of_a_quantity_raise_data_error(tmp_path):
     path = write(tmp_path / "x.h5", images=PIXELS, age=list(range(10)))
-    with pytest.raises(DataError, match="column 'age' has the name of a quantity"):
+    with pytest.raises(DataError, match="column 'age' is named like a quantity"):
         build(path, labels="age").open("train")
 
 

@@ -22,14 +22,14 @@ from ssl_host import (
 
 
 class IJEPA(Method):
-    """I-JEPA: predicts an EMA teacher's tokens of blocks of the image from a context block.
+    """I-JEPA: predicts an EMA teacher's tokens of target blocks from a context block.
 
     Assran et al., CVPR 2023, arXiv:2301.08243, section 3 and the authors' code.
 
     The teacher sees the whole image; its tokens are normalised without learned scale. All images of
     a step have blocks of equal size. The authors cut the contexts of a batch to the shortest one;
-    here all keep as many patches as are certain to remain, so the loss of an image does not depend
-    on the others in its batch.
+    here every context keeps the number of patches that is certain to remain, so that the loss of an
+    image does not depend on the other images in its batch.
     """
 
     class Config(Settings):
@@ -47,7 +47,9 @@ class IJEPA(Method):
             0.85, gt=0, le=1, description="smallest area of the context before targets are removed"
         )
         predictor_dim: int = Field(384, ge=4, le=65536, description="width of the predictor")
-        predictor_depth: int = Field(12, ge=1, le=100, description="blocks of the predictor")
+        predictor_depth: int = Field(
+            12, ge=1, le=100, description="number of blocks of the predictor"
+        )
         predictor_heads: int = Field(
             12, ge=1, le=1024, description="number of attention heads of the predictor"
         )
@@ -92,7 +94,7 @@ class IJEPA(Method):
     def step(self, batch: Batch) -> StepOutput:
         images = batch.views[0]
         grid = self.backbone.grid(*images.shape[-2:])
-        keep, targets = self._blocks(batch, grid)
+        keep, targets = self._draw_blocks(batch, grid)
         with torch.no_grad():
             teacher = self.ema_backbone.tokens(images)
             with full_precision(teacher.patches) as (exact,):
@@ -106,8 +108,8 @@ class IJEPA(Method):
                 losses.append(functional.smooth_l1_loss(predicted, wanted))
         return StepOutput(torch.stack(losses).mean(), features=teacher.pooled)
 
-    def _blocks(self, batch: Batch, grid: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:
-        """Return the indices of the context (B, K) and of each target block (B, M)."""
+    def _draw_blocks(self, batch: Batch, grid: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:
+        """Return the patch indices of the context, (B, K), and of each target block, (B, M)."""
         config = self.config
         scale = (config.target_min, config.target_max)
         masks = block_masks(batch.rng, grid, scale, (0.75, 1.5), config.num_targets, "target")

@@ -1,4 +1,4 @@
-"""Reads configurations of the Lightweight-SSL project and converts them for ssl-host."""
+"""Read configurations of the Lightweight-SSL project and convert them for ssl-host."""
 
 from __future__ import annotations
 

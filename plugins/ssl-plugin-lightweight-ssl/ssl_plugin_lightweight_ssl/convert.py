@@ -1,4 +1,4 @@
-"""Converts a Lightweight-SSL file to the text of an ssl-host configuration."""
+"""Convert a Lightweight-SSL file to the text of an ssl-host configuration."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SECTION_ORDER = ("run", "loader", "trainer", "checkpoint", *KINDS)
 
 @dataclass
 class _Comments:
-    """Record of the comments on one key: the lines above it and the inline comment."""
+    """Comments on one key: the lines above it and the inline comment."""
 
     above: list[str] = field(default_factory=list)
     inline: str = ""
@@ -49,7 +49,7 @@ def convert_file(path: Path, catalog: Catalog) -> str:
     layer = translate(path, text, catalog)
     source = parse_ini_layer(text, path, default_section=FLAT)
     inline = {value.origin.line: value.comment.strip() for value in source.values.values()}
-    comments, other_comments = _comments(text, inline)
+    comments, other_comments = _collect_comments(text, inline)
     body: list[str] = []
     for section in sorted(layer.sections(), key=_position):
         body += ["", f"[{section}]"] if body else [f"[{section}]"]
@@ -69,12 +69,12 @@ def _position(section: str) -> int:
     return _SECTION_ORDER.index(section.partition(".")[0])
 
 
-def _comments(text: str, inline: dict[int, str]) -> tuple[dict[int, _Comments], list[str]]:
+def _collect_comments(text: str, inline: dict[int, str]) -> tuple[dict[int, _Comments], list[str]]:
     """Return the comments on keys, keyed by the key's line number, and all other comments.
 
     Args:
         text: the text of the file.
-        inline: the comment behind each value, keyed by line number.
+        inline: the comment after each value, keyed by line number.
     """
     by_line: dict[int, _Comments] = {}
     pending: list[str] = []

@@ -1,4 +1,4 @@
-"""Recognises Lightweight-SSL configurations and translates them for ssl-host.
+"""Detect Lightweight-SSL configurations and translate them for ssl-host.
 
 Most settings, such as ``ssl_method``, are keys before the first section, and values include their
 type (``0.1@float``). The name of the file's folder is the phase: ``pretrain`` or ``linear_eval``.
@@ -58,7 +58,7 @@ def translate(path: Path, text: str, catalog: Catalog) -> ConfigLayer:
             problems.append(Problem(str(value.origin), message))
             continue
         try:
-            # Behind quotes or a type, a comment is no part of the value.
+            # After quotes or a type, a comment is not part of the value.
             is_complete = value.is_quoted or "@" in value.raw
             comment = "" if is_complete else value.comment
             values[key] = ConfigValue(_parse(value.raw), value.origin, comment=comment)

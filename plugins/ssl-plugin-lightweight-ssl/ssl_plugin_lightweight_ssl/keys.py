@@ -33,7 +33,7 @@ WITHOUT_EFFECT: dict[Key, str] = {
     ("ckpt_args", "monitor"): "the newest checkpoints are kept, not the best by a metric",
     ("wandb_args", "save_dir"): "the logger writes into the run folder",
 }
-"""Maps each key that has no effect in ssl-host to the reason, which a note gives."""
+"""Maps each key that has no effect in ssl-host to the reason, for a note."""
 
 WANDB = {"name": "run_name", "project": "project", "entity": "entity", "offline": "offline"}
 """Maps keys of ``[wandb_args]`` to settings of the logger wandb."""

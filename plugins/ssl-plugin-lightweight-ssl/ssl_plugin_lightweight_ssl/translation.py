@@ -105,11 +105,12 @@ class Translation:
         except PluginError:
             return False  # the missing component is reported later
 
-    def checkpoint(self, value: ConfigValue) -> str:
-        """Return the absolute path of a checkpoint; a missing one is noted, and a run refuses it.
+    def checkpoint_path(self, value: ConfigValue) -> str:
+        """Return the absolute path of a checkpoint; add a note if the file is missing.
 
         Lightweight-SSL resolves paths relative to the working directory, ssl-host relative to the
-        file. The path is therefore looked up in the working directory and in the file's folder.
+        file. The path is therefore looked up in the working directory and in the file's folder. A
+        run rejects a missing checkpoint.
         """
         path = Path(str(value.raw)).expanduser()
         existing = path if path.exists() else self.path.parent / path

@@ -1,4 +1,4 @@
-"""Translates the keys for which a new name is not enough, with one function per key."""
+"""Translate the keys for which a new name is not enough, with one function per key."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ IMAGENET_DATA = Path("/data/ImgNet")
 _UNSET = (None, "", "None")
 
 
-def _method(t: Translation, value: ConfigValue) -> None:
+def _translate_method(t: Translation, value: ConfigValue) -> None:
     """Translate ``ssl_method`` to ``[method] name``."""
     t.put("method", "name", t.method_name, value)
 
 
-def _seed(t: Translation, value: ConfigValue) -> None:
+def _translate_seed(t: Translation, value: ConfigValue) -> None:
     """Translate ``seed``; a seed that Lightweight-SSL ignores becomes 0."""
     seed = value.raw
     if isinstance(seed, int) and not 0 <= seed < 2**31:
@@ -30,12 +30,12 @@ def _seed(t: Translation, value: ConfigValue) -> None:
     t.put("run", "seed", seed, value)
 
 
-def _epochs(t: Translation, value: ConfigValue) -> None:
+def _translate_epochs(t: Translation, value: ConfigValue) -> None:
     """Translate ``epochs`` to the epochs of the run or of the linear evaluation."""
     t.put("evaluator.linear" if t.is_linear else "run", "epochs", value.raw, value)
 
 
-def _compute(t: Translation, value: ConfigValue) -> None:
+def _translate_compute(t: Translation, value: ConfigValue) -> None:
     """Translate ``compute_cfg`` to the accelerator, strategy and devices of ``[trainer]``."""
     if not isinstance(value.raw, dict):
         example = "{'devices': 1}@dict"
@@ -52,17 +52,17 @@ def _compute(t: Translation, value: ConfigValue) -> None:
         t.put("trainer", "devices", t.devices, value)
 
 
-def _backbone(t: Translation, value: ConfigValue) -> None:
+def _translate_backbone(t: Translation, value: ConfigValue) -> None:
     """Translate ``backbone`` to the name of a timm model."""
     t.put("backbone", "name", "timm", value)
     t.put("backbone", "model", str(value.raw), value)
 
 
-def _dataset(t: Translation, value: ConfigValue) -> None:
+def _translate_dataset(t: Translation, value: ConfigValue) -> None:
     """Translate ``dataset`` and ``data_dir`` to the name and the folder of a data source.
 
-    A missing folder is only noted, because a file may be checked or converted on another machine.
-    A run refuses it: it does not download into a folder that the old file expects to be filled.
+    A missing folder only causes a note, because a file may be checked or converted on another
+    machine. A run rejects it, and does not download into a folder where the file expects data.
     """
     name = str(value.raw).lower()
     t.put("data", "name", name, value)
@@ -87,7 +87,7 @@ def _dataset(t: Translation, value: ConfigValue) -> None:
         t.put("data", "download", False, source)
 
 
-def _batch_size(t: Translation, value: ConfigValue) -> None:
+def _translate_batch_size(t: Translation, value: ConfigValue) -> None:
     """Translate ``batch_size``, which is per device, to the total over all devices."""
     count = len(t.devices) if isinstance(t.devices, list) else t.devices
     if not isinstance(count, int) or not isinstance(value.raw, int):
@@ -99,10 +99,10 @@ def _batch_size(t: Translation, value: ConfigValue) -> None:
         t.note(value, f"batch_size was per device: {total} images per step on {count} devices")
 
 
-def _crops(t: Translation, value: ConfigValue) -> None:
+def _translate_crops(t: Translation, value: ConfigValue) -> None:
     """Translate ``aug_crop_lst``, the numbers of full-size views and small crops.
 
-    A linear evaluation uses one view, usually written ``[1]``, whatever the file says.
+    A linear evaluation uses one view, usually written ``[1]``, regardless of the file.
     """
     crops = value.raw
     if not isinstance(crops, list) or not all(_is_positive(count) for count in crops):
@@ -126,7 +126,7 @@ def _is_positive(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _log_type(t: Translation, value: ConfigValue) -> None:
+def _translate_log_type(t: Translation, value: ConfigValue) -> None:
     """Translate ``log_type`` and ``[wandb_args]`` to the ``wandb`` logger."""
     log_type = str(value.raw).lower()
     if log_type not in ("wandb", "csv", "", "none"):
@@ -141,13 +141,13 @@ def _log_type(t: Translation, value: ConfigValue) -> None:
             t.put("logger.wandb", setting, argument.raw, argument)
 
 
-def _pretrained(t: Translation, value: ConfigValue) -> None:
+def _translate_pretrained(t: Translation, value: ConfigValue) -> None:
     """Translate ``pretrain_ckpt_path`` to ``[run] init_from``."""
     if value.raw not in _UNSET:
-        t.put("run", "init_from", t.checkpoint(value), value, value.comment)
+        t.put("run", "init_from", t.checkpoint_path(value), value, value.comment)
 
 
-def _lr(t: Translation, value: ConfigValue) -> None:
+def _translate_lr(t: Translation, value: ConfigValue) -> None:
     """Translate ``lr`` to the learning rate of the optimizer or of the linear evaluation."""
     if t.is_linear:
         t.put("evaluator.linear", "learning_rates", (value.raw,), value)
@@ -155,13 +155,13 @@ def _lr(t: Translation, value: ConfigValue) -> None:
         t.put("optimizer", "lr", value.raw, value)
 
 
-def _weight_decay(t: Translation, value: ConfigValue) -> None:
+def _translate_weight_decay(t: Translation, value: ConfigValue) -> None:
     """Translate ``weight_decay`` to the setting of the optimizer or of the linear evaluation."""
     section = "evaluator.linear" if t.is_linear else "optimizer"
     t.put(section, "weight_decay", value.raw, value)
 
 
-def _scale_loss(t: Translation, value: ConfigValue) -> None:
+def _translate_scale_loss(t: Translation, value: ConfigValue) -> None:
     """Translate ``scale_loss``, and give biases the same learning rate as weights.
 
     Lightweight-SSL scales the loss and uses one learning rate. By default, Barlow Twins in ssl-host
@@ -173,7 +173,7 @@ def _scale_loss(t: Translation, value: ConfigValue) -> None:
             t.put("method", "bias_lr_scale", 1.0, value)
 
 
-def _save_top_k(t: Translation, value: ConfigValue) -> None:
+def _translate_save_top_k(t: Translation, value: ConfigValue) -> None:
     """Translate ``save_top_k`` to the number of checkpoints to keep."""
     if not isinstance(value.raw, int):
         t.problem(value, f"save_top_k: {value.raw!r} should be the number of checkpoints to keep")
@@ -184,7 +184,7 @@ def _save_top_k(t: Translation, value: ConfigValue) -> None:
         t.note(value, f"save_top_k = {value.raw} has no effect: {reason}")
 
 
-def _every_n_epochs(t: Translation, value: ConfigValue) -> None:
+def _translate_every_n_epochs(t: Translation, value: ConfigValue) -> None:
     """Translate ``every_n_epochs``, the number of epochs between checkpoints."""
     if value.raw == 0:
         t.note(value, "every_n_epochs = 0 has no effect: a run needs checkpoints to resume")
@@ -192,7 +192,7 @@ def _every_n_epochs(t: Translation, value: ConfigValue) -> None:
         t.put("checkpoint", "every_epochs", value.raw, value)
 
 
-def _only_eval(t: Translation, value: ConfigValue) -> None:
+def _translate_only_eval(t: Translation, value: ConfigValue) -> None:
     """Translate ``only_eval``: train for 0 epochs, starting from ``ckpt_path``."""
     if not value.raw:
         return
@@ -203,14 +203,14 @@ def _only_eval(t: Translation, value: ConfigValue) -> None:
         else:
             t.note(value, "only_eval has no effect in pretraining without ckpt_path")
         return
-    path = t.checkpoint(checkpoint)
+    path = t.checkpoint_path(checkpoint)
     t.put("run", "init_from", path, checkpoint, checkpoint.comment)
     t.put("run", "epochs", 0, value)
     if t.is_linear:
         t.put("evaluator.linear", "weights", path, checkpoint)
 
 
-def _ckpt_path(t: Translation, value: ConfigValue) -> None:
+def _translate_ckpt_path(t: Translation, value: ConfigValue) -> None:
     """Add a note that ``ckpt_path`` has no effect, unless ``only_eval`` uses it."""
     only_eval = t.source.get(("ckpt_args", "only_eval"))
     if value.raw not in _UNSET and not (only_eval is not None and only_eval.raw):
@@ -221,29 +221,29 @@ def _ckpt_path(t: Translation, value: ConfigValue) -> None:
         )
 
 
-def _read_elsewhere(t: Translation, value: ConfigValue) -> None:
-    """Do nothing, because the translator of a different key handles this key."""
+def _skip_key(t: Translation, value: ConfigValue) -> None:
+    """Do nothing, because the translator of another key handles this key."""
 
 
 TRANSLATORS: dict[Key, Callable[[Translation, ConfigValue], None]] = {
-    (FLAT, "ssl_method"): _method,
-    (FLAT, "seed"): _seed,
-    (FLAT, "epochs"): _epochs,
-    (FLAT, "compute_cfg"): _compute,
-    (FLAT, "backbone"): _backbone,
-    (FLAT, "dataset"): _dataset,
-    (FLAT, "data_dir"): _read_elsewhere,
-    (FLAT, "batch_size"): _batch_size,
-    (FLAT, "aug_crop_lst"): _crops,
-    (FLAT, "log_type"): _log_type,
-    (FLAT, "pretrain_ckpt_path"): _pretrained,
-    ("ssl_args", "lr"): _lr,
-    ("ssl_args", "weight_decay"): _weight_decay,
-    ("ssl_args", "scale_loss"): _scale_loss,
-    ("ckpt_args", "every_n_epochs"): _every_n_epochs,
-    ("ckpt_args", "save_top_k"): _save_top_k,
-    ("ckpt_args", "only_eval"): _only_eval,
-    ("ckpt_args", "ckpt_path"): _ckpt_path,
-    **dict.fromkeys((("wandb_args", key) for key in WANDB), _read_elsewhere),
+    (FLAT, "ssl_method"): _translate_method,
+    (FLAT, "seed"): _translate_seed,
+    (FLAT, "epochs"): _translate_epochs,
+    (FLAT, "compute_cfg"): _translate_compute,
+    (FLAT, "backbone"): _translate_backbone,
+    (FLAT, "dataset"): _translate_dataset,
+    (FLAT, "data_dir"): _skip_key,
+    (FLAT, "batch_size"): _translate_batch_size,
+    (FLAT, "aug_crop_lst"): _translate_crops,
+    (FLAT, "log_type"): _translate_log_type,
+    (FLAT, "pretrain_ckpt_path"): _translate_pretrained,
+    ("ssl_args", "lr"): _translate_lr,
+    ("ssl_args", "weight_decay"): _translate_weight_decay,
+    ("ssl_args", "scale_loss"): _translate_scale_loss,
+    ("ckpt_args", "every_n_epochs"): _translate_every_n_epochs,
+    ("ckpt_args", "save_top_k"): _translate_save_top_k,
+    ("ckpt_args", "only_eval"): _translate_only_eval,
+    ("ckpt_args", "ckpt_path"): _translate_ckpt_path,
+    **dict.fromkeys((("wandb_args", key) for key in WANDB), _skip_key),
 }
 """Maps the section and key of Lightweight-SSL to the function that translates it."""

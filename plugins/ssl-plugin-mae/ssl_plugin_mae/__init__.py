@@ -15,7 +15,7 @@ def register_presets(register: RegisterPreset) -> None:
     register(
         "mae/mnist5k",
         "ssl_plugin_mae:presets/mnist5k.ini",
-        "5,000 digits, minutes on two CPU cores",
+        "5,000 digits, a few minutes on two CPU cores",
     )
     register(
         "mae/imagenet",

@@ -19,7 +19,7 @@ class MAE(Method):
     class Config(Settings):
         mask_ratio: float = Field(0.75, gt=0, lt=1, description="fraction of patches to leave out")
         normalise_pixels: bool = Field(
-            True, description="predict the pixels of each patch with mean 0 and variance 1"
+            True, description="normalise the target pixels of each patch to mean 0 and variance 1"
         )
         decoder_dim: int = Field(512, ge=4, le=65536, description="width of the decoder")
         decoder_depth: int = Field(8, ge=1, le=100, description="number of blocks of the decoder")

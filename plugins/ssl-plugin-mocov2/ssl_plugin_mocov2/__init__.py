@@ -19,7 +19,7 @@ def register_presets(register: RegisterPreset) -> None:
     register(
         "mocov2/mnist5k",
         "ssl_plugin_mocov2:presets/mnist5k.ini",
-        "5,000 digits, minutes on two CPU cores",
+        "5,000 digits, a few minutes on two CPU cores",
     )
     register(
         "mocov2/cifar10", "ssl_plugin_mocov2:presets/cifar10.ini", "ResNet-18 with the CIFAR stem"

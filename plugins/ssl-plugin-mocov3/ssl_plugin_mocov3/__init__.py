@@ -19,7 +19,7 @@ def register_presets(register: RegisterPreset) -> None:
     register(
         "mocov3/mnist5k",
         "ssl_plugin_mocov3:presets/mnist5k.ini",
-        "5,000 digits, minutes on two CPU cores",
+        "5,000 digits, a few minutes on two CPU cores",
     )
     register(
         "mocov3/imagenet",

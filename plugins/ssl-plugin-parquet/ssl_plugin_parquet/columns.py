@@ -1,4 +1,4 @@
-"""Finds the columns with images and labels, and the names of the classes."""
+"""Find the columns with images and labels, and the names of the classes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_features(table: Table) -> Mapping[str, Any]:
     return {}
 
 
-def image_column(table: Table, setting: str | None) -> str:
+def find_image_column(table: Table, setting: str | None) -> str:
     """Return the name of the column with the images.
 
     Args:
@@ -62,7 +62,7 @@ def image_column(table: Table, setting: str | None) -> str:
     return _require_column("image_column", table, setting, _is_image_type, expected)
 
 
-def label_column(table: Table, setting: str | None) -> str | None:
+def find_label_column(table: Table, setting: str | None) -> str | None:
     """Return the name of the column with the labels, or None if there are no labels.
 
     Args:

@@ -1,4 +1,4 @@
-"""Reads images from one column of parquet or Arrow files."""
+"""Read images from one column of parquet or Arrow files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Divides the files of a folder into training files and test files."""
+"""Divide the files of a folder into training files and test files."""
 
 from __future__ import annotations
 

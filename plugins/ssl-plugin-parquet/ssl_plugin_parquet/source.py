@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from ssl_host import DataError, Records, RecordSource
-from ssl_plugin_parquet.columns import class_names, image_column, label_column
+from ssl_plugin_parquet.columns import class_names, find_image_column, find_label_column
 from ssl_plugin_parquet.images import ColumnImages
 from ssl_plugin_parquet.layout import split_files
 from ssl_plugin_parquet.tables import Table, check_column, read_table, read_values
@@ -55,10 +55,10 @@ class Parquet(RecordSource):
         if not files:
             return None
         tables = [read_table(path) for path in files]
-        image = image_column(tables[0], self.config.image_column)
+        image = find_image_column(tables[0], self.config.image_column)
         label = None
         if self.config.labelled is not False:
-            label = label_column(tables[0], self.config.label_column)
+            label = find_label_column(tables[0], self.config.label_column)
         _check_columns(tables, [image] if label is None else [image, label])
         folder = root if root.is_dir() else root.parent
         images = ColumnImages(tables, image, self.channels, folder)
@@ -69,11 +69,11 @@ class Parquet(RecordSource):
         if label is None:
             return Records(images, location=str(root), notes=notes)
         names = class_names(tables[0], label)
-        values = [value for table in tables for value in _labels(table, label, names)]
+        values = [value for table in tables for value in _read_labels(table, label, names)]
         return Records(images, values, names, str(root), notes, label)
 
 
-def _labels(table: Table, column: str, names: Sequence[str] | None) -> list[Any]:
+def _read_labels(table: Table, column: str, names: Sequence[str] | None) -> list[Any]:
     """Return the labels in a file, as class names if it stores them; missing labels are None."""
     values = read_values(table, column)
     if names is None or any(isinstance(value, str) for value in values):

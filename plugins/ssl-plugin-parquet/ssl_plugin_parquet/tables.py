@@ -1,4 +1,4 @@
-"""Reads the schema, the row groups and the columns of parquet and Arrow files."""
+"""Read the schema, row groups and columns of parquet and Arrow files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CACHED_GROUPS = 4
 
 
 class Table(NamedTuple):
-    """Record of the path and the structure of a file.
+    """Path and structure of a parquet or Arrow file.
 
     Attributes:
         path: path of the file.
@@ -51,7 +51,7 @@ def read_table(path: Path) -> Table:
                 metadata, schema = file.metadata, file.schema_arrow
                 rows = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
         else:
-            batches = _batches(path, mtime_ns, os.getpid())
+            batches = _record_batches(path, mtime_ns, os.getpid())
             schema = _map_file(path, mtime_ns, os.getpid()).schema
             rows = [len(batch) for batch in batches]
         str(schema)  # raises if a name is not valid text
@@ -61,7 +61,7 @@ def read_table(path: Path) -> Table:
 def check_column(table: Table, column: str) -> None:
     """Check the offsets in a column of an Arrow file; pyarrow could crash on damaged offsets.
 
-    Image data is not checked. Parquet files are not checked here, but when they are decoded.
+    Image data is not checked. Parquet files are checked later, when they are decoded.
 
     Raises:
         DataError: when the file is damaged.
@@ -98,10 +98,10 @@ def read_value(table: Table, column: str, group: int, row: int) -> Any:
     """
     process = os.getpid()
     if table.path.suffix != ".parquet":
-        batch = _batches(table.path, table.mtime_ns, process)[group]
+        batch = _record_batches(table.path, table.mtime_ns, process)[group]
         return batch.column(column)[row].as_py()
-    with _lock(process):  # otherwise every thread would decompress the same row group
-        values = _row_group(table.path, table.mtime_ns, column, group, process)
+    with _process_lock(process):  # otherwise every thread would decompress the same row group
+        values = _read_row_group(table.path, table.mtime_ns, column, group, process)
     return values[row].as_py()
 
 
@@ -119,7 +119,7 @@ def report_damage(path: Path) -> Iterator[None]:
 
 
 @lru_cache(maxsize=_CACHED_GROUPS)
-def _row_group(path: Path, _mtime_ns: int, column: str, group: int, _process: int) -> Any:
+def _read_row_group(path: Path, _mtime_ns: int, column: str, group: int, _process: int) -> Any:
     """Return one column of a parquet file's row group, decompressed and cached."""
     with pq.ParquetFile(path, memory_map=True) as file:
         # Do not use pyarrow's threads, because they do not survive a fork.
@@ -127,7 +127,7 @@ def _row_group(path: Path, _mtime_ns: int, column: str, group: int, _process: in
 
 
 @lru_cache(maxsize=256)
-def _batches(path: Path, mtime_ns: int, process: int) -> list[Any]:
+def _record_batches(path: Path, mtime_ns: int, process: int) -> list[Any]:
     """Return the record batches of a memory-mapped Arrow file."""
     batches: list[Any] = _map_file(path, mtime_ns, process).to_batches()
     return batches
@@ -145,6 +145,6 @@ def _map_file(path: Path, _mtime_ns: int, _process: int) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _lock(_process: int) -> Lock:
+def _process_lock(_process: int) -> Lock:
     """Return this process's lock; a lock held during a fork would never be released."""
     return Lock()

@@ -320,7 +320,7 @@ INVALID = {
     "floats": (
         writer({"a": [b"x"] * 2, "l": [0.5, 0.25]}),
         {"label_column": "l"},
-        r"x\.parquet: the labels look like numbers .*0\.5",
+        r"x\.parquet: the labels look like numbers.*0\.5",
     ),
     "lists": (
         writer({"image": [b"x"], "label": [["cat", "dog"]]}),

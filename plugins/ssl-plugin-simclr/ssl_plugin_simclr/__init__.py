@@ -19,7 +19,7 @@ def register_presets(register: RegisterPreset) -> None:
     register(
         "simclr/mnist5k",
         "ssl_plugin_simclr:presets/mnist5k.ini",
-        "5,000 digits, minutes on two CPU cores",
+        "5,000 digits, a few minutes on two CPU cores",
     )
     register(
         "simclr/cifar10", "ssl_plugin_simclr:presets/cifar10.ini", "ResNet-18 with the CIFAR stem"

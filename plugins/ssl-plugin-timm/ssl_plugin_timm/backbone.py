@@ -14,7 +14,7 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from ssl_host import Backbone, Settings, Tokens, UserError
-from ssl_plugin_timm.description import code, hub_config
+from ssl_plugin_timm.description import creation_code, hub_config
 from ssl_plugin_timm.stems import conv_patch_embedding, use_cifar_stem
 from ssl_plugin_timm.tokens import (
     TOKEN_MODELS,
@@ -31,8 +31,8 @@ class Timm(Backbone):
 
     The classifier is removed; the features are the pooled output (B, D). The number of input
     channels and, for vision transformers, the image size are taken from the data. Models of timm's
-    classes VisionTransformer and Eva have patch tokens, and accept views of any size that their
-    patch divides.
+    classes VisionTransformer and Eva have patch tokens, and accept views of any size that is a
+    multiple of the patch size.
     """
 
     class Config(Settings):
@@ -144,8 +144,8 @@ class Timm(Backbone):
         """Raise UserError for a setting of vision transformers, unless the model is one."""
         if not is_token_model(self.config.model):
             raise UserError(
-                f"[backbone] {setting} is for vision transformers, and {self.config.model} is not "
-                "one of timm's classes VisionTransformer and Eva; set it to default"
+                f"[backbone] {setting} is for vision transformers, but {self.config.model} is not "
+                "of timm's class VisionTransformer or Eva; set it to default"
             )
 
     def _arguments(self) -> dict[str, Any]:
@@ -215,7 +215,7 @@ class Timm(Backbone):
 
     @property
     def _channels_are_last(self) -> bool:
-        """True if the model's feature maps are (B, H, W, D), as those of Swin."""
+        """True if the model's feature maps are (B, H, W, D), like those of Swin."""
         return str(getattr(self.model, "output_fmt", "NCHW")).endswith("NHWC")
 
     def tokens(
@@ -257,7 +257,7 @@ class Timm(Backbone):
         converted = dict(tensors)
         convert = getattr(sys.modules[type(self.model).__module__], "checkpoint_filter_fn", None)
         if convert is not None:
-            # The function of some models expects other names; the host then reports the shapes.
+            # For some models the function expects other names; the host then reports the shapes.
             with suppress(AssertionError, KeyError, RuntimeError, TypeError, ValueError):
                 converted |= convert(dict(tensors), self.model)
         return {
@@ -268,11 +268,11 @@ class Timm(Backbone):
         }
 
     def export(self) -> tuple[nn.Module, dict[str, Any]]:
-        """Return the timm model, and a description that other programs can create it from."""
+        """Return the timm model, and a description from which other programs can create it."""
         description = {"library": "timm", "model": self.config.model, "arguments": self.arguments}
         description |= {
             "stem": self.config.stem,
-            "code": code(self.model, self.config.model, self.config.stem, self.arguments),
+            "code": creation_code(self.model, self.config.model, self.config.stem, self.arguments),
         }
         if self.config.stem == "default":
             description["hub"] = hub_config(self.model, self.arguments)

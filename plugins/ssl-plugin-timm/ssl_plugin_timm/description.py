@@ -1,4 +1,4 @@
-"""Describes timm models, so that other programs can create them."""
+"""Describe timm models, so that other programs can create them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def code(model: Any, name: str, stem: str, arguments: Mapping[str, Any]) -> list[str]:
+def creation_code(model: Any, name: str, stem: str, arguments: Mapping[str, Any]) -> list[str]:
     """Return the lines of Python code that create a model.
 
     Args:
@@ -34,7 +34,7 @@ def code(model: Any, name: str, stem: str, arguments: Mapping[str, Any]) -> list
 
 
 def hub_config(model: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of a Hub folder's ``config.json`` that come from timm."""
+    """Return the entries of a Hugging Face ``config.json`` that describe the timm model."""
     pretrained_cfg = model.pretrained_cfg
     return {
         "architecture": pretrained_cfg["architecture"],

@@ -1,4 +1,4 @@
-"""First layers for small images and small data sets, in place of those of timm's models."""
+"""First layers for small images and data sets, to replace those of timm's models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def use_cifar_stem(model: Any, name: str) -> None:
     """
     if not (isinstance(getattr(model, "conv1", None), nn.Conv2d) and hasattr(model, "maxpool")):
         raise UserError(
-            f"[backbone] stem = cifar is for ResNets, and {name} is not one; set stem = default"
+            f"[backbone] stem = cifar is for ResNets, but {name} is not one; set stem = default"
         )
     channels, width = model.conv1.in_channels, model.conv1.out_channels
     model.conv1 = nn.Conv2d(channels, width, 3, stride=1, padding=1, bias=False)
@@ -31,8 +31,8 @@ def use_cifar_stem(model: Any, name: str) -> None:
 def conv_patch_embedding(model: Any) -> HybridEmbed:
     """Return convolutions that can replace a model's linear patch embedding.
 
-    Each one of 3 x 3 pixels halves the image and doubles the channels, and has batch norm and ReLU;
-    a linear layer follows (arXiv:2106.14881, section 5.1).
+    Each 3 x 3 convolution halves the image and doubles the channels, and is followed by batch norm
+    and ReLU; the last layer is linear (arXiv:2106.14881, section 5.1).
 
     Raises:
         UserError: if the side of the patches is not a power of 2.

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from ssl_host import Tokens, UserError
 
 TOKEN_MODELS = (VisionTransformer, Eva)
-"""Classes whose tokens can be kept and masked: ViT, DeiT, DINOv2, DINOv3, EVA02, ..."""
+"""Classes with tokens that can be kept and masked: ViT, DeiT, DINOv2, DINOv3, EVA02, ..."""
 _MODULES = ("vision_transformer", "vision_transformer_hybrid", "deit", "eva")
-"""Modules of timm whose models are all of these classes."""
+"""Modules of timm in which all models are of these classes."""
 
 
 def is_token_model(model_name: str) -> bool:
@@ -28,9 +28,9 @@ def is_token_model(model_name: str) -> bool:
 def pool_arguments(model_name: str, pool: str) -> dict[str, Any]:
     """Return the arguments of ``timm.create_model`` that select how tokens become features.
 
-    timm moves the final norm behind the mean of the patches. Here the norm of a model with a class
-    token stays where it was, as in the papers: the patches are normalised for what predicts or
-    decodes them, and weights fit both kinds of pooling.
+    timm moves the final norm after the mean of the patches. Here a model with a class token keeps
+    its norm before the mean, as in the papers: predictors and decoders get normalised patches, and
+    weights fit both kinds of pooling.
     """
     arguments: dict[str, Any] = {"global_pool": pool}
     if pool == "avg" and is_token_model(model_name):
@@ -43,7 +43,7 @@ def pool_arguments(model_name: str, pool: str) -> dict[str, Any]:
 
 
 def patch_size(model: Any) -> int:
-    """Return the side of a model's patches in pixels; of a hybrid, with its convolutions."""
+    """Return the side of a model's patches in pixels, including a hybrid's convolutions."""
     ratio = model.patch_embed.feat_ratio()
     return int(ratio if isinstance(ratio, int) else ratio[0])
 
@@ -101,9 +101,9 @@ def vit_tokens(
 
 
 def _visible_pixels(images: Tensor, side: int, keep: Tensor | None, mask: Tensor | None) -> Tensor:
-    """Return images (B, C, H, W) whose patches are 0 if they are masked or not kept.
+    """Return images (B, C, H, W) with the pixels of masked or dropped patches set to 0.
 
-    Convolutions look beyond the borders of a patch, so its neighbours would show what it contains.
+    Convolutions read beyond the borders of a patch, so its neighbours would reveal its content.
     """
     grid = images.shape[-2] // side, images.shape[-1] // side
     visible = images.new_ones(len(images), grid[0] * grid[1], dtype=torch.bool)

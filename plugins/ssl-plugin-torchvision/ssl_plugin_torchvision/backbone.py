@@ -112,7 +112,7 @@ class Torchvision(Backbone):
         """Adapt the first layers to 32-pixel images: He et al., arXiv:1512.03385, section 4.2."""
         if not (hasattr(self.model, "conv1") and hasattr(self.model, "maxpool")):
             raise UserError(
-                f"[backbone] stem = cifar is for ResNets, and {self.config.model} is not one; "
+                f"[backbone] stem = cifar is for ResNets, but {self.config.model} is not one; "
                 "set stem = default"
             )
         width = self.model.conv1.out_channels
@@ -129,7 +129,7 @@ class Torchvision(Backbone):
         )
         if self.config.weights is not None:
             raise UserError(
-                f"[backbone] weights = {self.config.weights} have 3 channels, and the data has "
+                f"[backbone] weights = {self.config.weights} have 3 channels, but the data has "
                 f"{self.in_channels}; remove weights, or use data with 3 channels"
             )
         shape = (self.in_channels, first.out_channels, first.kernel_size, first.stride)
@@ -143,7 +143,7 @@ class Torchvision(Backbone):
         return features.flatten(1)
 
     def tokens(self, images: Tensor, **options: Any) -> Tokens:
-        """Return the positions of the feature map that the model pools."""
+        """Return as tokens the positions of the feature map before pooling."""
         if any(value is not None and value != 0 for value in options.values()):
             return super().tokens(images, **options)  # explains what is not possible
         if not isinstance(getattr(self.model, "avgpool", None), nn.Module):
@@ -178,10 +178,10 @@ class Torchvision(Backbone):
             "library": "torchvision",
             "model": self.config.model,
             "stem": self.config.stem,
-            "code": self._code(),
+            "code": self._creation_code(),
         }
 
-    def _code(self) -> list[str]:
+    def _creation_code(self) -> list[str]:
         """Return the lines of Python code that create the model."""
         # These arguments have different values in models created with weights.
         options = {k: getattr(self.model, k, None) for k in ("aux_logits", "transform_input")}

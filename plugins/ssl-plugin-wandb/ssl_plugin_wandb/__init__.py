@@ -7,4 +7,6 @@ ssl_host_api = 1
 
 @hookimpl
 def register_loggers(register: Register) -> None:
-    register("wandb", "ssl_plugin_wandb.logger:WandB", "Weights & Biases, also without an account")
+    register(
+        "wandb", "ssl_plugin_wandb.logger:WandB", "Weights & Biases, with or without an account"
+    )

@@ -92,7 +92,7 @@ class WandB(Logger):
             self.run.finish(exit_code=1)
             return
         self.run.summary.update(results["metrics"])
-        media: dict[str, Any] = {"views": _views(self.folder / "report.json")}
+        media: dict[str, Any] = {"views": _draw_view_strips(self.folder / "report.json")}
         report = self.folder / "report.html"
         if report.exists():
             media["report"] = wandb.Html(report.read_text(encoding="utf-8"), inject=False)
@@ -106,7 +106,7 @@ def _json_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value if isinstance(value, plain) else str(value) for key, value in values.items()}
 
 
-def _views(file: Path) -> list[wandb.Image]:
+def _draw_view_strips(file: Path) -> list[wandb.Image]:
     """Return a strip for each image in the report's gallery: the image and its views in a row."""
     if not file.exists():
         return []
