@@ -1,4 +1,4 @@
-"""Runs the command line as ``python -m ssl_host``."""
+"""Run the command line as ``python -m ssl_host``."""
 
 from ssl_host.cli import main
 

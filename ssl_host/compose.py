@@ -1,4 +1,4 @@
-"""Builds all components of a run from its configuration."""
+"""Build all components of a run from its configuration."""
 
 from __future__ import annotations
 

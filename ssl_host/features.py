@@ -1,4 +1,4 @@
-"""Computes image features with a trained backbone, outside a run."""
+"""Compute image features with a trained backbone, outside a run."""
 
 from __future__ import annotations
 

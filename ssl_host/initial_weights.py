@@ -1,4 +1,4 @@
-"""Initialises backbones with weights from runs and from other projects."""
+"""Initialise backbones with weights from runs and from other projects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks a composed run before its first step: views, labels and image sizes."""
+"""Check a composed run before its first step: views, labels and image sizes."""
 
 from __future__ import annotations
 

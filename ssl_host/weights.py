@@ -1,4 +1,4 @@
-"""Saves trained backbones to run folders, and loads them from there."""
+"""Save trained backbones to run folders, and load them from there."""
 
 from __future__ import annotations
 

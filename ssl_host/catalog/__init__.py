@@ -1,1 +1,1 @@
-"""Find the installed plugins and registers their components."""
+"""Find the installed plugins and register their components."""

@@ -1,4 +1,4 @@
-"""Finds plugins by their entry points, and loads and checks each of them separately."""
+"""Find plugins by their entry points, and load and check each of them separately."""
 
 from __future__ import annotations
 

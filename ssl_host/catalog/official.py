@@ -1,4 +1,4 @@
-"""Lists official plugins for messages on how to install a missing feature."""
+"""List official plugins for messages on how to install a missing feature."""
 
 from __future__ import annotations
 

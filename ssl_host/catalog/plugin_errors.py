@@ -1,4 +1,4 @@
-"""Creates errors that say which plugin failed, in which call and on which line."""
+"""Create errors that say which plugin failed, in which call and on which line."""
 
 from __future__ import annotations
 

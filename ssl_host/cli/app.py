@@ -1,4 +1,4 @@
-"""Defines the ``ssl-host`` command with its subcommands, and prints errors as messages."""
+"""Define the ``ssl-host`` command with its subcommands, and print errors as messages."""
 
 from __future__ import annotations
 

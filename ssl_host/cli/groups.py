@@ -1,4 +1,4 @@
-"""Defines groups of commands to which plugins can add commands."""
+"""Define groups of commands to which plugins can add commands."""
 
 from __future__ import annotations
 

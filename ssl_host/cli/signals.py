@@ -1,4 +1,4 @@
-"""Handles signals while a command starts or exits, when there is nothing to save."""
+"""Handle signals while a command starts or exits, when there is nothing to save."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Reads INI files, presets and options, and merges them into validated settings."""
+"""Read INI files, presets and options, and merge them into validated settings."""

@@ -1,4 +1,4 @@
-"""Chooses values for ``auto`` settings from the hardware, without timing training steps."""
+"""Choose values for ``auto`` settings from the hardware, without timing training steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loads the component classes named in a configuration, and the layers that they add."""
+"""Load the component classes named in a configuration, and the layers that they add."""
 
 from __future__ import annotations
 

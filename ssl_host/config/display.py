@@ -1,4 +1,4 @@
-"""Formats settings and resolved configurations as human-readable text."""
+"""Format settings and resolved configurations as human-readable text."""
 
 from __future__ import annotations
 

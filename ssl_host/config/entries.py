@@ -1,4 +1,4 @@
-"""Creates the entries of a configuration, and checks that their text can be read back."""
+"""Create the entries of a configuration, and check that their text can be read back."""
 
 from __future__ import annotations
 

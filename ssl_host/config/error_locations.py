@@ -1,4 +1,4 @@
-"""Adds the file and line of a setting to errors that it causes later in the run."""
+"""Add the file and line of a setting to errors that it causes later in the run."""
 
 from __future__ import annotations
 

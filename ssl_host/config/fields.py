@@ -1,4 +1,4 @@
-"""Converts the value of one setting: parses its text and makes its paths absolute."""
+"""Convert the value of one setting: parse its text and make its paths absolute."""
 
 from __future__ import annotations
 

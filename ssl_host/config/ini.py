@@ -1,4 +1,4 @@
-"""Reads INI files and keeps the line number of each value."""
+"""Read INI files and keep the line number of each value."""
 
 from __future__ import annotations
 

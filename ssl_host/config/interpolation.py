@@ -1,4 +1,4 @@
-"""Replaces references in values: ``${section.key}`` and ``${env:NAME}``."""
+"""Replace references in values: ``${section.key}`` and ``${env:NAME}``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Creates the layers of a configuration (presets, file, options) and merges their sections."""
+"""Create the layers of a configuration (presets, file, options) and merge their sections."""
 
 from __future__ import annotations
 

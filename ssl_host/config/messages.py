@@ -1,4 +1,4 @@
-"""Converts pydantic validation errors into messages for users of INI files."""
+"""Convert pydantic validation errors into messages for users of INI files."""
 
 from __future__ import annotations
 

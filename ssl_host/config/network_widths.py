@@ -1,4 +1,4 @@
-"""Replaces references to network widths, such as ``${backbone.teacher.feature_dim}``."""
+"""Replace references to network widths, such as ``${backbone.teacher.feature_dim}``."""
 
 from __future__ import annotations
 

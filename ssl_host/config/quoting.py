@@ -1,4 +1,4 @@
-"""Handles quoted values and trailing comments in the lines of INI files."""
+"""Handle quoted values and trailing comments in the lines of INI files."""
 
 from __future__ import annotations
 

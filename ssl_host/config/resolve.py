@@ -1,4 +1,4 @@
-"""Merges the layers of a configuration into a :class:`RunConfig`, or reports all problems."""
+"""Merge the layers of a configuration into a :class:`RunConfig`, or report all problems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defines the configuration of a run: validated settings with the origin of each value."""
+"""Define the configuration of a run: validated settings with the origin of each value."""
 
 from __future__ import annotations
 

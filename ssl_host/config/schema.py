@@ -1,4 +1,4 @@
-"""Defines the host's sections, the order of all sections and the default components."""
+"""Define the host's sections, the order of all sections and the default components."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validates one section of a configuration, for plugins that define additional sections."""
+"""Validate one section of a configuration, for plugins that define additional sections."""
 
 from __future__ import annotations
 

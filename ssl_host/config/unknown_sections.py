@@ -1,4 +1,4 @@
-"""Finds sections that do not belong in the configuration of a run."""
+"""Find sections that do not belong in the configuration of a run."""
 
 from __future__ import annotations
 

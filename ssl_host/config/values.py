@@ -1,4 +1,4 @@
-"""Defines configuration values with their origin, and converts between text and values."""
+"""Define configuration values with their origin, and convert between text and values."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Writes the package of a new plugin from templates, for ``ssl-host plugin new``."""
+"""Write the package of a new plugin from templates, for ``ssl-host plugin new``."""

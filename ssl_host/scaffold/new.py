@@ -1,4 +1,4 @@
-"""Writes the package of a new plugin from templates."""
+"""Write the package of a new plugin from templates."""
 
 from __future__ import annotations
 

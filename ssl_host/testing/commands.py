@@ -1,4 +1,4 @@
-"""Runs the ``ssl-host`` command inside the test process, which has already imported torch."""
+"""Run the ``ssl-host`` command inside the test process, which has already imported torch."""
 
 from __future__ import annotations
 

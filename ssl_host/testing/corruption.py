@@ -1,4 +1,4 @@
-"""Checks that data sources handle corrupted files."""
+"""Check that data sources handle corrupted files."""
 
 from __future__ import annotations
 

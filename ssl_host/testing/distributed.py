@@ -1,4 +1,4 @@
-"""Runs a function in several gloo processes, to compare the results with a single process."""
+"""Run a function in several gloo processes, to compare the results with a single process."""
 
 from __future__ import annotations
 

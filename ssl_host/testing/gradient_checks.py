@@ -1,4 +1,4 @@
-"""Checks which tensors of a method get a gradient: parameters, EMA copies and targets."""
+"""Check which tensors of a method get a gradient: parameters, EMA copies and targets."""
 
 from __future__ import annotations
 

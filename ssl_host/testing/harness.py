@@ -1,4 +1,4 @@
-"""Builds small instances of SSL methods, and batches of views, for checks and tests."""
+"""Build small instances of SSL methods, and batches of views, for checks and tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Simulates interruptions and missing libraries, for tests of the host and of plugins."""
+"""Simulate interruptions and missing libraries, for tests of the host and of plugins."""
 
 from __future__ import annotations
 

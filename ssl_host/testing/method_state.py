@@ -1,4 +1,4 @@
-"""Checks that repeated, resumed and distributed training gives the same results.
+"""Check that repeated, resumed and distributed training gives the same results.
 
 Other checks split a step into micro-batches, or run it under autocast.
 """

@@ -1,4 +1,4 @@
-"""Checks that a method does not collapse in 100 training steps, and that steps are fast."""
+"""Check that a method does not collapse in 100 training steps, and that steps are fast."""
 
 from __future__ import annotations
 

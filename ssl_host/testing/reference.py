@@ -1,4 +1,4 @@
-"""Compares a loss and its gradients with an independent implementation."""
+"""Compare a loss and its gradients with an independent implementation."""
 
 from __future__ import annotations
 

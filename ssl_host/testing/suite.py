@@ -1,4 +1,4 @@
-"""Lists the checks for each kind of component and runs them, directly or in pytest."""
+"""List the checks for each kind of component and run them, directly or in pytest."""
 
 from __future__ import annotations
 

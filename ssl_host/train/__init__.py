@@ -1,1 +1,1 @@
-"""Trains an SSL method with pytorch-lightning: steps, state, metrics and checkpoints."""
+"""Train an SSL method with pytorch-lightning: steps, state, metrics and checkpoints."""

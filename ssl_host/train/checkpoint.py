@@ -1,4 +1,4 @@
-"""Writes checkpoints atomically with a checksum, and reads them without running any code."""
+"""Write checkpoints atomically with a checksum, and read them without running any code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Passes the training images to a method at the start of an epoch."""
+"""Pass the training images to a method at the start of an epoch."""
 
 from __future__ import annotations
 

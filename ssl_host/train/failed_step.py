@@ -1,4 +1,4 @@
-"""Writes a training step with non-finite numbers to a file, and reads it back for a replay."""
+"""Write a training step with non-finite numbers to a file, and read it back for a replay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trains a method to the end, starting from the newest checkpoint in the run folder."""
+"""Train a method to the end, starting from the newest checkpoint in the run folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logs training metrics: loss, learning rate, online accuracy, feature spread."""
+"""Log training metrics: loss, learning rate, online accuracy, feature spread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stops the training if the loss, a gradient or a weight is not finite."""
+"""Stop the training if the loss, a gradient or a weight is not finite."""
 
 from __future__ import annotations
 

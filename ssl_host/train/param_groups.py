@@ -1,4 +1,4 @@
-"""Creates the torch optimizer of a method; sets its learning rates and weight decay."""
+"""Create the torch optimizer of a method; set its learning rates and weight decay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shows the progress of the training: loss, online accuracy, images per second, time left."""
+"""Show the progress of the training: loss, online accuracy, images per second, time left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handles signals that ask a run to stop, and silences Lightning's messages."""
+"""Handle signals that ask a run to stop, and silence Lightning's messages."""
 
 from __future__ import annotations
 

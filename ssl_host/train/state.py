@@ -1,4 +1,4 @@
-"""Saves and restores the training state: counters, weights, optimizer, probe and timer."""
+"""Save and restore the training state: counters, weights, optimizer, probe and timer."""
 
 from __future__ import annotations
 

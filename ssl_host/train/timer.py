@@ -1,4 +1,4 @@
-"""Measures how long a run trains and waits for images, across interruptions."""
+"""Measure how long a run trains and waits for images, across interruptions."""
 
 from __future__ import annotations
 

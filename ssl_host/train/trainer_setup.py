@@ -1,4 +1,4 @@
-"""Sets up the Lightning trainer and the networks: processes, precision, memory layout."""
+"""Set up the Lightning trainer and the networks: processes, precision, memory layout."""
 
 from __future__ import annotations
 

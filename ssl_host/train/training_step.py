@@ -1,4 +1,4 @@
-"""Computes the training steps of a run: views, loss, gradients, optimizer, updates."""
+"""Compute the training steps of a run: views, loss, gradients, optimizer, updates."""
 
 from __future__ import annotations
 

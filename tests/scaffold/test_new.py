@@ -14,7 +14,7 @@ from ssl_host.scaffold.new import plan_plugin, write_plugin
 from tests.wheels import install
 
 BIN = Path(sys.executable).parent
-EXAMPLE = Path(__file__).parents[2] / "examples" / "ssl-plugin-vicreg"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ssl-plugin-mmcr"
 LONG = "a-name-that-is-as-long-as-anybody-would-want-it"
 LIKE = ("masked", "teacher")
 # Names that, as a class, would hide a name of the template or are not valid.
@@ -122,7 +122,7 @@ def test_new_plugins_pass_ruff(written):
 
 def test_new_plugins_pass_mypy(written, tmp_path):
     """One call for all plugins: their settings differ only in the name of the package."""
-    packages = [folder / new.module for new, folder in written] + [EXAMPLE / "ssl_plugin_vicreg"]
+    packages = [folder / new.module for new, folder in written] + [EXAMPLE / "ssl_plugin_mmcr"]
     settings = set()
     for package in packages:
         project = (package.parent / "pyproject.toml").read_text("utf-8")

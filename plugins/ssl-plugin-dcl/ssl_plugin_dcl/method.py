@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ssl_host import Batch, Head, Method, StepOutput
 
-RECIPE = {
+RECIPE: Mapping[str, Mapping[str, Any]] = {
     "augmentation": {"name": "simclr"},
     "head.projector": {
         "hidden_dim": 2048,

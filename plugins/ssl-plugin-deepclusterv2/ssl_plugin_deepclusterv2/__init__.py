@@ -16,28 +16,4 @@ def register_methods(register: Register) -> None:
 
 @hookimpl
 def register_presets(register: RegisterPreset) -> None:
-    register(
-        "deepclusterv2/mnist5k",
-        "ssl_plugin_deepclusterv2:presets/mnist5k.ini",
-        "5,000 digits, a few minutes on two CPU cores",
-    )
-    register(
-        "deepclusterv2/imagenet",
-        "ssl_plugin_deepclusterv2:presets/imagenet.ini",
-        "the paper's values, for several GPUs",
-    )
-    register(
-        "deepclusterv2/imagefolder",
-        "ssl_plugin_deepclusterv2:presets/imagefolder.ini",
-        "a folder of photographs on one machine",
-    )
-    register(
-        "deepclusterv2/continue",
-        "ssl_plugin_deepclusterv2:presets/continue.ini",
-        "from pretrained weights, on a folder of photographs",
-    )
-    register(
-        "deepclusterv2/cifar10",
-        "ssl_plugin_deepclusterv2:presets/cifar10.ini",
-        "ResNet-18 with the CIFAR stem",
-    )
+    register("deepclusterv2", "ssl_plugin_deepclusterv2:presets")

@@ -12,28 +12,4 @@ def register_methods(register: Register) -> None:
 
 @hookimpl
 def register_presets(register: RegisterPreset) -> None:
-    register(
-        "dinov2/mnist5k",
-        "ssl_plugin_dinov2:presets/mnist5k.ini",
-        "5,000 digits, a few minutes on two CPU cores",
-    )
-    register(
-        "dinov2/imagenet",
-        "ssl_plugin_dinov2:presets/imagenet.ini",
-        "the paper's values, for several GPUs",
-    )
-    register(
-        "dinov2/imagefolder",
-        "ssl_plugin_dinov2:presets/imagefolder.ini",
-        "a folder of photographs on one machine",
-    )
-    register(
-        "dinov2/continue",
-        "ssl_plugin_dinov2:presets/continue.ini",
-        "from pretrained weights, on a folder of photographs",
-    )
-    register(
-        "dinov2/cifar10",
-        "ssl_plugin_dinov2:presets/cifar10.ini",
-        "ViT with patches of 4 pixels",
-    )
+    register("dinov2", "ssl_plugin_dinov2:presets")

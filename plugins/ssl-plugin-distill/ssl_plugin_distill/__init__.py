@@ -14,21 +14,4 @@ def register_methods(register: Register) -> None:
 
 @hookimpl
 def register_presets(register: RegisterPreset) -> None:
-    register(
-        "distill/mnist5k",
-        "ssl_plugin_distill:presets/mnist5k.ini",
-        "5,000 digits, a minute on two CPU cores",
-    )
-    register(
-        "distill/imagenet", "ssl_plugin_distill:presets/imagenet.ini", "ImageNet, for several GPUs"
-    )
-    register(
-        "distill/imagefolder",
-        "ssl_plugin_distill:presets/imagefolder.ini",
-        "a folder of photographs on one machine",
-    )
-    register(
-        "distill/cifar10",
-        "ssl_plugin_distill:presets/cifar10.ini",
-        "ResNet-18 with the CIFAR stem",
-    )
+    register("distill", "ssl_plugin_distill:presets")

@@ -35,7 +35,8 @@ class SIGReg(Loss):
         """Return random unit vectors, (D, M), the same in all processes."""
         generator = torch.Generator().manual_seed(seed)
         directions = torch.randn(z.shape[1], self.config.num_directions, generator=generator)
-        return (directions / directions.norm(dim=0)).to(z)
+        unit: Tensor = directions / directions.norm(dim=0)
+        return unit.to(z)
 
     def _statistic(self, projections: Tensor) -> Tensor:
         """Return the statistic of projected embeddings (B, M), averaged over the directions."""
@@ -50,4 +51,5 @@ class SIGReg(Loss):
         count = len(means) * len(projections)
         real, imaginary = means.mean(dim=0)
         error = (real - normal).square() + imaginary.square()
-        return count * (error @ (weights * normal)).mean()
+        statistic: Tensor = count * (error @ (weights * normal))
+        return statistic.mean()

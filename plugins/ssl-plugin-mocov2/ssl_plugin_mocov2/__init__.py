@@ -16,29 +16,4 @@ def register_methods(register: Register) -> None:
 
 @hookimpl
 def register_presets(register: RegisterPreset) -> None:
-    register(
-        "mocov2/mnist5k",
-        "ssl_plugin_mocov2:presets/mnist5k.ini",
-        "5,000 digits, a few minutes on two CPU cores",
-    )
-    register(
-        "mocov2/cifar10", "ssl_plugin_mocov2:presets/cifar10.ini", "ResNet-18 with the CIFAR stem"
-    )
-    register(
-        "mocov2/cifar100", "ssl_plugin_mocov2:presets/cifar100.ini", "ResNet-18 with the CIFAR stem"
-    )
-    register(
-        "mocov2/imagenet-100ep",
-        "ssl_plugin_mocov2:presets/imagenet-100ep.ini",
-        "ResNet-50, the paper's values",
-    )
-    register(
-        "mocov2/imagefolder",
-        "ssl_plugin_mocov2:presets/imagefolder.ini",
-        "a folder of photographs on one machine",
-    )
-    register(
-        "mocov2/continue",
-        "ssl_plugin_mocov2:presets/continue.ini",
-        "from pretrained weights, on a folder of photographs",
-    )
+    register("mocov2", "ssl_plugin_mocov2:presets")

@@ -16,28 +16,4 @@ def register_methods(register: Register) -> None:
 
 @hookimpl
 def register_presets(register: RegisterPreset) -> None:
-    register(
-        "mocov3/mnist5k",
-        "ssl_plugin_mocov3:presets/mnist5k.ini",
-        "5,000 digits, a few minutes on two CPU cores",
-    )
-    register(
-        "mocov3/imagenet",
-        "ssl_plugin_mocov3:presets/imagenet.ini",
-        "the paper's values, for several GPUs",
-    )
-    register(
-        "mocov3/imagefolder",
-        "ssl_plugin_mocov3:presets/imagefolder.ini",
-        "a folder of photographs on one machine",
-    )
-    register(
-        "mocov3/continue",
-        "ssl_plugin_mocov3:presets/continue.ini",
-        "from pretrained weights, on a folder of photographs",
-    )
-    register(
-        "mocov3/cifar10",
-        "ssl_plugin_mocov3:presets/cifar10.ini",
-        "ResNet-18 with the CIFAR stem",
-    )
+    register("mocov3", "ssl_plugin_mocov3:presets")

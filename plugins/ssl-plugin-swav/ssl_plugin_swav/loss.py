@@ -33,8 +33,9 @@ class SwAVLoss(Loss):
     config: Config
 
     def forward(self, *scores: Tensor, queued: Sequence[Tensor] = ()) -> Tensor:
-        earlier = queued or [None, None]
-        targets = [self._assign(s, q) for s, q in zip(scores[:2], earlier, strict=True)]
+        targets = [
+            self._assign(full, queued[i] if queued else None) for i, full in enumerate(scores[:2])
+        ]
         return cross_view_loss(self._cross_entropy, scores, targets)
 
     def _assign(self, scores: Tensor, queued: Tensor | None) -> Tensor:

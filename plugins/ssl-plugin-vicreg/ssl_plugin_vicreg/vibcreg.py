@@ -128,4 +128,5 @@ class IterNorm(nn.Module):
         root = identity.expand_as(covariance)
         for _ in range(self.num_iterations):
             root = 1.5 * root - 0.5 * root @ root @ root @ (covariance / trace)
-        return root * trace.rsqrt()
+        inverse_root: Tensor = root * trace.rsqrt()
+        return inverse_root

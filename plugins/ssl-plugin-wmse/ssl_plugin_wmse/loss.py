@@ -54,7 +54,8 @@ class WMSELoss(Loss):
         factor, problem = torch.linalg.cholesky_ex(_shrink(covariance, self.config.epsilon))
         if problem:
             factor = torch.linalg.cholesky(_shrink(covariance, SHRINKAGE))
-        return torch.linalg.solve_triangular(factor, centred.T, upper=False).T
+        whitened: Tensor = torch.linalg.solve_triangular(factor, centred.T, upper=False).T
+        return whitened
 
 
 def _shrink(covariance: Tensor, epsilon: float) -> Tensor:

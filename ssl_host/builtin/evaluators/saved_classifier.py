@@ -1,4 +1,4 @@
-"""Reads a linear classifier from a file."""
+"""Read a linear classifier from a file."""
 
 from __future__ import annotations
 

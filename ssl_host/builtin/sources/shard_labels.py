@@ -1,4 +1,4 @@
-"""Selects the image of each sample in tar shards, and matches labels stored elsewhere."""
+"""Select the image of each sample in tar shards, and match labels stored elsewhere."""
 
 from __future__ import annotations
 

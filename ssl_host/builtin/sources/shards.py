@@ -1,4 +1,4 @@
-"""Lists the images in tar shards and reads single images by their offsets."""
+"""List the images in tar shards and read single images by their offsets."""
 
 from __future__ import annotations
 

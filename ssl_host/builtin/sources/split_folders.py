@@ -1,4 +1,4 @@
-"""Finds the folders of the training and the held-out images in a folder of images."""
+"""Find the folders of the training and the held-out images in a folder of images."""
 
 from __future__ import annotations
 

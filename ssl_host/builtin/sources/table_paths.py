@@ -1,4 +1,4 @@
-"""Finds image files by the paths in a table, even if case or suffix are not exact."""
+"""Find image files by the paths in a table, even if case or suffix are not exact."""
 
 from __future__ import annotations
 
