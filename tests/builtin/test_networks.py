@@ -15,7 +15,7 @@ def test_small_conv_returns_features_of_declared_width(channels, size):
 
 
 def layer_kinds(head):
-    names = {nn.Linear: "linear", nn.BatchNorm1d: "norm", nn.ReLU: "relu"}
+    names = {nn.Linear: "linear", nn.BatchNorm1d: "norm", nn.ReLU: "relu", nn.GELU: "gelu"}
     return [names[type(layer)] for layer in head.layers]
 
 
@@ -25,6 +25,7 @@ def layer_kinds(head):
         ({"num_layers": 1}, ["linear"]),
         ({"num_layers": 2}, ["linear", "norm", "relu", "linear"]),
         ({"num_layers": 2, "hidden_norm": False}, ["linear", "relu", "linear"]),
+        ({"num_layers": 2, "activation": "gelu"}, ["linear", "norm", "gelu", "linear"]),
         (
             {"num_layers": 3, "last_norm": True},
             ["linear", "norm", "relu", "linear", "norm", "relu", "linear", "norm"],

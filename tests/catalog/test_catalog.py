@@ -39,6 +39,25 @@ def test_component_of_every_kind_is_registered_with_its_origin(install):
     assert len(plugin(catalog, "all").components) == len(KINDS) + 1
 
 
+def test_presets_in_a_folder_are_registered_by_their_file_names(install):
+    code = (
+        "from ssl_host import hookimpl\n@hookimpl\ndef register_presets(register):\n"
+        "    register('one', 'folder_of_presets:presets')\n"
+    )
+    folder = install("ssl-plugin-folder", code).parent / "folder_of_presets" / "presets"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").touch()
+    (folder / "b.ini").write_text("# Second, described here\n# and here\n[run]\nepochs = 1\n")
+    (folder / "a.ini").write_text("[run]\nepochs = 1\n")
+    (folder / "notes.txt").write_text("no preset")
+    entries = [e for e in Catalog().entries("preset") if e.name.startswith("one/")]
+    assert [(e.name, e.reference) for e in entries] == [
+        ("one/a", "folder_of_presets:presets/a.ini"),
+        ("one/b", "folder_of_presets:presets/b.ini"),
+    ]
+    assert entries[1].summary == "Second, described here"
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [

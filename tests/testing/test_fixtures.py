@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from ssl_host.testing import assert_matches_reference
 
 TESTS = """
 import torch
@@ -39,6 +42,18 @@ def test_run_tiny(run_tiny):
     assert results["steps"] == 3
     assert results["metrics"]["rankme"] > 1
 """
+
+
+def test_reference_names_what_differs():
+    x, y = torch.ones(3, requires_grad=True), torch.ones(2, requires_grad=True)
+    assert_matches_reference((x**2).sum() + y.sum(), 2 * x.sum() - 3 + y.sum(), [x, y])
+    assert_matches_reference((x**2).sum(), x.square().sum(), [x, y])  # no gradient is 0
+    with pytest.raises(AssertionError, match=r"the loss differs .* by 3.*e\+00"):
+        assert_matches_reference(x.sum(), x.sum() - 3, [x])
+    with pytest.raises(AssertionError, match=r"gradient of tensor 1, of shape \(2,\)"):
+        assert_matches_reference(x.sum() + y.sum(), x.sum() + 2 * y.sum() - 2, [x, y])
+    with pytest.raises(AssertionError, match="the loss"):
+        assert_matches_reference(x.sum() * float("nan"), x.sum(), [x])
 
 
 @pytest.mark.slow

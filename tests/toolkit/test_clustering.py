@@ -26,6 +26,11 @@ def test_sinkhorn_equals_swavs_algorithm():
     assert (sinkhorn(scores()) - expected).abs().max() < 1e-12
 
 
+def test_sinkhorn_with_shared_scores_balances_them_with_the_images():
+    expected = sinkhorn(scores())[:5]
+    assert (sinkhorn(scores()[:5], shared=scores()[5:]) - expected).abs().max() < 1e-12
+
+
 def test_sinkhorn_balances_prototypes_and_stays_finite():
     assignments = sinkhorn(50 * scores(), iterations=50)
     assert torch.isfinite(assignments).all()
@@ -41,6 +46,16 @@ def share():
 def test_two_processes_balance_their_images_together():
     parts = run_distributed(share)
     assert (torch.cat(parts) - sinkhorn(scores())).abs().max() < 1e-12
+
+
+def share_with_queue():
+    parts = scores()[:3], scores()[3:5]
+    return sinkhorn(parts[rank()], shared=scores()[5:])
+
+
+def test_shared_scores_count_once_for_two_processes():
+    parts = run_distributed(share_with_queue)
+    assert (torch.cat(parts) - sinkhorn(scores())[:5]).abs().max() < 1e-12
 
 
 def test_kmeans_finds_separated_clusters():

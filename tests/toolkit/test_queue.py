@@ -58,6 +58,15 @@ def test_nearest_is_the_row_of_largest_cosine():
         assert torch.equal(found, best)
 
 
+def test_nearest_with_a_count_returns_rows_in_order_of_similarity():
+    queue = FeatureQueue(6, 3)
+    queue.push(rows(6, seed=3))
+    queries = 5 * rows(4, seed=8)
+    for query, found in zip(queries, queue.nearest(queries, 3), strict=True):
+        ordered = sorted(queue.rows, key=lambda row, q=query: -float(row @ q))
+        assert torch.equal(found, torch.stack(ordered[:3]))
+
+
 def test_queue_of_size_zero_is_rejected():
     with pytest.raises(ValueError, match="size must be at least 1"):
         FeatureQueue(0, 3)

@@ -27,10 +27,11 @@ class MoCoV2(Method):
 
     Chen et al. 2020, arXiv:2003.04297; He et al., CVPR 2020, arXiv:1911.05722.
 
-    The first view is the query, the second the key; negatives come from a queue of past keys. The
-    loss is not symmetrised. Keys are shuffled across processes, so batch-norm statistics do not
-    reveal which key belongs to a query. On a single process, ``bn_splits`` has the same effect, as
-    in the authors' CIFAR example.
+    The first view is the query, the second the key; negatives come from a queue of past keys. With
+    ``symmetric``, each view is query and key, with a queue for each; solo-learn calls that MoCo
+    v2+. Keys are shuffled across processes, so batch-norm statistics do not reveal which key
+    belongs to a query. On a single process, ``bn_splits`` has the same effect, as in the authors'
+    CIFAR example.
     """
 
     class Config(Settings):
@@ -38,6 +39,9 @@ class MoCoV2(Method):
             65_536, ge=1, le=10_000_000, description="number of keys in the queue of negatives"
         )
         ema_decay: float = Field(0.999, ge=0, le=1, description="EMA decay of the key encoder")
+        symmetric: bool = Field(
+            False, description="use each view as query and as key, and average both losses"
+        )
         bn_splits: int = Field(
             1,
             ge=1,
@@ -69,6 +73,9 @@ class MoCoV2(Method):
     def setup(self) -> None:
         self.ema_decay = ConstantSchedule(self.config.ema_decay)
         self.queue = FeatureQueue(self.config.queue_size, self.projector.output_dim)
+        if self.config.symmetric:
+            width = self.projector.output_dim
+            self.first_queue = FeatureQueue(self.config.queue_size, width, seed=1)
 
     def config_warnings(self, num_processes: int) -> Iterable[str]:
         if num_processes == 1 and self.config.bn_splits == 1:
@@ -79,15 +86,25 @@ class MoCoV2(Method):
             )
 
     def step(self, batch: Batch) -> StepOutput:
-        features = self._in_splits(self.backbone, batch.views[0])
-        with torch.no_grad():
-            # The host updates the EMA networks at the end of the previous step, which is
-            # equivalent to the paper's update at the beginning of this one.
-            images, order = shuffle_keys(batch.views[1], seed=self.progress.step)
-            keys = self.ema_projector(self._in_splits(self.ema_backbone, images))
-            keys = unshuffle_keys(keys, order)
-        loss = self.loss(self.projector(features), keys, self.queue.rows)
-        return StepOutput(loss, features=features, enqueue={"queue": keys})
+        first, second = batch.views
+        features = self._in_splits(self.backbone, first)
+        keys = self._keys(second)
+        loss, enqueue = self.loss(self.projector(features), keys, self.queue.rows), {"queue": keys}
+        if self.config.symmetric:
+            query = self.projector(self._in_splits(self.backbone, second))
+            keys = self._keys(first)
+            loss = (loss + self.loss(query, keys, self.first_queue.rows)) / 2
+            enqueue["first_queue"] = keys
+        return StepOutput(loss, features=features, enqueue=enqueue)
+
+    @torch.no_grad()
+    def _keys(self, view: Tensor) -> Tensor:
+        """Return the keys (B, D) of a view, computed from images of all processes, shuffled."""
+        # The host updates the EMA networks at the end of the previous step, which is equivalent
+        # to the paper's update at the beginning of this one.
+        images, order = shuffle_keys(view, seed=self.progress.step)
+        keys = self.ema_projector(self._in_splits(self.ema_backbone, images))
+        return unshuffle_keys(keys, order)
 
     def _in_splits(self, network: nn.Module, images: Tensor) -> Tensor:
         """Apply a network to ``bn_splits`` chunks of the images and return all outputs."""

@@ -7,6 +7,7 @@ import torch
 
 import ssl_host
 from ssl_host import Batch
+from ssl_host.testing import assert_matches_reference
 
 
 def method(**settings):
@@ -66,6 +67,22 @@ def test_three_steps_equal_algorithm_1(count, queue_size):
             queue[cursor % queue_size] = key / key.norm()
             cursor += 1
         assert torch.allclose(moco.queue.rows, torch.stack(queue), rtol=0, atol=1e-9)
+
+
+def test_symmetric_loss_is_the_mean_of_both_directions():
+    """Each direction has its own queue, and pushes its keys."""
+    moco = method(queue_size=9, symmetric=True)
+    first, second = views(4)
+    out = moco.step(Batch([first, second], torch.arange(4)))
+    q1, q2 = (moco.projector(moco.backbone(view)) for view in (first, second))
+    k1, k2 = (moco.ema_projector(moco.ema_backbone(view)) for view in (first, second))
+    expected = contrast(q1, k2, moco.queue.rows, 0.2) + contrast(q2, k1, moco.first_queue.rows, 0.2)
+    parameters = [p for _, p in moco.trainable_parameters()]
+    assert_matches_reference(out.loss, expected / 2, parameters)
+    assert not torch.equal(moco.queue.rows, moco.first_queue.rows)
+    moco.finish_step(out, 0, 3)
+    for queue, keys in ((moco.queue, k2), (moco.first_queue, k1)):
+        assert torch.allclose(queue.rows[:4], keys / keys.norm(dim=1, keepdim=True))
 
 
 def test_loss_is_not_symmetric():

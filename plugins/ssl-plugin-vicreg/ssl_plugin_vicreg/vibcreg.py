@@ -104,7 +104,8 @@ class IterNorm(nn.Module):
 
     def _split(self, rows: Tensor) -> Tensor:
         """Return rows (B, D) in groups of columns, (G, D / G, B)."""
-        return rows.T.unflatten(0, (self.num_groups, -1))
+        groups: Tensor = rows.T.unflatten(0, (self.num_groups, -1))
+        return groups
 
     def _running(self) -> tuple[Tensor, Tensor]:
         """Return the running averages of mean and whitening matrices."""
@@ -125,7 +126,7 @@ class IterNorm(nn.Module):
         covariance = centred @ centred.mT / centred.shape[2] + EPS * identity
         # Newton's iteration converges for matrices of norm below 1: divide by the trace.
         trace = covariance.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None]
-        root = identity.expand_as(covariance)
+        root: Tensor = identity.expand_as(covariance)
         for _ in range(self.num_iterations):
             root = 1.5 * root - 0.5 * root @ root @ root @ (covariance / trace)
         inverse_root: Tensor = root * trace.rsqrt()
