@@ -63,6 +63,24 @@ METHODS = {
         "method": {"queue_size": 40},
         "backbone.teacher": {"name": "small_conv", "width": 8, "num_stages": 2},
     },
+    "vicreg": PROJECTOR,
+    "vibcreg": {"head.projector": {**PROJECTOR["head.projector"], "num_groups": 4}},
+    "swav": {
+        "method": {"num_prototypes": 12, "queue_size": 40, "queue_start_epoch": 1},
+        **PROJECTOR,
+        **SMALL_VIEWS,
+    },
+    "dcl": PROJECTOR,
+    "dclw": PROJECTOR,
+    "supcon": PROJECTOR,
+    "wmse": {"head.projector": {"hidden_dim": 32, "output_dim": 4}},
+    "ressl": {"method": {"queue_size": 40}, **PROJECTOR},
+    "nnsiam": {"method": {"queue_size": 40}, **PREDICTOR},
+    "nnbyol": {"method": {"queue_size": 40}, **PREDICTOR},
+    "all4one": {"method": {"queue_size": 40, "predictor_dim": 16}, **PROJECTOR},
+    "tico": PROJECTOR,
+    "msn": {"method": {"num_prototypes": 12}, **PROJECTOR, **SMALL_VIEWS, **TRANSFORMER},
+    "lejepa": {**PROJECTOR, **SMALL_VIEWS, "loss": {"num_directions": 16}},
 }
 """Settings of a small run of each method, added to those of :data:`CONFIG`."""
 KILLS_IN_A_ROW = 7

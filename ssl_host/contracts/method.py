@@ -204,10 +204,11 @@ class Method(Component, nn.Module):
         for name in self.ema:
             update_ema(getattr(self, f"ema_{name}"), getattr(self, name), float(self.ema_decay))
         for name, rows in out.enqueue.items():
+            store = self._require_module(name, "step(): enqueue")
             if isinstance(rows, Tensor):
-                getattr(self, name).push(rows)
+                store.push(rows)
             else:
-                getattr(self, name).put(*rows)
+                store.put(*rows)
         self.progress = Progress(step + 1, total_steps, epoch)
         for schedule in self._schedules:
             schedule.set_step(step + 1, total_steps)

@@ -23,10 +23,18 @@ class MaskedDecoder(nn.Module):
         depth: number of blocks.
         num_heads: number of attention heads.
         output_dim: width of the predictions.
+
+    Raises:
+        ValueError: if ``dim`` is not such a multiple.
     """
 
     def __init__(self, in_dim: int, dim: int, depth: int, num_heads: int, output_dim: int) -> None:
         super().__init__()
+        if dim % 4 or dim % num_heads:
+            raise ValueError(
+                f"a decoder of width {dim} with {num_heads} attention heads: the width must be a "
+                "multiple of 4 and of the number of heads"
+            )
         from timm.models.vision_transformer import Block  # noqa: PLC0415 - slow to import
 
         self.embed = nn.Linear(in_dim, dim)

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from pydantic import Field
 
+import ssl_host
 from ssl_host import Loss, Optimizer, OptimizerConfig, Settings
 from ssl_host.errors import ContractError
 
@@ -102,3 +104,11 @@ def test_setting_without_description_is_rejected():
         class Config(Settings):
             size: int = 3
             width: int = Field(3)
+
+
+def test_enqueue_that_names_no_module_is_an_error_with_the_modules_of_the_method():
+    backbone = ssl_host.build("backbone", "small_conv", in_channels=3, image_size=16, num_stages=2)
+    method = ssl_host.build("method", "nnclr", backbone=backbone, queue_size=8)
+    out = ssl_host.StepOutput(torch.zeros(()), enqueue={"quue": torch.zeros(2, 4)})
+    with pytest.raises(ContractError, match=r"enqueue names 'quue'.*queue"):
+        method.finish_step(out, 0, 10)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ssl_host import (
+    MaskedDecoder,
     block_masks,
     blockwise_masks,
     indices_of,
@@ -112,3 +113,9 @@ def test_patchify_is_in_row_major_order_and_can_be_undone(channels):
     assert torch.equal(unpatchify(patches, 2, (2, 3)), images)
     with pytest.raises(ValueError, match="do not fit"):
         patchify(images, 4)
+
+
+@pytest.mark.parametrize(("dim", "heads"), [(10, 2), (12, 5)])
+def test_decoder_of_a_width_that_does_not_fit_its_heads_is_rejected(dim, heads):
+    with pytest.raises(ValueError, match=f"width {dim} with {heads} attention heads"):
+        MaskedDecoder(8, dim, 1, heads, 4)

@@ -24,6 +24,8 @@ from ssl_host import (
     gather_offset,
 )
 
+from .networks import feature_distance, predictor, sine_positions
+
 NUM_LAYERS, NUM_HEADS = 3, 8
 """Size of the transformer that summarises neighbours."""
 FEATURE_WEIGHT = 2.5
@@ -130,47 +132,6 @@ class All4One(Method):
             return functional.cross_entropy(logits / self.config.temperature, target)
 
 
-def predictor(width: int, hidden_dim: int) -> nn.Sequential:
-    """Return a predictor of embeddings (B, width), with batch norm in its hidden layer."""
-    return nn.Sequential(
-        nn.Linear(width, hidden_dim, bias=False),
-        nn.BatchNorm1d(hidden_dim),
-        nn.ReLU(inplace=True),
-        nn.Linear(hidden_dim, width),
-    )
-
-
 def _shifted(first: Tensor, neighbours: Tensor) -> Tensor:
     """Return sequences (B, k, D) that begin with rows (B, D), without the last neighbour."""
     return torch.cat([first[:, None], neighbours[:, :-1].to(first.dtype)], dim=1)
-
-
-def feature_distance(targets: tuple[Tensor, Tensor], embeddings: tuple[Tensor, Tensor]) -> Tensor:
-    """Return the distance of two cross-correlations from the identity: equation 7 of the paper.
-
-    Args:
-        targets: the EMA network's embeddings (B, D) of both views, normalised here.
-        embeddings: the embeddings (B, D) of the respective other view.
-
-    Returns:
-        √on + √off, where ``on`` and ``off`` are the mean squared errors on and off the diagonals.
-    """
-    on, off = [], []
-    with full_precision(*targets, *embeddings) as exact:
-        for target, z in zip(exact[:2], exact[2:], strict=True):
-            unit = functional.normalize(gather(functional.normalize(target, dim=1)), dim=0)
-            squared = (
-                unit.T @ functional.normalize(gather(z), dim=0) - torch.eye(len(z.T)).to(z)
-            ) ** 2
-            diagonal = squared.diagonal()
-            on.append(diagonal.mean())
-            off.append((squared.sum() - diagonal.sum()) / (squared.numel() - len(diagonal)))
-        roots = [torch.stack(terms).mean().clamp_min(1e-12).sqrt() for terms in (on, off)]
-        return roots[0] + roots[1]
-
-
-def sine_positions(count: int, width: int) -> Tensor:
-    """Return sines and cosines of positions 0 to ``count`` - 1: (count, width)."""
-    frequencies = 10_000 ** (-torch.arange(0, width, 2) / width)
-    angles = torch.arange(count)[:, None] * frequencies
-    return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :width]

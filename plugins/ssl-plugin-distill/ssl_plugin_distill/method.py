@@ -27,12 +27,8 @@ class Distill(Method):
             1.0, ge=0, le=1000, description="weight of the loss on similarities with the queue"
         )
         tokens: float = Field(0.0, ge=0, le=1000, description="weight of the loss on patch tokens")
-        temperature: float = Field(
-            0.07, gt=0, le=100, description="temperature of the softmax over the queue"
-        )
-        queue_size: int = Field(
-            8192, ge=2, le=10_000_000, description="number of teacher features in the queue"
-        )
+        temperature: float = Field(0.07, gt=0, le=100, description="temperature of the softmax")
+        queue_size: int = Field(8192, ge=2, le=10_000_000, description="teacher features to keep")
 
     config: Config
 

@@ -68,12 +68,7 @@ class IJEPA(Method):
             "pool": "avg",
             "positions": "sincos",
         },
-        "optimizer": {
-            "name": "adamw",
-            "lr": 1e-3,
-            "weight_decay": 0.04,
-            "weight_decay_end": 0.4,
-        },
+        "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 0.04, "weight_decay_end": 0.4},
         "scheduler": {
             "name": "warmup_cosine",
             "warmup_epochs": 40,
