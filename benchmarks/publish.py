@@ -1,35 +1,48 @@
-"""Copy the figures of a suite into the README and the READMEs of the method plugins.
+"""Copy the figures of suites into the README and the READMEs of the method plugins.
 
-    python benchmarks/publish.py runs/benchmark/mnist5k
-    python benchmarks/publish.py runs/benchmark/mnist5k-tokens
+    python benchmarks/publish.py runs/benchmark/mnist5k runs/benchmark/mnist5k-joint
 
-Copies the suite's table and raw results to benchmarks/results, and rewrites the parts of READMEs
+Copies each suite's table and raw results to benchmarks/results, and rewrites the parts of READMEs
 that show them. `tests/docs/test_figures.py` checks that both are equal.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+from ssl_host import Catalog
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 TABLE = re.compile(r"(?m)^\| method \|.*\n(?:\|.*\n)+")
 SENTENCE = re.compile(r"(?ms)^On 5,000 digits, .*?\.\n(?=\n|\Z)")
-COLUMNS = {"linear top-1": "linear", "kNN": "kNN", "10 labels": "ten labels a class"}
-SUITES = [suite for suite in ("mnist5k", "mnist5k-tokens") if (RESULTS / f"{suite}.md").is_file()]
-"""Suites in benchmarks/ with committed results; the README shows the table of the first."""
+COLUMNS = {
+    "linear top-1": "linear",
+    "kNN": "kNN",
+    "10 labels": "ten labels a class",
+    "fine-tuned": "fine-tuned with ten labels a class",
+}
+SUITES = [
+    suite
+    for suite in ("mnist5k", "mnist5k-joint", "mnist5k-teachers", "mnist5k-masked")
+    if (RESULTS / f"{suite}.md").is_file()
+]
+"""Suites in benchmarks/ with committed results, in the order of their tables in the README."""
 BASELINES = ("random network", "raw pixels", "simple statistics")
+NUMBERS = {1: "one seed", 2: "two seeds", 3: "three seeds"}
 
 
-def read_table(suite: str = SUITES[0]) -> str:
+def read_table(suite: str) -> str:
     """Return the committed table of a suite without the text below it."""
     return (RESULTS / f"{suite}.md").read_text("utf-8").split("\n\n")[0] + "\n"
 
 
-def read_cells(suite: str = SUITES[0]) -> dict[str, dict[str, str]]:
+def read_cells(suite: str) -> dict[str, dict[str, str]]:
     """Return the cells of a suite's committed table by row and column."""
     lines = [
         [cell.strip() for cell in line.strip("|\n").split("|")]
@@ -38,40 +51,74 @@ def read_cells(suite: str = SUITES[0]) -> dict[str, dict[str, str]]:
     return {cells[0]: dict(zip(lines[0], cells, strict=True)) for cells in lines[2:]}
 
 
-def method_sentence(method: str, suite: str) -> str:
-    """Return the sentence with a method's figures for the README of its plugin."""
+def read_runs(suite: str) -> list[dict]:
+    """Return the raw results of a suite's finished runs."""
+    raw = json.loads((RESULTS / f"{suite}.json").read_text("utf-8"))
+    return [run for run in raw["runs"] if run["results"]]
+
+
+def methods_of(suite: str) -> list[str]:
+    """Return the methods in a suite's committed table."""
+    return [name for name in read_cells(suite) if not name.startswith(BASELINES)]
+
+
+def paragraph(methods: list[str], suite: str) -> str:
+    """Return the paragraph with the figures of a plugin's methods for its README."""
     cells = read_cells(suite)
-    figures = ", ".join(f"{name} {cells[method][column]}" for column, name in COLUMNS.items())
-    baselines = [name for name in cells if name.startswith(BASELINES)]
+    columns = {c: name for c, name in COLUMNS.items() if c in next(iter(cells.values()))}
+    seeds = {run["seed"] for run in read_runs(suite) if run["method"] in methods}
+    lines = []
+    for method in methods:
+        figures = ", ".join(f"{name} {cells[method][c]}" for c, name in columns.items())
+        lines.append(f"`{method}`: {figures}" if len(methods) > 1 else figures)
+    baselines = [row for name, row in cells.items() if name.startswith(BASELINES)]
     best = [
-        max((cells[name][column].split(" ")[0] for name in baselines), key=float)
-        for column in COLUMNS
+        max((row[c].split(" ")[0] for row in baselines if row[c] != "–"), key=float)
+        for c in columns
     ]
     return (
-        "On 5,000 digits, three seeds, measured by\n"
+        f"On 5,000 digits, {NUMBERS[len(seeds)]}, measured by\n"
         f"`ssl-host benchmark benchmarks/{suite}.ini`:\n"
-        f"{figures}\n"
-        f"(best baselines {', '.join(best)}; ↓: not above them with every seed).\n"
+        + ";\n".join(lines)
+        + f"\n(best baselines {', '.join(best)}; ↓: not above them with every seed).\n"
     )
+
+
+def pages(suite: str) -> Iterator[tuple[Path, list[str]]]:
+    """Yield the README of each plugin with methods in a suite, and these methods."""
+    methods: dict[str, list[str]] = {}
+    for method in methods_of(suite):
+        distribution = Catalog().find("method", method).origin.distribution
+        methods.setdefault(distribution, []).append(method)
+    for distribution, names in methods.items():
+        yield ROOT / "plugins" / distribution / "README.md", names
 
 
 def documents() -> dict[Path, str]:
     """Return the expected content of every document that shows figures, by path."""
     readme = ROOT / "README.md"
-    contents = {readme: TABLE.sub(lambda _: read_table(), readme.read_text("utf-8"), count=1)}
+    tables = iter([read_table(suite) for suite in SUITES])
+    contents = {readme: TABLE.sub(lambda m: next(tables, m.group()), readme.read_text("utf-8"))}
     for suite in SUITES:
-        for method in (name for name in read_cells(suite) if not name.startswith(BASELINES)):
-            path = ROOT / "plugins" / f"ssl-plugin-{method}" / "README.md"
-            sentence = method_sentence(method, suite)
-            contents[path] = SENTENCE.sub(lambda _, s=sentence: s, path.read_text("utf-8"))
+        for path, methods in pages(suite):
+            text = contents.get(path) or path.read_text("utf-8")
+            expected = paragraph(methods, suite)
+            found = [m for m in SENTENCE.finditer(text) if f"/{suite}.ini" in m.group()]
+            if found:
+                text = text[: found[0].start()] + expected + text[found[0].end() :]
+            else:
+                text = f"{text.rstrip()}\n\n{expected}"
+            contents[path] = text
     return contents
 
 
 def main() -> None:
-    suite = Path(sys.argv[1])
-    shutil.copy(suite / "benchmark.json", RESULTS / f"{suite.name}.json")
-    text = (suite / "table.md").read_text("utf-8")
-    (RESULTS / f"{suite.name}.md").write_text(text.split("\nWeights, by seed")[0] + "\n", "utf-8")
+    for suite in map(Path, sys.argv[1:]):
+        shutil.copy(suite / "benchmark.json", RESULTS / f"{suite.name}.json")
+        text = (suite / "table.md").read_text("utf-8").split("\nWeights, by seed")[0]
+        (RESULTS / f"{suite.name}.md").write_text(text + "\n", "utf-8")
+        if suite.name not in SUITES:
+            SUITES.append(suite.name)
     for path, content in documents().items():
         path.write_text(content, encoding="utf-8")
 
