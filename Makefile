@@ -72,7 +72,7 @@ KILLS ?= 100
 soak: $(VENV)/.installed
 	$(BIN)/python benchmarks/soak.py --kills $(KILLS)
 
-# Known mistakes of each method, put in one by one; its tests must notice. Five minutes on one core.
+# Known mistakes of each method, put in one by one; its tests must notice. Ten minutes on one core.
 traps: $(VENV)/.installed-test
 	$(BIN)/python tests/traps.py
 

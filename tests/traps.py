@@ -3,7 +3,7 @@
     python tests/traps.py [NAME ...]
 
 Each trap is a mistake that papers, issues or other implementations are known for. Prints one line
-per trap, and exits with 1 if a trap goes unnoticed. Takes about five minutes on one core.
+per trap, and exits with 1 if a trap goes unnoticed. Takes about ten minutes on one core.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 METHOD = "plugins/ssl-plugin-{0}/ssl_plugin_{0}/method.py"
+FILE = "plugins/ssl-plugin-{0}/ssl_plugin_{0}/{1}.py"
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,139 @@ TRAPS = [
         "functional.normalize(target, dim=1) @ rows.T",
         "target @ rows.T",
         "distill",
+    ),
+    Trap(
+        "the hinge of VICReg is not halved",
+        FILE.format("vicreg", "loss"),
+        "* _hinge(z) / 2",
+        "* _hinge(z)",
+        "vicreg",
+    ),
+    Trap(
+        "VIbCReg's correlations are summed over D instead of averaged over D²",
+        FILE.format("vicreg", "loss"),
+        "correlation.square().mean()",
+        "correlation.square().sum() / z.shape[1]",
+        "vicreg",
+    ),
+    Trap(
+        "SwAV's targets use the temperature of the predictions",
+        FILE.format("swav", "loss"),
+        "sinkhorn(scores, config.epsilon,",
+        "sinkhorn(scores, config.temperature,",
+        "swav",
+    ),
+    Trap(
+        "SwAV's queues are used before they are full",
+        METHOD.format("swav"),
+        ">= len(self.queue0)",
+        ">= 0",
+        "swav",
+    ),
+    Trap(
+        "SwAV's prototypes are not normalised after a step",
+        METHOD.format("swav"),
+        "weight.copy_(functional.normalize(weight, dim=1))",
+        "weight.copy_(weight)",
+        "swav",
+    ),
+    Trap(
+        "a positive stays in DCL's denominator",
+        FILE.format("dcl", "loss"),
+        ".bool().repeat(1, 2)",
+        ".bool().repeat(1, 2) & (torch.arange(2 * len(others[0])) < len(others[0]))",
+        "dcl",
+    ),
+    Trap(
+        "the weights of DCLW are not those of the whole batch",
+        FILE.format("dcl", "loss"),
+        "2 - len(z1) *",
+        "2 - 2 *",
+        "dcl",
+    ),
+    Trap(
+        "SupCon is not scaled by temperature / 0.07",
+        FILE.format("supcon", "loss"),
+        "* self.config.temperature / BASE_TEMPERATURE",
+        "",
+        "supcon",
+    ),
+    Trap(
+        "SupCon's images without a label form a class",
+        FILE.format("supcon", "loss"),
+        "& (labels[:, None] >= 0)",
+        "",
+        "supcon",
+    ),
+    Trap(
+        "W-MSE divides the covariance by n",
+        FILE.format("wmse", "loss"),
+        "max(1, len(rows) - 1)",
+        "len(rows)",
+        "wmse",
+    ),
+    Trap(
+        "W-MSE ignores the random order",
+        FILE.format("wmse", "loss"),
+        "if order is not None:",
+        "if order is None and first is None:",
+        "wmse",
+    ),
+    Trap(
+        "ReSSL's teacher sees the strong view",
+        METHOD.format("ressl"),
+        "self.ema_projector(self.ema_backbone(weak))",
+        "self.ema_projector(self.ema_backbone(strong))",
+        "ressl",
+    ),
+    Trap(
+        "TiCo's covariance lacks the batch of the step",
+        METHOD.format("tico"),
+        "self.covariance.updated(z)",
+        "self.covariance.value",
+        "tico",
+    ),
+    Trap(
+        "MSN's targets are not sharpened before they are balanced",
+        METHOD.format("msn"),
+        "sinkhorn(sharp.log_softmax(dim=1), temperature=1.0)",
+        "sinkhorn(sharp, temperature=1.0)",
+        "msn",
+    ),
+    Trap(
+        "MSN's regulariser has the wrong sign",
+        METHOD.format("msn"),
+        "(math.log(self.config.num_prototypes) - entropy)",
+        "(entropy - math.log(self.config.num_prototypes))",
+        "msn",
+    ),
+    Trap(
+        "LeJEPA's statistic is not multiplied by the number of images",
+        FILE.format("lejepa", "loss"),
+        "statistic: Tensor = count *",
+        "statistic: Tensor =",
+        "lejepa",
+    ),
+    Trap(
+        "LeJEPA compares views with the mean of all views",
+        METHOD.format("lejepa"),
+        "torch.stack(z[: batch.num_global])",
+        "torch.stack(z)",
+        "lejepa",
+    ),
+    Trap(
+        "All4One's transformer sees every neighbour of the other view",
+        METHOD.format("all4one"),
+        "self._summary(_shifted(q2, n2))",
+        "self._summary(n2)",
+        "all4one",
+    ),
+    Trap(
+        "NNBYOL stores the embeddings of the network that is trained",
+        FILE.format("nnclr", "variants"),
+        'enqueue={"queue": t1}',
+        'enqueue={"queue": p1}',
+        "nnclr",
     ),
 ]
 

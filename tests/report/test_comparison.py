@@ -230,3 +230,11 @@ def test_page_lists_notes_with_their_runs(folders, tmp_path):
     (section,) = re.findall(r"<h2>Notes</h2>.*?</section>", page.read_text("utf-8"), re.DOTALL)
     assert "<li>of all runs</li>" in section
     assert re.search(r"<li><i class=\"dot c1\"></i> 1: few gray levels</li>", section)
+
+
+def test_page_says_which_run_was_trained_with_labels(folders, tmp_path):
+    copies = [shutil.copytree(folder, tmp_path / str(i)) for i, folder in enumerate(folders[:2])]
+    results = json.loads((copies[1] / "results.json").read_text())
+    (copies[1] / "results.json").write_text(json.dumps(results | {"uses_labels": True}))
+    text = compare_runs(copies, tmp_path / "comparison.html", Catalog())[0].read_text("utf-8")
+    assert text.count("trained with labels") == 1

@@ -142,7 +142,10 @@ def _run_row(
     )
     summaries = [outcome.summary for outcome in outcomes if outcome.summary is not None]
     notes = tuple(dict.fromkeys(note for summary in summaries for note in summary.notes))
-    return TableRow(label, "run", cells, _missing_seeds(outcomes), links, notes)
+    remarks = [_missing_seeds(outcomes)]
+    if any((outcome.results or {}).get("uses_labels") for outcome in outcomes):
+        remarks.append("trained with labels, not self-supervised")
+    return TableRow(label, "run", cells, "; ".join(filter(None, remarks)), links, notes)
 
 
 def _missing_seeds(outcomes: Sequence[RunOutcome]) -> str:

@@ -97,6 +97,14 @@ def test_rows_are_means_and_sample_deviations(suite, outcomes):
     assert "- a<b>: [backbone 0](a%3Cb%3E-seed0/backbone.safetensors)" in lines
 
 
+def test_row_of_a_method_that_was_trained_with_labels_says_so(suite, outcomes):
+    outcomes[0].results["uses_labels"] = True
+    table = make_table(suite, outcomes)
+    note = "trained with labels, not self-supervised"
+    assert to_markdown(table).splitlines()[2].startswith(f"| a&lt;b> ({note}) |")
+    assert to_html(table).count(note) == 1
+
+
 def test_columns_by_default_are_all_declared_figures(suite, outcomes):
     suite = Suite("s", suite.folder, suite.runs, 1, {}, suite.published)
     lines = to_markdown(make_table(suite, outcomes)).splitlines()

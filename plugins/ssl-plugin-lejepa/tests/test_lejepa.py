@@ -33,6 +33,15 @@ def test_loss_equals_the_integral(count, knots):
     assert_matches_reference(loss, sigreg(z, directions(4, 12, 3), knots), [z])
 
 
+def test_loss_equals_lightlys(monkeypatch):
+    """In the same directions."""
+    z = torch.randn(9, 4, dtype=torch.float64).requires_grad_()
+    theirs = pytest.importorskip("lightly.loss.lejepa_loss").SIGReg(num_vectors=12)
+    monkeypatch.setattr(theirs, "_generate_unit_vectors", lambda *_, **__: directions(4, 12, 3))
+    ours = ssl_host.build("loss", "sigreg", num_directions=12)(z, seed=3)
+    assert_matches_reference(ours, theirs(z), [z], 1e-6)
+
+
 def test_loss_is_small_for_normal_and_large_for_collapsed_embeddings():
     torch.manual_seed(0)
     loss = ssl_host.build("loss", "sigreg", num_directions=64)

@@ -1,5 +1,6 @@
 """SwAV's loss and step against the authors' algorithm, at float64."""
 
+import lightly.loss
 import pytest
 import torch
 
@@ -45,6 +46,13 @@ def test_loss_with_queued_embeddings_equals_the_authors():
     queued = [unit(9, 4), unit(9, 4)]
     loss = ssl_host.build("loss", "swav")(*scores, queued=queued)
     assert_matches_reference(loss, reference(scores, queued), scores)
+
+
+def test_loss_equals_lightlys():
+    scores = [unit(6, 4).requires_grad_() for _ in range(4)]
+    theirs = lightly.loss.SwaVLoss()(scores[:2], scores[2:])
+    ours = ssl_host.build("loss", "swav")(*scores)
+    assert_matches_reference(ours, theirs.squeeze(), scores, 1e-6)
 
 
 def loss_of_share(scores, queued, rank, size):

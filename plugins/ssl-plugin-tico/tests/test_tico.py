@@ -1,5 +1,6 @@
 """TiCo's loss and step against equations 4 and 5 of the paper, at float64."""
 
+import lightly.loss
 import pytest
 import torch
 
@@ -32,6 +33,14 @@ def test_loss_equals_equation_5(weight):
     assert_matches_reference(loss(z, target, covariance), expected, [z, target])
     own = reference(z, target, outer(z), weight)
     assert_matches_reference(loss(z, target), own, [z, target])
+
+
+def test_loss_equals_lightlys():
+    """With lightly's covariance after its first batch, which starts at zero."""
+    z, target = (torch.randn(6, 4, dtype=torch.float64).requires_grad_() for _ in range(2))
+    theirs = lightly.loss.TiCoLoss(beta=0.9, rho=8.0)(z, target)
+    ours = ssl_host.build("loss", "tico")(z, target, 0.1 * outer(z))
+    assert_matches_reference(ours, theirs, [z, target], 1e-6)
 
 
 def test_steps_use_the_moving_covariance_with_their_own_batch(method_case):

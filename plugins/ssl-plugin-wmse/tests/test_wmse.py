@@ -1,5 +1,6 @@
 """The loss of W-MSE against an independent whitening, at float64."""
 
+import lightly.loss
 import pytest
 import torch
 
@@ -38,6 +39,13 @@ def test_loss_equals_the_equations(count, sub_batch, epsilon):
     pair = embeddings(count)
     loss = ssl_host.build("loss", "w_mse", sub_batch=sub_batch, epsilon=epsilon)(*pair)
     assert_matches_reference(loss, reference(*pair, min(sub_batch, count), epsilon), pair)
+
+
+def test_loss_equals_lightlys():
+    pair = embeddings(10)
+    theirs = lightly.loss.WMSELoss(embedding_dim=4, w_size=10).double()(torch.cat(pair))
+    ours = ssl_host.build("loss", "w_mse", sub_batch=10)(*pair)
+    assert_matches_reference(ours, theirs, pair, 1e-6)
 
 
 def test_images_are_split_in_the_given_order():
