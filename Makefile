@@ -97,11 +97,12 @@ dist: $(VENV)/.installed-test
 
 $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --upgrade pip
+	$(PIP) --upgrade pip "hatchling>=1.24" editables
 	touch $@
 
+# One build environment for all distributions: one for each would take minutes.
 $(VENV)/.installed: $(VENV)/.created $(METADATA)
-	$(PIP) -e ".[mnist,digits,tensorboard]" $(PLUGINS:%=-e ./%) -e "./plugins/ssl-plugin-export[onnx]"
+	$(PIP) --no-build-isolation -e ".[mnist,digits,tensorboard]" $(PLUGINS:%=-e ./%) -e "./plugins/ssl-plugin-export[onnx]"
 	touch $@
 
 # Some tests need a browser for the report, and libraries that ffcv is compiled against. Without

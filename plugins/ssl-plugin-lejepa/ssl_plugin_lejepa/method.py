@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from ssl_host import Batch, Head, Method, Settings, StepOutput, encode_views
+from ssl_host import Batch, Head, Method, Settings, StepOutput, encode_views, full_precision
 
 
 class LeJEPA(Method):
@@ -59,9 +59,10 @@ class LeJEPA(Method):
     def step(self, batch: Batch) -> StepOutput:
         features = encode_views(self.backbone, batch.views)
         count = len(batch.index)
-        z = self.projector(torch.cat(features)).split(count)
-        centre = torch.stack(z[: batch.num_global]).mean(dim=0)
-        distance = (torch.stack(z) - centre).square().mean()
+        with full_precision(self.projector(torch.cat(features))) as (projected,):
+            z = projected.split(count)
+            centre = torch.stack(z[: batch.num_global]).mean(dim=0)
+            distance = (torch.stack(z) - centre).square().mean()
         # The directions of a step are the same in all processes and micro-batches.
         seed = int(batch.rng.shared_uniform("directions", 0, 2**24))
         normality = self.loss(*z, seed=seed)

@@ -36,7 +36,7 @@ class NNSiam(Method):
     """
 
     class Config(QueueSettings):
-        pass
+        """Settings of the method."""
 
     config: Config
 
