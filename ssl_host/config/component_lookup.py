@@ -123,7 +123,8 @@ class ComponentLookup:
 
     def _missing_method(self) -> Problem:
         """Return the problem to report if no method is set."""
-        installed = ", ".join(self.catalog.names("method")) or "none is installed"
+        names = ", ".join(self.catalog.names("method"))
+        installed = f"installed: {names}" if names else "none is installed"
         layers = self.user_layers
         line = next((layer.lines["method"] for layer in layers if "method" in layer.lines), 0)
         file = next((layer.file for layer in reversed(layers) if layer.file), "")

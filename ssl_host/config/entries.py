@@ -131,9 +131,9 @@ def _read_back(entry: ConfigEntry, annotation: Any) -> Any:
 
 
 def _round_trip_problem(section: str, key: str, entry: ConfigEntry, reason: str) -> Problem:
-    """Return the problem to report for a setting that cannot be written to ``config.ini``."""
+    """Return the problem for a setting whose value does not survive a round trip."""
     return Problem(
         str(entry.origin),
-        f"[{section}] {key} = {entry.value}: cannot be written to the run's config.ini: {reason}; "
+        f"[{section}] {key} = {entry.value} cannot be written to the run's config.ini ({reason}); "
         "the component that declares the setting must accept its validated values unchanged",
     )

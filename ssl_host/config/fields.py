@@ -102,7 +102,7 @@ def absolute_path(text: str, origin: ConfigOrigin) -> str:
         LiteralError: if the text is empty, or names the home folder of an unknown user.
     """
     if not text:
-        raise LiteralError("should be a path, but is empty; write . for this folder")
+        raise LiteralError("is empty, but should be a path, such as ./images")
     try:
         path = Path(text).expanduser()
     except RuntimeError:

@@ -186,7 +186,10 @@ def _type_names(annotation: Any) -> Iterator[str]:
 
 
 def _locations(schema: type[Settings], message: str, values: Mapping[str, ConfigValue]) -> str:
-    """Return the locations of the settings mentioned in a message about a whole section."""
+    """Return the locations, separated by commas, of the settings that a message mentions.
+
+    If the message mentions no setting, the locations of all settings of the section are returned.
+    """
     mentioned = [key for key in schema.model_fields if key in message] or schema.model_fields
     locations = [
         str(values[key].origin) for key in mentioned if key in values and values[key].origin.file
@@ -206,5 +209,5 @@ def untrained_note(origin: object) -> str:
     """Return the note for a configuration that neither trains nor loads a network."""
     return (
         f"{origin}: nothing is trained, because [run] epochs = 0 and init_from is not set; the "
-        "figures are those of the network's initial weights"
+        "evaluators use the network's initial weights"
     )

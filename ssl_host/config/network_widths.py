@@ -16,6 +16,11 @@ def resolve_network_widths(
 ) -> Settings:
     """Return a component's settings, with references to network widths replaced by numbers.
 
+    Args:
+        config: the configuration.
+        section: the section of the component.
+        networks: the networks that are already built, keyed by section.
+
     Raises:
         ConfigError: if a network has no such width, or the width is not valid for the setting.
     """

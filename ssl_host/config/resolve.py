@@ -224,7 +224,7 @@ class _Resolver:
 
         Raises:
             InterpolationError: if a reference cannot be replaced.
-            LiteralError: if a ``@type`` suffix does not match the value.
+            LiteralError: if the text cannot be converted to the type of the setting.
         """
         value = substitute(value, merged)
         if key == "name" and section in self.classes:
