@@ -257,15 +257,15 @@ CASES: dict[str, tuple[str, str]] = {
     "slash_in_name": (
         "[run]\nname = ../other\n\n[method]\nname = simclr\n",
         (
-            "{file}:2: [run] name = ../other: should be a folder name: not empty, without "
-            "slashes, not '..'"
+            "{file}:2: [run] name = ../other: should be a folder name without slashes, "
+            "and not empty, '.' or '..'"
         ),
     ),
     "empty_name": (
         "[run]\nname = @str\n\n[method]\nname = simclr\n",
         (
-            "{file}:2: [run] name = @str: should be a folder name: not empty, without "
-            "slashes, not '..'"
+            "{file}:2: [run] name = @str: should be a folder name without slashes, "
+            "and not empty, '.' or '..'"
         ),
     ),
     "unknown_preset": (
