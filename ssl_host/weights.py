@@ -1,4 +1,4 @@
-"""Save trained backbones to run folders, and load them from there."""
+"""Save trained backbones to run folders, and load them from run folders and exported files."""
 
 from __future__ import annotations
 
@@ -98,6 +98,7 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
 
     Raises:
         UserError: when there are no weights, or the backbone's plugin is not installed.
+        CheckpointError: when the weights are damaged or do not fit the description.
     """
     file = Path(path)
     if file.is_dir():
@@ -124,9 +125,9 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
         problems = validation_problems(error, cls.Config, str(description)).values()
         plugin = about.get("plugin", {})
         raise UserError(
-            f"{'; '.join(map(str, problems))}. The installed backbone {name} does not accept these "
-            f"settings; install {plugin.get('distribution')} {plugin.get('version')}, which wrote "
-            "them"
+            f"{'; '.join(map(str, problems))}; the installed backbone {name} does not accept these "
+            f"settings, so install {plugin.get('distribution')} {plugin.get('version')}, which "
+            "wrote them"
         ) from None
     backbone: Backbone = build_component(cls, config, catalog.find("backbone", name), sizes)
     load_weights(backbone, read_tensors(file), file)

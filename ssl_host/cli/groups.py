@@ -97,7 +97,7 @@ def _unknown_command_message(ctx: click.Context, name: str, known: Any) -> str:
         return message + did_you_mean(name, known)
     for plugin in ctx.ensure_object(Session).catalog().plugins:
         if plugin.origin.distribution == distribution and plugin.state != "ready":
-            return f"{message}: the plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
+            return f"{message}; its plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
     return f"{message}; it is part of {distribution}: pip install {distribution}"
 
 

@@ -120,7 +120,7 @@ def checks_of(kind: str) -> dict[str, Check]:
         UserError: when the kind is unknown.
     """
     if kind not in KINDS:
-        raise UserError(f"unknown kind {kind!r}; kinds are {', '.join(KINDS)}")
+        raise UserError(f"unknown kind {kind!r}; the kinds are {', '.join(KINDS)}")
     return {
         check.__name__: check for check in (*_CHECKS_OF_EVERY_KIND, *_CHECKS_BY_KIND.get(kind, ()))
     }
