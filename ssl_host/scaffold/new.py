@@ -107,8 +107,8 @@ def plan_plugin(name: str, kind: str, catalog: Catalog, like: str | None = None)
         stem = re.sub(r"^ssl[-_. ]plugin[-_. ]", "", name.lower())
         words = re.sub(r"[^a-z0-9]+", "-", stem).strip("-")
         raise UserError(
-            f"'{name}' is not a valid plugin name: after {PREFIX} use lower-case letters and "
-            f"digits, with single hyphens between words, such as {PREFIX}{words or EXAMPLE}"
+            f"'{name}' is not a valid plugin name: after {PREFIX} it must consist of lower-case "
+            f"letters and digits, with single hyphens between words; use {PREFIX}{words or EXAMPLE}"
         )
     new = NewPlugin(full, kind, like or "contrastive")
     _require_unused(new, catalog)

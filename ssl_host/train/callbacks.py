@@ -49,7 +49,10 @@ class TrainingCallback(pl.Callback):
         self.last_checkpoint = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore the optimizer from the checkpoint and start the measurements."""
+        """Restore the optimizer and the gradient scaler if the run is resumed.
+
+        Then start the timers and the progress bar.
+        """
         module = _pretrain_module(pl_module)
         state = module.state
         if state.probe is not None:

@@ -56,10 +56,10 @@ def _write_error(path: Path, error: OSError) -> CheckpointError:
     """Return the error for a failed write: the cause, how to fix it, and where the run resumes."""
     existing = list_checkpoints(path.parent)
     last = f"; the last good one is {existing[-1].name}" if existing else ""
-    restart = "the run resumes from there" if existing else "the run starts again"
+    restart = "resumes from that checkpoint" if existing else "starts again"
     return CheckpointError(
         f"the checkpoint {path} could not be written: {error.strerror}{last}. "
-        f"{suggest_remedy(error)}: {restart}"
+        f"{suggest_remedy(error)}; the run then {restart}."
     )
 
 
@@ -86,7 +86,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """Return the content of the newest undamaged checkpoint, and warnings about damaged ones.
 
-    The content is None if there is no such checkpoint.
+    The content is None if there is no undamaged checkpoint. Each warning is a text for the user.
     """
     errors: list[CheckpointError] = []
     state = None
@@ -103,7 +103,7 @@ def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[st
 
 
 def describe_last_checkpoint(folder: Path) -> str:
-    """Return a sentence, without a full stop, that names the newest checkpoint in a folder."""
+    """Return a sentence that names the newest checkpoint in a folder, without its full stop."""
     existing = list_checkpoints(folder)
     return f"The last checkpoint is {existing[-1].name}" if existing else "There is no checkpoint"
 

@@ -94,7 +94,7 @@ class MetricsLogger:
             self.warn(
                 f"warning: at step {step} the features of all images are nearly the same "
                 f"(spread {spread:.3f} of 1): the method is collapsing. {_remedies(method)} "
-                "usually helps"
+                "usually helps."
             )
 
 

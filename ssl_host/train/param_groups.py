@@ -84,7 +84,18 @@ class _BackboneRules:
 def split_group(
     group: ParamGroup, optimizer: Optimizer, lr: float, rules: _BackboneRules | None = None
 ) -> list[dict[str, Any]]:
-    """Split a group into torch parameter groups by weight decay and learning rate."""
+    """Split a group into torch parameter groups by weight decay and learning rate.
+
+    Args:
+        group: the parameter group of a method.
+        optimizer: the optimizer component, whose settings say which parameters decay.
+        lr: the peak learning rate, before the factors of the group and of the layers.
+        rules: the rules of the backbone; None for parameters that are not part of a method.
+
+    Returns:
+        The torch parameter groups, with the additional keys that the host uses, such as
+        ``peak_lr``; groups with weight decay come first.
+    """
     settings = optimizer.config
     split: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for _, parameter in group.params:

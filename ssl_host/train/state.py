@@ -122,8 +122,8 @@ class TrainingState:
             reason = str(error).strip().splitlines()[-1].strip()
             raise CheckpointError(
                 f"the checkpoint belongs to a different network: {reason}. A plugin or library may "
-                "have changed since it was written: install the versions that environment.json "
-                "lists, or use --fresh to start again"
+                "have changed since it was written; install the versions that environment.json "
+                "lists, or use --fresh to start again."
             ) from None
         self.step = int(state["step"])
         self.epoch = int(state["epoch"])

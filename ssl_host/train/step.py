@@ -138,7 +138,7 @@ def prepare_gradients(
     progress: Progress,
     clip: GradientClip = NO_CLIP,
 ) -> None:
-    """Call ``before_optimizer_step``, remove gradients of frozen groups, clip the others.
+    """Call ``before_optimizer_step``, remove gradients of frozen groups and clip all others.
 
     Args:
         method: the SSL method.

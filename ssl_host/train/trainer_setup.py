@@ -43,8 +43,8 @@ def check_processes_agree(settings: TrainerSettings) -> None:
             if other[key] != value:
                 raise UserError(
                     f"[trainer] {key} is {value} in process 0 and {other[key]} in process {rank}: "
-                    "the machines differ. Replace auto in the configuration with a value that "
-                    "all of them support"
+                    "the machines differ; replace auto in the configuration with a value that all "
+                    "of them support"
                 )
 
 
