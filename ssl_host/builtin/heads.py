@@ -61,7 +61,7 @@ class DINOHead(Head):
     """MLP with GELU, a bottleneck of unit length, and weight-normalised prototypes.
 
     Caron et al., arXiv:2104.14294, appendix C, and the authors' code. The outputs are
-    similarities to the prototypes. It accepts features (B, D) and tokens (B, T, D).
+    similarities to the prototypes. The head accepts features (B, D) and tokens (B, T, D).
     """
 
     class Config(Settings):

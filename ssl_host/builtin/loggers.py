@@ -12,7 +12,7 @@ from pydantic import Field
 from ssl_host import Logger, Run, Settings, UserError
 
 FILE_NAME = r"^[^./\\][^/\\]*"
-"""Start of a regular expression that rejects paths, so that files stay in the run folder."""
+"""Start of a regular expression for names of files in the run folder; it rejects paths."""
 
 
 class CSV(Logger):

@@ -27,9 +27,11 @@ class AdamW(Optimizer):
     """Adam with decoupled weight decay: arXiv:1711.05101, algorithm 2."""
 
     class Config(OptimizerConfig):
-        beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the running mean gradient")
+        beta1: float = Field(
+            0.9, ge=0, lt=1, description="decay rate of the running mean of the gradient"
+        )
         beta2: float = Field(
-            0.999, ge=0, lt=1, description="decay rate of the running mean squared gradient"
+            0.999, ge=0, lt=1, description="decay rate of the running mean of the squared gradient"
         )
         eps: float = Field(1e-8, gt=0, le=1, description="constant added to the denominator")
 
@@ -70,9 +72,11 @@ class LAMB(Optimizer):
     """
 
     class Config(OptimizerConfig):
-        beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the running mean gradient")
+        beta1: float = Field(
+            0.9, ge=0, lt=1, description="decay rate of the running mean of the gradient"
+        )
         beta2: float = Field(
-            0.999, ge=0, lt=1, description="decay rate of the running mean squared gradient"
+            0.999, ge=0, lt=1, description="decay rate of the running mean of the squared gradient"
         )
         eps: float = Field(1e-6, gt=0, le=1, description="constant added to the denominator")
 
@@ -88,6 +92,6 @@ class LAMB(Optimizer):
 
 
 def _layerwise(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return copies of the groups with a key that switches timm's trust ratio on or off."""
+    """Return copies of the groups with the key ``always_adapt``, which timm's optimizers read."""
     # Without this key timm uses no trust ratio in groups with a weight decay of 0.
     return [{**group, "always_adapt": bool(group.get("trust_ratio"))} for group in groups]

@@ -184,6 +184,6 @@ def _lost_process_error(module: PretrainModule, folder: Path) -> RunError:
     return RunError(
         f"process {plan.rank} of {plan.world_size} lost contact with another process in step "
         f"{module.state.step}, because that process has ended; its output shows the reason, such "
-        f"as an error or a lack of memory. {describe_last_checkpoint(folder)}; run the same command "
-        "again."
+        f"as an error or a lack of memory. {describe_last_checkpoint(folder)}; run the same "
+        "command again."
     )

@@ -92,7 +92,7 @@ def draw_labelled(labels: Tensor, num_classes: int, count: int, draws: int) -> T
         draws: number of random draws.
 
     Returns:
-        (``draws``, ``count`` · C), int64.
+        The indices of the drawn images, (``draws``, ``count`` · C), int64.
     """
     generator = torch.Generator().manual_seed(count)
     members = [(labels == c).nonzero().squeeze(1) for c in range(num_classes)]

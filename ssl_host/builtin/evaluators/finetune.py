@@ -52,7 +52,7 @@ class FineTune(Evaluator):
             or bank.train_transform is None
             or bank.eval_transform is None
         ):
-            note = "finetune was skipped because some images cannot be read"
+            note = "finetune was skipped, because some images cannot be read"
             return Evaluation({}, notes=(note,))
         backbone = encoder().requires_grad_(True)  # an EMA encoder is frozen
         device = next(backbone.parameters()).device

@@ -107,6 +107,9 @@ class CSVTable(RecordSource):
         """Return the training rows, or the held-out rows: ``val`` if present, else ``test``.
 
         All rows are returned if the table has no splits.
+
+        Raises:
+            DataError: if a split is unknown or there are no training rows.
         """
         if not table.has_splits:
             return rows

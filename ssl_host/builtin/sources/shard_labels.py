@@ -57,7 +57,11 @@ def _image_advice(samples: Sequence[Sample]) -> str:
 
 
 def _only_image(path: Path, sample: Sample) -> str | None:
-    """Return the suffix of the only image with a plain suffix such as ``jpg``, or None."""
+    """Return the suffix of the only image with a plain suffix such as ``jpg``, or None.
+
+    Raises:
+        DataError: if several images of the sample have plain suffixes.
+    """
     plain = sorted(suffix for suffix in sample.images if suffix in IMAGE_SUFFIXES)
     if len(plain) > 1:
         raise DataError(

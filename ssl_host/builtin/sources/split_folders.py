@@ -22,7 +22,7 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def find_splits(names: Sequence[str]) -> tuple[str | None, str | None]:
-    """Return the names of the training folder and the held-out folder, or None for either.
+    """Return the names of the training and the held-out folder; None for one that is not found.
 
     Names with other words, such as ``seg_train``, need a matching folder, such as ``seg_test``.
     Spellings other than ``train``, such as ``Training``, count only if there is a held-out folder.

@@ -123,8 +123,8 @@ class WebDataset(RecordSource):
             return []
         names = ", ".join(shard.name for shard in others[:3])
         return [
-            f"{path}: no labels; the pattern leaves out {names}: if the labels are there, set "
-            "[data] root to the folder, or add them to the pattern"
+            f"{path}: no labels; the pattern leaves out {names}; if they contain the labels, add "
+            f"them to the pattern, or set [data] root to {folder}"
         ]
 
     def _read(self, shards: list[Path], suffixes: Counter[str]) -> list[Sample]:
@@ -165,7 +165,7 @@ def _notes(
     if unmatched:
         return [
             f"{path}: {len(unmatched)} labels do not belong to an image; the first is "
-            f"{unmatched[0].name}: no unlabelled image has this key"
+            f"{unmatched[0].name}, and no unlabelled image has this key"
         ]
     is_labelled = any(label is not None for label in labels)
     if not is_labelled and any(not is_image(suffix) for suffix in suffixes):
