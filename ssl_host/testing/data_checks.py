@@ -34,7 +34,12 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def _open(target: CheckTarget, split: str = "train") -> ImageDataset | None:
-    """Open a split of the source; return None if the split does not exist."""
+    """Open a split of the source and return its dataset, or None if the split does not exist.
+
+    Raises:
+        NotApplicable: when the data is not available.
+        CheckFailure: when the source returns None for the training split.
+    """
     source = target.make()
     try:
         images: ImageDataset | None = source.open(split)
@@ -65,7 +70,7 @@ def _read_sample(images: ImageDataset) -> dict[int, Tensor]:
 
 
 def images_are_uint8(target: CheckTarget) -> str:
-    """Check that images are uint8 (C, H, W), and reading one twice gives the same pixels."""
+    """Check that images are uint8 (C, H, W), and that a second read gives the same pixels."""
     images = _open(target)
     assert images is not None
     channels = target.make().channels
@@ -80,7 +85,7 @@ def images_are_uint8(target: CheckTarget) -> str:
         if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != channels:
             raise CheckFailure(
                 f"{images.name(i)} is {image.dtype} of shape {tuple(image.shape)}",
-                "the host expects uint8 images",
+                f"the host expects uint8 images with {channels} channels",
                 f"return a uint8 tensor of shape ({channels}, H, W)",
             )
         if not torch.equal(image, images.read(i)):

@@ -55,14 +55,15 @@ def _evaluate(target: CheckTarget, bank: FeatureBank) -> Evaluation:
 
 
 def metrics_are_finite(target: CheckTarget) -> str:
-    """Check that metrics are declared and finite, and those in % are from 0 to 1."""
+    """Check that metrics are declared and finite, and that those in % range from 0 to 1."""
     metrics = _evaluate(target, _bank()).metrics
     declared = target.cls.figures
     for name, value in metrics.items():
         figure = find_figure(declared, name)
         if figure is None:
             raise CheckFailure(
-                f"the metric '{name}' is not declared in figures: {', '.join(declared) or 'none'}",
+                f"the metric '{name}' is not declared in figures (declared: "
+                f"{', '.join(declared) or 'none'})",
                 "reference pages and tables list the declared metrics",
                 f'add "{name}": Figure("its meaning") to {target.cls.__qualname__}.figures',
             )
@@ -136,7 +137,7 @@ def features_unchanged(target: CheckTarget) -> str:
 
 
 def works_without_labels(target: CheckTarget) -> str:
-    """Check that an evaluator with needs_labels = False can evaluate features without labels."""
+    """Check that an evaluator with needs_labels = False accepts features without labels."""
     if _evaluator(target).needs_labels:
         raise NotApplicable("needs_labels = True: the host skips it if there are no labels")
     return ", ".join(_evaluate(target, _bank(labels=False)).metrics)

@@ -1,6 +1,6 @@
 """Check that repeated, resumed and distributed training gives the same results.
 
-Other checks split a step into micro-batches, or run it under autocast.
+Two further checks split a step into micro-batches and run it under autocast.
 """
 
 from __future__ import annotations
@@ -72,7 +72,12 @@ def resume(target: CheckTarget) -> str:
 
 
 def _lost_state_failure(case: MethodCase, what: str) -> CheckFailure:
-    """Return the failure for lost state; it lists attributes missing from the state dict."""
+    """Return the failure for lost state; it lists the attributes missing from the state dict.
+
+    Args:
+        case: the method under test.
+        what: what is wrong, as the beginning of the message.
+    """
     unregistered = _unregistered_attributes(case.fresh())
     location = f"; not in state_dict(): {', '.join(unregistered)}" if unregistered else ""
     return CheckFailure(

@@ -146,7 +146,7 @@ def run_check(target: CheckTarget, name: str) -> Outcome:
 
 
 def _describe(target: CheckTarget, error: Exception) -> str:
-    """Return the message of an exception, with the line of the component that raised it."""
+    """Return the message of an exception, with the line of the component that caused it."""
     if isinstance(error, SslHostError):
         return str(error)
     if type(error).__name__ == "ProcessRaisedException":  # its text is a remote traceback
@@ -170,7 +170,7 @@ def run_checks(
         only: names of the checks to run; if empty, all checks run.
 
     Raises:
-        UserError: when a name is not that of a check for this kind.
+        UserError: when a name in ``skip`` or ``only`` is not a check for this kind.
     """
     known = checks_of(target.kind)
     unknown = [name for name in (*skip, *only) if name not in known]
@@ -204,6 +204,7 @@ def check_component(
 
     Raises:
         ConformanceError: when a check fails; the message lists all failures and how to fix them.
+        UserError: when the kind or a check to skip is unknown.
     """
     outcomes = tuple(run_checks(CheckTarget(kind, target, settings), skip))
     if any(outcome.state == "failed" for outcome in outcomes):

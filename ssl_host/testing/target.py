@@ -75,8 +75,8 @@ class CheckTarget:
         missing = [name for name in required if name not in self.settings]
         if missing:
             raise NotApplicable(
-                f"needs the setting {', '.join(missing)}: pass it to the check, on the command "
-                f"line with -o {self.kind}.{missing[0]}=..."
+                f"it needs the setting {', '.join(missing)}; pass it to the check, for example "
+                f"with -o {self.kind}.{missing[0]}=... on the command line"
             )
         try:
             return schema.model_validate(dict(self.settings))
