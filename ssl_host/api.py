@@ -128,7 +128,11 @@ def _build_views(
 def _build_method(
     catalog: Catalog, name: str, build_args: dict[str, Any], settings: Mapping[str, Any]
 ) -> Any:
-    """Build a method for a backbone, with the heads and loss from its recipe and settings."""
+    """Build a method for a backbone, with the heads and loss from its recipe and settings.
+
+    Raises:
+        ConfigError: when a setting is invalid or ``build_args`` does not contain a backbone.
+    """
     backbone = build_args.get("backbone")
     sections: dict[str, dict[str, Any]] = {"method": {"name": name}}
     for key, value in settings.items():
@@ -149,7 +153,10 @@ def _build_method(
 
 
 def _torch_optimizer(optimizer: Any, params: Any) -> Any:
-    """Return a torch optimizer for a method, a module or an iterable of parameters."""
+    """Return a torch optimizer for a method, another module or an iterable of parameters.
+
+    If the optimizer has a ``base_lr``, the learning rate is that for 256 images per step.
+    """
     lr = optimizer.learning_rate(256)
     if hasattr(params, "param_groups"):
         return make_optimizer(params, optimizer, lr)

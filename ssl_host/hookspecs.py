@@ -159,8 +159,8 @@ def check_config(
 def read_weights(path: Path) -> StoredWeights | None:
     """Called when ssl-host alone cannot decide which weights of ``[run] init_from`` to load.
 
-    That is the case if the tensors do not have ssl-host's own names, if several networks in the
-    file fit the backbone, or if ``init_key`` or ``init_prefix`` is set.
+    That is the case if ssl-host cannot read the file, if the tensors do not have its own names, if
+    several networks in the file fit the backbone, or if ``init_key`` or ``init_prefix`` is set.
 
     Args:
         path: path of the file.

@@ -70,7 +70,7 @@ def load_initial_weights(
 
 
 def load_run_weights(backbone: Backbone, settings: RunSettings, catalog: Catalog) -> str:
-    """Load the weights in ``[run] init_from``, and return a sentence that says which they are.
+    """Load the weights in ``[run] init_from``, and return a sentence about the loaded tensors.
 
     Raises:
         UserError: as for :func:`load_initial_weights`.
@@ -116,6 +116,13 @@ def _find_match(
     backbone: Backbone, file: Path, catalog: Catalog, key: str | None, prefix: str | None
 ) -> tuple[nn.Module, KeyMatch]:
     """Return the network to load weights into, and the tensors in a file that fit it.
+
+    Args:
+        backbone: the network to initialise.
+        file: path of the weights file or checkpoint.
+        catalog: registry of the installed plugins.
+        key: name of the container to load; None to search all of them.
+        prefix: prefix of the tensor names; None to search for it.
 
     Raises:
         CheckpointError: when the file is damaged, or none or several of its networks fit.

@@ -36,7 +36,11 @@ class CSV(Logger):
         self._rewrite()
 
     def _load(self, last_step: int) -> None:
-        """Read the rows that an interrupted run wrote up to a step, and drop later rows."""
+        """Read the rows that an interrupted run wrote up to a step, and drop later rows.
+
+        Raises:
+            UserError: if the file is not a CSV file with a column ``step``.
+        """
         try:
             text = self.path.read_text(encoding="utf-8")
             # A last row without a newline is incomplete; even its step number may be cut off.

@@ -43,7 +43,7 @@ def check(
     skip: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Run all conformance checks on the components of the plugin NAME.
+    """Run the conformance checks on all components of the plugin NAME.
 
     NAME is a distribution (ssl-plugin-nnclr) or an entry point (nnclr). Each failure reports
     what is wrong, why it matters and how to fix it.

@@ -67,7 +67,10 @@ def make_entries(
 
 
 def _reference_text(value: ConfigValue, merged: Mapping[Key, ConfigValue], annotation: Any) -> str:
-    """Return the INI text of a value, in which ``${env:NAME}`` is not replaced."""
+    """Return the INI text of a value in which references ``${env:NAME}`` are kept.
+
+    A relative path is made absolute, because the text is written to a different folder.
+    """
     text = str(value.raw)
     if Path in accepted_types(annotation):
         path = Path(str(substitute(value, merged).raw)).expanduser()

@@ -81,7 +81,10 @@ def _exists(path: str) -> bool:
 
 
 def _absolute_paths(raw: Any, annotation: Any, origin: ConfigOrigin) -> Any:
-    """Make the relative paths in a value absolute, including those in a list."""
+    """Return a value in which relative paths are absolute, including those in a list.
+
+    Only text that the annotation accepts as a path is changed.
+    """
     accepted = accepted_types(annotation)
     if isinstance(raw, str | Path) and Path in accepted:
         return absolute_path(str(raw), origin)

@@ -102,7 +102,15 @@ def _syntax_problem(text: str, path: str, error: ParseError, index: int) -> Prob
 def _continuation_problem(
     text: str, path: str, line: int, name: str, continued: list[str]
 ) -> Problem | None:
-    """Return a problem if an indented key or header was read as part of a value, or None."""
+    """Return a problem if an indented key or header was read as part of a value, or None.
+
+    Args:
+        text: the text of the file.
+        path: the path of the file, for the message.
+        line: the line of the key above the indented lines, from 1.
+        name: the section and key, for the message.
+        continued: the indented lines, without comments.
+    """
     for part in continued:
         if _KEY.match(part):
             message = (

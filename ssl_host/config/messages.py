@@ -167,7 +167,14 @@ def _without_prefix(message: str) -> str:
 
 
 def _nested_message(schema: type[Settings], key: str, location: Any, message: str) -> str:
-    """Return the message for a list item, or for a setting that accepts several types."""
+    """Return the message for a list item, or for a setting that accepts several types.
+
+    Args:
+        schema: the settings class.
+        key: the key of the setting.
+        location: the second part of pydantic's location: the index of a list item, or a type.
+        message: the message for the item itself.
+    """
     if isinstance(location, int):
         return f"item {location + 1} {message}"
     return f"should be {' or '.join(_type_names(schema.model_fields[key].annotation))}"

@@ -181,7 +181,15 @@ def _compare_reads(
     actual: Iterable[Tensor],
     readers: str,
 ) -> None:
-    """Raise CheckFailure if reading fails or an image differs from the expected one."""
+    """Raise CheckFailure if reading fails or an image differs from the expected one.
+
+    Args:
+        images: the dataset, for the names of images.
+        expected: the pixels of each image, keyed by index.
+        indices: the index of each image that is read.
+        actual: the pixels of each image, in the order of ``indices``.
+        readers: text for what reads at the same time, such as ``threads``.
+    """
     fix = (
         "open files in the thread and process that reads them, or keep one handle per process "
         "(keyed by os.getpid()) and guard it with a lock"

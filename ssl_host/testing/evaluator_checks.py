@@ -42,7 +42,11 @@ def _evaluator(target: CheckTarget) -> Evaluator:
 
 
 def _evaluate(target: CheckTarget, bank: FeatureBank) -> Evaluation:
-    """Run a new instance of the evaluator on a feature bank, with a fixed torch seed."""
+    """Return the evaluation of a feature bank by a new instance of the evaluator.
+
+    Raises:
+        CheckFailure: when the evaluator does not return an Evaluation.
+    """
     torch.manual_seed(0)
     evaluation = _evaluator(target).evaluate(bank)
     if not isinstance(evaluation, Evaluation):

@@ -172,7 +172,7 @@ class MethodCase:
 
     @cached_property
     def _data(self) -> tuple[Any, Tensor, Tensor | None]:
-        """View maker, uint8 training images (N, C, H, W), and their labels."""
+        """View maker, uint8 training images (N, C, H, W), and their labels (N,) or None."""
         experiment = self.experiment()
         images = experiment.source.open("train")
         assert images is not None

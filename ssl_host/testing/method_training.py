@@ -150,7 +150,7 @@ def _detach(value: Any) -> Any:
 def _network_calls(
     case: MethodCase, method: Method, batch: Batch
 ) -> list[tuple[Callable[[], Any], bool]]:
-    """Return the network calls of a step, each with True if gradients are enabled in it."""
+    """Return each network call of a step as a function, and True if it computes gradients."""
     calls: list[tuple[Callable[[], Any], bool]] = []
 
     def record(module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:

@@ -30,6 +30,11 @@ from ssl_host.testing.outcome import CheckFailure, ConformanceError, NotApplicab
 from ssl_host.testing.target import CheckTarget
 
 Check = Callable[[CheckTarget], str]
+"""Function that checks one property of a component and returns a remark, which may be empty.
+
+It raises CheckFailure if the component does not have the property, and NotApplicable if the check
+does not apply to it.
+"""
 
 _CHECKS_OF_EVERY_KIND: tuple[Check, ...] = (
     component_checks.documented,
@@ -136,7 +141,8 @@ def run_check(target: CheckTarget, name: str) -> Outcome:
     except CheckFailure as failure:
         return Outcome(name, str(target), "failed", failure.what, failure.why, failure.fix)
     except Exception as error:
-        why = f"this check did not complete: {(check.__doc__ or '').strip()}"
+        summary = (check.__doc__ or "").strip().partition("\n")[0]
+        why = f"this check did not complete: {summary}"
         fix = (
             "do what the error message says"
             if isinstance(error, SslHostError)

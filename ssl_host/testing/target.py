@@ -136,7 +136,13 @@ def _entry(kind: str, name: str, cls: type) -> Entry:
 def _unpickle(
     kind: str, location: tuple[str, str, str | None], settings: dict[str, Any]
 ) -> CheckTarget:
-    """Return the target of a pickled class, importing its module by name or from its file."""
+    """Return the target of a pickled class, importing its module by name or from its file.
+
+    Args:
+        kind: kind of the component.
+        location: module name and qualified name of the class, and the file of the module or None.
+        settings: settings of the component.
+    """
     module_name, qualname, file = location
     try:
         value: Any = importlib.import_module(module_name)

@@ -140,7 +140,7 @@ class TrainingCallback(pl.Callback):
 
 
 def _any_over_processes(*flags: bool) -> tuple[bool, ...]:
-    """Combine flags over all processes: each becomes True if any process has set it."""
+    """Return the flags combined over all processes: each is True if any process has set it."""
     if world_size() == 1:
         return flags
     shared = torch.tensor(flags, dtype=torch.float32)

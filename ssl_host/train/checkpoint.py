@@ -64,7 +64,10 @@ def _write_error(path: Path, error: OSError) -> CheckpointError:
 
 
 def _remove_old_checkpoints(folder: Path, written: Path, keep: int) -> None:
-    """Delete old checkpoints, and rename checkpoints of later steps to ``.damaged``."""
+    """Delete all but the newest ``keep`` checkpoints; set checkpoints of later steps aside.
+
+    Checkpoints of steps after the one in ``written`` get the suffix ``.damaged``.
+    """
     # A checkpoint of a later step must be damaged, or the run would have resumed from it. It is
     # renamed, so that it does not count as a checkpoint to keep but can still be examined.
     existing = list_checkpoints(folder)

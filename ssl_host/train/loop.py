@@ -146,7 +146,11 @@ def _train(
     console: Console,
     callbacks: Sequence[pl.Callback],
 ) -> None:
-    """Train the remaining epochs with a Lightning trainer, and close the process group."""
+    """Train the remaining epochs with a Lightning trainer, and close the process group.
+
+    Raises:
+        RunError: if another process of the run has ended.
+    """
     experiment, state = module.experiment, module.state
     settings, processes = experiment.config.trainer, module.step.plan.world_size
     prepare_networks(module.method, state.probe, settings, processes)

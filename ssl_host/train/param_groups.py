@@ -180,7 +180,10 @@ def set_learning_rates(
 
 
 def drop_frozen_gradients(optimizer: torch.optim.Optimizer, step: int, total_steps: int) -> None:
-    """Remove the gradients of groups that are still frozen, so that the optimizer skips them."""
+    """Remove the gradients of groups that are still frozen, so that the optimizer skips them.
+
+    ``frozen_until`` of a group is the fraction of the run, from 0 to 1, for which it is frozen.
+    """
     for group in optimizer.param_groups:
         if step < group.get("frozen_until", 0.0) * total_steps:
             for parameter in group["params"]:

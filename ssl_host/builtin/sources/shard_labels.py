@@ -80,7 +80,7 @@ def list_suffixes(suffixes: Counter[str]) -> str:
 def join_labels(
     path: Path, images: Sequence[Sample], labels: Sequence[Sample]
 ) -> tuple[list[str | float | None], list[Sample]]:
-    """Return the label of each image, and the samples with labels that match no image.
+    """Return the label of each image or None, and the samples whose labels match no image.
 
     A label that is not next to its image belongs to the image with the same key in the same shard,
     or else to the only image with this key.

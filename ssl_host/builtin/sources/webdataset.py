@@ -137,7 +137,11 @@ class WebDataset(RecordSource):
         return samples
 
     def _shards(self, path: Path, held_out: bool) -> tuple[list[Path], list[Path], list[Path]]:
-        """Return the shards of this split, shards without a split, and the held-out shards."""
+        """Return the shards of this split, shards without a split, and the held-out shards.
+
+        Raises:
+            DataError: if there are no training shards.
+        """
         if held_out and self.config.test:
             shards = find_files("test", path, (".tar",))
             return shards, [], shards
