@@ -33,7 +33,8 @@ def check_views(config: RunConfig, views: ViewMaker) -> None:
         return
     text = (
         f"[augmentation] {config.components['augmentation'].name} makes {views.num_views} views, "
-        f"but method {config.components['method'].name} {expected}"
+        f"but method {config.components['method'].name} {expected}; change the number of views in "
+        "[augmentation]"
     )
     raise ConfigError([Problem(str(config.entries["augmentation", "name"].origin), text)])
 

@@ -33,7 +33,12 @@ class AdamW(Optimizer):
         beta2: float = Field(
             0.999, ge=0, lt=1, description="decay rate of the running mean of the squared gradient"
         )
-        eps: float = Field(1e-8, gt=0, le=1, description="constant added to the denominator")
+        eps: float = Field(
+            1e-8,
+            gt=0,
+            le=1,
+            description="constant added to the denominator for numerical stability",
+        )
 
     config: Config
 
@@ -78,7 +83,12 @@ class LAMB(Optimizer):
         beta2: float = Field(
             0.999, ge=0, lt=1, description="decay rate of the running mean of the squared gradient"
         )
-        eps: float = Field(1e-6, gt=0, le=1, description="constant added to the denominator")
+        eps: float = Field(
+            1e-6,
+            gt=0,
+            le=1,
+            description="constant added to the denominator for numerical stability",
+        )
 
     config: Config
 

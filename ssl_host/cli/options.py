@@ -103,7 +103,7 @@ json_option = click.option(
     "as_json",
     is_flag=True,
     callback=_set_json,
-    help="Print the result as JSON, and an error too.",
+    help="Print the result or an error as JSON.",
 )
 """Decorator that adds the option ``--json``; the command receives ``as_json: bool``."""
 

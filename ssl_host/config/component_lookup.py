@@ -153,7 +153,9 @@ class ComponentLookup:
             name = ConfigValue(instance, ConfigOrigin("instance name", self.location(section)))
         if name is None:
             if KINDS[kind].required and kind != "method":
-                self.problems.append(Problem(self.location(section), f"[{section}] needs a name"))
+                self.problems.append(
+                    Problem(self.location(section), f"[{section}] needs a name; add name = ...")
+                )
             return None
         try:
             return self.catalog.load(kind, str(name.raw))

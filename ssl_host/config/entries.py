@@ -46,7 +46,7 @@ def make_entries(
             description = f"name of the {component.kind}"
         elif component is not None and key == "init_from" and component.kind == "backbone":
             final, annotation = component.init_from, Path | None
-            description = "weights of the frozen network"
+            description = "path of the weights of the frozen network"
         elif component is not None and key in component.network_references:
             final = str(value.raw)
             description = type(component.settings).model_fields[key].description or ""

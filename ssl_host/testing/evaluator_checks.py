@@ -73,9 +73,9 @@ def metrics_are_finite(target: CheckTarget) -> str:
             )
         if not math.isfinite(value) or (figure.unit == "%" and not 0 <= value <= 1):
             raise CheckFailure(
-                f"{name} is {value}",
+                f"the metric {name} is {value}",
                 "results.json stores finite numbers, and tables print fractions as percentages",
-                "return float(hits / count)",
+                "return a finite float, and for the unit % a fraction such as hits / count",
             )
     return ", ".join(f"{name or target.name} {value:.3g}" for name, value in metrics.items())
 
@@ -128,7 +128,7 @@ def features_unchanged(target: CheckTarget) -> str:
     if not torch.equal(bank.train.x, before):
         raise CheckFailure(
             "the features are changed in place",
-            "all evaluators share them",
+            "all evaluators share the features",
             "work on a copy: x = bank.train.x.clone()",
         )
     if dict(first.metrics) != dict(second.metrics):

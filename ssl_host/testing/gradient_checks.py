@@ -157,7 +157,8 @@ def stop_gradient(target: CheckTarget) -> str:
             f"{reached[-1]} gets a gradient that bypasses the predictor",
             "targets that follow the predictions make all outputs collapse to one point "
             "(SimSiam, arXiv:2011.10566, section 4.1)",
-            "detach the targets: self.loss(p1, z2.detach()). If the method is intended to learn "
-            "through both branches, pass skip=['stop_gradient'] and explain it in its docstring",
+            "detach the targets, as in self.loss(p1, z2.detach()); if the method is intended to "
+            "learn through both branches, pass skip=['stop_gradient'] and explain it in its "
+            "docstring",
         )
     return f"all gradients pass through {', '.join(predictors)}"

@@ -132,8 +132,8 @@ def batch_order(target: CheckTarget) -> str:
             "training would depend on how files are sorted and batches are split",
             "look for a wrong index, a chunk() or reshape() that mixes images with views, a "
             "statistic over only some of the images, or torch's random numbers, which depend on "
-            "the position in the batch: draw masks and the like from batch.rng. If this is "
-            "intended (shuffled keys), pass skip=['batch_order']",
+            "the position in the batch (use batch.rng instead, for example for masks); if this is "
+            "intended, as with shuffled keys, pass skip=['batch_order']",
         )
     return f"error {error:.0e}"
 

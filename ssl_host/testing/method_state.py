@@ -187,7 +187,7 @@ def accumulation(target: CheckTarget) -> str:
         if error > TOLERANCE:
             raise CheckFailure(
                 f"after a step of two micro-batches {name} is off by {error:.1e}",
-                "with [trainer] accumulate only the last micro-batch of each step would count",
+                "with [trainer] accumulate, only the last micro-batch of each step would count",
                 "do not store results of a step on self: return the rows as StepOutput(..., "
                 "enqueue={...}), and the host pushes the rows of all micro-batches",
             )

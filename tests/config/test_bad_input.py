@@ -287,7 +287,8 @@ CASES: dict[str, tuple[str, str]] = {
         "[augmentation]\nname = multicrop\n\n[method]\nname = simclr\n",
         (
             "{file}:2: [augmentation] multicrop makes 8 views, but method simclr takes "
-            "exactly 2, because the method does not support multi-crop"
+            "exactly 2, because the method does not support multi-crop; change the number of "
+            "views in [augmentation]"
         ),
     ),
     "key_with_a_colon": (

@@ -290,5 +290,6 @@ class _Table:
         problem = f"has no column {name!r}, only" if not found else f"has no column {name!r}, but"
         raise self.error(
             1,
-            f"{problem} {', '.join(map(repr, self.header))}; set [data] {default}_column",
+            f"{problem} {', '.join(map(repr, self.header))}; set [data] {default}_column "
+            "to the name of a column",
         )
