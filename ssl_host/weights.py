@@ -157,7 +157,7 @@ def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> Sequence[s
     Args:
         backbone: network that receives the tensors.
         tensors: the tensors, keyed by name.
-        file: path of the file they were read from, for error messages.
+        file: path of the file from which the tensors were read, for error messages.
 
     Returns:
         A note for each tensor that was converted to another image size or number of channels.

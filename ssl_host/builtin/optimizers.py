@@ -50,14 +50,15 @@ class AdamW(Optimizer):
 class LARS(Optimizer):
     """SGD with layer-wise learning rates: arXiv:1708.03888, algorithm 1, implemented by timm.
 
-    The learning rate of a layer is multiplied by ``trust · ‖w‖ / (‖g‖ + wd·‖w‖)``, its trust
-    ratio. Biases and norm layers use no trust ratio unless ``decay_params = all``.
+    The learning rate of a layer is multiplied by ``trust · ‖w‖ / (‖g‖ + wd·‖w‖)``, where w are its
+    weights, g is their gradient and wd is the weight decay. The learning rate of biases and norm
+    layers is not changed, unless ``decay_params = all``.
     """
 
     class Config(OptimizerConfig):
         momentum: float = Field(0.9, ge=0, lt=1, description="momentum coefficient")
         trust: float = Field(
-            0.001, gt=0, le=1, description="coefficient that multiplies the trust ratio"
+            0.001, gt=0, le=1, description="coefficient of the layer-wise learning rate"
         )
 
     config: Config
@@ -72,8 +73,8 @@ class LARS(Optimizer):
 class LAMB(Optimizer):
     """Adam with layer-wise learning rates: arXiv:1904.00962, algorithm 2, implemented by timm.
 
-    Gradients are not clipped, although timm's default is a norm of 1; to clip them, set
-    ``[trainer] gradient_clip``.
+    Gradients are not clipped, although timm by default clips them to a norm of 1; to clip them,
+    set ``[trainer] gradient_clip``.
     """
 
     class Config(OptimizerConfig):

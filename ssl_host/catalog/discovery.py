@@ -68,7 +68,7 @@ def _mark_broken(plugin: Plugin, reason: str) -> None:
 
 
 def _module_problem(plugin: Plugin, module: Any) -> str:
-    """Return why a loaded entry point cannot be used as a plugin, or an empty string."""
+    """Return the reason why an entry point cannot be used as a plugin, or an empty string."""
     if not isinstance(module, ModuleType):
         name = type(module).__name__
         return f"entry point {plugin.module} is of type {name}, but must name a module"

@@ -176,7 +176,7 @@ class _Resolver:
     def _with_num_views(
         self, values: dict[str, ConfigValue], schema: type[Settings]
     ) -> dict[str, ConfigValue]:
-        """Set ``num_views`` to the number that the method needs, unless it is already set.
+        """Return the values, with ``num_views`` as the method needs it unless it is already set.
 
         A recipe for two views, such as that of a data source, then also works for a method that
         uses one view.

@@ -123,7 +123,7 @@ def labels_are_valid(target: CheckTarget) -> str:
 
 
 def splits_are_disjoint(target: CheckTarget) -> str:
-    """Check that 32 test images do not occur among the first 2,000 training images."""
+    """Check that up to 32 test images are not among the first 2,000 training images."""
     train, test = _open(target), _open(target, "test")
     assert train is not None
     if test is None:

@@ -224,7 +224,7 @@ def autocast(target: CheckTarget) -> str:
 
 
 def _unregistered_attributes(method: nn.Module) -> list[str]:
-    """Return the names of attributes with tensors that are missing from the state dict."""
+    """Return the names of attributes whose tensors are missing from the state dict."""
     known = {id(t) for t in method.state_dict(keep_vars=True).values()}
     known |= {id(m) for m in method.modules()}
     names = []

@@ -132,7 +132,12 @@ def checks_of(kind: str) -> dict[str, Check]:
 
 
 def run_check(target: CheckTarget, name: str) -> Outcome:
-    """Run one check by name; if the component raises an exception, the outcome is failed."""
+    """Run one check and return its outcome; it is ``failed`` if the component raises an error.
+
+    Args:
+        target: the component.
+        name: name of the check, as in :func:`checks_of`.
+    """
     check = checks_of(target.kind)[name]
     try:
         return Outcome(name, str(target), "passed", check(target))

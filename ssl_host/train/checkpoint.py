@@ -89,7 +89,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """Return the content of the newest undamaged checkpoint, and warnings about damaged ones.
 
-    The content is None if there is no undamaged checkpoint. Each warning is a text for the user.
+    The content is None if there is no undamaged checkpoint.
     """
     errors: list[CheckpointError] = []
     state = None

@@ -80,7 +80,7 @@ class TrainingState:
         self.step_in_epoch += 1
 
     def finish_epoch(self) -> None:
-        """Advance the counters by one epoch."""
+        """Count an epoch as done, and reset the number of steps in the epoch."""
         self.epoch += 1
         self.step_in_epoch = 0
 

@@ -104,7 +104,7 @@ class ImageFolder(RecordSource):
     def _list(
         self, folder: Path, listed: Sequence[ImageListing] = (), held_out: bool = False
     ) -> ImageListing:
-        """List the images in a folder, except those that are already listed."""
+        """Return a listing of the images in a folder, without those in the listings ``listed``."""
         return list_images(
             folder, self.excluded, listed=listed, held_out=held_out, progress=self.progress
         )

@@ -52,7 +52,7 @@ def is_train_a_class(root: Path, siblings: Sequence[str], labelled: bool | None)
         labelled: the setting ``labelled``, which decides if both are possible.
 
     Raises:
-        DataError: if it may be a class or a split.
+        DataError: if ``train`` may be a class or a split.
     """
     has_classes = subfolders(root / "train") and not has_images(root / "train")
     flat = [name for name in siblings if has_images(root / name)]
@@ -94,9 +94,10 @@ def class_notes(root: Path, names: Sequence[str]) -> Iterator[str]:
 
 
 def unwrap_nested_folder(folder: Path) -> Path:
-    """Return the inner of two nested folders of the same name: ``seg_train/seg_train``.
+    """Return the inner of two nested folders of the same name, or else the folder itself.
 
-    Archives are often unpacked in this way; the inner folder would be taken for the only class.
+    Archives are often unpacked in this way, for example to ``seg_train/seg_train``; without this
+    function the inner folder would be taken for the only class.
     """
     inner = folder / folder.name
     is_wrapper = (
