@@ -97,7 +97,8 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
         features (B, D). Its ``fit`` and ``value_range`` say how the run read its images.
 
     Raises:
-        UserError: when there are no weights, or the backbone's plugin is not installed.
+        UserError: when there are no weights, when their description cannot be read, or when the
+            backbone's plugin is not installed or does not accept the settings.
         CheckpointError: when the weights are damaged or do not fit the description.
     """
     file = Path(path)

@@ -87,7 +87,8 @@ def option_layer(options: Sequence[str]) -> ConfigLayer:
     """Parse options of the form ``section.key=value`` and return them as a layer.
 
     Raises:
-        ConfigError: if any option does not have this form; the message lists all of them.
+        ConfigError: if an option does not have this form or its quotes are not closed; the message
+            lists all such options.
     """
     values: dict[Key, ConfigValue] = {}
     problems = []

@@ -109,7 +109,7 @@ class _Resolver:
         """Return the validated configuration.
 
         Raises:
-            ConfigError: if there are problems; the message lists all of them.
+            ConfigError: if the configuration has problems; the message lists all of them.
         """
         for section, problem in unknown_sections(self.lookup):
             self.lookup.failed.add(section)

@@ -21,10 +21,12 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
     Args:
         method: the SSL method to train.
         optimizer: the optimizer component.
-        lr: the peak learning rate; each group's rate is this value times its ``lr_scale``.
+        lr: the peak learning rate; each group's rate is this value times its ``lr_scale`` and, with
+            ``layer_decay``, the factor of the backbone's layer.
 
     Raises:
-        PluginError: if a trainable parameter is in no group, or if a parameter is in two groups.
+        PluginError: if a trainable parameter is in no group, if a parameter is in two groups, or if
+            the method or the optimizer component raises an error.
     """
     torch_groups: list[dict[str, Any]] = []
     group_of: dict[int, str] = {}

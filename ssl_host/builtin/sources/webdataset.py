@@ -113,7 +113,10 @@ class WebDataset(RecordSource):
             )
 
     def _other_shards_notes(self, path: Path, shards: Sequence[Path]) -> list[str]:
-        """Return a note about shards that may contain labels but do not match the pattern."""
+        """Return a note about shards that may contain labels but do not match the pattern.
+
+        The note is in a list, which is empty if there are no such shards.
+        """
         if path.is_dir():
             return []
         folder = shards[0].parent
