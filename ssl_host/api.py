@@ -49,7 +49,7 @@ def run(
     Args:
         config: path of an INI file, or a mapping of its sections: ``{"run": {"epochs": 10}, ...}``.
         options: overrides of the form ``section.key=value``, as after ``-o``.
-        fresh: True to rename the folder of an earlier run and start from the beginning.
+        fresh: True to start from the beginning; the folder of an earlier run is renamed.
         quiet: True to hide the progress display.
 
     Returns:
@@ -59,6 +59,7 @@ def run(
         UserError: when an argument or the configuration is invalid; the message says where
             the mistake is and how to fix it.
         RunError: when the run fails.
+        Preempted: when a signal stops the run; the same call resumes it.
     """
     catalog = Catalog()
     if isinstance(config, Mapping):
@@ -81,14 +82,19 @@ def build(kind: str, name: str, **settings: Any) -> Any:
       images (B, C, H, W) into a list of views; ``mean`` and ``std`` default to ImageNet's;
     * ``build("method", "simsiam", backbone=backbone)`` builds the heads and the loss from the
       recipe; a dict changes a section of the recipe: ``loss={"name": "negative_cosine"}``;
-      ``plan=Plan(epochs=10, ...)`` sets the length of the run and the number of images, by
-      default one epoch of one step;
+      ``plan=Plan(epochs=10, ...)`` sets the length of the run and the number of images; the
+      default plan has one epoch of one step;
     * ``build("optimizer", "lars", params=method, lr=0.1)`` returns a torch optimizer for a
-      method or any other module.
+      method, for any other module or for parameters; without ``params`` it returns the component.
+
+    Args:
+        kind: kind of the component, such as ``backbone``.
+        name: registered name of the component.
+        settings: settings and build arguments of the component, as in the examples.
 
     Raises:
         ConfigError: when a setting is unknown or invalid.
-        PluginError: when no plugin provides the component.
+        PluginError: when no plugin provides the component, or when it cannot be built.
     """
     catalog = Catalog()
     cls = catalog.load(kind, name)
@@ -122,7 +128,11 @@ def _build_views(
 def _build_method(
     catalog: Catalog, name: str, build_args: dict[str, Any], settings: Mapping[str, Any]
 ) -> Any:
-    """Build a method for a backbone, with the heads and loss from its recipe and settings."""
+    """Build a method for a backbone, with the heads and loss from its recipe and settings.
+
+    Raises:
+        ConfigError: when a setting is invalid or ``build_args`` does not contain a backbone.
+    """
     backbone = build_args.get("backbone")
     sections: dict[str, dict[str, Any]] = {"method": {"name": name}}
     for key, value in settings.items():
@@ -143,7 +153,10 @@ def _build_method(
 
 
 def _torch_optimizer(optimizer: Any, params: Any) -> Any:
-    """Return a torch optimizer for a method, a module or an iterable of parameters."""
+    """Return a torch optimizer for a method, another module or an iterable of parameters.
+
+    If the optimizer has a ``base_lr``, the learning rate is that for 256 images per step.
+    """
     lr = optimizer.learning_rate(256)
     if hasattr(params, "param_groups"):
         return make_optimizer(params, optimizer, lr)

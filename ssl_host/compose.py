@@ -47,7 +47,7 @@ class Experiment:
         scheduler: the learning-rate scheduler.
         evaluators: the evaluators, keyed by instance name.
         loggers: the loggers, keyed by instance name.
-        notes: remarks for the log and the report, such as a border of images that is not used.
+        notes: remarks for the log and the report, such as one on an ignored image border.
     """
 
     config: RunConfig
@@ -103,8 +103,9 @@ def compose(
     Raises:
         PluginError: if a component cannot be built; the message names the distribution, the line
             and the cause.
-        ConfigError: if the method does not accept the augmentation's number of views, or the
-            backbone.
+        ConfigError: if the method does not accept the augmentation's number of views, or needs
+            tokens and the backbone has none.
+        UserError: if the backbone cannot process inputs of the image size or of a view size.
     """
     with locate_errors(config):
         return _compose(config, data or compose_data(config), num_images)
@@ -133,7 +134,10 @@ def _compose(
 
 
 def make_run_plan(config: RunConfig, source: DataSource, num_images: int | None) -> Plan:
-    """Return the plan for the method: length of the run, number and size of the images."""
+    """Return the plan for the method: length of the run, number and size of the images.
+
+    If ``num_images`` is None, the plan has one step per epoch.
+    """
     run = config.run
     images = run.batch_size if num_images is None else num_images
     return Plan(
@@ -204,14 +208,17 @@ def _build_backbone(
     except UserError as error:
         advice = size_advice(config, section, plan.channels, plan.image_size)
         if advice:
-            text = f"{error}; [data] image_size = {plan.image_size} does not fit: {advice}"
+            text = f"{error}; [data] image_size = {plan.image_size} does not fit, {advice}"
             error.args = (text,)
         raise
     return backbone
 
 
 def _build_frozen_networks(config: RunConfig, plan: Plan) -> dict[str, Backbone]:
-    """Build the method's frozen networks; the weights of other networks do not depend on them."""
+    """Build the method's frozen networks, keyed by name.
+
+    The initial weights of the other networks do not depend on them.
+    """
     sections = [c for c in config.of_kind("backbone") if c.section != "backbone"]
     if not sections:
         return {}
@@ -279,7 +286,7 @@ def build_component(
 def count_parameters(config: RunConfig) -> int:
     """Build every component of a configuration and return the number of trainable parameters.
 
-    This reads no images, so any machine can check a configuration that is meant for a larger one.
+    This reads no images, so a configuration for a large machine can be checked on any machine.
 
     Raises:
         PluginError: if a component cannot be built; the message names the distribution, the line

@@ -80,7 +80,7 @@ class RunError(SslHostError):
 
 
 class Preempted(SslHostError):  # noqa: N818 - a control-flow signal, not an error
-    """Raised when the process has been asked to stop and has written a checkpoint.
+    """Raised when a signal has stopped the process and everything needed to resume is saved.
 
     Exit status 75 (EX_TEMPFAIL) means that running the same command again resumes the run.
     """

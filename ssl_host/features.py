@@ -47,7 +47,7 @@ def extract_features(
         The names of the N readable images and their features: a float32 tensor (N, D) on the CPU.
 
     Raises:
-        DataError: when there are no images or none can be read.
+        DataError: when the folder does not exist, or when there are no images or none can be read.
         UserError: when the backbone's ``mean`` and ``std`` are not set.
     """
     if not backbone.mean:
@@ -104,7 +104,11 @@ def _settings_text(settings: Mapping[str, object]) -> str:
 
 
 def _open_folder(folder: Path, channels: int) -> FileImages:
-    """Return a dataset of the images in a folder and its subfolders, sorted by path."""
+    """Return a dataset of the images in a folder and its subfolders, sorted by path.
+
+    Raises:
+        DataError: when the folder does not exist or contains no images.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     paths = list_images(folder).paths
@@ -120,7 +124,15 @@ def _read_images(
     names: list[str],
     skipped: list[tuple[str, str]],
 ) -> list[Tensor]:
-    """Return the readable images, resized and cropped; extend ``names`` and ``skipped``."""
+    """Return the readable images, resized and made square.
+
+    Args:
+        images: the dataset.
+        indices: indices of the images to read.
+        size: image size of the backbone in pixels; photos get a margin around it.
+        names: list to which the name of each readable image is added.
+        skipped: list to which the name of each unreadable image and the reason are added.
+    """
     # Leave a margin around the later crop of a photo, as in the packed store of a run.
     side = size if underlying_array(images) is not None else round(size * PHOTO_MARGIN)
     pixels = []

@@ -157,7 +157,10 @@ def check_config(
 
 @hookspec(firstresult=True)
 def read_weights(path: Path) -> StoredWeights | None:
-    """Called when ssl-host itself cannot load the file in ``[run] init_from``.
+    """Called when ssl-host alone cannot decide which weights of ``[run] init_from`` to load.
+
+    That is the case if ssl-host cannot read the file, if the tensors do not have its own names, if
+    several networks in the file fit the backbone, or if ``init_key`` or ``init_prefix`` is set.
 
     Args:
         path: path of the file.
@@ -165,8 +168,8 @@ def read_weights(path: Path) -> StoredWeights | None:
     Returns:
         The tensors and the naming schemes under which they may fit a network, or None if the file
         is not a checkpoint from a project that the plugin knows. The first result that is not
-        None is used. If none of its naming schemes fits, ssl-host tries them with every prefix in
-        the file.
+        None is used. If none of these naming schemes fits, ssl-host tries each of them with every
+        prefix in the file.
     """
 
 
@@ -174,9 +177,10 @@ def read_weights(path: Path) -> StoredWeights | None:
 def config_resolved(config: Mapping[str, Mapping[str, Any]]) -> None:
     """Called once a configuration is known to be valid, before anything is built from it.
 
+    Raise ``ssl_host.UserError`` to reject the configuration.
+
     Args:
-        config: all values, keyed by section and then by key; read-only. Raise
-            ``ssl_host.UserError`` to reject the configuration.
+        config: all values, keyed by section and then by key; read-only.
     """
 
 

@@ -1,4 +1,4 @@
-"""Initialise backbones with weights from runs and from other projects."""
+"""Initialise backbones with weights from ssl-host's runs or from other projects."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def load_initial_weights(
 ) -> str:
     """Load weights from a file or folder into a backbone, as ``[run] init_from`` does.
 
-    The tensor names of ssl-host's own files are tried first, then those that a plugin knows, then
-    every container and prefix in the file. If several containers fit the backbone, a plugin
-    chooses one, such as the teacher's, or an error is raised; the returned sentence lists the
-    containers that are not used.
+    Tensor names are tried in this order: ssl-host's own, those that an installed plugin knows, then
+    every container (a dictionary of tensors in the file, such as ``state_dict`` or ``teacher``) and
+    every prefix. If several containers fit the backbone and no plugin chooses one, CheckpointError
+    is raised.
 
     Args:
         backbone: the network to initialise.
@@ -51,16 +51,16 @@ def load_initial_weights(
             checkpoint, or a checkpoint in a layout that a plugin can read. Code in the file is
             never executed.
         catalog: registry of the installed plugins; built by default.
-        key: key of the tensors in the file, such as ``teacher``; None to search for it.
+        key: name of the container to load, such as ``teacher``; None to search all of them.
         prefix: prefix of the tensor names, such as ``module.encoder_q.``; None to search for it.
 
     Returns:
-        A sentence that says which tensors were loaded.
+        A sentence that says which tensors were loaded, and which containers that also fit were not.
 
     Raises:
         UserError: when there is no such file or folder.
-        CheckpointError: when the file is damaged or does not fit the backbone, for example because
-            a tensor is missing.
+        CheckpointError: when the file is damaged, when it does not fit the backbone, for example
+            because a tensor is missing, or when several of its networks fit.
     """
     catalog = catalog or Catalog()
     file = _initial_weights_file(Path(path))
@@ -70,7 +70,7 @@ def load_initial_weights(
 
 
 def load_run_weights(backbone: Backbone, settings: RunSettings, catalog: Catalog) -> str:
-    """Load the weights that ``[run] init_from`` names, and return a sentence about them.
+    """Load the weights in ``[run] init_from``, and return a sentence about the loaded tensors.
 
     Raises:
         UserError: as for :func:`load_initial_weights`.
@@ -85,7 +85,11 @@ def load_run_weights(backbone: Backbone, settings: RunSettings, catalog: Catalog
 
 
 def _initial_weights_file(path: Path) -> Path:
-    """Return the weights file or checkpoint to load for a path in ``[run] init_from``."""
+    """Return the weights file or checkpoint to load for a path in ``[run] init_from``.
+
+    Raises:
+        UserError: when there is no such file, or it is an ONNX graph.
+    """
     file = path
     if path.is_dir():
         checkpoints = sorted((path / "checkpoints").glob("step-*.ckpt"))
@@ -94,7 +98,7 @@ def _initial_weights_file(path: Path) -> Path:
         if first is None:
             raise UserError(
                 f"[run] init_from = {path}: the folder contains no {WEIGHTS}, no {HUB_WEIGHTS} "
-                "and no checkpoint"
+                "and no checkpoint; use a run folder or an exported folder"
             )
         file = first
     if file.suffix == ".onnx":
@@ -112,6 +116,13 @@ def _find_match(
     backbone: Backbone, file: Path, catalog: Catalog, key: str | None, prefix: str | None
 ) -> tuple[nn.Module, KeyMatch]:
     """Return the network to load weights into, and the tensors in a file that fit it.
+
+    Args:
+        backbone: the network to initialise.
+        file: path of the weights file or checkpoint.
+        catalog: registry of the installed plugins.
+        key: name of the container to load; None to search all of them.
+        prefix: prefix of the tensor names; None to search for it.
 
     Raises:
         CheckpointError: when the file is damaged, or none or several of its networks fit.
@@ -164,7 +175,10 @@ def _find_match(
 
 
 def _install_hint(catalog: Catalog) -> str:
-    """Return advice to install the plugin for other checkpoints, unless it is installed."""
+    """Return advice to install the plugin for checkpoints from other projects.
+
+    The result is the end of a message; it is empty if the plugin is installed.
+    """
     if any(plugin.origin.distribution == CHECKPOINTS_PLUGIN for plugin in catalog.plugins):
         return ""
-    return f". If another project wrote the file: pip install {CHECKPOINTS_PLUGIN}"
+    return f"; if another project wrote the file, pip install {CHECKPOINTS_PLUGIN}"

@@ -33,7 +33,8 @@ def check_views(config: RunConfig, views: ViewMaker) -> None:
         return
     text = (
         f"[augmentation] {config.components['augmentation'].name} makes {views.num_views} views, "
-        f"but method {config.components['method'].name} {expected}"
+        f"but method {config.components['method'].name} {expected}; change the number of views in "
+        "[augmentation]"
     )
     raise ConfigError([Problem(str(config.entries["augmentation", "name"].origin), text)])
 
@@ -63,7 +64,7 @@ def check_labels(config: RunConfig, method: Method, labels: Tensor | None) -> No
 
 
 def check_sizes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> None:
-    """Raise UserError if the backbone cannot process images or views of their size."""
+    """Raise UserError if the backbone cannot process inputs of the image size or a view size."""
     name = config.components["backbone"].name
     model = getattr(backbone.config, "model", None)
     described = f"backbone {name}" if model is None else f"backbone {name} (model = {model})"
@@ -91,7 +92,17 @@ def check_sizes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> None
 
 
 def size_advice(config: RunConfig, section: str, in_channels: int, image_size: int) -> str:
-    """Return the end of a message that lists image sizes that a backbone supports."""
+    """Return the end of a message that lists image sizes that a backbone supports.
+
+    Args:
+        config: the configuration.
+        section: the section of the backbone.
+        in_channels: number of channels of the images.
+        image_size: the size that cannot be used, in pixels.
+
+    Returns:
+        Text such as "sizes that fit are 28, 32, 64", or an empty string if no size is found.
+    """
     component = config.components[section]
     constructor: Any = component.cls
 

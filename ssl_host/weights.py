@@ -1,4 +1,4 @@
-"""Save trained backbones to run folders, and load them from there."""
+"""Save trained backbones to run folders, and load them from run folders and exported files."""
 
 from __future__ import annotations
 
@@ -97,7 +97,9 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
         features (B, D). Its ``fit`` and ``value_range`` say how the run read its images.
 
     Raises:
-        UserError: when there are no weights, or the backbone's plugin is not installed.
+        UserError: when there are no weights, when their description cannot be read, or when the
+            backbone's plugin is not installed or does not accept the settings.
+        CheckpointError: when the weights are damaged or do not fit the description.
     """
     file = Path(path)
     if file.is_dir():
@@ -124,9 +126,9 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
         problems = validation_problems(error, cls.Config, str(description)).values()
         plugin = about.get("plugin", {})
         raise UserError(
-            f"{'; '.join(map(str, problems))}. The installed backbone {name} does not accept these "
-            f"settings; install {plugin.get('distribution')} {plugin.get('version')}, which wrote "
-            "them"
+            f"{'; '.join(map(str, problems))}; the installed backbone {name} does not accept these "
+            f"settings, so install {plugin.get('distribution')} {plugin.get('version')}, which "
+            "wrote them"
         ) from None
     backbone: Backbone = build_component(cls, config, catalog.find("backbone", name), sizes)
     load_weights(backbone, read_tensors(file), file)
@@ -156,7 +158,7 @@ def load_weights(backbone: Backbone, tensors: Tensors, file: Path) -> Sequence[s
     Args:
         backbone: network that receives the tensors.
         tensors: the tensors, keyed by name.
-        file: path of the file they were read from, for error messages.
+        file: path of the file from which the tensors were read, for error messages.
 
     Returns:
         A note for each tensor that was converted to another image size or number of channels.

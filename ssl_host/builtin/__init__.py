@@ -19,7 +19,7 @@ def register_augmentations(register: Register) -> None:
     )
     register("symmetric_weak", f"{module}:SymmetricWeakViews", "the views of MoCo v2 and SimSiam")
     register("byol", f"{module}:BYOLViews", "the two different views of BYOL and Barlow Twins")
-    register("digits", f"{module}:DigitViews", "views for digits and text: no flips, small shifts")
+    register("digits", f"{module}:DigitViews", "views for digits and text: small shifts, no flips")
     register("multicrop", f"{module}:MultiCropViews", "two full-size views and several small views")
     register(
         "dino", f"{module}:DINOViews", "BYOL's views with larger crops, and several small views"
@@ -60,7 +60,7 @@ def register_losses(register: Register) -> None:
 @hookimpl
 def register_optimizers(register: Register) -> None:
     module = f"{_PACKAGE}.optimizers"
-    register("sgd", f"{module}:SGD", "stochastic gradient descent with momentum, no Nesterov")
+    register("sgd", f"{module}:SGD", "stochastic gradient descent with classical momentum")
     register("adamw", f"{module}:AdamW", "Adam with decoupled weight decay")
     register("lars", f"{module}:LARS", "SGD with layer-wise learning rates, for large batches")
     register("lamb", f"{module}:LAMB", "Adam with layer-wise learning rates")

@@ -162,7 +162,7 @@ class SimCLRViews(_Views):
         blur=0.5,
     )
     class Config(ViewSettings):
-        """Settings of the views."""
+        """Settings of SimCLR's views."""
 
 
 class SymmetricWeakViews(_Views):
@@ -180,7 +180,7 @@ class SymmetricWeakViews(_Views):
         blur=0.5,
     )
     class Config(ViewSettings):
-        """Settings of the views."""
+        """Settings of the views of MoCo v2 and SimSiam."""
 
 
 class BYOLViews(_Views):
@@ -202,7 +202,7 @@ class BYOLViews(_Views):
         grayscale=0.2,
     )
     class Config(ViewSettings):
-        """Settings of the views."""
+        """Settings of the views of BYOL and Barlow Twins."""
 
         blur: float = Field(
             1.0, ge=0, le=1, description="probability that the first view is blurred"
@@ -231,7 +231,7 @@ class DINOViews(_LocalViews, BYOLViews):
 
     @with_defaults(crop_min=0.4, num_local=8, local_crop_max=0.4)
     class Config(BYOLViews.Config, LocalViewSettings):
-        """Settings of the views."""
+        """Settings of DINO's views."""
 
         local_blur: float = Field(
             0.5, ge=0, le=1, description="probability that a small view is blurred"
@@ -266,7 +266,7 @@ class DigitViews(_LocalViews):
     )
     @with_spec_fields(*_GEOMETRY)
     class Config(ViewSettings, LocalViewSettings):
-        """Settings of the views."""
+        """Settings of the views for digits."""
 
 
 class MultiCropViews(_LocalViews):
@@ -274,7 +274,7 @@ class MultiCropViews(_LocalViews):
 
     @with_defaults(crop_min=0.14)
     class Config(SimCLRViews.Config, LocalViewSettings):
-        """Settings of the views."""
+        """Settings of SwAV's views."""
 
 
 class CropViews(_Views):
@@ -285,7 +285,7 @@ class CropViews(_Views):
 
     @with_defaults(crop_min=0.2, interpolation="bicubic", flip=0.5)
     class Config(ViewSettings):
-        """Settings of the views."""
+        """Settings of cropped and flipped views."""
 
 
 class PlainViews(Augmentation):

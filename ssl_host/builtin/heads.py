@@ -61,14 +61,16 @@ class DINOHead(Head):
     """MLP with GELU, a bottleneck of unit length, and weight-normalised prototypes.
 
     Caron et al., arXiv:2104.14294, appendix C, and the authors' code. The outputs are
-    similarities to the prototypes. It accepts features (B, D) and tokens (B, T, D).
+    similarities to the prototypes. The head accepts features (B, D) and tokens (B, T, D).
     """
 
     class Config(Settings):
         hidden_dim: int = Field(2048, ge=1, le=65536, description="width of the hidden layers")
         bottleneck_dim: int = Field(256, ge=1, le=65536, description="width of the bottleneck")
         output_dim: int = Field(65536, ge=2, le=1_000_000, description="number of prototypes")
-        num_layers: int = Field(3, ge=1, le=10, description="number of layers up to the bottleneck")
+        num_layers: int = Field(
+            3, ge=1, le=10, description="number of linear layers, including the bottleneck"
+        )
         train_norm: bool = Field(
             False, description="train the length of the prototypes, which is otherwise 1"
         )

@@ -12,7 +12,7 @@ from pydantic import Field
 from ssl_host import Logger, Run, Settings, UserError
 
 FILE_NAME = r"^[^./\\][^/\\]*"
-"""Start of a regular expression that rejects paths, so that files stay in the run folder."""
+"""Start of a regular expression for names of files in the run folder; it rejects paths."""
 
 
 class CSV(Logger):
@@ -36,7 +36,11 @@ class CSV(Logger):
         self._rewrite()
 
     def _load(self, last_step: int) -> None:
-        """Read the rows that an interrupted run wrote up to a step, and drop later rows."""
+        """Read the rows that an interrupted run wrote up to a step, and drop later rows.
+
+        Raises:
+            UserError: if the file is not a CSV file with a column ``step``.
+        """
         try:
             text = self.path.read_text(encoding="utf-8")
             # A last row without a newline is incomplete; even its step number may be cut off.

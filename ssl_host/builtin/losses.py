@@ -11,10 +11,10 @@ from ssl_host import Loss, Settings, gather, gather_offset
 
 
 class NegativeCosine(Loss):
-    """Negative cosine similarity, averaged over the batch: SimSiam, arXiv:2011.10566, eq. 1.
+    """Negative cosine similarity without a stop-gradient: SimSiam, arXiv:2011.10566, eq. 1.
 
-    ``loss(p, z)`` takes predictions and targets (B, D). It detaches neither of them, so the SSL
-    method decides where to stop the gradient.
+    ``loss(p, z)`` takes predictions and targets (B, D) and is averaged over the batch. The SSL
+    method decides where to stop the gradient, for example by passing ``z.detach()``.
     """
 
     def forward(self, p: Tensor, z: Tensor) -> Tensor:
@@ -77,8 +77,8 @@ class SelfDistillation(Loss):
     """Cross entropy of a student with a teacher's probabilities: DINO, arXiv:2104.14294, eq. 2.
 
     ``loss(student, teacher)`` takes the student's similarities to K prototypes and the
-    teacher's probabilities of the prototypes, both (B, K). With ``weights`` (B,), the result is
-    their weighted sum over the rows, otherwise the mean.
+    teacher's probabilities of the prototypes, both (B, K). The result is the mean of the B cross
+    entropies, or their sum weighted by ``weights`` (B,) if these are given.
     """
 
     class Config(Settings):

@@ -27,11 +27,18 @@ class AdamW(Optimizer):
     """Adam with decoupled weight decay: arXiv:1711.05101, algorithm 2."""
 
     class Config(OptimizerConfig):
-        beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the running mean gradient")
-        beta2: float = Field(
-            0.999, ge=0, lt=1, description="decay rate of the running mean squared gradient"
+        beta1: float = Field(
+            0.9, ge=0, lt=1, description="decay rate of the running mean of the gradient"
         )
-        eps: float = Field(1e-8, gt=0, le=1, description="constant added to the denominator")
+        beta2: float = Field(
+            0.999, ge=0, lt=1, description="decay rate of the running mean of the squared gradient"
+        )
+        eps: float = Field(
+            1e-8,
+            gt=0,
+            le=1,
+            description="constant added to the denominator for numerical stability",
+        )
 
     config: Config
 
@@ -43,14 +50,15 @@ class AdamW(Optimizer):
 class LARS(Optimizer):
     """SGD with layer-wise learning rates: arXiv:1708.03888, algorithm 1, implemented by timm.
 
-    The learning rate of a layer is multiplied by ``trust · ‖w‖ / (‖g‖ + wd·‖w‖)``, its trust
-    ratio. Biases and norm layers use no trust ratio unless ``decay_params = all``.
+    The learning rate of a layer is multiplied by ``trust · ‖w‖ / (‖g‖ + wd·‖w‖)``, where w are its
+    weights, g is their gradient and wd is the weight decay. The learning rate of biases and norm
+    layers is not changed, unless ``decay_params = all``.
     """
 
     class Config(OptimizerConfig):
         momentum: float = Field(0.9, ge=0, lt=1, description="momentum coefficient")
         trust: float = Field(
-            0.001, gt=0, le=1, description="coefficient that multiplies the trust ratio"
+            0.001, gt=0, le=1, description="coefficient of the layer-wise learning rate"
         )
 
     config: Config
@@ -65,16 +73,23 @@ class LARS(Optimizer):
 class LAMB(Optimizer):
     """Adam with layer-wise learning rates: arXiv:1904.00962, algorithm 2, implemented by timm.
 
-    Gradients are not clipped, although timm's default is a norm of 1; to clip them, set
-    ``[trainer] gradient_clip``.
+    Gradients are not clipped, although timm by default clips them to a norm of 1; to clip them,
+    set ``[trainer] gradient_clip``.
     """
 
     class Config(OptimizerConfig):
-        beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the running mean gradient")
-        beta2: float = Field(
-            0.999, ge=0, lt=1, description="decay rate of the running mean squared gradient"
+        beta1: float = Field(
+            0.9, ge=0, lt=1, description="decay rate of the running mean of the gradient"
         )
-        eps: float = Field(1e-6, gt=0, le=1, description="constant added to the denominator")
+        beta2: float = Field(
+            0.999, ge=0, lt=1, description="decay rate of the running mean of the squared gradient"
+        )
+        eps: float = Field(
+            1e-6,
+            gt=0,
+            le=1,
+            description="constant added to the denominator for numerical stability",
+        )
 
     config: Config
 
@@ -88,6 +103,6 @@ class LAMB(Optimizer):
 
 
 def _layerwise(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return copies of the groups with a key that switches timm's trust ratio on or off."""
+    """Return copies of the groups with the key ``always_adapt``, which timm's optimizers read."""
     # Without this key timm uses no trust ratio in groups with a weight decay of 0.
     return [{**group, "always_adapt": bool(group.get("trust_ratio"))} for group in groups]

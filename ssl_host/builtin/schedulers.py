@@ -65,7 +65,8 @@ class MultiStep(Scheduler):
     class Config(_WarmupSettings):
         milestones: list[float] = Field(
             [],
-            description="epochs at which the learning rate is multiplied by gamma, such as 60, 80",
+            description="epochs at which the learning rate is multiplied by gamma, such as "
+            "[60, 80]",
         )
         gamma: float = Field(
             0.1, gt=0, le=1, description="factor that multiplies the learning rate at a milestone"

@@ -138,7 +138,7 @@ class Catalog:
                 return f"; plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
         advice = hint or (f"; the installed ones are {', '.join(known)}" if known else "")
         if kind == "preset":
-            return advice if hint else f"{advice}; a preset is part of its method's plugin"
+            return advice if hint else f"{advice}; presets come with the plugin of their method"
         stem = name.lower().replace("_", "-")
         distribution = official_distribution(kind, name) or f"ssl-plugin-{stem}"
         start = " If" if hint else "; if"  # the hint ends in a question mark

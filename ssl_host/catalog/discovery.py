@@ -39,7 +39,7 @@ def discover(blocked: Iterable[str] = ()) -> Iterator[tuple[Plugin, ModuleType |
         )
         plugin = Plugin(origin, point.value)
         if {_normalise(point.name), _normalise(origin.distribution)} & skipped:
-            plugin.state, plugin.reason = "blocked", "blocked by -p no: or SSL_HOST_DISABLE"
+            plugin.state, plugin.reason = "blocked", "blocked by -p no:NAME or SSL_HOST_DISABLE"
             yield plugin, None
             continue
         yield plugin, _load(plugin, point.load)
@@ -68,7 +68,7 @@ def _mark_broken(plugin: Plugin, reason: str) -> None:
 
 
 def _module_problem(plugin: Plugin, module: Any) -> str:
-    """Return why a loaded entry point cannot be used as a plugin, or an empty string."""
+    """Return the reason why an entry point cannot be used as a plugin, or an empty string."""
     if not isinstance(module, ModuleType):
         name = type(module).__name__
         return f"entry point {plugin.module} is of type {name}, but must name a module"
@@ -111,7 +111,7 @@ def _hook_problem(module: ModuleType) -> str:
             if options.get("optionalhook"):
                 continue
             return (
-                f"unknown hook {name} ({location}); hooks are {', '.join(sorted(known))}"
+                f"unknown hook {name} ({location}); the hooks are {', '.join(sorted(known))}"
                 f"{did_you_mean(name, known)}"
             )
         expected = list(inspect.signature(known[name]).parameters)
@@ -145,7 +145,8 @@ def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
         def register(name: str, reference: str, summary: str = "") -> None:
             if not (isinstance(name, str) and re.fullmatch(r"[a-z0-9][a-z0-9_./-]*", name)):
                 raise ValueError(
-                    f"{kind} {name!r}: the name is invalid; use a-z, 0-9, _, -, . and /"
+                    f"{kind} {name!r}: the name is invalid; start it with a-z or 0-9, and use only "
+                    "a-z, 0-9, _, -, . and /"
                 )
             if not (isinstance(reference, str) and ":" in reference):
                 raise ValueError(f"{kind} {name!r}: {reference!r} is not of the form module:Object")

@@ -30,7 +30,7 @@ def list_(session: Session, kind: str | None, as_json: bool) -> None:
 
     kinds = [*KINDS, "preset"]
     if kind is not None and kind not in kinds:
-        hint = did_you_mean(kind, kinds) or f"; kinds are {', '.join(kinds)}"
+        hint = did_you_mean(kind, kinds) or f"; the kinds are {', '.join(kinds)}"
         raise click.UsageError(f"unknown kind {kind!r}{hint}")
     entries = session.catalog().entries(kind)
     if as_json:

@@ -60,14 +60,14 @@ def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None
 @config.command()
 @file_argument
 @override_option
-@click.option("--describe", is_flag=True, help="Print the description of each setting.")
+@click.option("--describe", is_flag=True, help="Also print the description of each setting.")
 @json_option
 @session_options
 @pass_session
 def show(
     session: Session, config_file: Path, options: tuple[str, ...], describe: bool, as_json: bool
 ) -> None:
-    """Print every value of the configuration and where it comes from."""
+    """Print every value of the configuration in the file CONFIG and where it comes from."""
     from ssl_host.config.display import config_lines, config_rows  # noqa: PLC0415 - for a fast start
     from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
 

@@ -63,7 +63,7 @@ class CommandGroup(click.Group):
         return duplicate
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command by name, after adding plugin commands if the host does not have it."""
+        """Return a command by name, or None; plugins add their commands if the host has none."""
         if cmd_name not in self.commands:
             _add_plugin_commands(ctx)
         return super().get_command(ctx, cmd_name)
@@ -97,7 +97,7 @@ def _unknown_command_message(ctx: click.Context, name: str, known: Any) -> str:
         return message + did_you_mean(name, known)
     for plugin in ctx.ensure_object(Session).catalog().plugins:
         if plugin.origin.distribution == distribution and plugin.state != "ready":
-            return f"{message}: the plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
+            return f"{message}; its plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
     return f"{message}; it is part of {distribution}: pip install {distribution}"
 
 

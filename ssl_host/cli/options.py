@@ -71,7 +71,7 @@ def session_options(command: F) -> F:
         metavar="no:NAME",
         expose_value=False,
         callback=_block_plugins,
-        help="Do not load this plugin.",
+        help="Do not load the plugin NAME; repeatable.",
     )(command)
     return click.option(
         "--traceback",
@@ -87,9 +87,9 @@ override_option = click.option(
     "options",
     multiple=True,
     metavar="SECTION.KEY=VALUE",
-    help="Override a value of the file; repeatable.",
+    help="Override a value of the configuration; repeatable.",
 )
-"""Adds the option ``-o`` to a command, which receives ``options: tuple[str, ...]``."""
+"""Decorator that adds the option ``-o``; the command receives ``options: tuple[str, ...]``."""
 
 
 def _set_json(ctx: click.Context, _: click.Parameter, is_set: bool) -> bool:
@@ -99,12 +99,16 @@ def _set_json(ctx: click.Context, _: click.Parameter, is_set: bool) -> bool:
 
 
 json_option = click.option(
-    "--json", "as_json", is_flag=True, callback=_set_json, help="Print JSON, also for errors."
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=_set_json,
+    help="Print the result or an error as JSON.",
 )
-"""Adds the option ``--json`` to a command, which receives ``as_json: bool``."""
+"""Decorator that adds the option ``--json``; the command receives ``as_json: bool``."""
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
-"""Passes the :class:`Session` to a command as its first argument (a decorator)."""
+"""Decorator that passes the :class:`Session` to a command as its first argument."""
 
 
 def echo_json(value: Any) -> None:

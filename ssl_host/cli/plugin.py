@@ -82,7 +82,8 @@ def new(session: Session, name: str, kind: str, like: str | None, parent: Path) 
     folder, files = write_plugin(planned, parent)
     if planned.distribution != name:
         click.echo(
-            f"the package is named {planned.distribution}: plugin names start with ssl-plugin-"
+            f"the package is named {planned.distribution}, because plugin names start with "
+            "ssl-plugin-"
         )
     click.echo(f"written to {folder}:")
     for file in files:

@@ -43,7 +43,7 @@ def check(
     skip: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Run all conformance checks on the components of the plugin NAME.
+    """Run the conformance checks on all components of the plugin NAME.
 
     NAME is a distribution (ssl-plugin-nnclr) or an entry point (nnclr). Each failure reports
     what is wrong, why it matters and how to fix it.
@@ -83,7 +83,8 @@ def _find_plugin(session: Session, name: str) -> Plugin:
                 raise PluginError(f"{plugin.origin} is {plugin.state}: {plugin.reason}")
             return plugin
     hint = (
-        did_you_mean(name, known) or f"; plugins are {', '.join(p.origin.plugin for p in plugins)}"
+        did_you_mean(name, known)
+        or f"; the installed ones are {', '.join(p.origin.plugin for p in plugins)}"
     )
     raise PluginError(f"unknown plugin {name!r}{hint}")
 
@@ -124,7 +125,7 @@ def _require_known_checks(kinds: set[str], names: tuple[str, ...]) -> None:
     known = list(dict.fromkeys(check for kind in sorted(kinds) for check in checks_of(kind)))
     for name in names:
         if name not in known:
-            raise UserError(f"unknown check {name!r}; this plugin has {', '.join(known)}")
+            raise UserError(f"unknown check {name!r}; the checks are {', '.join(known)}")
 
 
 def _run_checks(
@@ -157,7 +158,7 @@ def _parse_settings(target: CheckTarget, values: Mapping[str, Any]) -> dict[str,
     """Convert the settings of a component to Python values; other sections remain text.
 
     Raises:
-        ConfigError: if a value does not match its ``@type``.
+        ConfigError: if the text of a value cannot be converted to the type of its setting.
     """
     from ssl_host.config.section import parse_settings  # noqa: PLC0415 - for a fast start
     from ssl_host.config.values import ConfigValue  # noqa: PLC0415

@@ -36,7 +36,7 @@ def report(session: Session, runs: tuple[Path, ...], output: Path | None) -> Non
     runs = distinct
     if len(runs) == 1 and output is not None:
         raise click.UsageError(
-            "--output names the page that compares several runs; give two or more runs"
+            "--output is for the page that compares several runs; give two or more runs"
         )
     if output is not None and output.suffix.lower() not in (".html", ".htm"):
         raise click.UsageError(

@@ -83,7 +83,7 @@ def run(
 
 
 def _moved_folder_hint(config_file: Path, options: tuple[str, ...], folder: Path) -> str | None:
-    """Return a note if a ``config.ini`` in a run folder starts a run in another folder."""
+    """Return a note if a ``config.ini`` in a run folder starts a run elsewhere, or None."""
     from ssl_host.config.values import format_value  # noqa: PLC0415 - for a fast start
 
     location = config_file.resolve().parent
@@ -92,7 +92,7 @@ def _moved_folder_hint(config_file: Path, options: tuple[str, ...], folder: Path
     if is_overridden or not is_run_folder or location == folder.resolve():
         return None
     return (
-        f"note: {config_file} is in a run folder but runs in {folder}; to resume the run in its "
-        f"folder, add -o {shlex.quote(f'run.dir={format_value(config_file.parent.parent, Path)}')} "
+        f"note: {config_file} is in a run folder, but this run uses {folder}; to resume the old "
+        f"run, add -o {shlex.quote(f'run.dir={format_value(config_file.parent.parent, Path)}')} "
         f"-o {shlex.quote(f'run.name={format_value(location.name, str)}')}"
     )

@@ -15,7 +15,7 @@ from ssl_host.errors import RunFolderError, UserError
 from ssl_host.toolkit.cores import available_cores
 
 AUTO = "auto, chosen on this machine"
-"""Name of the configuration layer with the values that were chosen for ``auto``."""
+"""Name of the configuration layer with the values that replace ``auto``."""
 
 
 _CHOICES: Mapping[Key, Callable[[str, int], Any]] = {
@@ -104,7 +104,7 @@ def _available_device(accelerator: str) -> str:
         return "cuda"
     if accelerator == "mps" and not torch.backends.mps.is_available():
         raise UserError(
-            "[trainer] accelerator = mps: this machine does not support it; set accelerator = cpu"
+            "[trainer] accelerator = mps: this machine does not support MPS; set accelerator = cpu"
         )
     return accelerator
 

@@ -123,7 +123,8 @@ class ComponentLookup:
 
     def _missing_method(self) -> Problem:
         """Return the problem to report if no method is set."""
-        installed = ", ".join(self.catalog.names("method")) or "none is installed"
+        names = ", ".join(self.catalog.names("method"))
+        installed = f"installed: {names}" if names else "none is installed"
         layers = self.user_layers
         line = next((layer.lines["method"] for layer in layers if "method" in layer.lines), 0)
         file = next((layer.file for layer in reversed(layers) if layer.file), "")
@@ -152,7 +153,9 @@ class ComponentLookup:
             name = ConfigValue(instance, ConfigOrigin("instance name", self.location(section)))
         if name is None:
             if KINDS[kind].required and kind != "method":
-                self.problems.append(Problem(self.location(section), f"[{section}] needs a name"))
+                self.problems.append(
+                    Problem(self.location(section), f"[{section}] needs a name; add name = ...")
+                )
             return None
         try:
             return self.catalog.load(kind, str(name.raw))

@@ -15,7 +15,10 @@ _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
 def describe_settings(schema: type[Settings]) -> list[dict[str, Any]]:
-    """Return a dictionary for each setting: name, type, default, bounds and description."""
+    """Return a dictionary for each setting: name, type, default, bounds and description.
+
+    ``required`` is True if the setting has no default; all other values are text.
+    """
     rows = []
     for name, field in schema.model_fields.items():
         bounds = [
@@ -77,7 +80,7 @@ def config_lines(config: RunConfig, describe: bool = False) -> Iterator[str]:
 
     Args:
         config: the configuration.
-        describe: if true, add the description of each setting as a comment.
+        describe: True to add the description of each setting as a comment.
     """
     rows = list(config_rows(config))
     width = min(44, max(len(f"{row['key']} = {row['value']}") for row in rows))

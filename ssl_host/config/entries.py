@@ -46,7 +46,7 @@ def make_entries(
             description = f"name of the {component.kind}"
         elif component is not None and key == "init_from" and component.kind == "backbone":
             final, annotation = component.init_from, Path | None
-            description = "weights of the frozen network"
+            description = "path of the weights of the frozen network"
         elif component is not None and key in component.network_references:
             final = str(value.raw)
             description = type(component.settings).model_fields[key].description or ""
@@ -67,7 +67,10 @@ def make_entries(
 
 
 def _reference_text(value: ConfigValue, merged: Mapping[Key, ConfigValue], annotation: Any) -> str:
-    """Return the INI text of a value, in which ``${env:NAME}`` is not replaced."""
+    """Return the INI text of a value in which references ``${env:NAME}`` are kept.
+
+    A relative path is made absolute, because the text is written to a different folder.
+    """
     text = str(value.raw)
     if Path in accepted_types(annotation):
         path = Path(str(substitute(value, merged).raw)).expanduser()
@@ -131,9 +134,9 @@ def _read_back(entry: ConfigEntry, annotation: Any) -> Any:
 
 
 def _round_trip_problem(section: str, key: str, entry: ConfigEntry, reason: str) -> Problem:
-    """Return the problem to report for a setting that cannot be written to ``config.ini``."""
+    """Return the problem for a setting whose value does not survive a round trip."""
     return Problem(
         str(entry.origin),
-        f"[{section}] {key} = {entry.value}: cannot be written to the run's config.ini: {reason}; "
+        f"[{section}] {key} = {entry.value} cannot be written to the run's config.ini ({reason}); "
         "the component that declares the setting must accept its validated values unchanged",
     )

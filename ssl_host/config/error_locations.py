@@ -13,7 +13,7 @@ from ssl_host.errors import CheckpointError, ConfigError, UserError
 _SECTION = re.compile(r"\[([a-z_]+(?:\.[^\]\s]+)?)\]")
 _COMPONENT = re.compile(r"(\w+) '([^']+)' \(")
 _WORD = re.compile(r"(?<![\w/\\.~-])\w+(?![\w/\\-]|\.\w)")
-"""Matches a word that is not part of a path or file name; ``root`` in ``/root/images`` is."""
+"""Matches a word that is not part of a path or a file name, unlike ``root`` in ``/root/images``."""
 _QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"")
 
 
@@ -21,16 +21,18 @@ _QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"")
 def locate_errors(config: RunConfig, section: str = "") -> Iterator[None]:
     """Add the location of the setting at fault to errors raised in this context.
 
-    This is the setting that the message mentions, such as ``[backbone] model``, otherwise the
-    setting with a path that it mentions, otherwise the section of the component that failed.
+    The setting at fault is the one that the message names, such as ``[backbone] model``, or else
+    the one whose value is a path in the message. If there is neither, the location is that of the
+    section of the component that failed.
 
     Args:
         config: the configuration.
-        section: the section of the component that is used in the context, if there is only one.
+        section: the section of the only component that is used in the context; if empty, the error
+            shows which component failed.
 
     Raises:
-        UserError: the same error, with the location in front of its message.
-        CheckpointError: the same error, with the location in front of its message.
+        UserError: the error raised in the context, with the location in front of its message.
+        CheckpointError: the error raised in the context, in the same way.
     """
     try:
         yield
@@ -75,7 +77,8 @@ def _key_location(config: RunConfig, section: str, text: str) -> str:
     """Return the location of the first setting of a section that a text mentions by its key.
 
     A key at the start of the text comes first, then keys in ``key = value``, then all others.
-    Words in paths and in quoted text are ignored.
+    Words in paths and in quoted text are ignored. The result is an empty string if the text
+    mentions no key that a file or an option sets.
     """
     text = _QUOTED.sub("''", text)
     words = _WORD.findall(text)
@@ -89,7 +92,10 @@ def _key_location(config: RunConfig, section: str, text: str) -> str:
 
 
 def _path_location(config: RunConfig, text: str) -> str:
-    """Return the location of the setting with the longest path that a text contains."""
+    """Return the location of the setting whose value is the longest path in a text.
+
+    The result is an empty string if the text contains no path that a file or an option sets.
+    """
     found = [
         (str(entry.value), str(entry.origin))
         for entry in config.entries.values()
@@ -99,6 +105,9 @@ def _path_location(config: RunConfig, text: str) -> str:
 
 
 def _section_location(config: RunConfig, section: str) -> str:
-    """Return the location of the first setting of a section that a file or an option sets."""
+    """Return the location of the first setting of a section that a file or an option sets.
+
+    The result is an empty string if there is no such setting.
+    """
     origins = [entry.origin for (s, _), entry in config.entries.items() if s == section]
     return next((str(origin) for origin in origins if origin.file), "")

@@ -81,7 +81,10 @@ def _exists(path: str) -> bool:
 
 
 def _absolute_paths(raw: Any, annotation: Any, origin: ConfigOrigin) -> Any:
-    """Make the relative paths in a value absolute, including those in a list."""
+    """Return a value in which relative paths are absolute, including those in a list.
+
+    Only text that the annotation accepts as a path is changed.
+    """
     accepted = accepted_types(annotation)
     if isinstance(raw, str | Path) and Path in accepted:
         return absolute_path(str(raw), origin)
@@ -102,7 +105,7 @@ def absolute_path(text: str, origin: ConfigOrigin) -> str:
         LiteralError: if the text is empty, or names the home folder of an unknown user.
     """
     if not text:
-        raise LiteralError("should be a path, but is empty; write . for this folder")
+        raise LiteralError("is empty, but should be a path, such as ./images")
     try:
         path = Path(text).expanduser()
     except RuntimeError:

@@ -42,7 +42,7 @@ def read_config_text(path: Path) -> str:
 def parse_ini(
     text: str, path: str, layer: str, default_section: str | None = None
 ) -> tuple[dict[Key, ConfigValue], dict[str, int]]:
-    """Return the values in the text of an INI file, and the line number of each section header.
+    """Parse the text of an INI file and return its values and the lines of its section headers.
 
     Args:
         text: the text of the file.
@@ -50,6 +50,9 @@ def parse_ini(
         layer: the name of the layer, which is stored in the origin of each value.
         default_section: the section for keys before the first section header; if None, such keys
             are an error.
+
+    Returns:
+        The values, keyed by section and key; and the line number of each header, keyed by section.
 
     Raises:
         ConfigError: if the text cannot be parsed.
@@ -99,7 +102,15 @@ def _syntax_problem(text: str, path: str, error: ParseError, index: int) -> Prob
 def _continuation_problem(
     text: str, path: str, line: int, name: str, continued: list[str]
 ) -> Problem | None:
-    """Return a problem if an indented key or header was read as part of the value above it."""
+    """Return a problem if an indented key or header was read as part of a value, or None.
+
+    Args:
+        text: the text of the file.
+        path: the path of the file, for the message.
+        line: the line of the key above the indented lines, from 1.
+        name: the section and key, for the message.
+        continued: the indented lines, without comments.
+    """
     for part in continued:
         if _KEY.match(part):
             message = (
@@ -120,13 +131,13 @@ def _syntax_message(message: str, line: str) -> str:
         return f"'{line}' has no closing ]"
     if message == "no section header defined":
         return (
-            "a key before the first [section]; write `[run]` above it, or, for a flat file with "
-            f"values such as 100@int, pip install {official_distribution('dialect', 'flat')}"
+            "this key is before the first [section]; write `[run]` above it, or, for a flat file "
+            f"with values such as 100@int, pip install {official_distribution('dialect', 'flat')}"
         )
     if message.startswith("duplicate"):
         return f"{message}; keep one of the two"
     if message.startswith("unexpected line"):
         return f"{message}; expected `key = value` or `[section]`"
     if message.startswith("unexpected value continuation"):
-        return "an indented line that does not belong to a key; remove the indentation"
+        return "the indented line does not belong to a key; remove the indentation"
     return message

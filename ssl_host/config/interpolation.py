@@ -94,12 +94,16 @@ def _as_text(value: Any) -> str:
 def _look_up(
     reference: str, table: Mapping[Key, ConfigValue], visited: tuple[Key, ...]
 ) -> ConfigValue:
-    """Return the value of the setting or environment variable that a reference names."""
+    """Return the value of the setting or environment variable that a reference names.
+
+    Raises:
+        InterpolationError: if there is no such setting or variable, or references form a cycle.
+    """
     if reference.startswith(_ENVIRONMENT):
         name = reference.removeprefix(_ENVIRONMENT)
         if name not in os.environ:
             raise InterpolationError(
-                f"the environment variable {name} is not set; export {name}=..."
+                f"the environment variable {name} is not set; set it with `export {name}=...`"
             )
         return ConfigValue(os.environ[name], ConfigOrigin(reference), is_text=True)
     section, _, key = reference.strip().rpartition(".")

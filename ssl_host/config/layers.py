@@ -87,7 +87,8 @@ def option_layer(options: Sequence[str]) -> ConfigLayer:
     """Parse options of the form ``section.key=value`` and return them as a layer.
 
     Raises:
-        ConfigError: if any option does not have this form; the message lists all of them.
+        ConfigError: if an option does not have this form or its quotes are not closed; the message
+            lists all such options.
     """
     values: dict[Key, ConfigValue] = {}
     problems = []
@@ -134,7 +135,8 @@ def preset_layers(
         visited: the presets that led to this one, for detecting cycles.
 
     Raises:
-        ConfigError: if a preset does not exist or presets extend each other in a cycle.
+        ConfigError: if a preset does not exist or cannot be parsed, or if presets extend each
+            other in a cycle.
     """
     if name in visited:
         cycle = " -> ".join((*visited, name))
@@ -228,12 +230,16 @@ def _names_different_component(
 def _dropped_preset_note(
     section: str, name: ConfigValue, lower: Mapping[str, ConfigValue]
 ) -> list[str]:
-    """Return a list with a note if a different component drops settings of a preset."""
+    """Return a note, as a list, about settings of a preset for a component that is replaced.
+
+    The list is empty if no setting of a preset is dropped, or if another preset replaces the
+    component.
+    """
     dropped = [key for key, v in lower.items() if v.origin.layer.startswith("preset")]
     if not dropped or name.origin.layer.startswith("preset"):
         return []
     return [
-        f"{name.origin}: [{section}] name = {name.raw} replaces {lower['name'].raw}: "
+        f"{name.origin}: [{section}] name = {name.raw} replaces {lower['name'].raw}, so "
         f"{', '.join(dropped)} of {lower[dropped[0]].origin.layer} "
         f"{'is' if len(dropped) == 1 else 'are'} ignored"
     ]

@@ -167,7 +167,14 @@ def _without_prefix(message: str) -> str:
 
 
 def _nested_message(schema: type[Settings], key: str, location: Any, message: str) -> str:
-    """Return the message for a list item, or for a setting that accepts several types."""
+    """Return the message for a list item, or for a setting that accepts several types.
+
+    Args:
+        schema: the settings class.
+        key: the key of the setting.
+        location: the second part of pydantic's location: the index of a list item, or a type.
+        message: the message for the item itself.
+    """
     if isinstance(location, int):
         return f"item {location + 1} {message}"
     return f"should be {' or '.join(_type_names(schema.model_fields[key].annotation))}"
@@ -186,7 +193,10 @@ def _type_names(annotation: Any) -> Iterator[str]:
 
 
 def _locations(schema: type[Settings], message: str, values: Mapping[str, ConfigValue]) -> str:
-    """Return the locations of the settings mentioned in a message about a whole section."""
+    """Return the locations, separated by commas, of the settings that a message mentions.
+
+    If the message mentions no setting, the locations of all settings of the section are returned.
+    """
     mentioned = [key for key in schema.model_fields if key in message] or schema.model_fields
     locations = [
         str(values[key].origin) for key in mentioned if key in values and values[key].origin.file
@@ -206,5 +216,5 @@ def untrained_note(origin: object) -> str:
     """Return the note for a configuration that neither trains nor loads a network."""
     return (
         f"{origin}: nothing is trained, because [run] epochs = 0 and init_from is not set; the "
-        "figures are those of the network's initial weights"
+        "evaluators use the network's initial weights"
     )

@@ -16,6 +16,11 @@ def resolve_network_widths(
 ) -> Settings:
     """Return a component's settings, with references to network widths replaced by numbers.
 
+    Args:
+        config: the configuration.
+        section: the section of the component.
+        networks: the networks that are already built, keyed by section.
+
     Raises:
         ConfigError: if a network has no such width, or the width is not valid for the setting.
     """
@@ -27,7 +32,10 @@ def resolve_network_widths(
         name, _, attribute = reference.rpartition(".")
         value = getattr(networks.get(name), attribute, None)
         if value is None:
-            text = f"[{section}] {key}: the network [{name}] has no {attribute}"
+            text = (
+                f"[{section}] {key}: the network [{name}] has no {attribute}; write a number "
+                "instead of the reference"
+            )
             raise ConfigError([Problem(str(config.entries[section, key].origin), text)])
         values[key] = value
     location = str(config.entries[section, next(iter(component.network_references))].origin)

@@ -15,7 +15,7 @@ _QUOTES = ('"', "'")
 
 
 class QuoteError(Exception):
-    """Raised when a value starts with a quote but is not a complete quoted string."""
+    """Raised when a value is an incomplete quoted string or contains an invalid escape."""
 
 
 def strip_comment(line: str, first: str | None = None) -> str:
@@ -53,7 +53,8 @@ def unquote(text: str) -> tuple[str, bool]:
     ordinary characters in single quotes.
 
     Raises:
-        QuoteError: if the text starts with a quote but is not a complete quoted string.
+        QuoteError: if the text starts with a quote but is not a complete quoted string, or if an
+            escape is invalid.
     """
     if not text.startswith(_QUOTES):
         return text, False

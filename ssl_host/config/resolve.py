@@ -109,7 +109,7 @@ class _Resolver:
         """Return the validated configuration.
 
         Raises:
-            ConfigError: if there are problems; the message lists all of them.
+            ConfigError: if the configuration has problems; the message lists all of them.
         """
         for section, problem in unknown_sections(self.lookup):
             self.lookup.failed.add(section)
@@ -176,7 +176,7 @@ class _Resolver:
     def _with_num_views(
         self, values: dict[str, ConfigValue], schema: type[Settings]
     ) -> dict[str, ConfigValue]:
-        """Set ``num_views`` to the number that the method needs, unless it is already set.
+        """Return the values, with ``num_views`` as the method needs it unless it is already set.
 
         A recipe for two views, such as that of a data source, then also works for a method that
         uses one view.
@@ -224,7 +224,7 @@ class _Resolver:
 
         Raises:
             InterpolationError: if a reference cannot be replaced.
-            LiteralError: if a ``@type`` suffix does not match the value.
+            LiteralError: if the text cannot be converted to the type of the setting.
         """
         value = substitute(value, merged)
         if key == "name" and section in self.classes:

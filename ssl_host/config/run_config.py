@@ -38,8 +38,9 @@ class ComponentConfig:
         cls: the class of the component.
         settings: the validated settings.
         entry: the catalog entry of the component, which also names its plugin.
-        init_from: weights to start from; only for a frozen network ``[backbone.NAME]``.
-        network_references: maps the settings that refer to a width of a network to the reference,
+        init_from: path of the weights of a frozen network ``[backbone.NAME]``; None for all other
+            components.
+        network_references: maps each setting that refers to a width of a network to its reference,
             such as ``backbone.teacher.feature_dim``; ``settings`` has a placeholder for each.
     """
 

@@ -15,10 +15,11 @@ def check_folder_name(name: str) -> str:
     """Return a name unchanged if it is a valid folder name.
 
     Raises:
-        ValueError: if the name is empty, ``.``, ``..`` or contains a slash.
+        ValueError: if the name is empty, ``.`` or ``..``, or contains a slash, a backslash or a NUL
+            character.
     """
     if name in ("", ".", "..") or any(character in name for character in "/\\\0"):
-        raise ValueError("should be a folder name: not empty, without slashes, not '..'")
+        raise ValueError("should be a folder name without slashes, and not empty, '.' or '..'")
     return name
 
 
@@ -49,7 +50,8 @@ class RunSettings(Settings):
         100,
         ge=0,
         le=1_000_000,
-        description="number of passes over the training images; 0: only evaluate init_from",
+        description="number of passes over the training images; 0: evaluate the weights in "
+        "init_from without training",
     )
     batch_size: int = Field(
         256,
@@ -58,7 +60,8 @@ class RunSettings(Settings):
         description="number of images per optimizer step, over all devices and micro-batches",
     )
     extends: str | None = Field(
-        None, description="name of the preset that this configuration extends"
+        None,
+        description="name of the preset that this configuration extends, such as simclr/cifar10",
     )
     init_from: Path | None = Field(
         None,
@@ -68,8 +71,8 @@ class RunSettings(Settings):
     init_key: str | None = Field(
         None,
         min_length=1,
-        description="part of the file in init_from that contains the weights, such as teacher; "
-        "default: found automatically",
+        description="name of the dictionary of weights to load from the file in init_from, such as "
+        "teacher; default: found automatically",
     )
     init_prefix: str | None = Field(
         None,
@@ -100,7 +103,9 @@ class LoaderSettings(Settings):
     """``[loader]``: how images are stored and loaded."""
 
     num_workers: int | Literal["auto"] = Field(
-        "auto", description="number of worker processes that decode images; packed images need none"
+        "auto",
+        description="number of worker processes that decode images; not used for packed images; "
+        "auto: chosen from the number of CPU cores",
     )
     store: Literal["auto", "packed", "files"] = Field(
         "auto",
@@ -161,7 +166,9 @@ class TrainerSettings(Settings):
         "auto: bf16-mixed if the hardware supports it",
     )
     channels_last: bool | Literal["auto"] = Field(
-        "auto", description="store weights and images in the channels-last memory format"
+        "auto",
+        description="store weights and images in the channels-last memory format; auto: true, "
+        "except on mps",
     )
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="compile the backbone and heads with torch.compile; auto: off"
@@ -179,7 +186,8 @@ class TrainerSettings(Settings):
     gradient_clip: float | None = Field(
         None,
         gt=0,
-        description="maximum norm or value of the gradient; default: no clipping",
+        description="largest allowed norm or value of the gradient, as selected by "
+        "gradient_clip_by; default: no clipping",
     )
     gradient_clip_by: Literal["norm", "value", "parameter", "module"] = Field(
         "norm",

@@ -30,8 +30,8 @@ def validate_section(section: str, schema: type[S], layers: Sequence[ConfigLayer
             usually the path of the file.
 
     Raises:
-        ConfigError: if there are problems; the message lists all of them with the line of each
-            value.
+        ConfigError: if the section is invalid; the message lists all problems, each with the line
+            of its value.
     """
     values, problems, _ = merge_section(layers, section, schema.mutually_exclusive, False)
     parsed, unparsed = parse_settings(section, schema, values)

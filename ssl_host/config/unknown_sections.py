@@ -47,7 +47,7 @@ def unknown_sections(lookup: ComponentLookup) -> Iterator[tuple[str, Problem]]:
             yield section, _problem(lookup, section, reason)
         elif distribution := official_distribution("section", section):
             reason = f"this file is for {distribution}, not for `ssl-host run`"
-            yield section, _problem(lookup, section, f"{reason}: pip install {distribution}")
+            yield section, _problem(lookup, section, f"{reason}; pip install {distribution}")
         else:
             yield section, _problem(lookup, section, "", [*single, *instances])
 

@@ -59,7 +59,7 @@ class ConfigValue:
 
 
 class LiteralError(Exception):
-    """Raised when a value does not match its ``@type`` suffix, such as ``a@int``."""
+    """Raised when the text of a setting is not valid, such as ``a@int`` or an empty path."""
 
 
 _SUFFIX = re.compile(r"(?s)^(?P<text>.*)@(?P<type>int|float|str|bool|list|dict|tuple)$")
@@ -161,7 +161,10 @@ def _remove_quotes(text: str) -> str:
 
 
 def accepted_types(annotation: Any) -> set[Any]:
-    """Return the set of types that an annotation accepts; a union is split into its members."""
+    """Return the set of types that an annotation accepts; a union is split into its members.
+
+    A ``Literal`` is represented by texts such as ``literal str``.
+    """
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType):
         return set().union(*(accepted_types(a) for a in typing.get_args(annotation)))
@@ -174,9 +177,13 @@ def accepted_types(annotation: Any) -> set[Any]:
 
 
 def format_value(value: Any, annotation: Any = Any) -> str:
-    """Return a value as INI text, which a setting of this type reads back as the same value.
+    """Return a value as INI text that is read back as the same value.
 
-    Text is put in quotes where it would otherwise be read as something else.
+    Text is put in quotes if it would otherwise be read as a different value.
+
+    Args:
+        value: the value.
+        annotation: the type of the setting that reads the text, such as ``int | None``.
     """
     value = to_jsonable_python(value, fallback=str)
     if isinstance(value, str):
@@ -201,5 +208,5 @@ def _is_misread(text: str, annotation: Any) -> bool:
 
 
 def escape_references(text: str) -> str:
-    """Write ``${`` in a text as ``$${``, so that it is not read as a reference."""
+    """Return a text with ``$${`` in place of ``${``, so that it is not read as a reference."""
     return text.replace("${", "$${")

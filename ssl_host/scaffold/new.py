@@ -98,8 +98,8 @@ def plan_plugin(name: str, kind: str, catalog: Catalog, like: str | None = None)
         PluginError: if an installed plugin or component already has the name.
     """
     if kind not in KINDS:
-        hint = did_you_mean(kind, KINDS)
-        raise UserError(f"unknown kind '{kind}'{hint}; kinds are {', '.join(KINDS)}")
+        hint = did_you_mean(kind, KINDS) or f"; the kinds are {', '.join(KINDS)}"
+        raise UserError(f"unknown kind '{kind}'{hint}")
     if like is not None and kind != "method":
         raise UserError(f"--like {like} is for methods, but the kind is {kind}; remove --like")
     full = name if name.startswith(PREFIX) else PREFIX + name
@@ -107,8 +107,8 @@ def plan_plugin(name: str, kind: str, catalog: Catalog, like: str | None = None)
         stem = re.sub(r"^ssl[-_. ]plugin[-_. ]", "", name.lower())
         words = re.sub(r"[^a-z0-9]+", "-", stem).strip("-")
         raise UserError(
-            f"'{name}' is not a valid plugin name: after {PREFIX} use lower-case letters and "
-            f"digits, with single hyphens between words; use {PREFIX}{words or EXAMPLE}"
+            f"'{name}' is not a valid plugin name: after {PREFIX} it must consist of lower-case "
+            f"letters and digits, with single hyphens between words; use {PREFIX}{words or EXAMPLE}"
         )
     new = NewPlugin(full, kind, like or "contrastive")
     _require_unused(new, catalog)

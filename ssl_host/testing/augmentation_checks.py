@@ -19,7 +19,11 @@ TOLERANCE = 2e-6
 
 
 def _view_maker(target: CheckTarget, channels: int = 3, settings: object = None) -> ViewMaker:
-    """Return a view maker that applies the augmentation without normalising the views."""
+    """Return a view maker that applies the augmentation without normalising the views.
+
+    Raises:
+        CheckFailure: when the host cannot decide which method of the augmentation to call.
+    """
     augmentation = target.make(settings, image_size=IMAGE_SIZE, channels=channels)  # type: ignore[arg-type]
     try:
         # Identity normalisation, so the checks see the augmentation's own values.
@@ -44,7 +48,7 @@ def _images(count: int = BATCH_SIZE, channels: int = 3) -> Tensor:
 
 
 def view_shapes(target: CheckTarget) -> str:
-    """Check that views are (B, C, H, W) with valid values, and full-size views come first."""
+    """Check that views are (B, C, H, W) with valid values, and that full-size ones come first."""
     for channels in (3, 1):
         maker = _view_maker(target, channels)
         views = maker(_images(channels=channels))

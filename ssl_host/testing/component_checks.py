@@ -154,12 +154,10 @@ def check_recorded_reads(
 ) -> str:
     """Check that a component read only declared settings; return a note on unread ones.
 
-    :func:`track_reads` records the names.
-
     Args:
         target: the component under test.
-        read: names of the declared settings that were read.
-        unknown: names that were read although Config does not declare them.
+        read: names of the declared settings that were read, from :func:`track_reads`.
+        unknown: names that were read although Config does not declare them, from the same function.
         referenced: names of settings that the host or other sections read.
 
     Raises:
@@ -168,7 +166,7 @@ def check_recorded_reads(
     if unknown:
         names = ", ".join(sorted(unknown))
         raise CheckFailure(
-            f"reads config.{names}, which Config does not declare",
+            f"the component reads config.{names}, which Config does not declare",
             "INI files cannot set it, and a getattr with a default hides that",
             f"declare it in {target.cls.__qualname__}.Config: {sorted(unknown)[0]}: float = "
             "Field(..., description='...')",

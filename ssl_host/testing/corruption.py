@@ -1,4 +1,4 @@
-"""Check that data sources handle corrupted files."""
+"""Check that data sources raise DataError or UnreadableImage for corrupted files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def check_corrupted_copies(
 ) -> None:
     """Check that a data source reads corrupted copies of a file or raises DataError.
 
-    In each copy, one to eight random bytes are replaced. A DataError must name the copy. Reading an
-    image may also raise UnreadableImage.
+    In each copy, one to eight random bytes are replaced. The message of a DataError must contain
+    the path of the copy. Reading an image may also raise UnreadableImage.
 
     Args:
         file: a valid file with a few images; the copies are written next to it.
@@ -24,7 +24,7 @@ def check_corrupted_copies(
         copies: number of corrupted copies to try.
 
     Raises:
-        AssertionError: when the message of a DataError does not name the copy.
+        AssertionError: when the message of a DataError does not contain the path.
         Exception: when the source raises anything other than DataError or UnreadableImage.
     """
     content = file.read_bytes()
@@ -38,7 +38,7 @@ def check_corrupted_copies(
         try:
             images = make_source(path).open("train")
         except DataError as error:
-            assert str(path) in str(error), f"the message does not name {path}: {error}"
+            assert str(path) in str(error), f"the message does not contain {path}: {error}"
             continue
         assert images is not None
         for i in range(len(images)):

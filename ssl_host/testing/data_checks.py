@@ -34,7 +34,12 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def _open(target: CheckTarget, split: str = "train") -> ImageDataset | None:
-    """Open a split of the source; return None if the split does not exist."""
+    """Open a split of the source and return its dataset, or None if the split does not exist.
+
+    Raises:
+        NotApplicable: when the data is not available.
+        CheckFailure: when the source returns None for the training split.
+    """
     source = target.make()
     try:
         images: ImageDataset | None = source.open(split)
@@ -65,7 +70,7 @@ def _read_sample(images: ImageDataset) -> dict[int, Tensor]:
 
 
 def images_are_uint8(target: CheckTarget) -> str:
-    """Check that images are uint8 (C, H, W), and reading one twice gives the same pixels."""
+    """Check that images are uint8 (C, H, W), and that a second read gives the same pixels."""
     images = _open(target)
     assert images is not None
     channels = target.make().channels
@@ -80,7 +85,7 @@ def images_are_uint8(target: CheckTarget) -> str:
         if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != channels:
             raise CheckFailure(
                 f"{images.name(i)} is {image.dtype} of shape {tuple(image.shape)}",
-                "the host expects uint8 images",
+                f"the host expects uint8 images with {channels} channels",
                 f"return a uint8 tensor of shape ({channels}, H, W)",
             )
         if not torch.equal(image, images.read(i)):
@@ -118,7 +123,7 @@ def labels_are_valid(target: CheckTarget) -> str:
 
 
 def splits_are_disjoint(target: CheckTarget) -> str:
-    """Check that 32 test images do not occur among the first 2,000 training images."""
+    """Check that up to 32 test images are not among the first 2,000 training images."""
     train, test = _open(target), _open(target, "test")
     assert train is not None
     if test is None:
@@ -176,7 +181,15 @@ def _compare_reads(
     actual: Iterable[Tensor],
     readers: str,
 ) -> None:
-    """Raise CheckFailure if reading fails or an image differs from the expected one."""
+    """Raise CheckFailure if reading fails or an image differs from the expected one.
+
+    Args:
+        images: the dataset, for the names of images.
+        expected: the pixels of each image, keyed by index.
+        indices: the index of each image that is read.
+        actual: the pixels of each image, in the order of ``indices``.
+        readers: text for what reads at the same time, such as ``threads``.
+    """
     fix = (
         "open files in the thread and process that reads them, or keep one handle per process "
         "(keyed by os.getpid()) and guard it with a lock"

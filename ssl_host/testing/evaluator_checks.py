@@ -42,7 +42,11 @@ def _evaluator(target: CheckTarget) -> Evaluator:
 
 
 def _evaluate(target: CheckTarget, bank: FeatureBank) -> Evaluation:
-    """Run a new instance of the evaluator on a feature bank, with a fixed torch seed."""
+    """Return the evaluation of a feature bank by a new instance of the evaluator.
+
+    Raises:
+        CheckFailure: when the evaluator does not return an Evaluation.
+    """
     torch.manual_seed(0)
     evaluation = _evaluator(target).evaluate(bank)
     if not isinstance(evaluation, Evaluation):
@@ -55,22 +59,23 @@ def _evaluate(target: CheckTarget, bank: FeatureBank) -> Evaluation:
 
 
 def metrics_are_finite(target: CheckTarget) -> str:
-    """Check that metrics are declared and finite, and those in % are from 0 to 1."""
+    """Check that metrics are declared and finite, and that those in % range from 0 to 1."""
     metrics = _evaluate(target, _bank()).metrics
     declared = target.cls.figures
     for name, value in metrics.items():
         figure = find_figure(declared, name)
         if figure is None:
             raise CheckFailure(
-                f"the metric '{name}' is not declared in figures: {', '.join(declared) or 'none'}",
+                f"the metric '{name}' is not declared in figures (declared: "
+                f"{', '.join(declared) or 'none'})",
                 "reference pages and tables list the declared metrics",
                 f'add "{name}": Figure("its meaning") to {target.cls.__qualname__}.figures',
             )
         if not math.isfinite(value) or (figure.unit == "%" and not 0 <= value <= 1):
             raise CheckFailure(
-                f"{name} is {value}",
+                f"the metric {name} is {value}",
                 "results.json stores finite numbers, and tables print fractions as percentages",
-                "return float(hits / count)",
+                "return a finite float, and for the unit % a fraction such as hits / count",
             )
     return ", ".join(f"{name or target.name} {value:.3g}" for name, value in metrics.items())
 
@@ -123,7 +128,7 @@ def features_unchanged(target: CheckTarget) -> str:
     if not torch.equal(bank.train.x, before):
         raise CheckFailure(
             "the features are changed in place",
-            "all evaluators share them",
+            "all evaluators share the features",
             "work on a copy: x = bank.train.x.clone()",
         )
     if dict(first.metrics) != dict(second.metrics):
@@ -136,7 +141,7 @@ def features_unchanged(target: CheckTarget) -> str:
 
 
 def works_without_labels(target: CheckTarget) -> str:
-    """Check that an evaluator with needs_labels = False can evaluate features without labels."""
+    """Check that an evaluator with needs_labels = False accepts features without labels."""
     if _evaluator(target).needs_labels:
         raise NotApplicable("needs_labels = True: the host skips it if there are no labels")
     return ", ".join(_evaluate(target, _bank(labels=False)).metrics)

@@ -51,7 +51,7 @@ def _exporter(target: CheckTarget, settings: Settings | None = None) -> Exporter
 
 
 def _own_settings_only(target: CheckTarget) -> CheckTarget:
-    """Return the target without sections such as ``backbone``, which are not the exporter's."""
+    """Return the target without sections for other components, such as ``backbone``."""
     own = {k: v for k, v in target.settings.items() if not isinstance(v, Mapping)}
     return CheckTarget(target.kind, target.component, own)
 
@@ -70,11 +70,15 @@ def _backbone(target: CheckTarget) -> Backbone:
 
 
 def _write(exporter: Exporter, backbone: Backbone) -> tuple[list[Path], ModelCard]:
-    """Export to a temporary folder; return the relative paths of the files and the ModelCard."""
+    """Export to a temporary folder; return the relative paths of the files and the ModelCard.
+
+    Raises:
+        NotApplicable: when the exporter refuses the backbone.
+    """
     reason = exporter.refusal(backbone)
     if reason:
         raise NotApplicable(
-            f"it refuses this backbone: {reason}; name a backbone that it can export: "
+            f"it refuses this backbone ({reason}); name a backbone that it can export, such as in "
             "conformance('exporter', NAME, backbone={'name': ...})"
         )
     with tempfile.TemporaryDirectory() as name:

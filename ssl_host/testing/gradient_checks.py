@@ -1,4 +1,4 @@
-"""Check which tensors of a method get a gradient: parameters, EMA copies and targets."""
+"""Check that a method's parameters get gradients, and its EMA copies and targets get none."""
 
 from __future__ import annotations
 
@@ -45,7 +45,13 @@ def _require_no_gradient(name: str, parameter: nn.Parameter) -> None:
 
 
 def _require_gradient(name: str, parameter: nn.Parameter, trained_late: bool) -> None:
-    """Raise CheckFailure if a parameter has no gradient in the first or in the last step."""
+    """Raise CheckFailure if a parameter has no gradient in the first or in the last step.
+
+    Args:
+        name: name of the parameter.
+        parameter: the parameter, after the first step.
+        trained_late: True if the parameter gets a gradient in the last step.
+    """
     if not trained_late:
         raise CheckFailure(
             f"{name} gets no gradient",
@@ -77,7 +83,7 @@ def _trained_in_last_step(case: MethodCase) -> set[str]:
 
 
 def ema_update(target: CheckTarget) -> str:
-    """Check that a step uses the EMA copies, and they are updated only after it."""
+    """Check that a step uses the EMA copies, and that the host updates them only after it."""
     case = MethodCase(target)
     method = case.fresh()
     if not method.ema:
@@ -151,7 +157,8 @@ def stop_gradient(target: CheckTarget) -> str:
             f"{reached[-1]} gets a gradient that bypasses the predictor",
             "targets that follow the predictions make all outputs collapse to one point "
             "(SimSiam, arXiv:2011.10566, section 4.1)",
-            "detach the targets: self.loss(p1, z2.detach()). If the method is intended to learn "
-            "through both branches, pass skip=['stop_gradient'] and explain it in its docstring",
+            "detach the targets, as in self.loss(p1, z2.detach()); if the method is intended to "
+            "learn through both branches, pass skip=['stop_gradient'] and explain it in its "
+            "docstring",
         )
     return f"all gradients pass through {', '.join(predictors)}"

@@ -164,7 +164,7 @@ class MethodCase:
         return method
 
     def start_epoch(self, method: Method, step: int) -> None:
-        """Call ``on_epoch_start`` as the host does, with all training images."""
+        """Call ``on_epoch_start`` with all training images, as the host does before a step."""
         if overrides_epoch_start(method):
             images = _EpochImages(self, next(method.parameters()).dtype)
             progress = Progress(step, TOTAL_STEPS, step // EPOCH_STEPS)
@@ -172,7 +172,7 @@ class MethodCase:
 
     @cached_property
     def _data(self) -> tuple[Any, Tensor, Tensor | None]:
-        """View maker, uint8 training images (N, C, H, W), and their labels."""
+        """View maker, uint8 training images (N, C, H, W), and their labels (N,) or None."""
         experiment = self.experiment()
         images = experiment.source.open("train")
         assert images is not None
@@ -286,7 +286,7 @@ class _EpochImages:
 
 
 def _reduced_sizes(schema: type[Settings], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return small values for sizes, widths and depths that are not set and large by default."""
+    """Return small values for sizes, widths and depths with large defaults that are not set."""
     reduced = {}
     for name, field in schema.model_fields.items():
         if name in settings or type(field.default) is not int:

@@ -45,7 +45,16 @@ def stopped_after(steps: int) -> Iterator[None]:
 def command_without(
     library: str, *arguments: str, folder: Path
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``ssl-host`` in a folder as if a library were not installed."""
+    """Run ``ssl-host`` in a new process as if a library were not installed.
+
+    Args:
+        library: name of the library, as in an import statement.
+        arguments: command-line arguments, without ``ssl-host``.
+        folder: working directory of the command; the folder ``site`` is created in it.
+
+    Returns:
+        The exit status, stdout and stderr.
+    """
     site = folder / "site"
     site.mkdir(exist_ok=True)
     missing = f'raise ModuleNotFoundError("No module named {library!r}", name={library!r})'

@@ -49,4 +49,4 @@ def _start(logger: Logger, run: Run) -> None:
     try:
         logger.start(run)
     except UserError as error:
-        raise NotApplicable(f"{error}; pass its settings with -o logger.KEY=VALUE") from None
+        raise NotApplicable(f"{error}; pass settings with -o logger.KEY=VALUE") from None

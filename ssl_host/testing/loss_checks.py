@@ -31,7 +31,7 @@ def settings_declared(target: CheckTarget) -> str:
 
 
 def finite_loss(target: CheckTarget) -> str:
-    """Check that the loss of two (B, D) embeddings is a finite scalar with a gradient."""
+    """Check that the loss of two batches of embeddings is a finite scalar with a gradient."""
     loss = target.make()
     for count in BATCH_SIZES:
         embeddings = _embeddings(count)

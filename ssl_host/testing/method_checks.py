@@ -132,14 +132,14 @@ def batch_order(target: CheckTarget) -> str:
             "training would depend on how files are sorted and batches are split",
             "look for a wrong index, a chunk() or reshape() that mixes images with views, a "
             "statistic over only some of the images, or torch's random numbers, which depend on "
-            "the position in the batch: draw masks and the like from batch.rng. If this is "
-            "intended (shuffled keys), pass skip=['batch_order']",
+            "the position in the batch (use batch.rng instead, for example for masks); if this is "
+            "intended, as with shuffled keys, pass skip=['batch_order']",
         )
     return f"error {error:.0e}"
 
 
 def multicrop(target: CheckTarget) -> str:
-    """Check that the loss stays finite with extra small views, if supports_multicrop is set."""
+    """Check that the loss is finite with additional small views, if supports_multicrop is set."""
     if not target.cls.supports_multicrop:
         raise NotApplicable("it accepts full-size views only, and the host refuses small ones")
     crops = {"augmentation": {"name": "multicrop", "num_local": 3, "local_size": LOCAL_SIZE}}
@@ -151,6 +151,6 @@ def multicrop(target: CheckTarget) -> str:
         raise CheckFailure(
             f"with {len(batch.views)} views the loss is {float(loss)}",
             "supports_multicrop = True promises a finite loss",
-            "use batch.views[:batch.num_global] as the full-size views; the small ones follow them",
+            "use batch.views[:batch.num_global] as the full-size views and the rest as small ones",
         )
     return f"{len(batch.views)} views, {batch.num_global} of full size"

@@ -1,6 +1,6 @@
 """Check that repeated, resumed and distributed training gives the same results.
 
-Other checks split a step into micro-batches, or run it under autocast.
+Two further checks split a step into micro-batches and run it under autocast.
 """
 
 from __future__ import annotations
@@ -72,7 +72,12 @@ def resume(target: CheckTarget) -> str:
 
 
 def _lost_state_failure(case: MethodCase, what: str) -> CheckFailure:
-    """Return the failure for lost state; it lists attributes missing from the state dict."""
+    """Return the failure for lost state; it lists the attributes missing from the state dict.
+
+    Args:
+        case: the method under test.
+        what: what is wrong, as the beginning of the message.
+    """
     unregistered = _unregistered_attributes(case.fresh())
     location = f"; not in state_dict(): {', '.join(unregistered)}" if unregistered else ""
     return CheckFailure(
@@ -182,7 +187,7 @@ def accumulation(target: CheckTarget) -> str:
         if error > TOLERANCE:
             raise CheckFailure(
                 f"after a step of two micro-batches {name} is off by {error:.1e}",
-                "with [trainer] accumulate only the last micro-batch of each step would count",
+                "with [trainer] accumulate, only the last micro-batch of each step would count",
                 "do not store results of a step on self: return the rows as StepOutput(..., "
                 "enqueue={...}), and the host pushes the rows of all micro-batches",
             )
@@ -219,7 +224,7 @@ def autocast(target: CheckTarget) -> str:
 
 
 def _unregistered_attributes(method: nn.Module) -> list[str]:
-    """Return the names of attributes with tensors that are missing from the state dict."""
+    """Return the names of attributes whose tensors are missing from the state dict."""
     known = {id(t) for t in method.state_dict(keep_vars=True).values()}
     known |= {id(m) for m in method.modules()}
     names = []

@@ -112,7 +112,7 @@ def state_dict_round_trip(target: CheckTarget) -> str:
     for other in (restored, copy.deepcopy(network)):
         if not torch.equal(other(inputs), network(inputs)):
             raise CheckFailure(
-                "an instance that loads the state dict gives a different output",
+                "a deep copy or an instance that loads the state dict gives a different output",
                 "checkpoints and exported files would contain a different network",
                 "keep all weights and tables in parameters, modules or register_buffer()",
             )
@@ -144,7 +144,12 @@ def export(target: CheckTarget) -> str:
 
 
 def _check_code(module: nn.Module, code: list[str]) -> None:
-    """Raise CheckFailure if a model built by the exported code cannot load the weights."""
+    """Raise CheckFailure if a model that the exported code builds cannot load the weights.
+
+    Args:
+        module: the module that ``export`` returned.
+        code: lines of Python that create the model; nothing is checked if the list is empty.
+    """
     if not code:
         return
     names: dict[str, Any] = {}

@@ -21,7 +21,11 @@ RUN_LENGTHS = ((1, 1), (10, 5), (1000, 40))
 def _create(
     target: CheckTarget, parameters: list[nn.Parameter], lr: float, weight_decay: float = 0.0
 ) -> torch.optim.Optimizer:
-    """Return the torch optimizer that the component creates, with one group per parameter."""
+    """Return the torch optimizer that the component creates, with one group per parameter.
+
+    Raises:
+        CheckFailure: when the component does not create a torch optimizer.
+    """
     groups = [{"params": [p], "lr": lr, "weight_decay": weight_decay} for p in parameters]
     optimizer: Any = target.make().create(groups)
     if not isinstance(optimizer, torch.optim.Optimizer):

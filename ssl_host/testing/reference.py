@@ -20,8 +20,8 @@ def assert_matches_reference(
         tolerance: largest error, relative to the norm of the expected values if that exceeds 1.
 
     Raises:
-        AssertionError: when the loss or the gradient of a tensor differs; it names the tensor's
-            position and shape.
+        AssertionError: when the loss or the gradient of a tensor differs; the message contains the
+            position and shape of the tensor.
     """
     tensors = list(tensors)
     values = [("the loss", loss.detach(), expected.detach())]

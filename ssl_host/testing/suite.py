@@ -30,6 +30,11 @@ from ssl_host.testing.outcome import CheckFailure, ConformanceError, NotApplicab
 from ssl_host.testing.target import CheckTarget
 
 Check = Callable[[CheckTarget], str]
+"""Function that checks one property of a component and returns a remark, which may be empty.
+
+It raises CheckFailure if the component does not have the property, and NotApplicable if the check
+does not apply to it.
+"""
 
 _CHECKS_OF_EVERY_KIND: tuple[Check, ...] = (
     component_checks.documented,
@@ -120,14 +125,19 @@ def checks_of(kind: str) -> dict[str, Check]:
         UserError: when the kind is unknown.
     """
     if kind not in KINDS:
-        raise UserError(f"unknown kind {kind!r}; kinds are {', '.join(KINDS)}")
+        raise UserError(f"unknown kind {kind!r}; the kinds are {', '.join(KINDS)}")
     return {
         check.__name__: check for check in (*_CHECKS_OF_EVERY_KIND, *_CHECKS_BY_KIND.get(kind, ()))
     }
 
 
 def run_check(target: CheckTarget, name: str) -> Outcome:
-    """Run one check by name; if the component raises an exception, the outcome is failed."""
+    """Run one check and return its outcome; it is ``failed`` if the component raises an error.
+
+    Args:
+        target: the component.
+        name: name of the check, as in :func:`checks_of`.
+    """
     check = checks_of(target.kind)[name]
     try:
         return Outcome(name, str(target), "passed", check(target))
@@ -136,7 +146,8 @@ def run_check(target: CheckTarget, name: str) -> Outcome:
     except CheckFailure as failure:
         return Outcome(name, str(target), "failed", failure.what, failure.why, failure.fix)
     except Exception as error:
-        why = f"this check did not complete: {(check.__doc__ or '').strip()}"
+        summary = (check.__doc__ or "").strip().partition("\n")[0]
+        why = f"this check did not complete: {summary}"
         fix = (
             "do what the error message says"
             if isinstance(error, SslHostError)
@@ -146,7 +157,7 @@ def run_check(target: CheckTarget, name: str) -> Outcome:
 
 
 def _describe(target: CheckTarget, error: Exception) -> str:
-    """Return the message of an exception, with the line of the component that raised it."""
+    """Return the message of an exception, with the line of the component that caused it."""
     if isinstance(error, SslHostError):
         return str(error)
     if type(error).__name__ == "ProcessRaisedException":  # its text is a remote traceback
@@ -170,7 +181,7 @@ def run_checks(
         only: names of the checks to run; if empty, all checks run.
 
     Raises:
-        UserError: when a name is not that of a check for this kind.
+        UserError: when a name in ``skip`` or ``only`` is not a check for this kind.
     """
     known = checks_of(target.kind)
     unknown = [name for name in (*skip, *only) if name not in known]
@@ -204,6 +215,7 @@ def check_component(
 
     Raises:
         ConformanceError: when a check fails; the message lists all failures and how to fix them.
+        UserError: when the kind or a check to skip is unknown.
     """
     outcomes = tuple(run_checks(CheckTarget(kind, target, settings), skip))
     if any(outcome.state == "failed" for outcome in outcomes):

@@ -75,8 +75,8 @@ class CheckTarget:
         missing = [name for name in required if name not in self.settings]
         if missing:
             raise NotApplicable(
-                f"needs the setting {', '.join(missing)}: pass it to the check, on the command "
-                f"line with -o {self.kind}.{missing[0]}=..."
+                f"it needs the setting {', '.join(missing)}; pass it to the check, for example "
+                f"with -o {self.kind}.{missing[0]}=... on the command line"
             )
         try:
             return schema.model_validate(dict(self.settings))
@@ -136,7 +136,13 @@ def _entry(kind: str, name: str, cls: type) -> Entry:
 def _unpickle(
     kind: str, location: tuple[str, str, str | None], settings: dict[str, Any]
 ) -> CheckTarget:
-    """Return the target of a pickled class, importing its module by name or from its file."""
+    """Return the target of a pickled class, importing its module by name or from its file.
+
+    Args:
+        kind: kind of the component.
+        location: module name and qualified name of the class, and the file of the module or None.
+        settings: settings of the component.
+    """
     module_name, qualname, file = location
     try:
         value: Any = importlib.import_module(module_name)

@@ -49,7 +49,10 @@ class TrainingCallback(pl.Callback):
         self.last_checkpoint = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore the optimizer from the checkpoint and start the measurements."""
+        """Restore the optimizer and the gradient scaler if the run is resumed.
+
+        Then start the timers and the progress bar.
+        """
         module = _pretrain_module(pl_module)
         state = module.state
         if state.probe is not None:
@@ -137,7 +140,7 @@ class TrainingCallback(pl.Callback):
 
 
 def _any_over_processes(*flags: bool) -> tuple[bool, ...]:
-    """Combine flags over all processes: each becomes True if any process has set it."""
+    """Return the flags combined over all processes: each is True if any process has set it."""
     if world_size() == 1:
         return flags
     shared = torch.tensor(flags, dtype=torch.float32)

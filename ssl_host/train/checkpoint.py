@@ -56,15 +56,18 @@ def _write_error(path: Path, error: OSError) -> CheckpointError:
     """Return the error for a failed write: the cause, how to fix it, and where the run resumes."""
     existing = list_checkpoints(path.parent)
     last = f"; the last good one is {existing[-1].name}" if existing else ""
-    restart = "the run resumes from there" if existing else "the run starts again"
+    restart = "resumes from that checkpoint" if existing else "starts again"
     return CheckpointError(
         f"the checkpoint {path} could not be written: {error.strerror}{last}. "
-        f"{suggest_remedy(error)}: {restart}"
+        f"{suggest_remedy(error)}; the run then {restart}."
     )
 
 
 def _remove_old_checkpoints(folder: Path, written: Path, keep: int) -> None:
-    """Delete old checkpoints, and rename checkpoints of later steps to ``.damaged``."""
+    """Delete all but the newest ``keep`` checkpoints; set checkpoints of later steps aside.
+
+    Checkpoints of steps after the one in ``written`` get the suffix ``.damaged``.
+    """
     # A checkpoint of a later step must be damaged, or the run would have resumed from it. It is
     # renamed, so that it does not count as a checkpoint to keep but can still be examined.
     existing = list_checkpoints(folder)
@@ -86,7 +89,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """Return the content of the newest undamaged checkpoint, and warnings about damaged ones.
 
-    The content is None if there is no such checkpoint.
+    The content is None if there is no undamaged checkpoint.
     """
     errors: list[CheckpointError] = []
     state = None
@@ -103,7 +106,7 @@ def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[st
 
 
 def describe_last_checkpoint(folder: Path) -> str:
-    """Return a sentence, without a full stop, that names the newest checkpoint in a folder."""
+    """Return a sentence that names the newest checkpoint in a folder, without its full stop."""
     existing = list_checkpoints(folder)
     return f"The last checkpoint is {existing[-1].name}" if existing else "There is no checkpoint"
 

@@ -25,7 +25,12 @@ class EpochStartImages:
         self.device = device
 
     def batches(self, augmented: bool = False) -> Iterator[Batch]:
-        """Yield all training images once; each process yields its share of every batch."""
+        """Yield all training images once; each process yields its share of every batch.
+
+        Args:
+            augmented: True for the views of a training step; False for one view of each image
+                without augmentation.
+        """
         for raw in prefetch(self._raw_batches()):
             raw = raw.to(self.device)
             yield self.step.make_batch(raw) if augmented else self._without_augmentation(raw)

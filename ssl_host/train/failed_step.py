@@ -31,7 +31,8 @@ class FailedStep:
     """Training step that produced non-finite numbers, with the method and the batch.
 
     Attributes:
-        method: the SSL method with the weights before the step; after reading, it is on the CPU.
+        method: the SSL method with its weights at the time of the failure; if it was read from a
+            file, it is on the CPU.
         batch: the views of the images, and the index of each image in the training set.
         names: the name of each image in the batch.
         progress: the step, the total number of steps and the epoch.

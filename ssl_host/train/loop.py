@@ -78,13 +78,16 @@ def fit(
     Args:
         experiment: the method and all other components of the run.
         make_loader: a function that creates the loader of the training images.
-        pixels: the training images.
+        pixels: the training images (N, C, H, W), uint8.
         num_classes: the number of classes for the online probe; 0 means no probe.
         folder: the folder of the checkpoints.
         console: the console for progress and warnings.
         callbacks: Lightning callbacks of plugins.
         image_name: a function that takes the index of a training image and returns its name.
         on_start: a function that is called once, with the number of steps already done.
+
+    Returns:
+        The training state after the last step, and whether this process has rank 0.
 
     Raises:
         NonFiniteError: if the loss, a gradient or a weight is not finite.
@@ -143,7 +146,11 @@ def _train(
     console: Console,
     callbacks: Sequence[pl.Callback],
 ) -> None:
-    """Train the remaining epochs with a Lightning trainer, and close the process group."""
+    """Train the remaining epochs with a Lightning trainer, and close the process group.
+
+    Raises:
+        RunError: if another process of the run has ended.
+    """
     experiment, state = module.experiment, module.state
     settings, processes = experiment.config.trainer, module.step.plan.world_size
     prepare_networks(module.method, state.probe, settings, processes)
@@ -180,6 +187,7 @@ def _lost_process_error(module: PretrainModule, folder: Path) -> RunError:
     plan = module.step.plan
     return RunError(
         f"process {plan.rank} of {plan.world_size} lost contact with another process in step "
-        f"{module.state.step}: that process ended; its output shows the reason (killed, out of "
-        f"memory, an error). {describe_last_checkpoint(folder)}; run the same command again"
+        f"{module.state.step}, because that process has ended; its output shows the reason, such "
+        f"as an error or a lack of memory. {describe_last_checkpoint(folder)}; run the same "
+        "command again."
     )

@@ -23,7 +23,7 @@ class MetricsLogger:
     """Computes rows of training metrics and writes them to the loggers.
 
     Args:
-        loggers: the loggers, keyed by section name; empty in all processes except rank 0.
+        loggers: the loggers, keyed by instance name; empty in all processes except rank 0.
         warn: a function that shows a warning to the user.
 
     Attributes:
@@ -94,7 +94,7 @@ class MetricsLogger:
             self.warn(
                 f"warning: at step {step} the features of all images are nearly the same "
                 f"(spread {spread:.3f} of 1): the method is collapsing. {_remedies(method)} "
-                "usually helps"
+                "usually helps."
             )
 
 

@@ -32,10 +32,16 @@ The loader yields the batches of epoch ``loader.epoch``, starting at step ``load
 class PretrainModule(pl.LightningModule):
     """LightningModule that trains an SSL method.
 
-    Attributes:
+    Args:
+        experiment: the method and all other components of the run.
         step: the stages of a training step.
-        state: the training state, which a checkpoint contains.
+        make_loader: a function that creates the loader of the training images.
+        pixels: the training images (N, C, H, W), uint8.
         checks: the checks that stop the training if a number is not finite.
+
+    Attributes:
+        method: the SSL method.
+        state: the training state, which a checkpoint contains.
     """
 
     def __init__(
@@ -65,7 +71,11 @@ class PretrainModule(pl.LightningModule):
             super().__setattr__(name, value)
 
     def setup(self, stage: str) -> None:
-        """Set the rank of this process in the plan, and check that all processes agree."""
+        """Set the rank of this process in the plan, and check that the processes' settings agree.
+
+        Raises:
+            UserError: if a setting differs between processes.
+        """
         # The rank of this process is known only once all processes are connected.
         trainer = self.trainer
         self.step.plan = replace(
@@ -87,7 +97,7 @@ class PretrainModule(pl.LightningModule):
         return optimizer
 
     def on_train_epoch_start(self) -> None:
-        """Call the method's ``on_epoch_start``, unless the epoch is resumed in its middle."""
+        """Call the method's ``on_epoch_start``, unless the run resumes within the epoch."""
         if self.state.step_in_epoch == 0:
             start_run_epoch(self.step, self.pixels, self.device)
 
@@ -97,7 +107,11 @@ class PretrainModule(pl.LightningModule):
         return batch if device.type == "cpu" else batch.to(device, non_blocking=True)
 
     def training_step(self, raw: RawBatch, batch_idx: int) -> Tensor:
-        """Compute the loss of a micro-batch, check it and train the online probe."""
+        """Return the loss of a micro-batch, after training the online probe on its features.
+
+        Raises:
+            NonFiniteError: if the loss is not finite; on a GPU it is not checked here.
+        """
         output = self.step.forward(raw)
         self.checks.check_loss(output.loss)
         self.step.update_probe(output)
@@ -137,7 +151,7 @@ class ResumableLoader:
     Args:
         loader: the loader of the images.
         state: the training state.
-        pin: if true, copy batches to page-locked memory, so that they can be copied to a GPU
+        pin: True to copy batches to page-locked memory, so that they can be copied to a GPU
             asynchronously.
     """
 

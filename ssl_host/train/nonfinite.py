@@ -95,7 +95,7 @@ class NonFiniteChecks:
             f"learning rate of {step.learning_rate:.3g}{find_cause(step.method, batch)}; the batch "
             f"starts with {', '.join(names[:4])}. {written}. A smaller [optimizer] lr or base_lr, "
             "a longer [scheduler] warmup_epochs, [trainer] gradient_clip = 1.0 or precision = "
-            f"32-true usually helps. {describe_last_checkpoint(self.checkpoints)}"
+            f"32-true usually helps. {describe_last_checkpoint(self.checkpoints)}."
         )
 
     def _write(self, batch: Batch, names: list[str]) -> str:
@@ -107,7 +107,10 @@ class NonFiniteChecks:
             path = write_failed_step(self.checkpoints.parent, failed, step.plan.rank)
         except OSError as error:
             return f"The step could not be written: {error.strerror}"
-        return f"Weights and batch are in {path.name}: ssl_host.load_failed_step({str(path)!r})"
+        return (
+            f"The weights and the batch are in {path.name}; to examine them, call "
+            f"ssl_host.load_failed_step({str(path)!r})"
+        )
 
 
 def gradient_sum(weights: Iterable[nn.Parameter]) -> float:
@@ -120,7 +123,10 @@ def gradient_sum(weights: Iterable[nn.Parameter]) -> float:
 
 
 def find_cause(method: Method, batch: Batch) -> str:
-    """Return the part of the message that says where the non-finite numbers are, if known."""
+    """Return the part of the message that says where the non-finite numbers are.
+
+    The result is an empty string if this is not known.
+    """
     if not all(torch.isfinite(view).all() for view in batch.views):
         return "; the views themselves are not finite: check the augmentation"
     weights = [name for name, p in method.named_parameters() if not torch.isfinite(p).all()]

@@ -21,10 +21,12 @@ def make_optimizer(method: Method, optimizer: Optimizer, lr: float) -> torch.opt
     Args:
         method: the SSL method to train.
         optimizer: the optimizer component.
-        lr: the peak learning rate; each group's rate is this value times its ``lr_scale``.
+        lr: the peak learning rate; each group's rate is this value times its ``lr_scale`` and, with
+            ``layer_decay``, the factor of the backbone's layer.
 
     Raises:
-        PluginError: if a trainable parameter is in no group, or if a parameter is in two groups.
+        PluginError: if a trainable parameter is in no group, if a parameter is in two groups, or if
+            the method or the optimizer component raises an error.
     """
     torch_groups: list[dict[str, Any]] = []
     group_of: dict[int, str] = {}
@@ -84,7 +86,18 @@ class _BackboneRules:
 def split_group(
     group: ParamGroup, optimizer: Optimizer, lr: float, rules: _BackboneRules | None = None
 ) -> list[dict[str, Any]]:
-    """Split a group into torch parameter groups by weight decay and learning rate."""
+    """Split a group into torch parameter groups by weight decay and learning rate.
+
+    Args:
+        group: the parameter group of a method.
+        optimizer: the optimizer component, whose settings say which parameters decay.
+        lr: the peak learning rate, before the factors of the group and of the layers.
+        rules: the rules of the backbone; None for parameters that are not part of a method.
+
+    Returns:
+        The torch parameter groups, with the additional keys that the host uses, such as
+        ``peak_lr``; groups with weight decay come first.
+    """
     settings = optimizer.config
     split: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for _, parameter in group.params:
@@ -169,7 +182,10 @@ def set_learning_rates(
 
 
 def drop_frozen_gradients(optimizer: torch.optim.Optimizer, step: int, total_steps: int) -> None:
-    """Remove the gradients of groups that are still frozen, so that the optimizer skips them."""
+    """Remove the gradients of groups that are still frozen, so that the optimizer skips them.
+
+    ``frozen_until`` of a group is the fraction of the run, from 0 to 1, for which it is frozen.
+    """
     for group in optimizer.param_groups:
         if step < group.get("frozen_until", 0.0) * total_steps:
             for parameter in group["params"]:

@@ -88,7 +88,7 @@ class OnlineProbe:
         """Return the top-1 accuracy (0 to 1) on the training batches since the last call.
 
         The accuracy covers the batches of all processes, so all processes must call this method.
-        It is NaN if there have been no batches.
+        It is NaN if there have been no labelled images.
         """
         counts = torch.stack([self.correct, self.seen])
         if world_size() > 1:

@@ -46,7 +46,7 @@ def _signal_handler(numbers: Sequence[int], handler: Callable[..., object]) -> I
 
 @contextmanager
 def graceful_shutdown() -> Iterator[threading.Event]:
-    """Set an event on SIGTERM, SIGUSR1 or Ctrl-C; the training checks it between steps.
+    """Yield an event that SIGTERM, SIGUSR1 and Ctrl-C set; training checks it between steps.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C, once the state is saved; after a second Ctrl-C, at once.

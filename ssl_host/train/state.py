@@ -80,7 +80,7 @@ class TrainingState:
         self.step_in_epoch += 1
 
     def finish_epoch(self) -> None:
-        """Advance the counters by one epoch."""
+        """Count an epoch as done, and reset the number of steps in the epoch."""
         self.epoch += 1
         self.step_in_epoch = 0
 
@@ -122,8 +122,8 @@ class TrainingState:
             reason = str(error).strip().splitlines()[-1].strip()
             raise CheckpointError(
                 f"the checkpoint belongs to a different network: {reason}. A plugin or library may "
-                "have changed since it was written: install the versions that environment.json "
-                "lists, or use --fresh to start again"
+                "have changed since it was written; install the versions that environment.json "
+                "lists, or use --fresh to start again."
             ) from None
         self.step = int(state["step"])
         self.epoch = int(state["epoch"])

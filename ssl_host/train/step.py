@@ -112,7 +112,7 @@ NO_CLIP = GradientClip()
 
 @torch.no_grad()
 def clip_gradients(method: Method, optimizer: torch.optim.Optimizer, clip: GradientClip) -> None:
-    """Clip the gradients of all parameters in place."""
+    """Clip the gradients of all parameters in place; do nothing if ``clip.limit`` is None."""
     if clip.limit is None:
         return
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -138,7 +138,7 @@ def prepare_gradients(
     progress: Progress,
     clip: GradientClip = NO_CLIP,
 ) -> None:
-    """Call ``before_optimizer_step``, remove gradients of frozen groups, clip the others.
+    """Call ``before_optimizer_step``, remove gradients of frozen groups and clip all others.
 
     Args:
         method: the SSL method.

@@ -43,15 +43,22 @@ def check_processes_agree(settings: TrainerSettings) -> None:
             if other[key] != value:
                 raise UserError(
                     f"[trainer] {key} is {value} in process 0 and {other[key]} in process {rank}: "
-                    "the machines differ. Replace auto in the configuration with a value that "
-                    "all of them support"
+                    "the machines differ; replace auto in the configuration with a value that all "
+                    "of them support"
                 )
 
 
 def prepare_networks(
     method: Method, probe: OnlineProbe | None, settings: TrainerSettings, processes: int
 ) -> None:
-    """Adapt a method and a probe in place to the processes, precision and memory layout."""
+    """Adapt a method and a probe in place to the processes, precision and memory layout.
+
+    Args:
+        method: the SSL method; its networks are also compiled if ``compile`` is on.
+        probe: the online probe, or None.
+        settings: the settings of ``[trainer]``, without ``auto``.
+        processes: the number of processes; with several, batch norm layers are synchronised.
+    """
     if processes > 1 and method.sync_batchnorm:
         _synchronise(method, settings.accelerator)
     if processes > 1 and probe is not None:

@@ -78,7 +78,12 @@ class TrainingStep:
         self.features: Tensor | None = None
 
     def run(self, raw: RawBatch, optimizer: torch.optim.Optimizer) -> None:
-        """Run a complete optimizer step on one micro-batch, without Lightning."""
+        """Run a complete optimizer step on one micro-batch, without Lightning.
+
+        Args:
+            raw: the micro-batch, before the augmentation.
+            optimizer: the torch optimizer.
+        """
         with autocast(raw.index.device.type, self.settings.precision):
             output = self.forward(raw)
             self.update_probe(output)

@@ -529,5 +529,5 @@ def test_failed_download_raises_data_error_with_advice(monkeypatch, tmp_path):
         raise OSError("no network")
 
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", fail)
-    with pytest.raises(DataError, match=r"no network.*copy its archive there"):
+    with pytest.raises(DataError, match=r"no network.*copy its archive to that folder"):
         ssl_host.build("data", "cifar10", root=tmp_path).open("train")

@@ -377,7 +377,7 @@ def test_labels_in_a_shard_that_the_pattern_leaves_out_are_noted(tmp_path):
     source = build(tmp_path / "x/train-{0..0}.tar")
     assert source.open("train").labels is None
     (note,) = source.notes
-    assert "the pattern leaves out labels.tar: if the labels are there" in note
+    assert "the pattern leaves out labels.tar; if they contain the labels" in note
     source = build(tmp_path / "x/{train-0,labels}.tar")
     assert source.open("train").labels.tolist() == [0, 0, 0]
 

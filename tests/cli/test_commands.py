@@ -123,7 +123,7 @@ def test_evaluate_and_report_rewrite_the_files_of_a_finished_run(ssl_host, confi
         assert "two or more" not in twice.stderr
     assert (folder / "report.html").stat().st_mtime_ns == page
     one = ssl_host("report", folder, "--output", "c.html")
-    assert "--output names the page that compares several runs" in one.stderr
+    assert "--output is for the page that compares several runs" in one.stderr
     for command in ("report", "evaluate"):
         of_file = ssl_host(command, folder / "config.ini")
         assert of_file.returncode == 2

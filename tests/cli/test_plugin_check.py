@@ -47,8 +47,8 @@ def test_failed_check_prints_what_is_wrong_and_why(ssl_host, install):
             ("-o", "nonsense.x=1"),
             "-o nonsense.x=1: this plugin has no component of kind 'nonsense'",
         ),
-        (("--only", "nothere"), "unknown check 'nothere'; this plugin has documented, "),
-        (("--skip", "nothere"), "unknown check 'nothere'; this plugin has documented, "),
+        (("--only", "nothere"), "unknown check 'nothere'; the checks are documented, "),
+        (("--skip", "nothere"), "unknown check 'nothere'; the checks are documented, "),
     ],
 )
 def test_option_for_an_unknown_kind_or_check_is_refused(arguments, message, ssl_host):

@@ -31,15 +31,15 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "no_method": (
         "[run]\nepochs = 3\n",
-        "{file}: no method is set; add a section [method] with name = ... ({methods})",
+        "{file}: no method is set; add a section [method] with name = ... (installed: {methods})",
     ),
     "empty_file": (
         "",
-        "{file}: no method is set; add a section [method] with name = ... ({methods})",
+        "{file}: no method is set; add a section [method] with name = ... (installed: {methods})",
     ),
     "method_without_name": (
         "[method]\n",
-        "{file}:1: no method is set; add a section [method] with name = ... ({methods})",
+        "{file}:1: no method is set; add a section [method] with name = ... (installed: {methods})",
     ),
     "unknown_method": (
         "[method]\nname = simclrr\n",
@@ -204,7 +204,7 @@ CASES: dict[str, tuple[str, str]] = {
         ),
         (
             "{file}:3: [data] root: the environment variable SSL_HOST_NO_SUCH_VARIABLE is "
-            "not set; export SSL_HOST_NO_SUCH_VARIABLE=..."
+            "not set; set it with `export SSL_HOST_NO_SUCH_VARIABLE=...`"
         ),
     ),
     "unclosed_reference": (
@@ -215,7 +215,7 @@ CASES: dict[str, tuple[str, str]] = {
     "key_before_section": (
         "epochs = 3\n[method]\nname = simclr\n",
         (
-            "{file}:1: a key before the first [section]; write `[run]` above it, or, for a "
+            "{file}:1: this key is before the first [section]; write `[run]` above it, or, for a "
             "flat file with values such as 100@int, pip install ssl-plugin-lightweight-ssl"
         ),
     ),
@@ -257,15 +257,15 @@ CASES: dict[str, tuple[str, str]] = {
     "slash_in_name": (
         "[run]\nname = ../other\n\n[method]\nname = simclr\n",
         (
-            "{file}:2: [run] name = ../other: should be a folder name: not empty, without "
-            "slashes, not '..'"
+            "{file}:2: [run] name = ../other: should be a folder name without slashes, "
+            "and not empty, '.' or '..'"
         ),
     ),
     "empty_name": (
         "[run]\nname = @str\n\n[method]\nname = simclr\n",
         (
-            "{file}:2: [run] name = @str: should be a folder name: not empty, without "
-            "slashes, not '..'"
+            "{file}:2: [run] name = @str: should be a folder name without slashes, "
+            "and not empty, '.' or '..'"
         ),
     ),
     "unknown_preset": (
@@ -287,7 +287,8 @@ CASES: dict[str, tuple[str, str]] = {
         "[augmentation]\nname = multicrop\n\n[method]\nname = simclr\n",
         (
             "{file}:2: [augmentation] multicrop makes 8 views, but method simclr takes "
-            "exactly 2, because the method does not support multi-crop"
+            "exactly 2, because the method does not support multi-crop; change the number of "
+            "views in [augmentation]"
         ),
     ),
     "key_with_a_colon": (

@@ -293,7 +293,7 @@ def test_check_fails_with_invalid_setting():
 def test_unknown_kind_or_check_raises_user_error():
     from ssl_host.testing import check_component
 
-    with pytest.raises(ssl_host.UserError, match="unknown kind 'gizmo'; kinds are "):
+    with pytest.raises(ssl_host.UserError, match="unknown kind 'gizmo'; the kinds are "):
         check_component("gizmo", "x")
     with pytest.raises(ssl_host.UserError, match="no check 'gizmo' for head components"):
         check_component("head", "mlp", skip=["gizmo"])

@@ -32,7 +32,7 @@ class AccuracyCounter:
         """Count the correct predictions of a batch.
 
         Args:
-            scores: (B, C), one score for each class; more likely classes have higher scores.
+            scores: (B, C), the score of each class; the predicted class has the highest score.
             labels: (B,), the true classes.
         """
         ranked = scores.topk(min(5, self.num_classes), dim=1).indices

@@ -13,7 +13,7 @@ from ssl_host import Evaluation, Evaluator, FeatureBank, Figure, Settings
 
 
 class FewLabel(Evaluator):
-    """Accuracy of logistic regression on 1, 5 and 10 labelled images per class.
+    """Accuracy of logistic regression on few labelled images per class, by default 1, 5 and 10.
 
     The accuracy is averaged over several random draws of images, which are the same in every run.
     The regression is multinomial and L2-regularised with C = 1, as in scikit-learn. Features are
@@ -92,7 +92,7 @@ def draw_labelled(labels: Tensor, num_classes: int, count: int, draws: int) -> T
         draws: number of random draws.
 
     Returns:
-        (``draws``, ``count`` · C), int64.
+        The indices of the drawn images, (``draws``, ``count`` · C), int64.
     """
     generator = torch.Generator().manual_seed(count)
     members = [(labels == c).nonzero().squeeze(1) for c in range(num_classes)]

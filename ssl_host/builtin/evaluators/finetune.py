@@ -19,8 +19,8 @@ class FineTune(Evaluator):
 
     The backbone and a linear layer are trained with labels on random crops and flips, by SGD with
     Nesterov momentum and a cosine schedule (arXiv:2002.05709, appendix B.8; arXiv:2006.07733,
-    appendix D.2). ``label_fraction`` 0.01 or 0.1 gives the papers' semi-supervised protocol. There
-    is no search for the learning rate, so the test split is read only once, at the end.
+    appendix D.2). ``label_fraction = 0.01`` or ``0.1`` gives the papers' semi-supervised protocol.
+    There is no search for the learning rate, so the test split is read only once, at the end.
     """
 
     needs_encoder = True
@@ -52,7 +52,7 @@ class FineTune(Evaluator):
             or bank.train_transform is None
             or bank.eval_transform is None
         ):
-            note = "finetune was skipped because some images cannot be read"
+            note = "finetune was skipped, because some images cannot be read"
             return Evaluation({}, notes=(note,))
         backbone = encoder().requires_grad_(True)  # an EMA encoder is frozen
         device = next(backbone.parameters()).device

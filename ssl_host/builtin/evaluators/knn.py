@@ -31,7 +31,8 @@ class WeightedKNN(Evaluator):
             None,
             ge=1,
             le=100_000,
-            description="number of neighbours; default: 200, or 20 for few images",
+            description="number of neighbours; default: 200, or 20 if there are fewer than 50 "
+            "images per class",
         )
         temperature: float = Field(0.07, gt=0, le=100, description="temperature T of the weights")
         block: int = Field(

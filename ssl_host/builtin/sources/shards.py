@@ -163,11 +163,18 @@ def _sample(
 
 
 def _json_label(path: Path, key: str, content: bytes) -> str | float | None:
-    """Return the value of the key ``label`` in a sample's JSON file, or None."""
+    """Return the value of the key ``label`` in a sample's JSON file, or None.
+
+    Raises:
+        DataError: if the file is not JSON, or the value is neither text nor a number.
+    """
     try:
         value = json.loads(content)
     except ValueError as error:
-        raise DataError(f"[data] {path}:{key}.json: is not JSON: {error}") from None
+        raise DataError(
+            f"[data] {path}:{key}.json: is not JSON ({error}); correct it, or set [data] "
+            "labelled = false to train without labels"
+        ) from None
     label = value.get("label") if isinstance(value, dict) else None
     if label is not None and not isinstance(label, str | int | float):
         raise DataError(

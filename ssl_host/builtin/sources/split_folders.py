@@ -22,7 +22,7 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def find_splits(names: Sequence[str]) -> tuple[str | None, str | None]:
-    """Return the names of the training folder and the held-out folder, or None for either.
+    """Return the names of the training and the held-out folder; None for one that is not found.
 
     Names with other words, such as ``seg_train``, need a matching folder, such as ``seg_test``.
     Spellings other than ``train``, such as ``Training``, count only if there is a held-out folder.
@@ -52,7 +52,7 @@ def is_train_a_class(root: Path, siblings: Sequence[str], labelled: bool | None)
         labelled: the setting ``labelled``, which decides if both are possible.
 
     Raises:
-        DataError: if it may be a class or a split.
+        DataError: if ``train`` may be a class or a split.
     """
     has_classes = subfolders(root / "train") and not has_images(root / "train")
     flat = [name for name in siblings if has_images(root / name)]
@@ -94,9 +94,10 @@ def class_notes(root: Path, names: Sequence[str]) -> Iterator[str]:
 
 
 def unwrap_nested_folder(folder: Path) -> Path:
-    """Return the inner of two nested folders of the same name: ``seg_train/seg_train``.
+    """Return the inner of two nested folders of the same name, or else the folder itself.
 
-    Archives are often unpacked in this way; the inner folder would be taken for the only class.
+    Archives are often unpacked in this way, for example to ``seg_train/seg_train``; without this
+    function the inner folder would be taken for the only class.
     """
     inner = folder / folder.name
     is_wrapper = (

@@ -20,7 +20,9 @@ class Synthetic(DataSource):
         image_size: int = Field(32, ge=4, le=1024, description="side of an image in pixels")
         num_images: int = Field(512, ge=2, le=1_000_000, description="number of training images")
         num_test: int = Field(128, ge=1, le=1_000_000, description="number of held-out images")
-        num_classes: int = Field(4, ge=1, le=1000, description="number of classes (orientations)")
+        num_classes: int = Field(
+            4, ge=1, le=1000, description="number of classes, one per orientation"
+        )
         num_channels: int = Field(
             3, ge=1, le=4, description="number of channels; 1 for gray images"
         )

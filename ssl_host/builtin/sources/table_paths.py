@@ -19,7 +19,7 @@ class PathFinder:
     """Finds files in a folder by paths with wrong case, separators or suffixes.
 
     Args:
-        root: folder that relative paths are relative to.
+        root: folder against which relative paths are resolved.
 
     Attributes:
         example: text that shows the first corrected path.

@@ -44,9 +44,9 @@ class _DownloadedDataSet(DataSource):
                     "contains its unpacked files, or download = true"
                 ) from None
             raise DataError(
-                f"[data] {name} is not complete in {root} and cannot be "
-                f"downloaded ({error}); copy its archive there, or set [data] download = false "
-                "and root to the folder that contains it"
+                f"[data] {name} is not complete in {root} and cannot be downloaded ({error}); copy "
+                "its archive to that folder, or set [data] download = false and set root to the "
+                "folder that contains its unpacked files"
             ) from None
 
 

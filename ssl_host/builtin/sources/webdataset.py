@@ -113,7 +113,10 @@ class WebDataset(RecordSource):
             )
 
     def _other_shards_notes(self, path: Path, shards: Sequence[Path]) -> list[str]:
-        """Return a note about shards that may contain labels but do not match the pattern."""
+        """Return a note about shards that may contain labels but do not match the pattern.
+
+        The note is in a list, which is empty if there are no such shards.
+        """
         if path.is_dir():
             return []
         folder = shards[0].parent
@@ -123,8 +126,8 @@ class WebDataset(RecordSource):
             return []
         names = ", ".join(shard.name for shard in others[:3])
         return [
-            f"{path}: no labels; the pattern leaves out {names}: if the labels are there, set "
-            "[data] root to the folder, or add them to the pattern"
+            f"{path}: no labels; the pattern leaves out {names}; if they contain the labels, add "
+            f"them to the pattern, or set [data] root to {folder}"
         ]
 
     def _read(self, shards: list[Path], suffixes: Counter[str]) -> list[Sample]:
@@ -137,7 +140,11 @@ class WebDataset(RecordSource):
         return samples
 
     def _shards(self, path: Path, held_out: bool) -> tuple[list[Path], list[Path], list[Path]]:
-        """Return the shards of this split, shards without a split, and the held-out shards."""
+        """Return the shards of this split, shards without a split, and the held-out shards.
+
+        Raises:
+            DataError: if there are no training shards.
+        """
         if held_out and self.config.test:
             shards = find_files("test", path, (".tar",))
             return shards, [], shards
@@ -165,7 +172,7 @@ def _notes(
     if unmatched:
         return [
             f"{path}: {len(unmatched)} labels do not belong to an image; the first is "
-            f"{unmatched[0].name}: no unlabelled image has this key"
+            f"{unmatched[0].name}, and no unlabelled image has this key"
         ]
     is_labelled = any(label is not None for label in labels)
     if not is_labelled and any(not is_image(suffix) for suffix in suffixes):
