@@ -29,7 +29,7 @@ def sinkhorn(
             processes, such as those of a queue.
 
     Returns:
-        (B, K); each row sums to 1.
+        The assignments, (B, K); each row sums to 1.
     """
     scores = scores if scores.dtype == torch.float64 else scores.float()
     count = len(scores)
@@ -47,8 +47,9 @@ def sinkhorn(
 def spherical_kmeans(
     rows: Tensor, num_clusters: int, iterations: int = 10, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Cluster unit vectors by cosine similarity, as in DeepCluster v2 (arXiv:2006.09882, app. C).
+    """Cluster unit vectors by cosine similarity, as in DeepCluster v2.
 
+    Caron et al., arXiv:2006.09882, appendix C.
     Centroids start at random rows. A cluster that becomes empty keeps its centroid.
 
     Args:

@@ -53,7 +53,8 @@ def pad_to_square(image: Tensor) -> Tensor:
 def image_for_crops(image: Tensor, fit: Fit) -> Tensor:
     """Return the image (C, H, W) from which random crops are taken, at its original resolution.
 
-    With ``crop`` it is the whole image, as in the papers.
+    ``crop`` keeps the whole image, as in the papers; ``squash`` resizes it to a square of the same
+    area, and ``pad`` adds black bars.
     """
     if fit == "pad":
         return pad_to_square(image)
