@@ -183,7 +183,12 @@ class StoreOpener:
         return "packed" if packs else "files"
 
     def open_probe(self, splits: Splits, train: ImageStore) -> ImageStore:
-        """Return the store of the labelled images; rows of the training store are not copied."""
+        """Return the store of the probe images, without copying rows of the training store.
+
+        Args:
+            splits: the splits of the source.
+            train: the store of the training images.
+        """
         probe = splits.probe
         if (
             not splits.probe_is_part_of_train
