@@ -67,8 +67,12 @@ def execute_runs(
     running processes write a checkpoint and stop.
 
     Args:
+        suite: the suite.
         fresh: True starts every run from scratch.
         report: function that is called with the outcome of each run as soon as it is known.
+
+    Returns:
+        The outcome of each run, in the order of the suite.
     """
     processes = ProcessGroup(_thread_limit(suite))
     (suite.folder / "logs").mkdir(parents=True, exist_ok=True)

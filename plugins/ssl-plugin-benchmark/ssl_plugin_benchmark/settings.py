@@ -57,7 +57,7 @@ class SuiteSettings(Settings):
     def _check_folder_name(cls, name: str) -> str:
         """Reject names that are not valid as folder names."""
         if name in (".", "..") or any(character in name for character in "/\\\0"):
-            raise ValueError("should be the name of a folder, without slashes and not '..'")
+            raise ValueError("should be a folder name without slashes, and not '.' or '..'")
         return name
 
     @field_validator("methods", "seeds")

@@ -69,7 +69,7 @@ def pack(
     """
     if len(paths) > 2 or (len(paths) == 1 and data is None):
         raise click.UsageError(
-            "name a folder of images and OUT.beton, or --data NAME and OUT.beton"
+            "give a folder of images and OUT.beton, or --data NAME and OUT.beton"
         )
     if raw and quality is not None:
         raise click.UsageError("--raw stores uncompressed pixels; remove --quality")
@@ -160,11 +160,13 @@ def _print_summary(out: Path, info: PackInfo) -> None:
             click.echo(f"{kind}: {text}", err=True)
     skipped = [missing for split in info.splits.values() for missing in split.skipped]
     if skipped:
+        total = sum(split.total for split in info.splits.values())
         first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
         more = "; ..." if len(skipped) > 3 else ""
         listing = os.path.relpath(sidecar_file(out))
         click.echo(
-            f"{len(skipped)} could not be read and were skipped ({first}{more}); see {listing}"
+            f"{len(skipped)} of {total} images could not be read ({first}{more}); {listing} lists "
+            "the skipped images"
         )
     click.echo(f"\n[data]\nname = ffcv\npath = {format_value(os.path.relpath(out), Path)}")
     for section, values in info.recipe.items():

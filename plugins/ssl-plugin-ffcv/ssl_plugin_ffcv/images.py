@@ -100,8 +100,8 @@ class PackedImages(ImageDataset):
                 data, decoded, image_size, image_size, image_size, image_size
             ):
                 raise DataError(
-                    f"[data] {self.file}: image {i} ({self.names[i]}) cannot be decoded: the file "
-                    "is damaged; copy it again, or pack the images again"
+                    f"[data] {self.file}: image {i} ({self.names[i]}) cannot be decoded, because "
+                    "the file is damaged; copy the file again, or pack the images again"
                 )
             # Eight times faster than a NumPy transpose. Gray images have 3 equal channels.
             planes = self._library.split(pixels)
@@ -109,7 +109,11 @@ class PackedImages(ImageDataset):
                 out[row, channel] = planes[channel]
 
     def _read_index(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the labels (N, int64), and the position and size of each image in the file."""
+        """Return the labels (N, int64), and the position and size of each image in the file.
+
+        Raises:
+            DataError: when the file is damaged or does not match the sidecar file.
+        """
         try:
             reader = self._library.reader(str(self.file))
         except AssertionError as error:  # raised by ffcv for a file of a different version
@@ -162,7 +166,7 @@ class PackedImages(ImageDataset):
 
     def _damage_message(self, reason: str) -> str:
         """Return the error message for a damaged file."""
-        return f"[data] {self.file}: is damaged: {reason}; copy it again, or pack the images again"
+        return f"[data] {self.file}: is damaged ({reason}); copy it again, or pack the images again"
 
 
 @lru_cache(maxsize=4)

@@ -71,9 +71,12 @@ def pack(out: Path, options: PackOptions, report: ProgressCallback | None = None
 
     Args:
         out: path of OUT.beton.
-        options: what to pack and how.
+        options: data source, its settings, and the format of the packed images.
         report: function that is called after each image with the split, the number of finished
             images and the total.
+
+    Returns:
+        The content of OUT.json.
 
     Raises:
         UserError: when an option is invalid. Its subclass DataError is raised when the images
@@ -132,10 +135,15 @@ def pack(out: Path, options: PackOptions, report: ProgressCallback | None = None
 
 
 def check_output_path(out: Path, force: bool) -> None:
-    """Check the suffix of OUT.beton and, unless ``force`` is set, that no file exists yet.
+    """Check that ``out`` ends in ``.beton`` and that its files may be written.
+
+    Args:
+        out: path of OUT.beton.
+        force: True if existing files may be replaced; otherwise none may exist.
 
     Raises:
-        UserError: when the path cannot be used.
+        UserError: when the suffix is different, or an output path is a folder or, unless ``force``
+            is set, an existing file.
     """
     if out.suffix != SUFFIX:
         raise UserError(

@@ -69,7 +69,7 @@ class HDF5(RecordSource):
         path = DatasetPath(file, name, mtime_ns)
         images = open_images(path, self.channels, f"{file.name}:{name}", config.value_range)
         if len(images) == 0:
-            raise DataError(f"[data] {path}: has no rows")
+            raise DataError(f"[data] {path}: has no rows; use a dataset with one row per image")
         labels, label_name = None, ""
         is_ignored = config.labelled is False
         if not is_ignored and (labels_set or group + labels_name in datasets):
@@ -102,7 +102,11 @@ class HDF5(RecordSource):
 
 
 def _dataset_names(file: Path) -> list[str]:
-    """Return the full names of all datasets in a file, such as ``train/images``."""
+    """Return the full names of all datasets in a file, such as ``train/images``.
+
+    Raises:
+        DataError: when the file does not exist, is damaged or is not an HDF5 file.
+    """
     if not file.is_file():
         raise DataError(f"[data] {file}: no such file")
     names: list[str] = []

@@ -55,7 +55,7 @@ def find_image_column(table: Table, setting: str | None) -> str:
         if not names:
             raise DataError(
                 f"[data] {table.path}: no column contains encoded images (bytes, or a struct with "
-                f"bytes); columns are {_list_columns(schema)}"
+                f"bytes); the columns are {_list_columns(schema)}"
             )
         return names[0]
     expected = "encoded images must be bytes, or a struct with bytes"
@@ -96,7 +96,7 @@ def _require_column(
     """Return a configured column name, after checking that the column exists and is suitable."""
     if table.schema.names.count(name) != 1:
         raise DataError(
-            f"[data] {table.path}: {key} = {name}: no such column; columns are "
+            f"[data] {table.path}: {key} = {name}: no such column; choose one of "
             f"{_list_columns(table.schema)}"
         )
     column_type = table.schema.field(name).type

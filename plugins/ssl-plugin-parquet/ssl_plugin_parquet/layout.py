@@ -18,7 +18,8 @@ def split_files(key: str, path: Path) -> tuple[list[Path], list[Path]]:
         path: value of the setting.
 
     Raises:
-        DataError: when there are no files, or the files belong to several data sets.
+        DataError: when there are no training files, a file is missing or has another format, or the
+            files belong to several data sets.
     """
     if (path / "state.json").is_file():
         return _saved_files(path), []
@@ -43,7 +44,9 @@ def _saved_files(folder: Path) -> list[Path]:
     try:
         names = [str(entry["filename"]) for entry in state["_data_files"]]
     except (KeyError, TypeError):
-        raise DataError(f"[data] {folder / 'state.json'}: does not list files") from None
+        raise DataError(
+            f"[data] {folder / 'state.json'}: does not list files; copy the folder or save it again"
+        ) from None
     if state.get("_indices_data_files"):
         raise DataError(
             f"[data] {folder}: has a separate selection of rows, as old releases of datasets "
@@ -98,5 +101,5 @@ def read_json(file: Path) -> Any:
         return json.loads(file.read_bytes())
     except ValueError as error:
         raise DataError(
-            f"[data] {file}: is not valid JSON: {error}; copy or write it again"
+            f"[data] {file}: is not valid JSON ({error}); copy or write it again"
         ) from None

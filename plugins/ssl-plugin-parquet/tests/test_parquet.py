@@ -449,7 +449,7 @@ def test_without_pyarrow_the_error_names_it_in_one_line(tmp_path):
     assert "No module named 'pyarrow'" in done.stderr
     assert "upgrade ssl-plugin-parquet" in done.stderr
     done = command_without("pyarrow", "component", "list", "data", folder=tmp_path)
-    assert "parquet files, or a Hugging Face dataset on disk" in done.stdout
+    assert "Parquet files, or a Hugging Face dataset on disk" in done.stdout
 
 
 def test_plugin_import_does_not_import_torch_or_pyarrow():

@@ -192,7 +192,8 @@ class Timm(Backbone):
         reason = str(error) or type(error).__name__  # many assertions of timm have no message
         return UserError(
             f"[backbone] model = {self.config.model}: timm cannot create it for images of "
-            f"{self.image_size} pixels ({reason})"
+            f"{self.image_size} pixels ({reason}); check [data] image_size and the settings of "
+            "[backbone]"
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -204,7 +205,7 @@ class Timm(Backbone):
         if features.ndim != 4:
             raise UserError(
                 f"timm's {self.config.model} has neither a feature map nor the tokens of timm's "
-                "classes VisionTransformer and Eva"
+                "classes VisionTransformer and Eva; use a different [backbone] model"
             )
         return features.permute(0, 3, 1, 2) if self._channels_are_last else features
 

@@ -69,7 +69,8 @@ class Torchvision(Backbone):
         except (OSError, ValueError, KeyError) as error:
             raise UserError(
                 f"[backbone] torchvision cannot create {name} with weights = "
-                f"{self.config.weights}: {error}"
+                f"{self.config.weights} ({error}); check the name of the weights and the "
+                "connection"
             ) from None
 
     def _size_arguments(self) -> dict[str, int]:
@@ -143,7 +144,11 @@ class Torchvision(Backbone):
         return features.flatten(1)
 
     def tokens(self, images: Tensor, **options: Any) -> Tokens:
-        """Return as tokens the positions of the feature map before pooling."""
+        """Return the positions of the last feature map, before pooling, as tokens.
+
+        Raises:
+            UserError: if the model has no layer ``avgpool``, or an option needs a transformer.
+        """
         if any(value is not None and value != 0 for value in options.values()):
             return super().tokens(images, **options)  # explains what is not possible
         if not isinstance(getattr(self.model, "avgpool", None), nn.Module):

@@ -27,7 +27,8 @@ class WMSELoss(Loss):
             128,
             ge=2,
             le=65536,
-            description="images that are whitened together; at least twice the width of embeddings",
+            description="number of images that are whitened together; use at least twice the width "
+            "of the embeddings",
         )
         epsilon: float = Field(
             0.0, ge=0, le=1, description="shrinkage of the covariance towards the identity"
@@ -48,7 +49,7 @@ class WMSELoss(Loss):
         return torch.cat(losses).mean()
 
     def _whiten(self, rows: Tensor) -> Tensor:
-        """Return rows (n, D) with mean 0 and, over n - 1, the identity as covariance."""
+        """Return the rows (n, D) whitened: mean 0, and the identity as (unbiased) covariance."""
         centred = rows - rows.mean(dim=0)
         covariance = centred.T @ centred / max(1, len(rows) - 1)
         factor, problem = torch.linalg.cholesky_ex(_shrink(covariance, self.config.epsilon))
