@@ -51,7 +51,10 @@ class Augmentation(Component):
         self.setup()
 
     def view_specs(self) -> Sequence[ViewSpec]:
-        """Return one :class:`~ssl_host.ViewSpec` for each view; full-size views come first."""
+        """Return a :class:`~ssl_host.ViewSpec` for each kind of view.
+
+        ``count`` of a spec is the number of such views. The host puts full-size views first.
+        """
         raise NotImplementedError
 
     def apply_batch(self, images: Tensor, rng: SampleRNG) -> list[Tensor]:

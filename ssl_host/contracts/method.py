@@ -22,10 +22,11 @@ class EpochImages(Protocol):
     """Protocol of the training images that :meth:`Method.on_epoch_start` receives."""
 
     def batches(self, augmented: bool = False) -> Iterator[Batch]:
-        """Yield all training images once, in batches of one view, without gradients.
+        """Yield all training images once, in batches.
 
-        All processes yield the same number of batches, by splitting the same global batches; the
-        last may be smaller or empty. ``batch.index`` is from 0 to ``plan.num_images`` - 1.
+        Each global batch is divided among the processes, so every process yields the same number of
+        batches; its last batch may be smaller or empty. ``batch.index`` is from 0 to
+        ``plan.num_images`` - 1.
 
         Args:
             augmented: False for one view without augmentation, as in evaluation; True for the

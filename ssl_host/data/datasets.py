@@ -172,7 +172,7 @@ class StoreOpener:
         return pack(images, channels, size, self.cache, progress)
 
     def storage(self, images: ImageDataset) -> Storage:
-        """Return how the images of a split are stored."""
+        """Return where the images of a split are read from, given their size and ``[loader]``."""
         if images.image_size is not None:
             return "batches"
         if underlying_array(images) is not None:

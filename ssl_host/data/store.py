@@ -104,7 +104,7 @@ def pack(
     cache: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageStore:
-    """Return a store of images that are resized, centre-cropped to ``size`` and cached on disk.
+    """Return a store of images that are made square, resized to ``size`` and cached on disk.
 
     If a dataset already has its images in a tensor, that tensor is used unchanged.
 

@@ -261,7 +261,9 @@ def _first_micro_batch(images: ImageDataset, plan: EpochPlan, size: int) -> RawB
 
 
 def _first_images(images: ImageDataset, count: int, size: int) -> torch.Tensor:
-    """Return the first readable images as one uint8 tensor, resized and cropped to ``size``.
+    """Return the first ``count`` readable images as one uint8 tensor (B, C, S, S).
+
+    Images that are not in memory are made square, with the side ``size``.
 
     Raises:
         DataError: if fewer than ``count`` images can be read.

@@ -51,6 +51,9 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         catalog: the catalog of installed components.
         console: the console on which progress is printed.
 
+    Returns:
+        The run folder, the new results and the warnings that were printed.
+
     Raises:
         RunFolderError: if the folder does not contain a finished run and its backbone, or if
             another process uses it.

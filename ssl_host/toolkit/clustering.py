@@ -49,8 +49,8 @@ def spherical_kmeans(
 ) -> tuple[Tensor, Tensor]:
     """Cluster unit vectors by cosine similarity, as in DeepCluster v2.
 
-    Caron et al., arXiv:2006.09882, appendix C.
-    Centroids start at random rows. A cluster that becomes empty keeps its centroid.
+    Caron et al., arXiv:2006.09882, appendix C. Centroids start at random rows. A cluster that
+    becomes empty keeps its centroid.
 
     Args:
         rows: unit vectors, (N, D), the same in all processes, such as the rows of a memory bank.

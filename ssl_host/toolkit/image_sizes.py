@@ -170,7 +170,12 @@ def unseen_border(backbone: Backbone, size: int) -> UnseenBorder | None:
 
 
 def _ignored_border(left_out: Callable[[int], int], size: int) -> UnseenBorder | None:
-    """Return the ignored border, given a function that returns its width for an image size."""
+    """Return the border of an image that a layer ignores; None if there is none.
+
+    Args:
+        left_out: function that returns the width of the ignored border for an image size.
+        size: height and width of the images in pixels.
+    """
     pixels = left_out(size)
     if not pixels:
         return None
@@ -181,6 +186,8 @@ def _ignored_border(left_out: Callable[[int], int], size: int) -> UnseenBorder |
 
 def _ignored_border_of_patches(layer: nn.Unfold, stride: int, size: int) -> UnseenBorder | None:
     """Return the ignored border if features, one every ``stride`` pixels, are cut into patches.
+
+    Return None if nothing is ignored.
 
     This applies only to separate patches, as in TNT: if patches overlap, the output usually depends
     on the border along another path.

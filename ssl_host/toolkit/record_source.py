@@ -102,8 +102,11 @@ class RecordSource(DataSource):
         """Return the training or the held-out images, with labels as the source stores them.
 
         Args:
-            held_out: True for the held-out images. If the dataset has none, return None; the host
-                then holds out a fraction of the training images.
+            held_out: True for the held-out images.
+
+        Returns:
+            The images and their labels; None if the dataset has no held-out images, in which case
+            the host holds out a fraction of the training images.
 
         Raises:
             DataError: when the data cannot be read at all; the message should name the file and
@@ -138,7 +141,7 @@ class RecordSource(DataSource):
         return images
 
     def _records(self, held_out: bool) -> Records | None:
-        """Return the images of a split, and add remarks about them to the notes."""
+        """Return the images of a split, or None, and add remarks about them to the notes."""
         records = self.records(held_out)
         if records is not None:
             images, config = records.images, self.config

@@ -89,7 +89,11 @@ class PackedImages(ImageDataset):
         return torch.from_numpy(out)
 
     def _decode(self, positions: list[int], out: np.ndarray) -> None:
-        """Decode the images at the given positions into ``out``, a uint8 array (B, C, S, S)."""
+        """Decode the images at the given positions into ``out``, a uint8 array (B, C, S, S).
+
+        Raises:
+            DataError: when an image cannot be decoded.
+        """
         image_size = self.image_size
         decoded = np.empty((image_size, image_size, 3), np.uint8)
         for row, i in enumerate(positions):
@@ -142,7 +146,11 @@ class PackedImages(ImageDataset):
         return labels, records
 
     def _columns(self, reader: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Check the structure of the file and return its image and label columns."""
+        """Check the structure of the file and return its image and label columns.
+
+        Raises:
+            DataError: when fields, number of images or image size differ from the sidecar file.
+        """
         if reader.field_names != FIELDS:
             fields = ", ".join(reader.field_names)
             raise DataError(

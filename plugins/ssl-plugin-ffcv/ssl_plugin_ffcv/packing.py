@@ -163,7 +163,12 @@ def _all_files(out: Path) -> list[Path]:
 
 
 def _open_splits(source: DataSource, options: PackOptions) -> dict[SplitName, ImageDataset]:
-    """Return the splits to pack, including ``probe`` only if training images have no labels."""
+    """Return the splits to pack, including ``probe`` only if training images have no labels.
+
+    Raises:
+        DataError: when the source has no training images.
+        RunError: when the source fails.
+    """
     train = _open_split(source, "train", options)
     if train is None:
         raise DataError(f"[data] {options.data} has no training images")
@@ -179,7 +184,11 @@ def _open_splits(source: DataSource, options: PackOptions) -> dict[SplitName, Im
 
 
 def _open_split(source: DataSource, split: SplitName, options: PackOptions) -> ImageDataset | None:
-    """Return the images of a split, or None if the source does not have any."""
+    """Return the images of a split, or None if the source does not have any.
+
+    Raises:
+        RunError: when the source raises an unexpected exception.
+    """
     try:
         images = source.open(split)
         return images if images is not None and len(images) else None
@@ -216,7 +225,11 @@ def _write(
     split: SplitName,
     report: ProgressCallback | None,
 ) -> SplitInfo:
-    """Write the packed file of one split and return its description."""
+    """Write the packed file of one split and return its description.
+
+    Raises:
+        RunError: when writing fails with an unexpected exception.
+    """
     count = len(images)
     report_image = None if report is None else (lambda done: report(split, done, count))
     try:

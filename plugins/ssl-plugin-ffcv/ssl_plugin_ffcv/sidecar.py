@@ -122,7 +122,11 @@ def read_sidecar(path: Path) -> PackInfo:
 
 
 def _parse(sidecar: Path) -> PackInfo:
-    """Read and validate the content of OUT.json."""
+    """Read and validate the content of OUT.json.
+
+    Raises:
+        DataError: when the file cannot be read, is damaged or has a different format version.
+    """
     damaged = f"[data] {sidecar}: is damaged, or was not written by {PACK}"
     try:
         content = json.loads(sidecar.read_text(encoding="utf-8"))

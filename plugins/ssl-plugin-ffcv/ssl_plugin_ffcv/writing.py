@@ -121,7 +121,11 @@ def _fill(
     image_format: ImageFormat,
     report: Callable[[int], None] | None,
 ) -> WriteResult:
-    """Write all readable images and fill in the table of the file, one row per image."""
+    """Write all readable images and fill in the table of the file, one row per image.
+
+    Raises:
+        DataError: when an image has an unexpected shape or dtype.
+    """
     labels = None if images.labels is None else images.labels.tolist()
     result = WriteResult()
 

@@ -56,7 +56,7 @@ def process(tmp_path):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (MISSING, "need the package ffcv: `apt-get"),
+        (MISSING, "need the package ffcv; install it with `apt-get"),
         (BROKEN, "ffcv, which cannot be imported (libopencv_core.so.406: cannot open"),
     ],
 )

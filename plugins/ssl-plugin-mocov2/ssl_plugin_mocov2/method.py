@@ -110,5 +110,5 @@ class MoCoV2(Method):
         return unshuffle_keys(keys, order)
 
     def _in_splits(self, network: nn.Module, images: Tensor) -> Tensor:
-        """Apply a network to ``bn_splits`` chunks of the images and return all outputs."""
+        """Return the network's outputs for images that it processes in ``bn_splits`` chunks."""
         return torch.cat([network(chunk) for chunk in images.chunk(self.config.bn_splits)])

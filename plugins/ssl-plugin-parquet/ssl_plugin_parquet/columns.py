@@ -93,7 +93,18 @@ def class_names(table: Table, column: str) -> list[str] | None:
 def _require_column(
     key: str, table: Table, name: str, is_suitable: Callable[[Any], bool], expected: str
 ) -> str:
-    """Return a configured column name, after checking that the column exists and is suitable."""
+    """Return a configured column name, after checking that the column exists and is suitable.
+
+    Args:
+        key: name of the setting.
+        table: structure of the file.
+        name: name of the column.
+        is_suitable: function that returns True for a suitable column type.
+        expected: text for the message that says which types are suitable.
+
+    Raises:
+        DataError: when the column does not exist or is not suitable.
+    """
     if table.schema.names.count(name) != 1:
         raise DataError(
             f"[data] {table.path}: {key} = {name}: no such column; choose one of "

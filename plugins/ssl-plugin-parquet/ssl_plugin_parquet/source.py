@@ -76,7 +76,11 @@ class Parquet(RecordSource):
 
 
 def _read_labels(table: Table, column: str, names: Sequence[str] | None) -> list[Any]:
-    """Return the labels in a file, as class names if it stores them; missing labels are None."""
+    """Return the labels in a file, as class names if ``names`` is given; None if missing.
+
+    Raises:
+        DataError: when the file is damaged, or a label has no class name.
+    """
     values = read_values(table, column)
     if names is None or any(isinstance(value, str) for value in values):
         return values

@@ -17,6 +17,7 @@ class SupConLoss(Loss):
     """Supervised contrastive loss: arXiv:2004.11362, equation 2.
 
     The sum over the positives is outside the logarithm.
+
     ``loss(z1, z2, labels)`` takes the embeddings (B, D) of two views and the classes (B,). All
     other views of the same class, in all processes, are positives; all of them stay in the
     denominator. An image with the label -1, or without ``labels``, has only its other view as a

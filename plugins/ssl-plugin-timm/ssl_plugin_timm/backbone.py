@@ -149,7 +149,7 @@ class Timm(Backbone):
             )
 
     def _arguments(self) -> dict[str, Any]:
-        """Return the arguments of ``timm.create_model``."""
+        """Return the arguments of ``timm.create_model``; raise UserError for invalid settings."""
         config = self.config
         if not timm.is_model(config.model):
             stem = config.model.split("_")[0]

@@ -54,7 +54,11 @@ class Torchvision(Backbone):
             self._adapt_channels()
 
     def _create_model(self) -> Any:
-        """Return the torchvision model that the settings name."""
+        """Return the torchvision model that the settings name.
+
+        Raises:
+            UserError: if there is no such model, or the weights cannot be loaded.
+        """
         name = self.config.model
         known = torchvision.models.list_models(module=torchvision.models)
         if name not in known:
@@ -86,7 +90,11 @@ class Torchvision(Backbone):
                     setattr(self.model, name, None)
 
     def _remove_classifier(self) -> int:
-        """Replace the classifier with an identity and return the width of its input."""
+        """Replace the classifier with an identity and return the width of its input.
+
+        Raises:
+            UserError: if the model has no linear classifier.
+        """
         owner = next(name for name in _CLASSIFIERS if hasattr(self.model, name))
         layer = getattr(self.model, owner)
         if isinstance(layer, nn.Linear):
@@ -110,7 +118,11 @@ class Torchvision(Backbone):
         self.changes.append(f"model{''.join(steps)} = {code}")
 
     def _use_cifar_stem(self) -> None:
-        """Adapt the first layers to 32-pixel images: He et al., arXiv:1512.03385, section 4.2."""
+        """Adapt the first layers to 32-pixel images: He et al., arXiv:1512.03385, section 4.2.
+
+        Raises:
+            UserError: if the model is not a ResNet.
+        """
         if not (hasattr(self.model, "conv1") and hasattr(self.model, "maxpool")):
             raise UserError(
                 f"[backbone] stem = cifar is for ResNets, but {self.config.model} is not one; "
@@ -124,7 +136,11 @@ class Torchvision(Backbone):
         self._replace("maxpool", nn.Identity(), "nn.Identity()")
 
     def _adapt_channels(self) -> None:
-        """Replace the first convolution with one that has as many input channels as the data."""
+        """Replace the first convolution with one that has as many input channels as the data.
+
+        Raises:
+            UserError: if the model starts from pretrained weights, which have 3 channels.
+        """
         name, first = next(
             (n, m) for n, m in self.model.named_modules() if isinstance(m, nn.Conv2d)
         )
@@ -146,8 +162,13 @@ class Torchvision(Backbone):
     def tokens(self, images: Tensor, **options: Any) -> Tokens:
         """Return the positions of the last feature map, before pooling, as tokens.
 
+        Args:
+            images: normalised images (B, C, H, W).
+            options: other arguments of :meth:`ssl_host.Backbone.tokens`; only their defaults are
+                supported.
+
         Raises:
-            UserError: if the model has no layer ``avgpool``, or an option needs a transformer.
+            UserError: if the model has no layer ``avgpool``, or an option is not the default.
         """
         if any(value is not None and value != 0 for value in options.values()):
             return super().tokens(images, **options)  # explains what is not possible

@@ -16,10 +16,10 @@ SHRINKAGE = 1e-3
 class WMSELoss(Loss):
     """Squared distance of whitened, normalised embeddings: arXiv:2007.06346, equations 3 to 6.
 
-    ``loss(z1, z2, order)`` takes the embeddings (B, D) of two views. The images of all processes,
-    sorted by the numbers ``order`` (B,), are split into sub-batches, in each of which the
-    embeddings of either view are whitened by the Cholesky factor of their covariance. Both views
-    have a gradient. Without ``order``, the images are taken in the given order.
+    ``loss(z1, z2, order)`` takes the embeddings (B, D) of two views. The images of all processes
+    are sorted by the numbers ``order`` (B,), or keep their order without it, and are split into
+    sub-batches. In each sub-batch, the embeddings of each view are whitened with the Cholesky
+    factor of their covariance. Both views receive a gradient.
     """
 
     class Config(Settings):
