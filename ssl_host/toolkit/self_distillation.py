@@ -38,7 +38,8 @@ class SelfDistillationMethod(Method):
             0.0,
             ge=0,
             le=1e6,
-            description="number of epochs in which the teacher's temperature rises",
+            description="number of epochs over which the teacher's temperature moves to "
+            "teacher_temperature",
         )
         centre_momentum: float = Field(
             0.9, ge=0, le=1, description="weight of the previous centre in its moving average"
@@ -95,7 +96,8 @@ class MaskedSelfDistillationMethod(SelfDistillationMethod):
             30.0,
             ge=0,
             le=1e6,
-            description="number of epochs in which the teacher's temperature rises",
+            description="number of epochs over which the teacher's temperature moves to "
+            "teacher_temperature",
         )
         mask_min: float = Field(0.1, ge=0, le=1, description="smallest masked fraction of a view")
         mask_max: float = Field(0.5, ge=0, le=1, description="largest masked fraction of a view")

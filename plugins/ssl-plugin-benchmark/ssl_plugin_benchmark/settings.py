@@ -65,7 +65,7 @@ class SuiteSettings(Settings):
     def _check_duplicates(cls, values: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
         """Return the values; raise ValueError if one of them occurs twice."""
         if len(set(values)) < len(values):
-            raise ValueError(f"give each {str(info.field_name).removesuffix('s')} once")
+            raise ValueError(f"should contain each {str(info.field_name).removesuffix('s')} once")
         return values
 
     @field_validator("columns")
@@ -73,7 +73,7 @@ class SuiteSettings(Settings):
     def _check_duplicate_columns(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
         """Return the columns; raise ValueError if two of them have the same metric."""
         if len(_titles(columns)) < len(columns):
-            raise ValueError("give each column once")
+            raise ValueError("should contain each metric once")
         return columns
 
     def titles(self) -> dict[str, str]:

@@ -55,7 +55,12 @@ class DCLWLoss(DCLLoss):
     """
 
     class Config(DCLLoss.Config):
-        sigma: float = Field(0.5, gt=0, le=100, description="temperature of the weights")
+        sigma: float = Field(
+            0.5,
+            gt=0,
+            le=100,
+            description="temperature of the softmax that gives the weights of positive pairs",
+        )
 
     config: Config
 

@@ -38,7 +38,12 @@ class DINOv2(MaskedSelfDistillationMethod):
         min_block: int = Field(
             4, ge=1, le=65536, description="smallest number of patches in a masked block"
         )
-        koleo: float = Field(0.1, ge=0, le=100, description="weight of the KoLeo regulariser")
+        koleo: float = Field(
+            0.1,
+            ge=0,
+            le=100,
+            description="weight of the KoLeo regulariser, which spreads the features",
+        )
         assignment: Literal["centring", "sinkhorn"] = Field(
             "sinkhorn",
             description="how the teacher's scores become probabilities: softmax after subtracting "

@@ -165,7 +165,9 @@ def _parse(sidecar: Path) -> PackInfo:
 def _check_size(file: Path, expected: int) -> None:
     """Raise DataError if a packed file is missing or does not have the expected size in bytes."""
     if not file.is_file():
-        raise DataError(f"[data] {file}: no such file; copy it there, or pack the images again")
+        raise DataError(
+            f"[data] {file}: no such file; copy the file to this path, or pack the images again"
+        )
     size = file.stat().st_size
     if size != expected:
         state = "is incomplete" if size < expected else "is a different file"

@@ -34,7 +34,9 @@ class Parquet(RecordSource):
             description="path of a folder or a file, or a pattern such as train-{00..03}.parquet"
         )
         test: Path | None = Field(
-            None, description="folder, file or pattern of the test images; default: found by name"
+            None,
+            description="folder, file or pattern of the test images; default: the validation or "
+            "test split in root",
         )
         image_column: str | None = Field(
             None, description="name of the column with images; default: found by name and type"

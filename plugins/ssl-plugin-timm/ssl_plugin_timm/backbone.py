@@ -36,7 +36,9 @@ class Timm(Backbone):
     """
 
     class Config(Settings):
-        model: str = Field("resnet18", min_length=1, description="name from timm.list_models()")
+        model: str = Field(
+            "resnet18", min_length=1, description="name of the model, from timm.list_models()"
+        )
         pretrained: bool = Field(
             False, description="start from timm's pretrained weights, which are downloaded"
         )

@@ -30,7 +30,9 @@ class Torchvision(Backbone):
 
     class Config(Settings):
         model: str = Field(
-            "resnet18", min_length=1, description="name from torchvision.models.list_models()"
+            "resnet18",
+            min_length=1,
+            description="name of the model, from torchvision.models.list_models()",
         )
         weights: str | None = Field(
             None,
