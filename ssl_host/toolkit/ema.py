@@ -62,9 +62,13 @@ class Centre(MovingAverage):
 
     @torch.no_grad()
     def probabilities(self, scores: Tensor, temperature: float) -> Tensor:
-        """Return the softmax of the centred scores (..., K) divided by ``temperature``.
+        """Return the softmax of (scores − mean) / ``temperature``, with the shape of the scores.
 
         It is computed in float32 or float64, whatever the precision of the run.
+
+        Args:
+            scores: scores of the K prototypes, shape (..., K).
+            temperature: divides the centred scores; a low one sharpens the result.
         """
         with full_precision(scores) as (exact,):
             return ((exact - self.mean.to(exact.dtype)) / temperature).softmax(dim=-1)

@@ -175,7 +175,7 @@ class RecordSource(DataSource):
         """Return the images in a split, with their labels converted to class indices.
 
         Args:
-            records: the images with labels as stored, or None if there is no such split.
+            records: the images with labels as stored; None returns None.
             classes: names of the training classes; None if these are the training images.
         """
         if records is None:

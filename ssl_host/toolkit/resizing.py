@@ -43,7 +43,7 @@ def resize_to_square(image: Tensor, size: int, fit: Fit = "crop") -> Tensor:
 
 
 def pad_to_square(image: Tensor) -> Tensor:
-    """Add black bars to an image (C, H, W), so that it is square and in the middle."""
+    """Make an image (C, H, W) square by adding equal black bars on two opposite sides."""
     _, height, width = image.shape
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2

@@ -88,7 +88,7 @@ def check_suite(suite: Suite) -> list[tuple[str, int]]:
 
 
 def _write_table(suite: Suite, outcomes: Sequence[RunOutcome], folder: RunFolder) -> Benchmark:
-    """Write table.md, table.csv, table.html and benchmark.json into the suite's folder."""
+    """Write table.md, table.csv, table.html and benchmark.json; return table and outcomes."""
     table = make_table(suite, outcomes)
     folder.write_text("table.md", to_markdown(table))
     folder.write_text("table.csv", to_csv(table))

@@ -48,7 +48,7 @@ class RunOutcome:
         return None if self.results is None else summarize(self.results)
 
     def find(self, name: str) -> FigureRow | None:
-        """Return a number from ``results.json``, such as a metric; None if it is missing."""
+        """Return a metric or another number in ``results.json`` as a row; None if missing."""
         if self.results is None or self.summary is None:
             return None
         value = self.results.get(name)

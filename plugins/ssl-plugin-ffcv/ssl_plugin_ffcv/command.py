@@ -98,8 +98,9 @@ def pack(
 def _stop_on_sigterm(report: ProgressCallback) -> Iterator[ProgressCallback]:
     """Handle SIGTERM like Ctrl-C, so no incomplete file is left when a scheduler stops the job.
 
-    KeyboardInterrupt is raised between two images, because an exception raised by the signal
-    handler itself could be lost in compiled code or in a callback.
+    This context manager yields a callback to use in place of ``report``. The callback raises
+    KeyboardInterrupt between two images, because an exception raised by the signal handler itself
+    could be lost in compiled code.
     """
     requested = threading.Event()
 
@@ -117,7 +118,7 @@ def _stop_on_sigterm(report: ProgressCallback) -> Iterator[ProgressCallback]:
 
 @contextmanager
 def _progress_bars() -> Iterator[ProgressCallback]:
-    """Show a progress bar for each split if stderr is a terminal."""
+    """Context manager that yields a progress callback; it draws bars if stderr is a terminal."""
     from rich.console import Console  # noqa: PLC0415 - for a fast start
     from rich.progress import (  # noqa: PLC0415
         BarColumn,

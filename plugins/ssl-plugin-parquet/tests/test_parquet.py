@@ -417,7 +417,10 @@ def write_json_files(folder, **files):
     [
         ({"state": "{"}, r"state\.json: is not valid JSON"),
         ({"state": "{}"}, r"state\.json: does not list files"),
-        ({"state": '{"_data_files": [{"filename": "d.arrow"}]}'}, r"d\.arrow is missing; copy the folder"),
+        (
+            {"state": '{"_data_files": [{"filename": "d.arrow"}]}'},
+            r"d\.arrow is missing; copy the folder",
+        ),
         (
             {"state": '{"_data_files": [{"filename": "d"}], "_indices_data_files": [1]}'},
             "load the dataset and save it again",
