@@ -24,13 +24,16 @@ Larger images are blurred by two depthwise convolutions.
 
 
 def blur(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tensor:
-    """Blur each image by a Gaussian with a random standard deviation from ``spec.blur_sigma``."""
+    """Blur each image by a Gaussian with a random standard deviation from ``spec.blur_sigma``.
+
+    :attr:`ssl_host.augment.operations.Operation.apply` describes the arguments.
+    """
     assert spec.blur_kernel is not None
     return gaussian_blur(images, draw("sigma", *spec.blur_sigma), spec.blur_kernel)
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, kernel: int) -> Tensor:
-    """Blur each image with its own standard deviation, and return the blurred images.
+    """Return the images, each blurred by a Gaussian with its own standard deviation.
 
     Edges are mirrored, as in torchvision's ``transforms.functional.gaussian_blur``.
 

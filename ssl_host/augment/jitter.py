@@ -33,7 +33,8 @@ Each of the four changes draws a sort key, which determines the order, and an am
 def jitter(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tensor:
     """Randomly change the brightness, contrast, saturation and hue of each image.
 
-    The order of the four changes is random for each image.
+    The order of the four changes is random for each image. The arguments are described in
+    :attr:`ssl_host.augment.operations.Operation.apply`.
     """
     names = tuple(_CHANGES) if images.shape[1] == 3 else ("brightness", "contrast")
     active = [name for name in names if getattr(spec, name) > 0]

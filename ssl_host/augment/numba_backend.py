@@ -45,7 +45,7 @@ KernelSalts = _namedtuple("KernelSalts", ("scale", "ratio", *_RANDOM))
 
 @lru_cache(maxsize=256)
 def kernel_params(spec: ViewSpec, height: int, width: int, crop: bool) -> Any:
-    """Convert a view spec to numbers for the kernel.
+    """Return the values of a view spec as numbers for the kernel, a ``KernelParams``.
 
     Args:
         spec: the spec of the view.
@@ -74,7 +74,7 @@ def _number(name: str, value: Any) -> Any:
 
 @lru_cache(maxsize=1024)
 def kernel_salts(view: int) -> Any:
-    """Return a salt for each of a view's random numbers, as uint64."""
+    """Return a salt for each of a view's random numbers, a ``KernelSalts`` of uint64."""
 
     def salt(name: str) -> np.uint64:
         return np.uint64(salt_of(view, name))

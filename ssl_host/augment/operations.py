@@ -96,7 +96,7 @@ def compiled_posterize(view: Any, spec: Any, _sample: Any, _salts: Any, _scratch
 def _require_positive_range(limits: tuple[float, float]) -> tuple[float, float]:
     """Return the range; raise ValueError unless its limits are positive and ascending."""
     if not 0 < limits[0] <= limits[1]:
-        raise ValueError("expected a lower and an upper limit, both above 0")
+        raise ValueError("expected two numbers above 0, the smaller one first")
     return limits
 
 
@@ -136,7 +136,7 @@ FractionRange = Annotated[Range, AfterValidator(_require_fraction_range)]
 
 @dataclass(frozen=True)
 class ViewSpec:
-    """Settings of one kind of view; the defaults only resize the image.
+    """Settings of one kind of view; the defaults only resize the image's centred square.
 
     Colour jitter works as in torchvision: a strength s means a random factor from 1 - s (at least
     0) to 1 + s or, for the hue, a random shift from -s to s of the colour circle. The changes are
@@ -207,7 +207,8 @@ class ViewSpec:
         int | None,
         Field(
             ge=1,
-            description="kernel size of the blur in pixels, odd; default: a tenth of the view side",
+            description="kernel size of the blur in pixels, odd; default: a tenth of the view's "
+            "side, at least 3",
         ),
         AfterValidator(_require_odd),
     ] = None

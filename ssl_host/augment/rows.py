@@ -15,7 +15,7 @@ def apply_to_rows(
     The batch is changed in place unless all images are selected.
 
     Args:
-        images: (B, C, H, W).
+        images: the batch, (B, C, H, W).
         selected: (B,), bool, True for the images to change.
         change: function of the selected images and their indices that returns the changed images;
             it is not called if no image is selected.

@@ -30,7 +30,9 @@ def expand_specs(specs: Sequence[ViewSpec], image_size: int, owner: str) -> tupl
         kernel = spec.blur_kernel or max(3, round(size / 10) | 1)
         views += [replace(spec, count=1, size=size, blur_kernel=kernel)] * spec.count
     if not views:
-        raise ContractError(f"{owner}.view_specs() returns no specs")
+        raise ContractError(
+            f"{owner}.view_specs() returns no specs; return at least one ssl_host.ViewSpec"
+        )
     return tuple(sorted(views, key=lambda spec: spec.size != image_size))
 
 
@@ -49,5 +51,5 @@ def _check_spec(spec: ViewSpec, owner: str) -> None:
         name = str(first["loc"][0])
         message = first["msg"].removeprefix("Value error, ")
         raise ContractError(
-            f"{owner}.view_specs(): {name} = {getattr(spec, name)!r}: {message}"
+            f"{owner}.view_specs(): {name} = {getattr(spec, name)!r} is not valid ({message})"
         ) from None

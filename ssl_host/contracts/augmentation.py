@@ -51,7 +51,10 @@ class Augmentation(Component):
         self.setup()
 
     def view_specs(self) -> Sequence[ViewSpec]:
-        """Return one :class:`~ssl_host.ViewSpec` for each view; full-size views come first."""
+        """Return a :class:`~ssl_host.ViewSpec` for each kind of view.
+
+        ``count`` of a spec is the number of such views. The host puts full-size views first.
+        """
         raise NotImplementedError
 
     def apply_batch(self, images: Tensor, rng: SampleRNG) -> list[Tensor]:
@@ -67,10 +70,17 @@ class Augmentation(Component):
         raise NotImplementedError
 
     def apply_image(self, image: Tensor, rng: SampleRNG) -> list[Tensor]:
-        """Return the views of one image (C, H, W) with floating-point values from 0 to 1.
+        """Return the views of one image, one tensor for each view.
 
-        Override this for transforms that cannot process a batch. ``rng`` returns tensors of shape
-        (1,). Before each call the host also seeds the global generators of torch, numpy and
-        Python, so that transforms from other libraries are reproducible too.
+        Override this for transforms that cannot process a batch. Before each call the host also
+        seeds the global generators of torch, numpy and Python, so that transforms from other
+        libraries are reproducible too.
+
+        Args:
+            image: the image, shape (C, H, W), with floating-point values from 0 to 1.
+            rng: source of all random numbers; it returns tensors of shape (1,).
+
+        Returns:
+            One tensor (C, H, W) with values from 0 to 1 for each view. The host normalises them.
         """
         raise NotImplementedError

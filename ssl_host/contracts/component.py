@@ -59,4 +59,4 @@ class Component:
         self.setup()
 
     def setup(self) -> None:
-        """Create layers and buffers. The constructor calls this once."""
+        """Create layers and buffers; the constructor calls this once, after setting ``config``."""

@@ -123,7 +123,10 @@ class Evaluation:
 
 
 class Evaluator(Component):
-    """Base class of evaluators, which measure the quality of a representation."""
+    """Base class of evaluators, which measure the quality of a representation.
+
+    A subclass declares its metrics in :attr:`figures` and returns them from :meth:`evaluate`.
+    """
 
     kind: ClassVar[str] = "evaluator"
 
@@ -141,5 +144,9 @@ class Evaluator(Component):
     """False to measure no baselines, even for metrics that are declared with ``baseline=True``."""
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
-        """Return the metrics for one representation: the trained network or a baseline."""
+        """Return the metrics for one representation: the trained network or a baseline.
+
+        Args:
+            bank: features and labels of the representation, and access to its network and images.
+        """
         raise NotImplementedError(f"{type(self).__qualname__} does not implement evaluate()")

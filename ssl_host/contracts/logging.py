@@ -45,7 +45,7 @@ class Logger(Component):
         raise NotImplementedError(f"{type(self).__qualname__} does not implement log()")
 
     def flush(self) -> None:
-        """Write all buffered values to disk. Called before a checkpoint is written."""
+        """Write all buffered values to disk; the host calls this before it writes a checkpoint."""
 
     def finish(self, results: Mapping[str, Any] | None) -> None:
         """Close the log when the run ends or stops early.

@@ -22,10 +22,11 @@ class EpochImages(Protocol):
     """Protocol of the training images that :meth:`Method.on_epoch_start` receives."""
 
     def batches(self, augmented: bool = False) -> Iterator[Batch]:
-        """Yield all training images once, in batches of one view, without gradients.
+        """Yield all training images once, in batches.
 
-        All processes yield the same number of batches, by splitting the same global batches; the
-        last may be smaller or empty. ``batch.index`` is from 0 to ``plan.num_images`` - 1.
+        Each global batch is divided among the processes, so every process yields the same number of
+        batches; its last batch may be smaller or empty. ``batch.index`` is from 0 to
+        ``plan.num_images`` - 1.
 
         Args:
             augmented: False for one view without augmentation, as in evaluation; True for the
@@ -59,10 +60,10 @@ class Method(Component, nn.Module):
     updates them once per step with ``self.ema_decay``, a :class:`Schedule` that :meth:`setup` must
     set."""
     frozen: ClassVar[Sequence[str]] = ()
-    """Names of frozen pretrained networks: ``("teacher",)`` makes the section
-    ``[backbone.teacher]`` the attribute ``self.teacher``. The section takes any backbone, and the
-    key ``init_from``. Frozen networks stay in evaluation mode, receive no gradient, and are not in
-    checkpoints, which contain a hash of their weights."""
+    """Names of frozen pretrained networks: for ``("teacher",)``, the host builds the backbone that
+    the section ``[backbone.teacher]`` describes and assigns it to ``self.teacher``. The section
+    takes the settings of any backbone and the key ``init_from``. Frozen networks stay in evaluation
+    mode, receive no gradient, and are not in checkpoints, which contain a hash of their weights."""
     needs_tokens: ClassVar[bool] = False
     """True if :meth:`step` uses ``self.backbone.tokens`` with ``keep`` or ``mask``. A backbone
     without patches is refused before anything is trained."""
@@ -73,7 +74,7 @@ class Method(Component, nn.Module):
     min_views: ClassVar[int] = 2
     """Number of views that :meth:`step` takes; a minimum if :attr:`supports_multicrop` is True."""
     sync_batchnorm: ClassVar[bool] = True
-    """True if batch norms share their statistics across all processes. MoCo needs separate ones."""
+    """True if batch norms share their statistics across all processes; MoCo sets it to False."""
     encoder: ClassVar[str] = "backbone"
     """Name of the module to evaluate and export, such as ``ema_backbone`` for a teacher-student
     method."""
@@ -152,8 +153,8 @@ class Method(Component, nn.Module):
         """Hook that runs before the first step of every epoch, in all processes.
 
         Use it, for example, to cluster all embeddings. It runs in evaluation mode, without
-        gradients and without autocast. Buffers of the method are saved in checkpoints, so it is not
-        called again when a run resumes in the middle of an epoch. ``self.progress`` is set.
+        gradients and without autocast. Store results in buffers, which are saved in checkpoints:
+        the hook is not called again when a run resumes in the middle of an epoch.
 
         Args:
             images: the training images; ``images.batches()`` iterates over all of them once.
@@ -163,19 +164,23 @@ class Method(Component, nn.Module):
         """Hook that runs before each optimizer step, when all gradients are complete.
 
         The gradients include all micro-batches and processes. They are unscaled and not yet
-        clipped, and ``frozen_until`` has not removed any yet. This runs under
+        clipped, and those of groups with ``frozen_until`` are still present. This runs under
         ``torch.no_grad()``; you may change ``parameter.grad`` in place.
         """
 
     def after_optimizer_step(self) -> None:
         """Hook that runs after each optimizer step and the update of EMA copies and queues.
 
-        Schedules are updated too. This runs under ``torch.no_grad()``. You may change parameters in
-        place, for example to normalise prototypes.
+        Schedules have been updated too. This runs under ``torch.no_grad()``; you may change
+        parameters in place, for example to normalise prototypes.
         """
 
     def config_warnings(self, num_processes: int) -> Iterable[str]:
-        """Return warnings about the method's settings, as sentences for the log and the report."""
+        """Return warnings about the method's settings, as sentences for the log and the report.
+
+        Args:
+            num_processes: number of processes that train together.
+        """
         return ()
 
     def param_groups(self) -> Iterable[ParamGroup]:
@@ -200,6 +205,9 @@ class Method(Component, nn.Module):
             step: index of this optimizer step, from 0.
             total_steps: number of optimizer steps in the whole run.
             epoch: current epoch, counted from 0.
+
+        Raises:
+            ContractError: if ``out.enqueue`` has a key that does not name a module of the method.
         """
         for name in self.ema:
             update_ema(getattr(self, f"ema_{name}"), getattr(self, name), float(self.ema_decay))

@@ -101,11 +101,15 @@ class Backbone(Component, nn.Module):
     def feature_map(self, images: Tensor) -> Tensor:
         """Return a convolutional network's last feature map, (B, ``token_dim``, H', W').
 
-        A subclass that overrides this also sets :attr:`token_dim` and overrides :meth:`pool_map`.
+        A subclass that overrides this also sets :attr:`token_dim`, and overrides :meth:`pool_map`
+        if its features are not the mean over all positions.
+
+        Raises:
+            UserError: if the backbone has no feature map.
         """
         raise UserError(
             f"{type(self).__qualname__} has no tokens: it does not implement tokens() or "
-            "feature_map()"
+            "feature_map(); use another [backbone]"
         )
 
     def pool_map(self, feature_map: Tensor) -> Tensor:
@@ -143,13 +147,19 @@ class Backbone(Component, nn.Module):
                 "vision transformer, such as [backbone] name = timm, model = vit_tiny_patch16_224"
             )
         if num_blocks:
-            raise UserError(f"{type(self).__qualname__} has no transformer blocks")
+            raise UserError(
+                f"{type(self).__qualname__} has no transformer blocks; use a vision transformer"
+            )
         feature_map = self.feature_map(images)
         patches = feature_map.flatten(2).transpose(1, 2)
         return Tokens(patches[:, :0], patches, self.pool_map(feature_map))
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Return the number of rows and columns of patches of an image of this size in pixels."""
+        """Return the number of rows and columns of patches of an image of this size in pixels.
+
+        Raises:
+            UserError: if the backbone has no fixed :attr:`patch_size`.
+        """
         if self.patch_size is None:
             raise UserError(
                 f"{type(self).__qualname__} has no fixed patch size; use the shape of its tokens"
@@ -157,8 +167,14 @@ class Backbone(Component, nn.Module):
         return height // self.patch_size, width // self.patch_size
 
     def patch_embedding(self) -> nn.Module:
-        """Return the layer that embeds patches; some methods freeze it or lower its rate."""
-        raise UserError(f"{type(self).__qualname__} has no patch embedding")
+        """Return the layer that embeds patches, for methods that freeze it.
+
+        Raises:
+            UserError: if the backbone has no such layer.
+        """
+        raise UserError(
+            f"{type(self).__qualname__} has no patch embedding; use a vision transformer"
+        )
 
     def layer_groups(self) -> list[list[str]]:
         """Return the names of the parameters of each layer, from the input to the output.

@@ -48,7 +48,7 @@ class OptimizerConfig(Settings):
         None,
         gt=0,
         le=1,
-        description="factor between the learning rates of one backbone layer and the next; "
+        description="learning rate of each backbone layer, divided by that of the next layer; "
         "default: all layers have the same rate",
     )
 
@@ -87,20 +87,29 @@ class Optimizer(Component):
 
 
 class Scheduler(Component):
-    """Base class of learning-rate schedulers, which return a factor for each step.
+    """Base class of schedulers, which return a factor for the learning rate of each step.
 
-    A factor depends only on the step: a scheduler has no state and is not in checkpoints.
+    The factor must depend only on the arguments of :meth:`factor`: a scheduler has no state and is
+    not saved in checkpoints.
     """
 
     kind: ClassVar[str] = "scheduler"
 
     def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
-        """Return the learning-rate factor for optimizer step ``step``, counted from 0."""
+        """Return the factor that multiplies the peak learning rate at an optimizer step.
+
+        Args:
+            step: index of the optimizer step, counted from 0.
+            total_steps: number of optimizer steps in the whole run.
+            steps_per_epoch: number of optimizer steps in an epoch.
+        """
         raise NotImplementedError(f"{type(self).__qualname__} does not implement factor()")
 
 
 class Schedule(nn.Module):
-    """Base class of schedules: numbers that the host updates every step and saves in checkpoints.
+    """Base class of schedules: numbers that the host updates in every step of a run.
+
+    Their current values are saved in checkpoints.
 
     Assign a schedule to an attribute in :meth:`Method.setup` and read its current value with
     ``float(self.ema_decay)``.

@@ -25,8 +25,8 @@ class Settings(BaseModel):
 
     mutually_exclusive: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of mutually exclusive settings, such as ``(("lr", "base_lr"),)``. A
-    configuration layer may set only one setting of a group; this replaces whichever one a lower
-    layer set."""
+    configuration layer may set only one setting of a group; it replaces the one that a lower layer
+    set."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -39,7 +39,7 @@ def train_batchnorm_only(network: nn.Module, mode: bool = True) -> nn.Module:
 
 @torch.no_grad()
 def update_ema(ema_copy: nn.Module, online: nn.Module, ema_decay: float) -> None:
-    """Set the parameters of an EMA copy to ema_decay · copy + (1 − ema_decay) · online.
+    """Set the parameters of an EMA copy to ``ema_decay`` · copy + (1 − ``ema_decay``) · online.
 
     Buffers are not changed: the copy keeps its own batch-norm statistics, as in BYOL
     (arXiv:2006.07733, Appendix J) and in MoCo's key encoder.
@@ -51,7 +51,7 @@ def update_ema(ema_copy: nn.Module, online: nn.Module, ema_decay: float) -> None
 
 
 def freeze(network: nn.Module) -> nn.Module:
-    """Freeze a network: no gradient, always in evaluation mode, and not saved in checkpoints.
+    """Freeze a network and return it: no gradient, always in evaluation mode.
 
     Instead of its weights, ``state_dict`` contains their hash, and ``load_state_dict`` refuses a
     state that was saved with different weights.
@@ -114,11 +114,17 @@ def _check_fingerprint(
     _unexpected: list[str],
     errors: list[str],
 ) -> None:
-    """Compare the saved hash with the network's weights, which are not changed."""
+    """Add a message to ``errors`` if the saved hash is not that of the network's weights.
+
+    The weights are not changed.
+    """
     if not prefix:
         return
     saved = state.pop(prefix + FINGERPRINT, None)
     if saved is not None and not torch.equal(saved.cpu(), fingerprint(network)):
-        errors.append(f"the frozen network {prefix.rstrip('.')} has different weights")
+        errors.append(
+            f"the frozen network {prefix.rstrip('.')} has different weights than when the "
+            "checkpoint was saved"
+        )
     tensors = [*network.named_parameters(), *network.named_buffers()]
     state.update({prefix + name: tensor.detach() for name, tensor in tensors})

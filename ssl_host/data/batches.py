@@ -59,6 +59,10 @@ class EpochPlan:
         micro_batches: number of micro-batches in a step; they are computed one after another.
         rank: rank of this process, counted from 0.
         world_size: number of processes in the run.
+
+    Raises:
+        DataError: if ``batch_size`` is more than ``num_images``, or cannot be divided equally among
+            the processes and micro-batches.
     """
 
     num_images: int

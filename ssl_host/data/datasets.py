@@ -172,7 +172,7 @@ class StoreOpener:
         return pack(images, channels, size, self.cache, progress)
 
     def storage(self, images: ImageDataset) -> Storage:
-        """Return how the images of a split are stored."""
+        """Return where the images of a split are read from, given their size and ``[loader]``."""
         if images.image_size is not None:
             return "batches"
         if underlying_array(images) is not None:
@@ -183,7 +183,12 @@ class StoreOpener:
         return "packed" if packs else "files"
 
     def open_probe(self, splits: Splits, train: ImageStore) -> ImageStore:
-        """Return the store of the labelled images; rows of the training store are not copied."""
+        """Return the store of the probe images, without copying rows of the training store.
+
+        Args:
+            splits: the splits of the source.
+            train: the store of the training images.
+        """
         probe = splits.probe
         if (
             not splits.probe_is_part_of_train

@@ -86,7 +86,11 @@ class _CroppedViews(Dataset[_Item | Exception]):
             return error  # if raised, DataLoader would add the worker's traceback to the message
 
     def _read(self, epoch: int, index: int) -> _Item:
-        """Return the crops of image ``index``, or of the next image that is readable."""
+        """Return the crops of image ``index``, or of the next image that is readable.
+
+        Raises:
+            DataError: if no image is readable.
+        """
         failed: list[tuple[int, str]] = []
         for i in range(index, index + len(self.images)):
             current = i % len(self.images)

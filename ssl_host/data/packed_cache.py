@@ -46,7 +46,7 @@ class PackIndex:
 def find_or_pack(
     images: ImageDataset, shape: tuple[int, int, int], cache: Path, progress: Progress | None = None
 ) -> tuple[Tensor, PackIndex]:
-    """Return packed images as a memory-mapped array; pack them first if they are not cached.
+    """Return packed images as a memory-mapped tensor; pack them first if they are not cached.
 
     Args:
         images: dataset to pack.
@@ -55,7 +55,7 @@ def find_or_pack(
         progress: function to call after each image.
 
     Returns:
-        A uint8 array (N, C, S, S), and the index of its rows.
+        A uint8 tensor (N, C, S, S), and a PackIndex that maps its rows to dataset indices.
     """
     cache.mkdir(parents=True, exist_ok=True)
     stem = cache / _fingerprint(images, shape)
@@ -79,7 +79,7 @@ def is_packed(images: ImageDataset, shape: tuple[int, int, int], cache: Path) ->
 
 
 def _read(stem: Path, shape: tuple[int, ...]) -> tuple[Tensor, PackIndex] | None:
-    """Return the array and index from the cache; None if they are missing or damaged."""
+    """Return the images and their index from the cache; None if missing or damaged."""
     try:
         content = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
         skipped = [(name, reason) for name, reason in content["skipped"]]

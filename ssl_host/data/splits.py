@@ -129,7 +129,14 @@ def _open(source: DataSource, holdout: float) -> Splits:
 
 
 def _hold_out(images: ImageDataset, holdout: float) -> tuple[ImageDataset, Subset | None, str]:
-    """Return the images to train on, the held-out images and a note about them."""
+    """Return the images to train on, the held-out images and a note about them.
+
+    If there are too few images to hold any out, the held-out images are None.
+
+    Args:
+        images: the labelled images.
+        holdout: fraction of each class to hold out.
+    """
     labels = _all_labels(images)
     kept, held_out = (_subset(images, rows) for rows in _split_by_class(labels, holdout))
     if len(held_out) == 0:

@@ -104,7 +104,7 @@ def pack(
     cache: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageStore:
-    """Return a store of images that are resized, centre-cropped to ``size`` and cached on disk.
+    """Return a store of images that are made square, resized to ``size`` and cached on disk.
 
     If a dataset already has its images in a tensor, that tensor is used unchanged.
 
@@ -132,6 +132,6 @@ def pack(
 
 def no_readable_images_message(skipped: Sequence[Skipped]) -> str:
     """Return the error message for a dataset in which no image is readable."""
-    examples = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
+    examples = "; ".join(f"{name} ({reason})" for name, reason in skipped[:3])
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return f"[data] none of {len(skipped)} images could be read: {examples}{more}"

@@ -62,8 +62,8 @@ class FeatureBankBuilder:
         Args:
             functions: functions that map a batch of images to rows of features, keyed by the
                 name of the representation.
-            networks: the networks that compute some of the compute_features, keyed by the name of
-                the representation.
+            networks: the networks behind some of the functions, keyed by the name of the
+                representation.
             scratch: folder for features that do not fit in memory.
         """
         test = self.test

@@ -40,7 +40,13 @@ SLOW_STEP_S = 3.0
 
 @dataclass(frozen=True)
 class Alternative:
-    """Time per training step after changing one ``[trainer]`` setting."""
+    """Time per training step after changing one ``[trainer]`` setting.
+
+    Attributes:
+        setting: name of the setting.
+        value: value of the setting for which the time was measured.
+        seconds_per_step: median time of a few optimizer steps, without decoding images.
+    """
 
     setting: str
     value: Any
@@ -52,10 +58,19 @@ class Estimate:
     """Size of a run and its estimated training time.
 
     Attributes:
+        name: the name of the run.
+        method: the name of the method; ``backbone`` and ``data`` are also names of components.
+        train_images: the number of training images.
+        test_images: the number of held-out images; None if there are none.
         parameters: the number of trainable parameters.
+        backbone_parameters: the number of parameters of the backbone.
+        feature_dim: the width of the features.
         views: the shape of each view of one micro-batch.
+        steps_per_epoch: the number of optimizer steps in an epoch.
+        total_steps: the number of optimizer steps in the run.
         first_loss: the loss of the first step.
         seconds_per_step: the median time of a few optimizer steps, without decoding images.
+        images_per_s: the number of images per second at that speed.
         decode_ms: the time to decode one image in one thread, in milliseconds; 0 if no images
             have to be decoded.
         decoding: a description of which images are decoded, and when.
@@ -145,6 +160,9 @@ def dry_run(config: RunConfig, catalog: Catalog, console: Console | None = None)
         catalog: the catalog of installed components.
         console: the console on which progress is printed; None means no output.
 
+    Returns:
+        The size of the run and its estimated training time.
+
     Raises:
         UserError: if the input has an error that would prevent the run from starting.
         NonFiniteError: if the first loss is NaN.
@@ -176,7 +194,10 @@ def _dry_run(config: RunConfig, catalog: Catalog, console: Console | None) -> Es
     steps.start_epoch(decoded if array is None else array)
     per_step = steps.seconds_per_step(config.trainer)
     if math.isnan(steps.losses[0]):
-        raise NonFiniteError("the loss of the first training step is NaN")
+        raise NonFiniteError(
+            "the loss of the first training step is NaN; check the settings of [method] and "
+            "[loss], or set [trainer] precision = 32-true"
+        )
     warnings, notes = check_images(splits.train, source)
     loading = measure_loading(experiment, splits)
     num_steps, share = config.run.epochs * plan.steps, plan.batch_size // plan.world_size
@@ -240,7 +261,9 @@ def _first_micro_batch(images: ImageDataset, plan: EpochPlan, size: int) -> RawB
 
 
 def _first_images(images: ImageDataset, count: int, size: int) -> torch.Tensor:
-    """Return the first readable images as one uint8 tensor, resized and cropped to ``size``.
+    """Return the first ``count`` readable images as one uint8 tensor (B, C, S, S).
+
+    Images that are not in memory are made square, with the side ``size``.
 
     Raises:
         DataError: if fewer than ``count`` images can be read.

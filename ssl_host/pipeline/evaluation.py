@@ -33,7 +33,7 @@ def evaluate_network(
     report_progress: Callable[[str], None],
     scratch: Path,
 ) -> Measurement:
-    """Run all evaluators on the trained network and its baselines.
+    """Run all evaluators on the trained network and its baselines, and return the results.
 
     One of the baselines is the same network with its initial, untrained weights.
 
@@ -75,6 +75,13 @@ def check_saved_backbone(
 ) -> None:
     """Check on one batch that the saved backbone computes the same features as the trained one.
 
+    Args:
+        folder: the run folder, which contains the saved backbone.
+        encoder: the trained network.
+        images: the images from which the batch is taken.
+        views: image size, mean and standard deviation of the run's views.
+        catalog: the catalog of installed components.
+
     Raises:
         RunError: if the features differ, for example because ``export`` leaves out a layer.
     """
@@ -87,6 +94,6 @@ def check_saved_backbone(
     if not error <= MAX_SAVING_ERROR:
         raise RunError(
             f"the backbone saved in {folder} does not compute the same features as the trained "
-            f"backbone: they differ by {100 * error:.2g} %. {type(encoder).__qualname__}.export() "
+            f"backbone (they differ by {100 * error:.2g} %); {type(encoder).__qualname__}.export() "
             "must return the whole network"
         )

@@ -35,7 +35,7 @@ from ssl_host.weights import load_weights
 
 OTHER_IMAGES_NOTE = (
     "evaluated on different images than during the run: the network may have been trained on "
-    "some of the test images, and then the metrics are too high"
+    "some of the test images, in which case the metrics are too high"
 )
 """Note in ``results.json`` if the images have changed since the run was trained."""
 OTHER_DATA = "evaluated with other data settings than during the run: "
@@ -51,8 +51,12 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         catalog: the catalog of installed components.
         console: the console on which progress is printed.
 
+    Returns:
+        The run folder, the new results and the warnings that were printed.
+
     Raises:
-        RunFolderError: if the folder does not contain a finished run and its backbone.
+        RunFolderError: if the folder does not contain a finished run and its backbone, or if
+            another process uses it.
     """
     config = _load_config(path, options, catalog)
     with locate_errors(config), RunFolder(path) as folder, report_disk_errors(path):
@@ -61,7 +65,8 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         weights = path / "backbone.safetensors"
         if results is None or not weights.exists():
             raise RunFolderError(
-                f"{path} does not contain a finished run; finish it with `ssl-host run`"
+                f"{path} does not contain a finished run with backbone.safetensors; finish the run "
+                "with `ssl-host run`"
             )
         source, views = compose_data(config)
         images = open_datasets(source, views, config.loader)
@@ -72,7 +77,7 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         change = folder.image_change(images.fingerprint())
         if change is not None:
             warnings.append(OTHER_IMAGES_NOTE)
-            console.print(f"warning: {OTHER_IMAGES_NOTE}. The run had {change}", style="yellow")
+            console.print(f"warning: {OTHER_IMAGES_NOTE}. The run had {change}.", style="yellow")
         encoder = getattr(experiment.method, experiment.method.encoder)
         notes = [*images.notes, *load_weights(encoder, read_tensors(weights), weights)]
         notes += warnings

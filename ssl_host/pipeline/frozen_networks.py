@@ -32,13 +32,13 @@ def load_frozen_weights(method: Method, config: RunConfig, catalog: Catalog) -> 
         ):
             notes.append(
                 f"warning: the frozen network [{component.section}] has random weights; set "
-                "init_from or pretrained = true there"
+                "init_from or pretrained = true in its section"
             )
     return notes
 
 
 def _stored_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and std stored next to weights; empty if there are none."""
+    """Return the mean and std of each channel stored next to weights; two empty tuples if none."""
     folder = path if path.is_dir() else path.parent
     try:
         about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))

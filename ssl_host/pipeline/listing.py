@@ -110,7 +110,7 @@ def _launch_file(folder: Path) -> Path | None:
 
 
 def _pickle(splits: Splits) -> bytes:
-    """Return the splits as bytes, or None as bytes if they are in memory or cannot be pickled."""
+    """Return the pickled splits, or a pickled None if they are in memory or cannot be pickled."""
     parts = (splits.train, splits.probe, splits.test)
     if not any(images is not None and underlying_array(images) is not None for images in parts):
         try:

@@ -28,7 +28,8 @@ class LoadingTime:
     """Estimated time that a run needs to decode images.
 
     Attributes:
-        storage: where the training images are read from.
+        storage: where the training images are read from: ``memory``, ``packed``, ``files`` or
+            ``batches`` (the dataset decodes whole batches).
         decode_s: time to decode one image in one thread, in seconds.
         num_packed: number of images that have to be decoded before training.
         workers: number of processes that decode images for one training process.
@@ -67,7 +68,7 @@ class LoadingTime:
         return max(compute_s, decode_s / min(self.workers, cores), busy_s / cores)
 
     def describe(self) -> str:
-        """Return text on which images are decoded, and when, for the table of the dry run."""
+        """Return text for the dry run's table that says which images are decoded, and when."""
         if self.storage == "memory":
             return "none, the images are in memory"
         if self.storage == "packed" and not self.num_packed:

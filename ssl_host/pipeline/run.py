@@ -72,10 +72,13 @@ def run_config(
         config: the configuration of the run.
         catalog: the catalog of installed components.
         console: the console on which progress is printed; None means no output.
-        fresh: if true, rename the folder of an earlier run and start again.
+        fresh: True to rename the folder of an earlier run and start again.
+
+    Returns:
+        The run folder and the results; those of a finished run are read from its folder.
 
     Raises:
-        UserError: if the input is wrong.
+        UserError: if the configuration, the data, a plugin or the run folder cannot be used.
         RunError: if the run fails.
     """
     with locate_errors(config):
@@ -198,7 +201,7 @@ class _Runner:
         if images.test is not None and not trained_on_same_dataset(path, self.config):
             self.notes.append(
                 "the initial weights are not from a run on the same images: they may have been "
-                "trained on the test images, and then the metrics are too high"
+                "trained on the test images, in which case the metrics are too high"
             )
         for name in method.ema:
             source, target = getattr(method, name), getattr(method, f"ema_{name}")
@@ -227,7 +230,7 @@ class _Runner:
             name, reason = skipped[0]
             self.console.print(
                 f"warning: {len(skipped)} images cannot be read and are skipped, for example "
-                f"{name}: {reason}; results.json lists them",
+                f"{name} ({reason}); results.json lists them",
                 style="yellow",
             )
 

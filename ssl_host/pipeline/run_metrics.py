@@ -36,7 +36,14 @@ def resource_metrics(training: TrainingResult) -> dict[str, float]:
 
 
 def data_bottleneck_hint(images: OpenedDatasets, wait_fraction: float | None) -> list[str]:
-    """Return a hint about the setting to change; empty if data loading is not the bottleneck."""
+    """Return a list with a hint about the setting to change if data loading is the bottleneck.
+
+    The list is empty if it is not, or if ``wait_fraction`` is None.
+
+    Args:
+        images: the images of the run.
+        wait_fraction: fraction of the training time spent waiting for images.
+    """
     if wait_fraction is None or wait_fraction < BOTTLENECK_ABOVE:
         return []
     pixels = images.train.images
@@ -71,7 +78,10 @@ def trained_on_same_dataset(weights: Path, config: RunConfig) -> bool:
 def online_accuracy(
     training: TrainingResult, measurement: Measurement, epochs: int
 ) -> dict[str, float]:
-    """Return the online probe's accuracy on the test images; empty if it cannot be measured."""
+    """Return the online probe's accuracy on the test images as the metric ``online.top1``.
+
+    The result is empty if nothing was trained, or if there is no probe or labelled test image.
+    """
     probe, bank = training.state.probe, measurement.bank
     if probe is None or not epochs or bank is None:
         return {}

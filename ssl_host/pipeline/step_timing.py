@@ -55,7 +55,7 @@ class StepTimer:
         self.shapes: list[list[int]] = []
 
     def start_epoch(self, pixels: PixelArray) -> None:
-        """Call the method's ``on_epoch_start`` for the first epoch."""
+        """Call the method's ``on_epoch_start`` for the first epoch, with the training images."""
         step = TrainingStep(self.experiment, self.plan, self.state)
         start_run_epoch(step, pixels, self.device)
 

@@ -131,7 +131,7 @@ def summarize(results: Mapping[str, Any]) -> Summary:
     if skipped:
         notes.append(
             f"{pluralize(len(skipped), 'image')} could not be read and were left out, for example "
-            f"{skipped[0]['image']}: {skipped[0]['reason']}"
+            f"{skipped[0]['image']} ({skipped[0]['reason']})"
         )
     return Summary(tuple(rows), tuple(others), verdict, notes=tuple(notes))
 

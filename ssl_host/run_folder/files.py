@@ -4,7 +4,7 @@ from __future__ import annotations
 
 FILES = {
     "config.ini": "the resolved configuration: running it gives the same run",
-    "config.json": "the same settings as typed values, to compare a resumed run with",
+    "config.json": "the same settings as typed values, compared with those of a resumed run",
     "images.json": "number of training and test images, and a digest of their names",
     "environment.json": "versions of packages and plugins, the command, the hardware",
     "metrics.csv": "one row per logged step: loss, learning rate, online top-1, feature spread",
@@ -13,7 +13,7 @@ FILES = {
     "backbone.json": "how to build the encoder: model, image size, channels, mean, std, plugin",
     "linear.safetensors": "weight and bias of the linear evaluator, if it ran",
     "results.json": "all metrics with their baselines, notes, skipped images; written last",
-    "non_finite.ckpt": "weights and batch of a step with non-finite numbers, if there was one",
+    "non_finite.ckpt": "weights and batch of a step with NaN or infinity, if there was one",
     "report.json": "pictures of the report: views, nearest neighbours, 2-D projection of features",
     "report.html": "the report: everything above on one page, in one file",
     ".lock": "locked by the process that uses the folder",

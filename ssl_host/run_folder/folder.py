@@ -53,7 +53,7 @@ class RunFolder(LockedFolder):
         results = self.results()
         if results is None:
             raise RunFolderError(
-                f"{self.path} does not contain a finished run; finish it with `ssl-host run`"
+                f"{self.path} does not contain a finished run; finish the run with `ssl-host run`"
             )
         return results
 
@@ -61,7 +61,7 @@ class RunFolder(LockedFolder):
         """Return the path of the run's ``config.ini``.
 
         Raises:
-            RunFolderError: if the path is not a run folder.
+            RunFolderError: if this folder does not exist or is not a run folder.
         """
         if self.path.is_file():
             parent = self.path.parent
@@ -155,7 +155,7 @@ class RunFolder(LockedFolder):
             raise RunFolderError(
                 f"{self.path} was started with different images: {self.image_change(fingerprint)}. "
                 "Resuming would test on images that the run was trained on. Restore the images, or "
-                "use --fresh to start again (the folder of the old run is renamed)"
+                "use --fresh to start again (the folder of the old run is renamed)."
             )
         elif _differs(stored, fingerprint):
             return (
@@ -165,7 +165,7 @@ class RunFolder(LockedFolder):
         return None
 
     def image_change(self, fingerprint: Mapping[str, Any]) -> str | None:
-        """Return how the images differ from those of the run; None if equal or unknown."""
+        """Return text on how the images differ from those of the run; None if equal or unknown."""
         stored = self._stored_images()
         if stored is None or not _differs(stored, fingerprint):
             return None

@@ -36,8 +36,8 @@ class LockedFolder:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise RunFolderError(
-                f"{self.path} is in use by another process; wait for or stop that process, or "
-                f"give this {self.section} a different name with -o {self.section}.name=..."
+                f"{self.path} is in use by another process; wait until that process ends, stop it, "
+                f"or give this {self.section} a different name with -o {self.section}.name=..."
             ) from None
         except OSError as error:
             raise RunFolderError(

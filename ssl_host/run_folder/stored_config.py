@@ -51,11 +51,11 @@ def read_config_values(path: Path) -> ConfigValues:
         values = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise RunFolderError(
-            f"{path}:{error.lineno}: not valid JSON: {error.msg}; use --fresh to start again"
+            f"{path}:{error.lineno}: not valid JSON ({error.msg}); use --fresh to start again"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise RunFolderError(
-            f"{path} cannot be read: {error}; use --fresh to start again"
+            f"{path} cannot be read ({error}); use --fresh to start again"
         ) from None
     if not isinstance(values, dict) or not all(isinstance(v, dict) for v in values.values()):
         raise RunFolderError(f"{path} is not a JSON object of sections; use --fresh to start again")

@@ -12,7 +12,7 @@ from ssl_host.errors import RunError
 
 
 def _error_numbers(*names: str) -> set[int]:
-    """Return the numbers of the given error codes, if the operating system defines them."""
+    """Return the errno values of those error names that the operating system defines."""
     return {getattr(errno, name) for name in names if hasattr(errno, name)}
 
 
@@ -35,7 +35,7 @@ def affects_all_files(error: OSError) -> bool:
 
 
 def suggest_remedy(error: OSError) -> str:
-    """Return advice to the user on a disk error, as the beginning of a sentence."""
+    """Return what to do about a disk error, as a sentence without a full stop."""
     if error.errno in _FULL:
         return "Free some space and run the same command again"
     if error.errno in _TOO_MANY_OPEN:
@@ -46,7 +46,8 @@ def suggest_remedy(error: OSError) -> str:
 def reserve_disk_space(descriptor: int, size: int, name: Path) -> None:
     """Allocate disk space for a file before it is memory-mapped.
 
-    If the disk is full, writing to a mapped page kills the process.
+    Otherwise, a write to a mapped page on a full disk would kill the process. Systems without
+    ``posix_fallocate`` allocate nothing.
 
     Args:
         descriptor: file descriptor of the open file.
@@ -54,7 +55,7 @@ def reserve_disk_space(descriptor: int, size: int, name: Path) -> None:
         name: path of the file, for the error message.
 
     Raises:
-        OSError: when there is not enough space on the disk.
+        OSError: when the space cannot be allocated; the error names ``name``.
     """
     if not hasattr(os, "posix_fallocate"):
         return
@@ -66,6 +67,13 @@ def reserve_disk_space(descriptor: int, size: int, name: Path) -> None:
 
 def atomic_write(path: Path, payload: bytes | memoryview) -> Path:
     """Write a file completely or not at all: write a temporary file, then rename it.
+
+    Args:
+        path: path of the file; it is overwritten if it exists.
+        payload: content of the file.
+
+    Returns:
+        The given ``path``.
 
     Raises:
         OSError: when the file cannot be written; the error names ``path``, and an existing file
@@ -91,7 +99,10 @@ def atomic_write(path: Path, payload: bytes | memoryview) -> Path:
 
 
 def atomic_write_text(path: Path, text: str) -> Path:
-    """Write a UTF-8 text file atomically; characters that UTF-8 cannot encode are escaped."""
+    """Write a UTF-8 text file as :func:`atomic_write` does, and return its path.
+
+    Characters that UTF-8 cannot encode are escaped.
+    """
     return atomic_write(path, text.encode("utf-8", "backslashreplace"))
 
 
@@ -113,5 +124,5 @@ def report_disk_errors(folder: Path) -> Iterator[None]:
         action = "written" if error.errno in _FULL else "used"
         raise RunError(
             f"{error.filename or folder} cannot be {action}: {error.strerror}. "
-            f"{suggest_remedy(error)} to resume from the last checkpoint"
+            f"{suggest_remedy(error)} to resume from the last checkpoint."
         ) from error

@@ -1,7 +1,7 @@
 """Batch normalisation with statistics over all processes, on any device.
 
-torch's SyncBatchNorm does not accept CPU tensors. Here, sums over all processes also pass gradients
-back, so that two gloo processes get the same result as one process.
+torch's SyncBatchNorm does not accept CPU tensors; this one does. Gradients flow through the sums
+over all processes, so two gloo processes compute the same result as one process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ssl_host.toolkit.distributed import world_size
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """Sum of a tensor over all processes, with gradients."""
+    """Autograd function that sums a tensor over all processes, forward and backward."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -37,7 +37,10 @@ class SyncBatchNorm(_BatchNorm):
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
-            raise ValueError(f"expected at least 2 dimensions (B, C, ...), got {input.dim()}")
+            raise ValueError(
+                f"SyncBatchNorm expects a tensor (B, C, ...) with at least 2 dimensions, not "
+                f"{input.dim()}"
+            )
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or world_size() == 1:
@@ -78,7 +81,8 @@ class SyncBatchNorm(_BatchNorm):
 def synchronise_batchnorm(module: nn.Module) -> nn.Module:
     """Replace every batch norm in a module by a :class:`SyncBatchNorm` and return the module.
 
-    The module is changed in place. Each replacement shares the original's parameters and buffers.
+    The module is changed in place; if it is itself a batch norm, its replacement is returned. Each
+    replacement shares the original's parameters and buffers.
     """
     if isinstance(module, _BatchNorm) and not isinstance(module, SyncBatchNorm):
         # On the meta device it needs no memory; it gets the original's parameters and buffers.

@@ -17,7 +17,15 @@ from torch import Tensor, nn
 
 @lru_cache(maxsize=4096)
 def has_padding_only_taps(size: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
-    """Return True if, along one axis, some kernel element only ever covers padding."""
+    """Return True if, along one axis, some kernel element only ever covers padding.
+
+    Args:
+        size: size of the image along the axis, in pixels.
+        kernel: number of kernel elements along the axis.
+        stride: stride of the convolution.
+        padding: number of padded pixels on each side.
+        dilation: distance between neighbouring kernel elements.
+    """
     positions = range((size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
     return any(
         all(not 0 <= position * stride - padding + tap * dilation < size for position in positions)
@@ -34,7 +42,11 @@ def run_padding_only_convs_in_float32(network: nn.Module) -> None:
 
 
 def _disable_autocast(conv: nn.Module, arguments: Any) -> Any:
-    """Disable CPU autocast before a forward pass if some kernel elements see only padding."""
+    """Disable CPU autocast before a forward pass if some kernel elements see only padding.
+
+    This is a forward pre-hook: it returns the arguments with the images in float32, or None to
+    change nothing.
+    """
     assert isinstance(conv, nn.Conv2d)
     images = arguments[0]
     if not torch.is_autocast_enabled("cpu") or not _covers_only_padding(conv, images):

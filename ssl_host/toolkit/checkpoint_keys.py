@@ -35,14 +35,14 @@ class KeyMapping:
     substrings: Mapping[str, str] = field(default_factory=dict)
 
     def file_name(self, name: str) -> str:
-        """Return the file's name for a tensor in the network."""
+        """Return the name in the file of the network's tensor ``name``."""
         child, dot, rest = name.partition(".")
         for own, stored in self.substrings.items():
             rest = rest.replace(own, stored)
         return f"{self.prefix}{self.children.get(child, child)}{dot}{rest}"
 
     def network_name(self, name: str) -> str | None:
-        """Return the network's name for a tensor in the file; None if the prefix is missing."""
+        """Return the name in the network of the file's tensor ``name``; None without the prefix."""
         if not name.startswith(self.prefix):
             return None
         child, dot, rest = name.removeprefix(self.prefix).partition(".")
@@ -59,8 +59,8 @@ class StoredWeights:
     Attributes:
         tensors: the tensors, keyed by their names in the file.
         mappings: function that takes a network and returns the naming schemes to try, in order.
-        container: dictionary in the file that holds the tensors, such as ``teacher``; empty for the
-            default one.
+        container: name of the dictionary in the file that holds the tensors, such as ``teacher``;
+            empty for the weights that :func:`~ssl_host.toolkit.weights_io.read_tensors` returns.
     """
 
     tensors: Mapping[str, Tensor]
@@ -84,7 +84,8 @@ class KeyMatch:
         problems: messages about tensors that are missing, have a different shape, or are not part
             of the network.
         unused: names of the tensors in the file that have no counterpart in the network.
-        container: dictionary in the file that holds the tensors; empty for the default one.
+        container: name of the dictionary in the file that holds the tensors, as in
+            :class:`StoredWeights`.
         notes: descriptions of the tensors that were converted to the network's image size and
             number of channels.
     """
@@ -97,7 +98,7 @@ class KeyMatch:
     notes: Sequence[str] = ()
 
     def describe(self) -> str:
-        """Return text for messages: the number of tensors used, and the names of unused tensors."""
+        """Return text for messages: which tensors are used, which are not, and the notes."""
         text = f"{len(self.tensors)} tensors"
         if self.mapping.prefix:
             text += f" under {self.mapping.prefix.removesuffix('.')}"
@@ -140,7 +141,9 @@ def match_keys(
 
 
 def list_groups(names: Sequence[str], prefix: str = "") -> str:
-    """Return the number of names for each first component as text: ``layer1 (12), fc (2)``.
+    """Return text that counts names by their first component: ``layer1 (12), fc (2)``.
+
+    The five largest groups are listed.
 
     Args:
         names: names of tensors.
@@ -161,7 +164,11 @@ def _group_name(name: list[str], path: list[str]) -> str:
 
 
 def list_containers(containers: Mapping[str, Mapping[str, Tensor]]) -> str:
-    """Return text that lists the tensors in a file: ``teacher: backbone (150), head (8)``."""
+    """Return text that counts the tensors of a file: ``teacher: backbone (150), head (8)``.
+
+    Args:
+        containers: tensors of each dictionary in the file, keyed by the name of the dictionary.
+    """
     texts = []
     for container, tensors in containers.items():
         if tensors:

@@ -80,15 +80,15 @@ def _prefix_of(module: nn.Module, network: nn.Module) -> str:
 
 
 def adapt_channels(weight: Tensor, shape: torch.Size, channels: int) -> Tensor:
-    """Convert the weight of a first convolution to another number of input channels.
+    """Return the weight of a first convolution for another number of input channels.
 
     Like timm's ``adapt_input_conv``: one input channel gets the sum of the weights; otherwise they
     are repeated and scaled, so that the response to equal channels stays the same.
 
     Args:
         weight: the weight, shape (D, C, h, w).
-        shape: shape of the network's weight; nothing is converted unless it is (D, ``channels``,
-            h, w).
+        shape: shape of the network's weight; unless it is (D, ``channels``, h, w), the weight is
+            returned unchanged.
         channels: number of channels of the images.
     """
     others_equal = weight.shape[:1] == shape[:1] and weight.shape[2:] == shape[2:]
@@ -163,6 +163,10 @@ def find_other_networks(
         match: the match that would be used.
         containers: the containers of the file.
         schemes: naming schemes to try.
+
+    Returns:
+        The matches of the other networks; none for a checkpoint of ssl-host, whose other networks
+        belong to the run.
     """
     if OWN_CONTAINER in containers:
         return []  # its other networks belong to the run, such as EMA copies
@@ -181,7 +185,7 @@ def find_other_networks(
 
 
 def add_note_on_others(match: KeyMatch, others: Sequence[KeyMatch]) -> KeyMatch:
-    """Return a match with a note that lists other containers that also fit the backbone."""
+    """Return a copy of a match with a note that names the containers of the other matches."""
     if not others:
         return match
     names = ", ".join(dict.fromkeys(other.container for other in others))
@@ -190,7 +194,9 @@ def add_note_on_others(match: KeyMatch, others: Sequence[KeyMatch]) -> KeyMatch:
 
 
 def select_container(containers: Containers, key: str | None, file: Path) -> Containers:
-    """Return the containers to search: the one named ``key``, or all of them.
+    """Return the containers to search: the one named ``key``, or all if ``key`` is None.
+
+    The unnamed container is left out if a named one has the same tensor names.
 
     Raises:
         CheckpointError: when there is no such container; the message lists those in the file.
@@ -229,13 +235,21 @@ def ambiguity_error(matches: Sequence[KeyMatch], file: Path) -> CheckpointError:
 def misfit_error(
     backbone: Backbone, match: KeyMatch, containers: Containers, file: Path, hint: str
 ) -> CheckpointError:
-    """Return an error that explains why the tensors in a file do not fit a backbone."""
+    """Return an error that explains why the tensors in a file do not fit a backbone.
+
+    Args:
+        backbone: the backbone.
+        match: the closest match.
+        containers: the containers of the file.
+        file: path of the file.
+        hint: additional advice for the end of the message, such as a plugin to install.
+    """
     if not match.tensors:
         expected = list(backbone.export()[0].state_dict())
         return CheckpointError(
             f"{file} does not contain weights of this backbone: the backbone has "
             f"{next(iter(expected), '?')} and {len(expected) - 1} more tensors, but the file has "
-            f"{list_containers(containers)}. To use a part of a file, set [run] init_key and "
+            f"{list_containers(containers)}; to use a part of the file, set [run] init_key and "
             f"init_prefix{hint}"
         )
     problems = match.problems

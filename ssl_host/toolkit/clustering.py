@@ -29,7 +29,7 @@ def sinkhorn(
             processes, such as those of a queue.
 
     Returns:
-        (B, K); each row sums to 1.
+        The assignments, (B, K); each row sums to 1.
     """
     scores = scores if scores.dtype == torch.float64 else scores.float()
     count = len(scores)
@@ -47,9 +47,10 @@ def sinkhorn(
 def spherical_kmeans(
     rows: Tensor, num_clusters: int, iterations: int = 10, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Cluster unit vectors by cosine similarity, as in DeepCluster v2 (arXiv:2006.09882, app. C).
+    """Cluster unit vectors by cosine similarity, as in DeepCluster v2.
 
-    Centroids start at random rows. A cluster that becomes empty keeps its centroid.
+    Caron et al., arXiv:2006.09882, appendix C. Centroids start at random rows. A cluster that
+    becomes empty keeps its centroid.
 
     Args:
         rows: unit vectors, (N, D), the same in all processes, such as the rows of a memory bank.

@@ -20,7 +20,7 @@ def rank() -> int:
 
 
 class _Gather(torch.autograd.Function):
-    """Concatenation of the rows from all processes, with gradients."""
+    """Autograd function that concatenates the rows of all processes."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
@@ -44,9 +44,10 @@ class _Gather(torch.autograd.Function):
 def gather(rows: Tensor) -> Tensor:
     """Return the rows (B, D) of all processes, in rank order, with gradients.
 
-    The result has shape (world_size · B, D). If the loss of each process is the mean over its own
-    images and gradients are averaged over processes, as in data-parallel training, the gradients
-    are the same as if one process computed the whole batch.
+    The result has shape (world_size · B, D); every process must have the same number of rows B. If
+    the loss of each process is the mean over its own images and gradients are averaged over
+    processes, as in data-parallel training, the gradients are the same as if one process computed
+    the whole batch.
     """
     if world_size() == 1:
         return rows
@@ -101,7 +102,12 @@ def shuffle_keys(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def unshuffle_keys(keys: Tensor, order: Tensor) -> Tensor:
-    """Undo :func:`shuffle_keys`: return the keys (B, D) of the images of this process."""
+    """Undo :func:`shuffle_keys`: return the keys (B, D) of the images of this process.
+
+    Args:
+        keys: keys of this process's share of the shuffled images, shape (B, D).
+        order: the permutation that :func:`shuffle_keys` returned.
+    """
     all_keys = gather(keys)
     start = gather_offset(keys)
     return all_keys[torch.argsort(order)[start : start + len(keys)]]

@@ -14,9 +14,9 @@ class MovingAverage(nn.Module):
     """Exponential moving average of rows (B, D) from all processes, saved in checkpoints.
 
     This is DINO's centre (arXiv:2104.14294, equation 4): c ← m·c + (1 − m)·mean. Create it in a
-    method's ``setup()``, read :attr:`mean` in ``step`` and return the new rows as
-    ``StepOutput(..., enqueue={"centre": rows})``. The host pushes the rows of all micro-batches
-    together, once after each optimizer step.
+    method's ``setup()``, for example as ``self.centre``, read :attr:`mean` in ``step`` and return
+    the new rows as ``StepOutput(..., enqueue={"centre": rows})``. The host pushes the rows of all
+    micro-batches together, once after each optimizer step.
 
     Args:
         dim: width D of the rows.
@@ -24,6 +24,9 @@ class MovingAverage(nn.Module):
 
     Attributes:
         mean: the current average, shape (D,); zeros at the start.
+
+    Raises:
+        ValueError: if ``momentum`` is not from 0 to 1.
     """
 
     mean: Tensor
@@ -54,11 +57,18 @@ class Centre(MovingAverage):
     """Moving centre of a teacher's scores; subtracting it prevents collapse to one prototype.
 
     DINO, arXiv:2104.14294, section 3.1. Push the scores of a step as ``StepOutput(...,
-    enqueue={"centre": scores})``; their mean over the images has the same effect.
+    enqueue={"centre": scores})``; pushing their mean over the images has the same effect.
     """
 
     @torch.no_grad()
     def probabilities(self, scores: Tensor, temperature: float) -> Tensor:
-        """Return the softmax of the centred scores (..., K), in float32 or float64."""
+        """Return the softmax of (scores − mean) / ``temperature``, with the shape of the scores.
+
+        It is computed in float32 or float64, whatever the precision of the run.
+
+        Args:
+            scores: scores of the K prototypes, shape (..., K).
+            temperature: divides the centred scores; a low one sharpens the result.
+        """
         with full_precision(scores) as (exact,):
             return ((exact - self.mean.to(exact.dtype)) / temperature).softmax(dim=-1)

@@ -12,7 +12,7 @@ _MAX_FILES = 100_000
 
 
 def find_files(setting: str, path: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Return the files in a folder, sorted, or the files that match a pattern, in its order.
+    """Return the files in a folder, sorted, or the files of a pattern, in its order.
 
     Args:
         setting: name of the setting that contains the path, for error messages.
@@ -29,9 +29,10 @@ def find_files(setting: str, path: Path, suffixes: Sequence[str]) -> list[Path]:
         ]
         if not files:
             present = ", ".join(sorted(file.name for file in path.iterdir())[:3])
-            content = f"it contains {present}" if present else "it is empty"
+            content = f"which contains {present}" if present else "which is empty"
             raise DataError(
-                f"[data] {setting} = {path}: no {' or '.join(suffixes)} file; {content}"
+                f"[data] {setting} = {path}: no {' or '.join(suffixes)} file in this folder, "
+                f"{content}"
             )
         return files
     files = [file for name in expand_braces(str(path)) for file in _matching(Path(name))]
@@ -70,7 +71,7 @@ def expand_braces(pattern: str) -> list[str]:
 
 
 def _matching(path: Path) -> list[Path]:
-    """Return the files that match a path with wildcards; without wildcards, the path itself."""
+    """Return the files that match a path with wildcards, sorted, or a path without wildcards."""
     if path.is_file() or not re.search(r"[*?\[]", str(path)):
         return [path]
     root = Path(path.anchor)

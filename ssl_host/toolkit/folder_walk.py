@@ -38,7 +38,10 @@ class Folder:
         return sorted([*self.files, *self.folders])
 
     def flatten(self) -> list[str]:
-        """Return the paths of the images in this folder and its subfolders, in sorted order."""
+        """Return the paths of the images in this folder and its subfolders, in sorted order.
+
+        A folder that cannot be listed counts as an image.
+        """
         if self.is_unreadable:
             return [self.path]
         prefix = self.prefix
@@ -52,7 +55,10 @@ class Folder:
 
 
 class FolderWalk:
-    """Traversal of a folder: first its real subfolders and files, then links to others."""
+    """Traversal of a folder: first its real subfolders and files, then links to others.
+
+    :func:`~ssl_host.toolkit.image_listing.list_images` describes the arguments.
+    """
 
     def __init__(
         self,
@@ -76,11 +82,15 @@ class FolderWalk:
         self.count = 0
 
     def list_all(self) -> Folder:
-        """List the folder and return it as a tree of image names."""
+        """List the folder and return it as a tree of image names.
+
+        Raises:
+            DataError: if the folder cannot be listed, or if a held-out image is a training image.
+        """
         top = Folder(self.top)
         self._list_folder(top, identify(self.top))
         if top.is_unreadable:
-            raise DataError(f"[data] {self.top}: no permission to list it")
+            raise DataError(f"[data] {self.top}: no permission to list this folder")
         parents = {identify(path) for path in Path(self.top).resolve().parents}
         # Follow links last, so that images are listed in the folder that really contains them.
         while self.links:
@@ -103,7 +113,11 @@ class FolderWalk:
                     self._skip_duplicate(folder.prefix + name)
 
     def _skip_duplicate(self, path: str) -> None:
-        """Skip a link to a listed image; raise DataError if it is held out but used in training."""
+        """Leave out a link to a listed image.
+
+        Raises:
+            DataError: if the link is held out and the listed image is a training image.
+        """
         # The search examines every training file, so it runs only for an image that is one of them.
         if self.held_out and self._is_listed(path):
             training = (file for listing in self.listed for file in listing.paths)
@@ -131,7 +145,7 @@ class FolderWalk:
         return folder == self.top or path.startswith(os.path.join(folder, ""))  # noqa: PTH118
 
     def _list_subfolder(self, parent: Folder, name: str, identity: FileId | None) -> None:
-        """List a subfolder, unless it must be left out."""
+        """List a subfolder, or record the reason why it is left out."""
         path = parent.prefix + name
         if identity in self.excluded:
             self.left_out.append((path, "runs write to this folder"))
@@ -189,7 +203,7 @@ class FolderWalk:
 
     @staticmethod
     def _scan(folder: Folder) -> tuple[list[str], list[str], set[str], list[int]]:
-        """Read a folder's files into it; return subfolders, folder links, markers and inodes."""
+        """Set a folder's files; return its subfolders, folder links, markers and files' inodes."""
         subfolders: list[str] = []
         links: list[str] = []
         markers: set[str] = set()
@@ -229,7 +243,7 @@ def _link_target(entry: os.DirEntry[str]) -> FileId | None:
 
 
 def _reason_to_skip(path: str, markers: set[str], subfolders: Sequence[str]) -> str | None:
-    """Return why a folder is not a folder of images, or None."""
+    """Return why a folder is not a folder of images, or None if it may be one."""
     if markers >= _RUN_FILES:
         return "a run folder"
     if markers & _ENVIRONMENT_FILES:

@@ -112,7 +112,7 @@ class EncodedImages(ImageDataset):
 
         Raises:
             UnreadableImage: when the image cannot be read. You may also raise an OSError, which
-                the host converts.
+                :meth:`read` converts.
         """
 
     def read(self, i: int) -> Tensor:
@@ -131,9 +131,9 @@ def read_image(
 ) -> Tensor:
     """Decode an image from a file or from bytes to a uint8 tensor (C, H, W).
 
-    Only the first frame of an animation is read. The image is rotated according to its EXIF data,
-    and values of more than 8 bits are scaled: integers from 0 to 65535, and floating-point
-    numbers from 0 to 1, unless ``value_range`` is given.
+    Only the first frame of an animation is read. The image is rotated according to its EXIF data.
+    Values of more than 8 bits are scaled: unless ``value_range`` is given, 0 becomes black, and
+    65535 (16 bits), 4095 (12 bits) or 1 (floating-point numbers) becomes white.
 
     Args:
         source: path of a file, or the bytes of a file.
@@ -141,8 +141,8 @@ def read_image(
         value_range: values that become 0 and 255; None for the range of the file's type.
 
     Raises:
-        UnreadableImage: when the image cannot be decoded, or has values outside the range of its
-            type.
+        UnreadableImage: when the image cannot be read or decoded, or has values outside the range
+            of its type.
         OSError: when a disk error affects all files and not only this one.
     """
     try:
@@ -178,7 +178,12 @@ def _is_empty(source: Path | bytes) -> bool:
 
 
 def _decode(source: Path | bytes, channels: int, value_range: ValueRange | None) -> Tensor:
-    """Decode an image as :func:`read_image` does, without converting Pillow's exceptions."""
+    """Decode an image as :func:`read_image` does, without converting Pillow's exceptions.
+
+    Raises:
+        UnreadableImage: when the image is too large or has values outside the range of its type.
+        Exception: one of Pillow's exceptions, when the image cannot be decoded.
+    """
     if isinstance(source, Path):
         _require_file(source)
     # Set once and not restored, because several threads decode at the same time.
@@ -213,7 +218,16 @@ def _require_file(path: Path) -> None:
 
 
 def _to_tensor(image: Image.Image, channels: int, value_range: ValueRange | None) -> Tensor:
-    """Return a Pillow image as a uint8 tensor (C, H, W) with 1 or 3 channels."""
+    """Return a Pillow image as a uint8 tensor (C, H, W) with 1 or 3 channels.
+
+    Args:
+        image: the loaded image, upright.
+        channels: 3 for RGB, 1 for grayscale.
+        value_range: values that become 0 and 255; None to keep 8-bit values.
+
+    Raises:
+        UnreadableImage: when the image has no pixels.
+    """
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits: Pillow would clip them to 255
         assert value_range is not None
         image = Image.fromarray(scale_values(np.asarray(image), value_range))

@@ -19,8 +19,8 @@ class ImageListing:
     Attributes:
         folder: path of the folder.
         paths: paths of the images, sorted by their components.
-        groups: name of the direct subfolder and number of images for each run of consecutive
-            paths; the name of images in the folder itself is empty.
+        groups: pairs (name of a direct subfolder, number of images), in the order of ``paths``; the
+            name is empty for images that are directly in the folder.
         folders: path of each folder that was listed, keyed by its identity.
         inodes: inodes of the images, keyed by device.
         left_out: path and reason of each folder that was left out.
@@ -46,7 +46,7 @@ class ImageListing:
         return sum(size for name, size in self.groups if not name)
 
     def notes(self) -> list[str]:
-        """Return sentences about the folders and files left out; empty if there are none."""
+        """Return sentences about the folders and files left out, as a list that may be empty."""
         notes = []
         if self.left_out:
             folders = [f"{self._relative(path)} ({why})" for path, why in self.left_out[:5]]
@@ -55,8 +55,8 @@ class ImageListing:
         if self.duplicates:
             notes.append(
                 f"{self.folder}: left out {pluralize(len(self.duplicates), 'link')} to images "
-                f"that are already listed, such as {self._relative(self.duplicates[0])}; each "
-                "image has one class"
+                f"that are already listed, such as {self._relative(self.duplicates[0])}, because "
+                "each image has only one class"
             )
         return notes
 
@@ -87,7 +87,7 @@ def list_images(
         listed: listings of other folders; what they contain is not listed again.
         held_out: True if the images are held out and ``listed`` are the training images. An image
             in both is then an error.
-        progress: function that is called with the number of images found so far.
+        progress: function that is called with the number of images found so far; None for none.
 
     Raises:
         DataError: if the folder cannot be listed, or if a held-out image is a training image.

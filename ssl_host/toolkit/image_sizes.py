@@ -92,7 +92,8 @@ def fit_of_new_backbone(build: Callable[[int], Backbone], size: int) -> SizeFit:
     """Return how well images of a size fit a backbone that is built for this size.
 
     Args:
-        build: function that builds a backbone for a size; its weights take no memory here.
+        build: function that builds a backbone for a size. It is called on the meta device, where
+            weights take no memory.
         size: height and width of the images in pixels.
     """
     try:
@@ -130,6 +131,10 @@ def unseen_border(backbone: Backbone, size: int) -> UnseenBorder | None:
 
     A layer that cuts an image or a feature map into patches ignores any remainder smaller than a
     patch.
+
+    Args:
+        backbone: the backbone.
+        size: height and width of the images in pixels.
     """
     first: list[nn.Module] = []
     unfolded: list[tuple[nn.Unfold, int]] = []
@@ -165,7 +170,12 @@ def unseen_border(backbone: Backbone, size: int) -> UnseenBorder | None:
 
 
 def _ignored_border(left_out: Callable[[int], int], size: int) -> UnseenBorder | None:
-    """Return the ignored border, given a function that returns its width for an image size."""
+    """Return the border of an image that a layer ignores; None if there is none.
+
+    Args:
+        left_out: function that returns the width of the ignored border for an image size.
+        size: height and width of the images in pixels.
+    """
     pixels = left_out(size)
     if not pixels:
         return None
@@ -177,8 +187,10 @@ def _ignored_border(left_out: Callable[[int], int], size: int) -> UnseenBorder |
 def _ignored_border_of_patches(layer: nn.Unfold, stride: int, size: int) -> UnseenBorder | None:
     """Return the ignored border if features, one every ``stride`` pixels, are cut into patches.
 
-    This applies only to separate patches, as in TNT; overlapping ones are usually not the only
-    path.
+    Return None if nothing is ignored.
+
+    This applies only to separate patches, as in TNT: if patches overlap, the output usually depends
+    on the border along another path.
     """
     numbers = [_first(number) for number in (layer.kernel_size, layer.stride, layer.padding)]
     if numbers[0] != numbers[1] or numbers[2] != 0:

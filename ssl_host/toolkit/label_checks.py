@@ -41,7 +41,7 @@ gaps."""
 
 _ADVICE = (
     "Set [data] labelled = false to train without labels, use other labels, or set labelled = "
-    "true if each {} is a class"
+    "true if each {} is a class."
 )
 
 

@@ -20,7 +20,7 @@ UNLABELLED = -1
 
 _VALUES = frozenset({"", "-1", "nan"})
 _WORDS = frozenset({"#n/a", "n/a", "na", "<na>", "null", "none", "unlabeled", "unlabelled"})
-"""Labels, in lower case, that stand for an image without a label; None does so too.
+"""Labels, in lower case, that mean that an image has no label, as None does.
 
 The words are those that pandas uses, and names of folders in common datasets. Unlike the values,
 they may also be names of classes, such as Na for sodium.
@@ -39,20 +39,25 @@ def class_labels(
     """Return the class index of each image (-1 without a label), the class names and notes.
 
     None, NaN, -1, empty text and words such as "unlabeled" mean that an image has no label, unless
-    ``classes`` contains them or ``accept_all`` is true, which makes the words classes. Integers are
-    sorted by value, text alphabetically.
+    ``classes`` contains them or ``accept_all`` is true, which makes the words classes.
 
     Args:
         values: the labels of N images: text, numbers or None.
-        classes: class names in order, if the source defines them.
+        classes: class names in order, if the source defines them; None to use the labels, sorted
+            by value if all are integers, and alphabetically otherwise.
         location: file or folder to name in messages.
         accept_all: True to accept numbers, combinations of classes and words such as "none" as
             classes.
         column: name of the labels in the source, such as ``age``, if they have one.
 
+    Returns:
+        The class indices, (N,), int64, the class names, and notes about labels that may not be
+        classes.
+
     Raises:
         DataError: if the labels are numbers, such as ages, or combinations of several classes, or
             if -1 is probably a class.
+        UnknownClassError: if ``classes`` is given and does not contain a label.
     """
     texts = label_texts(values)
     if classes is not None:
@@ -94,7 +99,7 @@ def _reject_minus_one_class(labels: Iterable[str], location: str) -> None:
     if others == [1] or (others and others[0] < -1):
         raise DataError(
             f"[data] {location}: the labels are -1 and {', '.join(map(str, others[:3]))}, but -1 "
-            "stands for an image without a label; write 0 and 1, or names"
+            "stands for an image without a label; write 0 and 1, or class names"
         )
 
 
@@ -125,9 +130,9 @@ def label_texts(values: Iterable[Any]) -> list[str]:
 
 
 def is_missing(text: str, accept_all: bool = False) -> bool:
-    """Return True if a label stands for an image without a label.
+    """Return True if a label means that its image has no label.
 
-    With ``accept_all``, only empty text, NaN and -1 do, and words such as "none" do not.
+    These are empty text, NaN, -1 and, unless ``accept_all`` is true, words such as "none".
     """
     word = _normalise_label(text).lower()
     return word in _VALUES or (not accept_all and word in _WORDS)

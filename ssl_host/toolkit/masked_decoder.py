@@ -25,7 +25,7 @@ class MaskedDecoder(nn.Module):
         output_dim: width of the predictions.
 
     Raises:
-        ValueError: if ``dim`` is not such a multiple.
+        ValueError: if ``dim`` is not a multiple of 4 and of ``num_heads``.
     """
 
     def __init__(self, in_dim: int, dim: int, depth: int, num_heads: int, output_dim: int) -> None:

@@ -26,6 +26,9 @@ def random_masks(rng: BatchRNG, num_patches: int, ratio: float, name: str = "mas
 
     Returns:
         (B, T), bool; exactly ``round(T · ratio)`` patches of each row are True.
+
+    Raises:
+        ValueError: if ``ratio`` is not from 0 to 1.
     """
     _check_fraction("ratio", ratio)
     order = rng.permutation(name, num_patches)
@@ -44,8 +47,8 @@ def block_masks(
 ) -> Tensor:
     """Return rectangular masks, as in I-JEPA (arXiv:2301.08243, section 3).
 
-    The size of the blocks is drawn once for the optimizer step, so that all images have the same
-    number of masked patches; the place is drawn for each image and block.
+    Unless ``ragged`` is true, the size of the blocks is drawn once for the optimizer step, so that
+    all blocks have the same number of patches. The place is drawn for each image and block.
 
     Args:
         rng: the random numbers, ``batch.rng``.
@@ -53,11 +56,12 @@ def block_masks(
         scale: smallest and largest area of a block, as a fraction of the image.
         aspect: smallest and largest ratio of height to width.
         count: number of blocks for each image.
-        name: name of the random numbers.
-        ragged: True to draw the size of each block for each image.
+        name: name of the random numbers; different names give independent masks.
+        ragged: True to draw a separate size for each image and block.
 
     Returns:
-        (B, ``count``, T), bool, T patches in row-major order.
+        (B, ``count``, T), bool: True for the patches in a block; the T patches are in row-major
+        order.
     """
     rows, columns = grid
     log_aspect = (math.log(aspect[0]), math.log(aspect[1]))
@@ -131,12 +135,15 @@ def blockwise_masks(
     Args:
         rng: the random numbers, ``batch.rng``.
         grid: number of rows and columns of patches.
-        num_masked: number of masked patches: an int, or one for each image (B,).
+        num_masked: number of patches to mask: an int, or a tensor (B,) with one for each image.
         min_block: smallest number of patches in a block.
-        name: name of the random numbers.
+        name: name of the random numbers; different names give independent masks.
 
     Returns:
-        (B, T), bool, with exactly ``num_masked`` True in each row.
+        (B, T), bool; exactly ``num_masked`` patches of each row are True.
+
+    Raises:
+        ValueError: if ``num_masked`` is negative or larger than the number of patches.
     """
     rows, columns = grid
     seeds = rng.integers(name, 2**63 - 1)
@@ -154,7 +161,10 @@ def blockwise_masks(
 
 
 def _add_blocks(mask: Tensor, count: int, min_block: int, numbers: random.Random) -> None:
-    """Add random blocks to a mask (rows, columns) until ``count`` are masked or none fits."""
+    """Add random blocks to a mask (rows, columns) until ``count`` patches are masked.
+
+    Stop earlier if no further block fits.
+    """
     rows, columns = mask.shape
     masked = 0
     while masked < count:
@@ -197,7 +207,8 @@ def indices_of(masks: Tensor) -> Tensor:
 def patchify(images: Tensor, patch_size: int) -> Tensor:
     """Return the pixels of each patch of images (B, C, H, W): (B, T, p · p · C).
 
-    The patches are in row-major order, and so are the pixels of a patch, with the channels last.
+    The side p of a patch is ``patch_size``. The patches are in row-major order, and so are the
+    pixels of a patch, with the channels last.
 
     Raises:
         ValueError: if ``patch_size`` does not divide height and width.
@@ -217,8 +228,11 @@ def unpatchify(patches: Tensor, patch_size: int, grid: tuple[int, int] | None = 
 
     Args:
         patches: the pixels of each patch.
-        patch_size: side of a patch, in pixels.
+        patch_size: side p of a patch, in pixels.
         grid: number of rows and columns of patches; by default a square grid.
+
+    Raises:
+        ValueError: if the T patches do not fill the grid.
     """
     batch, count = patches.shape[:2]
     rows, columns = grid or (math.isqrt(count), math.isqrt(count))

@@ -22,6 +22,9 @@ class MemoryBank(nn.Module):
     Attributes:
         rows: the rows, shape (N, D); zeros at the start.
         seen: True for the rows that have been stored, shape (N,), bool.
+
+    Raises:
+        ValueError: if ``num_rows`` or ``dim`` is less than 1.
     """
 
     rows: Tensor

@@ -80,7 +80,8 @@ def require_values_in(value_range: ValueRange, values: np.ndarray) -> None:
     if low < value_range[0] - margin or high > value_range[1] + margin:
         raise UnreadableImage(
             f"its values are {low:g} to {high:g}, but files of this type are read as "
-            f"{value_range[0]:g} to {value_range[1]:g}; set [data] value_range"
+            f"{value_range[0]:g} to {value_range[1]:g}; set [data] value_range to the values of "
+            "black and white"
         )
 
 
@@ -157,7 +158,7 @@ def _ppm_maximum(image: Image.Image) -> int:
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """Return how a file stores its values, such as ``I;16B``; empty if it is unknown."""
+    """Return Pillow's name of a file's pixel format, such as ``I;16B``; empty if unknown."""
     arguments = _tiles(image)[0][3] if _tiles(image) else ""
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 

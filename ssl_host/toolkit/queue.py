@@ -25,6 +25,9 @@ class FeatureQueue(nn.Module):
         rows: the embeddings, shape (K, D): unit vectors, in no particular order.
         cursor: index of the next row to replace.
         pushed: number of rows pushed so far.
+
+    Raises:
+        ValueError: if ``size`` is less than 1.
     """
 
     rows: Tensor
@@ -34,7 +37,7 @@ class FeatureQueue(nn.Module):
     def __init__(self, size: int, dim: int, seed: int = 0) -> None:
         super().__init__()
         if size < 1:
-            raise ValueError(f"size = {size}: the size must be at least 1")
+            raise ValueError(f"size = {size}: must be at least 1")
         generator = torch.Generator().manual_seed(seed)
         start = functional.normalize(torch.randn(size, dim, generator=generator), dim=1)
         self.register_buffer("rows", start)

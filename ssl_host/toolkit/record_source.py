@@ -66,15 +66,16 @@ class RecordSource(DataSource):
         )
         labelled: bool | None = Field(
             None,
-            description="true: require labels, and accept numbers, combinations and words such "
-            "as none as classes; false: ignore labels; default: use labels if there are any",
+            description="true: require labels, and also treat numbers, combinations of classes "
+            "and words such as none as class names; false: ignore labels; default: use labels if "
+            "there are any",
         )
 
         fit: Fit = Field(
             "crop",
-            description="how images are made square: crop their centre, squash them, or pad them "
-            "with black; with [loader] store = files, random crops of training images are taken "
-            "from the whole image, squashed or padded",
+            description="how images are made square: crop keeps the centre, squash changes the "
+            "proportions, pad adds black bars; with [loader] store = files, random crops of "
+            "training images come from the whole image, which squash or pad makes square first",
         )
         value_range: tuple[float, float] | None = Field(
             None,
@@ -101,8 +102,11 @@ class RecordSource(DataSource):
         """Return the training or the held-out images, with labels as the source stores them.
 
         Args:
-            held_out: True for the held-out images. If the dataset has none, return None; the host
-                then holds out a fraction of the training images.
+            held_out: True for the held-out images.
+
+        Returns:
+            The images and their labels; None if the dataset has no held-out images, in which case
+            the host holds out a fraction of the training images.
 
         Raises:
             DataError: when the data cannot be read at all; the message should name the file and
@@ -137,12 +141,14 @@ class RecordSource(DataSource):
         return images
 
     def _records(self, held_out: bool) -> Records | None:
-        """Return the images of a split, and add remarks about them to the notes."""
+        """Return the images of a split, or None, and add remarks about them to the notes."""
         records = self.records(held_out)
         if records is not None:
             images, config = records.images, self.config
             if isinstance(images, ArrayImages) and (config.fit != "crop" or config.value_range):
-                raise DataError("[data] fit and value_range have no effect on images in memory")
+                raise DataError(
+                    "[data] fit and value_range have no effect on images in memory; remove them"
+                )
             images.fit, images.value_range = config.fit, config.value_range
             self._add_notes(records.notes)
         return records
@@ -169,7 +175,7 @@ class RecordSource(DataSource):
         """Return the images in a split, with their labels converted to class indices.
 
         Args:
-            records: the images with labels as stored, or None if there is no such split.
+            records: the images with labels as stored; None returns None.
             classes: names of the training classes; None if these are the training images.
         """
         if records is None:
@@ -250,12 +256,18 @@ class RecordSource(DataSource):
             return []
         return [
             f"{pattern}: {held_out[0]} is among the training files, because the pattern includes "
-            "it; if it is held out, leave it out of the pattern and set [data] test"
+            "it; to hold this file out, leave it out of the pattern and set [data] test"
         ]
 
 
 def _split_of_file(path: Path, root: Path) -> SplitWord | None:
-    """Return the split that the name of a file, or else of a folder above it, stands for."""
+    """Return the split named by a file or, failing that, by the nearest folder above it.
+
+    Return None if no name contains a split.
+
+    Raises:
+        DataError: if a name contains both a training and a held-out split.
+    """
     for part in reversed(path.relative_to(root).parts):
         splits, _ = split_words(part)
         if "train" in splits and len(set(splits)) > 1:

@@ -43,7 +43,7 @@ def resize_to_square(image: Tensor, size: int, fit: Fit = "crop") -> Tensor:
 
 
 def pad_to_square(image: Tensor) -> Tensor:
-    """Add black bars to an image (C, H, W), so that it is square and in the middle."""
+    """Make an image (C, H, W) square by adding equal black bars on two opposite sides."""
     _, height, width = image.shape
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
@@ -53,7 +53,8 @@ def pad_to_square(image: Tensor) -> Tensor:
 def image_for_crops(image: Tensor, fit: Fit) -> Tensor:
     """Return the image (C, H, W) from which random crops are taken, at its original resolution.
 
-    With ``crop`` it is the whole image, as in the papers.
+    ``crop`` keeps the whole image, as in the papers; ``squash`` resizes it to a square of the same
+    area, and ``pad`` adds black bars.
     """
     if fit == "pad":
         return pad_to_square(image)

@@ -42,6 +42,9 @@ class LinearSchedule(Schedule):
         end: final value.
         until: fraction of the run at which ``end`` is reached; with 0 it is the value from the
             start, and with more than 1 it is never reached.
+
+    Raises:
+        ValueError: if ``until`` is negative.
     """
 
     def __init__(self, start: float, end: float, until: float = 1.0) -> None:

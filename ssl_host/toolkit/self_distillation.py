@@ -38,7 +38,8 @@ class SelfDistillationMethod(Method):
             0.0,
             ge=0,
             le=1e6,
-            description="number of epochs in which the teacher's temperature rises",
+            description="number of epochs over which the teacher's temperature moves to "
+            "teacher_temperature",
         )
         centre_momentum: float = Field(
             0.9, ge=0, le=1, description="weight of the previous centre in its moving average"
@@ -47,7 +48,7 @@ class SelfDistillationMethod(Method):
             1.0,
             ge=0,
             le=1e6,
-            description="number of first epochs in which the prototypes are not trained",
+            description="number of epochs at the start in which the prototypes are not trained",
         )
 
     config: Config
@@ -95,7 +96,8 @@ class MaskedSelfDistillationMethod(SelfDistillationMethod):
             30.0,
             ge=0,
             le=1e6,
-            description="number of epochs in which the teacher's temperature rises",
+            description="number of epochs over which the teacher's temperature moves to "
+            "teacher_temperature",
         )
         mask_min: float = Field(0.1, ge=0, le=1, description="smallest masked fraction of a view")
         mask_max: float = Field(0.5, ge=0, le=1, description="largest masked fraction of a view")
@@ -113,7 +115,12 @@ class MaskedSelfDistillationMethod(SelfDistillationMethod):
         self.mask_token = nn.Parameter(torch.zeros(self.backbone.embed_dim))
 
     def view_mask(self, batch: Batch, view: int) -> Tensor:
-        """Return the random masks of a full-size view, (B, T); half of the images have no mask."""
+        """Return random masks (B, T) of a full-size view; an image has one with probability 0.5.
+
+        Args:
+            batch: the batch.
+            view: index of the view.
+        """
         config, name = self.config, f"mask{view}"
         grid = self.backbone.grid(*batch.views[view].shape[-2:])
         ratio = batch.rng.uniform(f"{name}.ratio", low=config.mask_min, high=config.mask_max)
@@ -125,7 +132,7 @@ class MaskedSelfDistillationMethod(SelfDistillationMethod):
 def mask_weights(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the weight of each masked patch: 1 / (number of masked patches in its image).
 
-    The weights are in row-major order.
+    The M masked patches of the batch are in row-major order; the result has shape (M,).
 
     Args:
         mask: the masked patches, (B, T), bool.

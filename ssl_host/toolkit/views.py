@@ -36,7 +36,7 @@ def encode_views(network: Callable[[Tensor], Any], views: Sequence[Tensor]) -> l
 def cross_view_loss(
     loss: Callable[[Tensor, Tensor], Tensor], students: Sequence[Tensor], targets: Sequence[Tensor]
 ) -> Tensor:
-    """Return the mean loss over all pairs of a target and the output for a different view.
+    """Return the mean loss over all pairs of a target and an output for a different view.
 
     DINO, arXiv:2104.14294, equation 3.
 

@@ -83,12 +83,13 @@ def read_containers(file: Path) -> dict[str, Tensors]:
     except Exception as error:  # torch raises pickle's, zip's and its own errors
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{file} cannot be read as plain weights ({reason}); a pickle with more than tensors "
-            "can execute arbitrary code, so it is not opened. Ask its author for a safetensors file"
+            f"{file} cannot be read as plain weights ({reason}). Other pickled objects are not "
+            "loaded, because they can execute arbitrary code; ask the author for a safetensors "
+            "file."
         ) from None
     if not isinstance(state, Mapping):
         raise CheckpointError(
-            f"{file} contains {_describe(state)}, not tensors by name; save the network's "
+            f"{file} contains {_describe(state)}, not a dictionary of tensors; save the network's "
             "state_dict() instead"
         )
     containers = {WEIGHTS_CONTAINER: _tensors(_usual_weights(state))}

@@ -59,7 +59,7 @@ CASES = {
     "only_text": (only_text, ["{root}: no images (.jpg, .jpeg, .png,", "notes.txt"]),
     "all_corrupt": (
         all_corrupt,
-        ["none of 3 images", *(f"{i}.jpg: cannot be decoded: cannot identify" for i in range(3))],
+        ["none of 3 images", *(f"{i}.jpg (cannot be decoded: cannot identify" for i in range(3))],
     ),
     "too_few": (too_few, ["[run] batch_size = 4", "3 training images", "smaller batch_size"]),
     "class_only_in_val": (

@@ -113,7 +113,7 @@ def test_pack_without_readable_images_raises_data_error(tmp_path):
     files = folder(tmp_path / "x", 2)
     for file in files:
         file.write_bytes(b"")
-    with pytest.raises(DataError, match=r"none of 2 images.*00\.png: the file is empty"):
+    with pytest.raises(DataError, match=r"none of 2 images.*00\.png \(the file is empty"):
         pack(FileImages(files), 3, 16, tmp_path / "cache")
 
 

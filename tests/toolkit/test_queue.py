@@ -68,5 +68,5 @@ def test_nearest_with_a_count_returns_rows_in_order_of_similarity():
 
 
 def test_queue_of_size_zero_is_rejected():
-    with pytest.raises(ValueError, match="size must be at least 1"):
+    with pytest.raises(ValueError, match="size = 0: must be at least 1"):
         FeatureQueue(0, 3)

@@ -37,9 +37,10 @@ class All4One(Method):
 
     Estepa et al., ICCV 2023, arXiv:2303.09417, section 3 and solo-learn's code.
 
-    The loss is the sum of NNCLR's, of the same between a transformer's summaries of several
-    neighbours, and of the distance of the cross-correlation with the EMA network from the identity.
-    The transformer's positions are sines and cosines over the neighbours.
+    The loss is a weighted sum of three terms: NNCLR's loss; a contrastive loss between a
+    transformer's summaries of several neighbours; and the distance between the identity and the
+    cross-correlation with the EMA network. The transformer's position embeddings are fixed sines
+    and cosines.
     """
 
     class Config(Settings):
@@ -50,13 +51,16 @@ class All4One(Method):
             5, ge=2, le=64, description="number of neighbours that the transformer summarises"
         )
         temperature: float = Field(
-            0.1, gt=0, le=100, description="temperature of the contrast of the summaries"
+            0.1,
+            gt=0,
+            le=100,
+            description="temperature of the contrastive loss between the summaries",
         )
         predictor_dim: int = Field(
             4096, ge=1, le=65536, description="width of the hidden layer of both predictors"
         )
         dropout: float = Field(
-            0.0, ge=0, lt=1, description="dropout of the transformer; solo-learn's code has 0.1"
+            0.0, ge=0, lt=1, description="dropout of the transformer; solo-learn's code uses 0.1"
         )
         transformer_lr_scale: float = Field(
             0.1, gt=0, le=10, description="factor for the learning rate of the transformer"
@@ -133,5 +137,8 @@ class All4One(Method):
 
 
 def _shifted(first: Tensor, neighbours: Tensor) -> Tensor:
-    """Return sequences (B, k, D) that begin with rows (B, D), without the last neighbour."""
+    """Prepend ``first`` (B, D) to ``neighbours`` (B, k, D) and drop the last neighbour.
+
+    The result has shape (B, k, D).
+    """
     return torch.cat([first[:, None], neighbours[:, :-1].to(first.dtype)], dim=1)

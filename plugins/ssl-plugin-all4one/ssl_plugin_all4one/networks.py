@@ -24,7 +24,7 @@ def feature_distance(targets: tuple[Tensor, Tensor], embeddings: tuple[Tensor, T
 
     Args:
         targets: the EMA network's embeddings (B, D) of both views, normalised here.
-        embeddings: the embeddings (B, D) of the respective other view.
+        embeddings: the trained network's embeddings (B, D) of the second and of the first view.
 
     Returns:
         √on + √off, where ``on`` and ``off`` are the mean squared errors on and off the diagonals.
@@ -44,7 +44,7 @@ def feature_distance(targets: tuple[Tensor, Tensor], embeddings: tuple[Tensor, T
 
 
 def sine_positions(count: int, width: int) -> Tensor:
-    """Return sines and cosines of positions 0 to ``count`` - 1: (count, width)."""
+    """Return sine-cosine embeddings (``count``, ``width``) of the positions 0 to ``count`` - 1."""
     frequencies = 10_000 ** (-torch.arange(0, width, 2) / width)
     angles = torch.arange(count)[:, None] * frequencies
     return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :width]

@@ -24,7 +24,12 @@ STOPPED = (
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Outcomes of the runs of a suite, and the table made from them."""
+    """Outcomes of the runs of a suite, and the table made from them.
+
+    Attributes:
+        table: the table, which has also been written to the suite's folder.
+        outcomes: the outcome of each run, in the order of the suite.
+    """
 
     table: Table
     outcomes: tuple[RunOutcome, ...]
@@ -41,8 +46,12 @@ def run_suite(
     """Execute all unfinished runs of a suite and write its table in every format.
 
     Args:
+        suite: the suite.
         fresh: True starts every run from scratch.
         report: function that is called with the outcome of each run as soon as it is known.
+
+    Returns:
+        The outcomes of all runs and the table; a failed run raises no error.
 
     Raises:
         RunFolderError: if another process uses the suite's folder or, unless ``fresh``, the
@@ -56,7 +65,11 @@ def run_suite(
 
 
 def tabulate_suite(suite: Suite) -> Benchmark:
-    """Write the table of the finished runs of a suite, without running anything."""
+    """Write the table of the finished runs of a suite, without running anything.
+
+    Raises:
+        RunFolderError: if another process uses the suite's folder.
+    """
     with RunFolder(suite.folder, "suite") as folder:
         return _write_table(suite, read_outcomes(suite), folder)
 
@@ -75,7 +88,7 @@ def check_suite(suite: Suite) -> list[tuple[str, int]]:
 
 
 def _write_table(suite: Suite, outcomes: Sequence[RunOutcome], folder: RunFolder) -> Benchmark:
-    """Write table.md, table.csv, table.html and benchmark.json into the suite's folder."""
+    """Write table.md, table.csv, table.html and benchmark.json; return table and outcomes."""
     table = make_table(suite, outcomes)
     folder.write_text("table.md", to_markdown(table))
     folder.write_text("table.csv", to_csv(table))

@@ -108,7 +108,7 @@ def _constant_layer(origin: ConfigOrigin, values: Mapping[tuple[str, str], Any])
 
 
 def _select_sections(layer: ConfigLayer, combination: Combination) -> ConfigLayer:
-    """Return the sections of a suite that apply to a combination, under their names in a run."""
+    """Return a layer with the sections that apply to a combination, under their names in a run."""
     values: dict[tuple[str, str], ConfigValue] = {}
     lines: dict[str, int] = {}
     for section in layer.sections():
@@ -120,7 +120,10 @@ def _select_sections(layer: ConfigLayer, combination: Combination) -> ConfigLaye
 
 
 def _target_section(section: str, combination: Combination) -> str | None:
-    """Return the run's section that a section of the suite configures, or None."""
+    """Return the run's section that a section of the suite configures.
+
+    Return None if the section does not apply to the combination, or only to the suite.
+    """
     kind, _, instance = section.partition(".")
     if section == "suite" or kind == "published":
         return None

@@ -48,7 +48,7 @@ class RunOutcome:
         return None if self.results is None else summarize(self.results)
 
     def find(self, name: str) -> FigureRow | None:
-        """Return a number from ``results.json``, such as a metric; None if it is missing."""
+        """Return a metric or another number in ``results.json`` as a row; None if missing."""
         if self.results is None or self.summary is None:
             return None
         value = self.results.get(name)
@@ -67,8 +67,12 @@ def execute_runs(
     running processes write a checkpoint and stop.
 
     Args:
+        suite: the suite.
         fresh: True starts every run from scratch.
         report: function that is called with the outcome of each run as soon as it is known.
+
+    Returns:
+        The outcome of each run, in the order of the suite.
     """
     processes = ProcessGroup(_thread_limit(suite))
     (suite.folder / "logs").mkdir(parents=True, exist_ok=True)

@@ -55,25 +55,25 @@ class SuiteSettings(Settings):
     @field_validator("name")
     @classmethod
     def _check_folder_name(cls, name: str) -> str:
-        """Reject names that are not valid as folder names."""
+        """Return the name; raise ValueError if it is not valid as the name of a folder."""
         if name in (".", "..") or any(character in name for character in "/\\\0"):
-            raise ValueError("should be the name of a folder, without slashes and not '..'")
+            raise ValueError("should be a folder name without slashes, and not '.' or '..'")
         return name
 
     @field_validator("methods", "seeds")
     @classmethod
     def _check_duplicates(cls, values: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
-        """Reject lists that contain the same value twice."""
+        """Return the values; raise ValueError if one of them occurs twice."""
         if len(set(values)) < len(values):
-            raise ValueError(f"give each {str(info.field_name).removesuffix('s')} once")
+            raise ValueError(f"should contain each {str(info.field_name).removesuffix('s')} once")
         return values
 
     @field_validator("columns")
     @classmethod
     def _check_duplicate_columns(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
-        """Reject lists that contain the same metric twice."""
+        """Return the columns; raise ValueError if two of them have the same metric."""
         if len(_titles(columns)) < len(columns):
-            raise ValueError("give each column once")
+            raise ValueError("should contain each metric once")
         return columns
 
     def titles(self) -> dict[str, str]:

@@ -42,8 +42,9 @@ class TableRow:
     """One row of the table of a suite.
 
     Attributes:
-        label: one entry for each axis, such as the method's and the dataset's name; the first entry
-            of other rows is the title of the baseline or ``METHOD (published)``.
+        label: one entry for each axis, such as the names of the method and the dataset. In rows of
+            baselines and published results, the first entry is the title of the baseline or
+            ``METHOD (published)``.
         kind: ``run``, ``baseline`` or ``published``.
         cells: the averaged metrics, keyed by metric name.
         note: seeds without results, or the source of published metrics.
@@ -106,7 +107,7 @@ def make_table(suite: Suite, outcomes: Sequence[RunOutcome]) -> Table:
 
 
 def _notes(outcomes: Sequence[RunOutcome]) -> dict[str, tuple[str, ...]]:
-    """Return the names of the runs that have each note; none if all finished runs have it."""
+    """Return the names of the runs that have each note, keyed by note; () if all runs have it."""
     finished = [outcome for outcome in outcomes if outcome.summary is not None]
     names: dict[str, list[str]] = {}
     for outcome in finished:

@@ -133,8 +133,8 @@ def test_suite_without_methods_is_refused(suite):
     [
         ("seeds = 3, 4", "seeds = 3, 3", "each seed once"),
         ("methods = simclr, long", "methods = simclr, simclr", "each method once"),
-        ("dir = there", "columns = rankme, rankme as r", "each column once"),
-        ("dir = there", "name = ../there", "should be the name of a folder"),
+        ("dir = there", "columns = rankme, rankme as r", "each metric once"),
+        ("dir = there", "name = ../there", "should be a folder name"),
         ("seeds = 3, 4", "seeds = a, b", "[suite] seeds = a, b: item 1 should be a whole number"),
         ("seeds = 3, 4", "sedes = 3", "[suite] sedes: unknown key; did you mean 'seeds'?"),
         ("methods = simclr, long", "methods = simclr, warm", "warm"),

@@ -15,7 +15,10 @@ ssl_host_api = 1
 
 @hookimpl
 def read_weights(path: Path) -> StoredWeights | None:
-    """Return the tensors of another project's checkpoint, with schemes to rename them."""
+    """Return the tensors of another project's checkpoint, with schemes to rename them.
+
+    Return None if the file cannot be read or follows no known scheme.
+    """
     from ssl_plugin_checkpoints.layouts import read_checkpoint  # noqa: PLC0415 - imports torch
 
     return read_checkpoint(path)

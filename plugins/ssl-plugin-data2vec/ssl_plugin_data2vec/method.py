@@ -31,7 +31,10 @@ class Data2Vec(Method):
     class Config(Settings):
         ema_decay: float = Field(0.9998, ge=0, le=1, description="EMA decay of the teacher")
         num_blocks: int = Field(
-            6, ge=1, le=100, description="number of last blocks; the target is their mean"
+            6,
+            ge=1,
+            le=100,
+            description="number of the teacher's last blocks; their mean is learned",
         )
         mask_ratio: float = Field(
             0.6, gt=0, lt=1, description="fraction of patches to mask: 120 of 196 in the paper"

@@ -35,9 +35,11 @@ class DeepClusterV2(Method):
 
     class Config(Settings):
         num_clusters: int = Field(
-            3000, ge=2, le=1_000_000, description="number of clusters per clustering"
+            3000, ge=2, le=1_000_000, description="number of clusters in each clustering"
         )
-        num_clusterings: int = Field(3, ge=1, le=64, description="number of clusterings")
+        num_clusterings: int = Field(
+            3, ge=1, le=64, description="number of k-means clusterings before each epoch"
+        )
         num_iterations: int = Field(10, ge=1, le=1000, description="number of k-means iterations")
         temperature: float = Field(0.1, gt=0, le=100, description="temperature of the softmax")
 

@@ -22,7 +22,7 @@ from ssl_plugin_dinov2.koleo import koleo
 
 
 class DINOv2(MaskedSelfDistillationMethod):
-    """DINOv2: DINO on class tokens, iBOT on masked patches, and KoLeo on the student's features.
+    """DINOv2: DINO on class tokens, iBOT on masked patches, KoLeo on the student's features.
 
     Oquab et al., TMLR 2024, arXiv:2304.07193, section 4 and the authors' code.
 
@@ -38,9 +38,16 @@ class DINOv2(MaskedSelfDistillationMethod):
         min_block: int = Field(
             4, ge=1, le=65536, description="smallest number of patches in a masked block"
         )
-        koleo: float = Field(0.1, ge=0, le=100, description="weight of the KoLeo regulariser")
+        koleo: float = Field(
+            0.1,
+            ge=0,
+            le=100,
+            description="weight of the KoLeo regulariser, which spreads the features",
+        )
         assignment: Literal["centring", "sinkhorn"] = Field(
-            "sinkhorn", description="how the teacher's scores are converted to probabilities"
+            "sinkhorn",
+            description="how the teacher's scores become probabilities: softmax after subtracting "
+            "the moving centre, or Sinkhorn-Knopp, which uses all prototypes equally",
         )
 
     config: Config

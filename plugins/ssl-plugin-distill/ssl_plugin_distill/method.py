@@ -13,12 +13,12 @@ from ssl_host import Backbone, Batch, FeatureQueue, Method, Settings, StepOutput
 
 
 class Distill(Method):
-    """Distillation: a student learns the similarities and tokens of a frozen pretrained teacher.
+    """Distillation: a student learns similarities and tokens of a frozen pretrained teacher.
 
     It follows lightly-train's distillation (https://github.com/lightly-ai/lightly-train).
 
-    The student's features imitate the teacher's softmax over the similarities with a queue of
-    earlier teacher features. Optionally its tokens, resized to the teacher's grid, imitate the
+    The student imitates the teacher's softmax over the similarities with a queue of earlier teacher
+    features. Optionally, the student's tokens, resized to the teacher's grid, also imitate the
     teacher's patch tokens.
     """
 
@@ -28,7 +28,9 @@ class Distill(Method):
         )
         tokens: float = Field(0.0, ge=0, le=1000, description="weight of the loss on patch tokens")
         temperature: float = Field(0.07, gt=0, le=100, description="temperature of the softmax")
-        queue_size: int = Field(8192, ge=2, le=10_000_000, description="teacher features to keep")
+        queue_size: int = Field(
+            8192, ge=2, le=10_000_000, description="number of teacher features in the queue"
+        )
 
     config: Config
 
@@ -74,7 +76,10 @@ class Distill(Method):
 
     def config_warnings(self, num_processes: int) -> Iterable[str]:
         if not (self.config.similarity or self.config.tokens):
-            yield "[method] similarity = 0 and tokens = 0: the loss is 0, so nothing is learned"
+            yield (
+                "[method] similarity = 0 and tokens = 0: the loss is 0, so nothing is learned; set "
+                "one of them above 0"
+            )
 
     def step(self, batch: Batch) -> StepOutput:
         view = batch.views[0]
@@ -87,7 +92,10 @@ class Distill(Method):
         return StepOutput(loss, features=student[0], enqueue={"queue": teacher[0]})
 
     def _encode(self, network: Backbone, view: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the features (B, D), and the tokens (B, T, D) if they are used."""
+        """Return the features (B, D) and patch tokens (B, T, D).
+
+        Without a loss on tokens, the features (B, 1, D) stand in for the tokens.
+        """
         if not self.config.tokens:
             features = network(view)
             return features, features[:, None]
@@ -95,7 +103,10 @@ class Distill(Method):
         return tokens.pooled, tokens.patches
 
     def _similarity_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Return the divergence of the student's similarities with the queue from the teacher's."""
+        """Return the KL divergence between the teacher's and the student's similarities.
+
+        These are the similarities with the features in the queue.
+        """
         with full_precision(self.project(student), teacher) as (predicted, target):
             rows = self.queue.rows.to(target.dtype)
             logits = functional.normalize(predicted, dim=1) @ rows.T / self.config.temperature

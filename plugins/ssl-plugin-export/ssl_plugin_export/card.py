@@ -133,7 +133,11 @@ def write_card(
 
 
 def _read_json(file: Path) -> dict[str, Any]:
-    """Return the content of a JSON file from the run folder."""
+    """Return the content of a JSON file from the run folder.
+
+    Raises:
+        RunFolderError: when the file cannot be read or is not valid JSON.
+    """
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

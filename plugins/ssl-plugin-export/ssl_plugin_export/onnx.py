@@ -20,9 +20,10 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 class OnnxExporter(Exporter):
-    """Exporter that writes ``backbone.onnx``, which maps images (B, C, H, W) to features (B, D).
+    """Exporter that writes ``backbone.onnx``, which maps images to features.
 
-    The input ``images`` and the output ``features`` are float32. The images must be normalised.
+    The input ``images`` (B, C, H, W) and the output ``features`` (B, D) are float32. The images
+    must be normalised.
     """
 
     main_file = "backbone.onnx"

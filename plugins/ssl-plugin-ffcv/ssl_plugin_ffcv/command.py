@@ -69,7 +69,7 @@ def pack(
     """
     if len(paths) > 2 or (len(paths) == 1 and data is None):
         raise click.UsageError(
-            "name a folder of images and OUT.beton, or --data NAME and OUT.beton"
+            "give a folder of images and OUT.beton, or --data NAME and OUT.beton"
         )
     if raw and quality is not None:
         raise click.UsageError("--raw stores uncompressed pixels; remove --quality")
@@ -98,8 +98,9 @@ def pack(
 def _stop_on_sigterm(report: ProgressCallback) -> Iterator[ProgressCallback]:
     """Handle SIGTERM like Ctrl-C, so no incomplete file is left when a scheduler stops the job.
 
-    KeyboardInterrupt is raised between two images, because an exception raised by the signal
-    handler itself could be lost in compiled code or in a callback.
+    This context manager yields a callback to use in place of ``report``. The callback raises
+    KeyboardInterrupt between two images, because an exception raised by the signal handler itself
+    could be lost in compiled code.
     """
     requested = threading.Event()
 
@@ -117,7 +118,7 @@ def _stop_on_sigterm(report: ProgressCallback) -> Iterator[ProgressCallback]:
 
 @contextmanager
 def _progress_bars() -> Iterator[ProgressCallback]:
-    """Show a progress bar for each split if stderr is a terminal."""
+    """Context manager that yields a progress callback; it draws bars if stderr is a terminal."""
     from rich.console import Console  # noqa: PLC0415 - for a fast start
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
@@ -160,11 +161,13 @@ def _print_summary(out: Path, info: PackInfo) -> None:
             click.echo(f"{kind}: {text}", err=True)
     skipped = [missing for split in info.splits.values() for missing in split.skipped]
     if skipped:
+        total = sum(split.total for split in info.splits.values())
         first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
         more = "; ..." if len(skipped) > 3 else ""
         listing = os.path.relpath(sidecar_file(out))
         click.echo(
-            f"{len(skipped)} could not be read and were skipped ({first}{more}); see {listing}"
+            f"{len(skipped)} of {total} images could not be read ({first}{more}); {listing} lists "
+            "the skipped images"
         )
     click.echo(f"\n[data]\nname = ffcv\npath = {format_value(os.path.relpath(out), Path)}")
     for section, values in info.recipe.items():

@@ -89,7 +89,11 @@ class PackedImages(ImageDataset):
         return torch.from_numpy(out)
 
     def _decode(self, positions: list[int], out: np.ndarray) -> None:
-        """Decode the images at the given positions into ``out``, a uint8 array (B, C, S, S)."""
+        """Decode the images at the given positions into ``out``, a uint8 array (B, C, S, S).
+
+        Raises:
+            DataError: when an image cannot be decoded.
+        """
         image_size = self.image_size
         decoded = np.empty((image_size, image_size, 3), np.uint8)
         for row, i in enumerate(positions):
@@ -100,8 +104,8 @@ class PackedImages(ImageDataset):
                 data, decoded, image_size, image_size, image_size, image_size
             ):
                 raise DataError(
-                    f"[data] {self.file}: image {i} ({self.names[i]}) cannot be decoded: the file "
-                    "is damaged; copy it again, or pack the images again"
+                    f"[data] {self.file}: image {i} ({self.names[i]}) cannot be decoded, because "
+                    "the file is damaged; copy the file again, or pack the images again"
                 )
             # Eight times faster than a NumPy transpose. Gray images have 3 equal channels.
             planes = self._library.split(pixels)
@@ -109,7 +113,11 @@ class PackedImages(ImageDataset):
                 out[row, channel] = planes[channel]
 
     def _read_index(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the labels (N, int64), and the position and size of each image in the file."""
+        """Return the labels (N, int64), and the position and size of each image in the file.
+
+        Raises:
+            DataError: when the file is damaged or does not match the sidecar file.
+        """
         try:
             reader = self._library.reader(str(self.file))
         except AssertionError as error:  # raised by ffcv for a file of a different version
@@ -138,7 +146,11 @@ class PackedImages(ImageDataset):
         return labels, records
 
     def _columns(self, reader: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Check the structure of the file and return its image and label columns."""
+        """Check the structure of the file and return its image and label columns.
+
+        Raises:
+            DataError: when fields, number of images or image size differ from the sidecar file.
+        """
         if reader.field_names != FIELDS:
             fields = ", ".join(reader.field_names)
             raise DataError(
@@ -162,7 +174,7 @@ class PackedImages(ImageDataset):
 
     def _damage_message(self, reason: str) -> str:
         """Return the error message for a damaged file."""
-        return f"[data] {self.file}: is damaged: {reason}; copy it again, or pack the images again"
+        return f"[data] {self.file}: is damaged ({reason}); copy it again, or pack the images again"
 
 
 @lru_cache(maxsize=4)

@@ -63,7 +63,9 @@ def library() -> Library:
     except Exception as error:  # numba and cv2 raise more than ImportError
         is_missing = isinstance(error, ModuleNotFoundError) and error.name == "ffcv"
         reason = "" if is_missing else f", which cannot be imported ({_first_line(error)})"
-        raise UserError(f"packed images need the package ffcv{reason}: {INSTALL_HINT}") from None
+        raise UserError(
+            f"packed images need the package ffcv{reason}; install it with {INSTALL_HINT}"
+        ) from None
     import cv2  # noqa: PLC0415 - already imported by ffcv
 
     return Library(

@@ -71,9 +71,12 @@ def pack(out: Path, options: PackOptions, report: ProgressCallback | None = None
 
     Args:
         out: path of OUT.beton.
-        options: what to pack and how.
+        options: data source, its settings, and the format of the packed images.
         report: function that is called after each image with the split, the number of finished
             images and the total.
+
+    Returns:
+        The content of OUT.json.
 
     Raises:
         UserError: when an option is invalid. Its subclass DataError is raised when the images
@@ -132,10 +135,15 @@ def pack(out: Path, options: PackOptions, report: ProgressCallback | None = None
 
 
 def check_output_path(out: Path, force: bool) -> None:
-    """Check the suffix of OUT.beton and, unless ``force`` is set, that no file exists yet.
+    """Check that ``out`` ends in ``.beton`` and that its files may be written.
+
+    Args:
+        out: path of OUT.beton.
+        force: True if existing files may be replaced; otherwise none may exist.
 
     Raises:
-        UserError: when the path cannot be used.
+        UserError: when the suffix is different, or an output path is a folder or, unless ``force``
+            is set, an existing file.
     """
     if out.suffix != SUFFIX:
         raise UserError(
@@ -155,7 +163,12 @@ def _all_files(out: Path) -> list[Path]:
 
 
 def _open_splits(source: DataSource, options: PackOptions) -> dict[SplitName, ImageDataset]:
-    """Return the splits to pack, including ``probe`` only if training images have no labels."""
+    """Return the splits to pack, including ``probe`` only if training images have no labels.
+
+    Raises:
+        DataError: when the source has no training images.
+        RunError: when the source fails.
+    """
     train = _open_split(source, "train", options)
     if train is None:
         raise DataError(f"[data] {options.data} has no training images")
@@ -171,7 +184,11 @@ def _open_splits(source: DataSource, options: PackOptions) -> dict[SplitName, Im
 
 
 def _open_split(source: DataSource, split: SplitName, options: PackOptions) -> ImageDataset | None:
-    """Return the images of a split, or None if the source does not have any."""
+    """Return the images of a split, or None if the source does not have any.
+
+    Raises:
+        RunError: when the source raises an unexpected exception.
+    """
     try:
         images = source.open(split)
         return images if images is not None and len(images) else None
@@ -208,7 +225,11 @@ def _write(
     split: SplitName,
     report: ProgressCallback | None,
 ) -> SplitInfo:
-    """Write the packed file of one split and return its description."""
+    """Write the packed file of one split and return its description.
+
+    Raises:
+        RunError: when writing fails with an unexpected exception.
+    """
     count = len(images)
     report_image = None if report is None else (lambda done: report(split, done, count))
     try:

@@ -112,8 +112,8 @@ def read_sidecar(path: Path) -> PackInfo:
     sidecar = sidecar_file(path)
     if not sidecar.is_file():
         raise DataError(
-            f"[data] path = {path}: {sidecar.name} is missing next to it; copy it there, or write "
-            f"both again with {PACK}"
+            f"[data] path = {path}: {sidecar.name} is missing in the same folder; copy it there, "
+            f"or write both files again with {PACK}"
         )
     info = _parse(sidecar)
     for name, split in info.splits.items():
@@ -122,14 +122,18 @@ def read_sidecar(path: Path) -> PackInfo:
 
 
 def _parse(sidecar: Path) -> PackInfo:
-    """Read and validate the content of OUT.json."""
+    """Read and validate the content of OUT.json.
+
+    Raises:
+        DataError: when the file cannot be read, is damaged or has a different format version.
+    """
     damaged = f"[data] {sidecar}: is damaged, or was not written by {PACK}"
     try:
         content = json.loads(sidecar.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"[data] {sidecar}: cannot be read: {error.strerror}") from None
     except ValueError:
-        raise DataError(f"{damaged}: it is not valid JSON; pack the images again") from None
+        raise DataError(f"{damaged} (it is not valid JSON); pack the images again") from None
     version = content.get("version") if isinstance(content, dict) else None
     if isinstance(version, int) and version != VERSION:
         raise DataError(
@@ -141,31 +145,33 @@ def _parse(sidecar: Path) -> PackInfo:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "content"
-        raise DataError(f"{damaged}: {key}: {first['msg']}; pack the images again") from None
+        raise DataError(f"{damaged} ({key}: {first['msg']}); pack the images again") from None
     if not len(info.mean) == len(info.std) == info.channels:
         raise DataError(
-            f"{damaged}: {info.channels} channels have {len(info.mean)} means and "
-            f"{len(info.std)} standard deviations; pack the images again"
+            f"{damaged} ({info.channels} channels have {len(info.mean)} means and "
+            f"{len(info.std)} standard deviations); pack the images again"
         )
     for name, split in info.splits.items():
         indices = {missing.index for missing in split.skipped}
         if len(indices) < len(split.skipped) or not indices <= set(range(split.total)):
             raise DataError(
-                f"{damaged}: the skipped {name} images have invalid indices; pack the images again"
+                f"{damaged} (the skipped {name} images have invalid indices); pack the images again"
             )
     if "train" not in info.splits:
-        raise DataError(f"{damaged}: it lists no training images; pack the images again")
+        raise DataError(f"{damaged} (it lists no training images); pack the images again")
     return info
 
 
 def _check_size(file: Path, expected: int) -> None:
     """Raise DataError if a packed file is missing or does not have the expected size in bytes."""
     if not file.is_file():
-        raise DataError(f"[data] {file}: no such file; copy it there, or pack the images again")
+        raise DataError(
+            f"[data] {file}: no such file; copy the file to this path, or pack the images again"
+        )
     size = file.stat().st_size
     if size != expected:
         state = "is incomplete" if size < expected else "is a different file"
         raise DataError(
-            f"[data] {file}: {state}: it has {size} bytes, but {expected} were packed; "
+            f"[data] {file}: {state} (it has {size} bytes, but {expected} were packed); "
             "copy it again, or pack the images again"
         )

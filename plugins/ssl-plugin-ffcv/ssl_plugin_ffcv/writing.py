@@ -68,7 +68,7 @@ def write_beton(
     image_format: ImageFormat,
     report: Callable[[int], None] | None = None,
 ) -> WriteResult:
-    """Write all readable images to an FFCV file, with their labels, or -1 without labels.
+    """Write all readable images to an FFCV file, with their labels (-1 without a label).
 
     ffcv's ``DatasetWriter`` lays out the file. Its worker processes are not used, because they
     hang when one of them is stopped, and do not free their shared memory. Instead, threads decode
@@ -79,6 +79,9 @@ def write_beton(
         images: images to write.
         image_format: format of the images.
         report: function that is called after each image with the number of finished images.
+
+    Returns:
+        The indices of the written images, and the skipped images.
 
     Raises:
         DataError: when no image can be read, or an image has an unexpected shape or dtype.
@@ -118,7 +121,11 @@ def _fill(
     image_format: ImageFormat,
     report: Callable[[int], None] | None,
 ) -> WriteResult:
-    """Write all readable images and fill in the table of the file, one row per image."""
+    """Write all readable images and fill in the table of the file, one row per image.
+
+    Raises:
+        DataError: when an image has an unexpected shape or dtype.
+    """
     labels = None if images.labels is None else images.labels.tolist()
     result = WriteResult()
 
@@ -210,12 +217,13 @@ def _check_shared_memory(needed: int) -> None:
     if free < needed:
         raise RunError(
             f"{_SHARED_MEMORY} has {free >> 20} MB left, but the tables of the packed file take "
-            f"{needed >> 20} MB while it is written; increase it (docker run --shm-size)"
+            f"{needed >> 20} MB while it is written; increase the size of {_SHARED_MEMORY} "
+            "(docker run --shm-size)"
         )
 
 
 def _no_readable_images_message(skipped: list[MissingImage]) -> str:
     """Return the error message for a dataset without a single readable image."""
-    first = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
+    first = "; ".join(f"{each.name} ({each.reason})" for each in skipped[:3])
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return f"[data] none of {len(skipped)} images could be read: {first}{more}"

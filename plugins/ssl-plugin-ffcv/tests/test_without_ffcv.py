@@ -56,7 +56,7 @@ def process(tmp_path):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (MISSING, "need the package ffcv: `apt-get"),
+        (MISSING, "need the package ffcv; install it with `apt-get"),
         (BROKEN, "ffcv, which cannot be imported (libopencv_core.so.406: cannot open"),
     ],
 )
@@ -87,7 +87,9 @@ def test_lists_help_and_settings_work_without_ffcv(blocked, process):
 def test_build_without_ffcv_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ffcv", None)
     library.cache_clear()
-    with pytest.raises(UserError, match="packed images need the package ffcv: `apt-get install"):
+    with pytest.raises(
+        UserError, match="packed images need the package ffcv; install it with `apt-get install"
+    ):
         ssl_host.build("data", "ffcv", path="packed.beton")
     library.cache_clear()
 

@@ -162,7 +162,7 @@ def _detect_axes(path: DatasetPath, dataset: Any, any_number: bool) -> Axes:
     if h5py.check_string_dtype(dtype) is not None:
         raise DataError(
             f"[data] {path}: contains text, which ends at the first zero byte; store encoded "
-            "images as variable-length uint8: h5py.vlen_dtype('uint8')"
+            "images as variable-length uint8 (h5py.vlen_dtype('uint8'))"
         )
     raise DataError(
         f"[data] {path}: is {dtype} of shape {shape}; images must be uint8 N H W C or N C H W with "

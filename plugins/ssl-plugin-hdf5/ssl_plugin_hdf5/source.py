@@ -69,7 +69,7 @@ class HDF5(RecordSource):
         path = DatasetPath(file, name, mtime_ns)
         images = open_images(path, self.channels, f"{file.name}:{name}", config.value_range)
         if len(images) == 0:
-            raise DataError(f"[data] {path}: has no rows")
+            raise DataError(f"[data] {path}: has no rows; use a dataset with one row per image")
         labels, label_name = None, ""
         is_ignored = config.labelled is False
         if not is_ignored and (labels_set or group + labels_name in datasets):
@@ -102,7 +102,11 @@ class HDF5(RecordSource):
 
 
 def _dataset_names(file: Path) -> list[str]:
-    """Return the full names of all datasets in a file, such as ``train/images``."""
+    """Return the full names of all datasets in a file, such as ``train/images``.
+
+    Raises:
+        DataError: when the file does not exist, is damaged or is not an HDF5 file.
+    """
     if not file.is_file():
         raise DataError(f"[data] {file}: no such file")
     names: list[str] = []
@@ -117,12 +121,25 @@ def _dataset_names(file: Path) -> list[str]:
 
 
 def _full_name(datasets: list[str], group: str, name: str) -> str | None:
-    """Return the full name of a dataset, given its full name or its name in a split's group."""
+    """Return the full name of a dataset, or None if the file has no such dataset.
+
+    Args:
+        datasets: full names of all datasets in the file.
+        group: group of the split as a prefix such as ``train/``; empty if there is none.
+        name: full name of the dataset, or its name in the group.
+    """
     return next((n for n in (group + name, name.strip("/")) if n in datasets), None)
 
 
 def _find_dataset(file: Path, datasets: list[str], group: str, name: str, setting: str) -> str:
     """Return the full name of a dataset, as :func:`_full_name` does.
+
+    Args:
+        file: path of the file, for the message.
+        datasets: full names of all datasets in the file.
+        group: group of the split as a prefix.
+        name: full name of the dataset, or its name in the group.
+        setting: setting to name in the message.
 
     Raises:
         DataError: when there is no such dataset; the message names the setting to change.

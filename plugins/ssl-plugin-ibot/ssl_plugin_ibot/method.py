@@ -15,7 +15,7 @@ from ssl_host import (
 
 
 class IBOT(MaskedSelfDistillationMethod):
-    """iBOT: DINO on class tokens, and the same for the masked patches of each full-size view.
+    """iBOT: applies DINO to class tokens and to the masked patches of each full-size view.
 
     Zhou et al., ICLR 2022, arXiv:2111.07832, equations 2 to 4 and the authors' code.
 

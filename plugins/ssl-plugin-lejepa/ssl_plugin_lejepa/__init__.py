@@ -7,7 +7,9 @@ ssl_host_api = 1
 
 @hookimpl
 def register_methods(register: Register) -> None:
-    register("lejepa", "ssl_plugin_lejepa.method:LeJEPA", "agreement with normal embeddings")
+    register(
+        "lejepa", "ssl_plugin_lejepa.method:LeJEPA", "agreement and normally distributed embeddings"
+    )
 
 
 @hookimpl

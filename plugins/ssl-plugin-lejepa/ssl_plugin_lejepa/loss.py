@@ -22,8 +22,12 @@ class SIGReg(Loss):
     """
 
     class Config(Settings):
-        num_directions: int = Field(1024, ge=1, le=1_000_000, description="random directions")
-        num_knots: int = Field(17, ge=3, le=1001, description="knots of the numerical integral")
+        num_directions: int = Field(
+            1024, ge=1, le=1_000_000, description="number of random directions"
+        )
+        num_knots: int = Field(
+            17, ge=3, le=1001, description="number of knots of the numerical integral"
+        )
 
     config: Config
 

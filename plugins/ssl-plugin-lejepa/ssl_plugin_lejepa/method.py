@@ -19,7 +19,11 @@ class LeJEPA(Method):
 
     class Config(Settings):
         regularisation: float = Field(
-            0.05, ge=0, le=1, description="weight λ of the regularisation; the views have 1 - λ"
+            0.05,
+            ge=0,
+            le=1,
+            description="weight λ of the regularisation; the distance between views is weighted "
+            "with 1 - λ",
         )
 
     config: Config

@@ -32,7 +32,7 @@ class _Comments:
 
 
 def convert_file(path: Path, catalog: Catalog) -> str:
-    """Convert a Lightweight-SSL file to the text of an ssl-host configuration, with comments.
+    """Return a Lightweight-SSL file as the text of an ssl-host configuration, with comments.
 
     Args:
         path: path of the file.

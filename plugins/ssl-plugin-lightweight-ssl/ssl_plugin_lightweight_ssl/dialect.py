@@ -26,7 +26,7 @@ from ssl_plugin_lightweight_ssl.translation import LINEAR, Translation
 from ssl_plugin_lightweight_ssl.translators import TRANSLATORS
 
 _TYPED_COMMENT = re.compile(r"@(int|float|str|bool|list|dict|tuple)\s*$")
-"""A comment that ends in a type, so that it is part of the value."""
+"""Comment that ends in a type, which shows that it is really a part of the value."""
 
 _EMPTY: dict[str, Any] = {"@int": 0, "@float": 0.0, "@list": [], "@dict": {}, "@tuple": ()}
 """Values of keys whose text is only a type, as in ``custom_ds_cfg = @dict``."""

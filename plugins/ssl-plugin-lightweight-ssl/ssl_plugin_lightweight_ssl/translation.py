@@ -37,9 +37,14 @@ class Translation:
         self.problems: list[Problem] = []
 
     def put(self, section: str, key: str, raw: Any, source: ConfigValue, comment: str = "") -> None:
-        """Set an ssl-host key; it keeps the file and line of the value that it comes from.
+        """Set an ssl-host key, with the file and line of the value that it comes from.
 
-        The comment of a path is checked, because it may be the rest of the path.
+        Args:
+            section: section in ssl-host.
+            key: key in ssl-host.
+            raw: the translated value.
+            source: the original value.
+            comment: comment after a path; it is checked, because it may be the rest of the path.
         """
         is_text = isinstance(raw, str)
         self.values[section, key] = ConfigValue(raw, source.origin, is_text, comment=comment)
@@ -106,11 +111,11 @@ class Translation:
             return False  # the missing component is reported later
 
     def checkpoint_path(self, value: ConfigValue) -> str:
-        """Return the absolute path of a checkpoint; add a note if the file is missing.
+        """Return the absolute path of a checkpoint; add a note if the checkpoint is missing.
 
-        Lightweight-SSL resolves paths relative to the working directory, ssl-host relative to the
-        file. The path is therefore looked up in the working directory and in the file's folder. A
-        run rejects a missing checkpoint.
+        A relative path is looked up first in the working directory, as in Lightweight-SSL, and then
+        in the folder of the configuration file, as in ssl-host. A missing checkpoint is an error
+        only when the configuration is run.
         """
         path = Path(str(value.raw)).expanduser()
         existing = path if path.exists() else self.path.parent / path

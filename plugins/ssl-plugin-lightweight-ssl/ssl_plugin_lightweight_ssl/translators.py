@@ -62,7 +62,8 @@ def _translate_dataset(t: Translation, value: ConfigValue) -> None:
     """Translate ``dataset`` and ``data_dir`` to the name and the folder of a data source.
 
     A missing folder only causes a note, because a file may be checked or converted on another
-    machine. A run rejects it, and does not download into a folder where the file expects data.
+    machine. Such a folder is an error when the configuration is run: ``download`` is set to false,
+    so that nothing is downloaded to a place where the user expects existing data.
     """
     name = str(value.raw).lower()
     t.put("data", "name", name, value)

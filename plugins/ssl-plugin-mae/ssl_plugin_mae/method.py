@@ -60,7 +60,7 @@ class MAE(Method):
 
     @torch.no_grad()
     def _targets(self, images: Tensor, masked: Tensor) -> Tensor:
-        """Return the pixels of the masked patches: (B, M, p · p · C)."""
+        """Return the pixels of the masked patches, (B, M, p · p · C), normalised if so set."""
         pixels = patchify(images, int(self.backbone.patch_size or 0))
         target = torch.take_along_dim(pixels, masked[..., None], dim=1)
         if self.config.normalise_pixels:

@@ -23,15 +23,15 @@ from ssl_host import (
 
 
 class MoCoV2(Method):
-    """MoCo v2: contrasts each query with its key and with past keys, all from an EMA network.
+    """MoCo v2: contrasts each query with its key and a queue of past keys from an EMA network.
 
     Chen et al. 2020, arXiv:2003.04297; He et al., CVPR 2020, arXiv:1911.05722.
 
     The first view is the query, the second the key; negatives come from a queue of past keys. With
-    ``symmetric``, each view is query and key, with a queue for each; solo-learn calls that MoCo
-    v2+. Keys are shuffled across processes, so batch-norm statistics do not reveal which key
-    belongs to a query. On a single process, ``bn_splits`` has the same effect, as in the authors'
-    CIFAR example.
+    ``symmetric``, each view is both query and key, and the keys of each view have a separate queue;
+    solo-learn calls that MoCo v2+. Keys are shuffled across processes, so batch-norm statistics do
+    not reveal which key belongs to a query. On a single process, ``bn_splits`` above 1 has the same
+    effect, as in the authors' CIFAR example.
     """
 
     class Config(Settings):
@@ -82,7 +82,7 @@ class MoCoV2(Method):
             yield (
                 "[method] bn_splits = 1 on one process: batch norm sees all keys together, so "
                 "shuffling has no effect and the network can cheat (arXiv:1911.05722, section "
-                "3.3); the authors use 8"
+                "3.3); set bn_splits = 8, as the authors do"
             )
 
     def step(self, batch: Batch) -> StepOutput:
@@ -99,7 +99,10 @@ class MoCoV2(Method):
 
     @torch.no_grad()
     def _keys(self, view: Tensor) -> Tensor:
-        """Return the keys (B, D) of a view, computed from images of all processes, shuffled."""
+        """Return the keys (B, D) of a view; each process encodes shuffled images of all processes.
+
+        The result is in the original order.
+        """
         # The host updates the EMA networks at the end of the previous step, which is equivalent
         # to the paper's update at the beginning of this one.
         images, order = shuffle_keys(view, seed=self.progress.step)
@@ -107,5 +110,5 @@ class MoCoV2(Method):
         return unshuffle_keys(keys, order)
 
     def _in_splits(self, network: nn.Module, images: Tensor) -> Tensor:
-        """Apply a network to ``bn_splits`` chunks of the images and return all outputs."""
+        """Return the network's outputs for images that it processes in ``bn_splits`` chunks."""
         return torch.cat([network(chunk) for chunk in images.chunk(self.config.bn_splits)])

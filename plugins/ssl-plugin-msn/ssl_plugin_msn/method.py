@@ -27,13 +27,13 @@ from ssl_host import (
 
 
 class MSN(Method):
-    """MSN: matches masked views with the prototypes that an EMA teacher assigns to another view.
+    """MSN: matches masked views with the prototypes that an EMA teacher assigns to other views.
 
     Assran et al., ECCV 2022, arXiv:2204.07141, equation 1 and the authors' code.
 
     The teacher sees the first view whole. The student sees the second without a random part of its
     patches, and the small views whole. A regulariser makes the mean prediction uniform. The
-    authors drop the same patches in all images of a batch; here each image has its own.
+    authors drop the same patches in all images of a batch; here they are drawn for each image.
     """
 
     class Config(Settings):

@@ -1,4 +1,4 @@
-"""Data source for parquet files and Hugging Face datasets on disk."""
+"""Data source for Parquet files and Hugging Face datasets on disk."""
 
 from ssl_host import Register, hookimpl
 
@@ -10,5 +10,5 @@ def register_data(register: Register) -> None:
     register(
         "parquet",
         "ssl_plugin_parquet.source:Parquet",
-        "parquet files, or a Hugging Face dataset on disk",
+        "Parquet files, or a Hugging Face dataset on disk",
     )

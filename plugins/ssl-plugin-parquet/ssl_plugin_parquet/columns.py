@@ -55,7 +55,7 @@ def find_image_column(table: Table, setting: str | None) -> str:
         if not names:
             raise DataError(
                 f"[data] {table.path}: no column contains encoded images (bytes, or a struct with "
-                f"bytes); columns are {_list_columns(schema)}"
+                f"bytes); the columns are {_list_columns(schema)}"
             )
         return names[0]
     expected = "encoded images must be bytes, or a struct with bytes"
@@ -93,10 +93,21 @@ def class_names(table: Table, column: str) -> list[str] | None:
 def _require_column(
     key: str, table: Table, name: str, is_suitable: Callable[[Any], bool], expected: str
 ) -> str:
-    """Return a configured column name, after checking that the column exists and is suitable."""
+    """Return a configured column name, after checking that the column exists and is suitable.
+
+    Args:
+        key: name of the setting.
+        table: structure of the file.
+        name: name of the column.
+        is_suitable: function that returns True for a suitable column type.
+        expected: text for the message that says which types are suitable.
+
+    Raises:
+        DataError: when the column does not exist or is not suitable.
+    """
     if table.schema.names.count(name) != 1:
         raise DataError(
-            f"[data] {table.path}: {key} = {name}: no such column; columns are "
+            f"[data] {table.path}: {key} = {name}: no such column; choose one of "
             f"{_list_columns(table.schema)}"
         )
     column_type = table.schema.field(name).type

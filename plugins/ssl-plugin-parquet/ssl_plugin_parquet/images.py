@@ -1,4 +1,4 @@
-"""Read images from one column of parquet or Arrow files."""
+"""Read images from one column of Parquet or Arrow files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ColumnImages(EncodedImages):
         tables: structures of the files.
         column: name of the column; it contains bytes, or ``{bytes, path}`` as in ``datasets``.
         channels: number of channels of the returned images, 3 or 1.
-        root: folder that file names in messages are relative to.
+        root: folder to which file names in messages are relative.
     """
 
     def __init__(self, tables: Sequence[Table], column: str, channels: int, root: Path) -> None:

@@ -18,7 +18,8 @@ def split_files(key: str, path: Path) -> tuple[list[Path], list[Path]]:
         path: value of the setting.
 
     Raises:
-        DataError: when there are no files, or the files belong to several data sets.
+        DataError: when there are no training files, a file is missing or has another format, or the
+            files belong to several data sets.
     """
     if (path / "state.json").is_file():
         return _saved_files(path), []
@@ -38,12 +39,20 @@ def split_files(key: str, path: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _saved_files(folder: Path) -> list[Path]:
-    """Return the files that ``Dataset.save_to_disk`` wrote, in the order of ``state.json``."""
+    """Return the files that ``Dataset.save_to_disk`` wrote, in the order of ``state.json``.
+
+    Raises:
+        DataError: when ``state.json`` is damaged, a file is missing, or rows were selected without
+            being copied.
+    """
     state = read_json(folder / "state.json")
     try:
         names = [str(entry["filename"]) for entry in state["_data_files"]]
     except (KeyError, TypeError):
-        raise DataError(f"[data] {folder / 'state.json'}: does not list files") from None
+        raise DataError(
+            f"[data] {folder / 'state.json'}: does not list files; copy the folder again, or save "
+            "the dataset again"
+        ) from None
     if state.get("_indices_data_files"):
         raise DataError(
             f"[data] {folder}: has a separate selection of rows, as old releases of datasets "
@@ -51,12 +60,18 @@ def _saved_files(folder: Path) -> list[Path]:
         )
     missing = [name for name in names if not (folder / name).is_file()]
     if missing or not names:
-        raise DataError(f"[data] {folder}: {(missing or ['data'])[0]} is missing; copy it again")
+        raise DataError(
+            f"[data] {folder}: {(missing or ['data'])[0]} is missing; copy the folder again"
+        )
     return [folder / name for name in names]
 
 
 def _saved_splits(key: str, folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the training and test files that ``DatasetDict.save_to_disk`` wrote."""
+    """Return the training and test files that ``DatasetDict.save_to_disk`` wrote.
+
+    Raises:
+        DataError: when there is no training split, or a split is damaged.
+    """
     content = read_json(folder / "dataset_dict.json")
     names = content.get("splits", []) if isinstance(content, dict) else []
     splits = {RecordSource.split_word(str(name)): folder / str(name) for name in names}
@@ -98,5 +113,5 @@ def read_json(file: Path) -> Any:
         return json.loads(file.read_bytes())
     except ValueError as error:
         raise DataError(
-            f"[data] {file}: is not valid JSON: {error}; copy or write it again"
+            f"[data] {file}: is not valid JSON ({error}); copy or write it again"
         ) from None

@@ -16,31 +16,35 @@ from ssl_plugin_parquet.tables import Table, check_column, read_table, read_valu
 
 
 class Parquet(RecordSource):
-    """Images in parquet files, or in a dataset that Hugging Face's ``datasets`` saved to disk.
+    """Images in Parquet files, or in a dataset that Hugging Face's ``datasets`` saved to disk.
 
     * ``dataset.save_to_disk(root)``: Arrow files with ``state.json``, one folder per split if
       there are splits;
     * a snapshot from the Hub: files such as ``data/train-00000-of-00002.parquet``;
-    * any parquet file or pattern with a column of encoded images, bytes or ``{bytes, path}``.
+    * any Parquet file or pattern with a column of encoded images, bytes or ``{bytes, path}``.
 
     The test images are the ``validation`` split, or else the ``test`` split; without either, the
     host holds out a fraction of the images. Labels are text or integers; -1, NaN and null stand for
     no label. ``ClassLabel`` provides the class names. Images are read when they are needed: one by
-    one from Arrow files, in row groups from parquet files.
+    one from Arrow files, in row groups from Parquet files.
     """
 
     class Config(RecordSource.Config):
         root: Path = Field(
-            description="path of a folder or a file, or a pattern: train-{00..03}.parquet"
+            description="path of a folder or a file, or a pattern such as train-{00..03}.parquet"
         )
         test: Path | None = Field(
-            None, description="folder, file or pattern of the test images; default: found by name"
+            None,
+            description="folder, file or pattern of the test images; default: the validation or "
+            "test split in root",
         )
         image_column: str | None = Field(
             None, description="name of the column with images; default: found by name and type"
         )
         label_column: str | None = Field(
-            None, description="name of the column with labels; default: label, or first ClassLabel"
+            None,
+            description="name of the column with labels; default: label or labels, or else the "
+            "first ClassLabel column",
         )
 
     config: Config
@@ -74,15 +78,19 @@ class Parquet(RecordSource):
 
 
 def _read_labels(table: Table, column: str, names: Sequence[str] | None) -> list[Any]:
-    """Return the labels in a file, as class names if it stores them; missing labels are None."""
+    """Return the labels in a file, as class names if ``names`` is given; None if missing.
+
+    Raises:
+        DataError: when the file is damaged, or a label has no class name.
+    """
     values = read_values(table, column)
     if names is None or any(isinstance(value, str) for value in values):
         return values
     for row, value in enumerate(values):
         if value is not None and not -1 <= value < len(names):
             raise DataError(
-                f"[data] {table.path}:{column}[{row}]: label {value} has no class name: the "
-                f"column has the names of only {len(names)} classes"
+                f"[data] {table.path}:{column}[{row}]: label {value} has no class name: the file "
+                f"names only {len(names)} classes; write it again with all class names"
             )
     return [None if value is None or value < 0 else names[value] for value in values]
 

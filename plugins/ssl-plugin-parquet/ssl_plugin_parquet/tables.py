@@ -23,12 +23,12 @@ _CACHED_GROUPS = 4
 
 
 class Table(NamedTuple):
-    """Path and structure of a parquet or Arrow file.
+    """Path and structure of a Parquet or Arrow file.
 
     Attributes:
         path: path of the file.
         mtime_ns: modification time in nanoseconds, so that a replaced file is read again.
-        group_rows: number of rows of each row group (parquet) or record batch (Arrow).
+        group_rows: number of rows of each row group (Parquet) or record batch (Arrow).
         schema: pyarrow schema with the names and types of the columns.
     """
 
@@ -90,7 +90,7 @@ def read_values(table: Table, column: str) -> list[Any]:
 def read_value(table: Table, column: str, group: int, row: int) -> Any:
     """Return the value in one row of a row group as a Python value.
 
-    Each process opens the files separately. Arrow files are memory-mapped; from a parquet file the
+    Each process opens the files separately. Arrow files are memory-mapped; from a Parquet file the
     whole row group is decompressed and cached.
 
     Raises:
@@ -107,7 +107,11 @@ def read_value(table: Table, column: str, group: int, row: int) -> Any:
 
 @contextmanager
 def report_damage(path: Path) -> Iterator[None]:
-    """Convert pyarrow exceptions in this context to a DataError that names the file."""
+    """Convert pyarrow exceptions in this context to a DataError that names the file.
+
+    Raises:
+        DataError: when the file is damaged or has a different format.
+    """
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, ValueError) as error:
@@ -120,7 +124,7 @@ def report_damage(path: Path) -> Iterator[None]:
 
 @lru_cache(maxsize=_CACHED_GROUPS)
 def _read_row_group(path: Path, _mtime_ns: int, column: str, group: int, _process: int) -> Any:
-    """Return one column of a parquet file's row group, decompressed and cached."""
+    """Return one column of a Parquet file's row group, decompressed and cached."""
     with pq.ParquetFile(path, memory_map=True) as file:
         # Do not use pyarrow's threads, because they do not survive a fork.
         return file.read_row_group(group, [column], use_threads=False).column(0)

@@ -417,7 +417,10 @@ def write_json_files(folder, **files):
     [
         ({"state": "{"}, r"state\.json: is not valid JSON"),
         ({"state": "{}"}, r"state\.json: does not list files"),
-        ({"state": '{"_data_files": [{"filename": "d.arrow"}]}'}, r"d\.arrow is missing; copy it"),
+        (
+            {"state": '{"_data_files": [{"filename": "d.arrow"}]}'},
+            r"d\.arrow is missing; copy the folder",
+        ),
         (
             {"state": '{"_data_files": [{"filename": "d"}], "_indices_data_files": [1]}'},
             "load the dataset and save it again",
@@ -449,7 +452,7 @@ def test_without_pyarrow_the_error_names_it_in_one_line(tmp_path):
     assert "No module named 'pyarrow'" in done.stderr
     assert "upgrade ssl-plugin-parquet" in done.stderr
     done = command_without("pyarrow", "component", "list", "data", folder=tmp_path)
-    assert "parquet files, or a Hugging Face dataset on disk" in done.stdout
+    assert "Parquet files, or a Hugging Face dataset on disk" in done.stdout
 
 
 def test_plugin_import_does_not_import_torch_or_pyarrow():

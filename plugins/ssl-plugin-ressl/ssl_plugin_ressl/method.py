@@ -21,7 +21,7 @@ from ssl_host import (
 
 
 class ReSSL(Method):
-    """ReSSL: predicts the similarities of a weakly augmented view with a queue of past embeddings.
+    """ReSSL: predicts a weakly augmented view's similarities with a queue of past embeddings.
 
     Zheng et al., NeurIPS 2021, arXiv:2107.09282, equations 3 to 5 and the authors' code.
 

@@ -20,10 +20,21 @@ class WeakStrongViews(Augmentation):
         jitter: float = Field(
             0.8, ge=0, le=1, description="probability that the second view's colours change"
         )
-        brightness: float = Field(0.4, ge=0, le=1, description="strength of brightness changes")
-        contrast: float = Field(0.4, ge=0, le=1, description="strength of contrast changes")
-        saturation: float = Field(0.4, ge=0, le=1, description="strength of saturation changes")
-        hue: float = Field(0.1, ge=0, le=0.5, description="strength of hue changes")
+        brightness: float = Field(
+            0.4, ge=0, le=1, description="strength s of brightness changes: 1 - s to 1 + s times"
+        )
+        contrast: float = Field(
+            0.4, ge=0, le=1, description="strength s of contrast changes: 1 - s to 1 + s times"
+        )
+        saturation: float = Field(
+            0.4, ge=0, le=1, description="strength s of saturation changes: 1 - s to 1 + s times"
+        )
+        hue: float = Field(
+            0.1,
+            ge=0,
+            le=0.5,
+            description="largest shift of the hue, as a fraction of the colour circle",
+        )
         grayscale: float = Field(
             0.2, ge=0, le=1, description="probability that the second view is gray"
         )

@@ -34,7 +34,7 @@ class SimMIM(Method):
             2,
             ge=1,
             le=256,
-            description="side of a masked cell in patches; the paper masks 32 pixels",
+            description="side of a masked cell in patches; the paper's cells have 32 pixels",
         )
 
     config: Config

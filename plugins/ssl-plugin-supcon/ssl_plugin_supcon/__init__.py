@@ -12,7 +12,7 @@ def register_methods(register: Register) -> None:
 
 @hookimpl
 def register_losses(register: Register) -> None:
-    register("sup_con", "ssl_plugin_supcon.loss:SupConLoss", "contrast; classes are positives")
+    register("sup_con", "ssl_plugin_supcon.loss:SupConLoss", "contrast with labels as positives")
 
 
 @hookimpl

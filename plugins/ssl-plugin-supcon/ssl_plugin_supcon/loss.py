@@ -10,11 +10,13 @@ from torch.nn import functional
 from ssl_host import Loss, Settings, gather, gather_offset
 
 BASE_TEMPERATURE = 0.07
-"""The authors multiply the loss by temperature / 0.07."""
+"""Divisor of the temperature in the factor by which the loss is multiplied, as by the authors."""
 
 
 class SupConLoss(Loss):
-    """Supervised contrastive loss: arXiv:2004.11362, equation 2 (positives outside the logarithm).
+    """Supervised contrastive loss: arXiv:2004.11362, equation 2.
+
+    The sum over the positives is outside the logarithm.
 
     ``loss(z1, z2, labels)`` takes the embeddings (B, D) of two views and the classes (B,). All
     other views of the same class, in all processes, are positives; all of them stay in the

@@ -12,13 +12,13 @@ from ssl_host import Loss, Settings, cross_view_loss, sinkhorn
 
 
 class SwAVLoss(Loss):
-    """Cross entropy of each view with the cluster assignments of others: arXiv:2006.09882, eq. 2.
+    """Cross entropy of each view with the assignments of other views: arXiv:2006.09882, eq. 2.
 
     ``loss(scores1, scores2, *smaller)`` takes the similarities (B, K) of each view with the
     prototypes, those of the two full-size views first. Their balanced assignments, which have no
-    gradient, are the targets of all other views. ``queued`` are the similarities of earlier
-    embeddings of the first and of the second view, (Q, K), the same in all processes, which are
-    assigned together with the batch.
+    gradient, are the targets of all other views. ``queued`` contains two tensors (Q, K), the same
+    in all processes: the similarities of earlier embeddings of the first and of the second view.
+    They are assigned to prototypes together with the batch.
     """
 
     class Config(Settings):

@@ -34,13 +34,23 @@ class SwAV(Method):
     class Config(Settings):
         num_prototypes: int = Field(3000, ge=2, le=1_000_000, description="number of prototypes")
         queue_size: int = Field(
-            0, ge=0, le=10_000_000, description="earlier embeddings per view; 0 for no queue"
+            0,
+            ge=0,
+            le=10_000_000,
+            description="number of earlier embeddings in the queue of each full-size view; 0: no "
+            "queues",
         )
         queue_start_epoch: int = Field(
-            15, ge=0, le=1_000_000, description="epoch in which the queues begin to be filled"
+            15,
+            ge=0,
+            le=1_000_000,
+            description="first epoch, counted from 0, in which embeddings are added to the queues",
         )
         freeze_prototypes_epochs: float = Field(
-            1.0, ge=0, le=1e6, description="epochs in which the prototypes are not trained"
+            1.0,
+            ge=0,
+            le=1e6,
+            description="number of epochs at the start in which the prototypes are not trained",
         )
 
     config: Config
@@ -95,7 +105,7 @@ class SwAV(Method):
         return StepOutput(loss, features=features[0], enqueue=enqueue)
 
     def _has_full_queues(self) -> bool:
-        """Return True if the queues contain only embeddings of images."""
+        """Return True if queues are used and contain none of their initial random vectors."""
         return bool(self.config.queue_size) and int(self.queue0.pushed) >= len(self.queue0)
 
     def before_optimizer_step(self) -> None:

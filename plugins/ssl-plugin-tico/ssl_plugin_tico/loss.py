@@ -11,7 +11,7 @@ from ssl_host import Loss, Settings, full_precision, gather
 
 
 class TiCoLoss(Loss):
-    """Loss of TiCo, agreement of two views and covariance contrast: arXiv:2206.10698, equation 5.
+    """Loss of TiCo: agreement of two views and covariance contrast (arXiv:2206.10698, eq. 5).
 
     ``loss(z, target, covariance)`` takes the embeddings (B, D) of the student and of the EMA
     network, and the moving covariance (D, D), which has no gradient. Without ``covariance``, that
@@ -52,7 +52,7 @@ class MovingCovariance(nn.Module):
 
     @torch.no_grad()
     def updated(self, rows: Tensor) -> Tensor:
-        """Return the covariance after the rows (B, D) of all processes, without storing it."""
+        """Return the covariance updated with the rows (B, D) of all processes; do not store it."""
         with full_precision(rows) as (exact,):
             moment = second_moment(functional.normalize(exact.to(self.value.dtype), dim=1))
             return self.value.lerp(moment, 1 - self.decay)

@@ -36,7 +36,9 @@ class Timm(Backbone):
     """
 
     class Config(Settings):
-        model: str = Field("resnet18", min_length=1, description="name from timm.list_models()")
+        model: str = Field(
+            "resnet18", min_length=1, description="name of the model, from timm.list_models()"
+        )
         pretrained: bool = Field(
             False, description="start from timm's pretrained weights, which are downloaded"
         )
@@ -149,7 +151,7 @@ class Timm(Backbone):
             )
 
     def _arguments(self) -> dict[str, Any]:
-        """Return the arguments of ``timm.create_model``."""
+        """Return the arguments of ``timm.create_model``; raise UserError for invalid settings."""
         config = self.config
         if not timm.is_model(config.model):
             stem = config.model.split("_")[0]
@@ -192,7 +194,8 @@ class Timm(Backbone):
         reason = str(error) or type(error).__name__  # many assertions of timm have no message
         return UserError(
             f"[backbone] model = {self.config.model}: timm cannot create it for images of "
-            f"{self.image_size} pixels ({reason})"
+            f"{self.image_size} pixels ({reason}); check [data] image_size and the settings of "
+            "[backbone]"
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -204,7 +207,7 @@ class Timm(Backbone):
         if features.ndim != 4:
             raise UserError(
                 f"timm's {self.config.model} has neither a feature map nor the tokens of timm's "
-                "classes VisionTransformer and Eva"
+                "classes VisionTransformer and Eva; use a different [backbone] model"
             )
         return features.permute(0, 3, 1, 2) if self._channels_are_last else features
 

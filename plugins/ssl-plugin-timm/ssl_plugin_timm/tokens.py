@@ -52,6 +52,9 @@ def set_sincos_positions(model: Any) -> None:
     """Replace the position embedding with fixed sines and cosines, as in MAE and MoCo v3.
 
     The positions of class token and registers are zero (arXiv:2111.06377, appendix A.1).
+
+    Raises:
+        UserError: if the model has no absolute position embedding.
     """
     if model.pos_embed is None:
         raise UserError(
@@ -72,7 +75,11 @@ def vit_tokens(
     mask_token: Tensor | None,
     num_blocks: int,
 ) -> Tokens:
-    """Return the tokens of one of :data:`TOKEN_MODELS`; see :meth:`ssl_host.Backbone.tokens`."""
+    """Return the tokens of one of :data:`TOKEN_MODELS`; see :meth:`ssl_host.Backbone.tokens`.
+
+    Raises:
+        ValueError: if ``mask`` is given without ``mask_token``.
+    """
     if isinstance(model.patch_embed, HybridEmbed) and not (keep is None and mask is None):
         images = _visible_pixels(images, patch_size(model), keep, mask)
     x = model.patch_embed(images)

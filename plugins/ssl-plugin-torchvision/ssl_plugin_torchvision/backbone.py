@@ -30,7 +30,9 @@ class Torchvision(Backbone):
 
     class Config(Settings):
         model: str = Field(
-            "resnet18", min_length=1, description="name from torchvision.models.list_models()"
+            "resnet18",
+            min_length=1,
+            description="name of the model, from torchvision.models.list_models()",
         )
         weights: str | None = Field(
             None,
@@ -54,7 +56,11 @@ class Torchvision(Backbone):
             self._adapt_channels()
 
     def _create_model(self) -> Any:
-        """Return the torchvision model that the settings name."""
+        """Return the torchvision model that the settings name.
+
+        Raises:
+            UserError: if there is no such model, or the weights cannot be loaded.
+        """
         name = self.config.model
         known = torchvision.models.list_models(module=torchvision.models)
         if name not in known:
@@ -69,7 +75,8 @@ class Torchvision(Backbone):
         except (OSError, ValueError, KeyError) as error:
             raise UserError(
                 f"[backbone] torchvision cannot create {name} with weights = "
-                f"{self.config.weights}: {error}"
+                f"{self.config.weights} ({error}); check the name of the weights and the "
+                "connection"
             ) from None
 
     def _size_arguments(self) -> dict[str, int]:
@@ -85,7 +92,11 @@ class Torchvision(Backbone):
                     setattr(self.model, name, None)
 
     def _remove_classifier(self) -> int:
-        """Replace the classifier with an identity and return the width of its input."""
+        """Replace the classifier with an identity and return the width of its input.
+
+        Raises:
+            UserError: if the model has no linear classifier.
+        """
         owner = next(name for name in _CLASSIFIERS if hasattr(self.model, name))
         layer = getattr(self.model, owner)
         if isinstance(layer, nn.Linear):
@@ -109,7 +120,11 @@ class Torchvision(Backbone):
         self.changes.append(f"model{''.join(steps)} = {code}")
 
     def _use_cifar_stem(self) -> None:
-        """Adapt the first layers to 32-pixel images: He et al., arXiv:1512.03385, section 4.2."""
+        """Adapt the first layers to 32-pixel images: He et al., arXiv:1512.03385, section 4.2.
+
+        Raises:
+            UserError: if the model is not a ResNet.
+        """
         if not (hasattr(self.model, "conv1") and hasattr(self.model, "maxpool")):
             raise UserError(
                 f"[backbone] stem = cifar is for ResNets, but {self.config.model} is not one; "
@@ -123,7 +138,11 @@ class Torchvision(Backbone):
         self._replace("maxpool", nn.Identity(), "nn.Identity()")
 
     def _adapt_channels(self) -> None:
-        """Replace the first convolution with one that has as many input channels as the data."""
+        """Replace the first convolution with one that has as many input channels as the data.
+
+        Raises:
+            UserError: if the model starts from pretrained weights, which have 3 channels.
+        """
         name, first = next(
             (n, m) for n, m in self.model.named_modules() if isinstance(m, nn.Conv2d)
         )
@@ -143,7 +162,16 @@ class Torchvision(Backbone):
         return features.flatten(1)
 
     def tokens(self, images: Tensor, **options: Any) -> Tokens:
-        """Return as tokens the positions of the feature map before pooling."""
+        """Return the positions of the last feature map, before pooling, as tokens.
+
+        Args:
+            images: normalised images (B, C, H, W).
+            options: other arguments of :meth:`ssl_host.Backbone.tokens`; only their defaults are
+                supported.
+
+        Raises:
+            UserError: if the model has no layer ``avgpool``, or an option is not the default.
+        """
         if any(value is not None and value != 0 for value in options.values()):
             return super().tokens(images, **options)  # explains what is not possible
         if not isinstance(getattr(self.model, "avgpool", None), nn.Module):

@@ -19,7 +19,7 @@ def register_heads(register: Register) -> None:
 @hookimpl
 def register_losses(register: Register) -> None:
     register("vicreg", "ssl_plugin_vicreg.loss:VICRegLoss", "variance, invariance, covariance")
-    register("vibcreg", "ssl_plugin_vicreg.loss:VIbCRegLoss", "the same with correlations")
+    register("vibcreg", "ssl_plugin_vicreg.loss:VIbCRegLoss", "VICReg's loss with correlations")
 
 
 @hookimpl

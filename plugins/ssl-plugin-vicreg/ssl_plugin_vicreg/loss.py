@@ -46,7 +46,7 @@ class VIbCRegLoss(Loss):
     class Config(Settings):
         invariance: float = Field(25.0, ge=0, le=1e4, description="weight of the invariance term")
         variance: float = Field(25.0, ge=0, le=1e4, description="weight of the variance term")
-        covariance: float = Field(200.0, ge=0, le=1e4, description="weight of the correlations")
+        covariance: float = Field(200.0, ge=0, le=1e4, description="weight of the correlation term")
 
     config: Config
 

@@ -39,7 +39,11 @@ class WhitenedMLP(Head):
         hidden_dim: int = Field(2048, ge=1, le=65536, description="width of the hidden layers")
         output_dim: int = Field(2048, ge=1, le=65536, description="width of the output")
         num_groups: int = Field(
-            64, ge=1, le=65536, description="number of groups of columns; must divide output_dim"
+            64,
+            ge=1,
+            le=65536,
+            description="number of groups of columns; the largest number up to it that divides "
+            "output_dim is used",
         )
         num_iterations: int = Field(
             5, ge=1, le=100, description="number of Newton iterations of the whitening"

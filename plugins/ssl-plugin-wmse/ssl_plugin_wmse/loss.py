@@ -16,10 +16,10 @@ SHRINKAGE = 1e-3
 class WMSELoss(Loss):
     """Squared distance of whitened, normalised embeddings: arXiv:2007.06346, equations 3 to 6.
 
-    ``loss(z1, z2, order)`` takes the embeddings (B, D) of two views. The images of all processes,
-    sorted by the numbers ``order`` (B,), are split into sub-batches, in each of which the
-    embeddings of either view are whitened by the Cholesky factor of their covariance. Both views
-    have a gradient. Without ``order``, the images are taken in the given order.
+    ``loss(z1, z2, order)`` takes the embeddings (B, D) of two views. The images of all processes
+    are sorted by the numbers ``order`` (B,), or keep their order without it, and are split into
+    sub-batches. In each sub-batch, the embeddings of each view are whitened with the Cholesky
+    factor of their covariance. Both views receive a gradient.
     """
 
     class Config(Settings):
@@ -27,7 +27,8 @@ class WMSELoss(Loss):
             128,
             ge=2,
             le=65536,
-            description="images that are whitened together; at least twice the width of embeddings",
+            description="number of images that are whitened together; use at least twice the width "
+            "of the embeddings",
         )
         epsilon: float = Field(
             0.0, ge=0, le=1, description="shrinkage of the covariance towards the identity"
@@ -48,7 +49,7 @@ class WMSELoss(Loss):
         return torch.cat(losses).mean()
 
     def _whiten(self, rows: Tensor) -> Tensor:
-        """Return rows (n, D) with mean 0 and, over n - 1, the identity as covariance."""
+        """Return the rows (n, D) whitened: mean 0, and the identity as (unbiased) covariance."""
         centred = rows - rows.mean(dim=0)
         covariance = centred.T @ centred / max(1, len(rows) - 1)
         factor, problem = torch.linalg.cholesky_ex(_shrink(covariance, self.config.epsilon))

@@ -15,12 +15,16 @@ class WMSE(Method):
 
     Ermolov et al., ICML 2021, arXiv:2007.06346, section 3.
 
-    The recipe is the authors' for CIFAR-10, the set of most of their experiments.
+    The recipe is the one that the authors use for CIFAR-10, as in most of their experiments.
     """
 
     class Config(Settings):
         num_permutations: int = Field(
-            1, ge=1, le=100, description="random divisions into sub-batches to average over"
+            1,
+            ge=1,
+            le=100,
+            description="number of random divisions into sub-batches; the loss is averaged over "
+            "them",
         )
 
     config: Config
