@@ -48,9 +48,7 @@ def read_cells(suite: str) -> dict[str, dict[str, str]]:
         [cell.strip() for cell in line.strip("|\n").split("|")]
         for line in read_table(suite).splitlines()
     ]
-    return {
-        cells[0].split(" (")[0]: dict(zip(lines[0], cells, strict=True)) for cells in lines[2:]
-    }
+    return {cells[0].split(" (")[0]: dict(zip(lines[0], cells, strict=True)) for cells in lines[2:]}
 
 
 def read_runs(suite: str) -> list[dict]:

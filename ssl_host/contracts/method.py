@@ -212,7 +212,7 @@ class Method(Component, nn.Module):
         for name in self.ema:
             update_ema(getattr(self, f"ema_{name}"), getattr(self, name), float(self.ema_decay))
         for name, rows in out.enqueue.items():
-            store = self._require_module(name, "step(): enqueue")
+            store: Any = self._require_module(name, "step(): enqueue")
             if isinstance(rows, Tensor):
                 store.push(rows)
             else:

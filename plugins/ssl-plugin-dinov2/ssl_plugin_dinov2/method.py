@@ -97,10 +97,7 @@ class DINOv2(MaskedSelfDistillationMethod):
         return StepOutput(
             cross_view_loss(self.loss, outputs, targets) + patch_loss + self.config.koleo * spread,
             features=teachers[0].pooled,
-            enqueue={
-                "centre": torch.stack(scores).mean(dim=0),
-                "patch_centre": patch_scores,
-            },
+            enqueue={"centre": torch.stack(scores).mean(dim=0), "patch_centre": patch_scores},
             logs={"patch_loss": patch_loss.detach(), "koleo": spread.detach()},
         )
 

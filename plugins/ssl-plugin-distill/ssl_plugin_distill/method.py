@@ -76,10 +76,7 @@ class Distill(Method):
 
     def config_warnings(self, num_processes: int) -> Iterable[str]:
         if not (self.config.similarity or self.config.tokens):
-            yield (
-                "[method] similarity = 0 and tokens = 0: the loss is 0, so nothing is learned; set "
-                "one of them above 0"
-            )
+            yield "[method] similarity = 0 and tokens = 0: nothing is learned; set one above 0"
 
     def step(self, batch: Batch) -> StepOutput:
         view = batch.views[0]
@@ -92,10 +89,7 @@ class Distill(Method):
         return StepOutput(loss, features=student[0], enqueue={"queue": teacher[0]})
 
     def _encode(self, network: Backbone, view: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the features (B, D) and patch tokens (B, T, D).
-
-        Without a loss on tokens, the features (B, 1, D) stand in for the tokens.
-        """
+        """Return features (B, D) and patch tokens (B, T, D), or features as one token if unused."""
         if not self.config.tokens:
             features = network(view)
             return features, features[:, None]
@@ -103,10 +97,7 @@ class Distill(Method):
         return tokens.pooled, tokens.patches
 
     def _similarity_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Return the KL divergence between the teacher's and the student's similarities.
-
-        These are the similarities with the features in the queue.
-        """
+        """Return the KL divergence between teacher's and student's similarities with the queue."""
         with full_precision(self.project(student), teacher) as (predicted, target):
             rows = self.queue.rows.to(target.dtype)
             logits = functional.normalize(predicted, dim=1) @ rows.T / self.config.temperature
