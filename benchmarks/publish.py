@@ -32,7 +32,18 @@ SUITES = [
     for suite in ("mnist5k", "mnist5k-joint", "mnist5k-teachers", "mnist5k-masked")
     if (RESULTS / f"{suite}.md").is_file()
 ]
-"""Suites in benchmarks/ with committed results, in the order of their tables in the README."""
+"""Suites in benchmarks/ with committed results."""
+FAMILIES = {
+    "contrast": "simclr dcl dclw mocov2 mocov3 nnclr nnsiam nnbyol all4one ressl",
+    "prediction of the other view": "simsiam byol",
+    "regularised embeddings": "barlowtwins vicreg vibcreg wmse tico lejepa",
+    "prototypes": "swav deepclusterv2 msn dino ibot dinov2",
+    "masked patches": "mae simmim ijepa data2vec",
+    "labels": "supcon",
+}
+"""Methods in the order of the README's table, by family."""
+SHOWN = ("epochs", "linear top-1", "kNN", "10 labels", "RankMe", "images/s", "seconds")
+"""Columns of the README's table."""
 BASELINES = ("random network", "raw pixels", "simple statistics")
 NUMBERS = {1: "one seed", 2: "two seeds", 3: "three seeds"}
 
@@ -60,6 +71,25 @@ def read_runs(suite: str) -> list[dict]:
 def methods_of(suite: str) -> list[str]:
     """Return the methods in a suite's committed table."""
     return [name for name in read_cells(suite) if not name.startswith(BASELINES)]
+
+
+def family_table() -> str:
+    """Return the README's table: the methods of all suites, by family, and the baselines."""
+    lines = [f"| method | seeds | {' | '.join(SHOWN)} |", "|---|" + "---:|" * (len(SHOWN) + 1)]
+    cells = {method: (suite, row) for suite in SUITES for method, row in read_cells(suite).items()}
+    for family, names in FAMILIES.items():
+        found = [name for name in names.split() if name in cells]
+        if found:
+            lines.append(f"| *{family}* |" + " |" * (len(SHOWN) + 1))
+        for name in found:
+            suite, row = cells[name]
+            seeds = sum(run["method"] == name for run in read_runs(suite))
+            lines.append(f"| {name} | {seeds} | {' | '.join(row[c] for c in SHOWN)} |")
+    lines.append("| *without training* |" + " |" * (len(SHOWN) + 1))
+    for name, row in read_cells(SUITES[0]).items():
+        if name.startswith(BASELINES):
+            lines.append(f"| {name} | – | {' | '.join(row[c] for c in SHOWN)} |")
+    return "\n".join(lines) + "\n"
 
 
 def paragraph(methods: list[str], suite: str) -> str:
@@ -97,8 +127,8 @@ def pages(suite: str) -> Iterator[tuple[Path, list[str]]]:
 def documents() -> dict[Path, str]:
     """Return the expected content of every document that shows figures, by path."""
     readme = ROOT / "README.md"
-    tables = iter([read_table(suite) for suite in SUITES])
-    contents = {readme: TABLE.sub(lambda m: next(tables, m.group()), readme.read_text("utf-8"))}
+    table = family_table()
+    contents = {readme: TABLE.sub(lambda _: table, readme.read_text("utf-8"), count=1)}
     for suite in SUITES:
         for path, methods in pages(suite):
             text = contents.get(path) or path.read_text("utf-8")

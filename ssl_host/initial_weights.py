@@ -40,10 +40,10 @@ def load_initial_weights(
 ) -> str:
     """Load weights from a file or folder into a backbone, as ``[run] init_from`` does.
 
-    Tensor names are tried in this order: ssl-host's own, those that an installed plugin knows, then
-    every container (a dictionary of tensors in the file, such as ``state_dict`` or ``teacher``) and
-    every prefix. If several containers fit the backbone and no plugin chooses one, CheckpointError
-    is raised.
+    Naming schemes are tried in this order: ssl-host's own, those of installed plugins, then every
+    combination of a container (a dictionary of tensors in the file, such as ``state_dict`` or
+    ``teacher``) and a prefix. If several containers fit the backbone and no plugin chooses one,
+    CheckpointError is raised.
 
     Args:
         backbone: the network to initialise.
@@ -55,12 +55,13 @@ def load_initial_weights(
         prefix: prefix of the tensor names, such as ``module.encoder_q.``; None to search for it.
 
     Returns:
-        A sentence that says which tensors were loaded, and which containers that also fit were not.
+        A sentence that says which tensors were loaded, and names other containers that also fit.
 
     Raises:
-        UserError: when there is no such file or folder.
-        CheckpointError: when the file is damaged, when it does not fit the backbone, for example
-            because a tensor is missing, or when several of its networks fit.
+        UserError: when there is no such file, the folder has no weights, or the file is an ONNX
+            graph.
+        CheckpointError: when the file is damaged, does not fit the backbone (for example, a tensor
+            is missing), or contains several networks that fit.
     """
     catalog = catalog or Catalog()
     file = _initial_weights_file(Path(path))

@@ -39,7 +39,7 @@ def discover(blocked: Iterable[str] = ()) -> Iterator[tuple[Plugin, ModuleType |
         )
         plugin = Plugin(origin, point.value)
         if {_normalise(point.name), _normalise(origin.distribution)} & skipped:
-            plugin.state, plugin.reason = "blocked", "blocked by -p no:NAME or SSL_HOST_DISABLE"
+            plugin.state, plugin.reason = "blocked", "disabled with -p no:NAME or SSL_HOST_DISABLE"
             yield plugin, None
             continue
         yield plugin, _load(plugin, point.load)

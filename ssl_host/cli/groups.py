@@ -63,7 +63,7 @@ class CommandGroup(click.Group):
         return duplicate
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command by name, or None; plugins add their commands if the host has none."""
+        """Return a command by name, or None; plugins are asked for it if no command has it yet."""
         if cmd_name not in self.commands:
             _add_plugin_commands(ctx)
         return super().get_command(ctx, cmd_name)

@@ -163,7 +163,8 @@ class TrainerSettings(Settings):
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "64-true"] = Field(
         "auto",
         description="floating-point precision; 16, bf16, fp32 and similar names are accepted too; "
-        "auto: bf16-mixed if the hardware supports it",
+        "auto: bf16-mixed if the hardware supports it, otherwise 16-mixed on CUDA GPUs and "
+        "32-true elsewhere",
     )
     channels_last: bool | Literal["auto"] = Field(
         "auto",

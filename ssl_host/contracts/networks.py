@@ -125,12 +125,12 @@ class Backbone(Component, nn.Module):
         mask_token: Tensor | None = None,
         num_blocks: int = 0,
     ) -> Tokens:
-        """Return the tokens of normalised images (B, C, H, W).
+        """Encode images and return prefix tokens, patch tokens and pooled features.
 
         A convolutional network returns the positions of its last feature map as patches.
 
         Args:
-            images: normalised images; height and width are multiples of :attr:`patch_size`.
+            images: normalised images (B, C, H, W); H and W are multiples of :attr:`patch_size`.
             keep: (B, K), int64: encode only these patches, in this order, with their own positions
                 (MAE, I-JEPA's context).
             mask: (B, T), bool: replace the embeddings of these patches with ``mask_token`` before
@@ -155,7 +155,7 @@ class Backbone(Component, nn.Module):
         return Tokens(patches[:, :0], patches, self.pool_map(feature_map))
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Return the number of rows and columns of patches of an image of this size in pixels.
+        """Return the patch grid (rows, columns) of an image with a height and width in pixels.
 
         Raises:
             UserError: if the backbone has no fixed :attr:`patch_size`.

@@ -88,7 +88,9 @@ def separates_classes(target: CheckTarget) -> str:
     accuracies = (n for n, f in figures.items() if f and f.unit == "%" and f.baseline)
     names = [name for name in accuracies if not name.endswith("_std")]
     if not names:
-        raise NotApplicable('its figures include no accuracy: none has unit="%" and baseline=True')
+        raise NotApplicable(
+            'no metric in `figures` is an accuracy, with unit="%" and baseline=True'
+        )
     chance = 1 / NUM_CLASSES
     for name in names:
         if separable[name] < 0.8 or noise[name] > chance + 0.25:

@@ -20,10 +20,10 @@ class StoppedError(BaseException):
 
 @contextmanager
 def stopped_after(steps: int) -> Iterator[None]:
-    """Context manager that stops training after some optimizer steps, like a power cut.
+    """Context manager that interrupts training after ``steps`` optimizer steps, like a power cut.
 
     Raises:
-        AssertionError: when the run ends before that step.
+        AssertionError: when the run ends before it has made that many steps.
     """
     finish_step, num_done = Method.finish_step, 0
 

@@ -1,4 +1,4 @@
-"""Differentiable operations across the processes of a run; they also work in one process."""
+"""Communication between the processes of a run; every function also works in one process."""
 
 from __future__ import annotations
 

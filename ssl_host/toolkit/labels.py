@@ -39,7 +39,7 @@ def class_labels(
     """Return the class index of each image (-1 without a label), the class names and notes.
 
     None, NaN, -1, empty text and words such as "unlabeled" mean that an image has no label, unless
-    ``classes`` contains them or ``accept_all`` is true, which makes the words classes.
+    ``classes`` contains them or ``accept_all`` is true; such words are then names of classes.
 
     Args:
         values: the labels of N images: text, numbers or None.
@@ -55,8 +55,9 @@ def class_labels(
         classes.
 
     Raises:
-        DataError: if the labels are numbers, such as ages, or combinations of several classes, or
-            if -1 is probably a class.
+        DataError: if -1 is probably a class. Without ``classes`` and ``accept_all``, also if the
+            labels are probably quantities such as ages, combinations of several classes, or
+            different for each image.
         UnknownClassError: if ``classes`` is given and does not contain a label.
     """
     texts = label_texts(values)

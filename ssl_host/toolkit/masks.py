@@ -19,16 +19,16 @@ def random_masks(rng: BatchRNG, num_patches: int, ratio: float, name: str = "mas
     """Return a random mask for each image, as in MAE (arXiv:2111.06377, section 3).
 
     Args:
-        rng: the random numbers, ``batch.rng``.
+        rng: random number generator of the batch, ``batch.rng``.
         num_patches: number of patches T of an image.
         ratio: fraction of the patches to mask, from 0 to 1.
-        name: name of the random numbers; different names give independent masks.
+        name: name of the random stream; different names give independent masks.
 
     Returns:
         (B, T), bool; exactly ``round(T · ratio)`` patches of each row are True.
 
     Raises:
-        ValueError: if ``ratio`` is not from 0 to 1.
+        ValueError: if ``ratio`` is outside [0, 1].
     """
     _check_fraction("ratio", ratio)
     order = rng.permutation(name, num_patches)
@@ -51,12 +51,12 @@ def block_masks(
     all blocks have the same number of patches. The place is drawn for each image and block.
 
     Args:
-        rng: the random numbers, ``batch.rng``.
+        rng: random number generator of the batch, ``batch.rng``.
         grid: number of rows and columns of patches.
         scale: smallest and largest area of a block, as a fraction of the image.
         aspect: smallest and largest ratio of height to width.
         count: number of blocks for each image.
-        name: name of the random numbers; different names give independent masks.
+        name: name of the random stream; different names give independent masks.
         ragged: True to draw a separate size for each image and block.
 
     Returns:
@@ -133,11 +133,11 @@ def blockwise_masks(
     until ``num_masked`` patches are masked. If no further block fits, single patches are added.
 
     Args:
-        rng: the random numbers, ``batch.rng``.
+        rng: random number generator of the batch, ``batch.rng``.
         grid: number of rows and columns of patches.
         num_masked: number of patches to mask: an int, or a tensor (B,) with one for each image.
         min_block: smallest number of patches in a block.
-        name: name of the random numbers; different names give independent masks.
+        name: name of the random stream; different names give independent masks.
 
     Returns:
         (B, T), bool; exactly ``num_masked`` patches of each row are True.

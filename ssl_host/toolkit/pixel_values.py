@@ -79,9 +79,9 @@ def require_values_in(value_range: ValueRange, values: np.ndarray) -> None:
     margin = (value_range[1] - value_range[0]) * _ROUNDING
     if low < value_range[0] - margin or high > value_range[1] + margin:
         raise UnreadableImage(
-            f"its values are {low:g} to {high:g}, but files of this type are read as "
-            f"{value_range[0]:g} to {value_range[1]:g}; set [data] value_range to the values of "
-            "black and white"
+            f"its values range from {low:g} to {high:g}, but for files of this type "
+            f"{value_range[0]:g} is black and {value_range[1]:g} is white; set [data] value_range "
+            "to the values of black and white"
         )
 
 

@@ -119,11 +119,11 @@ class TrainingState:
         try:
             self.method.load_state_dict(state["method"])
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1].strip()
+            reason = str(error).strip().splitlines()[-1].strip(" .")
             raise CheckpointError(
                 f"the checkpoint belongs to a different network: {reason}. A plugin or library may "
-                "have changed since it was written; install the versions that environment.json "
-                "lists, or use --fresh to start again."
+                "have changed since the checkpoint was written; install the versions that "
+                "environment.json lists, or use --fresh to start again."
             ) from None
         self.step = int(state["step"])
         self.epoch = int(state["epoch"])

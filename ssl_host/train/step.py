@@ -171,10 +171,12 @@ def run_optimizer_step(
     outputs: list[StepOutput],
     progress: Progress,
 ) -> None:
-    """Step the optimizer with the accumulated gradients, then update EMA copies and queues.
+    """Run one optimizer step without Lightning, mixed precision or gradient clipping.
+
+    The conformance kit trains with it.
 
     Args:
-        method: the SSL method.
+        method: the SSL method, whose gradients are complete.
         optimizer: the torch optimizer.
         outputs: the outputs of ``method.step`` for the micro-batches of the step.
         progress: the counters of the step.

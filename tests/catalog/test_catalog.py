@@ -131,7 +131,7 @@ def test_plugin_is_blocked_by_entry_point_or_distribution(name, monkeypatch):
     catalog = Catalog()
     assert "simclr" not in catalog.names("method")
     assert plugin(catalog, "simclr").state == "blocked"
-    with pytest.raises(PluginError, match="is blocked: blocked by -p no:NAME"):
+    with pytest.raises(PluginError, match="is blocked: disabled with -p no:NAME"):
         catalog.find("method", "simclr")
 
 

@@ -78,10 +78,18 @@ def test_float_image_from_zero_to_one_is_scaled(tmp_path):
 @pytest.mark.parametrize(
     ("values", "dtype", "text"),
     [
-        ([[0.0, 200.0]], np.float32, "0 to 200, but files of this type are read as 0 to 1;"),
+        (
+            [[0.0, 200.0]],
+            np.float32,
+            "0 to 200, but for files of this type 0 is black and 1 is white;",
+        ),
         ([[-0.5, 1.0]], np.float32, "-0.5 to 1"),
         ([[np.nan, 2.0]], np.float32, "2 to 2"),
-        ([[-1000, 2000]], np.int32, "-1000 to 2000, but files of this type are read as 0 to 65535"),
+        (
+            [[-1000, 2000]],
+            np.int32,
+            "-1000 to 2000, but for files of this type 0 is black and 65535 is white",
+        ),
         ([[0, 2_000_000]], np.int32, "0 to 2e+06"),
     ],
 )

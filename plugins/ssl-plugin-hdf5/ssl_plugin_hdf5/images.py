@@ -165,9 +165,10 @@ def _detect_axes(path: DatasetPath, dataset: Any, any_number: bool) -> Axes:
             "images as variable-length uint8 (h5py.vlen_dtype('uint8'))"
         )
     raise DataError(
-        f"[data] {path}: is {dtype} of shape {shape}; images must be uint8 N H W C or N C H W with "
-        "1, 3 or 4 channels, N H W, or N rows of variable-length uint8; for pixels of another type "
-        "set [data] value_range, such as 0, 4095 or 0, 1"
+        f"[data] {path}: images cannot be read from {dtype} of shape {shape}; use uint8 of shape "
+        "(N, H, W), (N, H, W, C) or (N, C, H, W), where C is 1, 3 or 4, or N encoded images (such "
+        "as JPEG) as variable-length uint8; for pixels of another type, set [data] value_range, "
+        "for example `0, 4095`"
     )
 
 

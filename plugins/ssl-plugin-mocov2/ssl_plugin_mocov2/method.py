@@ -99,10 +99,7 @@ class MoCoV2(Method):
 
     @torch.no_grad()
     def _keys(self, view: Tensor) -> Tensor:
-        """Return the keys (B, D) of a view; each process encodes shuffled images of all processes.
-
-        The result is in the original order.
-        """
+        """Return the keys (B, D) of a view, encoded after shuffling images across processes."""
         # The host updates the EMA networks at the end of the previous step, which is equivalent
         # to the paper's update at the beginning of this one.
         images, order = shuffle_keys(view, seed=self.progress.step)

@@ -1,4 +1,4 @@
-"""NNCLR: contrast with the nearest neighbour of the other view (arXiv:2104.14548)."""
+"""NNCLR, NNSiam and NNBYOL: learn from nearest neighbours in a queue (arXiv:2104.14548)."""
 
 from ssl_host import Register, RegisterPreset, hookimpl
 

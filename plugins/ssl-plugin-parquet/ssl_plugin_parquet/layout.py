@@ -85,12 +85,12 @@ def _saved_splits(key: str, folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _require_one_dataset(key: str, path: Path, train: list[Path]) -> None:
-    """Check that all training files belong to one data set.
+    """Check that there are training files and that all of them belong to one dataset.
 
     A snapshot from the Hub may contain several dataset configurations, each in its own folder.
 
     Raises:
-        DataError: when they belong to several data sets, or there are none.
+        DataError: when there are no training files, or they belong to several datasets.
     """
     folders = sorted({str(file.parent.relative_to(path)) for file in train})
     named = [file for file in train if RecordSource.split_words(file.name)[0]]

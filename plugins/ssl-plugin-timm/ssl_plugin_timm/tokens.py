@@ -21,7 +21,7 @@ _MODULES = ("vision_transformer", "vision_transformer_hybrid", "deit", "eva")
 
 
 def is_token_model(model_name: str) -> bool:
-    """Return True if timm's model of this name is one of :data:`TOKEN_MODELS`."""
+    """Return True if the timm model with this name is an instance of :data:`TOKEN_MODELS`."""
     return timm.models.model_entrypoint(model_name).__module__.rpartition(".")[2] in _MODULES
 
 

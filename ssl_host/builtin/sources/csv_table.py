@@ -287,9 +287,12 @@ class _Table:
             return found[0]
         if requested is None and not found:
             return -1
-        problem = f"has no column {name!r}, only" if not found else f"has no column {name!r}, but"
-        raise self.error(
-            1,
-            f"{problem} {', '.join(map(repr, self.header))}; set [data] {default}_column "
-            "to the name of a column",
+        columns = ", ".join(repr(self.header[i]) for i in found) or ", ".join(
+            map(repr, self.header)
         )
+        problem = (
+            f"several columns match {name!r} if case is ignored: {columns}"
+            if found
+            else f"has no column {name!r}; the columns are {columns}"
+        )
+        raise self.error(1, f"{problem}; set [data] {default}_column to one of them")

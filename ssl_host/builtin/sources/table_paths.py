@@ -1,4 +1,4 @@
-"""Find image files by the paths in a table, even if case or suffix are not exact."""
+"""Find the image files that a table lists, even if the case or suffix of a path is wrong."""
 
 from __future__ import annotations
 
