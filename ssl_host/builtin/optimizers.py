@@ -52,13 +52,17 @@ class LARS(Optimizer):
 
     The learning rate of a layer is multiplied by ``trust · ‖w‖ / (‖g‖ + wd·‖w‖)``, where w are its
     weights, g is their gradient and wd is the weight decay. The learning rate of biases and norm
-    layers is not changed, unless ``decay_params = all``.
+    layers is not changed, unless ``decay_params = all``. With ``clip``, the rate of a layer is at
+    most its trust ratio, and not multiplied by it.
     """
 
     class Config(OptimizerConfig):
         momentum: float = Field(0.9, ge=0, lt=1, description="momentum coefficient")
         trust: float = Field(
             0.001, gt=0, le=1, description="coefficient of the layer-wise learning rate"
+        )
+        clip: bool = Field(
+            False, description="use the smaller of the learning rate and the trust ratio (LARC)"
         )
 
     config: Config
@@ -67,7 +71,13 @@ class LARS(Optimizer):
         from timm.optim.lars import Lars  # noqa: PLC0415 - keeps checking settings fast
 
         config = self.config
-        return Lars(_layerwise(groups), lr=1.0, momentum=config.momentum, trust_coeff=config.trust)
+        return Lars(
+            _layerwise(groups),
+            lr=1.0,
+            momentum=config.momentum,
+            trust_coeff=config.trust,
+            trust_clip=config.clip,
+        )
 
 
 class LAMB(Optimizer):

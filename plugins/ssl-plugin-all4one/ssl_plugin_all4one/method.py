@@ -19,6 +19,7 @@ from ssl_host import (
     ParamGroup,
     Settings,
     StepOutput,
+    UserError,
     full_precision,
     gather,
     gather_offset,
@@ -82,7 +83,13 @@ class All4One(Method):
             "last_norm": True,
         },
         "loss": {"name": "info_nce", "temperature": 0.2},
-        "optimizer": {"name": "lars", "base_lr": 1.0, "weight_decay": 1e-5},
+        "optimizer": {
+            "name": "lars",
+            "base_lr": 1.0,
+            "trust": 0.02,
+            "clip": True,
+            "weight_decay": 1e-5,
+        },
         "scheduler": {"name": "warmup_cosine", "warmup_epochs": 10},
     }
 
@@ -93,6 +100,11 @@ class All4One(Method):
 
     def setup(self) -> None:
         config, width = self.config, self.projector.output_dim
+        if width % NUM_HEADS:
+            raise UserError(
+                f"[head.projector] output_dim = {width}: the transformer has {NUM_HEADS} attention "
+                f"heads, so use a multiple of {NUM_HEADS}"
+            )
         self.ema_decay = CosineSchedule(config.ema_decay, 1.0)
         self.queue = FeatureQueue(config.queue_size, width)
         self.predictor = predictor(width, config.predictor_dim)

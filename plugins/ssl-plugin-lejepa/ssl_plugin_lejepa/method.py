@@ -33,6 +33,7 @@ class LeJEPA(Method):
     recipe = {
         "augmentation": {
             "name": "multicrop",
+            "interpolation": "bilinear",
             "crop_min": 0.3,
             "local_crop_max": 0.3,
             "local_size": 96,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from pydantic import Field
@@ -15,6 +16,7 @@ from ssl_host import (
     Head,
     LinearSchedule,
     Method,
+    ParamGroup,
     Settings,
     StepOutput,
     encode_views,
@@ -64,6 +66,7 @@ class MSN(Method):
     recipe = {
         "augmentation": {
             "name": "multicrop",
+            "interpolation": "bilinear",
             "crop_min": 0.3,
             "local_crop_max": 0.3,
             "num_local": 10,
@@ -100,21 +103,30 @@ class MSN(Method):
         prototypes = torch.empty(self.config.num_prototypes, self.projector.output_dim)
         self.prototypes = nn.Parameter(prototypes.uniform_(-bound, bound))
 
+    def param_groups(self) -> Iterable[ParamGroup]:
+        yield ParamGroup("networks", list(self.trainable_parameters("backbone", "projector")))
+        prototypes = list(self.trainable_parameters("prototypes"))
+        yield ParamGroup("prototypes", prototypes, weight_decay=0.0)
+
     def step(self, batch: Batch) -> StepOutput:
         target, anchor, *small = batch.views
         rows, columns = self.backbone.grid(*anchor.shape[-2:])
         dropped = random_masks(batch.rng, rows * columns, self.config.mask_ratio)
         masked = self.backbone.tokens(anchor, keep=indices_of(~dropped)).pooled
-        anchors = torch.cat([masked, *encode_views(self.backbone, small)])
+        # As in the authors' code, the head's batch norm sees the views of one size together.
+        anchors = self.projector(masked)
+        if small:
+            local = torch.cat(encode_views(self.backbone, small))
+            anchors = torch.cat([anchors, self.projector(local)])
         with torch.no_grad():
             features = self.ema_backbone(target)
             teacher = self.ema_projector(features)
-        with full_precision(self.projector(anchors), teacher) as (z, t):
-            probabilities = (self._similarities(z) / self.config.temperature).log_softmax(dim=1)
+        with full_precision(anchors, teacher) as (z, t):
+            logits = self._similarities(z) / self.config.temperature
             targets = self._targets(t).repeat(1 + len(small), 1)
-            mean = gather(probabilities.exp().mean(dim=0)[None]).mean(dim=0)
+            match = functional.cross_entropy(logits, targets)
+            mean = gather(logits.softmax(dim=1).mean(dim=0)[None]).mean(dim=0)
             entropy = -torch.special.xlogy(mean, mean).sum()
-            match = -(targets * probabilities).sum(dim=1).mean()
             loss = match + self.config.entropy * (math.log(self.config.num_prototypes) - entropy)
         logs = {"entropy": entropy.detach()}
         return StepOutput(loss, features=features, logs=logs)

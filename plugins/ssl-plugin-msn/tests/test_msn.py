@@ -44,11 +44,12 @@ def test_two_steps_equal_the_authors(method_case):
         rows, columns = method.backbone.grid(*anchor.shape[-2:])
         dropped = random_masks(batch.rng, rows * columns, 0.3)
         assert not torch.equal(dropped[0], dropped[1])
-        anchors = [method.backbone.tokens(anchor, keep=indices_of(~dropped)).pooled]
-        anchors += [method.backbone(view) for view in small]
+        masked = method.backbone.tokens(anchor, keep=indices_of(~dropped)).pooled
+        local = torch.cat([method.backbone(view) for view in small])
+        anchors = torch.cat([method.projector(masked), method.projector(local)])
         with torch.no_grad():
             teacher = method.ema_projector(method.ema_backbone(target))
-        expected = reference(method, method.projector(torch.cat(anchors)), teacher, len(anchors))
+        expected = reference(method, anchors, teacher, 1 + len(small))
         assert_matches_reference(out.loss, expected, parameters)
         optimizer.zero_grad()
         out.loss.backward()
@@ -61,3 +62,10 @@ def test_teacher_sees_the_first_view_whole(method_case):
     method, batch = case.fresh(), case.batch(6)
     expected = method.ema_backbone(batch.views[0])
     assert torch.allclose(case.step(method, batch).features, expected)
+
+
+def test_prototypes_have_no_weight_decay(method_case):
+    groups = {g.name: g for g in method_case("msn").fresh().param_groups()}
+    assert groups["prototypes"].weight_decay == 0.0
+    assert [name for name, _ in groups["prototypes"].params] == ["prototypes"]
+    assert groups["networks"].weight_decay is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from pydantic import Field
 
@@ -12,6 +14,7 @@ from ssl_host import (
     FeatureQueue,
     Head,
     Method,
+    ParamGroup,
     Settings,
     StepOutput,
 )
@@ -52,7 +55,7 @@ class NNSiam(Method):
         },
         "head.predictor": MLP,
         "loss": {"name": "negative_cosine"},
-        "optimizer": {"name": "sgd", "base_lr": 0.5, "weight_decay": 1e-5},
+        "optimizer": {"name": "sgd", "base_lr": 0.5, "weight_decay": 1e-5, "decay_params": "all"},
         "scheduler": {"name": "warmup_cosine", "warmup_epochs": 10},
     }
 
@@ -61,6 +64,11 @@ class NNSiam(Method):
 
     def setup(self) -> None:
         self.queue = FeatureQueue(self.config.queue_size, self.projector.output_dim)
+
+    def param_groups(self) -> Iterable[ParamGroup]:
+        yield ParamGroup("encoder", list(self.trainable_parameters("backbone", "projector")))
+        predictor = list(self.trainable_parameters("predictor"))
+        yield ParamGroup("predictor", predictor, schedule="constant")
 
     def step(self, batch: Batch) -> StepOutput:
         h1, h2 = map(self.backbone, batch.views)
@@ -92,7 +100,13 @@ class NNBYOL(Method):
         "head.projector": {"hidden_dim": 4096, "output_dim": 256},
         "head.predictor": MLP,
         "loss": {"name": "negative_cosine"},
-        "optimizer": {"name": "lars", "base_lr": 1.0, "trust": 0.02, "weight_decay": 1e-5},
+        "optimizer": {
+            "name": "lars",
+            "base_lr": 1.0,
+            "trust": 0.02,
+            "clip": True,
+            "weight_decay": 1e-5,
+        },
         "scheduler": {"name": "warmup_cosine", "warmup_epochs": 10},
     }
 

@@ -43,3 +43,8 @@ def test_two_steps_equal_the_equations(name, method_case):
         optimizer.step()
         method.finish_step(out, step, 20)
         assert torch.allclose(method.queue.rows[6 * step : 6 * step + 6], unit(keys[0]))
+
+
+def test_learning_rate_of_nnsiams_predictor_is_constant(method_case):
+    schedules = {g.name: g.schedule for g in method_case("nnsiam").fresh().param_groups()}
+    assert schedules == {"encoder": "scheduler", "predictor": "constant"}

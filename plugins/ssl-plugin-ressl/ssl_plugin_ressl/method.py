@@ -50,7 +50,7 @@ class ReSSL(Method):
     recipe = {
         "augmentation": {"name": "weak_strong"},
         "head.projector": {"hidden_dim": 4096, "output_dim": 512, "hidden_norm": False},
-        "optimizer": {"name": "sgd", "base_lr": 0.05, "weight_decay": 1e-4},
+        "optimizer": {"name": "sgd", "lr": 0.05, "weight_decay": 1e-4},
         "scheduler": {"name": "warmup_cosine", "warmup_epochs": 5},
     }
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional
 
 from ssl_host import Loss, Settings, cross_view_loss, sinkhorn
 
@@ -44,5 +44,4 @@ class SwAVLoss(Loss):
         return sinkhorn(scores, config.epsilon, config.num_iterations, shared=queued)
 
     def _cross_entropy(self, scores: Tensor, targets: Tensor) -> Tensor:
-        log_probabilities = (scores / self.config.temperature).log_softmax(dim=1)
-        return -torch.sum(targets * log_probabilities, dim=1).mean()
+        return functional.cross_entropy(scores / self.config.temperature, targets)

@@ -58,7 +58,7 @@ class SwAV(Method):
     heads = {"projector": "backbone"}
     supports_multicrop = True
     recipe = {
-        "augmentation": {"name": "multicrop", "local_size": 96},
+        "augmentation": {"name": "multicrop", "local_size": 96, "interpolation": "bilinear"},
         "backbone": {"name": "timm", "model": "resnet50"},
         "head.projector": {"hidden_dim": 2048, "output_dim": 128},
         "loss": {"name": "swav"},

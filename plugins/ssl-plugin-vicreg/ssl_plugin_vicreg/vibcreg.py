@@ -21,10 +21,23 @@ class VIbCReg(VICReg):
     """
 
     recipe = {
-        "augmentation": {"name": "byol", "crop_min": 0.2},
+        "augmentation": {
+            "name": "byol",
+            "crop_min": 0.2,
+            "blur": 0.5,
+            "blur2": 0.5,
+            "solarize": 0.1,
+            "solarize2": 0.1,
+        },
         "head.projector": {"name": "whitened_mlp"},
         "loss": {"name": "vibcreg"},
-        "optimizer": {"name": "lars", "base_lr": 0.3, "weight_decay": 1e-4},
+        "optimizer": {
+            "name": "lars",
+            "base_lr": 0.3,
+            "trust": 0.02,
+            "clip": True,
+            "weight_decay": 1e-4,
+        },
         "scheduler": {"name": "warmup_cosine", "warmup_epochs": 10},
     }
 

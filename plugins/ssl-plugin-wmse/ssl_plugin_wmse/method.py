@@ -15,7 +15,7 @@ class WMSE(Method):
 
     Ermolov et al., ICML 2021, arXiv:2007.06346, section 3.
 
-    The recipe is the one that the authors use for CIFAR-10, as in most of their experiments.
+    The recipe is the authors' for CIFAR-10, with AdamW and a cosine schedule.
     """
 
     class Config(Settings):
@@ -53,6 +53,6 @@ class WMSE(Method):
     def step(self, batch: Batch) -> StepOutput:
         h1, h2 = map(self.backbone, batch.views)
         z1, z2 = self.projector(h1), self.projector(h2)
-        orders = batch.rng.uniform("order", count=self.config.num_permutations)
+        orders = batch.rng.integers("order", 2**63 - 1, count=self.config.num_permutations)
         losses = [self.loss(z1, z2, order) for order in orders.unbind(dim=1)]
         return StepOutput(torch.stack(losses).mean(), features=h1)

@@ -77,7 +77,7 @@ def test_step_averages_over_permutations_that_depend_on_the_images(method_case):
     case = method_case("wmse", num_permutations=2, loss={"sub_batch": 24})
     method, batch = case.fresh(), case.batch(48)
     z1, z2 = (method.projector(method.backbone(view)) for view in batch.views)
-    orders = batch.rng.uniform("order", count=2)
+    orders = batch.rng.integers("order", 2**63 - 1, count=2)
     assert not torch.equal(orders[:, 0].argsort(), orders[:, 1].argsort())
     expected = sum(reference(z1, z2, 24, order=o.tolist()) for o in orders.T) / 2
     parameters = [p for _, p in method.trainable_parameters()]
