@@ -68,6 +68,22 @@ def test_lars_has_trust_ratio_on_weights_only(wd):
     assert torch.allclose(bias, b, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("trust", [0.001, 0.9])
+def test_clipped_lars_uses_the_smaller_of_rate_and_trust_ratio(trust):
+    lr, m, wd = 0.3, 0.9, 0.02
+    settings = {"lr": lr, "weight_decay": wd, "trust": trust, "clip": True}
+    weight, _ = run_steps(
+        lambda p: ssl_host.build("optimizer", "lars", params=p, **settings), GRADIENTS
+    )
+    w, v, rates = WEIGHT.clone(), 0, []
+    for g, _ in tensors():
+        rates.append(min(lr, float(trust * w.norm() / (g.norm() + wd * w.norm()))))
+        v = m * v + rates[-1] / lr * (g + wd * w)
+        w = w - lr * v
+    assert torch.allclose(weight, w, rtol=0, atol=1e-9)
+    assert (max(rates) == lr) == (trust == 0.9)
+
+
 @pytest.mark.parametrize("wd", [0.02, 0.0])
 def test_lamb_equals_the_paper_without_clipping(wd):
     """The norms of the gradients differ, because Adam would hide a common scale."""
