@@ -130,7 +130,7 @@ def summarize(results: Mapping[str, Any]) -> Summary:
     skipped = results.get("skipped", ())
     if skipped:
         notes.append(
-            f"{pluralize(len(skipped), 'image')} could not be read and were left out, for example "
+            f"{pluralize(len(skipped), 'unreadable image')} left out, for example "
             f"{skipped[0]['image']} ({skipped[0]['reason']})"
         )
     return Summary(tuple(rows), tuple(others), verdict, notes=tuple(notes))

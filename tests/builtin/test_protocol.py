@@ -65,8 +65,8 @@ def test_linear_probe_equals_a_plain_loop(name, fraction, monkeypatch):
         for parameter in self.parameters():
             nn.init.constant_(parameter, 0.1 if parameter.ndim > 1 else 0.0)
 
-    original = linear._Heads.__init__
-    monkeypatch.setattr(linear._Heads, "__init__", constant_weights)
+    original = linear._LinearClassifiers.__init__
+    monkeypatch.setattr(linear._LinearClassifiers, "__init__", constant_weights)
     probe = ssl_host.build(
         "evaluator",
         "linear",

@@ -117,7 +117,7 @@ def test_terminal_tables_show_notes_when_asked():
         make_console(file=screen, width=100).print(summary_tables(noted, show_notes))
         text = " ".join(screen.getvalue().split())
         assert ("note: few [gray] levels" in text) == show_notes
-        assert ("note: 1 image cannot be read" in text) == show_notes
+        assert ("note: 1 unreadable image left out" in text) == show_notes
     make_console(file=screen, width=100).print(summary_tables(noted, True, ["few [gray] levels"]))
     assert screen.getvalue().count("few [gray] levels") == 1
 

@@ -15,7 +15,7 @@ def smooth_l1(difference):
 def reference(ijepa, batch):
     images = batch.views[0]
     grid = ijepa.backbone.grid(*images.shape[-2:])
-    keep, targets = ijepa._blocks(batch, grid)
+    keep, targets = ijepa._draw_blocks(batch, grid)
     with torch.no_grad():
         teacher = ijepa.ema_backbone.tokens(images).patches
         centred = teacher - teacher.mean(dim=-1, keepdim=True)
@@ -46,7 +46,7 @@ def test_context_and_targets_are_disjoint_and_counts_agree(method_case):
     ijepa = case.fresh()
     for seed in range(20):
         batch = case.batch(8, seed=seed)
-        keep, targets = ijepa._blocks(batch, (14, 14))
+        keep, targets = ijepa._draw_blocks(batch, (14, 14))
         assert len(targets) == 4
         for i in range(8):
             hidden = set(torch.cat([t[i] for t in targets]).tolist())
