@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 
 class MMCRLoss(Loss):
-    """Negative nuclear norm of the mean embeddings (N, D) of the views: arXiv:2303.03307, eq. 7."""
+    """Negative nuclear norm of the mean of views, each (B, D): arXiv:2303.03307, equation 7."""
 
     class Config(Settings):
         local_weight: float = Field(0.0, ge=0, le=1e3, description="weight of each image's norm")
