@@ -51,8 +51,8 @@ def register_losses(register: Register) -> None:
         "cross entropy of a query with its positive and its negatives",
     )
     register(
-        "self_distillation",
-        f"{module}:SelfDistillation",
+        "dino",
+        f"{module}:DINOLoss",
         "cross entropy of a student with a teacher's probabilities",
     )
 

@@ -73,7 +73,7 @@ class InfoNCE(Loss):
         return functional.cross_entropy(logits / self.config.temperature, target)
 
 
-class SelfDistillation(Loss):
+class DINOLoss(Loss):
     """Cross entropy of a student with a teacher's probabilities: DINO, arXiv:2104.14294, eq. 2.
 
     ``loss(student, teacher)`` takes the student's similarities to K prototypes and the

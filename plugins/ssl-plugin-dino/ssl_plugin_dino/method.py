@@ -26,7 +26,7 @@ class DINO(SelfDistillationMethod):
         "augmentation": {"name": "dino", "local_size": 96},
         "backbone": {"name": "timm", "model": "vit_small_patch16_224", "drop_path": 0.1},
         "head.projector": {"name": "dino"},
-        "loss": {"name": "self_distillation"},
+        "loss": {"name": "dino"},
         "optimizer": {
             "name": "adamw",
             "base_lr": 5e-4,

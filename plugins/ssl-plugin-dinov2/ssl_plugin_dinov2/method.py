@@ -61,7 +61,7 @@ class DINOv2(MaskedSelfDistillationMethod):
         },
         "backbone": {"name": "timm", "model": "vit_small_patch14_reg4_dinov2", "drop_path": 0.3},
         "head.projector": {"name": "dino", "train_norm": True},
-        "loss": {"name": "self_distillation"},
+        "loss": {"name": "dino"},
         "optimizer": {
             "name": "adamw",
             "base_lr": 4e-3,

@@ -33,7 +33,7 @@ class IBOT(MaskedSelfDistillationMethod):
         },
         "backbone": {"name": "timm", "model": "vit_small_patch16_224", "drop_path": 0.1},
         "head.projector": {"name": "dino", "output_dim": 8192, "train_norm": True},
-        "loss": {"name": "self_distillation"},
+        "loss": {"name": "dino"},
         "optimizer": {
             "name": "adamw",
             "base_lr": 5e-4,
