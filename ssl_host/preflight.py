@@ -18,12 +18,17 @@ from ssl_host.toolkit.image_sizes import (
     size_error,
     unseen_border,
 )
+from ssl_host.toolkit.plurals import pluralize
 
 
 def check_views(config: RunConfig, views: ViewMaker) -> None:
     """Raise ConfigError if the method does not accept the augmentation's number of views."""
     method: Any = config.components["method"].cls
-    if views.num_views < method.min_views:
+    count, key = pluralize(views.num_views, "view"), "name"
+    if views.num_global < method.min_views:
+        # Small views of multi-crop are no substitute for full-size ones.
+        count = pluralize(views.num_global, "full-size view")
+        key = "num_views" if ("augmentation", "num_views") in config.entries else "name"
         expected = f"needs at least {method.min_views}"
     elif views.num_views > method.min_views and not method.supports_multicrop:
         expected = (
@@ -32,11 +37,11 @@ def check_views(config: RunConfig, views: ViewMaker) -> None:
     else:
         return
     text = (
-        f"[augmentation] {config.components['augmentation'].name} makes {views.num_views} views, "
-        f"but method {config.components['method'].name} {expected}; change the number of views in "
+        f"[augmentation] {config.components['augmentation'].name} makes {count}, but method "
+        f"{config.components['method'].name} {expected}; change the number of views in "
         "[augmentation]"
     )
-    raise ConfigError([Problem(str(config.entries["augmentation", "name"].origin), text)])
+    raise ConfigError([Problem(str(config.entries["augmentation", key].origin), text)])
 
 
 def check_tokens(config: RunConfig, backbone: Backbone) -> None:

@@ -40,6 +40,7 @@ from ssl_host.preflight import check_labels
 from ssl_host.run_folder.folder import RunFolder, move_aside
 from ssl_host.toolkit.atomic_io import report_disk_errors
 from ssl_host.toolkit.console import make_console
+from ssl_host.toolkit.plurals import pluralize
 from ssl_host.train.loop import TrainingResult, fit
 from ssl_host.train.signals import preemptible
 from ssl_host.train.trainer_setup import is_first_process
@@ -152,10 +153,11 @@ class _Runner:
         if is_first_process():
             self._claim_images(images)
         with attribute_errors(experiment.method, "in config_warnings"):
-            self.notes += experiment.method.config_warnings(self.config.trainer.num_processes)
+            warnings = list(experiment.method.config_warnings(self.config.trainer.num_processes))
+        self.notes += warnings
         self.notes += load_frozen_weights(experiment.method, self.config, self.catalog)
         self._load_initial_weights(experiment.method, images)
-        self._print_summary(experiment, images)
+        self._print_summary(experiment, images, warnings)
         try:
             training = self._train(experiment, images)
             if not training.is_first:
@@ -207,14 +209,15 @@ class _Runner:
             source, target = getattr(method, name), getattr(method, f"ema_{name}")
             target.load_state_dict(source.state_dict())
 
-    def _print_summary(self, experiment: Experiment, images: OpenedDatasets) -> None:
-        """Print the components and size of the run, notes, and a warning about skipped images."""
+    def _print_summary(
+        self, experiment: Experiment, images: OpenedDatasets, warnings: list[str]
+    ) -> None:
+        """Print the run's components and size, notes, warnings, and how many images are skipped."""
         config = self.config
         num_test = "no" if images.test is None else str(len(images.test))
         parameters = num_trainable_parameters(experiment.method)
-        epochs = "1 epoch" if config.run.epochs == 1 else f"{config.run.epochs} epochs"
-        num_steps = len(images.train) // config.run.batch_size
-        steps = "1 step" if num_steps == 1 else f"{num_steps} steps"
+        epochs = pluralize(config.run.epochs, "epoch")
+        steps = pluralize(len(images.train) // config.run.batch_size, "step")
         self.console.print(
             f"{config.run.name}: {config.components['method'].name} with "
             f"{config.components['backbone'].name} on {len(images.train)} images of "
@@ -223,7 +226,7 @@ class _Runner:
         )
         for note in (*config.notes, *experiment.notes, *images.notes):
             self.console.print(f"note: {note}")
-        for warning in images.warnings:
+        for warning in (*warnings, *images.warnings):
             self.console.print(f"warning: {warning}", style="yellow")
         skipped = images.skipped()
         if skipped:
@@ -279,11 +282,8 @@ class _Runner:
             experiment, images, encoder, self._report_evaluation, self.folder.path
         )
         self.notes += measurement.notes
-        metrics = {
-            **online_accuracy(training, measurement, self.config.run.epochs),
-            **measurement.metrics,
-            **resource_metrics(training),
-        }
+        metrics = dict(online_accuracy(training, measurement, self.config.run.epochs))
+        metrics |= {**measurement.metrics, **resource_metrics(training)}
         wall_time_s = timer.earlier_s + time.monotonic() - self.start_time
         results = make_results(
             experiment, images, training.state.step, metrics, wall_time_s, self.notes

@@ -291,6 +291,13 @@ CASES: dict[str, tuple[str, str]] = {
             "views in [augmentation]"
         ),
     ),
+    "small_views_instead_of_full_size_ones": (
+        "[augmentation]\nname = multicrop\nnum_views = 1\n\n[method]\nname = swav\n",
+        (
+            "{file}:3: [augmentation] multicrop makes 1 full-size view, but method swav needs at "
+            "least 2; change the number of views in [augmentation]"
+        ),
+    ),
     "key_with_a_colon": (
         "[run]\nepochs: many\n\n[method]\nname = simclr\n",
         "{file}:2: [run] epochs = many: should be a whole number",

@@ -18,7 +18,7 @@ from ssl_host.pipeline.finished_runs import OTHER_DATA, OTHER_IMAGES_NOTE, evalu
 from ssl_host.pipeline.run import run_config
 from ssl_host.run_folder.folder import RunFolder
 from ssl_host.toolkit.console import make_console
-from tests.conftest import tiny
+from tests.conftest import as_ini, tiny
 
 FILES_OF_A_RUN = {
     "backbone.json",
@@ -298,6 +298,15 @@ def test_unlabelled_data_skips_labelled_evaluators_with_a_note(catalog, tmp_path
     assert "knn was skipped: the images have no labels" in results["notes"]
     page = (tmp_path / "tiny" / "report.html").read_text(encoding="utf-8")
     assert "knn was skipped: the images have no labels" in page
+
+
+def test_warnings_of_the_method_are_printed_before_the_training(ssl_host, tmp_path):
+    config = tiny(method={"name": "mocov2", "queue_size": 16, "bn_splits": 1})
+    (tmp_path / "c.ini").write_text(as_ini(config), encoding="utf-8")
+    lines = ssl_host("run", "c.ini").stderr.splitlines()
+    (warning,) = [i for i, line in enumerate(lines) if line.startswith("warning: [method] bn_spl")]
+    first_epoch = next(i for i, line in enumerate(lines) if line.startswith("epoch 1/"))
+    assert warning < first_epoch
 
 
 def test_init_from_loads_backbone_of_another_run(finished, catalog, tmp_path):
