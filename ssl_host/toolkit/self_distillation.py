@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from ssl_host.contracts.batch import Batch
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone, Head
 from ssl_host.contracts.settings import Settings
+from ssl_host.toolkit.clustering import sinkhorn
 from ssl_host.toolkit.ema import Centre
 from ssl_host.toolkit.masks import blockwise_masks
 from ssl_host.toolkit.schedules import CosineSchedule, LinearSchedule
@@ -104,6 +107,11 @@ class MaskedSelfDistillationMethod(SelfDistillationMethod):
         min_block: int = Field(
             16, ge=1, le=65536, description="smallest number of patches in a masked block"
         )
+        assignment: Literal["centring", "sinkhorn"] = Field(
+            "centring",
+            description="how the teacher's scores become probabilities: softmax after subtracting "
+            "the moving centre, or Sinkhorn-Knopp, which uses all prototypes equally",
+        )
 
     config: Config
 
@@ -113,6 +121,16 @@ class MaskedSelfDistillationMethod(SelfDistillationMethod):
         super().setup()
         self.patch_centre = self.make_centre()
         self.mask_token = nn.Parameter(torch.zeros(self.backbone.embed_dim))
+
+    def assign(self, scores: Tensor, centre: Centre) -> Tensor:
+        """Return the teacher's probabilities of the prototypes for scores (..., K).
+
+        With ``assignment = sinkhorn``, all rows of all processes are balanced together.
+        """
+        temperature = float(self.teacher_temperature)
+        if self.config.assignment == "sinkhorn":
+            return sinkhorn(scores.flatten(0, -2), temperature).view(scores.shape)
+        return centre.probabilities(scores, temperature)
 
     def view_mask(self, batch: Batch, view: int) -> Tensor:
         """Return random masks (B, T) of a full-size view; an image has one with probability 0.5.

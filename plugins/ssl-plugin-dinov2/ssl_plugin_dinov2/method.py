@@ -11,12 +11,10 @@ from torch import Tensor
 
 from ssl_host import (
     Batch,
-    Centre,
     MaskedSelfDistillationMethod,
     StepOutput,
     cross_view_loss,
     mask_weights,
-    sinkhorn,
 )
 from ssl_plugin_dinov2.koleo import koleo
 
@@ -84,8 +82,8 @@ class DINOv2(MaskedSelfDistillationMethod):
             scores = [self.ema_projector(t.pooled) for t in teachers]
             masked = [t.patches[mask] for t, mask in zip(teachers, masks, strict=True)]
             patch_scores = self.ema_projector(torch.cat(masked))
-            targets = [self._assign(s, self.centre) for s in scores]
-            patch_targets = self._assign(patch_scores, self.patch_centre)
+            targets = [self.assign(s, self.centre) for s in scores]
+            patch_targets = self.assign(patch_scores, self.patch_centre)
         students = [
             self.backbone.tokens(view, mask=mask, mask_token=self.mask_token)
             for view, mask in zip(views, masks, strict=True)
@@ -110,10 +108,3 @@ class DINOv2(MaskedSelfDistillationMethod):
         scale = len(masks) * len(masks[0])
         loss: Tensor = self.loss(self.projector(masked), targets, weights / scale)
         return loss
-
-    def _assign(self, scores: Tensor, centre: Centre) -> Tensor:
-        """Return the teacher's probabilities of the prototypes, with the shape of the scores."""
-        temperature = float(self.teacher_temperature)
-        if self.config.assignment == "sinkhorn":
-            return sinkhorn(scores, temperature)
-        return centre.probabilities(scores, temperature)

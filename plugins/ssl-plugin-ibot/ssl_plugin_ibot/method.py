@@ -52,9 +52,8 @@ class IBOT(MaskedSelfDistillationMethod):
             teachers = [self.ema_backbone.tokens(view) for view in views]
             scores = [self.ema_projector(t.pooled) for t in teachers]
             patch_scores = [self.ema_projector(t.patches) for t in teachers]
-            temperature = float(self.teacher_temperature)
-            targets = [self.centre.probabilities(s, temperature) for s in scores]
-            patch_targets = [self.patch_centre.probabilities(s, temperature) for s in patch_scores]
+            targets = [self.assign(s, self.centre) for s in scores]
+            patch_targets = [self.assign(s, self.patch_centre) for s in patch_scores]
         students = [
             self.backbone.tokens(view, mask=mask, mask_token=self.mask_token)
             for view, mask in zip(views, masks, strict=True)
