@@ -2,6 +2,8 @@
 
 import torch
 
+from ssl_host import sinkhorn
+
 
 def close(actual, expected):
     return (actual - expected).norm() <= 1e-9 * max(1.0, float(expected.norm()))
@@ -91,3 +93,16 @@ def test_small_views_and_teacher_are_not_masked(method_case):
     ibot.ema_backbone.tokens = lambda *a, **k: (seen.append(k.get("mask")), tokens(*a, **k))[1]
     case.step(ibot, case.batch(4))
     assert seen == [None, None]
+
+
+def test_sinkhorn_balances_the_patches_of_all_images_together(method_case):
+    """Instead of the centre, which is then not used."""
+    method = method_case("ibot", assignment="sinkhorn", teacher_temperature=0.05).fresh()
+    scores = torch.randn(3, 4, 6, dtype=torch.float64)
+    expected = sinkhorn(scores.reshape(12, 6), float(method.teacher_temperature))
+    assert torch.equal(method.assign(scores, method.patch_centre), expected.reshape(3, 4, 6))
+    centred = method_case("ibot").fresh()
+    softmax = (scores / float(centred.teacher_temperature)).softmax(dim=-1)
+    centre = centred.make_centre().double()
+    centre.mean = torch.zeros(6, dtype=torch.float64)
+    assert close(centred.assign(scores, centre), softmax)
