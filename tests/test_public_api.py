@@ -98,6 +98,7 @@ PUBLIC = [
     "build",
     "check_images",
     "component_options",
+    "contrast_in_batch",
     "count_parameters",
     "cross_view_loss",
     "declared_figures",

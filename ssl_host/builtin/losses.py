@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_host import Loss, Settings, gather, gather_offset
+from ssl_host import Loss, Settings, contrast_in_batch, gather, gather_offset
 
 
 class NegativeCosine(Loss):
@@ -60,16 +60,14 @@ class InfoNCE(Loss):
     config: Config
 
     def forward(self, query: Tensor, positive: Tensor, negatives: Tensor | None = None) -> Tensor:
+        if negatives is None:
+            return contrast_in_batch(query, positive, self.config.temperature)
         query = functional.normalize(query, dim=1)
         positive = functional.normalize(positive, dim=1)
-        if negatives is None:
-            logits = query @ gather(positive).T
-            target = torch.arange(len(query), device=query.device) + gather_offset(query)
-        else:
-            negatives = functional.normalize(negatives.to(query.dtype), dim=1)
-            own = (query * positive).sum(dim=1, keepdim=True)
-            logits = torch.cat([own, query @ negatives.T], dim=1)
-            target = torch.zeros(len(query), dtype=torch.int64, device=query.device)
+        negatives = functional.normalize(negatives.to(query.dtype), dim=1)
+        own = (query * positive).sum(dim=1, keepdim=True)
+        logits = torch.cat([own, query @ negatives.T], dim=1)
+        target = torch.zeros(len(query), dtype=torch.int64, device=query.device)
         return functional.cross_entropy(logits / self.config.temperature, target)
 
 

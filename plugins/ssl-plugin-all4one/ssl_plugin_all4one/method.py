@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ssl_host import (
     Backbone,
@@ -20,9 +19,8 @@ from ssl_host import (
     Settings,
     StepOutput,
     UserError,
+    contrast_in_batch,
     full_precision,
-    gather,
-    gather_offset,
 )
 
 from .networks import feature_distance, predictor, sine_positions
@@ -143,9 +141,7 @@ class All4One(Method):
     def _contrast(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Return the cross entropy of each query with its key among the keys of all processes."""
         with full_precision(queries, keys) as (q, k):
-            logits = functional.normalize(q, dim=1) @ gather(functional.normalize(k, dim=1)).T
-            target = torch.arange(len(q), device=q.device) + gather_offset(q)
-            return functional.cross_entropy(logits / self.config.temperature, target)
+            return contrast_in_batch(q, k, self.config.temperature)
 
 
 def _shifted(first: Tensor, neighbours: Tensor) -> Tensor:
