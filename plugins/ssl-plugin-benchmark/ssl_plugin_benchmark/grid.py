@@ -14,8 +14,15 @@ from ssl_plugin_benchmark.settings import SuiteSettings
 SINGLE_KINDS = frozenset(kind.name for kind in KINDS.values() if kind.sections == "one")
 """Kinds that a run configures in one section ``[kind]``; only these can be axes of a grid."""
 
+VARIED = "vary."
+"""Beginning of sections such as ``[vary.run]``, whose keys have several values."""
+
 Combination = Mapping[str, str]
-"""Maps each axis of the grid (a kind; the method first) to the name of the chosen instance."""
+"""Maps each axis of the grid to the choice of a run.
+
+Axes are kinds, the method first, with the name of an instance, and settings such as
+``run.batch_size`` with one of their values.
+"""
 
 SET_PER_RUN = {"seed": "seeds", "name": "name", "dir": "dir"}
 """Maps each key of ``[run]`` that differs between runs to the key of ``[suite]`` that sets it."""
@@ -39,10 +46,10 @@ class SuiteGrid:
         """Return every combination of the axes.
 
         A kind with a single section per run, such as ``[backbone]``, becomes an axis if the suite
-        has sections ``[kind.instance]``.
+        has sections ``[kind.instance]``. Each key of ``[vary.SECTION]`` is an axis too.
 
         Raises:
-            ConfigError: if the suite names no method.
+            ConfigError: if the suite names no method, or a varied setting has no usable values.
         """
         axes: dict[str, list[str]] = {"method": list(self.settings.methods)}
         for layer in self.layers:
@@ -55,6 +62,7 @@ class SuiteGrid:
         if not axes["method"]:
             text = "[suite] methods: name at least one, such as simclr, byol"
             raise ConfigError([Problem(str(self.path), text)])
+        axes |= {axis: list(choices) for axis, choices in self._varied().items()}
         return [
             dict(zip(axes, choices, strict=True)) for choices in itertools.product(*axes.values())
         ]
@@ -67,7 +75,11 @@ class SuiteGrid:
         These are the method and preset of ``[suite]``, the sections of the suite that apply to the
         combination, and the run's own seed, name and folder.
         """
-        components = {kind: self._component(kind, choice) for kind, choice in combination.items()}
+        components = {
+            kind: self._component(kind, choice)
+            for kind, choice in combination.items()
+            if kind in SINGLE_KINDS
+        }
         chosen = {(kind, "name"): component for kind, component in components.items()}
         if self.settings.preset is not None:
             chosen["run", "extends"] = f"{components['method']}/{self.settings.preset}"
@@ -75,8 +87,41 @@ class SuiteGrid:
         return [
             _constant_layer(ConfigOrigin("suite", str(self.path)), chosen),
             *(_select_sections(layer, combination) for layer in self.layers),
+            self._varied_layer(combination),
             _constant_layer(ConfigOrigin("suite run", name), own),
         ]
+
+    def _varied(self) -> dict[str, dict[str, ConfigValue]]:
+        """Return the values of each varied setting, keyed by their text.
+
+        Raises:
+            ConfigError: if a setting has no values, or values that cannot name a folder.
+        """
+        varied: dict[str, dict[str, ConfigValue]] = {}
+        for layer in self.layers:
+            for section in layer.sections():
+                if not section.startswith(VARIED):
+                    continue
+                for key, value in layer.section(section).items():
+                    texts = [text.strip() for text in str(value.raw).split(",") if text.strip()]
+                    if not texts or any("/" in text for text in texts):
+                        problem = (
+                            f"[{section}] {key} = {value.raw}: expected values separated by "
+                            "commas, without slashes, because they name the folders of the runs"
+                        )
+                        raise ConfigError([Problem(str(value.origin), problem)])
+                    varied[f"{section.removeprefix(VARIED)}.{key}"] = {
+                        text: replace(value, raw=text) for text in texts
+                    }
+        return varied
+
+    def _varied_layer(self, combination: Combination) -> ConfigLayer:
+        """Return a layer with the values of a combination's varied settings."""
+        values = {}
+        for axis, choices in self._varied().items():
+            section, _, key = axis.rpartition(".")
+            values[section, key] = choices[combination[axis]]
+        return ConfigLayer("suite", values)
 
     def ineffective_settings(self) -> list[Problem]:
         """Return a problem for each key of ``[run]`` that ``[suite]`` sets instead."""
@@ -125,7 +170,7 @@ def _target_section(section: str, combination: Combination) -> str | None:
     Return None if the section does not apply to the combination, or only to the suite.
     """
     kind, _, instance = section.partition(".")
-    if section == "suite" or kind == "published":
+    if section == "suite" or kind == "published" or section.startswith(VARIED):
         return None
     if kind in SINGLE_KINDS and instance:
         return kind if combination[kind] == instance else None

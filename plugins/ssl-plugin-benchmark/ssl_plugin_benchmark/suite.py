@@ -72,6 +72,7 @@ def read_suite(path: Path, options: Sequence[str], catalog: Catalog) -> Suite:
     ``[suite]`` sets the methods, the preset and the seeds. A kind with a single section per run
     becomes an axis of the grid if the suite has sections for several instances: with
     ``[backbone.small]`` and ``[backbone.large]``, every method is run with both backbones.
+    ``[vary.SECTION]`` lists several values of a setting, separated by commas; each is run.
     ``[published.METHOD]`` contains results of other projects. Every other section applies to all
     runs.
 
@@ -100,10 +101,10 @@ def _resolve_runs(
     problems: list[Problem] = []
     owners: dict[str, Combination] = {}
     for combination, seed in itertools.product(combinations, grid.settings.seeds):
-        name = "-".join([*combination.values(), f"seed{seed}"])
+        name = _run_name(combination, seed)
         if name in owners:
             text = (
-                f"{_sections(owners[name])} and {_sections(combination)} would share the folder "
+                f"{_describe(owners[name])} and {_describe(combination)} would share the folder "
                 f"{name}; rename one of the sections"
             )
             problems.append(Problem(str(grid.path), text))
@@ -118,6 +119,18 @@ def _resolve_runs(
     return runs, problems
 
 
-def _sections(combination: Combination) -> str:
-    """Return the sections of a combination as text for an error message."""
-    return " with ".join(f"[{kind}.{instance}]" for kind, instance in combination.items())
+def _run_name(combination: Combination, seed: int) -> str:
+    """Return the name of a run, such as ``simclr-batch_size64-seed0``."""
+    choices = [
+        axis.rpartition(".")[2] + choice if "." in axis else choice
+        for axis, choice in combination.items()
+    ]
+    return "-".join([*choices, f"seed{seed}"])
+
+
+def _describe(combination: Combination) -> str:
+    """Return the sections and varied settings of a combination as text for an error message."""
+    return " with ".join(
+        f"[{axis.replace('.', '] ')} = {choice}" if "." in axis else f"[{axis}.{choice}]"
+        for axis, choice in combination.items()
+    )

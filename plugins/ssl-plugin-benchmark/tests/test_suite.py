@@ -66,6 +66,50 @@ def test_every_combination_is_a_run_with_its_own_folder(suite, tmp_path):
     assert other.config.values()["backbone"]["width"] == 8
 
 
+VARIED = """[suite]
+methods = simclr
+seeds = 0, 1
+
+[data]
+name = synthetic
+
+[vary.run]
+batch_size = 32, 64
+
+[vary.optimizer]
+lr = 0.1
+"""
+
+
+def test_each_value_of_a_varied_setting_is_run(suite, tmp_path):
+    result = suite(VARIED)
+    assert [run.name for run in result.runs] == [
+        f"simclr-batch_size{size}-lr0.1-seed{seed}" for size in (32, 64) for seed in (0, 1)
+    ]
+    assert result.runs[2].combination == {
+        "method": "simclr",
+        "run.batch_size": "64",
+        "optimizer.lr": "0.1",
+    }
+    entries = result.runs[2].config.entries
+    assert result.runs[2].config.values()["run"]["batch_size"] == 64
+    assert str(entries["run", "batch_size"].origin) == f"{tmp_path / 'grid.ini'}:9"
+    assert [run.name for run in suite(VARIED, "vary.run.batch_size=16").runs] == [
+        f"simclr-batch_size16-lr0.1-seed{seed}" for seed in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize("values", ["", ",", "a/b, c"])
+def test_varied_values_are_checked(values, suite):
+    with pytest.raises(ConfigError, match=r"grid\.ini:9: \[vary\.run\] batch_size"):
+        suite(VARIED.replace("32, 64", values))
+
+
+def test_wrong_varied_setting_is_named_with_its_line(suite):
+    with pytest.raises(ConfigError, match=r"grid\.ini:9: \[run\] batchsize"):
+        suite(VARIED.replace("batch_size", "batchsize"))
+
+
 def test_published_figures_are_read_with_their_source_and_unit(suite):
     published = suite().published
     assert published.keys() == {"simclr"}
