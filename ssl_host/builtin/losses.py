@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -19,6 +21,10 @@ class NegativeCosine(Loss):
 
     def forward(self, p: Tensor, z: Tensor) -> Tensor:
         return -functional.cosine_similarity(p, z, dim=1).mean()
+
+    def chance_level(self, num_images: int) -> float:
+        """Return 0, the mean over independent directions."""
+        return 0.0
 
 
 class NTXent(Loss):
@@ -43,6 +49,10 @@ class NTXent(Loss):
         positive = torch.cat([index + total, index])
         logits = logits.scatter(1, own_index[:, None], float("-inf"))
         return functional.cross_entropy(logits, positive)
+
+    def chance_level(self, num_images: int) -> float:
+        """Return ln(2N - 1): each embedding is compared with all others."""
+        return math.log(2 * num_images - 1)
 
 
 class InfoNCE(Loss):
@@ -69,6 +79,10 @@ class InfoNCE(Loss):
         logits = torch.cat([own, query @ negatives.T], dim=1)
         target = torch.zeros(len(query), dtype=torch.int64, device=query.device)
         return functional.cross_entropy(logits / self.config.temperature, target)
+
+    def chance_level(self, num_images: int) -> float:
+        """Return ln N; with a queue of K negatives, ``num_images`` is K + 1."""
+        return math.log(num_images)
 
 
 class DINOLoss(Loss):

@@ -183,6 +183,18 @@ class Method(Component, nn.Module):
         """
         return ()
 
+    def chance_level(self, num_images: int) -> float | None:
+        """Return the loss of a network that does not tell images apart; None if not known.
+
+        The host shows it next to the loss, and warns if the loss is still there after a tenth of
+        the run. A method whose :meth:`step` returns ``self.loss(z1, z2)`` returns
+        ``self.loss.chance_level(num_images)``.
+
+        Args:
+            num_images: number of images in a micro-batch, over all processes.
+        """
+        return None
+
     def param_groups(self) -> Iterable[ParamGroup]:
         """Yield the groups of trainable parameters; by default a single group with all of them."""
         yield ParamGroup("all", list(self.trainable_parameters()))

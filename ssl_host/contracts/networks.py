@@ -295,3 +295,13 @@ class Loss(Component, nn.Module):
             values = [next(exact) if isinstance(v, Tensor) else v for v in values]
             keywords = dict(zip(kwargs, values[len(args) :], strict=True))
             return super().__call__(*values[: len(args)], **keywords)
+
+    def chance_level(self, num_images: int) -> float | None:
+        """Return the loss of embeddings that do not tell images apart; None if not known.
+
+        A method passes it on in :meth:`Method.chance_level`.
+
+        Args:
+            num_images: number of images that are compared with each other, over all processes.
+        """
+        return None

@@ -38,7 +38,7 @@ def write_page(
         title=results["name"],
         results=results,
         summary=summarize(results),
-        charts=draw_charts({results["name"]: read_curves(folder)}),
+        charts=draw_charts(_curves_of_run(results["name"], folder)),
         pictures=pictures,
         map_json=Markup(_json_for_script(pictures.get("map"))),
         config=list(config_rows(config)),
@@ -46,6 +46,13 @@ def write_page(
         sections=[(title, Markup(html)) for title, html in sections],
     )
     return atomic_write_text(folder / "report.html", page)
+
+
+def _curves_of_run(name: str, folder: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Return the curves of a run, and the chance level of its loss as the curve of a second run."""
+    curves = read_curves(folder)
+    chance = curves.pop("chance_loss", None)
+    return {name: curves} | ({} if chance is None else {"chance level": {"loss": chance}})
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -52,10 +52,12 @@ class ProgressBar:
 
 
 def _format_row(row: dict[str, float]) -> str:
-    """Return a row of metrics as text: loss, online accuracy in %, images per second."""
+    """Return a row of metrics as text: loss and chance level, online accuracy in %, images/s."""
     if not row:
         return ""
     fields = [f"loss {row['loss']:.4f}"]
+    if "chance_loss" in row:
+        fields[0] += f" (chance {row['chance_loss']:.4f})"
     if "online_top1" in row:
         fields.append(f"online {100 * row['online_top1']:.1f} %")
     fields.append(f"{row['images_per_s']:.0f} images/s")

@@ -174,6 +174,12 @@ class TrainingStep:
         """Weight-decay schedules of the parameter groups that have one, keyed by group name."""
         return weight_decay_schedules(self.method, self.experiment.optimizer)
 
+    @functools.cached_property
+    def chance_level(self) -> float | None:
+        """The loss of a network that does not tell images apart; None if the method has none."""
+        with attribute_errors(self.method, "in chance_level"):
+            return self.method.chance_level(self.plan.batch_size // self.plan.micro_batches)
+
     @property
     def has_all_micro_batches(self) -> bool:
         """True if all micro-batches of the current step have been computed."""

@@ -47,6 +47,22 @@ def test_step_with_any_batch_size_returns_finite_loss_and_detached_features(name
     assert not out.features.requires_grad
 
 
+HAVE_CHANCE_LEVEL = (
+    *("simclr", "supcon", "dcl", "dclw", "simsiam", "byol", "nnclr", "nnsiam", "nnbyol"),
+    *("mocov2", "mocov3", "ressl", "swav", "dino"),
+)
+
+
+@pytest.mark.parametrize("name", HAVE_CHANCE_LEVEL)
+def test_chance_level_is_the_loss_of_heads_without_information(name, method_case):
+    case = method_case(name)
+    method = case.fresh()
+    for head in method.heads:
+        getattr(method, head).register_forward_hook(lambda *arguments: 0 * arguments[-1])
+    loss = case.step(method, case.batch(8)).loss.detach()
+    assert float(loss) == pytest.approx(method.chance_level(8), rel=1e-6, abs=1e-9)
+
+
 @EVERY_METHOD
 def test_training_continues_equally_from_state_dict(name):
     """Queues, EMA copies and ema_decay are part of the state."""

@@ -32,6 +32,25 @@ def test_collapse_is_warned_of_once(install, tmp_path, capsys):
     assert "predictor" not in output  # the method has none
 
 
+@pytest.mark.parametrize(("loss", "is_at_chance"), [("1.99", True), ("2.5", True), ("1.9", False)])
+def test_loss_at_chance_after_a_tenth_of_the_run_gives_one_hint(
+    loss, is_at_chance, install, tmp_path, capsys
+):
+    level = "type(self).chance_level = lambda self, num_images: num_images / 8"
+    body = f"{level}\nreturn StepOutput(0 * z.mean() + {loss}, features=h)"
+    sections = {"run": {"epochs": 4}, "scheduler": {"name": "warmup_cosine", "warmup_epochs": 2}}
+    run_step(body, install, tmp_path, make_console(width=400, force_terminal=False), **sections)
+    output = capsys.readouterr().out
+    assert f"loss {float(loss):.4f} (chance 2.0000)" in output
+    assert output.count("the network does not tell images apart") == is_at_chance
+    if is_at_chance:
+        assert "which is chance (2.000)" in output
+        assert "[scheduler] warmup_epochs" in output
+    rows = list(csv.DictReader((tmp_path / "tiny" / "metrics.csv").open()))
+    assert {row["chance_loss"] for row in rows} == {"2"}
+    assert 'data-name="chance level"' in (tmp_path / "tiny" / "report.html").read_text("utf-8")
+
+
 def test_error_in_step_gives_plugin_line_and_view_shapes(install, tmp_path):
     with pytest.raises(PluginError) as caught:
         run_step("return StepOutput(self.projector(z).mean())", install, tmp_path)

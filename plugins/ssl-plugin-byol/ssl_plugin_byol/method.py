@@ -54,3 +54,7 @@ class BYOL(Method):
         # self.loss is the negative cosine; each direction adds 2 − 2 cos (equations 2 and 3).
         loss = 4 + 2 * self.loss(p1, t2) + 2 * self.loss(p2, t1)
         return StepOutput(loss, features=h1)
+
+    def chance_level(self, num_images: int) -> float | None:
+        level = self.loss.chance_level(num_images)
+        return None if level is None else 4 + 4 * level

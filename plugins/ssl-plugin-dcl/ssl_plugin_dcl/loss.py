@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -36,6 +38,10 @@ class DCLLoss(Loss):
             logits = (z @ torch.cat(others).T / self.config.temperature).masked_fill(mask, -1e9)
             losses.append(attraction + logits.logsumexp(dim=1))
         return torch.stack(losses).mean()
+
+    def chance_level(self, num_images: int) -> float:
+        """Return ln(2N - 2): each embedding is compared with those of the other images."""
+        return math.log(2 * num_images - 2)
 
     def pair_weights(self, z1: Tensor, z2: Tensor) -> Tensor:
         """Return the weight of each positive pair, (N,): all ones; ``DCLWLoss`` overrides this.

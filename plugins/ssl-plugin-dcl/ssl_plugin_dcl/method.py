@@ -42,6 +42,9 @@ class DCL(Method):
         h1, h2 = map(self.backbone, batch.views)
         return StepOutput(self.loss(self.projector(h1), self.projector(h2)), features=h1)
 
+    def chance_level(self, num_images: int) -> float | None:
+        return self.loss.chance_level(num_images)
+
 
 class DCLW(DCL):
     """DCLW: decoupled contrastive learning that gives pairs of distant views more weight.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from ssl_host import (
@@ -49,3 +51,6 @@ class DINO(SelfDistillationMethod):
             features=features[0],
             enqueue={"centre": torch.stack(scores).mean(dim=0)},
         )
+
+    def chance_level(self, num_images: int) -> float:
+        return math.log(self.projector.output_dim)

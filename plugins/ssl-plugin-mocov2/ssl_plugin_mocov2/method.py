@@ -97,6 +97,9 @@ class MoCoV2(Method):
             enqueue["first_queue"] = keys
         return StepOutput(loss, features=features, enqueue=enqueue)
 
+    def chance_level(self, num_images: int) -> float | None:
+        return self.loss.chance_level(self.config.queue_size + 1)
+
     @torch.no_grad()
     def _keys(self, view: Tensor) -> Tensor:
         """Return the keys (B, D) of a view, encoded after shuffling images across processes."""

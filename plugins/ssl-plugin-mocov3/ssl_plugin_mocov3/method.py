@@ -65,3 +65,7 @@ class MoCoV3(Method):
         scale = 2 * self.loss.config.temperature
         loss = scale * (self.loss(q1, k2) + self.loss(q2, k1))
         return StepOutput(loss, features=h1)
+
+    def chance_level(self, num_images: int) -> float | None:
+        level = self.loss.chance_level(num_images)
+        return None if level is None else 4 * self.loss.config.temperature * level

@@ -60,3 +60,6 @@ class NNCLR(Method):
         n1, n2 = self.queue.nearest(z1), self.queue.nearest(z2)
         loss = (self.loss(n1, p2) + self.loss(n2, p1)) / 2
         return StepOutput(loss, features=h1, enqueue={"queue": z1})
+
+    def chance_level(self, num_images: int) -> float | None:
+        return self.loss.chance_level(num_images)

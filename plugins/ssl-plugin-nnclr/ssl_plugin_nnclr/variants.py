@@ -77,6 +77,9 @@ class NNSiam(Method):
         loss = (self.loss(self.predictor(z1), n2) + self.loss(self.predictor(z2), n1)) / 2
         return StepOutput(loss, features=h1, enqueue={"queue": z1})
 
+    def chance_level(self, num_images: int) -> float | None:
+        return self.loss.chance_level(num_images)
+
 
 class NNBYOL(Method):
     """NNBYOL: BYOL that predicts the nearest neighbour of the EMA network's output in a queue.
@@ -128,3 +131,7 @@ class NNBYOL(Method):
         # self.loss is the negative cosine; each direction adds 2 - 2 cos, as in BYOL.
         loss = 4 + 2 * self.loss(p1, n2) + 2 * self.loss(p2, n1)
         return StepOutput(loss, features=h1, enqueue={"queue": t1})
+
+    def chance_level(self, num_images: int) -> float | None:
+        level = self.loss.chance_level(num_images)
+        return None if level is None else 4 + 4 * level

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -73,6 +75,9 @@ class ReSSL(Method):
             logits = self._similarities(student) / self.config.temperature
             loss = functional.cross_entropy(logits, targets.softmax(dim=1))
         return StepOutput(loss, features=features, enqueue={"queue": key})
+
+    def chance_level(self, num_images: int) -> float:
+        return math.log(self.config.queue_size)
 
     def _similarities(self, rows: Tensor) -> Tensor:
         """Return the cosine similarities of rows (B, D) with the queue, (B, K)."""

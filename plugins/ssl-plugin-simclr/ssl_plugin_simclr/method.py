@@ -34,3 +34,6 @@ class SimCLR(Method):
         h1, h2 = map(self.backbone, batch.views)
         loss = self.loss(self.projector(h1), self.projector(h2))
         return StepOutput(loss, features=h1)
+
+    def chance_level(self, num_images: int) -> float | None:
+        return self.loss.chance_level(num_images)

@@ -56,6 +56,9 @@ class SimSiam(Method):
         loss = (self.loss(p1, z2.detach()) + self.loss(p2, z1.detach())) / 2
         return StepOutput(loss, features=h1)
 
+    def chance_level(self, num_images: int) -> float | None:
+        return self.loss.chance_level(num_images)
+
     def param_groups(self) -> Iterable[ParamGroup]:
         yield ParamGroup("encoder", list(self.trainable_parameters("backbone", "projector")))
         yield ParamGroup(

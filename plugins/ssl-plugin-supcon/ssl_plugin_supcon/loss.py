@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -49,3 +51,7 @@ class SupConLoss(Loss):
         is_positive = is_positive & ~is_self
         means = (log_probabilities * is_positive).sum(dim=1) / is_positive.sum(dim=1)
         return -means.mean() * self.config.temperature / BASE_TEMPERATURE
+
+    def chance_level(self, num_images: int) -> float:
+        """Return ln(2N - 1), times the factor of the authors."""
+        return math.log(2 * num_images - 1) * self.config.temperature / BASE_TEMPERATURE

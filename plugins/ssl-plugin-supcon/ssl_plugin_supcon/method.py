@@ -39,3 +39,6 @@ class SupCon(Method):
         h1, h2 = map(self.backbone, batch.views)
         loss = self.loss(self.projector(h1), self.projector(h2), batch.labels)
         return StepOutput(loss, features=h1)
+
+    def chance_level(self, num_images: int) -> float | None:
+        return self.loss.chance_level(num_images)

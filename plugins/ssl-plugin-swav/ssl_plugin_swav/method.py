@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -103,6 +104,9 @@ class SwAV(Method):
             enqueue = {"queue0": first, "queue1": second}
         loss = self.loss(*scores, queued=queued)
         return StepOutput(loss, features=features[0], enqueue=enqueue)
+
+    def chance_level(self, num_images: int) -> float:
+        return math.log(self.config.num_prototypes)
 
     def _has_full_queues(self) -> bool:
         """Return True if queues are used and contain none of their initial random vectors."""
