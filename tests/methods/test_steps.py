@@ -145,11 +145,12 @@ def test_multicrop_views_are_refused_for_methods_without_support(name, catalog):
 
 
 PRESETS = [entry.name for entry in Catalog().entries("preset")]
+NEED_A_FOLDER = ("imagefolder", "continue", "imagenet100", "imagenette")
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset_resolves(name, catalog, tmp_path):
-    data = {"root": tmp_path} if name.endswith(("imagefolder", "continue")) else {}
+    data = {"root": tmp_path} if name.endswith(NEED_A_FOLDER) else {}
     config = resolve_sections({"run": {"extends": name}, "data": data}, catalog)
     assert config.components["method"].name == name.split("/")[0]
 
@@ -157,13 +158,14 @@ def test_preset_resolves(name, catalog, tmp_path):
 @EVERY_METHOD
 def test_method_has_its_presets(name):
     expected = {"mnist5k", "cifar10", "cifar100", "imagenet-100ep", "imagefolder", "continue"}
+    expected |= {"imagenet100", "imagenette"}
     assert {p.split("/")[1] for p in PRESETS if p.startswith(f"{name}/")} == expected
 
 
 @pytest.mark.parametrize("name", [p for p in PRESETS if not p.endswith("/mnist5k")])
 def test_backbone_of_a_preset_accepts_its_settings(name, catalog, tmp_path):
     """The settings of a recipe and of a preset's own backbone can contradict each other."""
-    data = {"root": tmp_path} if name.endswith(("imagefolder", "continue")) else {}
+    data = {"root": tmp_path} if name.endswith(NEED_A_FOLDER) else {}
     config = resolve_sections({"run": {"extends": name}, "data": data}, catalog)
     backbone = config.components["backbone"]
     settings = backbone.settings.model_dump() | {"pretrained": False}
