@@ -1,4 +1,4 @@
-"""Check a composed run before its first step: views, labels and image sizes."""
+"""Check a composed run before its first step: views, labels, image sizes and settings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ssl_host.augment.executor import ViewMaker
+from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone
@@ -135,3 +136,9 @@ def border_notes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> tup
                 f"and {larger}"
             )
     return tuple(notes)
+
+
+def config_warnings(config: RunConfig, method: Method) -> list[str]:
+    """Return the method's warnings about its settings."""
+    with attribute_errors(method, "in config_warnings"):
+        return list(method.config_warnings(config.trainer.num_processes))
