@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
@@ -139,6 +140,34 @@ def border_notes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> tup
 
 
 def config_warnings(config: RunConfig, method: Method) -> list[str]:
-    """Return the method's warnings about its settings."""
+    """Return the method's warnings about its settings, and those about the length of the run."""
     with attribute_errors(method, "in config_warnings"):
-        return list(method.config_warnings(config.trainer.num_processes))
+        warnings = list(method.config_warnings(config.trainer.num_processes))
+    return [*warnings, *_warmup_warnings(config), *_frozen_warnings(config)]
+
+
+def _warmup_warnings(config: RunConfig) -> Iterator[str]:
+    """Yield a warning if the learning rate rises for more than half of the run."""
+    entry = config.entries.get(("scheduler", "warmup_epochs"))
+    epochs = config.run.epochs
+    if entry is None or not epochs or 2 * entry.value <= epochs:
+        return
+    fraction = "the whole run" if entry.value >= epochs else "more than half of the run"
+    yield (
+        f"[scheduler] warmup_epochs = {entry.value:g} ({entry.origin}): the warm-up covers "
+        f"{fraction} of {pluralize(epochs, 'epoch')}; use a shorter warm-up or more [run] epochs"
+    )
+
+
+def _frozen_warnings(config: RunConfig) -> Iterator[str]:
+    """Yield a warning if a method does not train its prototypes in any epoch of the run."""
+    entry = config.entries.get(("method", "freeze_prototypes_epochs"))
+    epochs = config.run.epochs
+    # The prototypes stay frozen until the end of the epoch in which the setting is reached.
+    if entry is None or not epochs or entry.value <= epochs - 1:
+        return
+    yield (
+        f"[method] freeze_prototypes_epochs = {entry.value:g} ({entry.origin}): the prototypes are "
+        f"not trained in the whole run of {pluralize(epochs, 'epoch')}; use a smaller value, such "
+        "as 0, or more [run] epochs"
+    )
