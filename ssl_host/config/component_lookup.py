@@ -130,7 +130,7 @@ class ComponentLookup:
         file = next((layer.file for layer in reversed(layers) if layer.file), "")
         location = f"{file}:{line}" if line and file else file or layers[0].name
         message = f"no method is set; add a section [method] with name = ... ({installed})"
-        return Problem(location, message)
+        return Problem(location, message, is_missing=True)
 
     def _load_remaining(self) -> None:
         """Load the classes of all valid component sections except method and data."""
