@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -63,10 +64,16 @@ def check_tokens(config: RunConfig, backbone: Backbone) -> None:
 def check_labels(config: RunConfig, method: Method, labels: Tensor | None) -> None:
     """Raise DataError if a method needs labels and the training images have none."""
     if method.uses_labels and (labels is None or not bool((labels >= 0).any())):
+        paths = [
+            f"{key} = {entry.value}"
+            for (section, key), entry in config.entries.items()
+            if section == "data" and isinstance(entry.value, Path)
+        ]
+        origin = f" ({', '.join(paths)})" if paths else ""
         raise DataError(
             f"[method] {config.components['method'].name} uses labels, but the training images of "
-            f"[data] {config.components['data'].name} have none; use images with labels, or a "
-            "method that does not need them"
+            f"[data] {config.components['data'].name}{origin} have none; use images with labels, "
+            "or a method that does not need them"
         )
 
 
