@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from ssl_host.compose import (
@@ -52,16 +53,15 @@ def _problems(config: RunConfig) -> list[str]:
             messages.append(str(error))
             return None
 
-    source: DataSource | None = attempt(lambda: build_section(config, "data"))
+    source: DataSource | None = attempt(partial(build_section, config, "data"))
     if source is not None:
-        attempt(lambda: compose_data(config))
+        attempt(partial(compose_data, config))
         plan = make_run_plan(config, source, None)
         for component in config.of_kind("backbone"):
             if not component.network_references:
-                section = component.section
-                attempt(lambda section=section: build_backbone(config, section, plan, {}))
-        attempt(lambda: compose_method(config, plan))
+                attempt(partial(build_backbone, config, component.section, plan, {}))
+        attempt(partial(compose_method, config, plan))
     for section, component in config.components.items():
         if component.kind in _INDEPENDENT_KINDS and not component.network_references:
-            attempt(lambda section=section: build_section(config, section))
+            attempt(partial(build_section, config, section))
     return list(dict.fromkeys(messages))
