@@ -29,6 +29,7 @@ from ssl_host.contracts.kinds import KINDS
 from ssl_host.evaluate.figures import HOST_FIGURES, metric_name
 from ssl_host.report.summary import BASELINES
 from ssl_host.run_folder.files import FILES
+from ssl_host.testing.preset_checks import resolves
 from ssl_host.testing.suite import checks_of
 
 HERE = Path(__file__).parent / "reference"
@@ -206,6 +207,8 @@ def _checks_page() -> str:
             blocks += [f"## {kind}\n", "| check | requirement |", "|---|---|"]
             blocks += [f"| `{n}` | {_requirement(c)} |" for n, c in selected.items()]
             blocks.append("")
+    blocks += ["## preset\n", "| check | requirement |", "|---|---|"]
+    blocks += [f"| `{resolves.__name__}` | {_requirement(resolves)} |", ""]
     return "\n".join(blocks)
 
 

@@ -20,7 +20,7 @@ from ssl_host.contracts.data import DataSource
 from ssl_host.contracts.evaluation import Evaluator
 from ssl_host.contracts.logging import Logger
 from ssl_host.contracts.method import Method
-from ssl_host.contracts.networks import Backbone, Head, Loss
+from ssl_host.contracts.networks import Backbone, Head
 from ssl_host.contracts.optimization import Optimizer, Scheduler
 from ssl_host.contracts.settings import Settings
 from ssl_host.errors import PluginError, SslHostError, UserError
@@ -76,10 +76,10 @@ def compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
 
 def _compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
     """Build the data source and the view maker; see :func:`compose_data`."""
-    source: DataSource = _build(config, "data")
+    source: DataSource = build_section(config, "data")
     cache = config.loader.cache_dir
     source.excluded = (config.run.dir, *(() if cache is None else (cache,)))
-    augmentation = _build(
+    augmentation = build_section(
         config, "augmentation", image_size=source.image_size, channels=source.channels
     )
     views = make_view_maker(augmentation, source)
@@ -125,10 +125,12 @@ def _compose(
         source=source,
         views=views,
         method=method,
-        optimizer=_build(config, "optimizer"),
-        scheduler=_build(config, "scheduler"),
-        evaluators={c.instance: _build(config, c.section) for c in config.of_kind("evaluator")},
-        loggers={c.instance: _build(config, c.section) for c in config.of_kind("logger")},
+        optimizer=build_section(config, "optimizer"),
+        scheduler=build_section(config, "scheduler"),
+        evaluators={
+            c.instance: build_section(config, c.section) for c in config.of_kind("evaluator")
+        },
+        loggers={c.instance: build_section(config, c.section) for c in config.of_kind("logger")},
         notes=border_notes(config, method.backbone, views),
     )
 
@@ -168,7 +170,7 @@ def compose_method(config: RunConfig, plan: Plan, backbone: Backbone | None = No
     networks = {f"backbone.{name}": network for name, network in frozen.items()}
     torch.manual_seed(config.run.seed)
     if backbone is None:
-        backbone = _build_backbone(config, "backbone", plan, networks)
+        backbone = build_backbone(config, "backbone", plan, networks)
     check_tokens(config, backbone)
     networks["backbone"] = backbone
     widths = {"backbone": backbone.feature_dim}
@@ -181,11 +183,10 @@ def compose_method(config: RunConfig, plan: Plan, backbone: Backbone | None = No
                 "that feeds it"
             )
         section = f"head.{name}"
-        heads[name] = _build(config, section, networks, in_dim=widths[feeder])
+        heads[name] = build_section(config, section, networks, in_dim=widths[feeder])
         widths[name] = heads[name].output_dim
-    has_loss = "loss" in config.components
-    loss: Loss | None = _build(config, "loss", networks) if has_loss else None
-    method: Method = _build(
+    loss = build_section(config, "loss", networks) if "loss" in config.components else None
+    method: Method = build_section(
         config,
         "method",
         networks,
@@ -198,18 +199,17 @@ def compose_method(config: RunConfig, plan: Plan, backbone: Backbone | None = No
     return method
 
 
-def _build_backbone(
+def build_backbone(
     config: RunConfig, section: str, plan: Plan, networks: Mapping[str, Backbone]
 ) -> Backbone:
     """Build a backbone; if the image size does not fit, the error lists sizes that do."""
     sizes = {"in_channels": plan.channels, "image_size": plan.image_size}
     try:
-        backbone: Backbone = _build(config, section, networks, **sizes)
+        backbone: Backbone = build_section(config, section, networks, **sizes)
     except UserError as error:
         advice = size_advice(config, section, plan.channels, plan.image_size)
         if advice:
-            text = f"{error}; [data] image_size = {plan.image_size} does not fit, {advice}"
-            error.args = (text,)
+            error.args = (f"{error}; [data] image_size = {plan.image_size} does not fit, {advice}",)
         raise
     return backbone
 
@@ -224,7 +224,7 @@ def _build_frozen_networks(config: RunConfig, plan: Plan) -> dict[str, Backbone]
         return {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.run.seed)
-        return {c.instance: _build_backbone(config, c.section, plan, {}) for c in sections}
+        return {c.instance: build_backbone(config, c.section, plan, {}) for c in sections}
 
 
 def make_view_maker(augmentation: Augmentation, source: DataSource) -> ViewMaker:
@@ -232,7 +232,7 @@ def make_view_maker(augmentation: Augmentation, source: DataSource) -> ViewMaker
     return ViewMaker(augmentation, image_size=source.image_size, mean=source.mean, std=source.std)
 
 
-def _build(
+def build_section(
     config: RunConfig,
     section: str,
     networks: Mapping[str, Backbone] | None = None,

@@ -43,10 +43,12 @@ class Problem:
     Attributes:
         where: file and line, such as ``file.ini:12``, or the name of a configuration layer.
         message: what is wrong, what was expected and how to fix it.
+        is_missing: True if a required setting is not set; a preset may leave it to the user.
     """
 
     where: str
     message: str
+    is_missing: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}"

@@ -1,12 +1,15 @@
-"""Check a composed run before its first step: views, labels and image sizes."""
+"""Check a composed run before its first step: views, labels, image sizes and settings."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from ssl_host.augment.executor import ViewMaker
+from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone
@@ -61,10 +64,16 @@ def check_tokens(config: RunConfig, backbone: Backbone) -> None:
 def check_labels(config: RunConfig, method: Method, labels: Tensor | None) -> None:
     """Raise DataError if a method needs labels and the training images have none."""
     if method.uses_labels and (labels is None or not bool((labels >= 0).any())):
+        paths = [
+            f"{key} = {entry.value}"
+            for (section, key), entry in config.entries.items()
+            if section == "data" and isinstance(entry.value, Path)
+        ]
+        origin = f" ({', '.join(paths)})" if paths else ""
         raise DataError(
             f"[method] {config.components['method'].name} uses labels, but the training images of "
-            f"[data] {config.components['data'].name} have none; use images with labels, or a "
-            "method that does not need them"
+            f"[data] {config.components['data'].name}{origin} have none; use images with labels, "
+            "or a method that does not need them"
         )
 
 
@@ -135,3 +144,37 @@ def border_notes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> tup
                 f"and {larger}"
             )
     return tuple(notes)
+
+
+def config_warnings(config: RunConfig, method: Method) -> list[str]:
+    """Return the method's warnings about its settings, and those about the length of the run."""
+    with attribute_errors(method, "in config_warnings"):
+        warnings = list(method.config_warnings(config.trainer.num_processes))
+    return [*warnings, *_warmup_warnings(config), *_frozen_warnings(config)]
+
+
+def _warmup_warnings(config: RunConfig) -> Iterator[str]:
+    """Yield a warning if the learning rate rises for more than half of the run."""
+    entry = config.entries.get(("scheduler", "warmup_epochs"))
+    epochs = config.run.epochs
+    if entry is None or not epochs or 2 * entry.value <= epochs:
+        return
+    fraction = "the whole run" if entry.value >= epochs else "more than half of the run"
+    yield (
+        f"[scheduler] warmup_epochs = {entry.value:g} ({entry.origin}): the warm-up covers "
+        f"{fraction} of {pluralize(epochs, 'epoch')}; use a shorter warm-up or more [run] epochs"
+    )
+
+
+def _frozen_warnings(config: RunConfig) -> Iterator[str]:
+    """Yield a warning if a method does not train its prototypes in any epoch of the run."""
+    entry = config.entries.get(("method", "freeze_prototypes_epochs"))
+    epochs = config.run.epochs
+    # The prototypes stay frozen until the end of the epoch in which the setting is reached.
+    if entry is None or not epochs or entry.value <= epochs - 1:
+        return
+    yield (
+        f"[method] freeze_prototypes_epochs = {entry.value:g} ({entry.origin}): the prototypes are "
+        f"not trained in the whole run of {pluralize(epochs, 'epoch')}; use a smaller value, such "
+        "as 0, or more [run] epochs"
+    )

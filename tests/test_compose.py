@@ -1,6 +1,7 @@
 """What is refused or noted when a run is composed, before anything is trained."""
 
 import pytest
+from PIL import Image
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
@@ -96,5 +97,24 @@ def test_method_that_uses_labels_is_refused_without_labels_before_step_0(
     assert done.returncode == 2, done.stderr
     assert "[method] supervised uses labels" in done.stderr
     assert "step 0" not in done.stderr
+    assert not (tmp_path / "runs/tiny").exists()
     (tmp_path / "c.ini").write_text(as_ini(tiny(method={"name": "supervised"})), encoding="utf-8")
     assert ssl_host("run", "c.ini", *arguments).returncode == 0
+
+
+def test_refused_run_names_the_folder_of_the_images_and_keeps_a_folder_that_existed(
+    install, ssl_host, tmp_path
+):
+    install("ssl-plugin-supervised", SUPERVISED)
+    (tmp_path / "photos").mkdir()
+    for i in range(20):
+        Image.effect_noise((20, 20), 60).convert("RGB").save(tmp_path / "photos" / f"{i}.png")
+    config = tiny(method={"name": "supervised"})
+    config["data"] = {"name": "imagefolder", "root": "photos", "image_size": 16}
+    (tmp_path / "c.ini").write_text(as_ini(config), encoding="utf-8")
+    folder = tmp_path / "runs/tiny"
+    folder.mkdir(parents=True)
+    done = ssl_host("run", "c.ini")
+    assert done.returncode == 2, done.stderr
+    assert f"[data] imagefolder (root = {tmp_path / 'photos'}) have none" in done.stderr
+    assert folder.exists()

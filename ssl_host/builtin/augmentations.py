@@ -137,7 +137,7 @@ class _LocalViews(_Views):
         if size >= self.image_size:
             raise UserError(
                 f"[augmentation] local_size = {size} is not smaller than the full-size views, "
-                f"which have [data] image_size = {self.image_size}; choose a smaller local_size"
+                f"which have [data] image_size = {self.image_size}; use a smaller local_size"
             )
         scale = (min(config.local_crop_min, config.local_crop_max), config.local_crop_max)
         return [replace(self.base_spec(), count=config.num_local, size=size, crop_scale=scale)]

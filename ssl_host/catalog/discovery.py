@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import importlib_metadata
 import pluggy
@@ -17,6 +17,9 @@ from ssl_host import hookspecs
 from ssl_host.catalog.registry import Entry, Plugin, PluginOrigin, error_location
 from ssl_host.contracts.kinds import KINDS
 from ssl_host.hookspecs import API_VERSION, PROJECT
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable  # its module since Python 3.11 is not in 3.10
 
 BUILTIN = "builtin"
 DISABLE_VARIABLE = "SSL_HOST_DISABLE"
@@ -165,7 +168,9 @@ def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
         raise
     except BaseException as error:  # see _load
         _mark_broken(
-            plugin, f"registering failed: {type(error).__name__}: {error} ({error_location(error)})"
+            plugin,
+            f"registering failed: {type(error).__name__}: {error} "
+            f"({error_location(error, module.__name__)})",
         )
         return []
     return entries
@@ -178,20 +183,34 @@ def _preset_registration(register: Callable[..., None]) -> Callable[..., None]:
         if not isinstance(resource, str) or resource.endswith(".ini") or ":" not in resource:
             register(name, resource, summary)
         else:
-            for stem, file, first_line in _presets_in(resource):
+            folder = preset_file(resource)
+            if folder is None or not folder.is_dir():
+                raise ValueError(
+                    f"preset {name!r}: there is no folder {resource!r}; write package:folder, with "
+                    "the folder's path in the installed package"
+                )
+            for stem, file, first_line in _presets_in(folder, resource):
                 register(f"{name}/{stem}", file, first_line)
 
     return register_preset
 
 
-def _presets_in(folder: str) -> Iterator[tuple[str, str, str]]:
-    """Yield name, resource and first comment line of each INI file in ``package:folder``."""
-    package, _, path = folder.partition(":")
-    for file in sorted(resources.files(package).joinpath(path).iterdir(), key=lambda f: f.name):
+def preset_file(resource: str) -> Traversable | None:
+    """Return the file or folder ``package:path``; None if there is no such package."""
+    package, _, path = resource.partition(":")
+    try:
+        return resources.files(package).joinpath(path)
+    except (ModuleNotFoundError, TypeError):  # TypeError: a module that is not a package
+        return None
+
+
+def _presets_in(folder: Traversable, resource: str) -> Iterator[tuple[str, str, str]]:
+    """Yield name, resource and first comment line of each INI file in a folder."""
+    for file in sorted(folder.iterdir(), key=lambda f: f.name):
         stem, _, suffix = file.name.rpartition(".")
         if suffix == "ini":
             first_line = file.read_text(encoding="utf-8").partition("\n")[0]
-            yield stem, f"{folder}/{file.name}", first_line.lstrip("# ")
+            yield stem, f"{resource}/{file.name}", first_line.lstrip("# ")
 
 
 def _normalise(name: str) -> str:

@@ -34,9 +34,10 @@ def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None
 
     This builds every network and component but does not read any images.
     """
-    from ssl_host.compose import compose  # noqa: PLC0415 - for a fast start
-    from ssl_host.config.ini import read_config_text  # noqa: PLC0415
+    from ssl_host.config.ini import read_config_text  # noqa: PLC0415 - for a fast start
     from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
+    from ssl_host.pipeline.config_check import compose_and_check  # noqa: PLC0415
+    from ssl_host.preflight import config_warnings  # noqa: PLC0415
 
     catalog = session.catalog()
     lines = catalog.call(
@@ -48,9 +49,10 @@ def check(session: Session, config_file: Path, options: tuple[str, ...]) -> None
     )
     if lines is None:
         resolved = resolve_file(config_file, options, catalog)
-        experiment = compose(resolved)
+        experiment = compose_and_check(resolved)
         lines = [
             *(f"note: {note}" for note in (*resolved.notes, *experiment.notes)),
+            *(f"warning: {text}" for text in config_warnings(resolved, experiment.method)),
             f"{config_file}: valid, run '{resolved.run.name}'",
         ]
     for line in lines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from ssl_host.cli.options import Session, echo_json, json_option, pass_session, 
 from ssl_host.errors import ConfigError, PluginError, Problem, RunError, SslHostError, UserError
 
 if TYPE_CHECKING:
+    from ssl_host.catalog.catalog import Catalog
     from ssl_host.catalog.registry import Plugin
     from ssl_host.testing.outcome import Outcome
     from ssl_host.testing.target import CheckTarget
@@ -43,18 +45,19 @@ def check(
     skip: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Run the conformance checks on all components of the plugin NAME.
+    """Run the conformance checks on all components and presets of the plugin NAME.
 
     NAME is a distribution (ssl-plugin-nnclr) or an entry point (nnclr). Each failure reports
     what is wrong, why it matters and how to fix it.
     """
     plugin = _find_plugin(session, name)
-    kinds = {kind for kind, _ in plugin.components if kind != "preset"}
-    settings = _settings_by_kind(kinds, options)
+    kinds = {kind for kind, _ in plugin.components}
+    settings = _settings_by_kind(kinds - {"preset"}, options)
     _require_known_checks(kinds, (*only, *skip))
     counts: Counter[str] = Counter()
     outcomes = []
-    for outcome in _run_checks(plugin, settings, only, skip):
+    presets = _check_presets(plugin, session.catalog(), only, skip)
+    for outcome in chain(presets, _run_checks(plugin, settings, only, skip)):
         counts[outcome.state] += 1
         outcomes.append(outcome)
         if not as_json:
@@ -120,12 +123,28 @@ def _settings_by_kind(kinds: set[str], options: tuple[str, ...]) -> dict[str, di
 
 def _require_known_checks(kinds: set[str], names: tuple[str, ...]) -> None:
     """Raise UserError if any name is not a check for these kinds of components."""
-    from ssl_host.testing.suite import checks_of  # noqa: PLC0415 - imports torch
+    from ssl_host.testing.preset_checks import resolves  # noqa: PLC0415 - imports torch
+    from ssl_host.testing.suite import checks_of  # noqa: PLC0415
 
-    known = list(dict.fromkeys(check for kind in sorted(kinds) for check in checks_of(kind)))
+    with_classes = sorted(kinds - {"preset"})
+    known = list(dict.fromkeys(check for kind in with_classes for check in checks_of(kind)))
+    known += [resolves.__name__] if "preset" in kinds else []
     for name in names:
         if name not in known:
             raise UserError(f"unknown check {name!r}; the checks are {', '.join(known)}")
+
+
+def _check_presets(
+    plugin: Plugin, catalog: Catalog, only: tuple[str, ...], skip: tuple[str, ...]
+) -> Iterator[Outcome]:
+    """Check every preset of a plugin, unless the check is not selected, and yield the outcomes."""
+    from ssl_host.testing.preset_checks import resolves  # noqa: PLC0415 - for a fast start
+
+    name = resolves.__name__
+    if name not in skip and (not only or name in only):
+        for kind, preset in plugin.components:
+            if kind == "preset":
+                yield resolves(preset, catalog)
 
 
 def _run_checks(

@@ -130,7 +130,7 @@ class ComponentLookup:
         file = next((layer.file for layer in reversed(layers) if layer.file), "")
         location = f"{file}:{line}" if line and file else file or layers[0].name
         message = f"no method is set; add a section [method] with name = ... ({installed})"
-        return Problem(location, message)
+        return Problem(location, message, is_missing=True)
 
     def _load_remaining(self) -> None:
         """Load the classes of all valid component sections except method and data."""
@@ -144,6 +144,17 @@ class ComponentLookup:
             if kind == "head" and instance not in self.heads:
                 continue
             self.classes[section] = self._load(section, kind)
+        if self.classes["method"] is None or self.classes["data"] is None:
+            self.failed |= {section for section in self.classes if self._may_change(section)}
+
+    def _may_change(self, section: str) -> bool:
+        """Return True if the recipe of an unknown method or data source could name the component.
+
+        The user's settings may then be those of a different component, so they are not checked.
+        """
+        name = self._name_of(section)
+        from_user = any((section, "name") in layer.values for layer in self.user_layers)
+        return name is not None and not from_user and section not in ("method", "data")
 
     def _load(self, section: str, kind: str) -> Any:
         """Return the class named in a section, or None if it has no name or cannot be loaded."""

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ssl_host.config.run_config import RunConfig
+from ssl_host.config.values import ConfigOrigin
 from ssl_host.errors import CheckpointError, ConfigError, UserError
 
 _SECTION = re.compile(r"\[([a-z_]+(?:\.[^\]\s]+)?)\]")
 _COMPONENT = re.compile(r"(\w+) '([^']+)' \(")
 _WORD = re.compile(r"(?<![\w/\\.~-])\w+(?![\w/\\-]|\.\w)")
 """Matches a word that is not part of a path or a file name, unlike ``root`` in ``/root/images``."""
+_SETTING = re.compile(rf"{_SECTION.pattern} (\w+) = ([^\s;,:()]+)")
+"""Matches a setting with its value in a message, such as ``[data] image_size = 32``."""
 _QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"")
 
 
@@ -23,7 +26,8 @@ def locate_errors(config: RunConfig, section: str = "") -> Iterator[None]:
 
     The setting at fault is the one that the message names, such as ``[backbone] model``, or else
     the one whose value is a path in the message. If there is neither, the location is that of the
-    section of the component that failed.
+    section of the component that failed. If the message names several settings, the first one that
+    is not from a preset is at fault, and the locations of the others are added after their values.
 
     Args:
         config: the configuration.
@@ -42,7 +46,7 @@ def locate_errors(config: RunConfig, section: str = "") -> Iterator[None]:
         location = "" if error.location else _location(config, error, section)
         if location:
             error.location = location
-            error.args = (f"{location}: {error}",)
+            error.args = (f"{location}: {_add_locations(config, str(error), location)}",)
         raise
 
 
@@ -52,10 +56,11 @@ def _location(config: RunConfig, error: Exception, section: str) -> str:
     section = section or _failed_section(config, error)
     parts = _SECTION.split(message)  # text, section, text, section, text ...
     mentioned = list(zip(parts[1::2], parts[2::2], strict=True))
+    origins = [o for name, text in mentioned if (o := _key_origin(config, name, text))]
     candidates = (
-        *(_key_location(config, name, text) for name, text in mentioned),
+        *map(str, sorted(origins, key=lambda origin: origin.layer.startswith("preset"))),
         _path_location(config, message),
-        _key_location(config, section, message),
+        str(_key_origin(config, section, message) or ""),
         *(_section_location(config, name) for name, _ in mentioned),
         _section_location(config, section),
     )
@@ -73,12 +78,25 @@ def _failed_section(config: RunConfig, error: Exception) -> str:
     return ""
 
 
-def _key_location(config: RunConfig, section: str, text: str) -> str:
-    """Return the location of the first setting of a section that a text mentions by its key.
+def _add_locations(config: RunConfig, message: str, location: str) -> str:
+    """Add the location of each setting whose value a message names, except the given one."""
+
+    def add(match: re.Match[str]) -> str:
+        section, key, value = match.groups()
+        entry = config.entries.get((section, key))
+        if entry is None or not entry.origin.file or str(entry.value) != value:
+            return match[0]
+        return match[0] if str(entry.origin) == location else f"{match[0]} ({entry.origin})"
+
+    return _SETTING.sub(add, message)
+
+
+def _key_origin(config: RunConfig, section: str, text: str) -> ConfigOrigin | None:
+    """Return the origin of the first setting of a section that a text mentions by its key.
 
     A key at the start of the text comes first, then keys in ``key = value``, then all others.
-    Words in paths and in quoted text are ignored. The result is an empty string if the text
-    mentions no key that a file or an option sets.
+    Words in paths and in quoted text are ignored. The result is None if the text mentions no key
+    that a file or an option sets.
     """
     text = _QUOTED.sub("''", text)
     words = _WORD.findall(text)
@@ -87,8 +105,8 @@ def _key_location(config: RunConfig, section: str, text: str) -> str:
     for word in dict.fromkeys([*first, *assigned, *words]):
         entry = config.entries.get((section, word))
         if entry is not None and entry.origin.file:
-            return str(entry.origin)
-    return ""
+            return entry.origin
+    return None
 
 
 def _path_location(config: RunConfig, text: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_host.catalog.catalog import Catalog
+from ssl_host.catalog.discovery import preset_file
 from ssl_host.config.ini import parse_ini, read_config_text
 from ssl_host.config.quoting import QuoteError, unquote
 from ssl_host.config.values import ConfigOrigin, ConfigValue, Key
@@ -145,8 +146,11 @@ def preset_layers(
         entry = catalog.find("preset", name)
     except PluginError as error:
         raise ConfigError([Problem(str(origin), f"[run] extends: {error}")]) from None
-    package, _, resource = entry.reference.partition(":")
-    with resources.as_file(resources.files(package).joinpath(resource)) as path:
+    file = preset_file(entry.reference)
+    if file is None or not file.is_file():
+        message = f"[run] extends: {entry.describe()} does not exist; reinstall the plugin"
+        raise ConfigError([Problem(str(origin), message)])
+    with resources.as_file(file) as path:
         layer = read_ini_layer(path, f"preset {name}")
     extended = layer.values.pop(("run", "extends"), None)
     if extended is None:

@@ -119,7 +119,8 @@ def validation_problems(
             continue
         description = schema.model_fields[key].description
         if fault["type"] == "missing":
-            problems[key] = Problem(where, f"{prefix}{key}: is required ({description})")
+            text = f"{prefix}{key}: is required ({description})"
+            problems[key] = Problem(where, text, is_missing=True)
             continue
         value = values[key].raw if key in values else fault["input"]
         if len(fault["loc"]) > 1:

@@ -29,7 +29,7 @@ from ssl_host.pipeline.frozen_networks import load_frozen_weights
 from ssl_host.pipeline.listing import ListingProgress
 from ssl_host.pipeline.loading_time import measure_loading
 from ssl_host.pipeline.step_timing import TIMED_STEPS, StepTimer
-from ssl_host.preflight import check_labels
+from ssl_host.preflight import check_labels, config_warnings
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.toolkit.resizing import resize_to_square
 from ssl_host.train.loop import make_plan
@@ -80,6 +80,7 @@ class Estimate:
             without evaluation.
         starts_from: a sentence about the weights that ``[run] init_from`` names, or None.
         notes: remarks about the configuration, the images and how they are split.
+        warnings: remarks about settings and images that are probably not as intended.
         alternatives: the time per step after changing one ``[trainer]`` setting, for several
             settings. These times are only printed; ``auto`` does not use them.
     """
@@ -106,6 +107,7 @@ class Estimate:
     training_minutes: float
     starts_from: str | None
     notes: list[str]
+    warnings: list[str]
     alternatives: list[Alternative]
 
     def as_dict(self) -> dict[str, Any]:
@@ -136,7 +138,9 @@ class Estimate:
                 f"{1000 * seconds:.0f} ms per step, "
                 f"{self.seconds_per_step / seconds:.2f} times as fast"
             )
-        for name, value in [*rows.items(), *(("note", note) for note in self.notes)]:
+        remarks = {"note": self.notes, "warning": self.warnings}
+        texts = [(name, text) for name, texts in remarks.items() for text in texts]
+        for name, value in [*rows.items(), *texts]:
             table.add_row(name, value)
         return table
 
@@ -224,7 +228,8 @@ def _dry_run(config: RunConfig, catalog: Catalog, console: Console | None) -> Es
         loaded_seconds_per_step=loaded_per_step,
         training_minutes=(loading.packing_s + loaded_per_step * num_steps) / 60,
         starts_from=starts_from,
-        notes=[*config.notes, *experiment.notes, *splits.notes, *notes, *warnings],
+        notes=[*config.notes, *experiment.notes, *splits.notes, *notes],
+        warnings=[*config_warnings(config, method), *warnings],
         alternatives=list(_alternatives(steps, config.trainer, per_step)),
     )
 

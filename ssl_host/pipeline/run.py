@@ -36,7 +36,7 @@ from ssl_host.pipeline.run_metrics import (
     resource_metrics,
     trained_on_same_dataset,
 )
-from ssl_host.preflight import check_labels
+from ssl_host.preflight import check_labels, config_warnings
 from ssl_host.run_folder.folder import RunFolder, move_aside
 from ssl_host.toolkit.atomic_io import report_disk_errors
 from ssl_host.toolkit.console import make_console
@@ -152,8 +152,7 @@ class _Runner:
         check_labels(self.config, experiment.method, images.train.labels)
         if is_first_process():
             self._claim_images(images)
-        with attribute_errors(experiment.method, "in config_warnings"):
-            warnings = list(experiment.method.config_warnings(self.config.trainer.num_processes))
+        warnings = config_warnings(self.config, experiment.method)
         self.notes += warnings
         self.notes += load_frozen_weights(experiment.method, self.config, self.catalog)
         self._load_initial_weights(experiment.method, images)

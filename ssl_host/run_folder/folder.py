@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from ssl_host.config.run_config import RunConfig
-from ssl_host.errors import RunFolderError
+from ssl_host.errors import RunFolderError, UserError
 from ssl_host.run_folder.locked_folder import LockedFolder
 from ssl_host.run_folder.stored_config import (
     ConfigValues,
@@ -20,9 +22,14 @@ from ssl_host.run_folder.stored_config import (
 _RESULT_KEYS = {"name", "method", "backbone", "data", "seed", "epochs", "metrics"}
 """Keys that every ``results.json`` of a run has."""
 
+_INPUT_FILES = {".lock", "config.ini", "config.json", "images.json"}
+"""Files that a run folder contains before the training starts."""
+
 
 class RunFolder(LockedFolder):
     """Folder of one run; used as a context manager, it is locked against other processes.
+
+    A folder that the context has created is removed if a UserError ends it before the training.
 
     Args:
         path: the path of the folder, such as ``runs/NAME``.
@@ -37,6 +44,21 @@ class RunFolder(LockedFolder):
         self.config_file = path / "config.ini"
         self.results_file = path / "results.json"
         self.checkpoints = path / "checkpoints"
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._is_new and isinstance(error, UserError):
+            self._remove_if_unused()
+        super().__exit__(kind, error, trace)
+
+    def _remove_if_unused(self) -> None:
+        """Remove the folder of a run that was refused before it wrote anything but its inputs."""
+        if {path.name for path in self.path.iterdir()} <= _INPUT_FILES:
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def results(self) -> dict[str, Any] | None:
         """Return the content of ``results.json``, or None if the run is not finished."""

@@ -28,9 +28,11 @@ class LockedFolder:
         self.path = path
         self.section = section
         self._lock = FileLock(path / ".lock")
+        self._is_new = False
 
     def __enter__(self: FolderType) -> FolderType:
         try:
+            self._is_new = not self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
             # If a process dies, the kernel releases its lock, so a leftover lock file is harmless.
             self._lock.acquire(timeout=0)

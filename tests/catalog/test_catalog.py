@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from ssl_host.catalog.catalog import Catalog
+from ssl_host.config.resolve import resolve_sections
 from ssl_host.contracts.kinds import KINDS
-from ssl_host.errors import PluginError
+from ssl_host.errors import ConfigError, PluginError
 
 REGISTERS_ALL = "from ssl_host import hookimpl\n" + "".join(
     f"""
@@ -21,6 +22,13 @@ REGISTERS_ALL += """
 @hookimpl
 def register_presets(register):
     register("all/preset", "ssl_plugin_all:preset.ini")
+"""
+REGISTERS_PRESET = """
+from ssl_host import hookimpl
+
+@hookimpl
+def register_presets(register):
+    register("one", "{}")
 """
 
 
@@ -56,6 +64,26 @@ def test_presets_in_a_folder_are_registered_by_their_file_names(install):
         ("one/b", "folder_of_presets:presets/b.ini"),
     ]
     assert entries[1].summary == "Second, described here"
+
+
+@pytest.mark.parametrize(
+    "resource", ["ssl_plugin_x:nothing", "no_package:presets", "ssl_plugin_simclr:method.py"]
+)
+def test_folder_of_presets_that_does_not_exist_marks_the_plugin_broken(resource, install):
+    file = install("ssl-plugin-x", REGISTERS_PRESET.format(resource))
+    broken = plugin(Catalog(), "x")
+    assert broken.state == "broken"
+    assert f"preset 'one': there is no folder '{resource}'" in broken.reason
+    assert f"({file}:6)" in broken.reason
+
+
+@pytest.mark.parametrize("resource", ["ssl_plugin_simclr:none.ini", "no_package:one.ini"])
+def test_preset_file_that_does_not_exist_is_an_error_of_its_plugin(resource, install):
+    install("ssl-plugin-x", REGISTERS_PRESET.format(resource))
+    with pytest.raises(ConfigError) as caught:
+        resolve_sections({"run": {"extends": "one"}}, Catalog())
+    message = f"preset 'one' ({resource}, from ssl-plugin-x 1.0) does not exist"
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(

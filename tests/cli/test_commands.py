@@ -50,6 +50,27 @@ def config(tmp_path):
     return file
 
 
+REFUSES = """
+from ssl_host import Evaluator, Loss, UserError, hookimpl
+
+class Wrong(Loss):
+    def setup(self):
+        raise UserError("[loss] does not fit")
+
+class Unfit(Evaluator):
+    def setup(self):
+        raise UserError("this evaluator does not fit")
+
+@hookimpl
+def register_losses(register):
+    register("refuses", "ssl_plugin_refuses:Wrong")
+
+@hookimpl
+def register_evaluators(register):
+    register("refuses", "ssl_plugin_refuses:Unfit")
+"""
+
+
 def test_run_trains_reports_and_refuses_a_changed_config(ssl_host, config):
     first = ssl_host("run", config)
     assert first.returncode == 0, first.stderr
@@ -145,6 +166,57 @@ def test_config_check_of_an_invalid_file_prints_all_problems_and_exits_with_2(ss
         "bad.ini:2: [run] epoch: unknown key; did you mean 'epochs'?\n"
         "bad.ini:5: [method] x: unknown key; known keys: none\n"
     )
+
+
+def test_config_check_prints_the_problems_of_all_components_once(ssl_host, install, tmp_path):
+    install("ssl-plugin-refuses", REFUSES)
+    text = """[run]
+[method]
+name = simclr
+[data]
+name = synthetic
+image_size = 16
+[augmentation]
+name = multicrop
+local_size = 16
+[backbone]
+name = timm
+model = resnet_18
+[loss]
+name = refuses
+[evaluator.a]
+name = refuses
+"""
+    (tmp_path / "c.ini").write_text(text, encoding="utf-8")
+    done = ssl_host("config", "check", "c.ini")
+    assert done.returncode == 2
+    starts = [line.partition(": ")[0] for line in done.stderr.splitlines()]
+    assert starts == ["c.ini:9", "c.ini:12", "c.ini:14", "c.ini:16"], done.stderr
+
+
+@pytest.mark.parametrize("wrong", ["method", "data"])
+def test_config_check_of_unknown_method_or_data_skips_components_of_its_recipe(
+    wrong, ssl_host, tmp_path
+):
+    names = {"method": "dino", "data": "mnist5k"} | {wrong: "nothing"}
+    text = f"""[method]
+name = {names["method"]}
+[data]
+name = {names["data"]}
+[backbone]
+name = small_conv
+widht = 3
+[augmentation]
+local_sise = 8
+[trainer]
+nothing = 1
+"""
+    (tmp_path / "c.ini").write_text(text, encoding="utf-8")
+    done = ssl_host("config", "check", "c.ini")
+    assert done.returncode == 2
+    lines = [line.partition(": ")[0] for line in done.stderr.splitlines()]
+    line = {"method": 2, "data": 4}[wrong]
+    assert lines == [f"c.ini:{line}", "c.ini:7", "c.ini:11"], done.stderr
 
 
 def test_traceback_option_shows_the_traceback(ssl_host):

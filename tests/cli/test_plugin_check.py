@@ -112,3 +112,47 @@ def test_options_of_a_check_are_read_as_those_of_run(ssl_host, install):
     done = ssl_host("plugin", "check", "typed", *arguments, "--only", "finite_loss")
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("passed") == 2  # the check and the total
+
+
+PRESETS = """
+from ssl_host import hookimpl
+
+
+@hookimpl
+def register_presets(register):
+    for name in ("good", "bad", "photos", "part"):
+        register(name, f"ssl_plugin_sets:{name}.ini")
+"""
+FILES = {
+    "good.ini": "[method]\nname = simclr\n",
+    "bad.ini": "[run]\nextends = good\nepoch = 3\n[loss]\ntemperature = -1\n",
+    "photos.ini": "[method]\nname = simclr\n[data]\nname = imagefolder\n",
+    "part.ini": "[run]\nepochs = 3\n",
+}
+
+
+def test_presets_that_do_not_resolve_fail_with_file_and_line(ssl_host, install):
+    file = install("ssl-plugin-sets", "")
+    file.unlink()
+    package = file.with_suffix("")
+    package.mkdir()
+    (package / "__init__.py").write_text(PRESETS)
+    for name, text in FILES.items():
+        (package / name).write_text(text)
+    done = ssl_host("plugin", "check", "sets")
+    assert done.returncode == 1, done.stderr
+    assert "fails 1 of 4 checks" in done.stderr
+    for name in ("good", "photos", "part"):  # the user sets what is missing
+        assert f"preset {name}: resolves passed" in done.stdout
+    assert "preset bad: resolves failed" in done.stdout
+    assert f"{package / 'bad.ini'}:3: [run] epoch: unknown key" in done.stdout
+    assert f"{package / 'bad.ini'}:5: [loss] temperature = -1" in done.stdout
+    skipped = ssl_host("plugin", "check", "sets", "--skip", "resolves")
+    assert skipped.returncode == 0, skipped.stderr
+
+
+def test_checks_of_components_can_be_run_without_those_of_presets(ssl_host):
+    done = ssl_host("plugin", "check", "ssl-plugin-wmse", "--only", "resolves")
+    assert done.returncode == 0, done.stdout
+    assert "preset wmse/imagefolder: resolves passed" in done.stdout
+    assert "method wmse" not in done.stdout

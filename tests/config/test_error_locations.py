@@ -98,6 +98,28 @@ def test_error_of_a_run_names_the_line_of_its_setting(name, start, tmp_path, cat
     assert str(caught.value).startswith(f"{file}:{lines.index(expected) + 1}: ")
 
 
+def test_error_about_two_settings_names_the_users_place_first_and_then_the_other(tmp_path, catalog):
+    file = tmp_path / "c.ini"
+    text = "[run]\nextends = dino/mnist5k\n[data]\nname = synthetic\nimage_size = 12\n"
+    file.write_text(text, encoding="utf-8")
+    config = resolve_file(file, (), catalog)
+    preset = config.entries["augmentation", "local_size"].origin
+    assert preset.layer == "preset dino/mnist5k"
+    with pytest.raises(UserError) as caught:
+        compose(config)
+    message = str(caught.value)
+    assert message.startswith(f"{file}:5: [augmentation] local_size = 12 ({preset}) is not smaller")
+    assert "[data] image_size = 12;" in message
+
+
+@pytest.mark.parametrize("method", ["swav", "deepclusterv2"])
+def test_small_views_of_preset_for_photographs_follow_the_image_size(method, tmp_path, catalog):
+    file = tmp_path / "c.ini"
+    text = f"[run]\nextends = {method}/imagefolder\n[data]\nroot = x\nimage_size = 48\n"
+    file.write_text(text, encoding="utf-8")
+    assert compose(resolve_file(file, (), catalog)).views.view_sizes[-1] == 20
+
+
 def test_error_of_an_option_names_the_option(tmp_path, catalog):
     file = tmp_path / "c.ini"
     write(file, {})
