@@ -58,11 +58,11 @@ from .contracts.kinds import KINDS as KINDS
 from .contracts.kinds import Kind as Kind
 from .contracts.logging import Logger as Logger
 from .contracts.logging import Run as Run
+from .contracts.loss import Loss as Loss
 from .contracts.method import EpochImages as EpochImages
 from .contracts.method import Method as Method
 from .contracts.networks import Backbone as Backbone
 from .contracts.networks import Head as Head
-from .contracts.networks import Loss as Loss
 from .contracts.networks import Tokens as Tokens
 from .contracts.optimization import Optimizer as Optimizer
 from .contracts.optimization import OptimizerConfig as OptimizerConfig

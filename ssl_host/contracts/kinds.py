@@ -89,7 +89,7 @@ _TABLE = (
     ),
     Kind(
         "loss",
-        module="networks",
+        module="loss",
         base="Loss",
         hook="register_losses",
         sections="one",

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ssl_host.contracts.batch import Batch, Plan, Progress, StepOutput
 from ssl_host.contracts.component import Component
-from ssl_host.contracts.networks import Backbone, Head, Loss
+from ssl_host.contracts.loss import Loss
+from ssl_host.contracts.networks import Backbone, Head
 from ssl_host.contracts.optimization import ParamGroup, Schedule
 from ssl_host.contracts.settings import Settings
 from ssl_host.contracts.teachers import freeze, make_ema_copy, update_ema

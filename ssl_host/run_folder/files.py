@@ -7,7 +7,8 @@ FILES = {
     "config.json": "the same settings as typed values, compared with those of a resumed run",
     "images.json": "number of training and test images, and a digest of their names",
     "environment.json": "versions of packages and plugins, the command, the hardware",
-    "metrics.csv": "one row per logged step: loss, learning rate, online top-1, feature spread",
+    "metrics.csv": "one row per logged step: loss and its chance level, learning rate, online "
+    "top-1, feature spread",
     "checkpoints/": "the newest checkpoints, step-N.ckpt with the checksum step-N.sha256",
     "backbone.safetensors": "the trained encoder's weights, named as in timm or torchvision",
     "backbone.json": "how to build the encoder: model, image size, channels, mean, std, plugin",

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ssl_host.contracts.batch import Batch
+from ssl_host.contracts.loss import Loss
 from ssl_host.contracts.method import Method
-from ssl_host.contracts.networks import Backbone, Loss, Tokens
+from ssl_host.contracts.networks import Backbone, Tokens
 from ssl_host.testing.harness import MethodCase
 from ssl_host.testing.outcome import CheckFailure
 from ssl_host.testing.target import CheckTarget
