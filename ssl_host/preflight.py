@@ -147,10 +147,10 @@ def border_notes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> tup
 
 
 def config_warnings(config: RunConfig, method: Method) -> list[str]:
-    """Return the method's warnings about its settings, and those about the length of the run."""
+    """Return the method's warnings about its settings, and that about a long warm-up."""
     with attribute_errors(method, "in config_warnings"):
         warnings = list(method.config_warnings(config.trainer.num_processes))
-    return [*warnings, *_warmup_warnings(config), *_frozen_warnings(config)]
+    return [*warnings, *_warmup_warnings(config)]
 
 
 def _warmup_warnings(config: RunConfig) -> Iterator[str]:
@@ -163,18 +163,4 @@ def _warmup_warnings(config: RunConfig) -> Iterator[str]:
     yield (
         f"[scheduler] warmup_epochs = {entry.value:g} ({entry.origin}): the warm-up covers "
         f"{fraction} of {pluralize(epochs, 'epoch')}; use a shorter warm-up or more [run] epochs"
-    )
-
-
-def _frozen_warnings(config: RunConfig) -> Iterator[str]:
-    """Yield a warning if a method does not train its prototypes in any epoch of the run."""
-    entry = config.entries.get(("method", "freeze_prototypes_epochs"))
-    epochs = config.run.epochs
-    # The prototypes stay frozen until the end of the epoch in which the setting is reached.
-    if entry is None or not epochs or entry.value <= epochs - 1:
-        return
-    yield (
-        f"[method] freeze_prototypes_epochs = {entry.value:g} ({entry.origin}): the prototypes are "
-        f"not trained in the whole run of {pluralize(epochs, 'epoch')}; use a smaller value, such "
-        "as 0, or more [run] epochs"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -78,6 +79,15 @@ class SelfDistillationMethod(Method):
     def make_centre(self) -> Centre:
         """Return a new centre for the scores of class tokens or patches."""
         return Centre(self.projector.output_dim, self.config.centre_momentum)
+
+    def config_warnings(self, num_processes: int) -> Iterable[str]:
+        frozen, epochs = self.config.freeze_prototypes_epochs, self.plan.epochs
+        # Prototypes stay frozen until the end of the epoch in which the setting is reached.
+        if epochs and frozen > epochs - 1:
+            yield (
+                f"[method] freeze_prototypes_epochs = {frozen:g}: prototypes are never trained, "
+                f"because [run] epochs = {epochs}; use a smaller value, such as 0, or more epochs"
+            )
 
     def before_optimizer_step(self) -> None:
         if self.progress.epoch < self.config.freeze_prototypes_epochs:
