@@ -1,0 +1,29 @@
+"""Clustering, retrieval, logistic regression and the eigenspectrum of features."""
+
+from ssl_host import Register, hookimpl
+
+ssl_host_api = 1
+
+
+@hookimpl
+def register_evaluators(register: Register) -> None:
+    register(
+        "clustering",
+        "ssl_plugin_evaluators.clustering:Clustering",
+        "k-means: NMI, ARI and accuracy by assignment",
+    )
+    register(
+        "logistic",
+        "ssl_plugin_evaluators.logistic:Logistic",
+        "logistic regression by L-BFGS, with C chosen on training images",
+    )
+    register(
+        "retrieval",
+        "ssl_plugin_evaluators.retrieval:Retrieval",
+        "mean average precision and recall of held-out images as queries",
+    )
+    register(
+        "alpha_req",
+        "ssl_plugin_evaluators.alpha_req:AlphaReQ",
+        "decay of the eigenspectrum of the features, without labels",
+    )

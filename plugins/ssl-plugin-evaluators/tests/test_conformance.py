@@ -1,0 +1,8 @@
+"""The host's conformance checks."""
+
+from ssl_host.testing import conformance
+
+test_clustering_conforms = conformance("evaluator", "clustering")
+test_logistic_conforms = conformance("evaluator", "logistic")
+test_retrieval_conforms = conformance("evaluator", "retrieval")
+test_alpha_req_conforms = conformance("evaluator", "alpha_req")
