@@ -75,7 +75,7 @@ def compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
 
 
 def _compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
-    """Build the data source and the view maker; see :func:`compose_data`."""
+    """Return the data source and the view maker; see :func:`compose_data`."""
     source: DataSource = build_section(config, "data")
     cache = config.loader.cache_dir
     source.excluded = (config.run.dir, *(() if cache is None else (cache,)))
@@ -114,7 +114,7 @@ def compose(
 def _compose(
     config: RunConfig, data: tuple[DataSource, ViewMaker], num_images: int | None
 ) -> Experiment:
-    """Build every component of a configuration; see :func:`compose`."""
+    """Return every component of a configuration; see :func:`compose`."""
     source, views = data
     plan = make_run_plan(config, source, num_images)
     method = compose_method(config, plan)
@@ -202,7 +202,7 @@ def compose_method(config: RunConfig, plan: Plan, backbone: Backbone | None = No
 def build_backbone(
     config: RunConfig, section: str, plan: Plan, networks: Mapping[str, Backbone]
 ) -> Backbone:
-    """Build a backbone; if the image size does not fit, the error lists sizes that do."""
+    """Return a new backbone; if the image size does not fit, the error lists sizes that do."""
     sizes = {"in_channels": plan.channels, "image_size": plan.image_size}
     try:
         backbone: Backbone = build_section(config, section, networks, **sizes)
@@ -215,7 +215,7 @@ def build_backbone(
 
 
 def _build_frozen_networks(config: RunConfig, plan: Plan) -> dict[str, Backbone]:
-    """Build the method's frozen networks, keyed by name.
+    """Return the method's frozen networks, keyed by name.
 
     The initial weights of the other networks do not depend on them.
     """
@@ -238,7 +238,7 @@ def build_section(
     networks: Mapping[str, Backbone] | None = None,
     **build_args: Any,
 ) -> Any:
-    """Build the component that one section of the configuration describes.
+    """Return the component that one section of the configuration describes.
 
     Args:
         config: the configuration.

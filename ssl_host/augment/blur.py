@@ -24,7 +24,7 @@ Larger images are blurred by two depthwise convolutions.
 
 
 def blur(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tensor:
-    """Blur each image by a Gaussian with a random standard deviation from ``spec.blur_sigma``.
+    """Return images blurred by Gaussians with random standard deviations (``spec.blur_sigma``).
 
     :attr:`ssl_host.augment.operations.Operation.apply` describes the arguments.
     """
@@ -72,7 +72,7 @@ def _blur_matrix(weights: Tensor, side: int) -> Tensor:
 
 
 def _convolve(images: Tensor, weights: Tensor) -> Tensor:
-    """Blur images (B, C, H, W) with kernels (B, K), by two depthwise convolutions."""
+    """Return images (B, C, H, W) convolved with kernels (B, K) along both axes."""
     batch, channels, height, width = images.shape
     radius = weights.shape[1] // 2
     kernels = weights.repeat_interleave(channels, dim=0)

@@ -68,5 +68,5 @@ def grayscale(images: Tensor) -> Tensor:
 
 
 def _column(values: Tensor) -> Tensor:
-    """Reshape values (B,) to (B, 1, 1, 1), so that they broadcast over images."""
+    """Return values (B,) as (B, 1, 1, 1), which broadcasts over images."""
     return values[:, None, None, None]

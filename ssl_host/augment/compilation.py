@@ -47,5 +47,5 @@ RANDOM_FUNCTIONS = (sample_uniform, sample_between)
 
 @compiled
 def clamp_unit(x: Any) -> Any:
-    """Clamp a number to the range from 0 to 1."""
+    """Return a number, clamped to the range from 0 to 1."""
     return min(max(x, f32(0.0)), f32(1.0))

@@ -142,7 +142,7 @@ def _cubic(x: Tensor) -> Tensor:
 
 
 def affine(images: Tensor, angle: Tensor, shift: Tensor, shear: Tensor, zoom: Tensor) -> Tensor:
-    """Rotate, shear along x and scale images about their centre, then shift them.
+    """Return images rotated, sheared along x and scaled about their centre, then shifted.
 
     Interpolation is bilinear, and pixels outside the image are black, as in torchvision's
     ``transforms.functional.affine`` with BILINEAR.

@@ -31,7 +31,7 @@ Each of the four changes draws a sort key, which determines the order, and an am
 
 
 def jitter(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tensor:
-    """Randomly change the brightness, contrast, saturation and hue of each image.
+    """Return images with randomly changed brightness, contrast, saturation and hue.
 
     The order of the four changes is random for each image. The arguments are described in
     :attr:`ssl_host.augment.operations.Operation.apply`.
@@ -50,7 +50,7 @@ def jitter(images: Tensor, spec: ViewSpec, draw: Callable[..., Tensor]) -> Tenso
 
 
 def _draw_amount(name: str, strength: float, draw: Callable[..., Tensor]) -> Tensor:
-    """Draw an amount for each image: a shift for the hue, a factor for the other changes."""
+    """Return a random amount for each image: a shift for the hue, a factor for the others."""
     if name == "hue":
         return draw(name, -strength, strength)
     return draw(name, max(0.0, 1 - strength), 1 + strength)

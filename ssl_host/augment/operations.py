@@ -77,7 +77,7 @@ def compiled_solarize(view: Any, _spec: Any, _sample: Any, _salts: Any, _scratch
 
 
 def posterize(images: Tensor, spec: ViewSpec, _draw: Callable[..., Tensor]) -> Tensor:
-    """Reduce the images to ``spec.posterize_bits`` bits per channel, as in torchvision."""
+    """Return images with ``spec.posterize_bits`` bits per channel, as in torchvision."""
     levels = 1 << spec.posterize_bits
     return (images * levels).floor().clamp(0, levels - 1) / levels
 

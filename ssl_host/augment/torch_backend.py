@@ -62,7 +62,7 @@ def render_view(
 
 
 def crop_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Crop, flip and affinely transform uint8 images; the result is float from 0 to 1."""
+    """Return uint8 images cropped, flipped and affinely transformed, as floats from 0 to 1."""
     height, width = images.shape[2:]
     if spec.crop_scale == (1.0, 1.0) and spec.size == height == width:
         return flip_view(images, rng, view, spec)
@@ -74,7 +74,7 @@ def crop_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tens
 
 
 def crop_bytes(image: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Crop one uint8 image (1, C, H, W) and resize the crop to the size of the view, as uint8.
+    """Return a crop of one uint8 image (1, C, H, W), resized to the size of the view, as uint8.
 
     Workers that decode images use this. The crop box is the same as in :func:`crop_view`; pixel
     values are rounded to integers, as in torchvision's ``resized_crop``.
@@ -98,7 +98,7 @@ def _crop_boxes(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Te
 
 
 def flip_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Flip and affinely transform uint8 images; the result is float from 0 to 1.
+    """Return uint8 images flipped and affinely transformed, as floats from 0 to 1.
 
     The images must already have the size of the view.
     """
@@ -110,7 +110,7 @@ def flip_view(images: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tens
 
 
 def _affine(pixels: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Apply a random affine transform to each image, if the spec has one."""
+    """Return images after a random affine transform, if the spec has one."""
     if not spec.has_affine:
         return pixels
     side = pixels.shape[3]
@@ -129,7 +129,7 @@ def _affine(pixels: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor
 
 
 def apply_operations(pixels: Tensor, rng: SampleRNG, view: int, spec: ViewSpec) -> Tensor:
-    """Apply each operation of ``OPERATIONS`` to a random subset of the images."""
+    """Return images after each operation of ``OPERATIONS`` on a random subset of them."""
     for name, operation in OPERATIONS.items():
         probability = getattr(spec, name)
         if probability > 0:

@@ -47,7 +47,7 @@ class Session:
 
 
 def _block_plugins(ctx: click.Context, _: click.Parameter, names: tuple[str, ...]) -> None:
-    """Block the plugins named in the ``-p no:NAME`` options."""
+    """Block the plugins in the options ``-p no:NAME``; raise BadParameter for another form."""
     for name in names:
         if not name.startswith("no:") or name == "no:":
             raise click.BadParameter(
@@ -62,7 +62,7 @@ def _show_traceback(ctx: click.Context, _: click.Parameter, is_set: bool) -> Non
 
 
 def session_options(command: F) -> F:
-    """Add the options ``-p no:NAME`` and ``--traceback`` to a command (a decorator)."""
+    """Return a command with the options ``-p no:NAME`` and ``--traceback`` (a decorator)."""
     command = click.option(
         "-p",
         "plugins",

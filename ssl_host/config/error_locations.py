@@ -79,7 +79,7 @@ def _failed_section(config: RunConfig, error: Exception) -> str:
 
 
 def _add_locations(config: RunConfig, message: str, location: str) -> str:
-    """Add the location of each setting whose value a message names, except the given one."""
+    """Return a message with the place of each setting whose value it names, except one."""
 
     def add(match: re.Match[str]) -> str:
         section, key, value = match.groups()

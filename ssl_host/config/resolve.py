@@ -146,7 +146,7 @@ class _Resolver:
         return {s: schema.model_fields for s, schema in schemas.items() if schema is not None}
 
     def _merge(self) -> dict[Key, ConfigValue]:
-        """Merge all known sections of all layers, and add the defaults of the schemas."""
+        """Return the known sections of all layers, merged, with the defaults of the schemas."""
         merged: dict[Key, ConfigValue] = {}
         for section in dict.fromkeys([*HOST_SECTIONS, *self.lookup.sections()]):
             schema = self._schema(section)

@@ -30,7 +30,7 @@ class Loss(Component, nn.Module):
         self.setup()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call :meth:`forward` in float32 or float64, whatever the precision of the run.
+        """Return :meth:`forward` in float32 or float64, whatever the precision of the run.
 
         A bfloat16 cosine that is divided by a temperature of 0.1 is off by several hundredths.
         """

@@ -127,12 +127,12 @@ def _signed(number: int) -> int:
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:
-    """Shift numbers right and fill with zeros; torch's ``>>`` on int64 copies the sign bit."""
+    """Return numbers shifted right, filled with zeros; torch's ``>>`` copies the sign bit."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _mix(x: Tensor) -> Tensor:
-    """Hash each number with splitmix64's finaliser."""
+    """Return a hash of each number, by splitmix64's finaliser."""
     x = (x ^ _shift(x, 30)) * _signed(0xBF58476D1CE4E5B9)
     x = (x ^ _shift(x, 27)) * _signed(0x94D049BB133111EB)
     return x ^ _shift(x, 31)

@@ -30,7 +30,7 @@ def make_ema_copy(network: nn.Module) -> nn.Module:
 
 
 def train_batchnorm_only(network: nn.Module, mode: bool = True) -> nn.Module:
-    """Set the mode of a network's batch norms; put everything else into evaluation mode."""
+    """Set batch norms to training or not, everything else to evaluation; return the network."""
     for module in network.modules():
         # Set the attribute: `.train()` of timm's batch norms would switch on their dropout.
         module.training = mode and isinstance(module, _BatchNorm)
@@ -65,7 +65,7 @@ def freeze(network: nn.Module) -> nn.Module:
 
 
 def _stay_in_eval_mode(network: nn.Module, _mode: bool = True) -> nn.Module:
-    """Keep a frozen network in evaluation mode; replaces its ``train`` method."""
+    """Return a frozen network unchanged: its ``train`` method, so that it stays as it is."""
     return network
 
 

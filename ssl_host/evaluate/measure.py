@@ -148,7 +148,7 @@ def _skip_reason(
 
 
 def _evaluate(name: str, evaluator: Evaluator, bank: FeatureBank) -> Evaluation:
-    """Run one evaluator with seeded random numbers; an error names the evaluator's plugin."""
+    """Return one evaluator's result, with seeded random numbers; an error names its plugin."""
     with (
         attribute_errors(evaluator, f"while measuring '{name}'"),
         torch.random.fork_rng(devices=[]),

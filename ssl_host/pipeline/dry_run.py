@@ -176,7 +176,7 @@ def dry_run(config: RunConfig, catalog: Catalog, console: Console | None = None)
 
 
 def _dry_run(config: RunConfig, catalog: Catalog, console: Console | None) -> Estimate:
-    """Estimate the cost of a run; see :func:`dry_run`."""
+    """Return the estimated cost of a run; raises as :func:`dry_run` does."""
     config = resolve_auto(config)
     catalog.call("config_resolved", config=config.values())
     source, views = compose_data(config)
@@ -237,7 +237,7 @@ def _dry_run(config: RunConfig, catalog: Catalog, console: Console | None) -> Es
 def _alternatives(
     steps: StepTimer, settings: TrainerSettings, per_step: float
 ) -> Iterator[Alternative]:
-    """Time a step with different ``[trainer]`` settings, changing one setting at a time.
+    """Yield the time of a step with each of several ``[trainer]`` settings changed.
 
     ``compile`` is not tried, because compiling takes longer than all other timings together.
     """

@@ -81,7 +81,7 @@ class LoadingTime:
 
 
 def measure_loading(experiment: Experiment, splits: Splits) -> LoadingTime:
-    """Decode some training images, and estimate the decoding time of the run."""
+    """Return the estimated decoding time of the run, from some training images."""
     loader = experiment.config.loader
     opener = StoreOpener(experiment.source, loader)
     storage = opener.storage(splits.train)

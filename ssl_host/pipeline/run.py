@@ -87,7 +87,7 @@ def run_config(
 
 
 def _run_config(config: RunConfig, catalog: Catalog, console: Console, fresh: bool) -> Outcome:
-    """Run or resume a configuration; see :func:`run_config`."""
+    """Run or resume a configuration and return its outcome; see :func:`run_config`."""
     config = resolve_auto(config)
     catalog.call("config_resolved", config=config.values())
     path = config.run.folder
@@ -237,7 +237,7 @@ class _Runner:
             )
 
     def _train(self, experiment: Experiment, images: OpenedDatasets) -> TrainingResult:
-        """Train the remaining epochs; start the loggers once the step to resume from is known."""
+        """Train the remaining epochs and return the result; the loggers start at the resumed step."""
 
         def start_loggers(step: int) -> None:
             if is_first_process():

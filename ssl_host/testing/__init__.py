@@ -53,7 +53,7 @@ __all__ = [  # noqa: PLE0604 - the table's keys, kept in one place
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used."""
+    """Return a public name, imported when it is first used; raise AttributeError if unknown."""
     if name in _MODULES:
         value = getattr(importlib.import_module(f"ssl_host.testing.{_MODULES[name]}"), name)
     elif name.startswith("check_") and name.removeprefix("check_") in KINDS:

@@ -145,7 +145,7 @@ class MethodCase:
         }
 
     def experiment(self, seed: int = 0, settings: Settings | None = None) -> Experiment:
-        """Build the method with its data source, views and networks.
+        """Return the method with its data source, views and networks.
 
         Args:
             seed: random seed for the weights.

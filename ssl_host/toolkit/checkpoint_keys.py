@@ -186,7 +186,7 @@ def _match(
     stored: StoredWeights,
     adapt: AdaptWeights | None,
 ) -> KeyMatch:
-    """Match the tensors in a checkpoint to a network's state under one naming scheme."""
+    """Return the match of a checkpoint's tensors with a network's state under one scheme."""
     names_in_file = stored.tensors
     file_names = {name: mapping.file_name(name) for name in expected}
     tensors = {name: names_in_file[key] for name, key in file_names.items() if key in names_in_file}

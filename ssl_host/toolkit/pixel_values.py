@@ -23,7 +23,7 @@ _ROUNDING = 0.001
 
 
 def scale_values(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
-    """Map a range of values to 0 to 255, as uint8; values outside of it are clipped.
+    """Return values mapped from a range to 0 to 255, as uint8; others are clipped.
 
     Args:
         values: array of numbers of any type.

@@ -15,7 +15,7 @@ MAX_ASPECT = 8
 
 
 def resize_to_square(image: Tensor, size: int, fit: Fit = "crop") -> Tensor:
-    """Resize a uint8 image (C, H, W) to a square with the side ``size``.
+    """Return a uint8 image (C, H, W) as a square with the side ``size``.
 
     Resizing is bicubic with antialiasing, as for packed images. ``crop`` resizes the short side and
     keeps the centred square, ``squash`` changes the proportions, and ``pad`` resizes the long side
@@ -43,7 +43,7 @@ def resize_to_square(image: Tensor, size: int, fit: Fit = "crop") -> Tensor:
 
 
 def pad_to_square(image: Tensor) -> Tensor:
-    """Make an image (C, H, W) square by adding equal black bars on two opposite sides."""
+    """Return an image (C, H, W) made square by equal black bars on two opposite sides."""
     _, height, width = image.shape
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
@@ -63,7 +63,7 @@ def image_for_crops(image: Tensor, fit: Fit) -> Tensor:
 
 
 def _resize(image: Tensor, height: int, width: int) -> Tensor:
-    """Resize a uint8 image (C, H, W) with a bicubic filter and antialiasing."""
+    """Return a uint8 image (C, H, W), resized with a bicubic filter and antialiasing."""
     if image.shape[1:] == (height, width):
         return image
     return functional.interpolate(

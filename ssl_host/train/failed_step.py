@@ -48,7 +48,7 @@ class FailedStep:
     seed: int
 
     def replay(self) -> StepOutput:
-        """Compute the loss of the step again on the CPU, at the precision of the run.
+        """Return the loss of the step, computed again on the CPU at the run's precision.
 
         The random numbers are the same as in the run if the run also used a CPU.
         """

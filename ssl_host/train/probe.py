@@ -52,7 +52,7 @@ class OnlineProbe:
         return layer
 
     def to(self, device: torch.device) -> OnlineProbe:
-        """Move the network, the optimizer state and the prediction counts to a device."""
+        """Move network, optimizer state and prediction counts to a device; return the probe."""
         self.network.to(device)
         # Loading moves the optimizer state to the device of the parameters.
         self.optimizer.load_state_dict(self.optimizer.state_dict())

@@ -89,7 +89,7 @@ def _synchronise(network: torch.nn.Module, accelerator: str) -> None:
 
 
 def make_trainer(experiment: Experiment, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Create a Lightning trainer without logging, checkpoints, progress bar or signal handlers."""
+    """Return a Lightning trainer without logging, checkpoints, progress bar, signal handlers."""
     settings = experiment.config.trainer
     trainer = pl.Trainer(
         accelerator="gpu" if settings.accelerator == "cuda" else settings.accelerator,

@@ -117,7 +117,7 @@ class TrainingStep:
 
     @torch.no_grad()
     def make_batch(self, raw: RawBatch) -> Batch:
-        """Make the views of a micro-batch with the random numbers of this step."""
+        """Return a micro-batch with its views, made with the random numbers of this step."""
         device = raw.index.device
         seed_torch(self.seed, device)  # for augmentations that draw from torch's generator
         with attribute_errors(

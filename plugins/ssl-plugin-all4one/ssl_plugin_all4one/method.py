@@ -145,7 +145,7 @@ class All4One(Method):
 
 
 def _shifted(first: Tensor, neighbours: Tensor) -> Tensor:
-    """Prepend ``first`` (B, D) to ``neighbours`` (B, k, D) and drop the last neighbour.
+    """Return neighbours (B, k, D) with ``first`` (B, D) in front and without the last one.
 
     The result has shape (B, k, D).
     """

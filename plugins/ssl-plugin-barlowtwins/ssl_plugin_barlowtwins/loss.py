@@ -40,6 +40,6 @@ class BarlowTwinsLoss(Loss):
 
 
 def _normalise(z: Tensor) -> Tensor:
-    """Normalise embeddings (B, D) to mean 0 and variance 1 in each column."""
+    """Return embeddings (B, D) with mean 0 and variance 1 in each column."""
     variance, mean = torch.var_mean(z, dim=0, correction=0)
     return (z - mean) * torch.rsqrt(variance + EPS)

@@ -47,7 +47,7 @@ class SuiteSettings(Settings):
     @field_validator("columns", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
-        """Split text such as ``a, b as Title`` at commas; titles may contain spaces."""
+        """Return the parts of text such as ``a, b as Title``; titles may contain spaces."""
         if isinstance(value, str):
             return tuple(" ".join(item.split()) for item in value.split(",") if item.strip())
         return value

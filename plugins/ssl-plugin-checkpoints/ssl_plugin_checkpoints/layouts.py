@@ -86,7 +86,7 @@ def key_mappings(network: nn.Module) -> Iterator[KeyMapping]:
 
 
 def _numbers(names: Iterable[str]) -> dict[str, str]:
-    """Map each name to its position as text, as in the state dict of an nn.Sequential."""
+    """Return the position of each name as text, as in the state dict of an nn.Sequential."""
     return {name: str(number) for number, name in enumerate(names)}
 
 

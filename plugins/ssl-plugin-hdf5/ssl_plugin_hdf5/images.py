@@ -191,5 +191,5 @@ def _first_line(error: Exception) -> str:
 
 @lru_cache(maxsize=16)
 def _open_file(file: Path, _mtime_ns: int, _process: int) -> Any:
-    """Open a file once per process, because processes must not share an HDF5 handle."""
+    """Return the open file; each process opens it once, as HDF5 handles must not be shared."""
     return h5py.File(file, "r")

@@ -255,7 +255,7 @@ class Timm(Backbone):
         return {f"model.{name}" for name in names}
 
     def adapt_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Resample position embeddings and windows with timm's functions."""
+        """Return weights whose position embeddings and windows timm has resampled."""
         expected = self.model.state_dict()
         converted = dict(tensors)
         convert = getattr(sys.modules[type(self.model).__module__], "checkpoint_filter_fn", None)
@@ -283,7 +283,7 @@ class Timm(Backbone):
 
 
 def _resample_positions(name: str, tensor: Tensor, expected: Tensor) -> Tensor:
-    """Resample position embeddings (1, T, D) of a square grid that timm has not resampled."""
+    """Return resampled position embeddings (1, T, D) of a square grid that timm left alone."""
     is_positions = "pos_embed" in name and tensor.ndim == expected.ndim == 3
     if tensor.shape == expected.shape or not is_positions:
         return tensor

@@ -189,7 +189,7 @@ class Torchvision(Backbone):
         return Tokens(patches[:, :0], patches, pooled)
 
     def adapt_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Resample the position embeddings of a vision transformer with torchvision's function."""
+        """Return weights whose position embeddings torchvision has resampled."""
         if not self.config.model.startswith("vit_"):
             return tensors
         try:

@@ -129,7 +129,7 @@ def _samples(
 
 
 def _split_member_name(name: str) -> tuple[str, str]:
-    """Split ``a/b.c.jpg`` into ``a/b`` and ``c.jpg``: WebDataset's keys end at the first dot.
+    """Return ``a/b`` and ``c.jpg`` for ``a/b.c.jpg``: WebDataset's keys end at the first dot.
 
     ``./a`` and ``a`` are the same name; ``tar`` writes either, depending on its arguments.
     """

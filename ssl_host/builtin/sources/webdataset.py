@@ -131,7 +131,7 @@ class WebDataset(RecordSource):
         ]
 
     def _read(self, shards: list[Path], suffixes: Counter[str]) -> list[Sample]:
-        """Read the samples of several shards, and count the suffixes of their files."""
+        """Return the samples of several shards, and the number of files with each suffix."""
         samples: list[Sample] = []
         for shard in shards:
             samples += read_shard(shard, suffixes, self.config.labelled is not False)
