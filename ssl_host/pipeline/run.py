@@ -237,7 +237,7 @@ class _Runner:
             )
 
     def _train(self, experiment: Experiment, images: OpenedDatasets) -> TrainingResult:
-        """Train the remaining epochs and return the result; the loggers start at the resumed step."""
+        """Train the remaining epochs and return the result; loggers start at the resumed step."""
 
         def start_loggers(step: int) -> None:
             if is_first_process():
