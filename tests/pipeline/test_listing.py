@@ -1,7 +1,6 @@
 """Listing the images of a run once, in one process and in several."""
 
 import os
-import time
 
 import torch
 from PIL import Image
@@ -49,7 +48,7 @@ def test_processes_that_torchrun_starts_wait_for_the_listing(tmp_path, monkeypat
         monkeypatch.delenv(listing.LISTING_VARIABLE)
         assert same(read_listing(tmp_path), splits)
         (file,) = tmp_path.glob(".listing*")
-        os.utime(file, (0, time.time() - 1000))  # left by a process that was killed
+        os.utime(file, (0, listing._STARTED - 100))  # left by a process that was killed
         assert read_listing(tmp_path) is None
 
 
