@@ -1,6 +1,7 @@
 """Listing the images of a run once, in one process and in several."""
 
 import os
+import time
 
 import torch
 from PIL import Image
