@@ -1,4 +1,4 @@
-"""Copy the figures of suites into the README and the READMEs of the method plugins.
+"""Copy the figures of suites into the READMEs, and those of cost.py into the page on methods.
 
     python benchmarks/publish.py runs/benchmark/mnist5k runs/benchmark/mnist5k-joint
 
@@ -139,6 +139,9 @@ def documents() -> dict[Path, str]:
             else:
                 text = f"{text.rstrip()}\n\n{expected}"
             contents[path] = text
+    page = ROOT / "docs" / "explanation" / "which-method.md"
+    cost = (RESULTS / "cost.md").read_text("utf-8")
+    contents[page] = TABLE.sub(lambda _: cost, page.read_text("utf-8"))
     return contents
 
 

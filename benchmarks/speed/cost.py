@@ -19,7 +19,7 @@ import torch
 from comparison import describe_machine
 from torch import Tensor
 
-from ssl_host import Catalog
+from ssl_host import Catalog, UserError
 from ssl_host.compose import compose
 from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.config.resolve import resolve_sections
@@ -29,7 +29,7 @@ from ssl_host.train.loop import make_plan
 from ssl_host.train.training_step import TrainingStep
 
 BATCH_SIZE = 64
-IMAGES = 4 * BATCH_SIZE
+IMAGES = 1024
 RESULTS = Path(__file__).parents[1] / "results"
 COLUMNS = {
     "backbone": "backbone",
@@ -47,10 +47,10 @@ def measure(method_name: str) -> dict[str, object]:
         "data": {"name": "synthetic", "num_images": IMAGES, "image_size": 32},
         "trainer": {"precision": "32-true", "num_threads": 2},
         "probe": {"enabled": False},
-        **({"method": {"sub_batch": BATCH_SIZE}} if method_name == "wmse" else {}),
+        **({"loss": {"sub_batch": BATCH_SIZE}} if method_name == "wmse" else {}),
     }
     config = resolve_auto(resolve_sections(sections, Catalog()))
-    experiment = compose(config)
+    experiment = compose(config, num_images=IMAGES)
     train = experiment.source.open("train")
     plan = make_plan(config, IMAGES)
     labels = torch.as_tensor(train.labels[:BATCH_SIZE])
@@ -114,7 +114,11 @@ def main() -> None:
     file = RESULTS / "cost.json"
     results = json.loads(file.read_text("utf-8"))["methods"] if file.exists() else {}
     for name in sys.argv[1:] or methods:
-        results[name] = measure(name)
+        try:
+            results[name] = measure(name)
+        except UserError as error:  # such as a teacher whose weights cannot be downloaded
+            print(f"{name} is skipped: {error}", file=sys.stderr)
+            continue
         print(name, results[name], flush=True)
         write_results(dict(sorted(results.items())))
 
