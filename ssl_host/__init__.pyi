@@ -132,6 +132,9 @@ from .toolkit.self_distillation import (
     MaskedSelfDistillationMethod as MaskedSelfDistillationMethod,
 )
 from .toolkit.self_distillation import SelfDistillationMethod as SelfDistillationMethod
+from .toolkit.self_distillation import (
+    frozen_prototypes_warnings as frozen_prototypes_warnings,
+)
 from .toolkit.self_distillation import mask_weights as mask_weights
 from .toolkit.views import cross_view_loss as cross_view_loss
 from .toolkit.views import encode_views as encode_views

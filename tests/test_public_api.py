@@ -110,6 +110,7 @@ PUBLIC = [
     "find_figure",
     "find_files",
     "format_value",
+    "frozen_prototypes_warnings",
     "full_precision",
     "gather",
     "gather_offset",

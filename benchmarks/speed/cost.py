@@ -30,6 +30,7 @@ from ssl_host.train.training_step import TrainingStep
 
 BATCH_SIZE = 64
 IMAGES = 1024
+MIB = 2**20
 RESULTS = Path(__file__).parents[1] / "results"
 COLUMNS = {
     "backbone": "backbone",
@@ -40,7 +41,7 @@ COLUMNS = {
 }
 
 
-def measure(method_name: str) -> dict[str, object]:
+def measure(method_name: str, catalog: Catalog) -> dict[str, object]:
     """Return memory (MiB), views and speed (images/s) of a method's step."""
     sections = {
         "run": {"extends": f"{method_name}/cifar10", "batch_size": BATCH_SIZE},
@@ -49,7 +50,7 @@ def measure(method_name: str) -> dict[str, object]:
         "probe": {"enabled": False},
         **({"loss": {"sub_batch": BATCH_SIZE}} if method_name == "wmse" else {}),
     }
-    config = resolve_auto(resolve_sections(sections, Catalog()))
+    config = resolve_auto(resolve_sections(sections, catalog))
     experiment = compose(config, num_images=IMAGES)
     train = experiment.source.open("train")
     plan = make_plan(config, IMAGES)
@@ -62,8 +63,8 @@ def measure(method_name: str) -> dict[str, object]:
     return {
         "backbone": config.values()["backbone"]["model"],
         "views": len(timer.shapes),
-        "backward_mib": mebibytes(kept_for_backward(step, raw)),
-        "state_mib": mebibytes(kept_between_steps(timer)),
+        "backward_mib": kept_for_backward(step, raw) / MIB,
+        "state_mib": kept_between_steps(timer) / MIB,
         "images_per_s": BATCH_SIZE / seconds,
     }
 
@@ -91,31 +92,27 @@ def kept_between_steps(timer: StepTimer) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def mebibytes(count: int) -> float:
-    """Return a number of bytes in MiB."""
-    return count / 2**20
-
-
 def write_results(results: dict[str, dict]) -> None:
     """Write the results of all methods as JSON and as a Markdown table."""
     text = json.dumps({"machine": describe_machine(), "methods": results}, indent=1) + "\n"
     (RESULTS / "cost.json").write_text(text, encoding="utf-8")
     lines = [f"| method | {' | '.join(COLUMNS.values())} |", "|---|---|" + "---:|" * 4]
     for name, row in results.items():
-        cells = [str(row["backbone"]), str(row["views"])]
-        cells += [f"{row[key]:.0f}" for key in ("backward_mib", "state_mib", "images_per_s")]
+        values = [row[key] for key in COLUMNS]
+        cells = [f"{each:.0f}" if isinstance(each, float) else str(each) for each in values]
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     (RESULTS / "cost.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> None:
-    presets = [name.split("/") for name in Catalog().names("preset")]
+    catalog = Catalog()
+    presets = [name.split("/") for name in catalog.names("preset")]
     methods = [method for method, preset in presets if preset == "cifar10"]
     file = RESULTS / "cost.json"
     results = json.loads(file.read_text("utf-8"))["methods"] if file.exists() else {}
     for name in sys.argv[1:] or methods:
         try:
-            results[name] = measure(name)
+            results[name] = measure(name, catalog)
         except UserError as error:  # such as a teacher whose weights cannot be downloaded
             print(f"{name} is skipped: {error}", file=sys.stderr)
             continue

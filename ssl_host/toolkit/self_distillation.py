@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ssl_host.contracts.batch import Batch
+from ssl_host.contracts.batch import Batch, Plan
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone, Head
 from ssl_host.contracts.settings import Settings
@@ -81,13 +81,7 @@ class SelfDistillationMethod(Method):
         return Centre(self.projector.output_dim, self.config.centre_momentum)
 
     def config_warnings(self, num_processes: int) -> Iterable[str]:
-        frozen, epochs = self.config.freeze_prototypes_epochs, self.plan.epochs
-        # Prototypes stay frozen until the end of the epoch in which the setting is reached.
-        if epochs and frozen > epochs - 1:
-            yield (
-                f"[method] freeze_prototypes_epochs = {frozen:g}: prototypes are never trained, "
-                f"because [run] epochs = {epochs}; use a smaller value, such as 0, or more epochs"
-            )
+        return frozen_prototypes_warnings(self.config.freeze_prototypes_epochs, self.plan)
 
     def before_optimizer_step(self) -> None:
         if self.progress.epoch < self.config.freeze_prototypes_epochs:
@@ -167,3 +161,18 @@ def mask_weights(mask: Tensor, dtype: torch.dtype) -> Tensor:
         dtype: dtype of the weights.
     """
     return (mask.to(dtype) / mask.sum(dim=1, keepdim=True).clamp_min(1))[mask]
+
+
+def frozen_prototypes_warnings(epochs: float, plan: Plan) -> Iterator[str]:
+    """Yield a warning if prototypes are not trained in any epoch of a run.
+
+    Args:
+        epochs: value of ``[method] freeze_prototypes_epochs``. Prototypes stay frozen until the end
+            of the epoch in which it is reached.
+        plan: length of the run.
+    """
+    if plan.epochs and epochs > plan.epochs - 1:
+        yield (
+            f"[method] freeze_prototypes_epochs = {epochs:g}: prototypes are never trained, "
+            f"because [run] epochs = {plan.epochs}; use a smaller value, such as 0, or more epochs"
+        )

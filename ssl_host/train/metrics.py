@@ -139,7 +139,7 @@ def _learning_rate_advice(step: TrainingStep) -> str:
     optimizer = experiment.config.components["optimizer"].name
     if optimizer != "adamw":
         advice.append(f"[optimizer] name = adamw with lr = 0.001 instead of {optimizer}")
-    return f"{', '.join(advice[:-1])} or {advice[-1]}" if len(advice) > 1 else advice[0]
+    return _join_with_or(advice)
 
 
 def _remedies(method: Method) -> str:
@@ -151,4 +151,9 @@ def _remedies(method: Method) -> str:
         remedies.append(f"batch norm in the {next(iter(method.heads))}")
     if method.ema:
         remedies.append("an ema_decay nearer to 1")
-    return f"{', '.join(remedies[:-1])} or {remedies[-1]}"
+    return _join_with_or(remedies)
+
+
+def _join_with_or(texts: list[str]) -> str:
+    """Return texts as ``a, b or c``."""
+    return " or ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))

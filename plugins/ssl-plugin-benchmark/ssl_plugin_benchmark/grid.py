@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class SuiteGrid:
         if not axes["method"]:
             text = "[suite] methods: name at least one, such as simclr, byol"
             raise ConfigError([Problem(str(self.path), text)])
-        axes |= {axis: list(choices) for axis, choices in self._varied().items()}
+        axes |= {axis: list(choices) for axis, choices in self._varied.items()}
         return [
             dict(zip(axes, choices, strict=True)) for choices in itertools.product(*axes.values())
         ]
@@ -91,8 +92,9 @@ class SuiteGrid:
             _constant_layer(ConfigOrigin("suite run", name), own),
         ]
 
+    @cached_property
     def _varied(self) -> dict[str, dict[str, ConfigValue]]:
-        """Return the values of each varied setting, keyed by their text.
+        """Values of each varied setting, keyed by their text.
 
         Raises:
             ConfigError: if a setting has no values, or values that cannot name a folder.
@@ -118,7 +120,7 @@ class SuiteGrid:
     def _varied_layer(self, combination: Combination) -> ConfigLayer:
         """Return a layer with the values of a combination's varied settings."""
         values = {}
-        for axis, choices in self._varied().items():
+        for axis, choices in self._varied.items():
             section, _, key = axis.rpartition(".")
             values[section, key] = choices[combination[axis]]
         return ConfigLayer("suite", values)

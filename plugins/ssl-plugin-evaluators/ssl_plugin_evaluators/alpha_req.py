@@ -46,9 +46,7 @@ class AlphaReQ(Evaluator):
     config: Config
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
-        x = bank.train.x
-        if len(x) > self.config.max_images:
-            x = x[evenly_spaced_indices(len(x), self.config.max_images)]
+        x = bank.train.x[evenly_spaced_indices(len(bank.train.x), self.config.max_images)]
         values = torch.linalg.svdvals(x.double() - x.double().mean(dim=0)).square()
         above = values > values[0] * 1e-12
         values = values[: int(above.sum())][: self.config.last]

@@ -8,6 +8,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
+from torch import Tensor
+from torch.nn import functional
 
 from ssl_host import (
     Evaluation,
@@ -17,7 +19,6 @@ from ssl_host import (
     Settings,
     evenly_spaced_indices,
 )
-from ssl_plugin_evaluators.features import unit_rows
 
 
 class Clustering(Evaluator):
@@ -62,9 +63,7 @@ class Clustering(Evaluator):
         assert bank.test is not None
         assert bank.test.y is not None
         train = bank.train.x
-        if len(train) > self.config.max_images:
-            train = train[evenly_spaced_indices(len(train), self.config.max_images)]
-        rows = unit_rows(train)
+        rows = unit_rows(train[evenly_spaced_indices(len(train), self.config.max_images)])
         count = min(self.config.num_clusters or bank.num_classes, len(np.unique(rows, axis=0)))
         kmeans = KMeans(count, n_init=self.config.num_starts, random_state=bank.seed).fit(rows)
         clusters, classes = kmeans.predict(unit_rows(bank.test.x)), bank.test.y.numpy()
@@ -76,3 +75,9 @@ class Clustering(Evaluator):
                 "accuracy": float(table[linear_sum_assignment(-table)].sum() / len(classes)),
             }
         )
+
+
+def unit_rows(features: Tensor) -> np.ndarray:
+    """Return features (N, D) as an array whose rows have length 1; rows of zeros stay zero."""
+    array: np.ndarray = functional.normalize(features.double(), dim=1).numpy()
+    return array

@@ -18,6 +18,7 @@ from ssl_host import (
     Settings,
     StepOutput,
     encode_views,
+    frozen_prototypes_warnings,
     full_precision,
 )
 
@@ -89,13 +90,7 @@ class SwAV(Method):
                 f"[method] num_prototypes = {config.num_prototypes}: {images} images cannot use "
                 "that many equally; use fewer prototypes, a larger batch_size, or a queue_size"
             )
-        frozen, epochs = self.config.freeze_prototypes_epochs, self.plan.epochs
-        # Prototypes stay frozen until the end of the epoch in which the setting is reached.
-        if epochs and frozen > epochs - 1:
-            yield (
-                f"[method] freeze_prototypes_epochs = {frozen:g}: prototypes are never trained, "
-                f"because [run] epochs = {epochs}; use a smaller value, such as 0, or more epochs"
-            )
+        yield from frozen_prototypes_warnings(config.freeze_prototypes_epochs, self.plan)
 
     def step(self, batch: Batch) -> StepOutput:
         features = encode_views(self.backbone, batch.views)

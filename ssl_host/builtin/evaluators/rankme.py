@@ -34,9 +34,7 @@ class RankMe(Evaluator):
     config: Config
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
-        x = bank.train.x
-        if len(x) > self.config.max_images:
-            x = x[evenly_spaced_indices(len(x), self.config.max_images)]
+        x = bank.train.x[evenly_spaced_indices(len(bank.train.x), self.config.max_images)]
         values = torch.linalg.svdvals(x.double())
         shares = values / values.sum().clamp(min=1e-300) + 1e-7
         return Evaluation({"": float((-(shares * shares.log()).sum()).exp())})
