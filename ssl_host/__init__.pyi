@@ -73,6 +73,7 @@ from .contracts.precision import full_precision as full_precision
 from .contracts.rng import BatchRNG as BatchRNG
 from .contracts.settings import Settings as Settings
 from .data.image_checks import check_images as check_images
+from .data.source_search import find_source as find_source
 from .errors import CheckpointError as CheckpointError
 from .errors import ConfigError as ConfigError
 from .errors import DataError as DataError
@@ -106,6 +107,7 @@ from .toolkit.distributed import unshuffle_keys as unshuffle_keys
 from .toolkit.ema import Centre as Centre
 from .toolkit.ema import MovingAverage as MovingAverage
 from .toolkit.file_patterns import find_files as find_files
+from .toolkit.file_patterns import has_files as has_files
 from .toolkit.image_files import EncodedImages as EncodedImages
 from .toolkit.image_files import FileImages as FileImages
 from .toolkit.image_listing import ImageListing as ImageListing

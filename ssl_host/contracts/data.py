@@ -173,6 +173,18 @@ class DataSource(Component):
     notes: tuple[str, ...] = ()
     """Remarks about the images for the log and the report; :meth:`open` may add some."""
 
+    @classmethod
+    def settings_for_path(cls, path: Path) -> Mapping[str, Any] | None:
+        """Return settings with which this source reads a file or folder, or None if it cannot.
+
+        :func:`ssl_host.find_source` asks every installed source. Decide by names: opening files
+        would be slow on a network disk. By default no path is claimed.
+
+        Args:
+            path: path of a folder or a file, or a pattern such as ``train-{000..003}.tar``.
+        """
+        return None
+
     @property
     def image_size(self) -> int:
         """Return the side of a full-size view in pixels, by default the setting ``image_size``."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ssl_host.errors import DataError
 
 _MAX_FILES = 100_000
+_MAX_NAMES = 1000
 
 
 def find_files(setting: str, path: Path, suffixes: Sequence[str]) -> list[Path]:
@@ -43,6 +48,42 @@ def find_files(setting: str, path: Path, suffixes: Sequence[str]) -> list[Path]:
         name = "" if first == path else f"{first}: "
         raise DataError(f"[data] {setting} = {path}: {name}no such file{count}")
     return files
+
+
+def has_files(path: Path, suffixes: Sequence[str]) -> bool:
+    """Return True if a path is a file with one of the suffixes, or leads to such files.
+
+    Only names are looked at. A search in a folder also covers its subfolders, and ends after
+    100,000 names, or 1,000 in the same folder; hidden names are left out.
+
+    Args:
+        path: a folder, a file, or a pattern with ``{000..003}``, ``{a,b}``, ``*`` or ``?``.
+        suffixes: suffixes in lower case, such as ``.tar``; the case of names is ignored.
+    """
+    if not path.is_dir():
+        is_found = path.is_file() or re.search(r"[*?\[{]", path.name) is not None
+        return is_found and path.name.lower().endswith(tuple(suffixes))
+    names = itertools.islice(_names_below(path), _MAX_FILES)
+    return any(name.lower().endswith(tuple(suffixes)) for name in names)
+
+
+def _names_below(folder: Path) -> Iterator[str]:
+    """Yield the names of the first 1,000 visible files in a folder and in each subfolder.
+
+    The files of a folder come before those of its subfolders. A folder without permission to list
+    it has no names.
+    """
+    waiting = deque([folder])
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.popleft()) as found:
+            entries = itertools.islice(found, _MAX_NAMES)
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                else:
+                    yield entry.name
 
 
 def expand_braces(pattern: str) -> list[str]:

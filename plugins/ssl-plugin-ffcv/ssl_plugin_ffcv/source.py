@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
 from ssl_host import DataSource, ImageDataset, Settings, available_cores
 from ssl_plugin_ffcv.images import PackedImages
 from ssl_plugin_ffcv.library import library
-from ssl_plugin_ffcv.sidecar import SPLITS, read_sidecar, split_file
+from ssl_plugin_ffcv.sidecar import SPLITS, SUFFIX, read_sidecar, split_file
 
 
 class FFCV(DataSource):
@@ -39,6 +41,10 @@ class FFCV(DataSource):
         )
 
     config: Config
+
+    @classmethod
+    def settings_for_path(cls, path: Path) -> Mapping[str, Any] | None:
+        return {"path": path} if path.is_file() and path.suffix == SUFFIX else None
 
     def setup(self) -> None:
         library()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from pydantic import Field
 
 from ssl_host import DataError, Records, RecordSource
 from ssl_plugin_hdf5.images import DatasetPath, open_dataset, open_images, report_damage
+
+_SUFFIXES = (".h5", ".hdf5", ".hdf")
 
 
 class HDF5(RecordSource):
@@ -46,6 +49,10 @@ class HDF5(RecordSource):
         )
 
     config: Config
+
+    @classmethod
+    def settings_for_path(cls, path: Path) -> Mapping[str, Any] | None:
+        return {"file": path} if path.is_file() and path.suffix.lower() in _SUFFIXES else None
 
     def records(self, held_out: bool) -> Records | None:
         config = self.config

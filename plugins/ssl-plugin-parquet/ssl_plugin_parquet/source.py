@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from ssl_host import DataError, Records, RecordSource
+from ssl_host import DataError, Records, RecordSource, has_files
 from ssl_plugin_parquet.columns import class_names, find_image_column, find_label_column
 from ssl_plugin_parquet.images import ColumnImages
 from ssl_plugin_parquet.layout import split_files
-from ssl_plugin_parquet.tables import Table, check_column, read_table, read_values
+from ssl_plugin_parquet.tables import SUFFIXES, Table, check_column, read_table, read_values
 
 
 class Parquet(RecordSource):
@@ -48,6 +48,10 @@ class Parquet(RecordSource):
         )
 
     config: Config
+
+    @classmethod
+    def settings_for_path(cls, path: Path) -> Mapping[str, Any] | None:
+        return {"root": path} if has_files(path, SUFFIXES) else None
 
     def records(self, held_out: bool) -> Records | None:
         root = self.config.root

@@ -7,9 +7,9 @@ import csv
 import io
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from ssl_host import DataError, FileImages, Records, RecordSource
 from ssl_host.builtin.sources.table_paths import PathFinder, windows_drive
 
 _DELIMITERS = ",;\t|"
+_SUFFIXES = (".csv", ".tsv")
 _USUAL_NAMES = {
     "label": {"labels", "class", "classes", "category", "target", "targets", "y"},
     "split": {"splits", "set", "subset", "partition", "fold", "phase"},
@@ -70,6 +71,10 @@ class CSVTable(RecordSource):
             None,
             description="name of the column that contains the splits; default: split, if it exists",
         )
+
+    @classmethod
+    def settings_for_path(cls, path: Path) -> Mapping[str, Any] | None:
+        return {"file": path} if path.is_file() and path.suffix.lower() in _SUFFIXES else None
 
     def records(self, held_out: bool) -> Records | None:
         config = self.config

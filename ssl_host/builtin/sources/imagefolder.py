@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
-from ssl_host import DataError, FileImages, ImageListing, Records, RecordSource, list_images
+from ssl_host import (
+    DataError,
+    FileImages,
+    ImageListing,
+    Records,
+    RecordSource,
+    has_files,
+    list_images,
+)
 from ssl_host.builtin.sources.split_folders import (
     class_notes,
     find_splits,
@@ -43,6 +52,11 @@ class ImageFolder(RecordSource):
         )
 
     _training: tuple[ImageListing, ...] = ()
+
+    @classmethod
+    def settings_for_path(cls, path: Path) -> Mapping[str, Any] | None:
+        is_image_folder = path.is_dir() and has_files(path, FileImages.suffixes)
+        return {"root": path} if is_image_folder else None
 
     def records(self, held_out: bool) -> Records | None:
         root = _existing_folder(self.config.root)
@@ -120,6 +134,10 @@ class ImageNet(ImageFolder):
     class Config(ImageFolder.Config):
         root: Path = Field(Path("/data/ImgNet"), description="folder that contains train and val")
         image_size: int = Field(224, ge=8, le=2048, description="side of a view in pixels")
+
+    @classmethod
+    def settings_for_path(cls, path: Path) -> Mapping[str, Any] | None:
+        return None  # imagefolder reads the same folders
 
 
 def _existing_folder(root: Path) -> Path:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
-from ssl_host import DataError, Records, RecordSource, find_files
+from ssl_host import DataError, Records, RecordSource, find_files, has_files
 from ssl_host.builtin.sources.shard_labels import join_labels, list_suffixes, select_images
 from ssl_host.builtin.sources.shards import Sample, ShardImages, is_image, read_shard
 
@@ -43,6 +44,10 @@ class WebDataset(RecordSource):
             description="suffix of the images after the first dot, such as left.png; default: the "
             "only image of each sample",
         )
+
+    @classmethod
+    def settings_for_path(cls, path: Path) -> Mapping[str, Any] | None:
+        return {"root": path} if has_files(path, (".tar",)) else None
 
     def setup(self) -> None:
         super().setup()
