@@ -1,6 +1,8 @@
 """Public names of ssl-host and the modules that define them; lazy_loader reads this file."""
 
+from .api import Estimate as Estimate
 from .api import build as build
+from .api import dry_run as dry_run
 from .api import extract_features as extract_features
 from .api import load_backbone as load_backbone
 from .api import load_failed_step as load_failed_step
@@ -74,6 +76,8 @@ from .contracts.rng import BatchRNG as BatchRNG
 from .contracts.settings import Settings as Settings
 from .data.image_checks import check_images as check_images
 from .data.source_search import find_source as find_source
+from .data.splits import Splits as Splits
+from .data.splits import open_splits as open_splits
 from .errors import CheckpointError as CheckpointError
 from .errors import ConfigError as ConfigError
 from .errors import DataError as DataError
@@ -121,6 +125,7 @@ from .toolkit.masks import random_masks as random_masks
 from .toolkit.masks import unpatchify as unpatchify
 from .toolkit.memory_bank import MemoryBank as MemoryBank
 from .toolkit.pixel_values import scale_values as scale_values
+from .toolkit.plurals import pluralize as pluralize
 from .toolkit.queue import FeatureQueue as FeatureQueue
 from .toolkit.record_source import Records as Records
 from .toolkit.record_source import RecordSource as RecordSource

@@ -12,6 +12,7 @@ from ssl_host.catalog.registry import Entry
 from ssl_host.compose import build_component, compose_method
 from ssl_host.config.messages import validate_settings
 from ssl_host.config.resolve import resolve_file, resolve_sections
+from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.batch import Plan
 from ssl_host.contracts.data import IMAGENET_MEAN, IMAGENET_STD
 from ssl_host.contracts.optimization import ParamGroup
@@ -19,6 +20,8 @@ from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 from ssl_host.features import extract_features
 from ssl_host.initial_weights import load_initial_weights
+from ssl_host.pipeline.cost_estimate import Estimate
+from ssl_host.pipeline.dry_run import estimate_cost
 from ssl_host.pipeline.finished_runs import load_failed_step
 from ssl_host.pipeline.run import run_config
 from ssl_host.toolkit.console import make_console
@@ -26,7 +29,9 @@ from ssl_host.train.param_groups import make_optimizer, split_group
 from ssl_host.weights import load_backbone
 
 __all__ = [
+    "Estimate",
     "build",
+    "dry_run",
     "extract_features",
     "load_backbone",
     "load_failed_step",
@@ -62,12 +67,39 @@ def run(
         Preempted: when a signal stops the run; the same call resumes it.
     """
     catalog = Catalog()
-    if isinstance(config, Mapping):
-        resolved = resolve_sections(config, catalog, options)
-    else:
-        resolved = resolve_file(Path(config), options, catalog)
     console = make_console(quiet=quiet, stderr=True)
-    return run_config(resolved, catalog, console, fresh).results
+    return run_config(_resolve(config, options, catalog), catalog, console, fresh).results
+
+
+def dry_run(
+    config: str | Path | Sections, options: Sequence[str] = (), *, alternatives: bool = False
+) -> Estimate:
+    """Build a run and time a few training steps, as ``ssl-host run --dry-run`` does.
+
+    Nothing is written.
+
+    Args:
+        config: path of an INI file, or a mapping of its sections, as for :func:`run`.
+        options: overrides of the form ``section.key=value``, as after ``-o``.
+        alternatives: True to time other ``[trainer]`` settings too.
+
+    Returns:
+        The size of the run, its estimated time, and remarks about its settings and images.
+
+    Raises:
+        UserError: when the input has an error that would prevent the run from starting.
+        NonFiniteError: when the first loss is NaN.
+    """
+    catalog = Catalog()
+    resolved = _resolve(config, options, catalog)
+    return estimate_cost(resolved, catalog, alternatives=alternatives)
+
+
+def _resolve(config: str | Path | Sections, options: Sequence[str], catalog: Catalog) -> RunConfig:
+    """Return the validated configuration of a file or of a mapping of sections."""
+    if isinstance(config, Mapping):
+        return resolve_sections(config, catalog, options)
+    return resolve_file(Path(config), options, catalog)
 
 
 def build(kind: str, name: str, **settings: Any) -> Any:

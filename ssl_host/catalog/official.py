@@ -7,8 +7,11 @@ from collections.abc import Mapping
 _DISTRIBUTIONS: Mapping[tuple[str, str], str] = {
     ("command", "benchmark"): "ssl-plugin-benchmark",
     ("command", "config convert"): "ssl-plugin-lightweight-ssl",
-    ("command", "data"): "ssl-plugin-ffcv",
+    ("command", "data"): "ssl-plugin-init",
+    ("command", "data describe"): "ssl-plugin-init",
+    ("command", "data pack"): "ssl-plugin-ffcv",
     ("command", "export"): "ssl-plugin-export",
+    ("command", "init"): "ssl-plugin-init",
     ("checkpoint", "other projects"): "ssl-plugin-checkpoints",
     ("dialect", "flat"): "ssl-plugin-lightweight-ssl",
     ("exporter", "huggingface"): "ssl-plugin-export",

@@ -51,7 +51,7 @@ def run(
     if config_file is None:
         raise click.UsageError("missing argument CONFIG, the INI file of the run")
     from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
-    from ssl_host.pipeline.dry_run import dry_run as estimate_cost  # noqa: PLC0415
+    from ssl_host.pipeline.dry_run import estimate_cost  # noqa: PLC0415
     from ssl_host.pipeline.run import run_config  # noqa: PLC0415
     from ssl_host.report.summary import summary_tables  # noqa: PLC0415
     from ssl_host.toolkit.console import make_console  # noqa: PLC0415 - these import torch

@@ -58,12 +58,14 @@ class Splits:
         train: images for pretraining.
         probe: images on which evaluators train; for most datasets the same object as ``train``.
         test: held-out images; None if the source has none and none can be held out.
+        has_own_test: True if the source has held-out images itself.
         notes: remarks about the held-out split, for the log and the report.
     """
 
     train: ImageDataset
     probe: ImageDataset
     test: ImageDataset | None
+    has_own_test: bool
     notes: tuple[str, ...] = ()
 
     @property
@@ -107,14 +109,14 @@ def _open(source: DataSource, holdout: float) -> Splits:
     if train is None or len(train) == 0:
         raise DataError(f"[data] {type(source).__name__} has no training images")
     test = source.open("test")
-    probe = train
+    probe, has_own_test = train, test is not None
     if train.labels is None:
         labelled = source.open("probe")
         if labelled is not None and labelled.labels is not None:
             probe = labelled
     notes = [*source.notes, *_unlabelled_notes(probe, test)]
     if probe.labels is None:
-        return Splits(train, probe, test, tuple(notes))
+        return Splits(train, probe, test, has_own_test, tuple(notes))
     if test is None and len(probe.classes) > 1:
         kept, test, note = _hold_out(probe, holdout)
         notes.append(note)
@@ -125,7 +127,8 @@ def _open(source: DataSource, holdout: float) -> Splits:
             f"there is only one class, {probe.classes[0]}, so no accuracy is measured"
             + (", and no images are held out" if test is None else "")
         )
-    return Splits(train, _labelled_only(probe), test and _labelled_only(test), tuple(notes))
+    test = test and _labelled_only(test)
+    return Splits(train, _labelled_only(probe), test, has_own_test, tuple(notes))
 
 
 def _hold_out(images: ImageDataset, holdout: float) -> tuple[ImageDataset, Subset | None, str]:

@@ -8,7 +8,7 @@ from ssl_host.compose import compose
 from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.resolve import resolve_file
 from ssl_host.errors import DataError, UserError
-from ssl_host.pipeline.dry_run import dry_run
+from ssl_host.pipeline.dry_run import estimate_cost
 from ssl_host.pipeline.run import run_config
 from tests.conftest import as_ini, tiny
 
@@ -94,7 +94,7 @@ def test_error_of_a_run_names_the_line_of_its_setting(name, start, tmp_path, cat
         if start == "run":
             run_config(config, catalog, Console(quiet=True))
         else:
-            dry_run(config, catalog)
+            estimate_cost(config, catalog)
     assert str(caught.value).startswith(f"{file}:{lines.index(expected) + 1}: ")
 
 

@@ -16,7 +16,7 @@ from ssl_host.config.schema import TrainerSettings
 from ssl_host.data.datasets import open_datasets
 from ssl_host.errors import UserError
 from ssl_host.pipeline import loading_time
-from ssl_host.pipeline.dry_run import dry_run
+from ssl_host.pipeline.dry_run import estimate_cost
 from ssl_host.pipeline.loading_time import LoadingTime
 from ssl_host.toolkit.cores import available_cores
 from ssl_host.train.probe import OnlineProbe
@@ -31,19 +31,21 @@ def test_dry_run_unreadable_init_from_is_an_error(catalog, tmp_path):
         (tmp_path, "ONNX graph is for infer"),
     ):
         with pytest.raises(UserError, match=message):
-            dry_run(resolve_sections(tiny(run={"init_from": str(path)}), catalog), catalog)
+            estimate_cost(resolve_sections(tiny(run={"init_from": str(path)}), catalog), catalog)
 
 
 def test_dry_run_ignores_onnx_file_next_to_weights(catalog, tmp_path):
     """As in many folders of the Hugging Face hub."""
     folder = run(tmp_path).folder
     (folder / "model.onnx").write_bytes(b"")
-    estimate = dry_run(resolve_sections(tiny(run={"init_from": str(folder)}), catalog), catalog)
+    estimate = estimate_cost(
+        resolve_sections(tiny(run={"init_from": str(folder)}), catalog), catalog
+    )
     assert "backbone.safetensors" in estimate.starts_from
 
 
 def test_dry_run_reports_sizes_steps_and_times(catalog):
-    estimate = dry_run(resolve_sections(tiny(), catalog), catalog)
+    estimate = estimate_cost(resolve_sections(tiny(), catalog), catalog)
     method = ssl_host.build(
         "method",
         "simclr",
@@ -67,7 +69,7 @@ def test_dry_run_reports_sizes_steps_and_times(catalog):
 def test_dry_run_batch_size_not_divisible_by_devices_is_an_error(catalog):
     sections = tiny(trainer={"accelerator": "cpu", "devices": 3})
     with pytest.raises(UserError, match="cannot be divided"):
-        dry_run(resolve_sections(sections, catalog), catalog)
+        estimate_cost(resolve_sections(sections, catalog), catalog)
 
 
 def test_dry_run_times_float64_in_float64(catalog, monkeypatch):
@@ -77,7 +79,7 @@ def test_dry_run_times_float64_in_float64(catalog, monkeypatch):
         SimCLR, "step", lambda self, batch: dtypes.append(batch.views[0].dtype) or step(self, batch)
     )
     sections = tiny(trainer={"accelerator": "cpu", "precision": "64-true"})
-    dry_run(resolve_sections(sections, catalog), catalog)
+    estimate_cost(resolve_sections(sections, catalog), catalog)
     assert dtypes[0] == torch.float64
     assert dtypes[-1] == torch.float64  # again, after the alternatives
     assert torch.float32 in dtypes
@@ -119,7 +121,7 @@ def test_dry_run_step_includes_probe_clipping_and_frozen_groups(install, monkeyp
     catalog = Catalog()
     trainer = {"accelerator": "cpu", "precision": "32-true", "gradient_clip": 0.01}
     sections = tiny(run={"epochs": 100}, method={"name": "odd"}, trainer=trainer)
-    dry_run(resolve_sections(sections, catalog), catalog)
+    estimate_cost(resolve_sections(sections, catalog), catalog)
     norms = sys.modules["ssl_plugin_odd"].Odd.norms
     assert len(labels_of_steps) == len(norms) > 0
     assert all(len(labels) == 16 for labels in labels_of_steps)
@@ -137,7 +139,7 @@ def test_dry_run_estimate_includes_decoding_and_packing(store, catalog, tmp_path
     sections = tiny(loader={"store": store, "cache_dir": tmp_path / "cache", "num_workers": 0})
     sections["data"] = {"name": "imagefolder", "root": tmp_path / "x", "image_size": 16}
     config = resolve_sections(sections, catalog)
-    estimate = dry_run(config, catalog)
+    estimate = estimate_cost(config, catalog)
     assert estimate.decode_ms > 0
     expected = estimate.packing_minutes + 4 * estimate.loaded_seconds_per_step / 60
     assert estimate.training_minutes == pytest.approx(expected)
@@ -153,7 +155,7 @@ def test_dry_run_estimate_includes_decoding_and_packing(store, catalog, tmp_path
     )
     source = compose(config).source
     open_datasets(source, compose(config).views, config.loader)
-    assert dry_run(config, catalog).packing_minutes == 0
+    assert estimate_cost(config, catalog).packing_minutes == 0
 
 
 def test_workers_and_training_share_the_cores_of_a_cpu(monkeypatch):

@@ -6,7 +6,7 @@ from rich.console import Console
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.errors import PluginError
-from ssl_host.pipeline.dry_run import dry_run
+from ssl_host.pipeline.dry_run import estimate_cost
 from ssl_host.pipeline.run import run_config
 from tests.conftest import tiny
 
@@ -103,7 +103,7 @@ def test_error_after_optimizer_step_names_distribution_and_line(dry, install, tm
     catalog = Catalog()
     config = resolve_sections(tiny(run={"dir": tmp_path}, method={"name": "odd"}), catalog)
     with pytest.raises(PluginError) as caught:
-        dry_run(config, catalog) if dry else run_config(config, catalog, Console(quiet=True))
+        estimate_cost(config, catalog) if dry else run_config(config, catalog, Console(quiet=True))
     line = file.read_text().splitlines().index("        1 / 0") + 1
     assert str(caught.value) == (
         "method Odd (ssl_plugin_odd, from ssl-plugin-odd 1.0) failed after optimizer step 0: "

@@ -6,7 +6,7 @@ import torch
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.errors import PluginError
-from ssl_host.pipeline.dry_run import dry_run
+from ssl_host.pipeline.dry_run import estimate_cost
 from ssl_host.testing.interruption import stopped_after
 from ssl_host.train.checkpoint import load_latest_checkpoint
 from tests.conftest import tiny
@@ -77,7 +77,7 @@ def test_dry_run_calls_it_too(plugin, tmp_path, catalog):
     plugin()
     catalog = Catalog()
     sections = tiny(method={"name": "epochs"}, run={"dir": tmp_path})
-    dry_run(resolve_sections(sections, catalog), catalog)
+    estimate_cost(resolve_sections(sections, catalog), catalog)
     assert len(calls()) == 1
 
 
