@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ssl_host.contracts.settings import Settings
 from ssl_host.errors import ConfigError, Problem
 from ssl_host.features import extract_features
 from ssl_host.initial_weights import load_initial_weights
+from ssl_host.pipeline.continuation import resolve_more_epochs
 from ssl_host.pipeline.cost_estimate import Estimate
 from ssl_host.pipeline.dry_run import estimate_cost
 from ssl_host.pipeline.finished_runs import load_failed_step
@@ -48,6 +50,7 @@ def run(
     *,
     fresh: bool = False,
     quiet: bool = False,
+    more_epochs: int | None = None,
 ) -> dict[str, Any]:
     """Run a configuration or resume its run, as ``ssl-host run`` does, and return the results.
 
@@ -56,6 +59,9 @@ def run(
         options: overrides of the form ``section.key=value``, as after ``-o``.
         fresh: True to start from the beginning; the folder of an earlier run is renamed.
         quiet: True to hide the progress display.
+        more_epochs: number of epochs by which to continue the finished run of this configuration,
+            in the new run ``NAME-Eepochs`` with E epochs in all, as ``--more-epochs``; None to run
+            the configuration itself.
 
     Returns:
         The contents of ``results.json``.
@@ -67,8 +73,13 @@ def run(
         Preempted: when a signal stops the run; the same call resumes it.
     """
     catalog = Catalog()
+    resolve = partial(_resolve, config, catalog=catalog)
+    if more_epochs is None:
+        resolved = resolve(options)
+    else:
+        resolved = resolve_more_epochs(resolve, options, more_epochs)
     console = make_console(quiet=quiet, stderr=True)
-    return run_config(_resolve(config, options, catalog), catalog, console, fresh).results
+    return run_config(resolved, catalog, console, fresh).results
 
 
 def dry_run(

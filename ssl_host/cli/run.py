@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from functools import partial
 from pathlib import Path
 
 import click
@@ -27,6 +28,13 @@ from ssl_host.cli.options import (
     help="Start from the beginning; the folder of an earlier run is renamed.",
 )
 @click.option(
+    "--more-epochs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Continue the finished run for N more epochs, as the new run NAME-Eepochs with E epochs "
+    "in all; the folder of the finished run is not changed.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Build all components, time a few training steps and estimate the training time.",
@@ -39,6 +47,7 @@ def run(
     config_file: Path | None,
     options: tuple[str, ...],
     fresh: bool,
+    more_epochs: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -51,12 +60,17 @@ def run(
     if config_file is None:
         raise click.UsageError("missing argument CONFIG, the INI file of the run")
     from ssl_host.config.resolve import resolve_file  # noqa: PLC0415
+    from ssl_host.pipeline.continuation import resolve_more_epochs  # noqa: PLC0415
     from ssl_host.pipeline.dry_run import estimate_cost  # noqa: PLC0415
     from ssl_host.pipeline.run import run_config  # noqa: PLC0415
     from ssl_host.report.summary import summary_tables  # noqa: PLC0415
     from ssl_host.toolkit.console import make_console  # noqa: PLC0415 - these import torch
 
-    config = resolve_file(config_file, options, catalog)
+    resolve = partial(resolve_file, config_file, catalog=catalog)
+    if more_epochs is None:
+        config = resolve(options)
+    else:
+        config = resolve_more_epochs(resolve, options, more_epochs)
     progress = make_console(stderr=True)
     if dry_run:
         estimate = estimate_cost(config, catalog, progress)
@@ -66,7 +80,7 @@ def run(
             make_console().print(estimate.table())
         return
     hint = _moved_folder_hint(config_file, options, config.run.folder)
-    if hint:
+    if hint and more_epochs is None:
         progress.print(hint, style="yellow", soft_wrap=True)
     outcome = run_config(config, catalog, progress, fresh)
     if not outcome.results:

@@ -80,6 +80,11 @@ class RunSettings(Settings):
         description="prefix of the weight names in init_from, such as module.encoder_q.; "
         "default: found automatically",
     )
+    continue_from: Path | None = Field(
+        None,
+        description="folder of a finished run from whose last checkpoint this run continues; "
+        "epochs counts the epochs of both",
+    )
 
     @field_validator("name")
     @classmethod
@@ -91,6 +96,15 @@ class RunSettings(Settings):
         if self.init_from is None and (self.init_key or self.init_prefix):
             name = "init_key" if self.init_key else "init_prefix"
             raise ValueError(f"{name} selects weights in init_from, which is not set")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_starting_point(self) -> RunSettings:
+        if self.init_from is not None and self.continue_from is not None:
+            raise ValueError(
+                "continue_from and init_from cannot be set together: a checkpoint has all weights; "
+                "set one of them"
+            )
         return self
 
     @property

@@ -39,7 +39,8 @@ class Estimate:
         feature_dim: the width of the features.
         views: the shape of each view of one micro-batch.
         steps_per_epoch: the number of optimizer steps in an epoch.
-        total_steps: the number of optimizer steps in the run.
+        total_steps: the number of optimizer steps to train; those of a run that is continued are
+            not counted.
         first_loss: the loss of the first step.
         seconds_per_step: the median time of a few optimizer steps, without decoding images.
         images_per_s: the number of images per second at that speed.
@@ -50,7 +51,8 @@ class Estimate:
         loaded_seconds_per_step: the estimated time of a step if images are decoded in every epoch.
         training_minutes: the estimated time of packing and of all training steps with decoding,
             without evaluation.
-        starts_from: a sentence about the weights that ``[run] init_from`` names, or None.
+        starts_from: a sentence about the weights that ``[run] init_from`` names, or about the run
+            that is continued; or None.
         notes: remarks about the configuration, the images and how they are split.
         warnings: remarks about settings and images that are probably not as intended.
         alternatives: the time per step after changing one ``[trainer]`` setting, for several

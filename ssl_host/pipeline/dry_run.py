@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from ssl_host.catalog.catalog import Catalog
@@ -15,22 +14,20 @@ from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.run_config import RunConfig
 from ssl_host.config.schema import TrainerSettings
-from ssl_host.contracts.data import ImageDataset, UnreadableImage
-from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.data.decoding import DecodedImages
 from ssl_host.data.image_checks import check_images
 from ssl_host.data.splits import num_probe_classes, open_splits
 from ssl_host.data.store import array_of
-from ssl_host.errors import DataError, NonFiniteError
+from ssl_host.errors import NonFiniteError
 from ssl_host.initial_weights import load_run_weights
+from ssl_host.pipeline.continuation import describe_start, finished_run, prepare_continuation
 from ssl_host.pipeline.cost_estimate import Alternative, Estimate
 from ssl_host.pipeline.frozen_networks import load_frozen_weights
 from ssl_host.pipeline.listing import ListingProgress
 from ssl_host.pipeline.loading_time import measure_loading
-from ssl_host.pipeline.step_timing import StepTimer
+from ssl_host.pipeline.step_timing import StepTimer, first_micro_batch
 from ssl_host.preflight import check_labels, config_warnings
 from ssl_host.toolkit.cores import available_cores
-from ssl_host.toolkit.resizing import resize_to_square
 from ssl_host.train.loop import make_plan
 
 SLOW_STEP_S = 3.0
@@ -67,7 +64,7 @@ def _estimate(
     config: RunConfig, catalog: Catalog, console: Console | None, alternatives: bool
 ) -> Estimate:
     """Return the estimated cost of a run; raises as :func:`estimate_cost` does."""
-    config = resolve_auto(config)
+    config = prepare_continuation(resolve_auto(config))
     catalog.call("config_resolved", config=config.values())
     source, views = compose_data(config)
     progress = None if console is None else ListingProgress(console)
@@ -78,9 +75,13 @@ def _estimate(
     starts_from = None
     if config.run.init_from is not None:
         starts_from = load_run_weights(method.backbone, config.run, catalog)
+    epochs, continued = config.run.epochs, finished_run(config)
+    if continued is not None:
+        starts_from = describe_start(continued.folder.path, continued.epochs, epochs)
+        epochs -= continued.epochs
     plan = make_plan(config, len(splits.train))
     check_labels(config, method, splits.train.labels)
-    raw = _first_micro_batch(splits.train, plan, source.image_size)
+    raw = first_micro_batch(splits.train, plan, source.image_size)
     num_classes = num_probe_classes(splits.train.labels, splits.classes)
     steps = StepTimer(experiment, raw, plan, num_classes)
     array = array_of(splits.train)
@@ -94,7 +95,7 @@ def _estimate(
         )
     warnings, notes = check_images(splits.train, source)
     loading = measure_loading(experiment, splits)
-    num_steps, share = config.run.epochs * plan.steps, plan.batch_size // plan.world_size
+    num_steps, share = epochs * plan.steps, plan.batch_size // plan.world_size
     loaded_per_step = loading.seconds_per_step(per_step, config.trainer, share)
     return Estimate(
         name=config.run.name,
@@ -145,36 +146,3 @@ def _alternatives(
             if value != getattr(settings, setting):
                 changed = settings.model_copy(update={setting: value})
                 yield Alternative(setting, value, steps.seconds_per_step(changed))
-
-
-def _first_micro_batch(images: ImageDataset, plan: EpochPlan, size: int) -> RawBatch:
-    """Return the first micro-batch of a single process, with decoded images."""
-    count = plan.batch_size // plan.micro_batches // plan.world_size
-    labels = None if images.labels is None else images.labels[:count]
-    pixels = _first_images(images, count, size)
-    return RawBatch(pixels, torch.arange(count), labels, epoch=0)
-
-
-def _first_images(images: ImageDataset, count: int, size: int) -> torch.Tensor:
-    """Return the first ``count`` readable images as one uint8 tensor (B, C, S, S).
-
-    Images that are not in memory are made square, with the side ``size``.
-
-    Raises:
-        DataError: if fewer than ``count`` images can be read.
-    """
-    array = array_of(images)
-    if array is not None:
-        return array[:count]
-    pixels = []
-    for i in range(len(images)):
-        try:
-            pixels.append(resize_to_square(images.read(i), size, images.fit))
-        except UnreadableImage:
-            continue
-        if len(pixels) == count:
-            return torch.stack(pixels)
-    raise DataError(
-        f"[data] only {len(pixels)} of {len(images)} images can be read, but a step needs {count}; "
-        "add images, or choose a smaller [run] batch_size"
-    )

@@ -14,16 +14,18 @@ from ssl_host.contracts.logging import Run
 from ssl_host.data.datasets import OpenedDatasets
 from ssl_host.evaluate.figures import describe_figures
 from ssl_host.evaluate.measure import Measurement
+from ssl_host.pipeline.continuation import describe_continuation
 from ssl_host.report.images import draw_pictures
 from ssl_host.report.page import write_page
 from ssl_host.run_folder.folder import RunFolder
 from ssl_host.toolkit.weights_io import write_tensors
+from ssl_host.train.state import TrainingState
 
 
 def make_results(
     experiment: Experiment,
     images: OpenedDatasets,
-    steps: int,
+    state: TrainingState,
     metrics: Mapping[str, float],
     wall_time_s: float,
     notes: Sequence[str],
@@ -33,11 +35,11 @@ def make_results(
     Args:
         experiment: the components of the run.
         images: the training and test images.
-        steps: the number of optimizer steps in training.
+        state: the training state after the last step.
         metrics: the metrics, keyed by metric name; accuracies range from 0 to 1. NaN and infinity
             become null.
         wall_time_s: the time spent on training and evaluation in seconds, including the time
-            before the run was resumed.
+            before the run was resumed, but not that of a run that this one continues.
         notes: remarks that readers of the metrics should know; duplicates are removed.
     """
     config = experiment.config
@@ -48,7 +50,8 @@ def make_results(
         "data": config.components["data"].name,
         "seed": config.run.seed,
         "epochs": config.run.epochs,
-        "steps": steps,
+        "steps": state.step,
+        "continues": describe_continuation(state, config),
         **image_results(images),
         "metrics": {name: _finite_or_none(value) for name, value in metrics.items()},
         "figures": describe_figures(metrics, experiment.evaluators),

@@ -15,16 +15,19 @@ from rich.console import Console
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.plugin_errors import attribute_errors
-from ssl_host.compose import Experiment, compose, compose_data, num_trainable_parameters
+from ssl_host.compose import Experiment, compose, compose_data
 from ssl_host.config.auto_settings import require_device, resolve_auto
 from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.data import DataSource
 from ssl_host.contracts.logging import Logger
-from ssl_host.contracts.method import Method
 from ssl_host.data.datasets import OpenedDatasets, open_datasets
 from ssl_host.data.splits import Splits, open_splits
-from ssl_host.initial_weights import load_run_weights
+from ssl_host.pipeline.continuation import (
+    continuation_note,
+    finished_run,
+    prepare_continuation,
+)
 from ssl_host.pipeline.environment import describe_environment
 from ssl_host.pipeline.evaluation import check_saved_backbone, evaluate_network
 from ssl_host.pipeline.frozen_networks import load_frozen_weights
@@ -34,15 +37,15 @@ from ssl_host.pipeline.run_metrics import (
     data_bottleneck_hint,
     online_accuracy,
     resource_metrics,
-    trained_on_same_dataset,
 )
+from ssl_host.pipeline.start import load_starting_weights, print_start
 from ssl_host.preflight import check_labels, config_warnings
 from ssl_host.run_folder.folder import RunFolder, move_aside
 from ssl_host.toolkit.atomic_io import report_disk_errors
 from ssl_host.toolkit.console import make_console
-from ssl_host.toolkit.plurals import pluralize
 from ssl_host.train.loop import TrainingResult, fit
 from ssl_host.train.signals import preemptible
+from ssl_host.train.state import TrainingState
 from ssl_host.train.trainer_setup import is_first_process
 from ssl_host.weights import save_backbone
 
@@ -95,12 +98,14 @@ def _run_config(config: RunConfig, catalog: Catalog, console: Console, fresh: bo
     if not is_first_process():
         folder = RunFolder(path)
         with preemptible():
+            config = prepare_continuation(config)
             config = config if fresh else folder.restore_auto(config)
             return _Runner(config, catalog, make_console(quiet=True), folder).run()
     if fresh:
         old_run = move_aside(path)
         if old_run is not None:
             console.print(f"the folder of the earlier run was renamed to {old_run}")
+    config = prepare_continuation(config)  # before the folder is created
     with preemptible(), RunFolder(path) as folder, report_disk_errors(path):
         config = folder.claim(config)
         results = folder.results()
@@ -122,6 +127,7 @@ class _Runner:
         self.folder = folder
         self.start_time = time.monotonic()
         self.description = describe_run(config, folder.path)
+        self.continued = finished_run(config)
         self.notes = list(config.notes)
         self.started_loggers: list[Logger] = []
 
@@ -155,8 +161,10 @@ class _Runner:
         warnings = config_warnings(self.config, experiment.method)
         self.notes += warnings
         self.notes += load_frozen_weights(experiment.method, self.config, self.catalog)
-        self._load_initial_weights(experiment.method, images)
-        self._print_summary(experiment, images, warnings)
+        self.notes += load_starting_weights(
+            experiment.method, self.config, self.catalog, self.console, images.test is not None
+        )
+        print_start(self.console, experiment, images, warnings)
         try:
             training = self._train(experiment, images)
             if not training.is_first:
@@ -175,7 +183,11 @@ class _Runner:
 
     def _claim_images(self, images: OpenedDatasets) -> None:
         """Store the fingerprint of the images, or warn if it has changed since the run started."""
-        change = self.folder.claim_images(images.fingerprint())
+        fingerprint = images.fingerprint()
+        change = None
+        if self.continued is not None:
+            change = self.continued.folder.check_images(fingerprint)
+        change = self.folder.claim_images(fingerprint) or change
         if change is not None:
             self.notes.append(change)
             self.console.print(f"warning: {change}", style="yellow")
@@ -191,60 +203,20 @@ class _Runner:
         if done == total or done % 1000 == 0:
             self.console.print(f"decoding {what}: {done} of {total}")
 
-    def _load_initial_weights(self, method: Method, images: OpenedDatasets) -> None:
-        """Load the weights that ``[run] init_from`` names into the backbone and its EMA copies."""
-        path = self.config.run.init_from
-        if path is None:
-            return
-        note = load_run_weights(method.backbone, self.config.run, self.catalog)
-        self.notes.append(note)
-        self.console.print(f"note: {note}", soft_wrap=True)
-        if images.test is not None and not trained_on_same_dataset(path, self.config):
-            self.notes.append(
-                "the initial weights are not from a run on the same images: they may have been "
-                "trained on the test images, in which case the metrics are too high"
-            )
-        for name in method.ema:
-            source, target = getattr(method, name), getattr(method, f"ema_{name}")
-            target.load_state_dict(source.state_dict())
-
-    def _print_summary(
-        self, experiment: Experiment, images: OpenedDatasets, warnings: list[str]
-    ) -> None:
-        """Print the run's components and size, notes, warnings, and how many images are skipped."""
-        config = self.config
-        num_test = "no" if images.test is None else str(len(images.test))
-        parameters = num_trainable_parameters(experiment.method)
-        epochs = pluralize(config.run.epochs, "epoch")
-        steps = pluralize(len(images.train) // config.run.batch_size, "step")
-        self.console.print(
-            f"{config.run.name}: {config.components['method'].name} with "
-            f"{config.components['backbone'].name} on {len(images.train)} images of "
-            f"{config.components['data'].name} ({num_test} test images), {epochs} of {steps}, "
-            f"{parameters:,} parameters, {config.trainer.accelerator} {config.trainer.precision}",
-        )
-        for note in (*config.notes, *experiment.notes, *images.notes):
-            self.console.print(f"note: {note}")
-        for warning in (*warnings, *images.warnings):
-            self.console.print(f"warning: {warning}", style="yellow")
-        skipped = images.skipped()
-        if skipped:
-            name, reason = skipped[0]
-            self.console.print(
-                f"warning: {len(skipped)} images cannot be read and are skipped, for example "
-                f"{name} ({reason}); results.json lists them",
-                style="yellow",
-            )
-
     def _train(self, experiment: Experiment, images: OpenedDatasets) -> TrainingResult:
         """Train the remaining epochs and return the result; loggers start at the resumed step."""
 
-        def start_loggers(step: int) -> None:
-            if is_first_process():
-                for logger in experiment.loggers.values():
-                    with attribute_errors(logger, "in start"):
-                        logger.start(replace(self.description, resumed_step=step))
-                    self.started_loggers.append(logger)
+        def on_start(state: TrainingState) -> None:
+            if not is_first_process():
+                return
+            if self.continued is not None:
+                note = continuation_note(self.continued.folder.path, state)
+                self.notes.append(note)
+                self.console.print(f"note: {note}", soft_wrap=True)
+            for logger in experiment.loggers.values():
+                with attribute_errors(logger, "in start"):
+                    logger.start(replace(self.description, resumed_step=state.step))
+                self.started_loggers.append(logger)
 
         plugin_callbacks = self.catalog.collect("training_callbacks", run=self.description)
         return fit(
@@ -256,7 +228,8 @@ class _Runner:
             self.console,
             plugin_callbacks,
             images.train.image_name,
-            start_loggers,
+            on_start,
+            None if self.continued is None else self.continued.read_checkpoint,
         )
 
     def _evaluate(
@@ -284,9 +257,7 @@ class _Runner:
         metrics = dict(online_accuracy(training, measurement, self.config.run.epochs))
         metrics |= {**measurement.metrics, **resource_metrics(training)}
         wall_time_s = timer.earlier_s + time.monotonic() - self.start_time
-        results = make_results(
-            experiment, images, training.state.step, metrics, wall_time_s, self.notes
-        )
+        results = make_results(experiment, images, training.state, metrics, wall_time_s, self.notes)
         self._report_evaluation("the report")
         environment = describe_environment(self.config, self.catalog)
         write_results(

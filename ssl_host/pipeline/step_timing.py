@@ -8,8 +8,11 @@ import torch
 
 from ssl_host.compose import Experiment
 from ssl_host.config.schema import TrainerSettings
+from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.data.batches import EpochPlan, RawBatch
-from ssl_host.data.store import PixelArray
+from ssl_host.data.store import PixelArray, array_of
+from ssl_host.errors import DataError
+from ssl_host.toolkit.resizing import resize_to_square
 from ssl_host.train.epoch_start import start_run_epoch
 from ssl_host.train.loop import make_state
 from ssl_host.train.param_groups import make_optimizer
@@ -84,3 +87,36 @@ class StepTimer:
         if next(self.method.parameters()).dtype != dtype:
             self.method.to(dtype)
             self.optimizer.state.clear()  # the state still has the previous dtype
+
+
+def first_micro_batch(images: ImageDataset, plan: EpochPlan, size: int) -> RawBatch:
+    """Return the first micro-batch of a single process, with decoded images."""
+    count = plan.batch_size // plan.micro_batches // plan.world_size
+    labels = None if images.labels is None else images.labels[:count]
+    pixels = _first_images(images, count, size)
+    return RawBatch(pixels, torch.arange(count), labels, epoch=0)
+
+
+def _first_images(images: ImageDataset, count: int, size: int) -> torch.Tensor:
+    """Return the first ``count`` readable images as one uint8 tensor (B, C, S, S).
+
+    Images that are not in memory are made square, with the side ``size``.
+
+    Raises:
+        DataError: if fewer than ``count`` images can be read.
+    """
+    array = array_of(images)
+    if array is not None:
+        return array[:count]
+    pixels = []
+    for i in range(len(images)):
+        try:
+            pixels.append(resize_to_square(images.read(i), size, images.fit))
+        except UnreadableImage:
+            continue
+        if len(pixels) == count:
+            return torch.stack(pixels)
+    raise DataError(
+        f"[data] only {len(pixels)} of {len(images)} images can be read, but a step needs {count}; "
+        "add images, or choose a smaller [run] batch_size"
+    )

@@ -152,9 +152,11 @@ class RunFolder(LockedFolder):
     def _compare(self, config: RunConfig) -> tuple[list[str], dict[tuple[str, str], Any]]:
         """Return a line for each changed setting, and the stored values of ``auto`` settings."""
         # Any setting may change if there are no results or checkpoints that could be lost.
-        if not self._has_progress():
+        if not self.has_progress():
             return [], {}
-        return compare_configs(self.config_values(), config, self.results() is None)
+        # Evaluators may change as long as nothing is evaluated.
+        free_kinds = ("evaluator",) if self.results() is None else ()
+        return compare_configs(self.config_values(), config, free_kinds=free_kinds)
 
     def claim_images(self, fingerprint: Mapping[str, Any]) -> str | None:
         """Store the fingerprint of the images; if the run has started, check that it is unchanged.
@@ -167,24 +169,33 @@ class RunFolder(LockedFolder):
             A warning if only the contents have changed, or else None.
 
         Raises:
+            RunFolderError: as :meth:`check_images`.
+        """
+        if self._stored_images() is not None and self.has_progress():
+            return self.check_images(fingerprint)
+        self.write_json("images.json", fingerprint)
+        return None
+
+    def check_images(self, fingerprint: Mapping[str, Any]) -> str | None:
+        """Compare the images with those of the run; return a warning if only contents differ.
+
+        Raises:
             RunFolderError: if the run was started with different images, because the test split
                 would then contain images that the run was trained on.
         """
         stored = self._stored_images()
-        if stored is None or not self._has_progress():
-            self.write_json("images.json", fingerprint)
-        elif _differs(stored, fingerprint, ignored="content"):
+        if stored is None or not _differs(stored, fingerprint):
+            return None
+        if _differs(stored, fingerprint, ignored="content"):
             raise RunFolderError(
                 f"{self.path} was started with different images: {self.image_change(fingerprint)}. "
                 "Resuming would test on images that the run was trained on. Restore the images, or "
                 "use --fresh to start again (the folder of the old run is renamed)."
             )
-        elif _differs(stored, fingerprint):
-            return (
-                "the image files have changed since the run was started, although their names "
-                "are the same: the run was also trained on the earlier images"
-            )
-        return None
+        return (
+            "the image files have changed since the run was started, although their names "
+            "are the same: the run was also trained on the earlier images"
+        )
 
     def image_change(self, fingerprint: Mapping[str, Any]) -> str | None:
         """Return text on how the images differ from those of the run; None if equal or unknown."""
@@ -205,7 +216,7 @@ class RunFolder(LockedFolder):
         """Return the stored fingerprint of the images, or None if there is none."""
         return _read_object(self.path / "images.json")
 
-    def _has_progress(self) -> bool:
+    def has_progress(self) -> bool:
         """Return True if the folder has results or a checkpoint, and a configuration."""
         has_output = self.results_file.exists() or any(self.checkpoints.glob("*"))
         return has_output and self.config_file.exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,16 @@ FREE_SETTINGS = {
     ("checkpoint", "keep"),
 }
 """Settings that may change when a run is resumed, because they do not change its results."""
+
+_STARTING_POINT = ("epochs", "continue_from", "init_from", "init_key", "init_prefix")
+FREE_SETTINGS_OF_CONTINUED_RUNS = {
+    *FREE_SETTINGS,
+    *(("run", key) for key in _STARTING_POINT),
+    *(("optimizer", key) for key in ("lr", "base_lr", "scale_lr")),
+}
+"""Settings that may change when a finished run is continued for more epochs in another folder."""
+FREE_KINDS_OF_CONTINUED_RUNS = {"augmentation", "scheduler", "trainer", "evaluator", "logger"}
+"""Kinds of sections that may change when a finished run is continued; a checkpoint fits them."""
 
 
 def config_values(config: RunConfig) -> ConfigValues:
@@ -72,31 +82,33 @@ def changed_keys(old: ConfigValues, new: ConfigValues) -> Iterator[Key]:
 
 
 def compare_configs(
-    stored: ConfigValues, config: RunConfig, evaluators_free: bool
+    stored: ConfigValues,
+    config: RunConfig,
+    free: Collection[Key] = FREE_SETTINGS,
+    free_kinds: Collection[str] = (),
 ) -> tuple[list[str], dict[Key, Any]]:
     """Return a line for each changed setting, and the stored values to use for ``auto``.
 
     Args:
         stored: the settings with which the run was started.
         config: the new configuration.
-        evaluators_free: True if evaluator settings may change, because nothing is evaluated yet.
+        free: settings that are ignored.
+        free_kinds: kinds of sections that are ignored, except for ``auto`` settings.
 
     Returns:
         A line ``[section] key: was X, is Y`` for each changed setting, and the stored values of
-        ``auto`` settings that would now get a different value. Settings in ``FREE_SETTINGS`` are
-        ignored.
+        ``auto`` settings that would now get a different value.
     """
     values, auto = config_values(config), auto_keys(config)
     changes: list[str] = []
     chosen: dict[Key, Any] = {}
     for section, key in changed_keys(stored, values):
         old = stored.get(section, {}).get(key)
-        is_evaluator = section.partition(".")[0] == "evaluator"
-        if (section, key) in FREE_SETTINGS or (is_evaluator and evaluators_free):
+        if (section, key) in free:
             continue
         if (section, key) in auto:
             chosen[section, key] = old
-        else:
+        elif section.partition(".")[0] not in free_kinds:
             new = values.get(section, {}).get(key)
             changes.append(f"[{section}] {key}: was {_text(old)}, is {_text(new)}")
     return changes, chosen

@@ -36,7 +36,7 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
     payload = buffer.getbuffer()
-    path = folder / f"step-{step:09d}.ckpt"
+    path = _checkpoint_path(folder, step)
     digest = hashlib.sha256(payload).hexdigest()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,6 +50,11 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) 
         partial.unlink(missing_ok=True)  # left by a process that was killed while writing
     _remove_old_checkpoints(folder, path, keep)
     return path
+
+
+def _checkpoint_path(folder: Path, step: int) -> Path:
+    """Return the path of the checkpoint of an optimizer step."""
+    return folder / f"step-{step:09d}.ckpt"
 
 
 def _write_error(path: Path, error: OSError) -> CheckpointError:
@@ -103,6 +108,41 @@ def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[st
     if errors and state is None:
         warnings[-1] = f"{errors[-1]}; no earlier checkpoint is left, so the run starts again"
     return state, warnings
+
+
+def find_checkpoint(folder: Path, step: int) -> Path:
+    """Return the path of the checkpoint that a finished run wrote after its last step.
+
+    Raises:
+        CheckpointError: if it is missing; the message says what to do.
+    """
+    path = _checkpoint_path(folder, step)
+    if not path.exists():
+        raise CheckpointError(f"{path} is missing, {_without_checkpoint(folder)}")
+    return path
+
+
+def read_last_checkpoint(folder: Path, step: int) -> dict[str, Any]:
+    """Return the content of the checkpoint that a finished run wrote after its last step.
+
+    Raises:
+        CheckpointError: if it is missing or damaged; the message says what to do.
+    """
+    path = find_checkpoint(folder, step)
+    try:
+        return read_checkpoint(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path.parent}: {error}, {_without_checkpoint(folder)}") from None
+
+
+def _without_checkpoint(folder: Path) -> str:
+    """Return the end of a message about a run that cannot be continued from its checkpoint."""
+    run = folder.parent
+    return (
+        "so the run cannot be continued. Restore the file, start a new run from the trained "
+        f"backbone with [run] init_from = {run}, or train for longer from the start under another "
+        "[run] name"
+    )
 
 
 def describe_last_checkpoint(folder: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -51,8 +52,9 @@ class TrainingResult:
 
     @property
     def images_per_s(self) -> float | None:
-        """Training speed in images per second; None before the first step."""
-        images, trained_s = self.state.step * self.batch_size, self.state.timer.trained_s
+        """Training speed in images per second; None before the first step of this run."""
+        steps, trained_s = self.state.step - self.state.first_step, self.state.timer.trained_s
+        images = steps * self.batch_size
         return images / trained_s if images and trained_s else None
 
     @property
@@ -71,7 +73,8 @@ def fit(
     console: Console,
     callbacks: Sequence[pl.Callback] = (),
     image_name: Callable[[int], str] = "image {}".format,
-    on_start: Callable[[int], None] = lambda _: None,
+    on_start: Callable[[TrainingState], None] = lambda _: None,
+    read_start: Callable[[], dict[str, Any]] | None = None,
 ) -> TrainingResult:
     """Train the remaining epochs, starting from the newest undamaged checkpoint.
 
@@ -84,7 +87,9 @@ def fit(
         console: the console for progress and warnings.
         callbacks: Lightning callbacks of plugins.
         image_name: a function that takes the index of a training image and returns its name.
-        on_start: a function that is called once, with the number of steps already done.
+        on_start: a function that is called once before the first step, with the state.
+        read_start: a function that returns the last checkpoint of the finished run that this run
+            continues; it is called if this run has no checkpoint. None means a new network.
 
     Returns:
         The training state after the last step, and whether this process has rank 0.
@@ -103,7 +108,9 @@ def fit(
         console.print(f"warning: {warning}", style="yellow")
     if checkpoint is not None:
         state.load_state_dict(checkpoint)
-    on_start(state.step)
+    elif read_start is not None:
+        state.continue_from(read_start())
+    on_start(state)
     result = TrainingResult(state, plan.batch_size, is_first_process())
     if not state.is_finished:
         step = TrainingStep(experiment, plan, state)

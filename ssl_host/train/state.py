@@ -8,6 +8,7 @@ import torch
 
 from ssl_host.contracts.batch import Progress
 from ssl_host.contracts.method import Method
+from ssl_host.contracts.optimization import Schedule
 from ssl_host.errors import CheckpointError
 from ssl_host.train.probe import OnlineProbe
 from ssl_host.train.timer import TrainingTimer
@@ -41,6 +42,9 @@ class TrainingState:
         epoch: the current epoch, from 0.
         step_in_epoch: the number of optimizer steps done in the current epoch.
         timer: the timer that measures the training time.
+        first_step: the number of optimizer steps that an earlier run has done, which this run
+            continues; 0 for all other runs.
+        first_epoch: the number of epochs that the earlier run has done, or 0.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class TrainingState:
         self.probe = probe
         self.timer = TrainingTimer()
         self.step = self.epoch = self.step_in_epoch = 0
+        self.first_step = self.first_epoch = 0
         self._late: dict[str, Stateful] = {}
         self._restored: dict[str, Any] = {}
 
@@ -94,9 +99,16 @@ class TrainingState:
             precision: Lightning's precision plugin, which contains the gradient scaler.
         """
         self._late = {"optimizer": optimizer, "precision": precision}
+        if self.step == self.first_step > 0:
+            # The settings of the groups, such as fractions of the run, are those of this run.
+            for group, restored in zip(
+                optimizer.param_groups, self._restored["optimizer"]["param_groups"], strict=True
+            ):
+                restored |= {key: value for key, value in group.items() if key != "params"}
         for name, target in self._late.items():
-            if name in self._restored:
-                target.load_state_dict(self._restored.pop(name))
+            # A precision that scales no gradients has no state.
+            if restored := self._restored.pop(name, None):
+                target.load_state_dict(restored)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state to save in a checkpoint."""
@@ -104,6 +116,8 @@ class TrainingState:
             "step": self.step,
             "epoch": self.epoch,
             "step_in_epoch": self.step_in_epoch,
+            "first_step": self.first_step,
+            "first_epoch": self.first_epoch,
             "method": self.method.state_dict(),
             **{name: target.state_dict() for name, target in self._late.items()},
             "probe": None if self.probe is None else self.probe.state_dict(),
@@ -128,8 +142,23 @@ class TrainingState:
         self.step = int(state["step"])
         self.epoch = int(state["epoch"])
         self.step_in_epoch = int(state["step_in_epoch"])
+        self.first_step = int(state.get("first_step", 0))
+        self.first_epoch = int(state.get("first_epoch", 0))
         self.method.progress = self.progress
         self.timer.load_state_dict(state["timer"])
         if self.probe is not None and state["probe"] is not None:
             self.probe.load_state_dict(state["probe"])
         self._restored = {name: state[name] for name in ("optimizer", "precision")}
+
+    def continue_from(self, state: dict[str, Any]) -> None:
+        """Start from the last checkpoint of a finished run, with the schedules of this longer run.
+
+        Raises:
+            CheckpointError: if the checkpoint belongs to a different network.
+        """
+        self.load_state_dict(state)
+        self.timer = TrainingTimer()
+        self.first_step, self.first_epoch = self.step, self.epoch
+        for module in self.method.modules():
+            if isinstance(module, Schedule):
+                module.set_step(self.step, self.total_steps)
