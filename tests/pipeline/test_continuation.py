@@ -17,7 +17,7 @@ from ssl_host.compose import compose
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.contracts.optimization import Schedule
 from ssl_host.errors import CheckpointError, ConfigError, RunFolderError
-from ssl_host.pipeline import dry_run
+from ssl_host.pipeline.dry_run import estimate_cost
 from ssl_host.pipeline.run import run_config
 from ssl_host.testing.interruption import stopped_after
 from ssl_host.train.checkpoint import list_checkpoints, read_checkpoint, write_checkpoint
@@ -179,12 +179,11 @@ def short(tmp_path_factory):
     return folder
 
 
-def test_dry_run_of_a_continued_run_estimates_the_added_epochs(short, monkeypatch):
-    monkeypatch.setattr(dry_run, "_alternatives", lambda *_: ())  # they take a while
+def test_dry_run_of_a_continued_run_estimates_the_added_epochs(short):
     catalog = Catalog()
     run = {"name": "longer", "epochs": 4, "continue_from": short / "short"}
     config = resolve_sections(sections(short, **run), catalog)
-    estimate = dry_run.dry_run(config, catalog)
+    estimate = estimate_cost(config, catalog, alternatives=False)
     assert estimate.total_steps == 6
     assert "after 2 of 4 epochs" in estimate.starts_from
 
