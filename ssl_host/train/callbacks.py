@@ -59,7 +59,7 @@ class TrainingCallback(pl.Callback):
             state.probe.to(module.device)
         state.bind(trainer.optimizers[0], trainer.precision_plugin)
         self.last_checkpoint = time.monotonic()
-        self.metrics.start(state.step)
+        self.metrics.start(module.step)
         if self.bar is not None:
             self.bar.start(state)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -54,6 +55,8 @@ class TrainingStep:
         loss: the loss of the last micro-batch, detached.
         logs: the values that the SSL method logged for the last micro-batch.
         features: the features of the last micro-batch, or None.
+        inspect_views: a function that is called once, with the views of the next micro-batch; or
+            None.
     """
 
     raw: RawBatch
@@ -76,6 +79,7 @@ class TrainingStep:
         self.seed = 0
         self.logs: dict[str, Tensor | float] = {}
         self.features: Tensor | None = None
+        self.inspect_views: Callable[[TrainingStep, list[Tensor]], None] | None = None
 
     def run(self, raw: RawBatch, optimizer: torch.optim.Optimizer) -> None:
         """Run a complete optimizer step on one micro-batch, without Lightning.
@@ -104,6 +108,9 @@ class TrainingStep:
         self.raw = raw
         self.seed = self._micro_batch_seed()
         batch = self.make_batch(raw)
+        if self.inspect_views is not None:
+            self.inspect_views(self, batch.views)
+            self.inspect_views = None
         try:
             output = compute_output(self.method, batch, self.state.progress, self.seed)
         except SslHostError:
