@@ -21,6 +21,7 @@ from ssl_host.contracts.method import Method
 from ssl_host.data.datasets import open_datasets
 from ssl_host.errors import RunFolderError
 from ssl_host.evaluate.figures import HOST_FIGURES, describe_figures
+from ssl_host.pipeline.advice import give_advice
 from ssl_host.pipeline.evaluation import evaluate_network
 from ssl_host.pipeline.frozen_networks import load_frozen_weights
 from ssl_host.pipeline.results import image_results, write_report, write_results
@@ -95,6 +96,7 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         figures = describe_figures(metrics, experiment.evaluators)
         results = {**results, **image_results(images), "metrics": metrics, "figures": figures}
         results["notes"] = _merge_notes(results["notes"], [*notes, *measurement.notes])
+        results["advice"] = give_advice(path, experiment, images, results)
         write_results(folder, experiment, images, measurement, results, catalog)
     return Outcome(path, results, printed=tuple(warnings))
 

@@ -23,6 +23,7 @@ from ssl_host.contracts.data import DataSource
 from ssl_host.contracts.logging import Logger
 from ssl_host.data.datasets import OpenedDatasets, open_datasets
 from ssl_host.data.splits import Splits, open_splits
+from ssl_host.pipeline.advice import give_advice
 from ssl_host.pipeline.continuation import (
     continuation_note,
     finished_run,
@@ -258,6 +259,7 @@ class _Runner:
         metrics |= {**measurement.metrics, **resource_metrics(training)}
         wall_time_s = timer.earlier_s + time.monotonic() - self.start_time
         results = make_results(experiment, images, training.state, metrics, wall_time_s, self.notes)
+        results["advice"] = give_advice(self.folder.path, experiment, images, results)
         self._report_evaluation("the report")
         environment = describe_environment(self.config, self.catalog)
         write_results(

@@ -76,6 +76,7 @@ class Summary:
         baseline_labels: labels of the baselines, keyed by prefix.
         notes: remarks that readers of the metrics should know, including the number of images
             that could not be read.
+        advice: what to try next if no metric beats its baselines, most likely first.
     """
 
     rows: tuple[FigureRow, ...]
@@ -83,6 +84,7 @@ class Summary:
     verdict: str
     baseline_labels: Mapping[str, str] = field(default_factory=lambda: dict(BASELINES))
     notes: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
 
     def find(self, name: str) -> FigureRow | None:
         """Return the row of a metric, or None if it was not measured."""
@@ -133,13 +135,14 @@ def summarize(results: Mapping[str, Any]) -> Summary:
             f"{pluralize(len(skipped), 'unreadable image')} left out, for example "
             f"{skipped[0]['image']} ({skipped[0]['reason']})"
         )
-    return Summary(tuple(rows), tuple(others), verdict, notes=tuple(notes))
+    advice = tuple(str(text) for text in results.get("advice", ()))
+    return Summary(tuple(rows), tuple(others), verdict, notes=tuple(notes), advice=advice)
 
 
 def summary_tables(
     results: Mapping[str, Any], show_notes: bool = False, printed: Sequence[str] = ()
 ) -> Group:
-    """Return the metrics of a finished run as tables for the terminal, with the verdict.
+    """Return the metrics of a finished run as tables for the terminal, with verdict and advice.
 
     Args:
         results: the content of ``results.json``.
@@ -163,7 +166,8 @@ def summary_tables(
         others.add_row(row.label, row.figure.format(row.value))
     shown = [note for note in summary.notes if show_notes and note not in printed]
     notes = [Text(f"note: {note}") for note in shown]
-    return Group(table, others, Text(summary.verdict), *notes)
+    advice = [Text(f"advice: {text}") for text in summary.advice]
+    return Group(table, others, Text(summary.verdict), *advice, *notes)
 
 
 def _format_std(row: FigureRow) -> str:
