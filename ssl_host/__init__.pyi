@@ -74,6 +74,7 @@ from .contracts.optimization import Scheduler as Scheduler
 from .contracts.precision import full_precision as full_precision
 from .contracts.rng import BatchRNG as BatchRNG
 from .contracts.settings import Settings as Settings
+from .data.content_digest import content_digest as content_digest
 from .data.image_checks import check_images as check_images
 from .data.source_search import find_source as find_source
 from .data.splits import Splits as Splits
@@ -88,6 +89,8 @@ from .errors import RunError as RunError
 from .errors import RunFolderError as RunFolderError
 from .errors import UserError as UserError
 from .evaluate.figures import declared_figures as declared_figures
+from .features import FeatureBatch as FeatureBatch
+from .features import iterate_features as iterate_features
 from .hookspecs import API_VERSION as API_VERSION
 from .hookspecs import Register as Register
 from .hookspecs import RegisterPreset as RegisterPreset
@@ -97,6 +100,8 @@ from .report.summary import FigureRow as FigureRow
 from .report.summary import Summary as Summary
 from .report.summary import summarize as summarize
 from .run_folder.folder import RunFolder as RunFolder
+from .toolkit.atomic_io import atomic_write_text as atomic_write_text
+from .toolkit.atomic_io import report_disk_errors as report_disk_errors
 from .toolkit.checkpoint_keys import OWN_PREFIXES as OWN_PREFIXES
 from .toolkit.checkpoint_keys import KeyMapping as KeyMapping
 from .toolkit.checkpoint_keys import StoredWeights as StoredWeights

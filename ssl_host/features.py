@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ssl_host.augment.executor import evaluation_view
-from ssl_host.contracts.data import Fit, ImageDataset, UnreadableImage
+from ssl_host.contracts.data import Fit, ImageDataset
 from ssl_host.contracts.networks import Backbone
+from ssl_host.data.decoding import BatchImages, DecodedImages
+from ssl_host.data.prefetch import prefetch
 from ssl_host.data.store import no_readable_images_message, underlying_array
 from ssl_host.errors import DataError, UserError
 from ssl_host.toolkit.image_files import FileImages
 from ssl_host.toolkit.image_listing import list_images
 from ssl_host.toolkit.plurals import pluralize
-from ssl_host.toolkit.resizing import PHOTO_MARGIN, resize_to_square
+from ssl_host.toolkit.resizing import PHOTO_MARGIN
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class FeatureBatch:
+    """Features of consecutive images of a dataset.
+
+    Attributes:
+        indices: indices of the B readable images, shape (B,), int64.
+        features: their features (B, D) or patch tokens (B, T, D), float32, on the CPU.
+        unreadable: index and reason of each image that could not be read.
+    """
+
+    indices: Tensor
+    features: Tensor
+    unreadable: list[tuple[int, str]]
+
+
 def extract_features(
     backbone: Backbone,
     images: str | Path | ImageDataset,
@@ -50,11 +67,6 @@ def extract_features(
         DataError: when the folder does not exist, or when there are no images or none can be read.
         UserError: when the backbone's ``mean`` and ``std`` are not set.
     """
-    if not backbone.mean:
-        raise UserError(
-            "the backbone has no mean and std: set backbone.mean and backbone.std, or use "
-            "ssl_host.load_backbone"
-        )
     if isinstance(images, ImageDataset):
         dataset = images
         _warn_about_other_settings(dataset, backbone)
@@ -62,18 +74,14 @@ def extract_features(
         dataset = _open_folder(Path(images), backbone.in_channels)
         dataset.fit = fit or backbone.fit
         dataset.value_range = value_range or backbone.value_range
-    backbone.eval()
-    device = next(backbone.parameters()).device
     names: list[str] = []
     rows: list[Tensor] = []
     skipped: list[tuple[str, str]] = []
-    for indices in torch.arange(len(dataset)).split(batch_size):
-        pixels = _read_images(dataset, indices.tolist(), backbone.image_size, names, skipped)
-        if pixels:
-            batch = torch.stack(pixels).to(device)
-            view = evaluation_view(batch, backbone.image_size, backbone.mean, backbone.std)
-            rows.append(backbone(view).float().cpu())
-    if not rows:
+    for batch in iterate_features(backbone, dataset, batch_size=batch_size):
+        names += map(dataset.name, batch.indices.tolist())
+        rows.append(batch.features)
+        skipped += [(dataset.name(i), reason) for i, reason in batch.unreadable]
+    if not names:
         raise DataError(no_readable_images_message(tuple(skipped)))
     if skipped:
         name, reason = skipped[0]
@@ -82,6 +90,57 @@ def extract_features(
             stacklevel=2,
         )
     return names, torch.cat(rows)
+
+
+@torch.no_grad()
+def iterate_features(
+    backbone: Backbone,
+    images: ImageDataset,
+    *,
+    batch_size: int = 256,
+    start: int = 0,
+    tokens: bool = False,
+) -> Generator[FeatureBatch, None, None]:
+    """Yield the features of the images of a dataset in batches, so that memory stays bounded.
+
+    Images are decoded by threads, while the backbone computes the batch before, and are resized and
+    normalised as when a run is evaluated.
+
+    Args:
+        backbone: a backbone from :func:`load_backbone`; it is switched to evaluation mode.
+        images: the dataset.
+        batch_size: number of images in each forward pass. The features of an image do not depend on
+            the other images of its batch, but may depend on the size of the batch in the last bits.
+        start: index of the first image.
+        tokens: True to yield the patch tokens (B, T, D) instead of the features.
+
+    Raises:
+        DataError: when the images do not have the number of channels of the backbone.
+        UserError: when the backbone's ``mean`` and ``std`` are not set, or it has no tokens.
+    """
+    if not backbone.mean:
+        raise UserError(
+            "the backbone has no mean and std: set backbone.mean and backbone.std, or use "
+            "ssl_host.load_backbone"
+        )
+    backbone.eval()
+    device = next(backbone.parameters()).device
+    array = _array_to_read(images, backbone)
+    starts = range(start, len(images), batch_size)
+    batches = prefetch(array[first : first + batch_size] for first in starts)
+    for first, batch in zip(starts, batches, strict=True):
+        if batch.shape[1] != backbone.in_channels:
+            raise DataError(
+                f"the images have {batch.shape[1]} channels, but the backbone needs "
+                f"{backbone.in_channels}"
+            )
+        view = evaluation_view(batch.to(device), backbone.image_size, backbone.mean, backbone.std)
+        output = backbone.tokens(view).patches if tokens else backbone(view)
+        reasons: Mapping[int, str] = getattr(array, "unreadable", {})
+        indices = range(first, first + len(batch))
+        readable = torch.tensor([i for i in indices if i not in reasons], dtype=torch.int64)
+        unreadable = [(i, reasons[i]) for i in indices if i in reasons]
+        yield FeatureBatch(readable, output.float().cpu()[readable - first], unreadable)
 
 
 def _warn_about_other_settings(images: ImageDataset, backbone: Backbone) -> None:
@@ -117,30 +176,11 @@ def _open_folder(folder: Path, channels: int) -> FileImages:
     return FileImages(paths, channels=channels, root=folder)
 
 
-def _read_images(
-    images: ImageDataset,
-    indices: list[int],
-    size: int,
-    names: list[str],
-    skipped: list[tuple[str, str]],
-) -> list[Tensor]:
-    """Return the readable images, resized and made square.
-
-    Args:
-        images: the dataset.
-        indices: indices of the images to read.
-        size: image size of the backbone in pixels; photos get a margin around it.
-        names: list to which the name of each readable image is added.
-        skipped: list to which the name of each unreadable image and the reason are added.
-    """
+def _array_to_read(images: ImageDataset, backbone: Backbone) -> BatchImages | DecodedImages:
+    """Return the images of a dataset as an array that decodes them when it is indexed."""
+    if images.image_size is not None:
+        return BatchImages(images)
     # Leave a margin around the later crop of a photo, as in the packed store of a run.
+    size = backbone.image_size
     side = size if underlying_array(images) is not None else round(size * PHOTO_MARGIN)
-    pixels = []
-    for i in indices:
-        try:
-            pixels.append(resize_to_square(images.read(i), side, images.fit))
-        except UnreadableImage as error:
-            skipped.append((images.name(i), str(error)))
-        else:
-            names.append(images.name(i))
-    return pixels
+    return DecodedImages(images, backbone.in_channels, side)

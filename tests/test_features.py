@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import ssl_host
-from ssl_host import ArrayImages
+from ssl_host import ArrayImages, FileImages
 from ssl_host.augment.executor import evaluation_view
 from ssl_host.errors import DataError, UserError
 from ssl_host.toolkit.image_files import read_image
@@ -100,3 +100,25 @@ def test_dataset_with_another_fit_than_the_backbone_gives_a_warning(tmp_path):
     images = ssl_host.FileImages(sorted(folder.iterdir()))
     with pytest.warns(UserWarning, match=r"has fit = crop.* was trained with fit = squash"):
         ssl_host.extract_features(network, images)
+
+
+def test_batches_start_anywhere_and_list_unreadable_images(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (5, 20, 30, 3), dtype=np.uint8)
+    for i, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    (tmp_path / "3.png").write_bytes(b"")
+    files = FileImages(sorted(tmp_path.glob("*.png")))
+    network = backbone()
+    whole = list(ssl_host.iterate_features(network, files, batch_size=2))
+    assert [batch.indices.tolist() for batch in whole] == [[0, 1], [2], [4]]
+    assert [batch.unreadable for batch in whole] == [[], [(3, "the file is empty")], []]
+    (*_, rest) = ssl_host.iterate_features(network, files, batch_size=2, start=2)
+    assert torch.equal(rest.features, whole[-1].features)
+    tokens = next(ssl_host.iterate_features(network, files, batch_size=2, tokens=True)).features
+    assert torch.allclose(tokens.mean(dim=1), whole[0].features, atol=1e-6)
+
+
+def test_images_with_other_channels_raise_an_error():
+    gray = ArrayImages(torch.zeros(2, 1, 16, 16, dtype=torch.uint8))
+    with pytest.raises(DataError, match="1 channels, but the backbone needs 3"):
+        ssl_host.extract_features(backbone(), gray)

@@ -10,6 +10,7 @@ _DISTRIBUTIONS: Mapping[tuple[str, str], str] = {
     ("command", "data"): "ssl-plugin-init",
     ("command", "data describe"): "ssl-plugin-init",
     ("command", "data pack"): "ssl-plugin-ffcv",
+    ("command", "embed"): "ssl-plugin-embed",
     ("command", "export"): "ssl-plugin-export",
     ("command", "init"): "ssl-plugin-init",
     ("checkpoint", "other projects"): "ssl-plugin-checkpoints",

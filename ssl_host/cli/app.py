@@ -25,7 +25,7 @@ from ssl_host.errors import SslHostError
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 
-RESTARTABLE = ("run", "evaluate", "benchmark")
+RESTARTABLE = ("run", "evaluate", "benchmark", "embed")
 """Commands that can be run again after a signal has stopped them (exit status 75)."""
 
 
