@@ -125,7 +125,8 @@ def image_path(images: ImageDataset, i: int) -> str:
     if path is not None and isinstance(images, FileImages):
         name = str(path)
     elif path is not None:
-        name = f"{path}{name.partition(Path(path).name)[2]}"
+        _, file, rest = name.partition(Path(path).name)
+        name = f"{path}{rest}" if file else f"{path}:{name}"
     return name.encode("utf-8", "backslashreplace").decode()
 
 

@@ -9,9 +9,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from ssl_plugin_embed import embed
-from ssl_plugin_embed.images import open_images
+from ssl_plugin_embed.images import image_path, open_images
 
-from ssl_host import ConfigError, DataError
+from ssl_host import ConfigError, DataError, ImageDataset
 
 
 @pytest.fixture
@@ -108,3 +108,23 @@ def test_name_that_is_not_utf8_is_escaped(network, save_images, read_output):
     for suffix in (".parquet", ".npy"):
         _, rows = read_output(embed("x", network, f"out{suffix}").file)
         assert rows[0][0] == "x/\\udcff.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("x/a.bin[1]", "x/a.bin[1]"), ("first", "x/a.bin:first")]
+)
+def test_path_of_an_image_in_a_container_has_the_name_of_the_image(name, expected):
+    class Container(ImageDataset):
+        def __len__(self):
+            return 1
+
+        def read(self, i):
+            raise NotImplementedError
+
+        def path(self, i):
+            return Path("x/a.bin")
+
+        def name(self, i):
+            return name
+
+    assert image_path(Container(), 0) == expected
