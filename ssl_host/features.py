@@ -103,8 +103,8 @@ def iterate_features(
 ) -> Generator[FeatureBatch, None, None]:
     """Yield the features of the images of a dataset in batches, so that memory stays bounded.
 
-    Images are decoded by threads, while the backbone computes the batch before, and are resized and
-    normalised as when a run is evaluated.
+    Images are resized and normalised as when a run is evaluated. Threads decode and prepare them
+    while the backbone computes the batch before.
 
     Args:
         backbone: a backbone from :func:`load_backbone`; it is switched to evaluation mode.
@@ -124,23 +124,31 @@ def iterate_features(
             "ssl_host.load_backbone"
         )
     backbone.eval()
-    device = next(backbone.parameters()).device
     array = _array_to_read(images, backbone)
+    reasons: Mapping[int, str] = getattr(array, "unreadable", {})
     starts = range(start, len(images), batch_size)
-    batches = prefetch(array[first : first + batch_size] for first in starts)
-    for first, batch in zip(starts, batches, strict=True):
-        if batch.shape[1] != backbone.in_channels:
-            raise DataError(
-                f"the images have {batch.shape[1]} channels, but the backbone needs "
-                f"{backbone.in_channels}"
-            )
-        view = evaluation_view(batch.to(device), backbone.image_size, backbone.mean, backbone.std)
+    views = prefetch(_view(array[first : first + batch_size], backbone) for first in starts)
+    for first, view in zip(starts, views, strict=True):
         output = backbone.tokens(view).patches if tokens else backbone(view)
-        reasons: Mapping[int, str] = getattr(array, "unreadable", {})
-        indices = range(first, first + len(batch))
+        indices = range(first, first + len(view))
         readable = torch.tensor([i for i in indices if i not in reasons], dtype=torch.int64)
         unreadable = [(i, reasons[i]) for i in indices if i in reasons]
         yield FeatureBatch(readable, output.float().cpu()[readable - first], unreadable)
+
+
+def _view(images: Tensor, backbone: Backbone) -> Tensor:
+    """Return the normalised input (B, C, H, W) of a backbone, given uint8 images on the CPU.
+
+    Raises:
+        DataError: when the images do not have the number of channels of the backbone.
+    """
+    if images.shape[1] != backbone.in_channels:
+        raise DataError(
+            f"the images have {images.shape[1]} channels, but the backbone needs "
+            f"{backbone.in_channels}"
+        )
+    pixels = images.to(next(backbone.parameters()).device)
+    return evaluation_view(pixels, backbone.image_size, backbone.mean, backbone.std)
 
 
 def _warn_about_other_settings(images: ImageDataset, backbone: Backbone) -> None:

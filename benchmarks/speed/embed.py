@@ -99,21 +99,29 @@ def measure_speed(count: int, model: str, image_size: int, repeats: int) -> None
 
     backbone = make_backbone("timm", image_size, model=model)
     views = torch.rand(BATCH_SIZE, 3, image_size, image_size)
-    alone, whole = [], []
+    alone, whole, busy_alone, busy_whole = [], [], [], []
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         write_shards(Path(folder), count)
         backbone(views)
         for _ in range(repeats):
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.thread_time()
             for size in views.new_zeros(count).split(BATCH_SIZE):
                 backbone(views[: len(size)])
             alone.append(count / (time.perf_counter() - start))
+            busy_alone.append((time.thread_time() - busy) / count)
+            busy = time.thread_time()
             result = embed(Path(folder), backbone, Path(folder) / "features.npy", fresh=True)
             whole.append(result.images_per_s)
+            busy_whole.append((time.thread_time() - busy) / count)
     fast, slow = median(alone), median(whole)
     print(
         f"{model} at {image_size} pixels, {torch.get_num_threads()} threads: {fast:.0f} images/s "
         f"alone, {slow:.0f} images/s with decoding and writing ({slow / fast:.0%})"
+    )
+    fast, slow = 1000 * median(busy_alone), 1000 * median(busy_whole)
+    print(
+        f"processor time of the thread with the network, which other programs do not change: "
+        f"{fast:.2f} ms per image alone, {slow:.2f} ms in all ({fast / slow:.0%})"
     )
 
 
