@@ -5,7 +5,7 @@
 DIR is the folder that ``folders.py`` has written. For each set and method, ``ssl-host init`` writes
 a configuration for a run of a few minutes, which is trained with each seed; then the preset
 ``METHOD/imagefolder`` with the same backbone, image size and number of epochs. A run that has
-finished is not repeated. DIR/results.jsonl has a row for each run: the figures with their baselines.
+finished is not repeated. DIR/results.jsonl has a row for each run: figures and their baselines.
 """
 
 from __future__ import annotations
