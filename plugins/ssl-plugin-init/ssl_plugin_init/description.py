@@ -62,6 +62,7 @@ class DataDescription:
         brightness: spread of the mean pixel value, from 0 to 255.
         contrast: spread of the standard deviation of the pixels.
         num_flat: number of images with one colour only, or nearly.
+        num_transparent: number of image files with transparent pixels.
         classes: number of training and held-out images by class; empty without labels.
         num_unlabelled: number of training images without a label.
         groups: groups of similar names and their sizes, the largest ones.
@@ -90,6 +91,7 @@ class DataDescription:
     brightness: Spread | None
     contrast: Spread | None
     num_flat: int
+    num_transparent: int
     classes: dict[str, int]
     num_unlabelled: int
     groups: dict[str, int]
@@ -181,6 +183,7 @@ def _describe(
         brightness=_spread(s.brightness for s in good),
         contrast=_spread(s.contrast for s in good),
         num_flat=sum(s.contrast < FLAT for s in good),
+        num_transparent=sum(s.is_transparent for s in good),
         classes=_class_counts(splits),
         num_unlabelled=0 if labels is None else int((labels < 0).sum()),
         groups=dict(list(groups.items())[:MAX_EXAMPLES]),

@@ -36,6 +36,11 @@ def _problems(data: DataDescription) -> Iterator[str]:
     if data.num_copies:
         first = ", ".join(data.duplicates[0][:2])
         yield f"{pluralize(data.num_copies, 'copy', 'copies')} of other images, such as {first}"
+    if data.num_transparent:
+        yield (
+            f"{pluralize(data.num_transparent, 'image')} with transparent pixels: a run sees the "
+            "colours below them, often black; save these images on a background"
+        )
     if data.num_flat:
         yield f"{pluralize(data.num_flat, 'image')} with only one colour, or nearly"
 

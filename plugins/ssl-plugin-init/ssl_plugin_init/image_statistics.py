@@ -36,6 +36,7 @@ class ImageStatistics:
         is_gray: True if all channels are nearly equal.
         digest: hash of the shape and the pixels; identical images have the same digest.
         bits: bits per channel in the image file; None if the image is not a file of its own.
+        is_transparent: True if the file has transparent pixels, whose hidden colours a run sees.
         error: reason why the image cannot be read; None if it can.
     """
 
@@ -47,6 +48,7 @@ class ImageStatistics:
     is_gray: bool = True
     digest: str = ""
     bits: int | None = None
+    is_transparent: bool = False
     error: str | None = None
 
 
@@ -77,6 +79,7 @@ def image_statistics(images: ImageDataset, index: int) -> ImageStatistics:
     height, width = pixels.shape[1:]
     step = -(-max(height, width) // SAMPLED_SIDE)
     values = pixels[:, ::step, ::step].float()
+    bits, is_transparent = _file_properties(images.path(index))
     return ImageStatistics(
         index,
         height,
@@ -85,7 +88,8 @@ def image_statistics(images: ImageDataset, index: int) -> ImageStatistics:
         contrast=float(values.std(correction=0)),
         is_gray=_is_gray(pixels),
         digest=_digest(pixels),
-        bits=_bits(images.path(index)),
+        bits=bits,
+        is_transparent=is_transparent,
     )
 
 
@@ -108,12 +112,16 @@ def _salt(shape: tuple[int, ...]) -> bytes:
     return hashlib.blake2b(repr(shape).encode(), digest_size=16).digest()
 
 
-def _bits(path: str | Path | None) -> int | None:
-    """Return the bits per channel in an image file, or None for other files."""
+def _file_properties(path: str | Path | None) -> tuple[int | None, bool]:
+    """Return the bits per channel in an image file, or None, and if it has transparent pixels."""
     if path is None:
-        return None
+        return None, False
     try:
         with Image.open(path) as image:
-            return DEPTHS.get(image.mode, 8)
+            bits = DEPTHS.get(image.mode, 8)
+            if not image.has_transparency_data:
+                return bits, False
+            low, _ = image.convert("RGBA").getchannel("A").getextrema()
+            return bits, isinstance(low, int) and low < 255
     except (OSError, Image.DecompressionBombError):
-        return None  # a shard or table with many images
+        return None, False  # a shard or table with many images

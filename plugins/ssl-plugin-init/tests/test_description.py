@@ -35,6 +35,17 @@ def test_gray_images_are_recognised_in_colour_files(write_image, describe, tmp_p
     assert not data.is_gray
 
 
+def test_transparent_pixels_are_reported(write_image, describe, tmp_path):
+    write_image("opaque.png", 0)
+    picture = Image.new("RGBA", (32, 32), (0, 0, 0, 255))
+    picture.save(tmp_path / "images" / "no-hidden-pixels.png")
+    picture.putpixel((3, 3), (9, 9, 9, 0))
+    picture.save(tmp_path / "images" / "hidden.png")
+    data = describe()
+    assert data.num_transparent == 1
+    assert any("transparent" in text for text in findings(data))
+
+
 def test_sixteen_bits_are_reported(describe, tmp_path):
     (tmp_path / "images").mkdir()
     values = np.arange(1024, dtype=np.uint16).reshape(32, 32) * 60
