@@ -28,8 +28,9 @@ MOST = 0.5
 """Fraction of the views above which "most" of them are nearly one colour."""
 LOW_RANK = 1.5
 """Effective rank of the features of a batch below which they differ in one direction only."""
-LOW_RANK_FRACTION = 0.1
-"""Fraction of the effective rank in the first steps that is too low as well."""
+LOW_RANK_FRACTION = 0.04
+"""Fraction of the effective rank in the first steps that is too low as well; MSN, which learns
+digits well, ends at a tenth."""
 RANK_IMAGES = 256
 """Largest number of images of a batch for which the rank is computed."""
 RANK_CHECKS = 50

@@ -38,20 +38,17 @@ def test_features_in_one_direction_give_one_hint(install, tmp_path, capsys):
     assert "batch norm in the projector" in hint
 
 
-def test_rank_that_falls_to_a_fraction_of_its_first_values_gives_one_hint(
-    install, tmp_path, capsys
+@pytest.mark.parametrize(("last", "is_low"), [(3.5, True), (10.0, False)])
+def test_rank_that_falls_to_a_small_fraction_gives_one_hint(
+    last, is_low, tmp_path, capsys, monkeypatch
 ):
-    body = (
-        "noise = torch.randn_like(h)\n"
-        "if self.progress.step > 8:\n"
-        "    noise = torch.randn(len(h), 2) @ torch.randn(2, h.shape[1])\n"
-        "return StepOutput(z.square().mean(), features=noise)"
-    )
-    sections = {**LONG, "trainer": {"log_every": 1}, "probe": {"enabled": "false"}}
-    run_step(body, install, tmp_path, console(), **sections)
-    (hint,) = hints(capsys)
-    assert "effective rank" in hint
-    assert "in the first steps" in hint
+    """A tenth of the first rank is no collapse: MSN ends there."""
+    ranks = iter([100.0] * 5 + [last] * 20)
+    monkeypatch.setattr("ssl_host.train.hints.effective_rank", lambda _: next(ranks))
+    run(tmp_path, console(), run={"epochs": 4})
+    found = [hint for hint in hints(capsys) if "effective rank" in hint]
+    assert len(found) == is_low
+    assert all("(effective rank 3.50 of 32; 100.00 in the first steps)" in h for h in found)
 
 
 def test_probe_no_better_than_guessing_gives_one_hint(install, tmp_path, capsys):
