@@ -18,6 +18,18 @@ from ssl_host.testing.commands import ENVIRONMENT
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Do not trace the tests of plugins and documents, which repeat what others cover.
+
+    Tracing makes tests half as slow again, and the coverage floor is that of the core.
+    """
+    for item in items:
+        if item.path.is_relative_to(ROOT / "plugins") or item.path.is_relative_to(
+            ROOT / "tests/docs"
+        ):
+            item.add_marker("no_cover")
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """Use one thread: two test processes share two cores, and float sums keep their order."""
