@@ -16,6 +16,7 @@ import click
 import griffe
 import line_counts
 from docstrings import as_markdown
+from signatures import signatures_page
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.discovery import hook_specs
@@ -54,6 +55,7 @@ def pages() -> dict[str, str]:
         "metrics.md": _metrics_page(catalog),
         "files.md": _files_page(),
         "checks.md": _checks_page(),
+        "signatures.md": signatures_page(),
     }
     return {path: HEADER + text.rstrip() + "\n" for path, text in texts.items()}
 
