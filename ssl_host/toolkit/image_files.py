@@ -31,6 +31,10 @@ from ssl_host.toolkit.pixel_values import (
     scale_values,
 )
 
+# Pillow warns about odd metadata. The filter is set once, because several threads decode images,
+# and one that restores the filters may do so after another has changed them.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 LARGEST_SIDE = 20_000
 """Largest side in pixels; larger images would take gigabytes and are not decoded."""
 
@@ -146,10 +150,7 @@ def read_image(
         OSError: when a disk error affects all files and not only this one.
     """
     try:
-        with warnings.catch_warnings():
-            # Pillow warns about large images; _decode rejects any that exceed LARGEST_SIDE.
-            warnings.simplefilter("ignore")
-            return _decode(source, channels, value_range)
+        return _decode(source, channels, value_range)
     except (UnreadableImage, SslHostError):  # SslHostError includes Preempted, raised by signals
         raise
     except FileNotFoundError:

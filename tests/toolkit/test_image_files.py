@@ -3,6 +3,9 @@
 import io
 import os
 import struct
+import threading
+import time
+import warnings
 import zlib
 from pathlib import Path
 
@@ -338,3 +341,30 @@ def test_value_range_of_encoded_images_is_used():
     assert images.read(0).unique().tolist() == [8]
     images.value_range = (0, 4096)
     assert images.read(0).unique().tolist() == [128]
+
+
+def test_reading_in_two_threads_keeps_the_warning_filters(monkeypatch):
+    both_inside, first_is_done = threading.Barrier(2), threading.Event()
+
+    def decode(source, *_):
+        both_inside.wait(10)
+        if source == b"second":
+            first_is_done.wait(10)
+        return torch.zeros(3, 1, 1)
+
+    def read_first():
+        read_image(b"first")
+        first_is_done.set()
+
+    monkeypatch.setattr(image_files, "_decode", decode)
+    filters = list(warnings.filters)
+    threads = [
+        threading.Thread(target=read_first),
+        threading.Thread(target=read_image, args=(b"second",)),
+    ]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join()
+    assert list(warnings.filters) == filters

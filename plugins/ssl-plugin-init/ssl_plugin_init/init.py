@@ -55,7 +55,7 @@ def propose(
     enough steps in the time is used.
 
     Args:
-        data: description of the images, see :func:`ssl_plugin_init.describe_source`.
+        data: description of the images, from :func:`ssl_plugin_init.describe`.
         method: name of the method; None for one that works with few images and small batches.
         budget_s: time for the whole run in seconds.
         name: name of the run.

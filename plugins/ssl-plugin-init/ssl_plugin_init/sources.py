@@ -6,6 +6,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ssl_host import Catalog, DataSource, UserError, build, component_options, find_source
+from ssl_plugin_init.description import MAX_IMAGES, DataDescription, describe_source
+
+
+def describe(
+    images: str | Path,
+    *,
+    data: str | None = None,
+    options: Sequence[str] = (),
+    limit: int = MAX_IMAGES,
+) -> DataDescription:
+    """Describe the images of a folder or file, as ``ssl-host data describe`` does.
+
+    Args:
+        images: a folder, a CSV file, shards or another file that a data source reads.
+        data: name of the data source; None to choose it by the kind of the path.
+        options: settings of the source of the form ``key=value``.
+        limit: largest number of images to read; of more images an evenly spaced sample is read.
+
+    Raises:
+        UserError: if no source reads the path, or a setting is wrong.
+        DataError: if there are no images.
+    """
+    source, name = open_source(Path(images), data, options, Catalog())
+    return describe_source(source, name, limit=limit)[0]
 
 
 def open_source(

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from ssl_plugin_init.description import describe_source
+from ssl_plugin_init import describe
 
-from ssl_host import Catalog, build
+from ssl_host import Catalog
 
 
 @pytest.fixture(autouse=True)
@@ -35,12 +35,7 @@ def write_image(tmp_path):
     return write
 
 
-@pytest.fixture
-def describe(tmp_path):
+@pytest.fixture(name="describe")
+def describe_images(tmp_path):
     """Return a function that describes the images written by ``write_image``."""
-
-    def describe(limit=1000):
-        source = build("data", "imagefolder", root=tmp_path / "images")
-        return describe_source(source, "imagefolder", limit=limit)[0]
-
-    return describe
+    return lambda limit=1000: describe(tmp_path / "images", limit=limit)

@@ -17,7 +17,6 @@ from ssl_host import DataError, FileImages, Records, RecordSource
 from ssl_host.builtin.sources.table_paths import PathFinder, windows_drive
 
 _DELIMITERS = ",;\t|"
-_SUFFIXES = (".csv", ".tsv")
 _USUAL_NAMES = {
     "label": {"labels", "class", "classes", "category", "target", "targets", "y"},
     "split": {"splits", "set", "subset", "partition", "fold", "phase"},
@@ -74,7 +73,7 @@ class CSVTable(RecordSource):
 
     @classmethod
     def settings_for_path(cls, path: Path) -> Mapping[str, Any] | None:
-        return {"file": path} if path.is_file() and path.suffix.lower() in _SUFFIXES else None
+        return {"file": path} if path.suffix.lower() in (".csv", ".tsv") else None
 
     def records(self, held_out: bool) -> Records | None:
         config = self.config
@@ -272,9 +271,9 @@ class _Table:
     def _header(self, delimiter: str) -> list[str]:
         """Return the column names in the first line, split at ``delimiter``."""
         # Cut at the first newline before splitlines, because the table may be long.
-        first = self.text.lstrip().split("\n", 1)[0].splitlines()[0]
+        first = self.text.lstrip().split("\n", 1)[0].splitlines()[:1]
         try:
-            return [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
+            return [name.strip() for name in next(csv.reader(first, delimiter=delimiter), [])]
         except csv.Error as error:
             raise self.error(1, f"the header cannot be read: {error}") from None
 
@@ -292,9 +291,7 @@ class _Table:
             return found[0]
         if requested is None and not found:
             return -1
-        columns = ", ".join(repr(self.header[i]) for i in found) or ", ".join(
-            map(repr, self.header)
-        )
+        columns = ", ".join(repr(self.header[i]) for i in found or range(len(self.header)))
         problem = (
             f"several columns match {name!r} if case is ignored: {columns}"
             if found
