@@ -153,7 +153,7 @@ def _map_in_order(
 
 def _fingerprint(images: ImageDataset, shape: tuple[int, int, int]) -> str:
     """Return a hash of the names, sizes and modification times of files, and of how to decode."""
-    settings = (4, shape[0], shape[1], images.fit, images.value_range)
+    settings = (5, shape[0], shape[1], images.fit, images.value_range)
     digest = hashlib.sha256(repr(settings).encode())
     states: dict[str, str] = {}
     for i in range(len(images)):

@@ -20,10 +20,14 @@ from ssl_host.train.hints import COLLAPSED_BELOW, MOST, flat_view_fraction, is_a
 
 FEW_STEPS = 200
 """Number of optimizer steps below which a run is too short, whatever its curves look like."""
+ENOUGH_STEPS = 1500
+"""Number of optimizer steps that the advice for a short run aims at."""
 LAST_ROWS = 0.1
 """Fraction of the rows of ``metrics.csv`` that counts as the end of the training."""
 COLLAPSED_RANK = 2.0
 """RankMe below which the features have collapsed to a line."""
+MIN_ROWS = 12
+"""Number of logged rows below which curves are too short to say whether they still improve."""
 CHECKED_VIEWS = 64
 """Number of images whose views are checked."""
 
@@ -41,7 +45,7 @@ def give_advice(
         images: the training and test images.
         results: the content of ``results.json``.
     """
-    if not learned_nothing(summarize(results)):
+    if _is_above_baselines(summarize(results)) or not results["steps"]:
         return []
     sample = evenly_spaced_indices(len(images.train), CHECKED_VIEWS)
     pixels = images.train.images[sample]
@@ -65,16 +69,18 @@ def advise(
         config_file: path of the run's ``config.ini``, for the command to train for longer.
 
     Returns:
-        Short texts; empty if a metric beats all its baselines, or if none has baselines.
+        Short texts; empty if a metric beats all its baselines. If none has baselines, as without
+        labels, only what does not depend on them: a collapse, a loss at chance, very few steps.
     """
     summary = summarize(results)
-    if not learned_nothing(summary):
+    if _is_above_baselines(summary):
         return []
     certain = [*_destroyed_views(flat_views), *_collapse(summary, curves)]
     # A collapsing loss falls too, and more steps on destroyed views teach nothing.
-    short = [] if certain else _too_few_steps(results, curves, config_file)
+    known = curves if learned_nothing(summary) else {}
+    short = [] if certain else _too_few_steps(results, known, config_file)
     advice = [*short, *_loss_at_chance(curves), *certain, *_labels_from_statistics(results)]
-    if not advice and results["steps"]:
+    if not advice and _has_enough_rows(_values(known, "loss")):
         advice.append(
             "The curves have stopped improving, so more epochs alone will not help: try a stronger "
             "or a weaker [augmentation], another [optimizer] lr, or another method."
@@ -86,6 +92,11 @@ def learned_nothing(summary: Summary) -> bool:
     """Return True if metrics have been compared with baselines, and none beats all of them."""
     compared = [row.learned for row in summary.rows if row.learned is not None]
     return bool(compared) and not any(compared)
+
+
+def _is_above_baselines(summary: Summary) -> bool:
+    """Return True if a metric beats all its baselines."""
+    return any(row.learned for row in summary.rows)
 
 
 def _too_few_steps(results: Mapping[str, Any], curves: Curves, config_file: Path) -> list[str]:
@@ -101,7 +112,9 @@ def _too_few_steps(results: Mapping[str, Any], curves: Curves, config_file: Path
     reasons = [f"the {' and the '.join(improving)} still improved at the end"] if improving else []
     if steps < FEW_STEPS:
         reasons.append(f"{pluralize(steps, 'step')} are few")
-    command = f"ssl-host run {shlex.quote(str(config_file))} --more-epochs {max(1, epochs)}"
+    missing = (ENOUGH_STEPS - steps) * epochs // max(1, steps)
+    more = max(1, epochs, missing)
+    command = f"ssl-host run {shlex.quote(str(config_file))} --more-epochs {more}"
     return [f"Train for longer, because {' and '.join(reasons)}: {command}"]
 
 
@@ -147,7 +160,7 @@ def _labels_from_statistics(results: Mapping[str, Any]) -> list[str]:
     """Return advice if simple statistics of the images predict the labels as well as all else."""
     rows = [row for row in summarize(results).rows if row.learned is not None]
     classes = len(results.get("classes", ()))
-    if classes < 2 or not all(_statistics_suffice(row, classes) for row in rows):
+    if classes < 2 or not rows or not all(_statistics_suffice(row, classes) for row in rows):
         return []
     best = max(rows, key=lambda row: row.baselines["statistics"])
     return [
@@ -187,9 +200,14 @@ def _is_improving(values: Sequence[float], sign: int) -> bool:
         values: the values, in the order of the steps.
         sign: 1 if higher values are better, -1 if lower values are.
     """
-    count = len(values) // 4
-    if count < 3:
+    if not _has_enough_rows(values):
         return False
+    count = len(values) // 4
     before, after = values[-2 * count : -count], values[-count:]
     error = math.sqrt((variance(before) + variance(after)) / count)
     return sign * (fmean(after) - fmean(before)) > max(2 * error, 1e-9)
+
+
+def _has_enough_rows(values: Sequence[float]) -> bool:
+    """Return True if there are enough values to tell whether they still improve."""
+    return len(values) >= MIN_ROWS

@@ -136,6 +136,7 @@ def read_image(
     """Decode an image from a file or from bytes to a uint8 tensor (C, H, W).
 
     Only the first frame of an animation is read. The image is rotated according to its EXIF data.
+    Transparent pixels become white.
     Values of more than 8 bits are scaled: unless ``value_range`` is given, 0 becomes black, and
     65535 (16 bits), 4095 (12 bits) or 1 (floating-point numbers) becomes white.
 
@@ -233,8 +234,10 @@ def _to_tensor(image: Image.Image, channels: int, value_range: ValueRange | None
         assert value_range is not None
         image = Image.fromarray(scale_values(np.asarray(image), value_range))
         value_range = None
-    if image.mode in ("LA", "PA", "RGBA", "P") and "transparency" in image.info:
+    if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        # The colours of transparent pixels are arbitrary, often black as the picture itself.
         image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     array = np.array(image.convert("L" if channels == 1 else "RGB"))
     if array.size == 0:
         raise UnreadableImage("the image has no pixels")

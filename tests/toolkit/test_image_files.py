@@ -52,6 +52,19 @@ def test_image_of_any_mode_becomes_uint8(name, mode, channels, tmp_path):
         assert image[:, 7, 11].tolist() == [200, 100, 50]
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_transparent_pixels_become_white(mode, channels, tmp_path):
+    picture = Image.new("RGBA", (12, 8), (0, 0, 0, 0))
+    picture.paste((0, 0, 0, 255), (0, 0, 4, 8))  # a black shape
+    picture.paste((0, 0, 0, 128), (4, 0, 8, 8))
+    picture.convert(mode).save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png", channels)
+    assert image[:, 3, 1].tolist() == [0] * channels
+    assert image[:, 3, 6].tolist() == [127] * channels
+    assert image[:, 3, 10].tolist() == [255] * channels
+
+
 def test_sixteen_bit_image_is_scaled_not_clipped(tmp_path):
     values = np.linspace(0, 65535, 96).reshape(8, 12).astype(np.uint16)
     Image.fromarray(values).save(tmp_path / "deep.png")

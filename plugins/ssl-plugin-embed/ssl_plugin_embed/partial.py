@@ -61,7 +61,7 @@ def open_partial_folder(out: Path, fresh: bool) -> Iterator[Path]:
         lock.acquire()
     except Timeout:
         raise UserError(f"another process is writing {out}; wait until it is done") from None
-    except PermissionError as error:
+    except OSError as error:
         raise UserError(
             f"--to {out}: cannot be written: {error.strerror}; use another folder"
         ) from None

@@ -38,8 +38,8 @@ def _problems(data: DataDescription) -> Iterator[str]:
         yield f"{pluralize(data.num_copies, 'copy', 'copies')} of other images, such as {first}"
     if data.num_transparent:
         yield (
-            f"{pluralize(data.num_transparent, 'image')} with transparent pixels: a run sees the "
-            "colours below them, often black; save these images on a background"
+            f"{pluralize(data.num_transparent, 'image')} with transparent pixels, which become "
+            "white; save white pictures on another background"
         )
     if data.num_flat:
         yield f"{pluralize(data.num_flat, 'image')} with only one colour, or nearly"
@@ -70,7 +70,7 @@ def _properties(data: DataDescription) -> Iterator[str]:
             f"most images are very {word} (mean pixel value {data.brightness.median:.0f} of 255); "
             "check [data] value_range"
         )
-    if data.num_groups:
+    if data.num_groups and not data.has_own_test:
         pattern, size = next(iter(data.groups.items()))
         yield (
             f"names form {data.num_groups:,} groups, such as {pattern} with {size:,} images; if a "
@@ -94,8 +94,3 @@ def _label_findings(data: DataDescription) -> Iterator[str]:
     if rare:
         count = pluralize(len(rare), "class", "classes")
         yield f"{count} with fewer than {RARE_CLASS} images, such as {rare[-1]}"
-    if data.num_unlabelled:
-        yield (
-            f"{data.num_unlabelled} of {data.num_images} training images have no label: "
-            "pretraining uses all of them, evaluators only the others"
-        )

@@ -32,11 +32,12 @@ class ImageStatistics:
         index: index of the image in its data set.
         height: height in pixels, upright; ``width`` is the width.
         brightness: mean of all pixel values, from 0 (black) to 255 (white).
-        contrast: standard deviation of the pixel values, from 0 to 127.5.
+        contrast: standard deviation of the pixel values of the channel that varies most, from 0
+            to 127.5.
         is_gray: True if all channels are nearly equal.
         digest: hash of the shape and the pixels; identical images have the same digest.
         bits: bits per channel in the image file; None if the image is not a file of its own.
-        is_transparent: True if the file has transparent pixels, whose hidden colours a run sees.
+        is_transparent: True if the file has transparent pixels, which become white.
         error: reason why the image cannot be read; None if it can.
     """
 
@@ -85,7 +86,7 @@ def image_statistics(images: ImageDataset, index: int) -> ImageStatistics:
         height,
         width,
         brightness=float(values.mean()),
-        contrast=float(values.std(correction=0)),
+        contrast=float(values.flatten(1).std(dim=1, correction=0).max()),
         is_gray=_is_gray(pixels),
         digest=_digest(pixels),
         bits=bits,

@@ -58,7 +58,7 @@ def propose(
         data: description of the images, from :func:`ssl_plugin_init.describe`.
         method: name of the method; None for one that works with few images and small batches.
         budget_s: time for the whole run in seconds.
-        name: name of the run.
+        name: name of the run, before that of the method.
         folder: folder of the file that will contain the text.
         progress: function that is called with a text before a step that takes a while.
 
@@ -84,7 +84,7 @@ def propose(
     candidates = list_candidates(recipe, data.short_sides.median, catalog)
     best, timings = choose_candidate(candidates, budget, measure)
     length = plan_length(best, recipe, data.num_images, budget)
-    choices = Chooser(data, recipe, best, length).choose(name, catalog)
+    choices = Chooser(data, recipe, best, length).choose(f"{name}-{recipe.method}", catalog)
     heading = _heading(data, describe_machine(), recipe, length.training_s, budget_s)
     ending = _with_more_time(timings, candidates, recipe, data, budget_s)
     text = to_ini(choices, heading, ending, folder)

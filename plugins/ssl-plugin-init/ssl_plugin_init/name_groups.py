@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+MIN_GROUPS = 3
+"""Smallest number of groups in one folder; two are often the parts of a data set."""
 MIN_SHARE = 0.8
 """Fraction of the images that must be in groups of several images for groups to be reported."""
 
@@ -19,7 +21,7 @@ def name_groups(names: Iterable[str]) -> dict[str, int]:
 
     Returns:
         The sizes of all groups, keyed by pattern, largest first; empty if the names have no
-        groups: if there are fewer than two in a folder, or most images are alone in theirs.
+        groups: if there are fewer than three in a folder, or most images are alone in theirs.
     """
     counts = Counter(filter(None, map(_pattern, names)))
     folders: Counter[str] = Counter()
@@ -28,7 +30,7 @@ def name_groups(names: Iterable[str]) -> dict[str, int]:
     total = counts.total()
     grouped = sum(count for count in counts.values() if count > 1)
     numbered = max(folders.values(), default=0)
-    if numbered < 2 or grouped < MIN_SHARE * total or len(counts) > total / 2:
+    if numbered < MIN_GROUPS or grouped < MIN_SHARE * total or len(counts) > total / 2:
         return {}
     return dict(counts.most_common())
 

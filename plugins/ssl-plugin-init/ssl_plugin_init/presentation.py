@@ -88,8 +88,8 @@ def _images(data: DataDescription) -> str:
     text = f"{data.num_images:,} for training"
     if data.num_test is None:
         return f"{text}, none held out"
-    origin = "held out of the data set's own" if data.has_own_test else "held out at random"
-    return f"{text}, {data.num_test:,} {origin}"
+    origin = "by the data set" if data.has_own_test else "at random"
+    return f"{text}, {data.num_test:,} held out {origin}"
 
 
 def _format(spread: Spread, unit: str = "", digits: int = 0) -> str:
