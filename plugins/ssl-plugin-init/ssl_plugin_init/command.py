@@ -86,9 +86,11 @@ def describe(
     from ssl_plugin_init.presentation import description_page, description_table  # noqa: PLC0415
 
     console = _console()
+    if page is not None:
+        _require_folder(page)
     data, read = _describe(session, images, source, options, sample, console)
     if page is not None:
-        page.write_text(description_page(data, read, images.resolve().name), encoding="utf-8")
+        _write(page, description_page(data, read, images.resolve().name))
     if as_json:
         echo_json(data.as_dict())
         return
@@ -141,6 +143,7 @@ def init(
         raise click.UsageError(
             f"{config_file} exists; choose another file with -c, or replace it with --force"
         )
+    _require_folder(config_file)
     console = _console()
     data, _ = _describe(session, images, source, options, sample, console)
     proposal = propose(
@@ -151,10 +154,13 @@ def init(
         folder=config_file.parent,
         progress=lambda text: console.print(text, style="dim"),
     )
-    config_file.write_text(proposal.text, encoding="utf-8")
+    _write(config_file, proposal.text)
     if as_json:
-        echo_json({"config": str(config_file), "sections": proposal.sections})
+        warning = proposal.warning
+        echo_json({"config": str(config_file), "sections": proposal.sections, "warning": warning})
         return
+    if proposal.warning is not None:
+        console.print(f"warning: {proposal.warning}", style="yellow", soft_wrap=True)
     click.echo(
         f"written: {config_file}; training takes about "
         f"{format_time(60 * proposal.training_minutes)}\nnext: ssl-host run {config_file}"
@@ -176,6 +182,20 @@ def _describe(
     source, name = open_source(images, name, options, session.catalog())
     with _progress_bar(console, "reading images") as advance:
         return describe_source(source, name, limit=sample or MAX_IMAGES, progress=advance)
+
+
+def _require_folder(file: Path) -> None:
+    """Raise UsageError if the folder of a file to write does not exist, before images are read."""
+    if not file.parent.is_dir():
+        raise click.UsageError(f"{file}: there is no folder {file.parent}; make it first")
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a text file; raise UsageError if this is not possible."""
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be written: {error.strerror}") from None
 
 
 def _console(stderr: bool = True) -> Console:

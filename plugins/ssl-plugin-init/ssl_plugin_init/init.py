@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl_host import Catalog, PluginError, UserError, dry_run
+from ssl_host import Catalog, PluginError, UserError, dry_run, pluralize
 from ssl_plugin_init.candidates import Candidate, Timed, choose_candidate, list_candidates
-from ssl_plugin_init.choices import TRAINING_FRACTION, Choice, Chooser, plan_length
+from ssl_plugin_init.choices import (
+    TRAINING_FRACTION,
+    Choice,
+    Chooser,
+    RunLength,
+    plan_length,
+)
 from ssl_plugin_init.configuration import to_ini, to_sections
 from ssl_plugin_init.description import DataDescription
 from ssl_plugin_init.findings import findings
@@ -32,12 +38,14 @@ class Proposal:
         sections: the same values by section and key, for :func:`ssl_host.run`.
         choices: the values with their reasons.
         training_minutes: estimated time of training in minutes, without evaluation.
+        warning: a sentence if the time is too short for any network; else None.
     """
 
     text: str
     sections: dict[str, dict[str, Any]]
     choices: list[Choice]
     training_minutes: float
+    warning: str | None
 
 
 def propose(
@@ -88,7 +96,20 @@ def propose(
     heading = _heading(data, describe_machine(), recipe, length.training_s, budget_s)
     ending = _with_more_time(timings, candidates, recipe, data, budget_s)
     text = to_ini(choices, heading, ending, folder)
-    return Proposal(text, to_sections(choices), choices, length.training_s / 60)
+    warning = _warning(best, length, budget_s)
+    return Proposal(text, to_sections(choices), choices, length.training_s / 60, warning)
+
+
+def _warning(timed: Timed, length: RunLength, budget_s: float) -> str | None:
+    """Return a sentence if a run is too short to learn something, or None."""
+    needed = timed.candidate.needed_steps
+    if length.steps >= needed:
+        return None
+    seconds = (timed.setup_s + needed * timed.seconds_per_step) / TRAINING_FRACTION
+    return (
+        f"{format_time(budget_s)} are enough for {pluralize(length.steps, 'step')}, and even the "
+        f"smallest network needs about {needed:,}: use --time {format_time(seconds)}"
+    )
 
 
 def _default_method(catalog: Catalog) -> str:

@@ -75,6 +75,8 @@ def test_more_time_gives_a_larger_network(describe, fast_machine):
     assert long.sections["run"]["epochs"] > short.sections["run"]["epochs"]
     assert long.sections["method"]["ema_decay"] > short.sections["method"]["ema_decay"]
     assert "With --time 4m" in short.text
+    assert "needs about 1,500: use --time 3m" in short.warning
+    assert long.warning is None
 
 
 def test_images_without_labels_get_measures_without_labels(write_image, describe, fast_machine):
@@ -107,6 +109,9 @@ def test_init_keeps_an_existing_file(tmp_path):
         (("init", "nowhere"), "no such file or folder"),
         (("init", "images", "--time", "soon"), "such as 45s, 15m"),
         (("init", "images", "-m", "simlcr"), "did you mean 'simclr'"),
+        (("init", "images", "-c", "missing/c.ini"), "there is no folder missing"),
+        (("init", "images", "-c", "images", "--force"), "is a directory"),
+        (("data", "describe", "images", "--page", "missing/p.html"), "there is no folder missing"),
         (("data", "describe", "images", "-o", "data.rot=1"), "rot"),
     ],
 )
