@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ssl_host import Session, echo_json, json_option, pass_session, session_options
+from ssl_host import Session, echo_json, json_option, pass_session, pluralize, session_options
 
 if TYPE_CHECKING:
     from ssl_host import Backbone
@@ -129,7 +129,7 @@ def _summary(result: Embedding) -> str:
         speed = f"{result.images_per_s:.0f} images/s"
     rows = "" if result.rows_file is None else f", rows in {os.path.relpath(result.rows_file)}"
     return (
-        f"{os.path.relpath(result.file)}: {kind} of {count} images, {shape} {result.dtype} each"
+        f"{os.path.relpath(result.file)}: {kind} of {pluralize(count, 'image')}, {shape} {result.dtype} each"
         f"{rows}; {speed}"
     )
 
