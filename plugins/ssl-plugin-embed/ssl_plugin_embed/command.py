@@ -129,8 +129,8 @@ def _summary(result: Embedding) -> str:
         speed = f"{result.images_per_s:.0f} images/s"
     rows = "" if result.rows_file is None else f", rows in {os.path.relpath(result.rows_file)}"
     return (
-        f"{os.path.relpath(result.file)}: {kind} of {pluralize(count, 'image')}, {shape} {result.dtype} each"
-        f"{rows}; {speed}"
+        f"{os.path.relpath(result.file)}: {kind} of {pluralize(count, 'image')}, {shape} "
+        f"{result.dtype} each{rows}; {speed}"
     )
 
 
