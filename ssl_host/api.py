@@ -74,10 +74,7 @@ def run(
     """
     catalog = Catalog()
     resolve = partial(_resolve, config, catalog=catalog)
-    if more_epochs is None:
-        resolved = resolve(options)
-    else:
-        resolved = resolve_more_epochs(resolve, options, more_epochs)
+    resolved = resolve_more_epochs(resolve, options, more_epochs)
     console = make_console(quiet=quiet, stderr=True)
     return run_config(resolved, catalog, console, fresh).results
 

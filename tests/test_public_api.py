@@ -130,6 +130,7 @@ PUBLIC = [
     "load_backbone",
     "load_failed_step",
     "load_initial_weights",
+    "make_console",
     "mask_weights",
     "open_splits",
     "option_layer",

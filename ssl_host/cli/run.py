@@ -67,10 +67,7 @@ def run(
     from ssl_host.toolkit.console import make_console  # noqa: PLC0415 - these import torch
 
     resolve = partial(resolve_file, config_file, catalog=catalog)
-    if more_epochs is None:
-        config = resolve(options)
-    else:
-        config = resolve_more_epochs(resolve, options, more_epochs)
+    config = resolve_more_epochs(resolve, options, more_epochs)
     progress = make_console(stderr=True)
     if dry_run:
         estimate = estimate_cost(config, catalog, progress)

@@ -79,7 +79,12 @@ def advise(
     # A collapsing loss falls too, and more steps on destroyed views teach nothing.
     known = curves if learned_nothing(summary) else {}
     short = [] if certain else _too_few_steps(results, known, config_file)
-    advice = [*short, *_loss_at_chance(curves), *certain, *_labels_from_statistics(results)]
+    advice = [
+        *short,
+        *_loss_at_chance(curves),
+        *certain,
+        *_labels_from_statistics(summary, results),
+    ]
     if not advice and _has_enough_rows(_values(known, "loss")):
         advice.append(
             "The curves have stopped improving, so more epochs alone will not help: try a stronger "
@@ -156,9 +161,9 @@ def _destroyed_views(flat_views: float) -> list[str]:
     ]
 
 
-def _labels_from_statistics(results: Mapping[str, Any]) -> list[str]:
+def _labels_from_statistics(summary: Summary, results: Mapping[str, Any]) -> list[str]:
     """Return advice if simple statistics of the images predict the labels as well as all else."""
-    rows = [row for row in summarize(results).rows if row.learned is not None]
+    rows = [row for row in summary.rows if row.learned is not None]
     classes = len(results.get("classes", ()))
     if classes < 2 or not rows or not all(_statistics_suffice(row, classes) for row in rows):
         return []

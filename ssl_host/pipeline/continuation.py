@@ -160,21 +160,23 @@ def describe_start(path: Path, first_epoch: int, epochs: int) -> str:
 
 
 def resolve_more_epochs(
-    resolve: Callable[[Sequence[str]], RunConfig], options: Sequence[str], more_epochs: int
+    resolve: Callable[[Sequence[str]], RunConfig], options: Sequence[str], more_epochs: int | None
 ) -> RunConfig:
-    """Return the configuration that continues a finished run for more epochs.
+    """Return the configuration of a run, or the one that continues it for more epochs.
 
     Args:
         resolve: a function that takes options and returns the configuration of the finished run.
         options: options of the form ``section.key=value``; ``run.name`` is the name of the
             new run, which is otherwise ``NAME-Nepochs`` with the total number of epochs.
-        more_epochs: the number of epochs to add, at least 1.
+        more_epochs: the number of epochs to add, at least 1; None for the run itself.
 
     Raises:
         UserError: if ``more_epochs`` is less than 1.
         ConfigError: if an option sets ``run.init_from`` or is invalid.
         RunFolderError: if the run is not finished.
     """
+    if more_epochs is None:
+        return resolve(options)
     if more_epochs < 1:
         raise UserError(f"more_epochs = {more_epochs}: should be at least 1")
     by_key = {option: set(option_layer([option]).values) for option in options}

@@ -13,6 +13,7 @@ from ssl_host import (
     Session,
     echo_json,
     json_option,
+    make_console,
     override_option,
     pass_session,
     session_options,
@@ -85,7 +86,7 @@ def describe(
     """
     from ssl_plugin_init.presentation import description_page, description_table  # noqa: PLC0415
 
-    console = _console()
+    console = make_console(stderr=True)
     if page is not None:
         _require_folder(page)
     data, read = _describe(session, images, source, options, sample, console)
@@ -94,7 +95,7 @@ def describe(
     if as_json:
         echo_json(data.as_dict())
         return
-    _console(stderr=False).print(description_table(data))
+    make_console().print(description_table(data))
     if page is not None:
         click.echo(f"page: {page}")
 
@@ -144,7 +145,7 @@ def init(
             f"{config_file} exists; choose another file with -c, or replace it with --force"
         )
     _require_folder(config_file)
-    console = _console()
+    console = make_console(stderr=True)
     data, _ = _describe(session, images, source, options, sample, console)
     proposal = propose(
         data,
@@ -196,13 +197,6 @@ def _write(file: Path, text: str) -> None:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise click.UsageError(f"{file} cannot be written: {error.strerror}") from None
-
-
-def _console(stderr: bool = True) -> Console:
-    """Return a console that prints square brackets as they are."""
-    from rich.console import Console  # noqa: PLC0415
-
-    return Console(markup=False, highlight=False, stderr=stderr)
 
 
 @contextmanager

@@ -73,7 +73,8 @@ class CSVTable(RecordSource):
 
     @classmethod
     def settings_for_path(cls, path: Path) -> Mapping[str, Any] | None:
-        return {"file": path} if path.suffix.lower() in (".csv", ".tsv") else None
+        is_table = path.is_file() and path.suffix.lower() in (".csv", ".tsv")
+        return {"file": path} if is_table else None
 
     def records(self, held_out: bool) -> Records | None:
         config = self.config
@@ -292,9 +293,7 @@ class _Table:
         if requested is None and not found:
             return -1
         columns = ", ".join(repr(self.header[i]) for i in found or range(len(self.header)))
-        problem = (
-            f"several columns match {name!r} if case is ignored: {columns}"
-            if found
-            else f"has no column {name!r}; the columns are {columns}"
-        )
+        problem = f"has no column {name!r}; the columns are {columns}"
+        if found:
+            problem = f"several columns match {name!r} if case is ignored: {columns}"
         raise self.error(1, f"{problem}; set [data] {default}_column to one of them")
