@@ -16,12 +16,13 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from ssl_host import CommandProcess
 
 RESULTS = Path(__file__).parent / "results"
 PREDICTOR = {
@@ -154,14 +155,14 @@ class RunProcess:
         self.log_file = file.with_suffix(".log")
         self.rows_before = self.rows()
         self.partials_before = self.partials()
-        with self.log_file.open("w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "ssl_host", "run", str(file)],
-                cwd=file.parent,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-            )
+        self.log_file.write_text("", encoding="utf-8")
+        self.process = CommandProcess(
+            ["run", str(file)],
+            stdout=Path(os.devnull),
+            stderr=self.log_file,
+            cwd=file.parent,
+            environment={"OMP_NUM_THREADS": "1"},
+        )
 
     def rows(self) -> int:
         """Return the number of rows of ``metrics.csv``."""

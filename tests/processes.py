@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import torch
 
 from ssl_host.testing.distributed import distance
+from ssl_host.toolkit.command_process import CommandProcess
 
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> bool:
@@ -38,19 +40,45 @@ def command(
     )
 
 
-def module(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    """Start a Python module in the background."""
-    return command(sys.executable, "-m", *arguments, cwd=cwd)
+def start_python(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start the Python interpreter in the background."""
+    return command(sys.executable, *arguments, cwd=cwd)
+
+
+class Command(CommandProcess):
+    """An ``ssl-host`` command with one thread in the background."""
+
+    def __init__(self, *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None):
+        descriptor, name = tempfile.mkstemp(dir=cwd, prefix="stderr-")
+        os.close(descriptor)
+        self._stderr = Path(name)
+        super().__init__(
+            arguments,
+            stdout=Path(os.devnull),
+            stderr=self._stderr,
+            cwd=cwd,
+            environment={"OMP_NUM_THREADS": "1", **(environment or {})},
+        )
+
+    def stderr(self) -> str:
+        """Return what the command has written to its standard error so far."""
+        return self._stderr.read_text(encoding="utf-8")
+
+    def finish(self, timeout: float = 200) -> tuple[int | None, str]:
+        """Wait for the end and return the exit status and the standard error."""
+        status = self.wait(timeout)
+        assert status is not None, f"still running after {timeout} s: {self.stderr()}"
+        return status, self.stderr()
 
 
 def wait_until(
-    done: Callable[[], bool], seconds: float = 120, process: subprocess.Popen[str] | None = None
+    done: Callable[[], bool], seconds: float = 120, process: Command | None = None
 ) -> None:
-    """Wait until a condition holds; fail with the stderr of a process that ends before."""
+    """Wait until a condition holds; fail with the stderr of a command that ends before."""
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline
-        assert process is None or process.poll() is None, process.communicate()[1]
+        assert process is None or process.poll() is None, process.stderr()
         time.sleep(0.1)
 
 

@@ -23,6 +23,7 @@ PUBLIC = [
     "Centre",
     "CheckpointError",
     "CommandGroup",
+    "CommandProcess",
     "ConfigError",
     "ConfigLayer",
     "ConfigOrigin",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import torch.distributed as dist
 import torch.distributed.nn.functional
 from torch.multiprocessing.spawn import start_processes
 
+from ssl_host.toolkit.command_process import server_context
 from ssl_host.toolkit.distributed import is_lost_process
 from ssl_host.toolkit.distributed import world_size as num_processes
 
@@ -28,16 +27,14 @@ TIMEOUT = 300.0
 """Seconds after which the processes of a call are killed, because they may wait forever."""
 GRACE = 1.0
 """Seconds that a process waits before it reports that another process has ended."""
-_PRELOADED = ["__main__", "ssl_host.testing.suite", "ssl_host.augment.numba_backend"]
-"""Modules that the fork server imports once, for all processes."""
 
 
 def run_distributed(work: Callable[..., Any], *arguments: Any, world_size: int = 2) -> list[Any]:
     """Run ``work(*arguments)`` in several processes that form a torch.distributed group.
 
-    Each call starts new processes, so no state is carried over to the next call. On Linux and macOS
-    they are forked from a server that has already imported torch and the kit. Starting the server
-    takes a few seconds, but happens only once.
+    Each call starts new processes, so no state is carried over to the next call. On Linux they are
+    forked from a server that has already imported torch and the kit. Starting the server takes a
+    few seconds, but happens only once.
 
     Args:
         work: function defined at the top level of a module, so that it can be pickled.
@@ -57,7 +54,7 @@ def run_distributed(work: Callable[..., Any], *arguments: Any, world_size: int =
             (world_size, folder, dict(os.environ), work, arguments),
             nprocs=world_size,
             join=False,
-            start_method=_start_method(),
+            start_method=server_context().get_start_method(),
         )
         deadline = time.monotonic() + TIMEOUT
         while not context.join(timeout=1):
@@ -70,15 +67,6 @@ def run_distributed(work: Callable[..., Any], *arguments: Any, world_size: int =
             torch.load(Path(folder) / f"{rank}.pt", weights_only=False)
             for rank in range(world_size)
         ]
-
-
-@cache
-def _start_method() -> str:
-    """Return ``forkserver``, set up to import the kit once, or ``spawn`` if it is unavailable."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return "spawn"
-    multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
-    return "forkserver"
 
 
 def _run_process(

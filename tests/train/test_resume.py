@@ -26,7 +26,7 @@ from ssl_host.train.checkpoint import (
 )
 from ssl_host.train.signals import graceful_shutdown, preemptible
 from tests.conftest import as_ini, tiny
-from tests.processes import has_rows, module, wait_until
+from tests.processes import Command, has_rows, start_python, wait_until
 
 METHODS = ("simclr", "simsiam", "barlowtwins", "nnclr", "byol", "mocov2")
 
@@ -143,12 +143,12 @@ def test_sigterm_saves_a_checkpoint_and_exits_with_75(micro_batches, tmp_path):
     config = tiny(run={"epochs": 4000, "name": "long"}, checkpoint={"every_epochs": 4000})
     config["trainer"]["accumulate"] = micro_batches
     (tmp_path / "long.ini").write_text(as_ini(config), encoding="utf-8")
-    process = module("ssl_host", "run", "long.ini", cwd=tmp_path)
+    process = Command("run", "long.ini", cwd=tmp_path)
     table = tmp_path / "runs" / "long" / "metrics.csv"
     wait_until(lambda: has_rows(table, 5), 90, process)
     process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == Preempted.exit_status == 75
+    status, stderr = process.finish(60)
+    assert status == Preempted.exit_status == 75, stderr
     assert "run the same command again to resume" in stderr
     assert len(list_checkpoints(tmp_path / "runs" / "long" / "checkpoints")) == 1
 
@@ -158,12 +158,12 @@ def test_signal_outside_training_exits_with_75(name, tmp_path):
     config = tiny(run={"epochs": 1, "name": "long"})
     config["evaluator.linear"] = {"name": "linear", "epochs": 5000}
     (tmp_path / "long.ini").write_text(as_ini(config), encoding="utf-8")
-    process = module("ssl_host", "run", "long.ini", cwd=tmp_path)
+    process = Command("run", "long.ini", cwd=tmp_path)
     wait_until((tmp_path / "runs" / "long" / "backbone.safetensors").exists, 90, process)
     time.sleep(1)
     process.send_signal(getattr(signal, name))
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == Preempted.exit_status, stderr
+    status, stderr = process.finish(60)
+    assert status == Preempted.exit_status, stderr
     assert "stopped by a signal outside training" in stderr
 
 
@@ -174,26 +174,28 @@ def handles_sigterm(process):
     return bool(int(mask, 16) & 1 << (signal.SIGTERM - 1))
 
 
-def start(tmp_path, epochs=4000):
-    config = tiny(run={"epochs": epochs, "name": "long"}, checkpoint={"every_epochs": 4000})
+@pytest.fixture
+def long_run(tmp_path):
+    """Write ``long.ini`` for a run that does not end by itself; return its table of metrics."""
+    config = tiny(run={"epochs": 4000, "name": "long"}, checkpoint={"every_epochs": 4000})
     (tmp_path / "long.ini").write_text(as_ini(config), encoding="utf-8")
-    return module("ssl_host", "run", "long.ini", cwd=tmp_path)
+    return tmp_path / "runs" / "long" / "metrics.csv"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads handlers from /proc")
+@pytest.mark.usefixtures("long_run")
 def test_signal_during_imports_exits_with_75(tmp_path):
-    process = start(tmp_path)
-    wait_until(lambda: handles_sigterm(process), 30, process)
+    process = start_python("-m", "ssl_host", "run", "long.ini", cwd=tmp_path)
+    wait_until(lambda: handles_sigterm(process), 30)
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == Preempted.exit_status
     assert "run the same command again to resume" in stderr
 
 
-def test_repeated_signal_at_exit_keeps_status_75(tmp_path):
-    process = start(tmp_path)
-    table = tmp_path / "runs" / "long" / "metrics.csv"
-    wait_until(lambda: has_rows(table, 5), 90, process)
+def test_repeated_signal_at_exit_keeps_status_75(long_run, tmp_path):
+    process = start_python("-m", "ssl_host", "run", "long.ini", cwd=tmp_path)
+    wait_until(lambda: has_rows(long_run, 5), 90)
     process.send_signal(signal.SIGTERM)
     while "the state after step" not in process.stderr.readline():
         pass
@@ -204,15 +206,14 @@ def test_repeated_signal_at_exit_keeps_status_75(tmp_path):
     assert process.returncode == Preempted.exit_status
 
 
-def test_ctrl_c_saves_a_checkpoint_and_exits_with_130(tmp_path):
-    process = start(tmp_path)
-    table = tmp_path / "runs" / "long" / "metrics.csv"
-    wait_until(lambda: has_rows(table, 5), 90, process)
+def test_ctrl_c_saves_a_checkpoint_and_exits_with_130(long_run, tmp_path):
+    process = Command("run", "long.ini", cwd=tmp_path)
+    wait_until(lambda: has_rows(long_run, 5), 90, process)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    status, stderr = process.finish(60)
+    assert status == 130, stderr
     assert "interrupted; run the same command again" in stderr
-    assert len(list_checkpoints(tmp_path / "runs" / "long" / "checkpoints")) == 1
+    assert len(list_checkpoints(long_run.parent / "checkpoints")) == 1
 
 
 def test_second_ctrl_c_interrupts_at_once():

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -137,15 +136,17 @@ def _execute(suite: Suite, run: SuiteRun, fresh: bool, processes: ProcessGroup) 
     """Execute one run in a new process and return its outcome."""
     config_file = suite.folder / "logs" / f"{run.name}.ini"
     config_file.write_text(run.config.to_ini(), encoding="utf-8")
-    command = [sys.executable, "-m", "ssl_host", "run", str(config_file), "--json"]
+    arguments = ["run", str(config_file), "--json", *(["--fresh"] if fresh else [])]
     log_file = log_path(suite, run)
-    # Append, to keep the messages from before a resume; an old process may still be writing.
-    with log_file.open("a", encoding="utf-8") as log:
-        process = processes.run([*command, *(["--fresh"] if fresh else [])], log)
+    with tempfile.TemporaryDirectory() as folder:
+        stdout = Path(folder) / "stdout"
+        # Messages are appended, to keep those from before a resume.
+        status = processes.run(arguments, stdout, log_file)
+        output = stdout.read_text(encoding="utf-8") if stdout.exists() else ""
     results = RunFolder(suite.folder / run.name).results()
-    if process.returncode == 0 and results is not None:
+    if status == 0 and results is not None:
         return RunOutcome(run, results)
-    return RunOutcome(run, None, f"{_failure_reason(process)}\nthe log is in {log_file}")
+    return RunOutcome(run, None, f"{_failure_reason(output, status)}\nthe log is in {log_file}")
 
 
 def _thread_limit(suite: Suite) -> dict[str, str]:
@@ -158,9 +159,9 @@ def _thread_limit(suite: Suite) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(max(1, available_cores() // suite.jobs))}
 
 
-def _failure_reason(process: subprocess.CompletedProcess[str]) -> str:
+def _failure_reason(output: str, status: int | None) -> str:
     """Return the error that a run printed as JSON, or else its exit status."""
     try:
-        return str(json.loads(process.stdout)["error"])
+        return str(json.loads(output)["error"])
     except (ValueError, KeyError, TypeError):  # no JSON: the process crashed or was killed
-        return f"the process ended with exit status {process.returncode}"
+        return f"the process ended with exit status {status}"

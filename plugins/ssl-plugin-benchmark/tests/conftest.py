@@ -1,9 +1,5 @@
 """Fixtures that the tests of this plugin share."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from click.testing import CliRunner
@@ -24,21 +20,9 @@ def catalog():
 
 
 @pytest.fixture
-def ssl_host(tmp_path):
-    """Return a function that runs ``ssl-host`` in a process and waits for it."""
-
-    def run(*arguments, env=None):
-        return subprocess.run(
-            [sys.executable, "-m", "ssl_host", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", **(env or {})},
-            timeout=240,
-            check=False,
-        )
-
-    return run
+def ssl_host(ssl_host_command):
+    """Return a function that runs ``ssl-host`` in this process; its runs are others."""
+    return ssl_host_command
 
 
 @pytest.fixture

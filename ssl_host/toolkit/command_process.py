@@ -1,0 +1,118 @@
+"""Run ``ssl-host`` commands in processes that need not import torch again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cache
+from multiprocessing import connection
+from multiprocessing.context import BaseContext
+from pathlib import Path
+
+_PRELOADED = (
+    "pytorch_lightning",
+    "timm",
+    "torch._dynamo",  # the first step of an optimizer imports it
+    "ssl_host.augment.numba_backend",
+)
+"""Modules that take long to import and that a run needs; missing ones are skipped."""
+_LOCK = threading.Lock()
+"""Held to read exit statuses: starting a process reads those of all others, and each only once."""
+
+
+class CommandProcess:
+    """An ``ssl-host`` command in a process of its own.
+
+    On Linux the process is forked from a server that has imported torch and Lightning, which takes
+    longer than a short run. The server is started by the first command and ends with this process.
+
+    Args:
+        arguments: command-line arguments, without ``ssl-host``.
+        stdout: file to which the standard output is appended.
+        stderr: file to which the standard error is appended; may be the same.
+        cwd: working directory; default: the current one.
+        environment: environment variables to add to the current ones.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        stdout: Path,
+        stderr: Path,
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        folder = Path.cwd() if cwd is None else cwd
+        variables = {**os.environ, **(environment or {})}
+        files = (stdout.absolute(), stderr.absolute())
+        self._process = server_context().Process(  # type: ignore[attr-defined]
+            target=_run_command, args=(list(arguments), folder, variables, files)
+        )
+        with _LOCK:
+            self._process.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return int(self._process.pid)
+
+    def poll(self) -> int | None:
+        """Return the exit status, or None while the command runs; -N if signal N ended it."""
+        with _LOCK:
+            status: int | None = self._process.exitcode
+        return status
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for the end, at most ``timeout`` seconds, and return what :meth:`poll` returns."""
+        connection.wait([self._process.sentinel], timeout)
+        return self.poll()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the process, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask the command to save its work and stop."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+
+
+@cache
+def server_context() -> BaseContext:
+    """Return the ``multiprocessing`` context for processes that import torch.
+
+    On Linux, processes are forked from a server that imports once what they need; elsewhere, where
+    libraries do not survive a fork, each imports for itself.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    own = [name for name in sys.modules if name.startswith("ssl_host.")]
+    context.set_forkserver_preload(["__main__", *_PRELOADED, *own])
+    return context
+
+
+def _run_command(
+    arguments: list[str], folder: Path, environment: Mapping[str, str], files: tuple[Path, Path]
+) -> None:
+    """Run the command as ``python -m ssl_host`` would; called in the new process."""
+    os.environ.clear()
+    os.environ.update(environment)  # the server has the variables from when it was started
+    os.chdir(folder)
+    for descriptor, file in zip((1, 2), files, strict=True):
+        target = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        os.dup2(target, descriptor)
+        os.close(target)
+    sys.argv = ["ssl-host", *arguments]
+    # Lightning starts further processes with the module and the arguments of this one.
+    runpy.run_module("ssl_host", run_name="__main__", alter_sys=True)
