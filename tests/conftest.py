@@ -42,6 +42,12 @@ def catalog() -> Catalog:
 
 
 @pytest.fixture
+def one_catalog(catalog, monkeypatch):
+    """Let ``ssl_host.build`` find the plugins once, for tests that build many components."""
+    monkeypatch.setattr("ssl_host.api.Catalog", lambda: catalog)
+
+
+@pytest.fixture
 def install(tmp_path, monkeypatch):
     """Install a distribution that consists of one module, as pip would."""
     made: list[str] = []

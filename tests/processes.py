@@ -40,9 +40,11 @@ def command(
     )
 
 
-def start_python(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+def start_python(
+    *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     """Start the Python interpreter in the background."""
-    return command(sys.executable, *arguments, cwd=cwd)
+    return command(sys.executable, *arguments, cwd=cwd, environment=environment)
 
 
 class Command(CommandProcess):

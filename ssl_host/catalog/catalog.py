@@ -7,16 +7,17 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any
 
-import pluggy
-
-from ssl_host import hookspecs
-from ssl_host.catalog.discovery import collect_components, did_you_mean, discover
+from ssl_host.catalog.discovery import (
+    collect_components,
+    did_you_mean,
+    discover,
+    make_hook_manager,
+)
 from ssl_host.catalog.official import official_distribution
 from ssl_host.catalog.plugin_errors import hook_error, is_plugin_fault
 from ssl_host.catalog.registry import Entry, Plugin, PluginOrigin, source_file
 from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import PluginError
-from ssl_host.hookspecs import PROJECT
 
 
 class Catalog:
@@ -34,11 +35,12 @@ class Catalog:
         self._entries: dict[tuple[str, str], Entry] = {}
         self._collisions: dict[tuple[str, str], list[Entry]] = {}
         self._modules: dict[str, ModuleType] = {}
+        manager = make_hook_manager()
         for plugin, module in discover(blocked):
             self.plugins.append(plugin)
             if module is None:
                 continue
-            entries = collect_components(plugin, module)
+            entries = collect_components(plugin, module, manager)
             if plugin.state == "ready":
                 self._modules[plugin.origin.plugin] = module
                 for entry in entries:
@@ -95,8 +97,7 @@ class Catalog:
     @cached_property
     def _hooks(self) -> Any:
         """Hook callers of pluggy, with one attribute for each hook."""
-        manager = pluggy.PluginManager(PROJECT)
-        manager.add_hookspecs(hookspecs)
+        manager = make_hook_manager()
         for name, module in self._modules.items():
             manager.register(module, name)
         return manager.hook

@@ -135,10 +135,24 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
+def make_hook_manager() -> pluggy.PluginManager:
+    """Return a pluggy manager that knows the hooks, but no plugin."""
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def collect_components(
+    plugin: Plugin, module: ModuleType, manager: pluggy.PluginManager
+) -> list[Entry]:
     """Return the components and presets that a plugin registers.
 
     If the plugin raises an error, it is marked broken and none of its components are registered.
+
+    Args:
+        plugin: the plugin.
+        module: its module.
+        manager: a manager without plugins; it has none afterwards either.
     """
     entries: list[Entry] = []
 
@@ -157,8 +171,6 @@ def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
 
         return register
 
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(hookspecs)
     manager.register(module, plugin.origin.plugin)
     try:
         for kind in KINDS.values():
@@ -173,6 +185,8 @@ def collect_components(plugin: Plugin, module: ModuleType) -> list[Entry]:
             f"({error_location(error, module.__name__)})",
         )
         return []
+    finally:
+        manager.unregister(module)
     return entries
 
 

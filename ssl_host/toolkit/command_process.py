@@ -36,7 +36,8 @@ class CommandProcess:
         stdout: file to which the standard output is appended.
         stderr: file to which the standard error is appended; may be the same.
         cwd: working directory; default: the current one.
-        environment: environment variables to add to the current ones.
+        environment: environment variables to add to the current ones. Variables that libraries
+            read when they are imported, such as ``RANK``, have no effect here.
     """
 
     def __init__(

@@ -140,8 +140,8 @@ def test_processes_with_different_precision_are_refused(tmp_path):
     shared = {"TORCHELASTIC_RUN_ID": "none", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     nodes = [
-        Command(
-            *("run", "c.ini", "-o", f"trainer.precision={precision}"),
+        start_python(
+            *("-m", "ssl_host", "run", "c.ini", "-o", f"trainer.precision={precision}"),
             cwd=tmp_path,
             # As torchrun starts them.
             environment={**shared, **address, "RANK": rank, "GROUP_RANK": rank},
@@ -149,6 +149,6 @@ def test_processes_with_different_precision_are_refused(tmp_path):
         for rank, precision in (("0", "64-true"), ("1", "32-true"))
     ]
     for node in nodes:
-        status, stderr = node.finish()
-        assert status != 0
+        _, stderr = node.communicate(timeout=200)
+        assert node.returncode != 0
         assert "[trainer] precision is 64-true in process 0 and 32-true in process 1" in stderr

@@ -12,7 +12,7 @@ from ssl_host import ArrayImages, DataError, DataSource, ImageDataset, Settings
 
 
 @lru_cache(maxsize=1)
-def _read() -> tuple[np.ndarray, np.ndarray]:
+def read_digits() -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels (N, 784) and labels (N,) of all digits.
 
     They are cached, because reading them from the package's text file takes seconds.
@@ -47,7 +47,7 @@ class MNIST5k(DataSource):
     std = (0.3081,)
 
     def open(self, split: str) -> ImageDataset | None:
-        pixels, labels = _read()
+        pixels, labels = read_digits()
         held_out = np.arange(len(labels)) % 5 == 4
         selected = held_out if split == "test" else ~held_out
         images = torch.from_numpy(pixels[selected].astype(np.uint8)).reshape(-1, 1, 28, 28)
