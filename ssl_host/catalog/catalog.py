@@ -11,6 +11,7 @@ from ssl_host.catalog.discovery import (
     collect_components,
     did_you_mean,
     discover,
+    is_plugin_name,
     make_hook_manager,
 )
 from ssl_host.catalog.official import official_distribution
@@ -28,6 +29,9 @@ class Catalog:
 
     Attributes:
         plugins: all installed plugins, including broken and blocked ones.
+
+    Raises:
+        PluginError: if a name in ``blocked`` is not that of an installed plugin.
     """
 
     def __init__(self, blocked: Iterable[str] = ()) -> None:
@@ -36,6 +40,7 @@ class Catalog:
         self._collisions: dict[tuple[str, str], list[Entry]] = {}
         self._modules: dict[str, ModuleType] = {}
         manager = make_hook_manager()
+        blocked = list(blocked)
         for plugin, module in discover(blocked):
             self.plugins.append(plugin)
             if module is None:
@@ -46,6 +51,17 @@ class Catalog:
                 for entry in entries:
                     plugin.components.append((entry.kind, entry.name))
                     self.add(entry)
+        for name in blocked:
+            self._require_plugin(name)
+
+    def _require_plugin(self, name: str) -> None:
+        """Raise an error if no installed plugin has the name."""
+        if not any(is_plugin_name(name, plugin.origin) for plugin in self.plugins):
+            known = [plugin.origin.plugin for plugin in self.plugins]
+            raise PluginError(
+                f"no installed plugin is called {name}{did_you_mean(name, known)}; "
+                "`ssl-host plugin list` shows all"
+            )
 
     def add(self, entry: Entry) -> None:
         """Add a component or preset; if a name is added twice, :meth:`find` raises an error."""

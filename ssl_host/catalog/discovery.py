@@ -32,8 +32,7 @@ def discover(blocked: Iterable[str] = ()) -> Iterator[tuple[Plugin, ModuleType |
         blocked: names of entry points or distributions to skip, in addition to the names in the
             environment variable ``SSL_HOST_DISABLE``.
     """
-    names = [*blocked, *os.environ.get(DISABLE_VARIABLE, "").split(",")]
-    skipped = {_normalise(name) for name in names if name.strip()}
+    skipped = [*blocked, *os.environ.get(DISABLE_VARIABLE, "").split(",")]
     points = importlib_metadata.entry_points(group=PROJECT)
     for point in sorted(points, key=lambda p: (p.name != BUILTIN, p.name)):
         metadata = point.dist.metadata if point.dist else {}  # each access reads the file
@@ -41,7 +40,7 @@ def discover(blocked: Iterable[str] = ()) -> Iterator[tuple[Plugin, ModuleType |
             point.name, metadata.get("Name", "unknown"), metadata.get("Version", "unknown")
         )
         plugin = Plugin(origin, point.value)
-        if {_normalise(point.name), _normalise(origin.distribution)} & skipped:
+        if any(is_plugin_name(name, origin) for name in skipped):
             plugin.state, plugin.reason = "blocked", "disabled with -p no:NAME or SSL_HOST_DISABLE"
             yield plugin, None
             continue
@@ -225,6 +224,14 @@ def _presets_in(folder: Traversable, resource: str) -> Iterator[tuple[str, str, 
         if suffix == "ini":
             first_line = file.read_text(encoding="utf-8").partition("\n")[0]
             yield stem, f"{resource}/{file.name}", first_line.lstrip("# ")
+
+
+def is_plugin_name(name: str, origin: PluginOrigin) -> bool:
+    """Return True if a name is that of a plugin's entry point or distribution.
+
+    Upper case, ``_`` and ``.`` do not count, as in the names of distributions.
+    """
+    return _normalise(name) in {_normalise(origin.plugin), _normalise(origin.distribution)}
 
 
 def _normalise(name: str) -> str:

@@ -19,11 +19,17 @@ from ssl_host.run_folder.stored_config import (
     compare_configs,
 )
 from ssl_host.toolkit.plurals import pluralize
-from ssl_host.train.checkpoint import find_checkpoint, read_last_checkpoint
+from ssl_host.train.checkpoint import read_last_checkpoint
 from ssl_host.train.state import TrainingState
 
 LAYER = "--more-epochs"
 """Name of the configuration layer with the settings of a run that continues another one."""
+
+EXCLUDED_OPTIONS = {
+    ("run", "init_from"): "the checkpoint has all weights",
+    ("run", "epochs"): "their number is added to the epochs of the finished run",
+}
+"""Settings that an option may not change together with more epochs, and why."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class FinishedRun:
 
         Raises:
             RunFolderError: if the run is not finished, has as many epochs or has other settings.
-            CheckpointError: if the last checkpoint of the run is missing.
+            CheckpointError: if the last checkpoint of the run is missing or damaged.
         """
         epochs, path = config.run.epochs, self.folder.path
         if epochs <= self.epochs:
@@ -66,7 +72,7 @@ class FinishedRun:
                 f"[run] epochs = {epochs}: [run] continue_from = {path} has {self.epochs} epochs, "
                 f"and epochs counts them too; set it to more than {self.epochs}"
             )
-        find_checkpoint(self.folder.checkpoints, int(self.results["steps"]))
+        self.read_checkpoint()
         stored = self.folder.config_values()
         changes, chosen = compare_configs(
             stored, config, FREE_SETTINGS_OF_CONTINUED_RUNS, FREE_KINDS_OF_CONTINUED_RUNS
@@ -172,7 +178,7 @@ def resolve_more_epochs(
 
     Raises:
         UserError: if ``more_epochs`` is less than 1.
-        ConfigError: if an option sets ``run.init_from`` or is invalid.
+        ConfigError: if an option sets ``run.init_from`` or ``run.epochs``, or is invalid.
         RunFolderError: if the run is not finished.
     """
     if more_epochs is None:
@@ -181,9 +187,10 @@ def resolve_more_epochs(
         raise UserError(f"more_epochs = {more_epochs}: should be at least 1")
     by_key = {option: set(option_layer([option]).values) for option in options}
     for option, keys in by_key.items():
-        if ("run", "init_from") in keys:
-            text = "init_from cannot be combined with more epochs: the checkpoint has all weights"
-            raise ConfigError([Problem(f"-o {option}", text)])
+        for (section, key), reason in EXCLUDED_OPTIONS.items():
+            if (section, key) in keys:
+                text = f"{key} cannot be combined with more epochs: {reason}"
+                raise ConfigError([Problem(f"-o {option}", text)])
     old = resolve([option for option, keys in by_key.items() if ("run", "name") not in keys])
     path = old.run.folder.absolute()
     run = FinishedRun(RunFolder(path))

@@ -20,6 +20,9 @@ CHANCE_CHECKED_AT = 0.1
 """Fraction of a run's steps after which its loss should be below the chance level."""
 CHANCE_MARGIN = 0.02
 """How far below the chance level, relative to levels above 1, a loss counts as below it."""
+DIVERGED_ABOVE = 10.0
+"""Factor between the loss and that of the first steps, or 1 if that is less, above which the
+training counts as diverging; the losses of methods with a queue rise from 0 to ln of its size."""
 NUM_ROWS = 5
 """Number of rows over which the loss, the accuracy and the rank are averaged."""
 FLAT_BELOW = 0.01
@@ -56,6 +59,7 @@ class TrainingHints:
         self.warn = warn
         self.printed: set[str] = set()
         self.losses: deque[float] = deque(maxlen=NUM_ROWS)
+        self.first_loss: float | None = None
         self.accuracies: deque[tuple[int, float]] = deque(maxlen=NUM_ROWS + 1)
         self.ranks: deque[float] = deque(maxlen=NUM_ROWS)
         self.labels: Counter[int] = Counter()
@@ -71,8 +75,10 @@ class TrainingHints:
 
     def check_row(self, step: TrainingStep, method: Method, row: Mapping[str, float]) -> None:
         """Check the metrics of the step that has just finished."""
+        self.losses.append(row["loss"])
         if "chance_loss" in row:
-            self._check_loss(step, row["loss"], row["chance_loss"])
+            self._check_loss(step, row["chance_loss"])
+        self._check_divergence(step)
         if "feature_std" in row and step.state.step > 1:
             self._check_spread(method, step.state.step, row["feature_std"])
         if step.features is not None:
@@ -100,10 +106,25 @@ class TrainingHints:
             self.printed.add(name)
             self.warn(f"{kind}: {text}")
 
-    def _check_loss(self, step: TrainingStep, loss: float, chance: float) -> None:
+    def _check_divergence(self, step: TrainingStep) -> None:
+        """Print a warning if the loss is many times that of the first steps."""
+        if len(self.losses) < NUM_ROWS:
+            return
+        mean = fmean(self.losses)
+        if self.first_loss is None:
+            self.first_loss = mean
+        if mean > DIVERGED_ABOVE * max(1.0, abs(self.first_loss)):
+            self._print(
+                "divergence",
+                f"at step {step.state.step} the loss is {mean:.3g}, after {self.first_loss:.3g} in "
+                f"the first steps: the training diverges. {learning_rate_advice(step)} usually "
+                "helps.",
+                kind="warning",
+            )
+
+    def _check_loss(self, step: TrainingStep, chance: float) -> None:
         """Print a hint if the loss is at the chance level after a tenth of the run."""
         done, total = step.state.step, step.state.total_steps
-        self.losses.append(loss)
         if "loss" in self.printed or done < CHANCE_CHECKED_AT * total:
             return
         mean = fmean(self.losses)

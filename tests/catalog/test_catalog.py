@@ -163,6 +163,11 @@ def test_plugin_is_blocked_by_entry_point_or_distribution(name, monkeypatch):
         catalog.find("method", "simclr")
 
 
+def test_blocking_a_plugin_that_is_not_installed_is_refused():
+    with pytest.raises(PluginError, match=r"no installed plugin is called simclrr.*'simclr'"):
+        Catalog(blocked=["simclrr"])
+
+
 def test_unknown_component_error_suggests_a_name_and_a_distribution(catalog):
     with pytest.raises(PluginError) as caught:
         catalog.find("method", "rnnclvr")

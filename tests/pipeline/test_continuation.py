@@ -260,8 +260,8 @@ def test_continuation_without_the_last_checkpoint_says_what_to_do(tmp_path):
         continue_by_hand(tmp_path)
     last.unlink()
     with pytest.raises(CheckpointError, match=f"{last.name} is missing.*init_from"):
-        continue_by_hand(tmp_path, name="third")
-    assert not (tmp_path / "third").exists()
+        continue_by_hand(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["short"]
 
 
 def test_continue_from_with_init_from_is_refused(short):
@@ -269,6 +269,8 @@ def test_continue_from_with_init_from_is_refused(short):
         continue_by_hand(short, init_from=short / "short")
     with pytest.raises(ConfigError, match=r"init_from.*more epochs"):
         ssl_host.run(sections(short), [f"run.init_from={short}"], more_epochs=1, quiet=True)
+    with pytest.raises(ConfigError, match=r"-o run.epochs=4: epochs.*more epochs"):
+        ssl_host.run(sections(short), ["run.epochs=4"], more_epochs=1, quiet=True)
 
 
 def test_run_that_started_from_weights_is_continued_without_them(short, tmp_path):

@@ -51,6 +51,22 @@ def test_rank_that_falls_to_a_small_fraction_gives_one_hint(
     assert all("(effective rank 3.50 of 32; 100.00 in the first steps)" in h for h in found)
 
 
+@pytest.mark.parametrize(("last", "diverges"), [("7", False), ("12", True)])
+def test_loss_that_rises_to_many_times_its_start_gives_one_warning(
+    last, diverges, install, tmp_path, capsys
+):
+    body = (
+        f"level = 0.5 if self.progress.fraction < 0.5 else {last}\n"
+        "return StepOutput(level + 0 * z.square().mean(), features=torch.randn_like(h))"
+    )
+    run_step(body, install, tmp_path, console(), run={"epochs": 5})
+    found = [line for line in hints(capsys) if "diverges" in line]
+    assert len(found) == diverges
+    assert all(
+        "after 0.5 in the first steps" in line and "[optimizer] lr" in line for line in found
+    )
+
+
 def test_probe_no_better_than_guessing_gives_one_hint(install, tmp_path, capsys):
     body = "return StepOutput(z.square().mean(), features=torch.randn_like(h))"
     run_step(body, install, tmp_path, console(), **LONG)
