@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from ssl_host.testing.commands import ENVIRONMENT
 from ssl_host.testing.distributed import distance
 from ssl_host.toolkit.command_process import CommandProcess
 
@@ -71,6 +72,31 @@ class Command(CommandProcess):
         status = self.wait(timeout)
         assert status is not None, f"still running after {timeout} s: {self.stderr()}"
         return status, self.stderr()
+
+
+def run_module(
+    module: str, *arguments: object, environment: Mapping[str, str], cwd: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run a Python module in a process that has imported torch, with one thread.
+
+    ``PYTHONPATH`` in ``environment`` is added to that of this process.
+    """
+    paths = filter(None, (environment.get("PYTHONPATH"), os.environ.get("PYTHONPATH")))
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("stdout", "stderr")]
+        words = [str(argument) for argument in arguments]
+        process = CommandProcess(
+            words,
+            module=module,
+            stdout=files[0],
+            stderr=files[1],
+            cwd=cwd,
+            environment={**ENVIRONMENT, **environment, "PYTHONPATH": os.pathsep.join(paths)},
+        )
+        status = process.wait(300)
+        output, errors = (file.read_text(encoding="utf-8") for file in files)
+    assert status is not None, f"python -m {module} {words} still runs:\n{output}\n{errors}"
+    return subprocess.CompletedProcess(words, status, output, errors)
 
 
 def wait_until(

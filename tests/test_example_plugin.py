@@ -2,8 +2,6 @@
 
 import importlib
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import torch
 import ssl_host
 from ssl_host import Batch
 from ssl_host.testing import assert_matches_reference
+from tests.processes import run_module
 from tests.wheels import install
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "ssl-plugin-mmcr"
@@ -35,22 +34,6 @@ def installed(env, monkeypatch):
     for module in [name for name in sys.modules if name.startswith("ssl_plugin_mmcr")]:
         del sys.modules[module]
     importlib_metadata.MetadataPathFinder.invalidate_caches()
-
-
-def python(arguments, env, cwd):
-    paths = (env.get("PYTHONPATH"), os.environ.get("PYTHONPATH"))
-    env = {**env, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, **env},
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_plugin_has_at_most_60_lines():
@@ -85,8 +68,9 @@ def test_loss_and_gradient_equal_reference(count):
 
 
 def test_installed_plugin_runs_and_beats_pixels(env, tmp_path):
-    run = ["run", str(EXAMPLE / "config.ini"), "-o", "run.epochs=5"]
-    python(["-m", "ssl_host", *run], env, tmp_path)
+    run = ("run", EXAMPLE / "config.ini", "-o", "run.epochs=5")
+    done = run_module("ssl_host", *run, environment=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "runs/mmcr/results.json").read_text("utf-8"))
     metrics = results["metrics"]
     assert results["steps"] == 5 * 8
@@ -94,8 +78,9 @@ def test_installed_plugin_runs_and_beats_pixels(env, tmp_path):
 
 
 def test_installed_plugin_passes_its_tests(env, tmp_path):
-    arguments = ["-m", "pytest", "-p", "no:cacheprovider", "-o", f"cache_dir={tmp_path}"]
-    python([*arguments, str(EXAMPLE)], env, tmp_path)
+    arguments = ("-p", "no:cacheprovider", "-o", f"cache_dir={tmp_path}", EXAMPLE)
+    done = run_module("pytest", *arguments, environment=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
 
 
 def test_host_does_not_mention_the_plugin():

@@ -38,6 +38,7 @@ class CommandProcess:
         cwd: working directory; default: the current one.
         environment: environment variables to add to the current ones. Variables that libraries
             read when they are imported, such as ``RANK``, have no effect here.
+        module: another module to run, as by ``python -m``.
     """
 
     def __init__(
@@ -48,12 +49,13 @@ class CommandProcess:
         stderr: Path,
         cwd: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        module: str = "ssl_host",
     ) -> None:
         folder = Path.cwd() if cwd is None else cwd
         variables = {**os.environ, **(environment or {})}
         files = (stdout.absolute(), stderr.absolute())
         self._process = server_context().Process(  # type: ignore[attr-defined]
-            target=_run_command, args=(list(arguments), folder, variables, files)
+            target=_run_module, args=(module, list(arguments), folder, variables, files)
         )
         with _LOCK:
             self._process.start()
@@ -103,17 +105,23 @@ def server_context() -> BaseContext:
     return context
 
 
-def _run_command(
-    arguments: list[str], folder: Path, environment: Mapping[str, str], files: tuple[Path, Path]
+def _run_module(
+    module: str,
+    arguments: list[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    files: tuple[Path, Path],
 ) -> None:
-    """Run the command as ``python -m ssl_host`` would; called in the new process."""
+    """Run a module as ``python -m`` would; called in the new process."""
     os.environ.clear()
     os.environ.update(environment)  # the server has the variables from when it was started
+    paths = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:0] = [path for path in paths if path not in sys.path]
     os.chdir(folder)
     for descriptor, file in zip((1, 2), files, strict=True):
         target = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         os.dup2(target, descriptor)
         os.close(target)
-    sys.argv = ["ssl-host", *arguments]
+    sys.argv = [module, *arguments]
     # Lightning starts further processes with the module and the arguments of this one.
-    runpy.run_module("ssl_host", run_name="__main__", alter_sys=True)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 import io
-import os
 import re
 import runpy
 import shlex
@@ -17,6 +16,7 @@ from PIL import Image
 
 from ssl_host.builtin.sources import mnist5k
 from ssl_host.testing import run_command
+from tests.processes import run_module
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -99,7 +99,9 @@ def command(words, folder):
     elif words[:3] == ["pip", "install", "-e"]:
         # Into a folder that stands for the reader's environment.
         site = ["--no-deps", "--no-build-isolation", "--target", str(folder / "site")]
-        run([sys.executable, "-m", "pip", "install", "--quiet", *site, words[3]], folder)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", *site, words[3]]
+        done = subprocess.run(pip, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
         importlib.invalidate_caches()
         importlib_metadata.MetadataPathFinder.invalidate_caches()
     elif words[:2] == ["pip", "install"]:
@@ -107,7 +109,10 @@ def command(words, folder):
             if name.startswith("ssl-plugin-"):
                 assert (ROOT / "plugins" / name).is_dir(), name
     elif words[0] == "pytest":
-        run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words[1:]], folder)
+        site = {"PYTHONPATH": str(folder / "site")}
+        options = ("-p", "no:cacheprovider", *words[1:])
+        done = run_module("pytest", *options, environment=site, cwd=folder)
+        assert done.returncode == 0, done.stdout
     else:
         assert words[0] == "ssl-host", f"a command that no test runs: {words}"
         short = SHORT if words[1] == "run" and "--dry-run" not in words else ()
@@ -118,12 +123,3 @@ def ssl_host(*arguments, cwd):
     """Run a command of a document, which must succeed."""
     done = run_command(*arguments, cwd=cwd)
     assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
-
-
-def run(words, folder):
-    """Run another program, which must succeed."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder / "site")}
-    done = subprocess.run(
-        words, cwd=folder, capture_output=True, text=True, env=env, timeout=300, check=False
-    )
-    assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"

@@ -11,6 +11,7 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import PluginError, UserError
 from ssl_host.scaffold.new import plan_plugin, write_plugin
+from tests.processes import run_module
 from tests.wheels import install
 
 BIN = Path(sys.executable).parent
@@ -88,16 +89,18 @@ def test_new_plugin_of_every_kind_passes_its_tests(installed, tmp_path):
     others = [str(folder) for kind, folder in folders.items() if kind != "method"]
     others += [str(folders["method"].with_name(f"ssl-plugin-like-{like}")) for like in LIKE]
     arguments = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", os.devnull]
-    done = python(["-m", "pytest", *arguments, "--rootdir", "/", *others], env, tmp_path)
+    arguments += ["--rootdir", "/", *others]
+    done = run_module("pytest", *arguments, environment=env, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
 
 
 def test_new_method_passes_its_tests_and_beats_baselines(installed, tmp_path):
     env, folders = installed
-    done = python(["-m", "pytest", "-p", "no:cacheprovider"], env, folders["method"])
+    options = ("-p", "no:cacheprovider")
+    done = run_module("pytest", *options, environment=env, cwd=folders["method"])
     assert done.returncode == 0, done.stdout
-    run = ["-m", "ssl_host", "run", str(folders["method"] / "config.ini")]
-    done = python(run, env, tmp_path)
+    run = ("run", folders["method"] / "config.ini")
+    done = run_module("ssl_host", *run, environment=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Every metric beats its baselines." in done.stdout
 
