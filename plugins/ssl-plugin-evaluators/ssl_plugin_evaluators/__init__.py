@@ -27,3 +27,8 @@ def register_evaluators(register: Register) -> None:
         "ssl_plugin_evaluators.alpha_req:AlphaReQ",
         "decay of the eigenspectrum of the features, without labels",
     )
+    register(
+        "lidar",
+        "ssl_plugin_evaluators.lidar:LiDAR",
+        "effective rank of what separates views of different images, without labels",
+    )
