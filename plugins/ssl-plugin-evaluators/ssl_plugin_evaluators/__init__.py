@@ -32,3 +32,8 @@ def register_evaluators(register: Register) -> None:
         "ssl_plugin_evaluators.lidar:LiDAR",
         "effective rank of what separates views of different images, without labels",
     )
+    register(
+        "attentive",
+        "ssl_plugin_evaluators.attentive:Attentive",
+        "classifier with attention pooling on the frozen tokens",
+    )

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ssl_host import FeatureBank
+from ssl_host import FeatureBank, UserError
 
 BATCH_SIZE = 256
 """Number of images that go through the network at a time."""
+MAX_BYTES_IN_MEMORY = 2 * 2**30
+"""Size in bytes above which outputs of the network are computed again whenever they are needed."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class FrozenNetwork:
         train_transform: function that also crops and flips them, given their indices and the epoch.
     """
 
-    encoder: nn.Module
+    encoder: Any
     device: torch.device
     train_images: Any
     test_images: Any
@@ -54,3 +56,47 @@ def freeze_network(bank: FeatureBank) -> FrozenNetwork | None:
         bank.eval_transform,
         bank.train_transform,
     )
+
+
+def missing_tokens(network: FrozenNetwork) -> str:
+    """Return the reason why a network has no tokens; empty if it has tokens."""
+    if not hasattr(network.encoder, "tokens"):
+        return "the network is not a backbone with tokens"
+    try:
+        image = network.eval_transform(network.train_images[:1].to(network.device))
+        with torch.no_grad():
+            network.encoder.tokens(image)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+class NetworkOutputs:
+    """Outputs of a frozen network for images, which an index tensor selects.
+
+    They are kept in memory if they fit into :data:`MAX_BYTES_IN_MEMORY`. Otherwise the outputs of
+    the selected images are computed again each time.
+
+    Args:
+        images: the images, uint8, (N, C, H, W).
+        function: function that maps a batch of images to outputs (B, ...), float32, on the CPU.
+    """
+
+    def __init__(self, images: Any, function: Callable[[Tensor], Tensor]) -> None:
+        self.images = images
+        self.function = function
+        self.kept: Tensor | None = None
+        example = function(images[:1])
+        if 4 * len(images) * example.numel() <= MAX_BYTES_IN_MEMORY:
+            kept = torch.empty(len(images), *example.shape[1:])
+            for rows in torch.arange(len(images)).split(BATCH_SIZE):
+                kept[rows] = function(images[rows])
+            self.kept = kept
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        if self.kept is not None:
+            return self.kept[index]
+        return torch.cat([self.function(self.images[rows]) for rows in index.split(BATCH_SIZE)])
