@@ -37,3 +37,8 @@ def register_evaluators(register: Register) -> None:
         "ssl_plugin_evaluators.attentive:Attentive",
         "classifier with attention pooling on the frozen tokens",
     )
+    register(
+        "linear_grid",
+        "ssl_plugin_evaluators.linear_grid:LinearGrid",
+        "linear classifiers on a grid of poolings, last blocks and rates",
+    )

@@ -24,7 +24,7 @@ from ssl_plugin_evaluators.training import split_validation, train
 
 
 class Attentive(Evaluator):
-    """Accuracy of an attentive probe: arXiv:2202.03026, section 4.2; arXiv:2404.08471, section 4.
+    """Accuracy of an attentive probe: arXiv:2202.03026, arXiv:2404.08471.
 
     A learned query attends to the tokens of the frozen backbone (class token, registers and
     patches; the positions of a convolutional network's last feature map), and a linear layer
