@@ -1,4 +1,4 @@
-"""Clustering, retrieval, logistic regression and the eigenspectrum of features."""
+"""Clustering, retrieval, probes, robustness, and measures of features without labels."""
 
 from ssl_host import Register, hookimpl
 
@@ -41,4 +41,9 @@ def register_evaluators(register: Register) -> None:
         "linear_grid",
         "ssl_plugin_evaluators.linear_grid:LinearGrid",
         "linear classifiers on a grid of poolings, last blocks and rates",
+    )
+    register(
+        "robustness",
+        "ssl_plugin_evaluators.robustness:Robustness",
+        "accuracy on images with noise, blur, weather and compression",
     )

@@ -155,14 +155,15 @@ def test_all_run_with_a_method(ssl_host_command, tmp_path):
         "[head.projector]\nhidden_dim = 8\noutput_dim = 4\n"
         "[evaluator.clustering]\n[evaluator.logistic]\n[evaluator.retrieval]\n"
         "[evaluator.alpha_req]\n[evaluator.lidar]\nnum_images = 20\nnum_views = 3\n"
-        "[evaluator.attentive]\nepochs = 2\n[evaluator.linear_grid]\nepochs = 2\n",
+        "[evaluator.attentive]\nepochs = 2\n[evaluator.linear_grid]\nepochs = 2\n"
+        "[evaluator.robustness]\ncorruptions = ['fog', 'contrast']\n",
         encoding="utf-8",
     )
     done = ssl_host_command("run", "c.ini")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "runs" / "r" / "results.json").read_text("utf-8"))["metrics"]
     names = ("clustering.nmi", "logistic.top1", "retrieval.map", "attentive.top1")
-    for name in (*names, "linear_grid.top1"):
+    for name in (*names, "linear_grid.top1", "robustness.corrupted"):
         assert 0 <= metrics[name] <= 1
         assert f"random_init.{name}" in metrics
     assert "pixels.attentive.top1" not in metrics
