@@ -61,7 +61,7 @@ class LinearGrid(Evaluator):
             (1, 4), min_length=1, max_length=16, description="numbers of last blocks to try"
         )
         learning_rates: tuple[Annotated[float, Field(gt=0, le=100)], ...] = Field(
-            (0.001, 0.003, 0.01, 0.03, 0.1),
+            (0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
             min_length=1,
             max_length=64,
             description="learning rates to try",
