@@ -26,12 +26,14 @@ class Tokens:
         pooled: the features that ``forward`` returns, (B, ``feature_dim``).
         blocks: patch tokens after each of the last blocks, without the final norm, (B, T, D) each;
             empty unless ``num_blocks`` was given.
+        prefix_blocks: prefix tokens after each of the same blocks, (B, P, D) each.
     """
 
     prefix: Tensor
     patches: Tensor
     pooled: Tensor
     blocks: tuple[Tensor, ...] = ()
+    prefix_blocks: tuple[Tensor, ...] = ()
 
 
 class Backbone(Component, nn.Module):
@@ -135,7 +137,7 @@ class Backbone(Component, nn.Module):
             mask: (B, T), bool: replace the embeddings of these patches with ``mask_token`` before
                 positions are added (SimMIM, iBOT, data2vec).
             mask_token: (``embed_dim``,), a parameter of the method.
-            num_blocks: number of final blocks from which to return the patch tokens.
+            num_blocks: number of final blocks from which to return the prefix and patch tokens.
 
         Raises:
             UserError: if the network has no tokens, or no patches to keep or mask.

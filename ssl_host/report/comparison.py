@@ -108,9 +108,10 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
     """
     normalised = len({run.loss_settings for run in runs}) > 1
     different = list(differences(runs))
-    figures = _first_rows(row for run in runs for row in run.summary.rows)
+    compared = _first_rows(row for run in runs for row in run.summary.rows)
     others = _first_rows(row for run in runs for row in run.summary.others)
     main = [name for name, row in others.items() if row.figure.headline or name == SPEED]
+    details = _details(compared)
     page = render_page(
         HOST_PACKAGE,
         "comparison.html",
@@ -120,9 +121,9 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
             quote(Path(os.path.relpath(run.folder / "report.html", path.parent)).as_posix())
             for run in runs
         ],
-        figures=figures,
+        figures={name: row for name, row in compared.items() if name not in details},
         main=main,
-        others=[name for name in others if name not in main],
+        others=details | {name: row for name, row in others.items() if name not in main},
         baselines=list(_baseline_rows(runs)),
         charts=draw_charts({run.label: _curves(run, normalised) for run in runs}),
         normalised=normalised,
@@ -195,6 +196,16 @@ def _first_rows(rows: Iterator[FigureRow]) -> dict[str, FigureRow]:
     for row in rows:
         first.setdefault(row.name, row)
     return first
+
+
+def _details(rows: Mapping[str, FigureRow]) -> dict[str, FigureRow]:
+    """Return the metrics of evaluators with headlines that are not headlines themselves."""
+    with_headline = {name.split(".")[0] for name, row in rows.items() if row.figure.headline}
+    return {
+        name: row
+        for name, row in rows.items()
+        if name.split(".")[0] in with_headline and not row.figure.headline
+    }
 
 
 def _baseline_rows(runs: Sequence[ComparedRun]) -> Iterator[BaselineRow]:

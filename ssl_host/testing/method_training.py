@@ -143,8 +143,9 @@ def overhead(target: CheckTarget) -> str:
 def _detach(value: Any) -> Any:
     """Return a tensor or the tokens of a batch without their gradient graph."""
     if isinstance(value, Tokens):
-        blocks = tuple(block.detach() for block in value.blocks)
-        return Tokens(value.prefix.detach(), value.patches.detach(), value.pooled.detach(), blocks)
+        single = (value.prefix.detach(), value.patches.detach(), value.pooled.detach())
+        lists = (value.blocks, value.prefix_blocks)
+        return Tokens(*single, *(tuple(block.detach() for block in blocks) for blocks in lists))
     return value.detach() if isinstance(value, Tensor) else value
 
 

@@ -70,7 +70,9 @@ def test_few_label_draws_are_balanced_and_the_same_in_every_run():
     few = ssl_host.build("evaluator", "few_label")
     assert few.evaluate(b).metrics == few.evaluate(replace(b, seed=9)).metrics
     assert set(few.evaluate(b).metrics) == {
-        f"{n}.{what}" for n in (1, 5, 10) for what in ("top1", "top1_std")
+        f"{n}.{what}"
+        for n in (1, 5, 10)
+        for what in ("top1", "top1_std", "balanced_accuracy", "macro_f1")
     }
 
 

@@ -1,4 +1,4 @@
-"""Clustering, retrieval, logistic regression and the eigenspectrum of features."""
+"""Clustering, retrieval, probes, robustness, and measures of features without labels."""
 
 from ssl_host import Register, hookimpl
 
@@ -26,4 +26,24 @@ def register_evaluators(register: Register) -> None:
         "alpha_req",
         "ssl_plugin_evaluators.alpha_req:AlphaReQ",
         "decay of the eigenspectrum of the features, without labels",
+    )
+    register(
+        "lidar",
+        "ssl_plugin_evaluators.lidar:LiDAR",
+        "effective rank of what separates views of different images, without labels",
+    )
+    register(
+        "attentive",
+        "ssl_plugin_evaluators.attentive:Attentive",
+        "classifier with attention pooling on the frozen tokens",
+    )
+    register(
+        "linear_grid",
+        "ssl_plugin_evaluators.linear_grid:LinearGrid",
+        "linear classifiers on a grid of poolings, last blocks and rates",
+    )
+    register(
+        "robustness",
+        "ssl_plugin_evaluators.robustness:Robustness",
+        "accuracy on images with noise, blur, weather and compression",
     )

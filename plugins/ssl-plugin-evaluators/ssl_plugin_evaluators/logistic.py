@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ssl_host import Evaluation, Evaluator, FeatureBank, Figure, Settings
+from ssl_plugin_evaluators.accuracy import ACCURACY, score_predictions
 
 
 class Logistic(Evaluator):
@@ -25,9 +26,7 @@ class Logistic(Evaluator):
     """
 
     figures = {
-        "top1": Figure(
-            "top-1 accuracy on the held-out images", unit="%", baseline=True, headline=True
-        ),
+        **ACCURACY,
         "C": Figure("chosen inverse strength of the L2 penalty", higher_is_better=None),
     }
 
@@ -58,8 +57,8 @@ class Logistic(Evaluator):
         model, converged = self._fit(strength, x, y)
         if not converged:
             notes = (*notes, "logistic regression has not converged; increase max_iterations")
-        accuracy = model.score(bank.test.x.numpy(), bank.test.y.numpy())
-        return Evaluation({"top1": float(accuracy), "C": float(strength)}, notes=notes)
+        metrics = score_predictions(model.predict(bank.test.x.numpy()), bank.test.y.numpy())
+        return Evaluation({**metrics, "C": float(strength)}, notes=notes)
 
     def _choose(self, x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, tuple[str, ...]]:
         """Return the C with the highest accuracy on the held-out part, and notes."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 from torchmetrics.functional.retrieval import retrieval_average_precision
 
@@ -94,13 +95,18 @@ def test_retrieval_of_perfect_features_and_of_a_class_without_training_images():
 
 
 def test_logistic_regression_with_one_c_equals_scikit_learn():
-    b = bank(noise=2.0)
+    b = bank(noise=2.0, test=88)  # classes of 18 and 17 images
     scaler = StandardScaler().fit(b.train.x.numpy())
     theirs = LogisticRegression(C=0.1, max_iter=500)
     theirs.fit(scaler.transform(b.train.x.numpy()), b.train.y.numpy())
-    expected = theirs.score(scaler.transform(b.test.x.numpy()), b.test.y.numpy())
-    found = evaluate("logistic", b, smallest_c=0.1, num_c=1)
-    assert found == pytest.approx({"top1": expected, "C": 0.1})
+    predicted, labels = theirs.predict(scaler.transform(b.test.x.numpy())), b.test.y.numpy()
+    expected = {
+        "top1": theirs.score(scaler.transform(b.test.x.numpy()), labels),
+        "balanced_accuracy": np.mean([np.mean(predicted[labels == c] == c) for c in range(5)]),
+        "macro_f1": f1_score(labels, predicted, average="macro"),
+        "C": 0.1,
+    }
+    assert evaluate("logistic", b, smallest_c=0.1, num_c=1) == pytest.approx(expected, abs=1e-6)
 
 
 def test_c_is_chosen_where_it_matters():
@@ -148,13 +154,18 @@ def test_all_run_with_a_method(ssl_host_command, tmp_path):
         "name = synthetic\nnum_images = 64\nimage_size = 16\n[backbone]\nname = small_conv\n"
         "[head.projector]\nhidden_dim = 8\noutput_dim = 4\n"
         "[evaluator.clustering]\n[evaluator.logistic]\n[evaluator.retrieval]\n"
-        "[evaluator.alpha_req]\n",
+        "[evaluator.alpha_req]\n[evaluator.lidar]\nnum_images = 20\nnum_views = 3\n"
+        "[evaluator.attentive]\nepochs = 2\n[evaluator.linear_grid]\nepochs = 2\n"
+        "[evaluator.robustness]\ncorruptions = ['fog', 'contrast']\n",
         encoding="utf-8",
     )
     done = ssl_host_command("run", "c.ini")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "runs" / "r" / "results.json").read_text("utf-8"))["metrics"]
-    for name in ("clustering.nmi", "logistic.top1", "retrieval.map"):
+    names = ("clustering.nmi", "logistic.top1", "retrieval.map", "attentive.top1")
+    for name in (*names, "linear_grid.top1", "robustness.corrupted"):
         assert 0 <= metrics[name] <= 1
         assert f"random_init.{name}" in metrics
+    assert "pixels.attentive.top1" not in metrics
     assert math.isfinite(metrics["alpha_req"])
+    assert metrics["lidar"] >= 1

@@ -101,10 +101,12 @@ def vit_tokens(
     for i, block in enumerate(model.blocks):
         x = block(x) if rope is None else block(x, rope=rope[i] if _is_mixed(model) else rope)
         if i >= len(model.blocks) - num_blocks:
-            outputs.append(x[:, num_prefix:])
+            outputs.append(x)
     x = model.norm(x)
     pooled = model.forward_head(x, pre_logits=True)
-    return Tokens(x[:, :num_prefix], x[:, num_prefix:], pooled, tuple(outputs))
+    blocks = tuple(output[:, num_prefix:] for output in outputs)
+    prefixes = tuple(output[:, :num_prefix] for output in outputs)
+    return Tokens(x[:, :num_prefix], x[:, num_prefix:], pooled, blocks, prefixes)
 
 
 def _visible_pixels(images: Tensor, side: int, keep: Tensor | None, mask: Tensor | None) -> Tensor:

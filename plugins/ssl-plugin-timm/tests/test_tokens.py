@@ -85,10 +85,11 @@ def test_nothing_leaks_from_under_a_mask(vit):
 @torch.no_grad()
 def test_blocks_are_the_last_ones_without_the_norm(vit):
     tokens = vit.tokens(images(vit), num_blocks=2)
-    assert len(tokens.blocks) == 2
-    joined = torch.cat([tokens.prefix, tokens.blocks[-1]], dim=1)
-    normalised = vit.model.norm(joined)[:, vit.model.num_prefix_tokens :]
-    assert (normalised - tokens.patches).abs().max() < 1e-5
+    assert len(tokens.blocks) == len(tokens.prefix_blocks) == 2
+    joined = torch.cat([tokens.prefix_blocks[-1], tokens.blocks[-1]], dim=1)
+    normalised = vit.model.norm(joined)
+    expected = torch.cat([tokens.prefix, tokens.patches], dim=1)
+    assert (normalised - expected).abs().max() < 1e-5
 
 
 @torch.no_grad()

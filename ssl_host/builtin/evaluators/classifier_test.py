@@ -1,4 +1,4 @@
-"""Test accuracy of a linear classifier, measured with ``Trainer.test``."""
+"""Accuracies of a linear classifier on the held-out images, measured with ``Trainer.test``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.classification import MulticlassAccuracy, MulticlassStatScores
 
 from ssl_host import FeatureBank
+from ssl_host.builtin.evaluators.accuracy import average_over_classes
 
 
 class _ClassifierModule(pl.LightningModule):
@@ -23,18 +24,18 @@ class _ClassifierModule(pl.LightningModule):
         classes = len(bias)
         self.top1 = MulticlassAccuracy(classes, average="micro")
         self.top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
+        self.counts = MulticlassStatScores(classes, average=None)
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         x, y = batch
         logits = x @ self.weight.T + self.bias
         self.top1.update(logits, y)
         self.top5.update(logits, y)
+        self.counts.update(logits, y)
 
 
 def measure_accuracy(weight: Tensor, bias: Tensor, bank: FeatureBank) -> dict[str, float]:
-    """Return the accuracies of a linear classifier on the held-out images, from 0 to 1.
-
-    They are top-1 accuracy and, if there are more than five classes, top-5 accuracy.
+    """Return a linear classifier's accuracies and macro F1 on the held-out images, from 0 to 1.
 
     Args:
         weight: (C, D), the weight matrix of the classifier.
@@ -48,7 +49,8 @@ def measure_accuracy(weight: Tensor, bias: Tensor, bank: FeatureBank) -> dict[st
     metrics = {"top1": float(module.top1.compute())}
     if bank.num_classes > 5:
         metrics["top5"] = float(module.top5.compute())
-    return metrics
+    hits, false_hits, _, _, labels = module.counts.compute().T
+    return metrics | average_over_classes(hits, labels, hits + false_hits)
 
 
 def _run_test(module: _ClassifierModule, loader: DataLoader[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean, stdev
 from typing import Annotated
 
 import torch
@@ -10,6 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_host import Evaluation, Evaluator, FeatureBank, Figure, Settings
+from ssl_host.builtin.evaluators.accuracy import AccuracyCounter
+
+DRAW_METRICS = ("top1", "balanced_accuracy", "macro_f1")
+"""Metrics that are averaged over the draws of labelled images."""
 
 
 class FewLabel(Evaluator):
@@ -33,6 +38,16 @@ class FewLabel(Evaluator):
             higher_is_better=None,
             unit="%",
             baseline=True,
+        ),
+        "N.balanced_accuracy": Figure(
+            "mean over the classes of the accuracy on their held-out images, averaged over the "
+            "draws",
+            unit="%",
+            baseline=True,
+        ),
+        "N.macro_f1": Figure(
+            "mean F1 score of the classes on the held-out images, averaged over the draws",
+            unit="%",
         ),
     }
 
@@ -68,15 +83,18 @@ class FewLabel(Evaluator):
                 )
                 continue
             draws = draw_labelled(bank.train.y, bank.num_classes, count, self.config.draws)
-            scores = []
+            scores: dict[str, list[float]] = {name: [] for name in DRAW_METRICS}
             for rows in draws.split(4):
                 x = (bank.train.x[rows] - mean) / std
-                logits = fit_logistic(x, bank.train.y[rows], bank.num_classes, test)
-                scores.append((logits.argmax(dim=2) == bank.test.y).double().mean(dim=1))
-            accuracy = torch.cat(scores)
-            metrics[f"{count}.top1"] = float(accuracy.mean())
-            if len(accuracy) > 1:
-                metrics[f"{count}.top1_std"] = float(accuracy.std())
+                for logits in fit_logistic(x, bank.train.y[rows], bank.num_classes, test):
+                    counter = AccuracyCounter(bank.num_classes)
+                    counter.update(logits, bank.test.y)
+                    for name, value in counter.metrics().items():
+                        if name in scores:
+                            scores[name].append(value)
+            metrics |= {f"{count}.{name}": fmean(values) for name, values in scores.items()}
+            if len(draws) > 1:
+                metrics[f"{count}.top1_std"] = stdev(scores["top1"])
         return Evaluation(metrics, notes=tuple(notes))
 
 
