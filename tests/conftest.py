@@ -15,20 +15,6 @@ import torch
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.testing.commands import ENVIRONMENT
 
-ROOT = Path(__file__).parents[1]
-
-
-def pytest_collection_modifyitems(items):
-    """Do not trace the tests of plugins and documents, which repeat what others cover.
-
-    Tracing makes tests half as slow again, and the coverage floor is that of the core.
-    """
-    for item in items:
-        if item.path.is_relative_to(ROOT / "plugins") or item.path.is_relative_to(
-            ROOT / "tests/docs"
-        ):
-            item.add_marker("no_cover")
-
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -39,12 +25,6 @@ def one_thread():
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
     return Catalog()
-
-
-@pytest.fixture
-def one_catalog(catalog, monkeypatch):
-    """Let ``ssl_host.build`` find the plugins once, for tests that build many components."""
-    monkeypatch.setattr("ssl_host.api.Catalog", lambda: catalog)
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
@@ -34,8 +35,7 @@ def run_command(
         The exit status, stdout and stderr, as returned by :func:`subprocess.run`.
     """
     words = [str(argument) for argument in arguments]
-    (script,) = importlib_metadata.entry_points(group="console_scripts", name="ssl-host")
-    main = script.load()
+    main = _find_command()
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     argv, folder = sys.argv, Path.cwd()
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
@@ -57,3 +57,11 @@ def run_command(
         torch.set_num_threads(threads)
         torch.set_default_dtype(dtype)
     return subprocess.CompletedProcess(words, status, stdout.getvalue(), stderr.getvalue())
+
+
+@cache
+def _find_command() -> Callable[[list[str]], None]:
+    """Return the function of the installed ``ssl-host`` command; the kit cannot import the CLI."""
+    (script,) = importlib_metadata.entry_points(group="console_scripts", name="ssl-host")
+    main: Callable[[list[str]], None] = script.load()
+    return main

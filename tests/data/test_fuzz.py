@@ -80,7 +80,6 @@ def table(path):
     path.write_text("path,label,split\n" + "".join(f"{i}.png,{i % 2},train\n" for i in range(9)))
 
 
-@pytest.mark.usefixtures("one_catalog")
 @pytest.mark.parametrize(
     ("source", "setting", "make"), [("webdataset", "root", shard), ("csv", "file", table)]
 )

@@ -1,0 +1,56 @@
+"""What saves time in the tests of the host and of all plugins."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ssl_host.catalog import catalog, discovery
+from ssl_host.catalog.catalog import Catalog
+
+ROOT = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    """Do not trace the tests of plugins and documents, which repeat what others cover.
+
+    Tracing makes tests half as slow again, and the coverage floor is that of the core.
+    """
+    for item in items:
+        if item.path.is_relative_to(ROOT / "plugins") or item.path.is_relative_to(
+            ROOT / "tests/docs"
+        ):
+            item.add_marker("no_cover")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plugins_found_once():
+    """Copy a catalog of the plugins in this environment instead of finding them again.
+
+    Finding them takes a tenth of a second, longer than many tests. With other folders on
+    ``sys.path``, as for a plugin that a test has installed, they are found anew.
+    """
+    initialise, search_path = Catalog.__init__, list(sys.path)
+    found: dict[object, Catalog] = {}
+
+    def copy(new, blocked=()):
+        blocked = tuple(blocked)
+        if sys.path != search_path or catalog.discover is not discovery.discover:
+            initialise(new, blocked)
+            return
+        key = (blocked, os.environ.get(discovery.DISABLE_VARIABLE))
+        if key not in found:
+            found[key] = Catalog.__new__(Catalog)
+            initialise(found[key], blocked)
+        for name, value in vars(found[key]).items():
+            setattr(new, name, value.copy())
+        new.plugins = [replace(p, components=[*p.components]) for p in new.plugins]
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(Catalog, "__init__", copy)
+    yield
+    patch.undo()
