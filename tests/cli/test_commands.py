@@ -105,7 +105,7 @@ def test_run_with_the_config_of_a_moved_folder_says_how_to_resume_there(ssl_host
 def test_error_as_json_to_a_closed_pipe_prints_no_traceback(tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "ssl_host", "run", "missing.ini", "--json"]
+    command = [sys.executable, "-m", "ssl_host", "config", "show", "missing.ini", "--json"]
     done = subprocess.run(
         command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False
     )

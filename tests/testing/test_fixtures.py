@@ -1,6 +1,5 @@
 """Tests of the pytest fixtures of the kit, in a separate pytest process."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 import torch
 
 from ssl_host.testing import assert_matches_reference
+from tests.processes import run_module
 
 TESTS = """
 import torch
@@ -59,15 +59,8 @@ def test_reference_names_what_differs():
 @pytest.mark.slow
 def test_fixtures_work_in_tests_of_a_plugin(tmp_path):
     (tmp_path / "test_author.py").write_text(TESTS, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_author.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path)},
-        check=False,
-        timeout=240,
-    )
+    options = ("-q", "-p", "no:cacheprovider", "test_author.py")
+    done = run_module("pytest", *options, environment={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8 passed" in done.stdout, done.stdout
 

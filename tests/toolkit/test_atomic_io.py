@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import resource
-import subprocess
 import sys
 
 import pytest
@@ -20,37 +19,25 @@ from ssl_host.toolkit.atomic_io import (
     reserve_disk_space,
 )
 from tests.conftest import as_ini, tiny
+from tests.processes import Command
 
 
-def limited_run(folder, largest=None):
-    """Run the command with a limit on file size, whose error is like that of a full disk."""
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-
-    return subprocess.run(
-        [sys.executable, "-m", "ssl_host", "run", "c.ini"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        preexec_fn=limit if largest else None,
-        check=False,
-    )
-
-
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process")
 def test_run_on_a_full_disk_fails_cleanly_and_resumes(tmp_path):
     config = tiny(run={"name": "full", "epochs": 3}, checkpoint={"every_epochs": 1})
     (tmp_path / "c.ini").write_text(as_ini(config), encoding="utf-8")
-    failed = limited_run(tmp_path, 20_000)
-    message = " ".join(failed.stderr.split())
-    assert failed.returncode == 1
+    process = Command("run", "c.ini", cwd=tmp_path)
+    # A limit on file size, whose error is like that of a full disk.
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    status, stderr = process.finish()
+    assert status == 1
+    message = " ".join(stderr.split())
     assert "step-000000003.ckpt could not be written: File too large. Free some space" in message
-    assert "Traceback" not in failed.stderr
+    assert "Traceback" not in stderr
     checkpoints = [path.name for path in (tmp_path / "runs" / "full" / "checkpoints").iterdir()]
     assert checkpoints == []
-    resumed = limited_run(tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
+    status, stderr = Command("run", "c.ini", cwd=tmp_path).finish()
+    assert status == 0, stderr
     assert json.loads((tmp_path / "runs/full/results.json").read_text())["steps"] == 9
 
 
