@@ -93,7 +93,8 @@ def within_methods(suites: tuple[str, ...], measure: str) -> str:
     return "–" if not known else f"{fmean(known):.2f} ({len(known)} methods)"
 
 
-def main() -> None:
+def table() -> str:
+    """Return the table of all measures that some run has."""
     columns = ("between methods", "between seeds of a method", "between batch sizes of a method")
     lines = [f"| measure | {' | '.join(columns)} |", "|---|---:|---:|---:|"]
     for measure in MEASURES:
@@ -103,10 +104,11 @@ def main() -> None:
             within_methods(SEEDS, measure),
             within_methods((BATCHES,), measure),
         )
-        lines.append(f"| {measure} | {' | '.join(cells)} |")
-    (RESULTS / "label_free.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+        if set(cells) != {"–"}:
+            lines.append(f"| {measure} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    main()
+    (RESULTS / "label_free.md").write_text(table(), encoding="utf-8")
+    print(table())

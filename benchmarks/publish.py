@@ -139,9 +139,11 @@ def documents() -> dict[Path, str]:
             else:
                 text = f"{text.rstrip()}\n\n{expected}"
             contents[path] = text
-    page = ROOT / "docs" / "explanation" / "which-method.md"
-    cost = (RESULTS / "cost.md").read_text("utf-8")
-    contents[page] = TABLE.sub(lambda _: cost, page.read_text("utf-8"))
+    explanation = ROOT / "docs" / "explanation"
+    for page, name in (("which-method", "cost"), ("choosing-without-labels", "label_free")):
+        path, expected = explanation / f"{page}.md", (RESULTS / f"{name}.md").read_text("utf-8")
+        table = re.compile(rf"(?m)^{re.escape(expected.split(' |')[0])} \|.*\n(?:\|.*\n)+")
+        contents[path] = table.sub(lambda _, text=expected: text, path.read_text("utf-8"))
     return contents
 
 
