@@ -108,6 +108,11 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
     description = file.with_name(DESCRIPTION) if is_hub_folder else file.with_suffix(".json")
     if not file.exists():
         raise UserError(f"{file}: no such file; a finished run writes it into its folder")
+    if file.suffix == ".ini":
+        raise UserError(
+            f"{file} is a configuration, not a backbone; give the folder of its run, such as "
+            f"runs/{file.stem}"
+        )
     try:
         about = json.loads(description.read_text(encoding="utf-8"))
         name, settings = about["backbone"]["name"], about["backbone"]["settings"]
