@@ -161,9 +161,9 @@ class _Resolver:
                 instance = section.partition(".")[2] or section
                 default_name = ConfigValue(instance, ConfigOrigin("instance name"), is_text=True)
                 merged[section, "name"] = values.pop("name", default_name)
-            if self.lookup.is_frozen_network(section):
+            for key in self.lookup.host_keys(section):
                 unset = ConfigValue(None, ConfigOrigin("default"))
-                merged[section, "init_from"] = values.pop("init_from", unset)
+                merged[section, key] = values.pop(key, unset)
             if section == "augmentation":
                 values = self._with_num_views(values, schema)
             merged |= {(section, key): v for key, v in add_defaults(values, schema).items()}
@@ -229,8 +229,8 @@ class _Resolver:
         value = substitute(value, merged)
         if key == "name" and section in self.classes:
             return str(value.raw)
-        if key == "init_from" and self.lookup.is_frozen_network(section):
-            return parse_field(value, Path | None)
+        if key in (host_keys := self.lookup.host_keys(section)):
+            return parse_field(value, host_keys[key].annotation)
         schema = self._schema(section)
         assert schema is not None  # _merge skips sections without a schema
         return parse_field(value, schema.model_fields[key].annotation)
@@ -247,9 +247,8 @@ class _Resolver:
                 continue
             values = {key: value for (s, key), value in parsed.items() if s == section}
             name = values.pop("name", "") if section in self.classes else ""
-            init_from = None
-            if self.lookup.is_frozen_network(section):
-                init_from = values.pop("init_from", None)
+            keys = [key for key in self.lookup.host_keys(section) if key in values]
+            host_values = {key: values.pop(key) for key in keys}
             try:
                 settings = schema.model_validate(values)
             except ValidationError as error:
@@ -265,9 +264,7 @@ class _Resolver:
                 }
                 component = self._component(section, name, settings)
                 components[section] = replace(
-                    component,
-                    init_from=None if init_from is None else Path(init_from),
-                    network_references=references,
+                    component, host_values=host_values, network_references=references
                 )
         return host, components
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.catalog.registry import Entry
 from ssl_host.config.messages import validate_settings
+from ssl_host.config.named_sections import named_section, names_of_sections
 from ssl_host.config.schema import (
     CheckpointSettings,
     LoaderSettings,
@@ -38,8 +39,8 @@ class ComponentConfig:
         cls: the class of the component.
         settings: the validated settings.
         entry: the catalog entry of the component, which also names its plugin.
-        init_from: path of the weights of a frozen network ``[backbone.NAME]``; None for all other
-            components.
+        host_values: values of the keys that the host reads itself, such as ``data`` of an
+            evaluator or ``init_from`` of a network ``[backbone.NAME]``.
         network_references: maps each setting that refers to a width of a network to its reference,
             such as ``backbone.teacher.feature_dim``; ``settings`` has a placeholder for each.
     """
@@ -51,8 +52,25 @@ class ComponentConfig:
     cls: type[Component]
     settings: Settings
     entry: Entry
-    init_from: Path | None = None
+    host_values: Mapping[str, Any] = field(default_factory=dict)
     network_references: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def init_from(self) -> Path | None:
+        """Path of the weights of a network ``[backbone.NAME]``; None for all other components."""
+        path = self.host_values.get("init_from")
+        return None if path is None else Path(path)
+
+    def sections_named(self) -> set[str]:
+        """Return the sections that settings of this one name, such as ``backbone.large``."""
+        values = {**dict(self.settings), **self.host_values}
+        kinds = names_of_sections(self.kind, self.cls)
+        return {named_section(kind, values[key]) for key, kind in kinds.items() if values.get(key)}
+
+    @property
+    def data(self) -> str | None:
+        """Name of an evaluator's section ``[data.NAME]``; None if it uses ``[data]``."""
+        return self.host_values.get("data")
 
 
 @dataclass(frozen=True)

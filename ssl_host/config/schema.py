@@ -292,5 +292,8 @@ DEFAULT_COMPONENTS: dict[str, dict[str, Any]] = {
 DEFAULT_HEAD = "mlp"
 """Name of the component used for a head if no layer names a different one."""
 
+DEFAULT_BASELINES = ("random_init", "pixels", "statistics")
+"""Names of the baselines used if a configuration has no ``[baseline.*]`` section."""
+
 DEFAULT_EVALUATORS = ("few_label", "knn", "linear", "rankme", "alignment_uniformity")
 """Names of the evaluators used if a configuration has no ``[evaluator.*]`` section."""

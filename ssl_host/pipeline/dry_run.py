@@ -22,9 +22,9 @@ from ssl_host.errors import NonFiniteError
 from ssl_host.initial_weights import load_run_weights
 from ssl_host.pipeline.continuation import describe_start, finished_run, prepare_continuation
 from ssl_host.pipeline.cost_estimate import Alternative, Estimate
-from ssl_host.pipeline.frozen_networks import load_frozen_weights
 from ssl_host.pipeline.listing import ListingProgress
 from ssl_host.pipeline.loading_time import measure_loading
+from ssl_host.pipeline.network_weights import load_frozen_weights
 from ssl_host.pipeline.step_timing import StepTimer, first_micro_batch
 from ssl_host.preflight import check_labels, config_warnings
 from ssl_host.toolkit.cores import available_cores

@@ -35,7 +35,14 @@ FREE_SETTINGS_OF_CONTINUED_RUNS = {
     *(("optimizer", key) for key in ("lr", "base_lr", "scale_lr")),
 }
 """Settings that may change when a finished run is continued for more epochs in another folder."""
-FREE_KINDS_OF_CONTINUED_RUNS = {"augmentation", "scheduler", "trainer", "evaluator", "logger"}
+FREE_KINDS_OF_CONTINUED_RUNS = {
+    "augmentation",
+    "scheduler",
+    "trainer",
+    "evaluator",
+    "baseline",
+    "logger",
+}
 """Kinds of sections that may change when a finished run is continued; a checkpoint fits them."""
 
 
@@ -108,10 +115,21 @@ def compare_configs(
             continue
         if (section, key) in auto:
             chosen[section, key] = old
-        elif section.partition(".")[0] not in free_kinds:
+        elif not _is_free(section, config, free_kinds):
             new = values.get(section, {}).get(key)
             changes.append(f"[{section}] {key}: was {_text(old)}, is {_text(new)}")
     return changes, chosen
+
+
+def _is_free(section: str, config: RunConfig, free_kinds: Collection[str]) -> bool:
+    """Return True if a section is of a free kind, or only components of free kinds use it."""
+    kind, _, instance = section.partition(".")
+    if kind in free_kinds:
+        return True
+    method: Any = config.components["method"].cls
+    # Without a name, [data] and [backbone] are the run's; frozen networks are the method's.
+    is_named = bool(instance) and kind in ("data", "backbone") and instance not in method.frozen
+    return is_named and {"evaluator", "baseline"} <= set(free_kinds)
 
 
 def has_same_dataset(stored: ConfigValues, config: RunConfig) -> bool:

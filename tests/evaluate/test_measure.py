@@ -14,8 +14,11 @@ from ssl_host.compose import compose
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.data.datasets import open_datasets
 from ssl_host.evaluate import banks
+from ssl_host.evaluate.banks import FeatureBankBuilder
 from ssl_host.evaluate.figures import describe_figures
 from ssl_host.evaluate.measure import measure
+from ssl_host.evaluate.representations import make_representations
+from ssl_host.pipeline.baseline_inputs import make_baseline_inputs
 from tests.conftest import tiny
 
 
@@ -45,14 +48,20 @@ def experiment():
     return experiment, counted, len(images.classes)
 
 
-def measured(experiment, unreadable=(), evaluators=None):
+def measured(experiment, unreadable=(), evaluators=None, baselines=None):
     composed, (train, test), classes = experiment
     train.images.unreadable = dict.fromkeys(unreadable, "truncated")
     assert isinstance(composed.views, ViewMaker)
     if evaluators is None:
         evaluators = {name: ssl_host.build("evaluator", name) for name in ("knn", "rankme")}
     backbone = composed.method.backbone
-    return measure(evaluators, backbone, backbone, composed.views, train, test, classes, seed=1)
+    builder = FeatureBankBuilder(composed.views, train, test, classes, seed=1)
+    inputs = make_baseline_inputs(composed, builder, torch.device("cpu"), Catalog())
+
+    def make_baselines():
+        return make_representations(composed.baselines if baselines is None else baselines, inputs)
+
+    return measure(evaluators, backbone, make_baselines, builder)
 
 
 def test_each_image_is_read_once_for_the_network_and_all_baselines(experiment):
