@@ -11,6 +11,7 @@ import torch
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.components import build_section
 from ssl_host.config.error_locations import locate_errors
+from ssl_host.config.named_sections import named_section
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.augmentation import Augmentation
 from ssl_host.contracts.baseline import Baseline
@@ -39,6 +40,7 @@ class Experiment:
         config: the configuration from which the components were built.
         plan: the length of the run and the size of its data.
         source: the data source.
+        other_sources: the data sources ``[data.NAME]`` that evaluators use, keyed by NAME.
         views: object that applies the augmentation to a batch of images and returns the views.
         method: the SSL method, with its backbone, heads and loss.
         optimizer: the component that creates the torch optimizer.
@@ -52,6 +54,7 @@ class Experiment:
     config: RunConfig
     plan: Plan
     source: DataSource
+    other_sources: Mapping[str, DataSource]
     views: ViewMaker
     method: Method
     optimizer: Optimizer
@@ -76,15 +79,41 @@ def compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
 
 def _compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
     """Return the data source and the view maker; see :func:`compose_data`."""
-    source: DataSource = build_section(config, "data")
-    cache = config.loader.cache_dir
-    source.excluded = (config.run.dir, *(() if cache is None else (cache,)))
+    source = _build_source(config, "data")
     augmentation = build_section(
         config, "augmentation", image_size=source.image_size, channels=source.channels
     )
     views = make_view_maker(augmentation, source)
     check_views(config, views)
     return source, views
+
+
+def _build_source(config: RunConfig, section: str) -> DataSource:
+    """Return the data source of a section, which skips the folders that the run writes to."""
+    source: DataSource = build_section(config, section)
+    cache = config.loader.cache_dir
+    source.excluded = (config.run.dir, *(() if cache is None else (cache,)))
+    return source
+
+
+def _build_other_sources(config: RunConfig, source: DataSource) -> dict[str, DataSource]:
+    """Return the data sources that evaluators name, keyed by the value of their setting ``data``.
+
+    Raises:
+        UserError: if the images of one do not have as many channels as those of ``[data]``.
+    """
+    names = dict.fromkeys(c.data for c in config.of_kind("evaluator") if c.data is not None)
+    sources = {}
+    for name in names:
+        section = named_section("data", name)
+        sources[name] = _build_source(config, section)
+        if sources[name].channels != source.channels:
+            raise UserError(
+                f"[{section}] has images with {sources[name].channels} channels, but the network "
+                f"is trained on those of [data], with {source.channels}; set num_channels or use "
+                "another source"
+            )
+    return sources
 
 
 def compose(
@@ -123,6 +152,7 @@ def _compose(
         config=config,
         plan=plan,
         source=source,
+        other_sources=_build_other_sources(config, source),
         views=views,
         method=method,
         optimizer=build_section(config, "optimizer"),

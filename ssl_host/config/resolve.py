@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.component_lookup import ComponentLookup
+from ssl_host.config.derived_defaults import derived_defaults
 from ssl_host.config.entries import make_entries, round_trip_problems
 from ssl_host.config.fields import parse_field
 from ssl_host.config.ini import read_config_text
@@ -164,28 +165,13 @@ class _Resolver:
             for key in self.lookup.host_keys(section):
                 unset = ConfigValue(None, ConfigOrigin("default"))
                 merged[section, key] = values.pop(key, unset)
-            if section == "augmentation":
-                values = self._with_num_views(values, schema)
+            values = {**derived_defaults(section, schema, self.classes, merged), **values}
             merged |= {(section, key): v for key, v in add_defaults(values, schema).items()}
             for key, value in values.items():
                 if key not in schema.model_fields:
                     text = f"[{section}] {unknown_key(key, schema.model_fields, self._all_keys())}"
                     self.problems.append(Problem(str(value.origin), text))
         return merged
-
-    def _with_num_views(
-        self, values: dict[str, ConfigValue], schema: type[Settings]
-    ) -> dict[str, ConfigValue]:
-        """Return the values, with ``num_views`` as the method needs it unless it is already set.
-
-        A recipe for two views, such as that of a data source, then also works for a method that
-        uses one view.
-        """
-        method = self.classes.get("method")
-        if method is None or "num_views" not in schema.model_fields or "num_views" in values:
-            return values
-        origin = ConfigOrigin("views of the method")
-        return {**values, "num_views": ConfigValue(method.min_views, origin)}
 
     def _parse(self, merged: Mapping[Key, ConfigValue]) -> dict[Key, Any]:
         """Replace references and convert text to values; skip settings that cannot be parsed."""

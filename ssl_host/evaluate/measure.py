@@ -53,6 +53,12 @@ class Measurement:
         }
         self.notes += evaluation.notes
 
+    def add_all(self, other: Measurement) -> None:
+        """Add metrics, artifacts and notes that were measured on other images."""
+        self.metrics |= other.metrics
+        self.artifacts |= other.artifacts
+        self.notes += other.notes
+
 
 def measure(
     evaluators: Mapping[str, Evaluator],

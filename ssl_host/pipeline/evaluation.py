@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -12,12 +13,14 @@ from ssl_host.augment.executor import ViewMaker, evaluation_view
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import Experiment
 from ssl_host.config.error_locations import locate_errors
+from ssl_host.contracts.evaluation import Evaluator
 from ssl_host.data.datasets import OpenedDatasets
 from ssl_host.data.store import ImageStore
 from ssl_host.errors import RunError
 from ssl_host.evaluate.measure import Measurement, measure
 from ssl_host.evaluate.representations import Representation, make_representations
 from ssl_host.pipeline.baseline_inputs import make_bank_builder, make_baseline_inputs
+from ssl_host.pipeline.other_images import notes_on_images, open_other_images
 from ssl_host.weights import load_backbone
 
 CHECKED_IMAGES = 16
@@ -39,6 +42,8 @@ def evaluate_network(
 ) -> Measurement:
     """Run all evaluators on the trained network and its baselines, and return the results.
 
+    Evaluators with the setting ``data`` measure them on the images of that source.
+
     Args:
         experiment: the components of the run, with the evaluators and baselines.
         images: the training and test images.
@@ -57,13 +62,25 @@ def evaluate_network(
     device = next(encoder.parameters()).device
     inputs = make_baseline_inputs(experiment, builder, device, catalog)
 
+    @cache
     def make_baselines() -> dict[str, Representation]:
         with locate_errors(config):
             return make_representations(experiment.baselines, inputs, channels_last)
 
-    return measure(
-        experiment.evaluators, encoder, make_baselines, builder, report_progress, scratch
-    )
+    data = {c.instance: c.data for c in config.of_kind("evaluator")}
+    by_data: dict[str | None, dict[str, Evaluator]] = {None: {}}  # the bank of [data] is shown
+    for name, evaluator in experiment.evaluators.items():
+        by_data.setdefault(data[name], {})[name] = evaluator
+    own = by_data.pop(None)
+    measurement = measure(own, encoder, make_baselines, builder, report_progress, scratch)
+    for source, evaluators in by_data.items():
+        report_progress(f"the images of {source}")
+        others = open_other_images(experiment, str(source))
+        builder = make_bank_builder(experiment, others)
+        more = measure(evaluators, encoder, make_baselines, builder, report_progress, scratch)
+        measurement.add_all(more)
+        measurement.notes += notes_on_images(str(source), others)
+    return measurement
 
 
 @torch.no_grad()

@@ -34,6 +34,7 @@ from ssl_host.pipeline.environment import describe_environment
 from ssl_host.pipeline.evaluation import check_saved_backbone, evaluate_network
 from ssl_host.pipeline.listing import ListingProgress, read_listing, share_listing
 from ssl_host.pipeline.network_weights import load_frozen_weights
+from ssl_host.pipeline.other_images import check_other_images
 from ssl_host.pipeline.results import describe_run, make_results, write_results
 from ssl_host.pipeline.run_metrics import (
     data_bottleneck_hint,
@@ -152,6 +153,8 @@ class _Runner:
         # Build everything before decoding, which may take hours, so that errors are found early.
         experiment = compose(self.config, (source, views), len(splits.train))
         check_labels(self.config, experiment.method, splits.train.labels)
+        if is_first_process():
+            check_other_images(experiment)
         images = open_datasets(source, views, self.config.loader, self._report_packing, splits)
         if len(images.train) != len(splits.train):
             # A method may need the number of images, and some could not be read.
