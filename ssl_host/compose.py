@@ -25,6 +25,7 @@ from ssl_host.contracts.optimization import Optimizer, Scheduler
 from ssl_host.errors import PluginError, UserError
 from ssl_host.preflight import (
     border_notes,
+    check_evaluation,
     check_sizes,
     check_tokens,
     check_views,
@@ -145,6 +146,7 @@ def _compose(
 ) -> Experiment:
     """Return every component of a configuration; see :func:`compose`."""
     source, views = data
+    check_evaluation(config)
     plan = make_run_plan(config, source, num_images)
     method = compose_method(config, plan)
     check_sizes(config, method.backbone, views)

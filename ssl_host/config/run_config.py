@@ -13,11 +13,12 @@ from ssl_host.config.messages import validate_settings
 from ssl_host.config.named_sections import named_section, names_of_sections
 from ssl_host.config.schema import (
     CheckpointSettings,
+    EvaluateSettings,
     LoaderSettings,
     ProbeSettings,
     RunSettings,
-    TrainerSettings,
 )
+from ssl_host.config.trainer_schema import TrainerSettings
 from ssl_host.config.values import ConfigOrigin, Key, format_value
 from ssl_host.contracts.component import Component
 from ssl_host.contracts.settings import Settings
@@ -129,9 +130,20 @@ class RunConfig:
         return self._host_settings("checkpoint", CheckpointSettings)
 
     @property
+    def evaluate(self) -> EvaluateSettings:
+        """Settings of ``[evaluate]``."""
+        return self._host_settings("evaluate", EvaluateSettings)
+
+    @property
     def probe(self) -> ProbeSettings:
         """Settings of ``[probe]``."""
         return self._host_settings("probe", ProbeSettings)
+
+    def watched_metrics(self) -> dict[Key, str]:
+        """Return the metrics that decide on stopping and on the best backbone, keyed by setting."""
+        settings = {("checkpoint", "best"): self.checkpoint.best}
+        settings["run", "stop_early"] = self.run.stop_early
+        return {key: metric for key, metric in settings.items() if metric is not None}
 
     def of_kind(self, kind: str) -> list[ComponentConfig]:
         """Return all components of one kind, in the order of their sections."""

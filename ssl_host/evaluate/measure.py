@@ -82,7 +82,7 @@ def measure(
     measurement = Measurement()
     usable = {}
     for name, evaluator in evaluators.items():
-        reason = _skip_reason(evaluator, builder)
+        reason = skip_reason(evaluator, builder)
         if reason:
             measurement.notes.append(f"{name} was skipped: {reason}")
         else:
@@ -119,7 +119,7 @@ def _measure_baseline(
     return metrics
 
 
-def _skip_reason(evaluator: Evaluator, builder: FeatureBankBuilder) -> str:
+def skip_reason(evaluator: Evaluator, builder: FeatureBankBuilder) -> str:
     """Return the reason why an evaluator cannot run on these images; empty if it can."""
     if evaluator.needs_labels and builder.train.labels is None:
         return "the images have no labels"

@@ -13,7 +13,7 @@ from ssl_host.compose import compose, compose_data, num_trainable_parameters
 from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.run_config import RunConfig
-from ssl_host.config.schema import TrainerSettings
+from ssl_host.config.trainer_schema import TrainerSettings
 from ssl_host.data.decoding import DecodedImages
 from ssl_host.data.image_checks import check_images
 from ssl_host.data.splits import num_probe_classes, open_splits

@@ -33,6 +33,7 @@ from ssl_host.pipeline.continuation import (
 from ssl_host.pipeline.environment import describe_environment
 from ssl_host.pipeline.evaluation import check_saved_backbone, evaluate_network
 from ssl_host.pipeline.listing import ListingProgress, read_listing, share_listing
+from ssl_host.pipeline.monitoring import make_periodic_evaluation, monitoring_notes
 from ssl_host.pipeline.network_weights import load_frozen_weights
 from ssl_host.pipeline.other_images import check_other_images
 from ssl_host.pipeline.results import describe_run, make_results, write_results
@@ -237,6 +238,7 @@ class _Runner:
             images.train.image_name,
             on_start,
             None if self.continued is None else self.continued.read_checkpoint,
+            make_periodic_evaluation(experiment, images, self.folder.path),
         )
 
     def _evaluate(
@@ -261,6 +263,7 @@ class _Runner:
             experiment, images, encoder, self.catalog, self._report_evaluation, self.folder.path
         )
         self.notes += measurement.notes
+        self.notes += monitoring_notes(training.state, self.config)
         metrics = dict(online_accuracy(training, measurement, self.config.run.epochs))
         metrics |= {**measurement.metrics, **resource_metrics(training)}
         wall_time_s = timer.earlier_s + time.monotonic() - self.start_time

@@ -121,7 +121,10 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
         main=main,
         others=[name for name in others if name not in main],
         baselines=list(_baseline_rows(runs)),
-        charts=draw_charts({run.label: _curves(run, normalised) for run in runs}),
+        charts=draw_charts(
+            {run.label: _curves(run, normalised) for run in runs},
+            {k: figure for run in runs for k, figure in run.results.get("figures", {}).items()},
+        ),
         normalised=normalised,
         differences=different,
         backbones=list(_backbone_names(runs, different)),
