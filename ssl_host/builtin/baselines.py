@@ -16,7 +16,6 @@ from ssl_host import (
     FeatureExtractor,
     Settings,
     UserError,
-    load_backbone,
     recalibrate_batchnorm,
 )
 
@@ -146,7 +145,7 @@ class Pretrained(Baseline):
     def make_extractor(self, inputs: BaselineInputs) -> FeatureExtractor:
         size = self.config.image_size or inputs.image_size
         if self.config.weights is not None:
-            network = load_backbone(self.config.weights).to(inputs.device)
+            network = inputs.load_backbone(self.config.weights)
         else:
             network = inputs.backbone(str(self.config.backbone), size)
         if network.in_channels not in (inputs.channels, 3 * inputs.channels):

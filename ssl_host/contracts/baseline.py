@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -37,6 +38,8 @@ class BaselineInputs:
             network of the section ``[backbone.NAME]`` with its weights, on ``device`` and in
             evaluation mode. The section must be named by a setting in
             :attr:`Component.named_sections`.
+        load_backbone: function that takes the path of a run folder or of an export and returns its
+            backbone, as :func:`ssl_host.load_backbone` does, on ``device``.
     """
 
     train_images: Any
@@ -48,6 +51,7 @@ class BaselineInputs:
     device: torch.device
     untrained: Callable[[], nn.Module]
     backbone: Callable[[str, int], Backbone]
+    load_backbone: Callable[[Path], Backbone]
 
 
 class Baseline(Component):

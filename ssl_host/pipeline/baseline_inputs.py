@@ -18,6 +18,7 @@ from ssl_host.data.datasets import OpenedDatasets
 from ssl_host.evaluate.banks import FeatureBankBuilder
 from ssl_host.evaluate.representations import make_representations
 from ssl_host.pipeline.network_weights import load_section_weights
+from ssl_host.weights import load_backbone
 
 
 def make_bank_builder(experiment: Experiment, images: OpenedDatasets) -> FeatureBankBuilder:
@@ -74,6 +75,7 @@ def make_baseline_inputs(
         device=device,
         untrained=untrained,
         backbone=backbone,
+        load_backbone=lambda path: load_backbone(path, catalog).to(device),
     )
 
 

@@ -17,6 +17,7 @@ from ssl_host.evaluate.representations import make_representations
 from ssl_host.testing.component_checks import check_recorded_reads, track_reads
 from ssl_host.testing.outcome import CheckFailure, NotApplicable
 from ssl_host.testing.target import CheckTarget
+from ssl_host.weights import load_backbone
 
 IMAGE_SIZE = 16
 """Height and width of the network's input, in pixels."""
@@ -67,6 +68,7 @@ class _Case:
             device=torch.device("cpu"),
             untrained=lambda: self._network("backbone", IMAGE_SIZE).train(),
             backbone=lambda name, size: self._network(f"backbone.{name}", size).eval(),
+            load_backbone=lambda path: load_backbone(path, self.target.catalog),
         )
 
     def _network(self, section: str, size: int) -> Backbone:
