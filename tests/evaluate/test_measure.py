@@ -123,3 +123,20 @@ def test_baselines_are_measured_for_declared_figures_of_any_name(experiment):
     assert set(described) == {"detect.error", "detect.3.mAP", "detect.seconds", "online.top1"}
     assert described["detect.3.mAP"]["description"] == "mean average precision"
     assert described["detect.error"]["higher_is_better"] is False
+
+
+class Trained(ErrorRates):
+    """Third-party evaluator that needs the network and its images."""
+
+    needs_encoder = True
+
+    def evaluate(self, bank):
+        images = bank.train_images[:2]
+        features = bank.encoder()(bank.eval_transform(images))
+        difference = (features - bank.train.x[:2]).abs().max()
+        return Evaluation({"error": float(difference < 1e-4)})
+
+
+def test_evaluators_that_need_a_network_measure_baselines_that_are_networks(experiment):
+    measurement = measured(experiment, evaluators={"tune": Trained(Trained.Config())})
+    assert measurement.metrics == {"tune.error": 1.0, "random_init.tune.error": 1.0}
