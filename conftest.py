@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def plugins_found_once():
     initialise, search_path = Catalog.__init__, list(sys.path)
     found: dict[object, Catalog] = {}
 
+    @wraps(initialise)
     def copy(new, blocked=()):
         blocked = tuple(blocked)
         if sys.path != search_path or catalog.discover is not discovery.discover:

@@ -17,7 +17,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 METRICS = ("few_label.10.top1", "linear.top1", "knn.top1", "online.top1")
-BASELINES = ("random_init", "pixels", "statistics")
 RESOURCES = ("throughput", "peak")
 
 
@@ -57,7 +56,9 @@ def main() -> None:
     ]
     for name in METRICS:
         values = [r["metrics"][name] for r in runs[:3]]
-        best = [max(r["metrics"].get(f"{b}.{name}") or 0.0 for b in BASELINES) for r in runs[:3]]
+        best = [
+            max(r["metrics"].get(f"{b}.{name}") or 0.0 for b in r["baselines"]) for r in runs[:3]
+        ]
         margin = min(v - b for v, b in zip(values, best, strict=True))
         shown = " | ".join(f"{100 * v:.2f}" for v in values)
         baselines = ", ".join(f"{100 * b:.2f}" for b in best) if any(best) else "–"

@@ -23,12 +23,11 @@ from ssl_host.catalog.discovery import hook_specs
 from ssl_host.cli.app import cli
 from ssl_host.cli.options import Session
 from ssl_host.config.display import describe_settings
-from ssl_host.config.schema import HOST_SECTIONS
+from ssl_host.config.schema import DEFAULT_BASELINES, HOST_SECTIONS
 from ssl_host.config.values import format_recipe_value
 from ssl_host.contracts.evaluation import Figure
 from ssl_host.contracts.kinds import KINDS
 from ssl_host.evaluate.figures import HOST_FIGURES, metric_name
-from ssl_host.report.summary import BASELINES
 from ssl_host.run_folder.files import FILES
 from ssl_host.testing.preset_checks import resolves
 from ssl_host.testing.suite import checks_of
@@ -167,13 +166,15 @@ def _provider(command: click.Command) -> str:
 
 
 def _metrics_page(catalog: Catalog) -> str:
-    prefixes = ", ".join(f"`{key}.` ({label})" for key, label in BASELINES.items())
+    labels = {e.name: catalog.load("baseline", e.name).label for e in _entries(catalog, "baseline")}
+    prefixes = ", ".join(f"`{name}.` ({labels[name]})" for name in DEFAULT_BASELINES)
     lines = [
         "# Metrics\n",
         "`results.json` has these values under `metrics` and their declarations under `figures`. "
         "A name begins with the evaluator's instance: `[evaluator.linear]` gives `linear.top1`. "
-        "With the unit % the value is a fraction from 0 to 1. Figures with baselines have three "
-        f"more values with a prefix: {prefixes}, for example `pixels.knn.top1`.\n",
+        "With the unit % the value is a fraction from 0 to 1. Figures with baselines have one "
+        "more value for each baseline, with the name of its section `[baseline.NAME]` as a prefix, "
+        f"for example `pixels.knn.top1`. By default there are {prefixes}.\n",
         "| metric | meaning | unit | better | baselines |",
         "|---|---|---|---|---|",
     ]

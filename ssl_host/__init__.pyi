@@ -39,6 +39,9 @@ from .config.values import format_value as format_value
 from .config.values import parse_value as parse_value
 from .contracts.augmentation import Augmentation as Augmentation
 from .contracts.augmentation import SampleRNG as SampleRNG
+from .contracts.baseline import Baseline as Baseline
+from .contracts.baseline import BaselineInputs as BaselineInputs
+from .contracts.baseline import FeatureExtractor as FeatureExtractor
 from .contracts.batch import Batch as Batch
 from .contracts.batch import Plan as Plan
 from .contracts.batch import Progress as Progress
@@ -102,6 +105,7 @@ from .report.summary import summarize as summarize
 from .run_folder.folder import RunFolder as RunFolder
 from .toolkit.atomic_io import atomic_write_text as atomic_write_text
 from .toolkit.atomic_io import report_disk_errors as report_disk_errors
+from .toolkit.batchnorm import recalibrate_batchnorm as recalibrate_batchnorm
 from .toolkit.checkpoint_keys import OWN_PREFIXES as OWN_PREFIXES
 from .toolkit.checkpoint_keys import KeyMapping as KeyMapping
 from .toolkit.checkpoint_keys import StoredWeights as StoredWeights

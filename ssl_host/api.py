@@ -10,7 +10,8 @@ from typing import Any
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.registry import Entry
-from ssl_host.compose import build_component, compose_method
+from ssl_host.components import build_component
+from ssl_host.compose import compose_method
 from ssl_host.config.messages import validate_settings
 from ssl_host.config.resolve import resolve_file, resolve_sections
 from ssl_host.config.run_config import RunConfig

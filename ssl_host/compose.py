@@ -9,23 +9,23 @@ from typing import Any
 import torch
 
 from ssl_host.augment.executor import ViewMaker
-from ssl_host.catalog.registry import Entry, error_location
+from ssl_host.components import build_section
 from ssl_host.config.error_locations import locate_errors
-from ssl_host.config.network_widths import resolve_network_widths
+from ssl_host.config.named_sections import named_section
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.augmentation import Augmentation
+from ssl_host.contracts.baseline import Baseline
 from ssl_host.contracts.batch import Plan
-from ssl_host.contracts.component import Component
 from ssl_host.contracts.data import DataSource
 from ssl_host.contracts.evaluation import Evaluator
 from ssl_host.contracts.logging import Logger
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone, Head
 from ssl_host.contracts.optimization import Optimizer, Scheduler
-from ssl_host.contracts.settings import Settings
-from ssl_host.errors import PluginError, SslHostError, UserError
+from ssl_host.errors import PluginError, UserError
 from ssl_host.preflight import (
     border_notes,
+    check_evaluation,
     check_sizes,
     check_tokens,
     check_views,
@@ -41,11 +41,13 @@ class Experiment:
         config: the configuration from which the components were built.
         plan: the length of the run and the size of its data.
         source: the data source.
+        other_sources: the data sources ``[data.NAME]`` that evaluators use, keyed by NAME.
         views: object that applies the augmentation to a batch of images and returns the views.
         method: the SSL method, with its backbone, heads and loss.
         optimizer: the component that creates the torch optimizer.
         scheduler: the learning-rate scheduler.
         evaluators: the evaluators, keyed by instance name.
+        baselines: the baselines, keyed by instance name.
         loggers: the loggers, keyed by instance name.
         notes: remarks for the log and the report, such as one on an ignored image border.
     """
@@ -53,11 +55,13 @@ class Experiment:
     config: RunConfig
     plan: Plan
     source: DataSource
+    other_sources: Mapping[str, DataSource]
     views: ViewMaker
     method: Method
     optimizer: Optimizer
     scheduler: Scheduler
     evaluators: Mapping[str, Evaluator]
+    baselines: Mapping[str, Baseline]
     loggers: Mapping[str, Logger]
     notes: tuple[str, ...] = ()
 
@@ -76,15 +80,41 @@ def compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
 
 def _compose_data(config: RunConfig) -> tuple[DataSource, ViewMaker]:
     """Return the data source and the view maker; see :func:`compose_data`."""
-    source: DataSource = build_section(config, "data")
-    cache = config.loader.cache_dir
-    source.excluded = (config.run.dir, *(() if cache is None else (cache,)))
+    source = _build_source(config, "data")
     augmentation = build_section(
         config, "augmentation", image_size=source.image_size, channels=source.channels
     )
     views = make_view_maker(augmentation, source)
     check_views(config, views)
     return source, views
+
+
+def _build_source(config: RunConfig, section: str) -> DataSource:
+    """Return the data source of a section, which skips the folders that the run writes to."""
+    source: DataSource = build_section(config, section)
+    cache = config.loader.cache_dir
+    source.excluded = (config.run.dir, *(() if cache is None else (cache,)))
+    return source
+
+
+def _build_other_sources(config: RunConfig, source: DataSource) -> dict[str, DataSource]:
+    """Return the data sources that evaluators name, keyed by the value of their setting ``data``.
+
+    Raises:
+        UserError: if the images of one do not have as many channels as those of ``[data]``.
+    """
+    names = dict.fromkeys(c.data for c in config.of_kind("evaluator") if c.data is not None)
+    sources = {}
+    for name in names:
+        section = named_section("data", name)
+        sources[name] = _build_source(config, section)
+        if sources[name].channels != source.channels:
+            raise UserError(
+                f"[{section}] has images with {sources[name].channels} channels, but the network "
+                f"is trained on those of [data], with {source.channels}; set num_channels or use "
+                "another source"
+            )
+    return sources
 
 
 def compose(
@@ -116,6 +146,7 @@ def _compose(
 ) -> Experiment:
     """Return every component of a configuration; see :func:`compose`."""
     source, views = data
+    check_evaluation(config)
     plan = make_run_plan(config, source, num_images)
     method = compose_method(config, plan)
     check_sizes(config, method.backbone, views)
@@ -123,16 +154,21 @@ def _compose(
         config=config,
         plan=plan,
         source=source,
+        other_sources=_build_other_sources(config, source),
         views=views,
         method=method,
         optimizer=build_section(config, "optimizer"),
         scheduler=build_section(config, "scheduler"),
-        evaluators={
-            c.instance: build_section(config, c.section) for c in config.of_kind("evaluator")
-        },
-        loggers={c.instance: build_section(config, c.section) for c in config.of_kind("logger")},
+        evaluators=_build_instances(config, "evaluator"),
+        baselines=_build_instances(config, "baseline"),
+        loggers=_build_instances(config, "logger"),
         notes=border_notes(config, method.backbone, views),
     )
+
+
+def _build_instances(config: RunConfig, kind: str) -> dict[str, Any]:
+    """Return the components of a kind with any number of sections, keyed by instance name."""
+    return {c.instance: build_section(config, c.section) for c in config.of_kind(kind)}
 
 
 def make_run_plan(config: RunConfig, source: DataSource, num_images: int | None) -> Plan:
@@ -219,68 +255,19 @@ def _build_frozen_networks(config: RunConfig, plan: Plan) -> dict[str, Backbone]
 
     The initial weights of the other networks do not depend on them.
     """
-    sections = [c for c in config.of_kind("backbone") if c.section != "backbone"]
-    if not sections:
+    method: Any = config.components["method"].cls
+    if not method.frozen:
         return {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.run.seed)
-        return {c.instance: build_backbone(config, c.section, plan, {}) for c in sections}
+        return {
+            name: build_backbone(config, f"backbone.{name}", plan, {}) for name in method.frozen
+        }
 
 
 def make_view_maker(augmentation: Augmentation, source: DataSource) -> ViewMaker:
     """Return a view maker, which turns images of a source into views."""
     return ViewMaker(augmentation, image_size=source.image_size, mean=source.mean, std=source.std)
-
-
-def build_section(
-    config: RunConfig,
-    section: str,
-    networks: Mapping[str, Backbone] | None = None,
-    **build_args: Any,
-) -> Any:
-    """Return the component that one section of the configuration describes.
-
-    Args:
-        config: the configuration.
-        section: name of the section.
-        networks: networks that are built already, keyed by section, for references to their widths.
-        build_args: keyword arguments of the constructor.
-    """
-    component = config.components[section]
-    settings = resolve_network_widths(config, section, networks or {})
-    with locate_errors(config, section):
-        return build_component(component.cls, settings, component.entry, build_args)
-
-
-def build_component(
-    cls: type[Component], settings: Settings, entry: Entry, build_args: Mapping[str, Any]
-) -> Any:
-    """Build a component and record in ``origin`` which distribution it comes from.
-
-    Args:
-        cls: class of the component.
-        settings: validated settings of the component.
-        entry: registry entry of the component.
-        build_args: keyword arguments that the constructor takes besides the settings, such as
-            ``in_channels``.
-
-    Raises:
-        PluginError: if the constructor raises; the message names the distribution and the line
-            that failed.
-    """
-    constructor: Any = cls
-    try:
-        component = constructor(settings, **build_args)
-    except SslHostError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"{entry.describe()} could not be built: {type(error).__name__}: {error} "
-            f"({error_location(error)}); its settings: "
-            f"{', '.join(f'{k}={v!r}' for k, v in settings.model_dump().items()) or 'none'}"
-        ) from error
-    component.origin = str(entry.origin)
-    return component
 
 
 def count_parameters(config: RunConfig) -> int:

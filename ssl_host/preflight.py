@@ -9,8 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from ssl_host.augment.executor import ViewMaker
+from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.catalog.plugin_errors import attribute_errors
-from ssl_host.config.run_config import RunConfig
+from ssl_host.config.run_config import ComponentConfig, RunConfig
+from ssl_host.contracts.evaluation import find_figure
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone
 from ssl_host.errors import ConfigError, DataError, Problem, UserError
@@ -45,6 +47,41 @@ def check_views(config: RunConfig, views: ViewMaker) -> None:
         "[augmentation]"
     )
     raise ConfigError([Problem(str(config.entries["augmentation", key].origin), text)])
+
+
+def check_evaluation(config: RunConfig) -> None:
+    """Raise ConfigError if the evaluation during training names what the run does not have."""
+    settings, problems = config.evaluate, []
+    evaluators: dict[str, Any] = {c.instance: c for c in config.of_kind("evaluator")}
+
+    def add(section: str, key: str, text: str) -> None:
+        origin = config.entries[section, key].origin
+        value = config.entries[section, key].text
+        problems.append(Problem(str(origin), f"[{section}] {key} = {value}: {text}"))
+
+    for name in settings.evaluators if settings.every_epochs is not None else ():
+        if name not in evaluators:
+            text = f"there is no section [evaluator.{name}]{did_you_mean(name, evaluators)}"
+            add("evaluate", "evaluators", text)
+        elif evaluators[name].data is not None:
+            text = f"[evaluator.{name}] has its own data, but only training images can be used"
+            add("evaluate", "evaluators", text)
+    for (section, key), metric in config.watched_metrics().items():
+        if settings.every_epochs is None:
+            add(section, key, "it is measured during training; set [evaluate] every_epochs")
+        elif not any(_measures(evaluators.get(n), metric) for n in settings.evaluators):
+            names = ", ".join(settings.evaluators)
+            add(section, key, f"it is not a metric of [evaluate] evaluators, which are {names}")
+    if problems:
+        raise ConfigError(problems)
+
+
+def _measures(component: ComponentConfig | None, metric: str) -> bool:
+    """Return True if an evaluator declares a metric, such as ``knn.top1``."""
+    if component is None or not f"{metric}.".startswith(f"{component.instance}."):
+        return False
+    cls: Any = component.cls
+    return find_figure(cls.figures, metric[len(component.instance) + 1 :]) is not None
 
 
 def check_tokens(config: RunConfig, backbone: Backbone) -> None:

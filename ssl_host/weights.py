@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.compose import build_component
+from ssl_host.components import build_component
 from ssl_host.config.messages import validation_problems
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.data import Fit

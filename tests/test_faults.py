@@ -15,7 +15,7 @@ from ssl_host.augment.executor import evaluation_view
 from ssl_host.contracts.data import IMAGENET_MEAN, IMAGENET_STD
 from ssl_host.data.batches import EpochPlan
 from ssl_host.errors import ConfigError, DataError
-from ssl_host.evaluate.extract import recalibrate_batchnorm
+from ssl_host.toolkit.batchnorm import recalibrate_batchnorm
 
 HERE = Path(__file__).parent
 TESTS_OF_FAULTS = {

@@ -129,6 +129,17 @@ def register_evaluators(register: Register) -> None:
 
 
 @hookimpl
+def register_baselines(register: Register) -> None:
+    module = f"{_PACKAGE}.baselines"
+    register("random_init", f"{module}:RandomInit", "the backbone with its initial weights")
+    register("pixels", f"{module}:Pixels", "the pixels of the image")
+    register("statistics", f"{module}:Statistics", "mean, contrast and gradients of the image")
+    register(
+        "pretrained", f"{module}:Pretrained", "any network with weights, such as a model of timm"
+    )
+
+
+@hookimpl
 def register_loggers(register: Register) -> None:
     register("csv", f"{_PACKAGE}.loggers:CSV", "metrics.csv in the run folder")
     register("tensorboard", f"{_PACKAGE}.loggers:TensorBoard", "event files for TensorBoard")

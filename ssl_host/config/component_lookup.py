@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.layers import ConfigLayer, python_layer
+from ssl_host.config.named_sections import (
+    EVALUATOR_KEYS,
+    NETWORK_KEYS,
+    HostKey,
+    named_section,
+    names_of_sections,
+)
 from ssl_host.config.schema import (
+    DEFAULT_BASELINES,
     DEFAULT_COMPONENTS,
     DEFAULT_EVALUATORS,
     DEFAULT_HEAD,
@@ -36,6 +44,7 @@ class ComponentLookup:
         classes: maps each section to its component class, or to None if it cannot be loaded.
         problems: the problems found so far.
         failed: the sections with a reported problem, which are not checked further.
+        named: the sections that settings of other sections name, such as ``data.flowers``.
     """
 
     def __init__(self, user_layers: Sequence[ConfigLayer], catalog: Catalog, run_name: str) -> None:
@@ -44,6 +53,7 @@ class ComponentLookup:
         self.classes: dict[str, Any] = {}
         self.problems: list[Problem] = []
         self.failed: set[str] = set()
+        self.named: set[str] = set()
         defaults = self._default_layer(run_name)
         self.layers = [defaults, *self.user_layers]
         for section in ("method", "data"):
@@ -63,10 +73,20 @@ class ComponentLookup:
         """Names of the frozen networks that the method declares."""
         return list(getattr(self.classes.get("method"), "frozen", ()))
 
-    def is_frozen_network(self, section: str) -> bool:
-        """Return True if a section configures a frozen network of the method."""
+    def is_additional(self, section: str) -> bool:
+        """Return True if a section is a further one of a kind that has one section ``[kind]``.
+
+        It configures a frozen network of the method, or a setting of another section names it.
+        """
         kind, _, instance = section.partition(".")
-        return kind == "backbone" and instance in self.frozen
+        return section in self.named or (kind == "backbone" and instance in self.frozen)
+
+    def host_keys(self, section: str) -> Mapping[str, HostKey]:
+        """Return the keys of a section that the host reads itself, besides ``name``."""
+        kind = section.partition(".")[0]
+        if kind == "backbone" and self.is_additional(section):
+            return NETWORK_KEYS
+        return EVALUATOR_KEYS if kind == "evaluator" else {}
 
     def sections(self) -> list[str]:
         """Return the section names of all layers: host sections first, then by component kind."""
@@ -89,14 +109,18 @@ class ComponentLookup:
         return section
 
     def _default_layer(self, run_name: str) -> ConfigLayer:
-        """Return the host's defaults as a layer, with evaluators only if the user sets none."""
+        """Return the host's defaults as a layer.
+
+        It has evaluators only if the user sets none; the same holds for baselines.
+        """
         defaults = {section: dict(values) for section, values in DEFAULT_COMPONENTS.items()}
         defaults["run"] = {"name": run_name}
         kinds = {
             section.split(".")[0] for layer in self.user_layers for section in layer.sections()
         }
-        if "evaluator" not in kinds:
-            defaults |= {f"evaluator.{name}": {"name": name} for name in DEFAULT_EVALUATORS}
+        for kind, names in (("evaluator", DEFAULT_EVALUATORS), ("baseline", DEFAULT_BASELINES)):
+            if kind not in kinds:
+                defaults |= {f"{kind}.{name}": {"name": name} for name in names}
         return python_layer("host default", defaults)
 
     def _head_layer(self) -> ConfigLayer:
@@ -116,9 +140,13 @@ class ComponentLookup:
 
     def _name_of(self, section: str) -> ConfigValue | None:
         """Return the ``name`` that the highest-priority layer sets in a section, or None."""
+        return self._value(section, "name")
+
+    def _value(self, section: str, key: str) -> ConfigValue | None:
+        """Return the value that the highest-priority layer sets for a key, or None."""
         for layer in reversed(self.layers):
-            if (section, "name") in layer.values:
-                return layer.values[section, "name"]
+            if (section, key) in layer.values:
+                return layer.values[section, key]
         return None
 
     def _missing_method(self) -> Problem:
@@ -139,13 +167,35 @@ class ComponentLookup:
             kind, _, instance = section.partition(".")
             if section in self.classes or kind not in (*SINGLE_KINDS, *INSTANCE_KINDS):
                 continue
-            if (kind in INSTANCE_KINDS) != bool(instance) and not self.is_frozen_network(section):
+            if (kind in INSTANCE_KINDS) != bool(instance) and not self.is_additional(section):
                 continue
             if kind == "head" and instance not in self.heads:
                 continue
             self.classes[section] = self._load(section, kind)
+        self._load_named_sections()
         if self.classes["method"] is None or self.classes["data"] is None:
             self.failed |= {section for section in self.classes if self._may_change(section)}
+
+    def _load_named_sections(self) -> None:
+        """Load the classes of the sections that settings of components name."""
+        existing = self.sections()
+        for section, cls in list(self.classes.items()):
+            if cls is None:
+                continue
+            for key, kind in names_of_sections(section.partition(".")[0], cls).items():
+                value = self._value(section, key)
+                if value is None or str(value.raw).lower() in ("", "none"):
+                    continue
+                target = named_section(kind, str(value.raw))
+                self.named.add(target)
+                if target not in existing:
+                    text = (
+                        f"[{section}] {key} = {value.raw}: there is no section [{target}]; add it "
+                        "with name = ..."
+                    )
+                    self.problems.append(Problem(str(value.origin), text))
+                elif target not in self.classes:
+                    self.classes[target] = self._load(target, kind)
 
     def _may_change(self, section: str) -> bool:
         """Return True if the recipe of an unknown method or data source could name the component.
@@ -160,7 +210,7 @@ class ComponentLookup:
         """Return the class named in a section, or None if it has no name or cannot be loaded."""
         name = self._name_of(section)
         instance = section.partition(".")[2]
-        if name is None and instance and not self.is_frozen_network(section):
+        if name is None and instance and not self.is_additional(section):
             name = ConfigValue(instance, ConfigOrigin("instance name", self.location(section)))
         if name is None:
             if KINDS[kind].required and kind != "method":

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ssl_host.config.fields import origin_folder, parse_field
 from ssl_host.config.interpolation import refers_to_environment, substitute
+from ssl_host.config.named_sections import EVALUATOR_KEYS, NETWORK_KEYS
 from ssl_host.config.quoting import QuoteError, needs_quotes, quote, strip_comment, unquote
 from ssl_host.config.run_config import ComponentConfig, ConfigEntry, RunConfig
 from ssl_host.config.values import (
@@ -44,9 +45,10 @@ def make_entries(
         if component is not None and key == "name":
             final: Any = component.name
             description = f"name of the {component.kind}"
-        elif component is not None and key == "init_from" and component.kind == "backbone":
-            final, annotation = component.init_from, Path | None
-            description = "path of the weights of the frozen network"
+        elif component is not None and key in component.host_values:
+            host_key = {**NETWORK_KEYS, **EVALUATOR_KEYS}[key]
+            annotation, description = host_key.annotation, host_key.description
+            final = component.init_from if key == "init_from" else component.host_values[key]
         elif component is not None and key in component.network_references:
             final = str(value.raw)
             description = type(component.settings).model_fields[key].description or ""

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.component_lookup import ComponentLookup
+from ssl_host.config.derived_defaults import derived_defaults
 from ssl_host.config.entries import make_entries, round_trip_problems
 from ssl_host.config.fields import parse_field
 from ssl_host.config.ini import read_config_text
@@ -161,31 +162,16 @@ class _Resolver:
                 instance = section.partition(".")[2] or section
                 default_name = ConfigValue(instance, ConfigOrigin("instance name"), is_text=True)
                 merged[section, "name"] = values.pop("name", default_name)
-            if self.lookup.is_frozen_network(section):
+            for key in self.lookup.host_keys(section):
                 unset = ConfigValue(None, ConfigOrigin("default"))
-                merged[section, "init_from"] = values.pop("init_from", unset)
-            if section == "augmentation":
-                values = self._with_num_views(values, schema)
+                merged[section, key] = values.pop(key, unset)
+            values = {**derived_defaults(section, schema, self.classes, merged), **values}
             merged |= {(section, key): v for key, v in add_defaults(values, schema).items()}
             for key, value in values.items():
                 if key not in schema.model_fields:
                     text = f"[{section}] {unknown_key(key, schema.model_fields, self._all_keys())}"
                     self.problems.append(Problem(str(value.origin), text))
         return merged
-
-    def _with_num_views(
-        self, values: dict[str, ConfigValue], schema: type[Settings]
-    ) -> dict[str, ConfigValue]:
-        """Return the values, with ``num_views`` as the method needs it unless it is already set.
-
-        A recipe for two views, such as that of a data source, then also works for a method that
-        uses one view.
-        """
-        method = self.classes.get("method")
-        if method is None or "num_views" not in schema.model_fields or "num_views" in values:
-            return values
-        origin = ConfigOrigin("views of the method")
-        return {**values, "num_views": ConfigValue(method.min_views, origin)}
 
     def _parse(self, merged: Mapping[Key, ConfigValue]) -> dict[Key, Any]:
         """Replace references and convert text to values; skip settings that cannot be parsed."""
@@ -229,8 +215,8 @@ class _Resolver:
         value = substitute(value, merged)
         if key == "name" and section in self.classes:
             return str(value.raw)
-        if key == "init_from" and self.lookup.is_frozen_network(section):
-            return parse_field(value, Path | None)
+        if key in (host_keys := self.lookup.host_keys(section)):
+            return parse_field(value, host_keys[key].annotation)
         schema = self._schema(section)
         assert schema is not None  # _merge skips sections without a schema
         return parse_field(value, schema.model_fields[key].annotation)
@@ -247,9 +233,8 @@ class _Resolver:
                 continue
             values = {key: value for (s, key), value in parsed.items() if s == section}
             name = values.pop("name", "") if section in self.classes else ""
-            init_from = None
-            if self.lookup.is_frozen_network(section):
-                init_from = values.pop("init_from", None)
+            keys = [key for key in self.lookup.host_keys(section) if key in values]
+            host_values = {key: values.pop(key) for key in keys}
             try:
                 settings = schema.model_validate(values)
             except ValidationError as error:
@@ -265,9 +250,7 @@ class _Resolver:
                 }
                 component = self._component(section, name, settings)
                 components[section] = replace(
-                    component,
-                    init_from=None if init_from is None else Path(init_from),
-                    network_references=references,
+                    component, host_values=host_values, network_references=references
                 )
         return host, components
 

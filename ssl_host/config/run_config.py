@@ -10,13 +10,15 @@ from typing import Any, TypeVar
 from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.catalog.registry import Entry
 from ssl_host.config.messages import validate_settings
+from ssl_host.config.named_sections import named_section, names_of_sections
 from ssl_host.config.schema import (
     CheckpointSettings,
+    EvaluateSettings,
     LoaderSettings,
     ProbeSettings,
     RunSettings,
-    TrainerSettings,
 )
+from ssl_host.config.trainer_schema import TrainerSettings
 from ssl_host.config.values import ConfigOrigin, Key, format_value
 from ssl_host.contracts.component import Component
 from ssl_host.contracts.settings import Settings
@@ -38,8 +40,8 @@ class ComponentConfig:
         cls: the class of the component.
         settings: the validated settings.
         entry: the catalog entry of the component, which also names its plugin.
-        init_from: path of the weights of a frozen network ``[backbone.NAME]``; None for all other
-            components.
+        host_values: values of the keys that the host reads itself, such as ``data`` of an
+            evaluator or ``init_from`` of a network ``[backbone.NAME]``.
         network_references: maps each setting that refers to a width of a network to its reference,
             such as ``backbone.teacher.feature_dim``; ``settings`` has a placeholder for each.
     """
@@ -51,8 +53,25 @@ class ComponentConfig:
     cls: type[Component]
     settings: Settings
     entry: Entry
-    init_from: Path | None = None
+    host_values: Mapping[str, Any] = field(default_factory=dict)
     network_references: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def init_from(self) -> Path | None:
+        """Path of the weights of a network ``[backbone.NAME]``; None for all other components."""
+        path = self.host_values.get("init_from")
+        return None if path is None else Path(path)
+
+    def sections_named(self) -> set[str]:
+        """Return the sections that settings of this one name, such as ``backbone.large``."""
+        values = {**dict(self.settings), **self.host_values}
+        kinds = names_of_sections(self.kind, self.cls)
+        return {named_section(kind, values[key]) for key, kind in kinds.items() if values.get(key)}
+
+    @property
+    def data(self) -> str | None:
+        """Name of an evaluator's section ``[data.NAME]``; None if it uses ``[data]``."""
+        return self.host_values.get("data")
 
 
 @dataclass(frozen=True)
@@ -111,9 +130,20 @@ class RunConfig:
         return self._host_settings("checkpoint", CheckpointSettings)
 
     @property
+    def evaluate(self) -> EvaluateSettings:
+        """Settings of ``[evaluate]``."""
+        return self._host_settings("evaluate", EvaluateSettings)
+
+    @property
     def probe(self) -> ProbeSettings:
         """Settings of ``[probe]``."""
         return self._host_settings("probe", ProbeSettings)
+
+    def watched_metrics(self) -> dict[Key, str]:
+        """Return the metrics that decide on stopping and on the best backbone, keyed by setting."""
+        settings = {("checkpoint", "best"): self.checkpoint.best}
+        settings["run", "stop_early"] = self.run.stop_early
+        return {key: metric for key, metric in settings.items() if metric is not None}
 
     def of_kind(self, kind: str) -> list[ComponentConfig]:
         """Return all components of one kind, in the order of their sections."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ssl_host.config.trainer_schema import TrainerSettings
 from ssl_host.contracts.kinds import KINDS
 from ssl_host.contracts.settings import Settings
 
@@ -21,19 +22,6 @@ def check_folder_name(name: str) -> str:
     if name in ("", ".", "..") or any(character in name for character in "/\\\0"):
         raise ValueError("should be a folder name without slashes, and not empty, '.' or '..'")
     return name
-
-
-_PRECISIONS = {
-    "16-mixed": ("16", "fp16", "float16", "half"),
-    "bf16-mixed": ("bf16", "bfloat16"),
-    "32-true": ("32", "fp32", "float32"),
-    "64-true": ("64", "fp64", "float64", "double"),
-}
-"""Maps each precision to its other names: Lightning's short forms and names of data types."""
-
-_PRECISION_OF = {
-    spelling: name for name, others in _PRECISIONS.items() for spelling in (name, *others)
-}
 
 
 class RunSettings(Settings):
@@ -84,6 +72,19 @@ class RunSettings(Settings):
         None,
         description="folder of a finished run from whose last checkpoint this run continues; "
         "epochs counts the epochs of both",
+    )
+
+    stop_early: str | None = Field(
+        None,
+        min_length=1,
+        description="metric of [evaluate], such as knn.top1; training ends if it does not improve",
+    )
+    patience: int = Field(
+        5,
+        ge=1,
+        le=1_000_000,
+        description="number of evaluations in a row without a new best value of stop_early after "
+        "which training ends",
     )
 
     @field_validator("name")
@@ -157,85 +158,6 @@ class LoaderSettings(Settings):
         return value
 
 
-class TrainerSettings(Settings):
-    """``[trainer]``: devices, precision, gradient accumulation and clipping, and logging."""
-
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = Field(
-        "auto", description="type of device; auto: a GPU if there is one, else the CPU"
-    )
-    devices: int | list[int] | Literal["auto"] = Field(
-        1, description="number of devices per machine, a list of device indices, or auto for all"
-    )
-    num_nodes: int = Field(
-        1, ge=1, le=100_000, description="number of machines that train together"
-    )
-    strategy: Literal["auto", "ddp"] = Field(
-        "auto",
-        description="how several devices train together; auto and ddp both use "
-        "DistributedDataParallel",
-    )
-    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "64-true"] = Field(
-        "auto",
-        description="floating-point precision; 16, bf16, fp32 and similar names are accepted too; "
-        "auto: bf16-mixed if the hardware supports it, otherwise 16-mixed on CUDA GPUs and "
-        "32-true elsewhere",
-    )
-    channels_last: bool | Literal["auto"] = Field(
-        "auto",
-        description="store weights and images in the channels-last memory format; auto: true, "
-        "except on mps",
-    )
-    compile: Literal["auto", "on", "off"] = Field(
-        "auto", description="compile the backbone and heads with torch.compile; auto: off"
-    )
-    num_threads: int | Literal["auto"] = Field(
-        "auto", description="number of CPU threads for torch; auto: OMP_NUM_THREADS or one per core"
-    )
-    accumulate: int = Field(
-        1,
-        ge=1,
-        le=100_000,
-        description="number of micro-batches per optimizer step; a loss that compares images "
-        "compares only those of one micro-batch",
-    )
-    gradient_clip: float | None = Field(
-        None,
-        gt=0,
-        description="largest allowed norm or value of the gradient, as selected by "
-        "gradient_clip_by; default: no clipping",
-    )
-    gradient_clip_by: Literal["norm", "value", "parameter", "module"] = Field(
-        "norm",
-        description="what gradient_clip limits: the norm of all gradients together, each value, "
-        "the norm of each parameter's gradient, or that of each module (backbone, each head, and "
-        "the method's own parameters)",
-    )
-    log_every: int = Field(
-        10, ge=1, le=1_000_000, description="number of optimizer steps between rows of metrics.csv"
-    )
-
-    @property
-    def num_processes(self) -> int:
-        """Number of processes on all nodes that train together, one per device."""
-        if self.devices == "auto":
-            return self.num_nodes  # a lower bound until ``auto`` is resolved
-        devices = self.devices
-        return (len(devices) if isinstance(devices, list) else devices) * self.num_nodes
-
-    @field_validator("precision", mode="before")
-    @classmethod
-    def _full_name(cls, value: Any) -> Any:
-        return _PRECISION_OF.get(str(value).lower(), value)
-
-    @field_validator("devices", "num_threads")
-    @classmethod
-    def _in_bounds(cls, value: Any) -> Any:
-        # torch starts all threads at once, and tens of thousands would exhaust the memory.
-        if isinstance(value, int) and not 1 <= value <= 1024:
-            raise ValueError("should be auto or a number from 1 to 1024")
-        return value
-
-
 class CheckpointSettings(Settings):
     """``[checkpoint]``: when checkpoints are written and how many are kept."""
 
@@ -248,6 +170,55 @@ class CheckpointSettings(Settings):
     keep: int = Field(
         2, ge=1, le=10_000, description="number of checkpoints to keep; older ones are deleted"
     )
+    best: str | None = Field(
+        None,
+        min_length=1,
+        description="metric of [evaluate], such as knn.top1, whose best backbone is kept in the "
+        "folder best",
+    )
+
+
+class EvaluateSettings(Settings):
+    """``[evaluate]``: evaluation during training, on a part of the training images.
+
+    Pretraining uses all training images, and the test images are not used. The labels of the part
+    that is held out are hidden from the evaluators' classifiers.
+    """
+
+    every_epochs: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="number of epochs between evaluations, which also follow the last epoch; "
+        "default: no evaluation during training",
+    )
+    evaluators: tuple[str, ...] = Field(
+        ("knn", "rankme"),
+        min_length=1,
+        description="NAMEs of the sections [evaluator.NAME] that run during training, separated by "
+        "commas",
+    )
+    holdout: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="fraction of the training images, of each class, on which they measure",
+    )
+    max_images: int = Field(
+        20_000,
+        ge=2,
+        le=100_000_000,
+        description="number of training images that are used for it; of more, evenly spaced ones",
+    )
+
+    @field_validator("evaluators", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        # Names need no quotes, unlike the items of other lists.
+        if not isinstance(value, str):
+            return value
+        names = value.strip().removeprefix("[").removesuffix("]").split(",")
+        return tuple(name.strip() for name in names)
 
 
 class ProbeSettings(Settings):
@@ -267,6 +238,7 @@ HOST_SECTIONS: dict[str, type[Settings]] = {
     "loader": LoaderSettings,
     "trainer": TrainerSettings,
     "checkpoint": CheckpointSettings,
+    "evaluate": EvaluateSettings,
     "probe": ProbeSettings,
 }
 
@@ -291,6 +263,9 @@ DEFAULT_COMPONENTS: dict[str, dict[str, Any]] = {
 
 DEFAULT_HEAD = "mlp"
 """Name of the component used for a head if no layer names a different one."""
+
+DEFAULT_BASELINES = ("random_init", "pixels", "statistics")
+"""Names of the baselines used if a configuration has no ``[baseline.*]`` section."""
 
 DEFAULT_EVALUATORS = ("few_label", "knn", "linear", "rankme", "alignment_uniformity")
 """Names of the evaluators used if a configuration has no ``[evaluator.*]`` section."""

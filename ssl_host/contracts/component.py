@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ssl_host.contracts.settings import Settings
@@ -39,6 +40,10 @@ class Component:
     """Names of the constructor arguments that the host passes in addition to the settings."""
     Config: ClassVar[type[Settings]] = Settings
     """Schema of the settings; by default there are no settings."""
+    named_sections: ClassVar[Mapping[str, str]] = {}
+    """Settings that name another section, keyed by setting: the kind of that section, ``backbone``
+    or ``data``. With ``{"network": "backbone"}``, the value ``network = large`` names the section
+    ``[backbone.large]``, which the configuration must have. None names no section."""
 
     origin: str = ""
     """Name and version of the distribution that the component comes from; set by the host."""

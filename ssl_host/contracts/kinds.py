@@ -124,6 +124,15 @@ _TABLE = (
         example="accuracy of the nearest class mean",
     ),
     Kind(
+        "baseline",
+        module="baseline",
+        base="Baseline",
+        hook="register_baselines",
+        sections="many",
+        required=False,
+        example="histograms of gray levels",
+    ),
+    Kind(
         "logger",
         module="logging",
         base="Logger",

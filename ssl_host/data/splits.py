@@ -141,7 +141,7 @@ def _hold_out(images: ImageDataset, holdout: float) -> tuple[ImageDataset, Subse
         holdout: fraction of each class to hold out.
     """
     labels = _all_labels(images)
-    kept, held_out = (_subset(images, rows) for rows in _split_by_class(labels, holdout))
+    kept, held_out = (_subset(images, rows) for rows in split_by_class(labels, holdout))
     if len(held_out) == 0:
         note = "too few images to hold any out: evaluators that need a test split are skipped"
         return images, None, note
@@ -197,7 +197,7 @@ def _subset(images: ImageDataset, indices: Tensor) -> Subset:
     return Subset(images, present - torch.searchsorted(gone, present), missing)
 
 
-def _split_by_class(labels: Tensor, holdout: float) -> tuple[Tensor, Tensor]:
+def split_by_class(labels: Tensor, holdout: float) -> tuple[Tensor, Tensor]:
     """Return (kept indices, held-out indices); each class keeps at least one image.
 
     Images without a label are kept.

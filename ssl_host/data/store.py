@@ -31,6 +31,13 @@ class SelectedImages:
         self.images = images
         self.rows = rows
 
+    @property
+    def unreadable(self) -> dict[int, str]:
+        """Reason for each row that was found unreadable so far."""
+        reasons: dict[int, str] = getattr(self.images, "unreadable", {})
+        rows = {int(row): i for i, row in enumerate(self.rows)} if reasons else {}
+        return {rows[row]: reason for row, reason in reasons.items() if row in rows}
+
     def __len__(self) -> int:
         return len(self.rows)
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ssl_host.augment.executor import ViewMaker, evaluation_view
 from ssl_host.contracts.evaluation import FeatureBank, Features
 from ssl_host.data.store import ImageStore, PixelArray
-from ssl_host.evaluate.extract import FeatureFunction, compute_features
+from ssl_host.evaluate.extract import compute_features
+from ssl_host.evaluate.representations import Representation
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 MAX_PAIRS = 2048
@@ -50,22 +51,17 @@ class FeatureBankBuilder:
         return self.views.crop_and_flip(images, index, epoch, self.seed)
 
     def build(
-        self,
-        functions: Mapping[str, FeatureFunction],
-        networks: Mapping[str, nn.Module],
-        scratch: Path | None,
+        self, representations: Mapping[str, Representation], scratch: Path | None
     ) -> dict[str, FeatureBank]:
         """Return the feature bank (train and test) of each representation, keyed by name.
 
         Each image is read only once.
 
         Args:
-            functions: functions that map a batch of images to rows of features, keyed by the
-                name of the representation.
-            networks: the networks behind some of the functions, keyed by the name of the
-                representation.
+            representations: the representations, keyed by name.
             scratch: folder for features that do not fit in memory.
         """
+        functions = {name: item.features for name, item in representations.items()}
         test = self.test
         test_rows = {} if test is None else compute_features(test.images, functions, scratch)
         train_rows = compute_features(self.train.images, functions, scratch)
@@ -73,7 +69,7 @@ class FeatureBankBuilder:
             name: self._make_bank(
                 _readable_features(train_rows.pop(name), self.train),
                 None if test is None else _readable_features(test_rows.pop(name), test),
-                networks.get(name),
+                representations[name].network,
             )
             for name in functions
         }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from ssl_host.config.run_config import ComponentConfig
 from ssl_host.contracts.evaluation import Evaluator, Figure, find_figure
 
 HOST_FIGURES = {
@@ -68,4 +70,26 @@ def describe_figures(
             figure = find_figure(evaluators[instance].figures, metric)
         if figure is not None:
             described[name] = asdict(figure)
+    return described
+
+
+def describe_baselines(baselines: Iterable[ComponentConfig]) -> dict[str, dict[str, Any]]:
+    """Return titles and properties of baselines, for ``baselines`` in ``results.json``.
+
+    The keys are the names of their sections, which are the prefixes of their metrics.
+
+    Args:
+        baselines: the configured baselines.
+    """
+    described = {}
+    for component in baselines:
+        cls: Any = component.cls
+        # Two sections with the same component need different titles.
+        label = cls.label if component.instance == component.name else ""
+        described[component.instance] = {
+            "label": label or component.instance,
+            "description": (inspect.getdoc(cls) or "").partition("\n")[0],
+            "uses_backbone": cls.uses_backbone,
+            "best_advice": cls.best_advice,
+        }
     return described

@@ -9,18 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, find_figure
-from ssl_host.data.store import ImageStore
 from ssl_host.evaluate.banks import FeatureBankBuilder
-from ssl_host.evaluate.extract import (
-    network_features,
-    pixel_features,
-    recalibrate_batchnorm,
-    statistic_features,
-)
 from ssl_host.evaluate.figures import metric_name
+from ssl_host.evaluate.representations import Representation, network_representation
 
 TRAINED = ""
 """Name of the trained network among the representations; the other names are baselines."""
@@ -35,7 +28,7 @@ class Measurement:
 
     Attributes:
         metrics: values of the metrics, keyed by names such as ``linear.top1``. The names of
-            baseline metrics start with ``random_init.``, ``pixels.`` or ``statistics.``.
+            baseline metrics start with the name of the baseline, such as ``pixels.``.
         artifacts: tensors to save, keyed by file name without suffix.
         notes: sentences for the report, such as the reason why an evaluator was skipped.
         bank: features of the trained network, for the pictures in the report.
@@ -60,54 +53,46 @@ class Measurement:
         }
         self.notes += evaluation.notes
 
+    def add_all(self, other: Measurement) -> None:
+        """Add metrics, artifacts and notes that were measured on other images."""
+        self.metrics |= other.metrics
+        self.artifacts |= other.artifacts
+        self.notes += other.notes
+
 
 def measure(
     evaluators: Mapping[str, Evaluator],
     encoder: nn.Module,
-    untrained: nn.Module,
-    views: ViewMaker,
-    train: ImageStore,
-    test: ImageStore | None,
-    num_classes: int,
-    seed: int,
+    make_baselines: Callable[[], Mapping[str, Representation]],
+    builder: FeatureBankBuilder,
     report: Report = lambda _: None,
     scratch: Path | None = None,
 ) -> Measurement:
-    """Run all evaluators on a trained network and its three baselines, and return the results.
+    """Run all evaluators on a trained network and on baselines, and return the results.
 
     Args:
         evaluators: the evaluators, keyed by the names of their sections.
         encoder: the trained network.
-        untrained: the same network with its initial weights.
-        views: view maker for random crops and views, and for normalised network input.
-        train: the images that probes are trained on.
-        test: the held-out images; None if there are none.
-        num_classes: number of classes; 0 if the images have no labels.
-        seed: seed of the evaluators' random numbers.
+        make_baselines: function that returns the representations by the baselines, keyed by the
+            names of their sections. It is called if an evaluator measures baselines.
+        builder: the images, and the transforms that make a network's input.
         report: function that is called with the name of each measurement before it starts.
         scratch: folder for features that do not fit in memory.
     """
     measurement = Measurement()
     usable = {}
     for name, evaluator in evaluators.items():
-        reason = _skip_reason(evaluator, train, test, num_classes)
+        reason = skip_reason(evaluator, builder)
         if reason:
             measurement.notes.append(f"{name} was skipped: {reason}")
         else:
             usable[name] = evaluator
     compared = {name: evaluator for name, evaluator in usable.items() if evaluator.has_baselines}
     device = next(encoder.parameters()).device
-    builder = FeatureBankBuilder(views, train, test, num_classes, seed)
-    transform = builder.eval_transform
-    networks = {TRAINED: encoder}
-    functions = {TRAINED: network_features(encoder, transform, device)}
-    if compared:
-        random_init = recalibrate_batchnorm(untrained.to(device), train.images, transform, device)
-        networks["random_init"] = random_init
-        functions["random_init"] = network_features(random_init, transform, device)
-        functions |= {"pixels": pixel_features, "statistics": statistic_features}
-    report("features of the network" + (" and its baselines" if compared else ""))
-    banks = builder.build(functions, networks, scratch)
+    trained = network_representation(encoder, builder.eval_transform, device)
+    baselines = make_baselines() if compared else {}
+    report("features of the network" + (" and its baselines" if baselines else ""))
+    banks = builder.build({TRAINED: trained, **baselines}, scratch)
     measurement.bank = banks.pop(TRAINED)
     for name, evaluator in usable.items():
         report(name)
@@ -134,15 +119,13 @@ def _measure_baseline(
     return metrics
 
 
-def _skip_reason(
-    evaluator: Evaluator, train: ImageStore, test: ImageStore | None, num_classes: int
-) -> str:
+def skip_reason(evaluator: Evaluator, builder: FeatureBankBuilder) -> str:
     """Return the reason why an evaluator cannot run on these images; empty if it can."""
-    if evaluator.needs_labels and train.labels is None:
+    if evaluator.needs_labels and builder.train.labels is None:
         return "the images have no labels"
-    if evaluator.needs_labels and num_classes < 2:
-        return f"there is only {num_classes} class"
-    if evaluator.needs_test and test is None:
+    if evaluator.needs_labels and builder.num_classes < 2:
+        return f"there is only {builder.num_classes} class"
+    if evaluator.needs_test and builder.test is None:
         return "there is no held-out split"
     return ""
 

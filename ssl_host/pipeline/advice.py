@@ -83,7 +83,7 @@ def advise(
         *short,
         *_loss_at_chance(curves),
         *certain,
-        *_labels_from_statistics(summary, results),
+        *_best_baselines(summary, results),
     ]
     if not advice and _has_enough_rows(_values(known, "loss")):
         advice.append(
@@ -161,25 +161,33 @@ def _destroyed_views(flat_views: float) -> list[str]:
     ]
 
 
-def _labels_from_statistics(summary: Summary, results: Mapping[str, Any]) -> list[str]:
-    """Return advice if simple statistics of the images predict the labels as well as all else."""
-    rows = [row for row in summary.rows if row.learned is not None]
+def _best_baselines(summary: Summary, results: Mapping[str, Any]) -> list[str]:
+    """Return the advice of each baseline that predicts the labels as well as everything else."""
     classes = len(results.get("classes", ()))
-    if classes < 2 or not rows or not all(_statistics_suffice(row, classes) for row in rows):
+    rows = [row for row in summary.rows if row.learned is not None]
+    if classes < 2 or not rows:
         return []
-    best = max(rows, key=lambda row: row.baselines["statistics"])
-    return [
-        f"Simple statistics of the images are as good as everything else ({best.name} "
-        f"{best.figure.format(best.baselines['statistics'])} {best.figure.unit}): the labels seem "
-        "to follow from brightness, colour or contrast. To check, train with views that change "
-        "these, such as [augmentation] name = simclr with more colour jitter and more gray views; "
-        "if the accuracy falls to chance, the classes differ in nothing else."
-    ]
+    advice = []
+    for name, about in results.get("baselines", {}).items():
+        text = about.get("best_advice")
+        if text and all(_is_as_good_as_all(row, name, classes) for row in rows):
+            best = max(rows, key=lambda row: row.baselines[name])
+            advice.append(
+                f"{_capitalized(summary.baseline_labels[name])} of the images are as good as "
+                f"everything else ({best.name} {best.figure.format(best.baselines[name])} "
+                f"{best.figure.unit}): {text}"
+            )
+    return advice
 
 
-def _statistics_suffice(row: FigureRow, classes: int) -> bool:
-    """Return True if a baseline of statistics is far above chance and nothing is clearly better."""
-    value = row.baselines.get("statistics")
+def _capitalized(text: str) -> str:
+    """Return a text with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def _is_as_good_as_all(row: FigureRow, baseline: str, classes: int) -> bool:
+    """Return True if a baseline is far above chance and nothing is clearly better."""
+    value = row.baselines.get(baseline)
     if value is None or row.figure.unit != "%" or not row.figure.higher_is_better:
         return False
     chance = 1 / classes

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from ssl_host.components import build_section
 from ssl_host.compose import (
     Experiment,
     build_backbone,
-    build_section,
     compose,
     compose_data,
     compose_method,
@@ -22,7 +22,7 @@ from ssl_host.errors import UserError
 
 T = TypeVar("T")
 
-_INDEPENDENT_KINDS = ("loss", "optimizer", "scheduler", "evaluator", "logger")
+_INDEPENDENT_KINDS = ("loss", "optimizer", "scheduler", "evaluator", "baseline", "logger")
 """Kinds of components that are built from their settings alone."""
 
 

@@ -93,7 +93,7 @@ class FinishedRun:
     def changes(self, config: RunConfig) -> list[str]:
         """Return a line for each setting of the training that is not that of the finished run."""
         free = {key for key in FREE_SETTINGS_OF_CONTINUED_RUNS if key[0] != "optimizer"}
-        other_kinds = ("trainer", "evaluator", "logger")
+        other_kinds = ("trainer", "evaluator", "baseline", "logger")
         return compare_configs(self.folder.config_values(), config, free, other_kinds)[0]
 
     def read_checkpoint(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ssl_host.compose import compose, compose_data, num_trainable_parameters
 from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.run_config import RunConfig
-from ssl_host.config.schema import TrainerSettings
+from ssl_host.config.trainer_schema import TrainerSettings
 from ssl_host.data.decoding import DecodedImages
 from ssl_host.data.image_checks import check_images
 from ssl_host.data.splits import num_probe_classes, open_splits
@@ -22,9 +22,9 @@ from ssl_host.errors import NonFiniteError
 from ssl_host.initial_weights import load_run_weights
 from ssl_host.pipeline.continuation import describe_start, finished_run, prepare_continuation
 from ssl_host.pipeline.cost_estimate import Alternative, Estimate
-from ssl_host.pipeline.frozen_networks import load_frozen_weights
 from ssl_host.pipeline.listing import ListingProgress
 from ssl_host.pipeline.loading_time import measure_loading
+from ssl_host.pipeline.network_weights import load_frozen_weights
 from ssl_host.pipeline.step_timing import StepTimer, first_micro_batch
 from ssl_host.preflight import check_labels, config_warnings
 from ssl_host.toolkit.cores import available_cores

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import torch
 
 from ssl_host.augment.executor import ViewMaker, evaluation_view
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.compose import Experiment, compose_method
+from ssl_host.compose import Experiment
+from ssl_host.config.error_locations import locate_errors
+from ssl_host.contracts.evaluation import Evaluator
 from ssl_host.data.datasets import OpenedDatasets
 from ssl_host.data.store import ImageStore
 from ssl_host.errors import RunError
 from ssl_host.evaluate.measure import Measurement, measure
+from ssl_host.evaluate.representations import Representation, make_representations
+from ssl_host.pipeline.baseline_inputs import make_bank_builder, make_baseline_inputs
+from ssl_host.pipeline.other_images import notes_on_images, open_other_images
 from ssl_host.weights import load_backbone
 
 CHECKED_IMAGES = 16
@@ -30,39 +36,51 @@ def evaluate_network(
     experiment: Experiment,
     images: OpenedDatasets,
     encoder: torch.nn.Module,
+    catalog: Catalog,
     report_progress: Callable[[str], None],
     scratch: Path,
 ) -> Measurement:
     """Run all evaluators on the trained network and its baselines, and return the results.
 
-    One of the baselines is the same network with its initial, untrained weights.
+    Evaluators with the setting ``data`` measure them on the images of that source.
 
     Args:
-        experiment: the components of the run, with the evaluators.
+        experiment: the components of the run, with the evaluators and baselines.
         images: the training and test images.
         encoder: the trained network; it is copied, not changed.
+        catalog: the catalog of installed components.
         report_progress: a function that is called before each measurement, with its name.
         scratch: the folder for features that do not fit in memory.
     """
-    untrained_method = compose_method(experiment.config, experiment.plan)
-    untrained = getattr(untrained_method, untrained_method.encoder)
+    config = experiment.config
     encoder = copy.deepcopy(encoder).float()  # the run may have used any precision
-    if experiment.config.trainer.channels_last is True:
+    channels_last = config.trainer.channels_last is True
+    if channels_last:
         # The memory layout determines the order of float sums, so all networks use the same one.
         encoder.to(memory_format=torch.channels_last)
-        untrained.to(memory_format=torch.channels_last)
-    return measure(
-        experiment.evaluators,
-        encoder,
-        untrained,
-        experiment.views,
-        images.probe,
-        images.test,
-        len(images.classes),
-        experiment.config.run.seed,
-        report_progress,
-        scratch,
-    )
+    builder = make_bank_builder(experiment, images)
+    device = next(encoder.parameters()).device
+    inputs = make_baseline_inputs(experiment, builder, device, catalog)
+
+    @cache
+    def make_baselines() -> dict[str, Representation]:
+        with locate_errors(config):
+            return make_representations(experiment.baselines, inputs, channels_last)
+
+    data = {c.instance: c.data for c in config.of_kind("evaluator")}
+    by_data: dict[str | None, dict[str, Evaluator]] = {None: {}}  # the bank of [data] is shown
+    for name, evaluator in experiment.evaluators.items():
+        by_data.setdefault(data[name], {})[name] = evaluator
+    own = by_data.pop(None)
+    measurement = measure(own, encoder, make_baselines, builder, report_progress, scratch)
+    for source, evaluators in by_data.items():
+        report_progress(f"the images of {source}")
+        others = open_other_images(experiment, str(source))
+        builder = make_bank_builder(experiment, others)
+        more = measure(evaluators, encoder, make_baselines, builder, report_progress, scratch)
+        measurement.add_all(more)
+        measurement.notes += notes_on_images(str(source), others)
+    return measurement
 
 
 @torch.no_grad()

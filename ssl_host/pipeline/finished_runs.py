@@ -20,10 +20,10 @@ from ssl_host.contracts.batch import Plan
 from ssl_host.contracts.method import Method
 from ssl_host.data.datasets import open_datasets
 from ssl_host.errors import RunFolderError
-from ssl_host.evaluate.figures import HOST_FIGURES, describe_figures
+from ssl_host.evaluate.figures import HOST_FIGURES, describe_baselines, describe_figures
 from ssl_host.pipeline.advice import give_advice
 from ssl_host.pipeline.evaluation import evaluate_network
-from ssl_host.pipeline.frozen_networks import load_frozen_weights
+from ssl_host.pipeline.network_weights import load_frozen_weights
 from ssl_host.pipeline.results import image_results, write_report, write_results
 from ssl_host.pipeline.run import Outcome
 from ssl_host.report.comparison import ComparedRun, run_labels, write_comparison
@@ -86,6 +86,7 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
             experiment,
             images,
             encoder,
+            catalog,
             lambda name: console.print(f"evaluating: {name}", style="dim"),
             path,
         )
@@ -94,7 +95,9 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         }
         metrics = {**training_metrics, **measurement.metrics}
         figures = describe_figures(metrics, experiment.evaluators)
-        results = {**results, **image_results(images), "metrics": metrics, "figures": figures}
+        baselines = describe_baselines(config.of_kind("baseline"))
+        results = {**results, **image_results(images), "metrics": metrics}
+        results |= {"figures": figures, "baselines": baselines}
         results["notes"] = _merge_notes(results["notes"], [*notes, *measurement.notes])
         results["advice"] = give_advice(path, experiment, images, results)
         write_results(folder, experiment, images, measurement, results, catalog)

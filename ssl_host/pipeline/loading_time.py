@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ssl_host.compose import Experiment
-from ssl_host.config.schema import TrainerSettings
+from ssl_host.config.trainer_schema import TrainerSettings
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.data.datasets import Storage, StoreOpener
 from ssl_host.data.packed_cache import is_packed

@@ -12,9 +12,10 @@ from ssl_host.compose import Experiment
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.logging import Run
 from ssl_host.data.datasets import OpenedDatasets
-from ssl_host.evaluate.figures import describe_figures
+from ssl_host.evaluate.figures import describe_baselines, describe_figures
 from ssl_host.evaluate.measure import Measurement
 from ssl_host.pipeline.continuation import describe_continuation
+from ssl_host.pipeline.monitoring import describe_best
 from ssl_host.report.images import draw_pictures
 from ssl_host.report.page import write_page
 from ssl_host.run_folder.folder import RunFolder
@@ -49,12 +50,14 @@ def make_results(
         "backbone": config.components["backbone"].name,
         "data": config.components["data"].name,
         "seed": config.run.seed,
-        "epochs": config.run.epochs,
+        "epochs": state.epoch,
         "steps": state.step,
         "continues": describe_continuation(state, config),
+        "best": describe_best(state, config),
         **image_results(images),
         "metrics": {name: _finite_or_none(value) for name, value in metrics.items()},
         "figures": describe_figures(metrics, experiment.evaluators),
+        "baselines": describe_baselines(config.of_kind("baseline")),
         "wall_time_s": round(wall_time_s, 2),
         "notes": list(dict.fromkeys(notes)),
         "uses_labels": experiment.method.uses_labels,

@@ -24,6 +24,7 @@ from ssl_host.contracts.logging import Logger
 from ssl_host.data.datasets import OpenedDatasets, open_datasets
 from ssl_host.data.splits import Splits, open_splits
 from ssl_host.pipeline.advice import give_advice
+from ssl_host.pipeline.baseline_inputs import check_baselines
 from ssl_host.pipeline.continuation import (
     continuation_note,
     finished_run,
@@ -31,8 +32,10 @@ from ssl_host.pipeline.continuation import (
 )
 from ssl_host.pipeline.environment import describe_environment
 from ssl_host.pipeline.evaluation import check_saved_backbone, evaluate_network
-from ssl_host.pipeline.frozen_networks import load_frozen_weights
 from ssl_host.pipeline.listing import ListingProgress, read_listing, share_listing
+from ssl_host.pipeline.monitoring import make_periodic_evaluation, monitoring_notes
+from ssl_host.pipeline.network_weights import load_frozen_weights
+from ssl_host.pipeline.other_images import check_other_images
 from ssl_host.pipeline.results import describe_run, make_results, write_results
 from ssl_host.pipeline.run_metrics import (
     data_bottleneck_hint,
@@ -151,6 +154,8 @@ class _Runner:
         # Build everything before decoding, which may take hours, so that errors are found early.
         experiment = compose(self.config, (source, views), len(splits.train))
         check_labels(self.config, experiment.method, splits.train.labels)
+        if is_first_process():
+            check_other_images(experiment)
         images = open_datasets(source, views, self.config.loader, self._report_packing, splits)
         if len(images.train) != len(splits.train):
             # A method may need the number of images, and some could not be read.
@@ -159,7 +164,9 @@ class _Runner:
         check_labels(self.config, experiment.method, images.train.labels)
         if is_first_process():
             self._claim_images(images)
-        warnings = config_warnings(self.config, experiment.method)
+        warnings = list(config_warnings(self.config, experiment.method))
+        if is_first_process():
+            warnings += check_baselines(experiment, images, self.catalog)
         self.notes += warnings
         self.notes += load_frozen_weights(experiment.method, self.config, self.catalog)
         self.notes += load_starting_weights(
@@ -231,6 +238,7 @@ class _Runner:
             images.train.image_name,
             on_start,
             None if self.continued is None else self.continued.read_checkpoint,
+            make_periodic_evaluation(experiment, images, self.folder.path),
         )
 
     def _evaluate(
@@ -252,9 +260,10 @@ class _Runner:
             self.folder.path, encoder, images.probe, experiment.views, self.catalog
         )
         measurement = evaluate_network(
-            experiment, images, encoder, self._report_evaluation, self.folder.path
+            experiment, images, encoder, self.catalog, self._report_evaluation, self.folder.path
         )
         self.notes += measurement.notes
+        self.notes += monitoring_notes(training.state, self.config)
         metrics = dict(online_accuracy(training, measurement, self.config.run.epochs))
         metrics |= {**measurement.metrics, **resource_metrics(training)}
         wall_time_s = timer.earlier_s + time.monotonic() - self.start_time

@@ -7,7 +7,7 @@ import time
 import torch
 
 from ssl_host.compose import Experiment
-from ssl_host.config.schema import TrainerSettings
+from ssl_host.config.trainer_schema import TrainerSettings
 from ssl_host.contracts.data import ImageDataset, UnreadableImage
 from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.data.store import PixelArray, array_of

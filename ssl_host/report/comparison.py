@@ -16,7 +16,7 @@ from ssl_host.config.run_config import RunConfig
 from ssl_host.report.curves import draw_charts, read_curves
 from ssl_host.report.page import read_json
 from ssl_host.report.render import HOST_PACKAGE, render_page
-from ssl_host.report.summary import RANDOM_NETWORK, FigureRow, Summary, summarize
+from ssl_host.report.summary import FigureRow, Summary, summarize
 from ssl_host.toolkit.atomic_io import atomic_write_text
 
 ALWAYS_DIFFERENT = {("run", "name"), ("run", "dir")}
@@ -27,9 +27,6 @@ MISSING = "–"
 
 IMAGE_SECTIONS = frozenset({"data", "loader", "evaluator"})
 """Sections of the configuration that affect all baselines."""
-NETWORK_SECTIONS = frozenset({"backbone"})
-"""Sections that also affect the baseline with a random network."""
-
 SPEED = "throughput.images_per_s"
 """Name of a metric that is shown next to the headline metrics."""
 
@@ -125,7 +122,10 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
         main=main,
         others=details | {name: row for name, row in others.items() if name not in main},
         baselines=list(_baseline_rows(runs)),
-        charts=draw_charts({run.label: _curves(run, normalised) for run in runs}),
+        charts=draw_charts(
+            {run.label: _curves(run, normalised) for run in runs},
+            {k: figure for run in runs for k, figure in run.results.get("figures", {}).items()},
+        ),
         normalised=normalised,
         differences=different,
         backbones=list(_backbone_names(runs, different)),
@@ -210,18 +210,17 @@ def _details(rows: Mapping[str, FigureRow]) -> dict[str, FigureRow]:
 
 def _baseline_rows(runs: Sequence[ComparedRun]) -> Iterator[BaselineRow]:
     """Yield, for each baseline, one row per group of runs that share its value."""
-    for key, label in runs[0].summary.baseline_labels.items():
-        sections = IMAGE_SECTIONS
-        if key == RANDOM_NETWORK:
-            sections |= NETWORK_SECTIONS
+    titles = {key: label for run in runs for key, label in run.summary.baseline_labels.items()}
+    for key, title in titles.items():
         groups: dict[tuple[str, ...], list[ComparedRun]] = {}
         for run in runs:
-            groups.setdefault(_settings(run, sections), []).append(run)
+            if key in run.summary.baseline_labels:
+                groups.setdefault(_settings_of_baseline(run, key), []).append(run)
         for group in groups.values():
             values = _mean_baselines(group, key)
             if values:
                 labels = [run.label for run in group] if len(groups) > 1 else []
-                yield BaselineRow(label, labels, str(group[0].results["data"]), values)
+                yield BaselineRow(title, labels, str(group[0].results["data"]), values)
 
 
 def _mean_baselines(runs: Sequence[ComparedRun], key: str) -> dict[str, str]:
@@ -233,10 +232,16 @@ def _mean_baselines(runs: Sequence[ComparedRun], key: str) -> dict[str, str]:
     }
 
 
-def _settings(run: ComparedRun, sections: frozenset[str]) -> tuple[str, ...]:
-    """Return a run's settings in these sections as text, except for caches and workers."""
+def _settings_of_baseline(run: ComparedRun, name: str) -> tuple[str, ...]:
+    """Return the settings of a run that affect a baseline, as text."""
+    about = run.results.get("baselines", {}).get(name, {})
+    sections = {f"baseline.{name}", *(["backbone"] if about.get("uses_backbone") else [])}
+    component = run.config.components.get(f"baseline.{name}")
+    if component is not None:
+        sections |= component.sections_named()
     return tuple(
         f"{section}.{key}={value.text}"
         for (section, key), value in run.config.entries.items()
-        if section.split(".")[0] in sections and key not in ("num_workers", "cache_dir")
+        if (section.split(".")[0] in IMAGE_SECTIONS or section in sections)
+        and key not in ("num_workers", "cache_dir")
     )

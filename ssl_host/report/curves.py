@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -20,16 +21,24 @@ CURVES = (
 """Title of each chart, its column in ``metrics.csv``, and True to show percentages."""
 
 
-def draw_charts(curves: Mapping[str, Mapping[str, Points]]) -> list[tuple[str, Markup]]:
+def draw_charts(
+    curves: Mapping[str, Mapping[str, Points]], figures: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[str, Markup]]:
     """Return a title and a chart for each column of ``CURVES``, with one line for each run.
 
-    Columns that no run has logged are left out.
+    Charts of the metrics that were evaluated during training follow. Columns that no run has logged
+    are left out.
 
     Args:
         curves: points (step, value), keyed by the name of the run and then by column.
+        figures: ``figures`` in ``results.json``; the columns of evaluated metrics have their names.
     """
     charts = []
-    for title, column, percent in CURVES:
+    evaluated = [
+        (f"{name} on held-out training images", name, figure["unit"] == "%")
+        for name, figure in figures.items()
+    ]
+    for title, column, percent in (*CURVES, *evaluated):
         series = {run: columns.get(column, ()) for run, columns in curves.items()}
         if chart := line_chart(series, "step", percent):
             charts.append((title, chart))

@@ -38,7 +38,7 @@ def write_page(
         title=results["name"],
         results=results,
         summary=summarize(results),
-        charts=draw_charts(_curves_of_run(results["name"], folder)),
+        charts=draw_charts(_curves_of_run(results["name"], folder), results.get("figures", {})),
         pictures=pictures,
         map_json=Markup(_json_for_script(pictures.get("map"))),
         config=list(config_rows(config)),

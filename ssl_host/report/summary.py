@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -12,14 +12,6 @@ from rich.text import Text
 
 from ssl_host.contracts.evaluation import Figure
 from ssl_host.toolkit.plurals import pluralize
-
-RANDOM_NETWORK = "random_init"
-BASELINES = {
-    RANDOM_NETWORK: "random network",
-    "pixels": "raw pixels",
-    "statistics": "simple statistics",
-}
-"""Labels of the baselines, keyed by the prefix of their metric names."""
 
 _UNDECLARED = Figure("", higher_is_better=None)
 
@@ -73,7 +65,7 @@ class Summary:
             they were measured.
         others: all other metrics.
         verdict: a sentence that says which metrics beat their baselines.
-        baseline_labels: labels of the baselines, keyed by prefix.
+        baseline_labels: labels of the baselines, keyed by the prefix of their metrics.
         notes: remarks that readers of the metrics should know, including the number of images
             that could not be read.
         advice: what to try next if no metric beats its baselines, most likely first.
@@ -82,7 +74,7 @@ class Summary:
     rows: tuple[FigureRow, ...]
     others: tuple[FigureRow, ...]
     verdict: str
-    baseline_labels: Mapping[str, str] = field(default_factory=lambda: dict(BASELINES))
+    baseline_labels: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
 
@@ -109,20 +101,19 @@ def summarize(results: Mapping[str, Any]) -> Summary:
 
     Args:
         results: the content of ``results.json``: ``metrics`` contains the values, ``figures`` the
-            declarations, and ``uses_labels`` whether the method was trained with labels. Metrics
-            without a value are skipped.
+            declarations, ``baselines`` the titles of the baselines, and ``uses_labels`` whether the
+            method was trained with labels. Metrics without a value are skipped.
     """
     metrics = {k: v for k, v in results["metrics"].items() if v is not None}
     declared = {k: _read_figure(v) for k, v in results.get("figures", {}).items()}
+    labels = _baseline_labels(results, declared)
     rows: list[FigureRow] = []
     others: list[FigureRow] = []
     for name, value in metrics.items():
-        if name.split(".")[0] in BASELINES or _is_std(name, metrics):
+        if _is_of_baseline(name, labels) or _is_std(name, metrics):
             continue
         figure = declared.get(name, _UNDECLARED)
-        baselines = {
-            key: metrics[f"{key}.{name}"] for key in BASELINES if f"{key}.{name}" in metrics
-        }
+        baselines = {key: metrics[f"{key}.{name}"] for key in labels if f"{key}.{name}" in metrics}
         row = FigureRow(name, value, figure, baselines, metrics.get(f"{name}_std"))
         (rows if figure.baseline or figure.unit == "%" else others).append(row)
     verdict = _verdict(rows)
@@ -136,7 +127,7 @@ def summarize(results: Mapping[str, Any]) -> Summary:
             f"{skipped[0]['image']} ({skipped[0]['reason']})"
         )
     advice = tuple(str(text) for text in results.get("advice", ()))
-    return Summary(tuple(rows), tuple(others), verdict, notes=tuple(notes), advice=advice)
+    return Summary(tuple(rows), tuple(others), verdict, labels, tuple(notes), advice)
 
 
 def summary_tables(
@@ -181,6 +172,29 @@ def _read_figure(declaration: Mapping[str, Any]) -> Figure:
     """Return a Figure read from ``results.json``; keys unknown to this version are dropped."""
     names = {item.name for item in fields(Figure)}
     return Figure(**{key: value for key, value in declaration.items() if key in names})
+
+
+def _baseline_labels(results: Mapping[str, Any], declared: Mapping[str, Figure]) -> dict[str, str]:
+    """Return the labels of the baselines, keyed by prefix.
+
+    Results of early versions do not list their baselines; the prefixes then follow from the names
+    of the metrics, and are used as labels.
+    """
+    if "baselines" in results:
+        return {key: str(about["label"]) for key, about in results["baselines"].items()}
+    compared = [name for name, figure in declared.items() if figure.baseline]
+    prefixes = (
+        metric.removesuffix(f".{name}")
+        for name in compared
+        for metric in results["metrics"]
+        if metric.endswith(f".{name}")
+    )
+    return {prefix: prefix for prefix in prefixes}
+
+
+def _is_of_baseline(name: str, baselines: Iterable[str]) -> bool:
+    """Return True if the name of a metric has the prefix of a baseline."""
+    return any(name.startswith(f"{key}.") for key in baselines)
 
 
 def _is_std(name: str, metrics: Mapping[str, float]) -> bool:

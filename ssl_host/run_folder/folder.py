@@ -155,7 +155,7 @@ class RunFolder(LockedFolder):
         if not self.has_progress():
             return [], {}
         # Evaluators may change as long as nothing is evaluated.
-        free_kinds = ("evaluator",) if self.results() is None else ()
+        free_kinds = ("evaluator", "baseline") if self.results() is None else ()
         return compare_configs(self.config_values(), config, free_kinds=free_kinds)
 
     def claim_images(self, fingerprint: Mapping[str, Any]) -> str | None:

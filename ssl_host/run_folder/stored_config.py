@@ -29,13 +29,23 @@ FREE_SETTINGS = {
 """Settings that may change when a run is resumed, because they do not change its results."""
 
 _STARTING_POINT = ("epochs", "continue_from", "init_from", "init_key", "init_prefix")
+_STOPPING = ("stop_early", "patience")
 FREE_SETTINGS_OF_CONTINUED_RUNS = {
     *FREE_SETTINGS,
-    *(("run", key) for key in _STARTING_POINT),
+    *(("run", key) for key in (*_STARTING_POINT, *_STOPPING)),
+    ("checkpoint", "best"),
     *(("optimizer", key) for key in ("lr", "base_lr", "scale_lr")),
 }
 """Settings that may change when a finished run is continued for more epochs in another folder."""
-FREE_KINDS_OF_CONTINUED_RUNS = {"augmentation", "scheduler", "trainer", "evaluator", "logger"}
+FREE_KINDS_OF_CONTINUED_RUNS = {
+    "augmentation",
+    "scheduler",
+    "trainer",
+    "evaluator",
+    "baseline",
+    "logger",
+    "evaluate",
+}
 """Kinds of sections that may change when a finished run is continued; a checkpoint fits them."""
 
 
@@ -104,14 +114,43 @@ def compare_configs(
     chosen: dict[Key, Any] = {}
     for section, key in changed_keys(stored, values):
         old = stored.get(section, {}).get(key)
-        if (section, key) in free:
+        if (section, key) in free or _is_new_default(section, key, stored, config):
             continue
         if (section, key) in auto:
             chosen[section, key] = old
-        elif section.partition(".")[0] not in free_kinds:
+        elif not _is_free(section, config, free_kinds):
             new = values.get(section, {}).get(key)
             changes.append(f"[{section}] {key}: was {_text(old)}, is {_text(new)}")
     return changes, chosen
+
+
+def _is_new_default(section: str, key: str, stored: ConfigValues, config: RunConfig) -> bool:
+    """Return True if an older version stored the settings, which did not have this one.
+
+    A stored configuration has all settings with their defaults, so that a missing one was unknown.
+    """
+    entry = config.entries.get((section, key))
+    if entry is None or key in stored.get(section, {}):
+        return False
+    if section.startswith("baseline.") and not any(s.startswith("baseline.") for s in stored):
+        return entry.origin.layer in ("default", "host default")
+    is_known = section in stored or section in config.host
+    return is_known and entry.origin.layer == "default"
+
+
+def _is_free(section: str, config: RunConfig, free_kinds: Collection[str]) -> bool:
+    """Return True if a section is of a free kind, or only components of free kinds use it.
+
+    Evaluators that run during training are not free.
+    """
+    kind, _, instance = section.partition(".")
+    if kind in free_kinds:
+        is_used_in_training = kind == "evaluator" and config.evaluate.every_epochs is not None
+        return not (is_used_in_training and instance in config.evaluate.evaluators)
+    method: Any = config.components["method"].cls
+    # Without a name, [data] and [backbone] are the run's; frozen networks are the method's.
+    is_named = bool(instance) and kind in ("data", "backbone") and instance not in method.frozen
+    return is_named and {"evaluator", "baseline"} <= set(free_kinds)
 
 
 def has_same_dataset(stored: ConfigValues, config: RunConfig) -> bool:

@@ -13,6 +13,7 @@ from ssl_host.contracts.kinds import KINDS
 from ssl_host.errors import SslHostError, UserError
 from ssl_host.testing import (
     augmentation_checks,
+    baseline_checks,
     component_checks,
     data_checks,
     evaluator_checks,
@@ -100,6 +101,12 @@ _CHECKS_BY_KIND: dict[str, tuple[Check, ...]] = {
         evaluator_checks.no_test_leakage,
         evaluator_checks.features_unchanged,
         evaluator_checks.works_without_labels,
+    ),
+    "baseline": (
+        baseline_checks.settings_declared,
+        baseline_checks.features_are_rows,
+        baseline_checks.batch_independence,
+        baseline_checks.input_unchanged,
     ),
     "data": (
         data_checks.settings_declared,

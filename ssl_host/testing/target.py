@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.catalog.registry import Entry, PluginOrigin
-from ssl_host.compose import build_component
+from ssl_host.components import build_component
 from ssl_host.contracts.settings import Settings
 from ssl_host.testing.outcome import CheckFailure, NotApplicable
 

@@ -19,6 +19,15 @@ def rank() -> int:
     return dist.get_rank() if world_size() > 1 else 0
 
 
+def broadcast_object(value: Any) -> Any:
+    """Return the value that the process of rank 0 passes; all processes must call this."""
+    if world_size() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
+
+
 class _Gather(torch.autograd.Function):
     """Autograd function that concatenates the rows of all processes."""
 

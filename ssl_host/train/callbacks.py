@@ -1,4 +1,4 @@
-"""Lightning callback that logs metrics, writes checkpoints, counts epochs and stops a run."""
+"""Lightning callback that logs, evaluates, writes checkpoints, counts epochs and stops a run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from ssl_host.toolkit.distributed import world_size
 from ssl_host.train.checkpoint import write_checkpoint
 from ssl_host.train.metrics import MetricsLogger
 from ssl_host.train.module import PretrainModule
+from ssl_host.train.periodic_evaluation import PeriodicEvaluation
 from ssl_host.train.progress import ProgressBar
 
 
 class TrainingCallback(pl.Callback):
-    """Logs metrics, writes checkpoints and stops the run, between optimizer steps.
+    """Logs metrics, evaluates, writes checkpoints and stops the run, between optimizer steps.
 
     Args:
         folder: the folder of the checkpoints.
@@ -29,6 +30,8 @@ class TrainingCallback(pl.Callback):
         log_every: the number of optimizer steps between rows of metrics.
         bar: the progress bar; None in all processes except rank 0.
         stop_requested: a function that returns True once a signal has asked the run to stop.
+        evaluation: the evaluation after some epochs; None for none.
+        show: a function that shows a line of text to the user.
     """
 
     def __init__(
@@ -39,6 +42,8 @@ class TrainingCallback(pl.Callback):
         log_every: int,
         bar: ProgressBar | None,
         stop_requested: Callable[[], bool],
+        evaluation: PeriodicEvaluation | None = None,
+        show: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -46,6 +51,8 @@ class TrainingCallback(pl.Callback):
         self.log_every = log_every
         self.bar = bar
         self.stop_requested = stop_requested
+        self.evaluation = evaluation
+        self.show = show
         self.last_checkpoint = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -94,7 +101,7 @@ class TrainingCallback(pl.Callback):
             raise _preempted_error(state.step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Advance the epoch counter, and write a checkpoint if one is due.
+        """Advance the epoch counter, evaluate, and write a checkpoint, if these are due.
 
         Raises:
             Preempted: if a signal has asked the run to stop; the state is saved.
@@ -106,6 +113,10 @@ class TrainingCallback(pl.Callback):
             self.metrics.log(module)
         if self.bar is not None:
             self.bar.show_epoch(state, self.metrics.row)
+        if self.evaluation is not None and self.evaluation.is_due(state):
+            epoch = f"epoch {state.epoch}/{state.epochs}  "
+            self.evaluation.run(module, self.metrics, lambda text: self.show(epoch + text))
+            trainer.should_stop = trainer.should_stop or state.is_stopped
         (stop,) = _any_over_processes(self.stop_requested())
         if stop or state.epoch % self.settings.every_epochs == 0 or state.is_finished:
             self._write_checkpoint(trainer, module)

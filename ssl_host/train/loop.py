@@ -23,6 +23,7 @@ from ssl_host.train.failed_step import remove_failed_steps
 from ssl_host.train.metrics import MetricsLogger
 from ssl_host.train.module import MakeLoader, PretrainModule
 from ssl_host.train.nonfinite import NonFiniteChecks
+from ssl_host.train.periodic_evaluation import PeriodicEvaluation
 from ssl_host.train.probe import OnlineProbe
 from ssl_host.train.progress import ProgressBar
 from ssl_host.train.signals import graceful_shutdown, quiet_lightning
@@ -75,6 +76,7 @@ def fit(
     image_name: Callable[[int], str] = "image {}".format,
     on_start: Callable[[TrainingState], None] = lambda _: None,
     read_start: Callable[[], dict[str, Any]] | None = None,
+    evaluation: PeriodicEvaluation | None = None,
 ) -> TrainingResult:
     """Train the remaining epochs, starting from the newest undamaged checkpoint.
 
@@ -90,6 +92,7 @@ def fit(
         on_start: a function that is called once before the first step, with the state.
         read_start: a function that returns the last checkpoint of the finished run that this run
             continues; it is called if this run has no checkpoint. None means a new network.
+        evaluation: the evaluation after some epochs; None for none.
 
     Returns:
         The training state after the last step, and whether this process has rank 0.
@@ -116,7 +119,7 @@ def fit(
         step = TrainingStep(experiment, plan, state)
         checks = NonFiniteChecks(step, folder, image_name)
         module = PretrainModule(experiment, step, make_loader, pixels, checks)
-        _train(module, result.is_first, folder, console, callbacks)
+        _train(module, result.is_first, folder, console, callbacks, evaluation)
     return result
 
 
@@ -152,6 +155,7 @@ def _train(
     folder: Path,
     console: Console,
     callbacks: Sequence[pl.Callback],
+    evaluation: PeriodicEvaluation | None,
 ) -> None:
     """Train the remaining epochs with a Lightning trainer, and close the process group.
 
@@ -173,6 +177,8 @@ def _train(
             settings.log_every,
             ProgressBar(console) if is_first else None,
             requested.is_set,
+            evaluation,
+            console.print if is_first else lambda _: None,
         )
         trainer = make_trainer(experiment, [callback, *callbacks])
         restore_lightning_counters(trainer, state)

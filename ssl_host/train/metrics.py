@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 
@@ -55,6 +56,19 @@ class MetricsLogger:
         speed = images / max(now - self.last_time, 1e-9)
         self.last_time, self.last_step = now, step
         self.row = {**row, "images_per_s": speed}
+
+    def log_evaluation(self, step: int, values: Mapping[str, float]) -> None:
+        """Log metrics of the network that were measured after a step, as a row of their own."""
+        for logger in self.loggers.values():
+            with attribute_errors(logger, f"while logging step {step}"):
+                logger.log(step, values)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the time within the context in images per second."""
+        start = time.monotonic()
+        yield
+        self.last_time += time.monotonic() - start
 
     def flush(self) -> None:
         """Make all loggers write buffered rows to disk, before a checkpoint is written."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -26,6 +29,23 @@ class Stateful(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class BestValue:
+    """Best value of a metric that is evaluated during training.
+
+    Attributes:
+        value: the value.
+        epoch: number of epochs done when it was measured.
+        step: number of optimizer steps done when it was measured.
+        evaluations_since: number of evaluations after it.
+    """
+
+    value: float
+    epoch: int
+    step: int
+    evaluations_since: int = 0
+
+
 class TrainingState:
     """Everything that a checkpoint contains: counters, method, optimizer, probe and timer.
 
@@ -45,6 +65,8 @@ class TrainingState:
         first_step: the number of optimizer steps that an earlier run has done, which this run
             continues; 0 for all other runs.
         first_epoch: the number of epochs that the earlier run has done, or 0.
+        watched: the best values of the metrics that decide on stopping and on the best backbone.
+        is_stopped: True if the training has ended early.
     """
 
     def __init__(
@@ -57,6 +79,8 @@ class TrainingState:
         self.timer = TrainingTimer()
         self.step = self.epoch = self.step_in_epoch = 0
         self.first_step = self.first_epoch = 0
+        self.watched: dict[str, BestValue] = {}
+        self.is_stopped = False
         self._late: dict[str, Stateful] = {}
         self._restored: dict[str, Any] = {}
 
@@ -72,8 +96,8 @@ class TrainingState:
 
     @property
     def is_finished(self) -> bool:
-        """True if all epochs are done."""
-        return self.epoch >= self.epochs
+        """True if all epochs are done, or the training has ended early."""
+        return self.is_stopped or self.epoch >= self.epochs
 
     def finish_step(self) -> None:
         """Advance the counters by one optimizer step."""
@@ -88,6 +112,20 @@ class TrainingState:
         """Count an epoch as done, and reset the number of steps in the epoch."""
         self.epoch += 1
         self.step_in_epoch = 0
+
+    def watch(self, metric: str, value: float, higher_is_better: bool) -> bool:
+        """Record a value of a metric after an epoch; return True if it is the best so far.
+
+        An equal value is not better, and NaN never is.
+        """
+        best = self.watched.get(metric)
+        sign = 1 if higher_is_better else -1
+        is_best = sign * value > (-math.inf if best is None else sign * best.value)
+        if is_best:
+            self.watched[metric] = BestValue(value, self.epoch, self.step)
+        elif best is not None:
+            self.watched[metric] = replace(best, evaluations_since=best.evaluations_since + 1)
+        return is_best
 
     def bind(self, optimizer: torch.optim.Optimizer, precision: Stateful) -> None:
         """Attach the optimizer and the precision plugin, and restore them from the checkpoint.
@@ -122,6 +160,8 @@ class TrainingState:
             **{name: target.state_dict() for name, target in self._late.items()},
             "probe": None if self.probe is None else self.probe.state_dict(),
             "timer": self.timer.state_dict(),
+            "watched": {metric: asdict(best) for metric, best in self.watched.items()},
+            "is_stopped": self.is_stopped,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -144,6 +184,9 @@ class TrainingState:
         self.step_in_epoch = int(state["step_in_epoch"])
         self.first_step = int(state.get("first_step", 0))
         self.first_epoch = int(state.get("first_epoch", 0))
+        watched: Mapping[str, Any] = state.get("watched", {})
+        self.watched = {metric: BestValue(**best) for metric, best in watched.items()}
+        self.is_stopped = bool(state.get("is_stopped", False))
         self.method.progress = self.progress
         self.timer.load_state_dict(state["timer"])
         if self.probe is not None and state["probe"] is not None:
@@ -158,6 +201,7 @@ class TrainingState:
         """
         self.load_state_dict(state)
         self.timer = TrainingTimer()
+        self.watched, self.is_stopped = {}, False
         self.first_step, self.first_epoch = self.step, self.epoch
         for module in self.method.modules():
             if isinstance(module, Schedule):

@@ -39,6 +39,14 @@ class TrainingTimer:
         yield
         self.waited_s += time.perf_counter() - start
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the time within the context as training time."""
+        start = time.perf_counter()
+        yield
+        if self._started is not None:
+            self._started += time.perf_counter() - start
+
     @property
     def trained_s(self) -> float:
         """Total training time in seconds, including the time before the run was resumed."""

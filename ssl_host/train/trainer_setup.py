@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from ssl_host.compose import Experiment
-from ssl_host.config.schema import TrainerSettings
+from ssl_host.config.trainer_schema import TrainerSettings
 from ssl_host.contracts.method import Method
 from ssl_host.errors import UserError
 from ssl_host.toolkit.batchnorm import synchronise_batchnorm

@@ -12,7 +12,7 @@ from torch import Tensor
 from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.catalog.registry import error_location
 from ssl_host.compose import Experiment
-from ssl_host.config.schema import TrainerSettings
+from ssl_host.config.trainer_schema import TrainerSettings
 from ssl_host.contracts.batch import Batch, StepOutput
 from ssl_host.contracts.optimization import Schedule
 from ssl_host.contracts.rng import BatchRNG

@@ -30,7 +30,7 @@ def test_large_features_are_on_the_disk_until_their_tensor_is_deleted(kind, tmp_
 
     def compute():
         network = extract.network_features(backbone, lambda x: x.float() / 255)
-        represent = {"network": network, "pixels": extract.pixel_features}[kind]
+        represent = {"network": network, "pixels": lambda x: x.float().flatten(1)}[kind]
         return extract.compute_features(images(), {kind: represent}, tmp_path)[kind]
 
     in_memory = compute()

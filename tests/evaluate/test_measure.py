@@ -14,8 +14,11 @@ from ssl_host.compose import compose
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.data.datasets import open_datasets
 from ssl_host.evaluate import banks
+from ssl_host.evaluate.banks import FeatureBankBuilder
 from ssl_host.evaluate.figures import describe_figures
 from ssl_host.evaluate.measure import measure
+from ssl_host.evaluate.representations import make_representations
+from ssl_host.pipeline.baseline_inputs import make_baseline_inputs
 from tests.conftest import tiny
 
 
@@ -45,14 +48,20 @@ def experiment():
     return experiment, counted, len(images.classes)
 
 
-def measured(experiment, unreadable=(), evaluators=None):
+def measured(experiment, unreadable=(), evaluators=None, baselines=None):
     composed, (train, test), classes = experiment
     train.images.unreadable = dict.fromkeys(unreadable, "truncated")
     assert isinstance(composed.views, ViewMaker)
     if evaluators is None:
         evaluators = {name: ssl_host.build("evaluator", name) for name in ("knn", "rankme")}
     backbone = composed.method.backbone
-    return measure(evaluators, backbone, backbone, composed.views, train, test, classes, seed=1)
+    builder = FeatureBankBuilder(composed.views, train, test, classes, seed=1)
+    inputs = make_baseline_inputs(composed, builder, torch.device("cpu"), Catalog())
+
+    def make_baselines():
+        return make_representations(composed.baselines if baselines is None else baselines, inputs)
+
+    return measure(evaluators, backbone, make_baselines, builder)
 
 
 def test_each_image_is_read_once_for_the_network_and_all_baselines(experiment):
@@ -114,3 +123,20 @@ def test_baselines_are_measured_for_declared_figures_of_any_name(experiment):
     assert set(described) == {"detect.error", "detect.3.mAP", "detect.seconds", "online.top1"}
     assert described["detect.3.mAP"]["description"] == "mean average precision"
     assert described["detect.error"]["higher_is_better"] is False
+
+
+class Trained(ErrorRates):
+    """Third-party evaluator that needs the network and its images."""
+
+    needs_encoder = True
+
+    def evaluate(self, bank):
+        images = bank.train_images[:2]
+        features = bank.encoder()(bank.eval_transform(images))
+        difference = (features - bank.train.x[:2]).abs().max()
+        return Evaluation({"error": float(difference < 1e-4)})
+
+
+def test_evaluators_that_need_a_network_measure_baselines_that_are_networks(experiment):
+    measurement = measured(experiment, evaluators={"tune": Trained(Trained.Config())})
+    assert measurement.metrics == {"tune.error": 1.0, "random_init.tune.error": 1.0}

@@ -11,6 +11,11 @@ from ssl_host.pipeline.advice import advise
 from tests.conftest import as_ini, tiny
 
 TOP1 = asdict(Figure("accuracy", unit="%", baseline=True))
+BASELINES = {
+    "random_init": {"label": "random network", "best_advice": ""},
+    "pixels": {"label": "raw pixels", "best_advice": ""},
+    "statistics": {"label": "simple statistics", "best_advice": "look at the labels"},
+}
 FILE = Path("runs/my run/config.ini")
 FLAT = [1.0, 1.1] * 20
 FALLING = [2 - 0.02 * i for i in range(40)]
@@ -28,6 +33,7 @@ def results(value=0.3, statistics=0.35, steps=5000, **more):
     return {
         "metrics": metrics,
         "figures": {"knn.top1": TOP1},
+        "baselines": BASELINES,
         "classes": list("abcd"),
         "steps": steps,
         "epochs": 30,

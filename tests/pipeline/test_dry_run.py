@@ -12,7 +12,7 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
 from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.config.resolve import resolve_sections
-from ssl_host.config.schema import TrainerSettings
+from ssl_host.config.trainer_schema import TrainerSettings
 from ssl_host.data.datasets import open_datasets
 from ssl_host.errors import UserError
 from ssl_host.pipeline import loading_time

@@ -8,7 +8,7 @@ import pytest
 from ssl_host.config.auto_settings import resolve_auto
 from ssl_host.config.resolve import resolve_file, resolve_sections
 from ssl_host.errors import RunFolderError
-from ssl_host.run_folder.folder import RunFolder
+from ssl_host.run_folder.folder import _RESULT_KEYS, RunFolder
 from tests.conftest import as_ini, tiny
 
 
@@ -53,6 +53,24 @@ def test_diff_settings_that_do_not_affect_the_outcome_are_no_changes(catalog, tm
     sections = tiny(run={"dir": tmp_path, "name": "other"}, checkpoint={"keep": 7})
     sections["evaluator.knn"] = {"name": "knn"}
     assert folder.diff(resolve_sections(sections, catalog)) == []
+
+
+def test_defaults_of_settings_that_an_older_version_did_not_have_are_no_changes(catalog, tmp_path):
+    folder = start_run(tmp_path / "run", resolve_auto(resolve_sections(tiny(), catalog)))
+    file = folder.path / "config.json"
+    values = json.loads(file.read_text("utf-8"))
+    older = {k: v for k, v in values.items() if not k.startswith(("baseline.", "evaluate"))}
+    del older["run"]["patience"], older["checkpoint"]["best"]
+    file.write_text(json.dumps(older), encoding="utf-8")
+    # A finished run must have the same evaluators and baselines, too.
+    results = json.dumps(dict.fromkeys(_RESULT_KEYS))
+    (folder.path / "results.json").write_text(results, encoding="utf-8")
+    assert folder.diff(resolve_sections(tiny(), catalog)) == []
+    changed = tiny(run={"patience": 4})
+    changed["baseline.pixels"] = {"name": "pixels", "max_side": 8}
+    changes = folder.diff(resolve_sections(changed, catalog))
+    assert changes[0] == "[run] patience: was (unset), is 4"
+    assert any("max_side" in change for change in changes)
 
 
 def test_claim_restores_stored_auto_values_with_their_types(catalog, tmp_path):

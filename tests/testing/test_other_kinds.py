@@ -17,6 +17,7 @@ from ssl_host import (
     ArrayImages,
     Augmentation,
     Backbone,
+    Baseline,
     DataSource,
     Evaluation,
     Evaluator,
@@ -184,6 +185,21 @@ class SharedByProcesses(Leaky):
         return images
 
 
+class BatchStatistics(Baseline):
+    def make_extractor(self, inputs):
+        return lambda images: images.float().flatten(1) - images.float().mean()
+
+
+class Darkens(Baseline):
+    def make_extractor(self, inputs):
+        return lambda images: images.mul_(0).float().flatten(1)
+
+
+class DividesByZero(Baseline):
+    def make_extractor(self, inputs):
+        return lambda images: images.float().flatten(1) / 0
+
+
 class WritesNothing(Exporter):
     def write(self, backbone, folder, properties):
         return ModelCard(usage="")
@@ -233,6 +249,9 @@ CASES = [
     ("evaluator", Percent, "metrics_are_finite", "top1 is 100"),
     ("evaluator", FitsTheTest, "no_test_leakage", "means of means depends on the test"),
     ("evaluator", Normalises, "features_unchanged", "changed in place"),
+    ("baseline", BatchStatistics, "batch_independence", "computed alone differ by"),
+    ("baseline", Darkens, "input_unchanged", "changed in place"),
+    ("baseline", DividesByZero, "features_are_rows", "not all are finite"),
     ("data", Leaky, "splits_are_disjoint", "image 0 of the test split is also"),
     ("data", Gray, "images_are_uint8", "image 0 is torch.uint8 of shape (3, 8, 8)"),
     ("data", TooFewClasses, "labels_are_valid", "20 images and 1 classes"),

@@ -175,7 +175,7 @@ def _baseline_rows(
         groups_without_method.setdefault(label[1:], []).extend(outcomes)
     for rest, outcomes in groups_without_method.items():
         summaries = [outcome.summary for outcome in outcomes if outcome.summary is not None]
-        titles = summaries[0].baseline_labels if summaries else {}
+        titles = {k: title for s in summaries for k, title in s.baseline_labels.items()}
         for baseline, title in titles.items():
             cells = {name: _baseline_cell(baseline, name, outcomes) for name in names}
             measured = {name: cell for name, cell in cells.items() if cell is not None}

@@ -21,6 +21,7 @@ FIGURES = {
     "rankme": {"description": "", "baseline": False},
     "throughput.images_per_s": {"description": "", "baseline": False},
 }
+BASELINES = {"random_init": {"label": "random network"}, "pixels": {"label": "raw pixels"}}
 TITLES = {
     "epochs": "epochs",
     "knn.top1": "kNN",
@@ -43,6 +44,7 @@ def outcome(method, seed, knn, pixels=0.5, error=""):
         "throughput.images_per_s": 1234.5,
     }
     results = {"metrics": metrics, "figures": FIGURES, "epochs": 24, "wall_time_s": 60.0}
+    results["baselines"] = BASELINES
     return RunOutcome(run, None if error else results, error)
 
 
@@ -95,6 +97,15 @@ def test_rows_are_means_and_sample_deviations(suite, outcomes):
     assert lines[6].startswith("| raw pixels | – | 50.0 ± 0.0 | – |")
     assert lines[7].startswith("| b\\|c (published) (arXiv:1) | – | 91.3 | – |")
     assert "- a<b>: [backbone 0](a%3Cb%3E-seed0/backbone.safetensors)" in lines
+
+
+def test_baseline_that_only_some_runs_have_is_a_row(suite, outcomes):
+    results = outcomes[2].results
+    results["metrics"]["timm.knn.top1"] = 0.95
+    results["baselines"] = {**BASELINES, "timm": {"label": "ResNet of timm"}}
+    lines = to_markdown(make_table(suite, outcomes)).splitlines()
+    assert lines[7].startswith("| ResNet of timm | – | 95.0 | – |")
+    assert lines[3].startswith("| b\\|c | 24 | 67.5 ± 31.8 ↓ |")
 
 
 def test_row_of_a_method_that_was_trained_with_labels_says_so(suite, outcomes):

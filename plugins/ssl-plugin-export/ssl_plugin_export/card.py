@@ -81,11 +81,14 @@ class RunDescription:
 
 
 def read_run(run: Path) -> RunDescription:
-    """Return the facts about a finished run from its folder.
+    """Return the facts about a finished run from its folder, or from its folder ``best``.
 
     Raises:
         RunFolderError: when the folder is not a run folder, or the run is not finished.
     """
+    is_part_of_run = not (run / "config.ini").exists() and (run.parent / "results.json").exists()
+    if is_part_of_run and (run / "backbone.json").exists():
+        run = run.parent
     results = RunFolder(run).finished()
     settings: dict[str, dict[str, str]] = {}
     notes = [str(note) for note in results.get("notes", ())]

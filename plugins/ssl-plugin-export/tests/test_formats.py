@@ -132,6 +132,21 @@ def test_metadata_of_a_graph_describe_its_input(run_of, catalog, tmp_path):
         assert session.run(None, {"images": images})[0].shape == (count, 32)
 
 
+def test_best_backbone_of_a_run_is_exported_with_the_card_of_the_run(tmp_path, config_of, catalog):
+    config = config_of("small", tmp_path, epochs=2)
+    config["backbone"] = {"name": "timm", "model": "test_resnet"}
+    config["checkpoint"] = {"best": "rankme"}
+    config["evaluate"] = {"every_epochs": 1, "evaluators": ["rankme"]}
+    ssl_host.run(config, quiet=True)
+    best = tmp_path / "small" / "best"
+    *_, card = export_run(best, "timm", catalog)
+    assert card.parent == best / "export" / "timm"
+    found = load_backbone(card.parent).state_dict()
+    expected = load_backbone(best).state_dict()
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    assert "the folder best has the backbone of epoch" in card.read_text(encoding="utf-8")
+
+
 def test_card_has_figures_baselines_and_versions_but_no_paths(run_of, catalog):
     run = run_of("resnet")
     card = export_run(run, "timm", catalog)[-1].read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Load the weights of a method's frozen networks."""
+"""Load the weights of networks ``[backbone.NAME]``, such as those of frozen networks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ssl_host.catalog.catalog import Catalog
-from ssl_host.config.run_config import RunConfig
+from ssl_host.config.run_config import ComponentConfig, RunConfig
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone
 from ssl_host.initial_weights import load_initial_weights
@@ -20,21 +20,39 @@ def load_frozen_weights(method: Method, config: RunConfig, catalog: Catalog) -> 
     warns about this.
     """
     notes = []
-    for component in config.of_kind("backbone"):
-        if component.section == "backbone":
-            continue
-        network: Backbone = getattr(method, component.instance)
-        if component.init_from is not None:
-            notes.append(load_initial_weights(network, component.init_from, catalog))
-            network.mean, network.std = _stored_statistics(component.init_from)
-        elif not getattr(component.settings, "pretrained", False) and not getattr(
-            component.settings, "weights", None
-        ):
+    for name in method.frozen:
+        component = config.components[f"backbone.{name}"]
+        loaded = load_section_weights(getattr(method, name), component, catalog)
+        if loaded is None:
             notes.append(
                 f"warning: the frozen network [{component.section}] has random weights; set "
                 "init_from or pretrained = true in its section"
             )
+        notes += filter(None, [loaded])
     return notes
+
+
+def load_section_weights(
+    network: Backbone, component: ComponentConfig, catalog: Catalog
+) -> str | None:
+    """Load the weights that ``init_from`` of a section names, with their mean and std.
+
+    Args:
+        network: the network of the section ``[backbone.NAME]``.
+        component: the configuration of the section.
+        catalog: the catalog of installed components.
+
+    Returns:
+        A note on the weights, empty if the backbone has loaded weights itself; None if the network
+        has random weights.
+    """
+    if component.init_from is not None:
+        note = load_initial_weights(network, component.init_from, catalog)
+        network.mean, network.std = _stored_statistics(component.init_from)
+        return note
+    settings = component.settings
+    has_own = getattr(settings, "pretrained", False) or getattr(settings, "weights", None)
+    return "" if has_own else None
 
 
 def _stored_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:

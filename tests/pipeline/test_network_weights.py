@@ -10,7 +10,7 @@ from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
 from ssl_host.config.resolve import resolve_sections
 from ssl_host.errors import CheckpointError, ConfigError
-from ssl_host.pipeline.frozen_networks import load_frozen_weights
+from ssl_host.pipeline.network_weights import load_frozen_weights
 from ssl_host.testing.interruption import stopped_after
 from tests.conftest import tiny
 from tests.train.step_plugin import run

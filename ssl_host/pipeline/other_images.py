@@ -1,0 +1,65 @@
+"""Images of data sources ``[data.NAME]`` on which evaluators measure the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ssl_host.compose import Experiment
+from ssl_host.config.error_locations import locate_errors
+from ssl_host.config.named_sections import named_section
+from ssl_host.config.run_config import RunConfig
+from ssl_host.data.datasets import OpenedDatasets, Progress, open_datasets
+from ssl_host.data.splits import open_splits
+from ssl_host.errors import UserError
+
+
+def check_other_images(experiment: Experiment) -> None:
+    """List the images of all further sources once, so that errors are found before training.
+
+    Raises:
+        UserError: if the images of a source cannot be listed; the message has file and line.
+    """
+    config = experiment.config
+    for name, source in experiment.other_sources.items():
+        with _locate_section(config, named_section("data", name)):
+            open_splits(source, config.loader.holdout)
+
+
+def open_other_images(
+    experiment: Experiment, name: str, progress: Progress | None = None
+) -> OpenedDatasets:
+    """Open the images of the section ``[data.NAME]`` with the settings of ``[loader]``.
+
+    Args:
+        experiment: the components of the run.
+        name: NAME, as in the evaluator's setting ``data``.
+        progress: function that is called after each packed image.
+
+    Raises:
+        UserError: if the images cannot be opened; the message has file and line.
+    """
+    config, source = experiment.config, experiment.other_sources[name]
+    with _locate_section(config, named_section("data", name)):
+        return open_datasets(source, experiment.views, config.loader, progress)
+
+
+def notes_on_images(name: str, images: OpenedDatasets) -> list[str]:
+    """Return remarks on the images of ``[data.NAME]`` for the report, which name the section."""
+    section = named_section("data", name)
+    notes = [note.replace("[data]", f"[{section}]") for note in (*images.notes, *images.warnings)]
+    if skipped := images.skipped():
+        image, reason = skipped[0]
+        notes.append(f"{len(skipped)} images cannot be read, for example {image} ({reason})")
+    return [f"[{section}]: {note}" for note in notes]
+
+
+@contextmanager
+def _locate_section(config: RunConfig, section: str) -> Iterator[None]:
+    """Make errors about ``[data]`` name the section whose images are opened, and locate them."""
+    with locate_errors(config, section):
+        try:
+            yield
+        except UserError as error:
+            error.args = (str(error).replace("[data]", f"[{section}]"),)
+            raise
