@@ -123,3 +123,6 @@ class StoreLoader:
         for index in self.plan.indices(epoch, self.start):
             batch_labels = None if labels is None else labels[index]
             yield RawBatch(images[index], index, batch_labels, epoch)
+
+    def close(self) -> None:
+        """Do nothing: this loader has no worker processes to end."""

@@ -174,6 +174,17 @@ class FilesLoader:
             images = crops if self.views.form == "view_specs" else crops[0]
             yield RawBatch(images, index, labels, epoch)
 
+    def close(self) -> None:
+        """End the worker processes.
+
+        Left to the garbage collector, torch waits five seconds for each of them. Lightning ends
+        them in the same way, which has no public name.
+        """
+        workers = self.loader._iterator
+        if workers is not None and self.loader.num_workers:
+            workers._shutdown_workers()  # type: ignore[attr-defined]
+            self.loader._iterator = None
+
 
 def _collate(
     results: list[_Item | Exception],

@@ -189,6 +189,8 @@ def _train(
             if processes > 1 and is_lost_process(error):
                 raise _lost_process_error(module, folder) from error
             raise
+        finally:
+            module.close_loader()
         state.timer.stop()
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         # The other processes are done; the process of rank 0 evaluates alone.

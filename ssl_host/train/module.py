@@ -25,7 +25,8 @@ MakeLoader = Callable[[EpochPlan], Any]
 """Function that takes a plan and returns the loader of the training images.
 
 The loader yields the batches of epoch ``loader.epoch``, starting at step ``loader.start``.
-``loader.reads_disk`` is True if the next batch should be read ahead.
+``loader.reads_disk`` is True if the next batch should be read ahead; ``loader.close()`` ends what
+it has started.
 """
 
 
@@ -61,6 +62,7 @@ class PretrainModule(pl.LightningModule):
         self.pixels = pixels
         self.checks = checks
         self._weights: list[nn.Parameter] = []
+        self._loader: Any = None
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning sets the name of the running hook forty times per step. nn.Module.__setattr__
@@ -85,8 +87,13 @@ class PretrainModule(pl.LightningModule):
 
     def train_dataloader(self) -> Any:
         """Return the loader, which starts at the current epoch and step of the training state."""
-        loader = self.make_loader(self.step.plan)
-        return ResumableLoader(loader, self.state, self.device.type == "cuda")
+        self._loader = self.make_loader(self.step.plan)
+        return ResumableLoader(self._loader, self.state, self.device.type == "cuda")
+
+    def close_loader(self) -> None:
+        """End the worker processes of the loader, if it has been made."""
+        if self._loader is not None:
+            self._loader.close()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return the torch optimizer for the parameter groups of the method."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import multiprocessing
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +15,7 @@ from ssl_host import DataError, UnreadableImage
 from ssl_host.config.schema import LoaderSettings
 from ssl_host.data.batches import EpochPlan
 from ssl_host.data.datasets import open_datasets
+from ssl_host.pipeline import run as pipeline
 from ssl_host.testing import conformance
 from ssl_host.testing.images import COLOURS, encoded, is_picture, label_of
 from ssl_host.testing.interruption import stopped_after
@@ -157,6 +159,21 @@ def test_interrupted_run_ends_bit_equal(tmp_path):
     )
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert again["metrics"]["rankme"] == whole["metrics"]["rankme"]
+
+
+def test_workers_end_with_the_training(tmp_path, monkeypatch):
+    """Left to the garbage collector, each of them is waited for five seconds."""
+    running = []
+    evaluate = pipeline.evaluate_network
+
+    def count(*arguments, **options):
+        running.append(len(multiprocessing.active_children()))
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(pipeline, "evaluate_network", count)
+    before = len(multiprocessing.active_children())
+    run(shards(tmp_path / "x", seeds=range(16)), tmp_path, "whole")
+    assert running == [before]
 
 
 def test_threads_can_read_at_the_same_time(tmp_path):

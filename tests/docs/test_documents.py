@@ -28,8 +28,9 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 # A reader runs these for hours, the test for seconds; nothing else differs.
+ONE_EPOCH = ("-o", "run.epochs=1")
 SHORT = (
-    *("-o", "run.epochs=1", "-o", "evaluator.linear.epochs=1"),
+    *("-o", "evaluator.linear.epochs=1"),
     # Two tests run at the same time: more threads than cores are slower than one.
     *("-o", "trainer.num_threads=1"),
 )
@@ -116,7 +117,8 @@ def command(words, folder):
     else:
         assert words[0] == "ssl-host", f"a command that no test runs: {words}"
         short = SHORT if words[1] == "run" and "--dry-run" not in words else ()
-        ssl_host(*words[1:], *short, cwd=folder)
+        epochs = ONE_EPOCH if short and "--more-epochs" not in words else ()
+        ssl_host(*words[1:], *short, *epochs, cwd=folder)
 
 
 def ssl_host(*arguments, cwd):

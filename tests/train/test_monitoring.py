@@ -23,7 +23,7 @@ from ssl_host.pipeline.run import run_config
 from ssl_host.testing.interruption import stopped_after
 from ssl_host.train.state import TrainingState
 from tests.conftest import as_ini, tiny
-from tests.processes import has_rows, module, wait_until
+from tests.processes import Command, has_rows, wait_until
 
 PLUGIN = """
 import random
@@ -142,7 +142,7 @@ def test_killed_run_equals_an_uninterrupted_one(tmp_path):
     more = {**WATCHED, "run": {"epochs": 12}, "checkpoint": {"every_epochs": 3, "best": "rankme"}}
     whole = run(sections(tmp_path / "runs", "whole", **more)).folder
     (tmp_path / "c.ini").write_text(as_ini(sections("runs", "killed", **more)), encoding="utf-8")
-    process = module("ssl_host", "run", "c.ini", cwd=tmp_path)
+    process = Command("run", "c.ini", cwd=tmp_path)
     table = tmp_path / "runs" / "killed" / "metrics.csv"
     wait_until(lambda: has_rows(table, 16), process=process)
     process.send_signal(signal.SIGKILL)
