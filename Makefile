@@ -60,6 +60,8 @@ ifdef METHODS
 else
 	set -e; for suite in $(SUITES); do $(BIN)/ssl-host benchmark benchmarks/$$suite.ini; done
 	$(BIN)/python benchmarks/publish.py $(SUITES:%=runs/benchmark/%)
+	$(BIN)/python benchmarks/label_free.py
+	$(BIN)/python benchmarks/publish.py
 endif
 
 # Speed against what would be used instead, measured in one run: 15 minutes on two cores.

@@ -13,6 +13,8 @@ from pathlib import Path
 import importlib_metadata
 import pytest
 from PIL import Image
+from sklearn import datasets
+from sklearn.utils import Bunch
 
 from ssl_host.builtin.sources import mnist5k
 from ssl_host.testing import run_command
@@ -48,9 +50,12 @@ def test_every_block_names_its_language():
 
 @pytest.fixture
 def few_digits(monkeypatch):
-    """Leave a tenth of the digits, in equal numbers: what a document says is the same for fewer."""
+    """Leave a few of the digits of each class: what a document says is the same for fewer."""
     pixels, labels = mnist5k.read_digits()
     monkeypatch.setattr(mnist5k, "read_digits", lambda: (pixels[::10], labels[::10]))
+    digits = datasets.load_digits()
+    few = Bunch(images=digits.images[::7], target=digits.target[::7])
+    monkeypatch.setattr(datasets, "load_digits", lambda: few)
 
 
 @pytest.fixture

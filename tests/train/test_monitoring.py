@@ -234,14 +234,15 @@ def test_value_is_best_if_it_is_above_or_below_all_earlier_ones():
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(ssl_host_process, tmp_path):
+def test_two_processes_equal_one(ssl_host, tmp_path):
     more = {**WATCHED, "run": {"epochs": 4, "stop_early": "knn.top1", "patience": 1}}
     for devices in (1, 2):
         trainer = {"accelerator": "cpu", "devices": devices, "precision": "64-true"}
         config = sections("runs", f"on-{devices}", **more, trainer=trainer)
-        (tmp_path / "c.ini").write_text(as_ini(config), encoding="utf-8")
-        done = ssl_host_process("run", "c.ini")
-        assert done.returncode == 0, done.stderr
+        (tmp_path / f"{devices}.ini").write_text(as_ini(config), encoding="utf-8")
+    assert ssl_host("run", "1.ini").returncode == 0
+    status, stderr = Command("run", "2.ini", cwd=tmp_path).finish()
+    assert status == 0, stderr
     one, two = (tmp_path / "runs" / f"on-{devices}" for devices in (1, 2))
     assert curve(one, "knn.top1") == curve(two, "knn.top1")
     results = [json.loads((folder / "results.json").read_text()) for folder in (one, two)]
