@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ssl_host import CommandProcess
+from ssl_host.testing.command_process import CommandProcess
 
 RESULTS = Path(__file__).parent / "results"
 PREDICTOR = {

@@ -111,7 +111,6 @@ from .toolkit.checkpoint_keys import KeyMapping as KeyMapping
 from .toolkit.checkpoint_keys import StoredWeights as StoredWeights
 from .toolkit.clustering import sinkhorn as sinkhorn
 from .toolkit.clustering import spherical_kmeans as spherical_kmeans
-from .toolkit.command_process import CommandProcess as CommandProcess
 from .toolkit.console import make_console as make_console
 from .toolkit.contrast import contrast_in_batch as contrast_in_batch
 from .toolkit.cores import available_cores as available_cores

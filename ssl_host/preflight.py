@@ -12,7 +12,7 @@ from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.config.run_config import ComponentConfig, RunConfig
-from ssl_host.contracts.evaluation import find_figure
+from ssl_host.contracts.evaluation import Figure, find_figure
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone
 from ssl_host.errors import ConfigError, DataError, Problem, UserError
@@ -69,19 +69,25 @@ def check_evaluation(config: RunConfig) -> None:
     for (section, key), metric in config.watched_metrics().items():
         if settings.every_epochs is None:
             add(section, key, "it is measured during training; set [evaluate] every_epochs")
-        elif not any(_measures(evaluators.get(n), metric) for n in settings.evaluators):
+            continue
+        figures = [_figure_of(evaluators.get(name), metric) for name in settings.evaluators]
+        figure = next(filter(None, figures), None)
+        if figure is None:
             names = ", ".join(settings.evaluators)
             add(section, key, f"it is not a metric of [evaluate] evaluators, which are {names}")
+        elif figure.higher_is_better is None:
+            text = "neither high nor low values of it are better; name another metric"
+            add(section, key, text)
     if problems:
         raise ConfigError(problems)
 
 
-def _measures(component: ComponentConfig | None, metric: str) -> bool:
-    """Return True if an evaluator declares a metric, such as ``knn.top1``."""
+def _figure_of(component: ComponentConfig | None, metric: str) -> Figure | None:
+    """Return an evaluator's declaration of a metric, such as ``knn.top1``; None without one."""
     if component is None or not f"{metric}.".startswith(f"{component.instance}."):
-        return False
+        return None
     cls: Any = component.cls
-    return find_figure(cls.figures, metric[len(component.instance) + 1 :]) is not None
+    return find_figure(cls.figures, metric[len(component.instance) + 1 :])
 
 
 def check_tokens(config: RunConfig, backbone: Backbone) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
+from ssl_host.testing.command_process import CommandProcess
 from ssl_host.testing.commands import ENVIRONMENT
 from ssl_host.testing.distributed import distance
-from ssl_host.toolkit.command_process import CommandProcess
 
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> bool:

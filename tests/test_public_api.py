@@ -25,7 +25,6 @@ PUBLIC = [
     "Centre",
     "CheckpointError",
     "CommandGroup",
-    "CommandProcess",
     "ConfigError",
     "ConfigLayer",
     "ConfigOrigin",

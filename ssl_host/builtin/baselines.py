@@ -135,6 +135,7 @@ class Pretrained(Baseline):
             return self
 
     config: Config
+    is_trained = True
     named_sections = {"backbone": "backbone"}
 
     def setup(self) -> None:
@@ -148,7 +149,7 @@ class Pretrained(Baseline):
             network = inputs.load_backbone(self.config.weights)
         else:
             network = inputs.backbone(str(self.config.backbone), size)
-        if network.in_channels not in (inputs.channels, 3 * inputs.channels):
+        if network.in_channels not in (inputs.channels, 3 if inputs.channels == 1 else 0):
             raise UserError(
                 f"the network of the baseline expects {network.in_channels} channels, but the "
                 f"images have {inputs.channels}; use other weights, or set [data] channels"

@@ -69,6 +69,9 @@ class Baseline(Component):
     uses_backbone: ClassVar[bool] = False
     """True if the features depend on the settings of ``[backbone]``, as those of an untrained
     network do. Runs with different backbones then have separate values."""
+    is_trained: ClassVar[bool] = False
+    """True if the features come from training elsewhere, as those of published weights. A metric
+    need not beat such a baseline to show that the network learned."""
     best_advice: ClassVar[str] = ""
     """Advice for users if this baseline is as good as the trained network and all other baselines:
     one or more sentences on what that means and what to try. Empty if it means nothing special."""

@@ -90,6 +90,7 @@ def describe_baselines(baselines: Iterable[ComponentConfig]) -> dict[str, dict[s
             "label": label or component.instance,
             "description": (inspect.getdoc(cls) or "").partition("\n")[0],
             "uses_backbone": cls.uses_backbone,
+            "is_trained": cls.is_trained,
             "best_advice": cls.best_advice,
         }
     return described

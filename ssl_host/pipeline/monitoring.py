@@ -18,6 +18,7 @@ from ssl_host.errors import UserError
 from ssl_host.evaluate.banks import FeatureBankBuilder
 from ssl_host.evaluate.figures import declared_figures
 from ssl_host.evaluate.measure import measure, skip_reason
+from ssl_host.toolkit.batchnorm import localise_batchnorm
 from ssl_host.train.periodic_evaluation import PeriodicEvaluation
 from ssl_host.train.state import TrainingState
 from ssl_host.weights import save_backbone
@@ -53,11 +54,12 @@ def make_periodic_evaluation(
         if not reason:
             evaluators[name] = experiment.evaluators[name]
         for (section, key), metric in config.watched_metrics().items():
-            if reason and metric.split(".")[0] == name.split(".")[0]:
+            if reason and f"{metric}.".startswith(f"{name}."):
                 raise UserError(f"[{section}] {key} = {metric} cannot be measured: {reason}")
 
     def evaluate(encoder: nn.Module) -> Mapping[str, float]:
-        network = copy.deepcopy(encoder).float()  # the run may use any precision
+        # The run may use any precision. Other processes wait, so nothing may be summed over them.
+        network = localise_batchnorm(copy.deepcopy(encoder).float())
         return measure(evaluators, network, dict, builder, scratch=folder).metrics
 
     def keep_best(encoder: nn.Module) -> None:

@@ -26,6 +26,7 @@ class FigureRow:
         figure: the metric's declaration.
         baselines: values of the baselines that were measured, keyed by prefix.
         std: standard deviation of the value; None if the evaluator did not measure one.
+        trained: names of the baselines that were trained elsewhere, such as published weights.
     """
 
     name: str
@@ -33,6 +34,7 @@ class FigureRow:
     figure: Figure
     baselines: Mapping[str, float] = field(default_factory=dict)
     std: float | None = None
+    trained: frozenset[str] = frozenset()
 
     @property
     def label(self) -> str:
@@ -41,19 +43,32 @@ class FigureRow:
 
     @property
     def best_baseline(self) -> float | None:
-        """Best baseline value; None without baselines, or if neither high nor low is better."""
-        if not self.baselines or self.figure.higher_is_better is None:
+        """Best value of a baseline that was not trained.
+
+        It is None without such baselines, or if neither high nor low is better.
+        """
+        values = [value for name, value in self.baselines.items() if name not in self.trained]
+        if not values or self.figure.higher_is_better is None:
             return None
-        best = max if self.figure.higher_is_better else min
-        return best(self.baselines.values())
+        return max(values) if self.figure.higher_is_better else min(values)
 
     @property
     def learned(self) -> bool | None:
-        """True if the value beats all baselines; None if it cannot be compared with them."""
+        """True if the value beats all untrained baselines; None if it cannot be compared."""
         best = self.best_baseline
-        if best is None:
-            return None
-        return self.value > best if self.figure.higher_is_better else self.value < best
+        return None if best is None else self._beats(best)
+
+    @property
+    def better_weights(self) -> list[str]:
+        """Names of the trained baselines that the value does not beat."""
+        if self.figure.higher_is_better is None:
+            return []
+        found = [name for name in self.baselines if name in self.trained]
+        return [name for name in found if not self._beats(self.baselines[name])]
+
+    def _beats(self, other: float) -> bool:
+        """Return True if the value is better than another one."""
+        return self.value > other if self.figure.higher_is_better else self.value < other
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,8 @@ def summarize(results: Mapping[str, Any]) -> Summary:
     metrics = {k: v for k, v in results["metrics"].items() if v is not None}
     declared = {k: _read_figure(v) for k, v in results.get("figures", {}).items()}
     labels = _baseline_labels(results, declared)
+    about = results.get("baselines", {})
+    trained = frozenset(name for name in about if about[name].get("is_trained"))
     rows: list[FigureRow] = []
     others: list[FigureRow] = []
     for name, value in metrics.items():
@@ -114,9 +131,9 @@ def summarize(results: Mapping[str, Any]) -> Summary:
             continue
         figure = declared.get(name, _UNDECLARED)
         baselines = {key: metrics[f"{key}.{name}"] for key in labels if f"{key}.{name}" in metrics}
-        row = FigureRow(name, value, figure, baselines, metrics.get(f"{name}_std"))
+        row = FigureRow(name, value, figure, baselines, metrics.get(f"{name}_std"), trained)
         (rows if figure.baseline or figure.unit == "%" else others).append(row)
-    verdict = _verdict(rows)
+    verdict = _verdict(rows, labels)
     if results.get("uses_labels"):
         verdict = f"Trained with labels, so this is not self-supervised. {verdict}"
     notes = [str(note) for note in results.get("notes", ())]
@@ -207,14 +224,23 @@ def _without_numbers(name: str) -> str:
     return ".".join("N" if word.isdigit() else word for word in name.split("."))
 
 
-def _verdict(rows: Sequence[FigureRow]) -> str:
-    """Return a sentence that says which metrics beat their baselines."""
+def _verdict(rows: Sequence[FigureRow], labels: Mapping[str, str]) -> str:
+    """Return sentences that say which metrics beat their baselines, by the baselines' labels."""
     compared = [row for row in rows if row.learned is not None]
-    if not compared:
-        return "No metric has baselines to compare with, so nothing can be said about learning."
     failed = [row.name for row in compared if not row.learned]
-    if not failed:
-        return "Every metric beats its baselines."
-    if len(failed) == len(compared):
-        return "No metric beats its baselines: nothing shows that the network learned."
-    return f"No sign of learning in {', '.join(failed)}: no better than the best baseline."
+    if not compared:
+        verdict = "No metric has baselines to compare with, so nothing can be said about learning."
+    elif not failed:
+        verdict = "Every metric beats its baselines."
+    elif len(failed) == len(compared):
+        verdict = "No metric beats its baselines: nothing shows that the network learned."
+    else:
+        verdict = f"No sign of learning in {', '.join(failed)}: no better than the best baseline."
+    better: dict[str, list[str]] = {}
+    for row in rows:
+        for name in row.better_weights:
+            better.setdefault(labels[name], []).append(row.name)
+    comparisons = [
+        f"{label} is as good or better in {', '.join(n)}." for label, n in better.items()
+    ]
+    return " ".join([verdict, *comparisons])

@@ -19,7 +19,7 @@ import torch.distributed as dist
 import torch.distributed.nn.functional
 from torch.multiprocessing.spawn import start_processes
 
-from ssl_host.toolkit.command_process import server_context
+from ssl_host.testing.command_process import server_context
 from ssl_host.toolkit.distributed import is_lost_process
 from ssl_host.toolkit.distributed import world_size as num_processes
 

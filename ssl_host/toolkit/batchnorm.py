@@ -86,15 +86,35 @@ class SyncBatchNorm(_BatchNorm):
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), rate)
 
 
+class LocalBatchNorm(_BatchNorm):
+    """Batch normalisation over the batch of this process, for any number of dimensions."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+
 def synchronise_batchnorm(module: nn.Module) -> nn.Module:
     """Replace every batch norm in a module by a :class:`SyncBatchNorm` and return the module.
 
     The module is changed in place; if it is itself a batch norm, its replacement is returned. Each
     replacement shares the original's parameters and buffers.
     """
-    if isinstance(module, _BatchNorm) and not isinstance(module, SyncBatchNorm):
+    return _replace_batchnorm(module, SyncBatchNorm)
+
+
+def localise_batchnorm(module: nn.Module) -> nn.Module:
+    """Replace every batch norm in a module by one over this process alone and return the module.
+
+    It undoes :func:`synchronise_batchnorm` and torch's ``convert_sync_batchnorm``, in place.
+    """
+    return _replace_batchnorm(module, LocalBatchNorm)
+
+
+def _replace_batchnorm(module: nn.Module, cls: type[_BatchNorm]) -> nn.Module:
+    """Replace every batch norm in a module by one of a class that shares its tensors."""
+    if isinstance(module, _BatchNorm) and not isinstance(module, cls):
         # On the meta device it needs no memory; it gets the original's parameters and buffers.
-        replacement = SyncBatchNorm(
+        replacement = cls(
             module.num_features,
             module.eps,
             module.momentum,
@@ -107,7 +127,7 @@ def synchronise_batchnorm(module: nn.Module) -> nn.Module:
         replacement.training = module.training
         return replacement
     for name, child in module.named_children():
-        replacement_child = synchronise_batchnorm(child)
+        replacement_child = _replace_batchnorm(child, cls)
         if replacement_child is not child:
             setattr(module, name, replacement_child)
     return module

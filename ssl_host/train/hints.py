@@ -116,9 +116,9 @@ class TrainingHints:
         if mean > DIVERGED_ABOVE * max(1.0, abs(self.first_loss)):
             self._print(
                 "divergence",
-                f"at step {step.state.step} the loss is {mean:.3g}, after {self.first_loss:.3g} in "
-                f"the first steps: the training diverges. {learning_rate_advice(step)} usually "
-                "helps.",
+                f"at step {step.state.step} the loss is {mean:.3g}, after {self.first_loss:.3g} "
+                f"when training started or resumed: it diverges. {learning_rate_advice(step)} "
+                "usually helps.",
                 kind="warning",
             )
 

@@ -63,7 +63,7 @@ def test_loss_that_rises_to_many_times_its_start_gives_one_warning(
     found = [line for line in hints(capsys) if "diverges" in line]
     assert len(found) == diverges
     assert all(
-        "after 0.5 in the first steps" in line and "[optimizer] lr" in line for line in found
+        "after 0.5 when training started" in line and "[optimizer] lr" in line for line in found
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -136,17 +137,15 @@ def _execute(suite: Suite, run: SuiteRun, fresh: bool, processes: ProcessGroup) 
     """Execute one run in a new process and return its outcome."""
     config_file = suite.folder / "logs" / f"{run.name}.ini"
     config_file.write_text(run.config.to_ini(), encoding="utf-8")
-    arguments = ["run", str(config_file), "--json", *(["--fresh"] if fresh else [])]
+    command = [sys.executable, "-m", "ssl_host", "run", str(config_file), "--json"]
     log_file = log_path(suite, run)
-    with tempfile.TemporaryDirectory() as folder:
-        stdout = Path(folder) / "stdout"
-        # Messages are appended, to keep those from before a resume.
-        status = processes.run(arguments, stdout, log_file)
-        output = stdout.read_text(encoding="utf-8") if stdout.exists() else ""
+    # Append, to keep the messages from before a resume; an old process may still be writing.
+    with log_file.open("a", encoding="utf-8") as log:
+        process = processes.run([*command, *(["--fresh"] if fresh else [])], log)
     results = RunFolder(suite.folder / run.name).results()
-    if status == 0 and results is not None:
+    if process.returncode == 0 and results is not None:
         return RunOutcome(run, results)
-    return RunOutcome(run, None, f"{_failure_reason(output, status)}\nthe log is in {log_file}")
+    return RunOutcome(run, None, f"{_failure_reason(process)}\nthe log is in {log_file}")
 
 
 def _thread_limit(suite: Suite) -> dict[str, str]:
@@ -159,9 +158,9 @@ def _thread_limit(suite: Suite) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(max(1, available_cores() // suite.jobs))}
 
 
-def _failure_reason(output: str, status: int | None) -> str:
+def _failure_reason(process: subprocess.CompletedProcess[str]) -> str:
     """Return the error that a run printed as JSON, or else its exit status."""
     try:
-        return str(json.loads(output)["error"])
+        return str(json.loads(process.stdout)["error"])
     except (ValueError, KeyError, TypeError):  # no JSON: the process crashed or was killed
-        return f"the process ended with exit status {status}"
+        return f"the process ended with exit status {process.returncode}"

@@ -1,46 +1,52 @@
-"""Run commands in processes that stop together with their parent process."""
+"""Run child processes that stop together with their parent process."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import IO
 
-from ssl_host import CommandProcess, Preempted
+from ssl_host import Preempted
 
 GRACE_PERIOD_S = 120.0
 """Seconds that a stopped process has to finish its step and write a checkpoint."""
 
 
 class ProcessGroup:
-    """Group of ``ssl-host`` commands that several threads can run, and that stop together.
+    """Group of commands that several threads can run, and that can be stopped together.
 
     Args:
         environment: environment variables to add to the current ones.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
+        self._environment = {**os.environ, **environment}
         self._lock = threading.Lock()
-        self._running: set[CommandProcess] = set()
+        self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
 
-    def run(self, arguments: Sequence[str], stdout: Path, stderr: Path) -> int | None:
-        """Run a command until it exits and return its status; append its output to files.
+    def run(self, command: Sequence[str], stderr: IO[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command until it exits and return its status and standard output.
 
         After :meth:`stop`, it starts no command and returns the exit status of a preempted run.
         """
         with self._lock:
             if self._stopped:
-                return Preempted.exit_status
-            process = CommandProcess(
-                arguments, stdout=stdout, stderr=stderr, environment=self._environment
+                return subprocess.CompletedProcess(list(command), Preempted.exit_status, "")
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                encoding="utf-8",
+                env=self._environment,
             )
             self._running.add(process)
-        status = process.wait()
+        output, _ = process.communicate()
         with self._lock:
             self._running.discard(process)
-        return status
+        return subprocess.CompletedProcess(list(command), process.returncode, output)
 
     def stop(self) -> None:
         """Send SIGTERM to every process, and kill those that do not exit within two minutes."""
@@ -50,5 +56,7 @@ class ProcessGroup:
         for process in running:
             process.terminate()
         for process in running:
-            if process.wait(GRACE_PERIOD_S) is None:
+            try:
+                process.wait(GRACE_PERIOD_S)
+            except subprocess.TimeoutExpired:
                 process.kill()

@@ -1,13 +1,15 @@
-"""Run ``ssl-host`` commands in processes that need not import torch again."""
+"""Run commands in processes that need not import torch again, for tests and trials."""
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import runpy
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from functools import cache
 from multiprocessing import connection
@@ -26,18 +28,20 @@ _LOCK = threading.Lock()
 
 
 class CommandProcess:
-    """An ``ssl-host`` command in a process of its own.
+    """An ``ssl-host`` command in a process of its own, which is killed when this object is freed.
 
     On Linux the process is forked from a server that has imported torch and Lightning, which takes
-    longer than a short run. The server is started by the first command and ends with this process.
+    longer than a short run. It differs from a new interpreter: variables that libraries read when
+    they are imported (``RANK``, ``OMP_NUM_THREADS`` for numpy) have no effect, functions registered
+    with ``atexit`` are not called, and less memory counts as its own. So users' runs are not
+    started this way. A script that uses it needs ``if __name__ == "__main__"``.
 
     Args:
         arguments: command-line arguments, without ``ssl-host``.
         stdout: file to which the standard output is appended.
         stderr: file to which the standard error is appended; may be the same.
         cwd: working directory; default: the current one.
-        environment: environment variables to add to the current ones. Variables that libraries
-            read when they are imported, such as ``RANK``, have no effect here.
+        environment: environment variables to add to the current ones.
         module: another module to run, as by ``python -m``.
     """
 
@@ -59,6 +63,8 @@ class CommandProcess:
         )
         with _LOCK:
             self._process.start()
+        # A failed test must not leave a run behind, for whose end the interpreter would wait.
+        weakref.finalize(self, self._process.kill)
 
     @property
     def pid(self) -> int:
@@ -79,7 +85,8 @@ class CommandProcess:
     def send_signal(self, number: int) -> None:
         """Send a signal to the process, unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended in the meantime
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Ask the command to save its work and stop."""
@@ -95,7 +102,8 @@ def server_context() -> BaseContext:
     """Return the ``multiprocessing`` context for processes that import torch.
 
     On Linux, processes are forked from a server that imports once what they need; elsewhere, where
-    libraries do not survive a fork, each imports for itself.
+    libraries do not survive a fork, each imports for itself. The server ends with the last of this
+    process and its commands.
     """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
@@ -113,15 +121,17 @@ def _run_module(
     files: tuple[Path, Path],
 ) -> None:
     """Run a module as ``python -m`` would; called in the new process."""
+    for descriptor, file in zip((1, 2), files, strict=True):
+        target = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        os.dup2(target, descriptor)
+        os.close(target)
     os.environ.clear()
     os.environ.update(environment)  # the server has the variables from when it was started
     paths = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     sys.path[:0] = [path for path in paths if path not in sys.path]
     os.chdir(folder)
-    for descriptor, file in zip((1, 2), files, strict=True):
-        target = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        os.dup2(target, descriptor)
-        os.close(target)
+    # The command's own processes, such as those that decode images, start as in any command.
+    multiprocessing.set_start_method(None, force=True)
     sys.argv = [module, *arguments]
     # Lightning starts further processes with the module and the arguments of this one.
     runpy.run_module(module, run_name="__main__", alter_sys=True)

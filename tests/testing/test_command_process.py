@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ssl_host.toolkit.command_process import CommandProcess
+from ssl_host.testing.command_process import CommandProcess
 from tests.conftest import as_ini, tiny
 from tests.processes import wait_until
 
