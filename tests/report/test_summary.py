@@ -57,6 +57,22 @@ def test_rows_have_baselines_and_standard_deviation():
     assert [(row.name, row.value) for row in summary.others] == [("rankme", 30.0)]
 
 
+def test_weights_from_elsewhere_do_not_decide_whether_the_network_learned():
+    """A network between untrained ones and ImageNet's has learned; the verdict says both."""
+    metrics = {"knn.top1": 0.8, "pixels.knn.top1": 0.5, "imagenet.knn.top1": 0.95}
+    about = {
+        "pixels": {"label": "raw pixels", "is_trained": False},
+        "imagenet": {"label": "imagenet", "is_trained": True},
+    }
+    summary = summarize({**results(metrics), "baselines": about})
+    row = summary.find("knn.top1")
+    assert row.learned is True
+    assert row.best_baseline == 0.5
+    assert row.baselines == {"pixels": 0.5, "imagenet": 0.95}
+    assert summary.verdict.startswith("Every metric beats its baselines.")
+    assert "imagenet is as good or better in knn.top1" in summary.verdict
+
+
 def test_headlines_of_names_with_numbers_are_the_last_one():
     names = [row.name for row in summarize(results()).headlines]
     assert names == ["online.top1", "knn.top1", "few_label.10.top1", "rankme"]

@@ -1,11 +1,17 @@
 """Tests that gathering, shuffling and batch norm over two processes equal one process."""
 
+import copy
+
 import torch
 from torch import nn
 
 from ssl_host import gather, gather_offset, shuffle_keys, unshuffle_keys
 from ssl_host.testing import run_distributed
-from ssl_host.toolkit.batchnorm import SyncBatchNorm, synchronise_batchnorm
+from ssl_host.toolkit.batchnorm import (
+    SyncBatchNorm,
+    localise_batchnorm,
+    synchronise_batchnorm,
+)
 from ssl_host.toolkit.distributed import rank
 from tests.processes import close
 
@@ -91,6 +97,17 @@ def test_synchronise_batchnorm_keeps_parameters_without_a_process_group():
     assert all(p is names[n] for n, p in twin.named_parameters())
     assert torch.allclose(twin(images()), before)
     assert twin.eval()(images()).shape == (6, 5)
+
+
+def test_local_batchnorm_undoes_a_synchronised_one():
+    model = network()
+    expected = model(images())
+    for synchronise in (synchronise_batchnorm, torch.nn.SyncBatchNorm.convert_sync_batchnorm):
+        local = localise_batchnorm(synchronise(copy.deepcopy(model)))
+        assert not any(
+            isinstance(m, SyncBatchNorm | torch.nn.SyncBatchNorm) for m in local.modules()
+        )
+        assert torch.equal(local(images()), expected)
 
 
 def gathering_twice():

@@ -192,10 +192,16 @@ def test_metric_that_was_not_measured_is_an_error(install, tmp_path):
             "[evaluate]\nevery_epochs = 1\nevaluators = [rankme]\n[checkpoint]\nbest = knn.top1",
             "not a metric of",
         ),
+        (
+            "[evaluate]\nevery_epochs = 1\nevaluators = probe\n"
+            "[checkpoint]\nbest = probe.learning_rate",
+            "neither high nor low",
+        ),
     ],
 )
 def test_wrong_name_is_reported_with_its_line(lines, expected, tmp_path):
     more = {"evaluator.x": {"name": "knn", "data": "x"}, "data.x": {"name": "synthetic"}}
+    more["evaluator.probe"] = {"name": "linear"}
     text = as_ini(sections(tmp_path, "x", **more))
     file = tmp_path / "c.ini"
     file.write_text(f"{text}\n{lines}", encoding="utf-8")
