@@ -33,8 +33,8 @@ def split_training_images(
     kept, held_out = split_by_class(one_class if labels is None else labels, holdout)
     if not len(held_out):
         raise DataError(
-            f"[evaluate] holdout = {holdout}: {len(images)} training images are too few to hold "
-            "any out; choose a larger fraction, or remove every_epochs"
+            f"[evaluate] holdout = {holdout}: {len(rows)} of {len(images)} training images "
+            "(max_images) are too few to hold any out; choose larger values, or remove every_epochs"
         )
     return _select(images, rows[kept]), _select(images, rows[held_out])
 

@@ -229,7 +229,8 @@ def _verdict(rows: Sequence[FigureRow], labels: Mapping[str, str]) -> str:
     compared = [row for row in rows if row.learned is not None]
     failed = [row.name for row in compared if not row.learned]
     if not compared:
-        verdict = "No metric has baselines to compare with, so nothing can be said about learning."
+        kind = "untrained baselines" if any(row.baselines for row in rows) else "baselines"
+        verdict = f"No metric has {kind} to compare with, so nothing can be said about learning."
     elif not failed:
         verdict = "Every metric beats its baselines."
     elif len(failed) == len(compared):

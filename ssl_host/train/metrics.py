@@ -15,6 +15,7 @@ from ssl_host.toolkit.distributed import world_size
 from ssl_host.toolkit.spread import feature_spread
 from ssl_host.train.hints import TrainingHints
 from ssl_host.train.module import PretrainModule
+from ssl_host.train.state import TrainingState
 from ssl_host.train.training_step import TrainingStep
 
 
@@ -57,11 +58,11 @@ class MetricsLogger:
         self.last_time, self.last_step = now, step
         self.row = {**row, "images_per_s": speed}
 
-    def log_evaluation(self, step: int, values: Mapping[str, float]) -> None:
+    def log_evaluation(self, state: TrainingState, values: Mapping[str, float]) -> None:
         """Log metrics of the network that were measured after a step, as a row of their own."""
         for logger in self.loggers.values():
-            with attribute_errors(logger, f"while logging step {step}"):
-                logger.log(step, values)
+            with attribute_errors(logger, f"while logging step {state.step}"):
+                logger.log(state.step, {"epoch": _epoch_of_last_step(state), **values})
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -84,7 +85,7 @@ class MetricsLogger:
             torch.distributed.all_reduce(loss)
             loss /= world_size()
         row = {
-            "epoch": float(state.epoch),
+            "epoch": _epoch_of_last_step(state),
             "loss": float(loss),
             "learning_rate": step.learning_rate,
         }
@@ -100,3 +101,8 @@ class MetricsLogger:
             row["ema_decay"] = float(module.method.ema_decay)
         self.hints.check_row(step, module.method, row)
         return row | {name: float(value) for name, value in step.logs.items()}
+
+
+def _epoch_of_last_step(state: TrainingState) -> float:
+    """Return the epoch in which the last step was made, counted from 1, as the console shows it."""
+    return float(math.ceil(state.step / state.steps_per_epoch))

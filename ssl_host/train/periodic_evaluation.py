@@ -61,7 +61,7 @@ class PeriodicEvaluation:
         encoder = getattr(module.method, module.method.encoder)
         with state.timer.paused(), metrics.paused(), preserved_random_state():
             values = broadcast_object(dict(self.evaluate(encoder)) if rank() == 0 else {})
-        metrics.log_evaluation(state.step, values)
+        metrics.log_evaluation(state, values)
         show(self._describe(values))
         for metric in dict.fromkeys((self.best, self.stop_early)):
             if metric is None:
@@ -77,6 +77,10 @@ class PeriodicEvaluation:
         stopping = None if self.stop_early is None else state.watched.get(self.stop_early)
         if stopping is not None and state.epoch < state.epochs:
             state.is_stopped = stopping.evaluations_since >= self.patience
+            if state.is_stopped:
+                figure = find_figure(self.figures, str(self.stop_early)) or Figure("")
+                best = f"{figure.format(stopping.value)} {figure.unit}".rstrip()
+                show(f"stopped: {self.stop_early} is best in epoch {stopping.epoch}, {best}")
 
     def _is_higher_better(self, metric: str) -> bool:
         """Return False if lower values of a metric are better."""

@@ -71,6 +71,9 @@ def test_weights_from_elsewhere_do_not_decide_whether_the_network_learned():
     assert row.baselines == {"pixels": 0.5, "imagenet": 0.95}
     assert summary.verdict.startswith("Every metric beats its baselines.")
     assert "imagenet is as good or better in knn.top1" in summary.verdict
+    del metrics["pixels.knn.top1"], about["pixels"]
+    alone = summarize({**results(metrics), "baselines": about})
+    assert alone.verdict.startswith("No metric has untrained baselines")
 
 
 def test_headlines_of_names_with_numbers_are_the_last_one():

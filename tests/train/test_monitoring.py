@@ -152,7 +152,7 @@ def test_killed_run_equals_an_uninterrupted_one(tmp_path):
     assert_equal_runs(whole, killed.folder)
 
 
-def test_training_ends_early_and_the_best_backbone_is_kept(install, tmp_path):
+def test_training_ends_early_and_the_best_backbone_is_kept(install, tmp_path, capsys):
     """The number never improves after the first evaluation, so training ends after two more."""
     install("ssl-plugin-constant", PLUGIN)
     more = {
@@ -161,7 +161,10 @@ def test_training_ends_early_and_the_best_backbone_is_kept(install, tmp_path):
         "evaluate": {"every_epochs": 2, "evaluators": ["constant"]},
         "evaluator.constant": {},
     }
-    outcome = run(sections(tmp_path, "early", **more))
+    outcome = run(sections(tmp_path, "early", **more), console=Console(width=200))
+    assert "stopped: constant.value is best in epoch 2, 0.5" in capsys.readouterr().out
+    # Three steps an epoch; an epoch's last step belongs to it, whoever logs the row.
+    assert all(int(r["epoch"]) == -(-int(r["step"]) // 3) for r in rows(outcome.folder))
     results = outcome.results
     assert (results["epochs"], results["steps"]) == (6, 18)
     assert results["best"] == {"metric": "constant.value", "value": 0.5, "epoch": 2, "step": 6}
