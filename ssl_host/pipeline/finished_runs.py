@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,9 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
             name: value for name, value in results["metrics"].items() if name in HOST_FIGURES
         }
         metrics = {**training_metrics, **measurement.metrics}
+        for warning in _lost_metrics(results["metrics"], metrics):
+            warnings.append(warning)
+            console.print(f"warning: {warning}", style="yellow")
         figures = describe_figures(metrics, experiment.evaluators)
         baselines = describe_baselines(config.of_kind("baseline"))
         results = {**results, **image_results(images), "metrics": metrics}
@@ -102,6 +105,16 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         results["advice"] = give_advice(path, experiment, images, results)
         write_results(folder, experiment, images, measurement, results, catalog)
     return Outcome(path, results, printed=tuple(warnings))
+
+
+def _lost_metrics(old: Iterable[str], new: Iterable[str]) -> Iterator[str]:
+    """Yield a warning if metrics that were measured earlier are not measured any more."""
+    lost = sorted({name.rpartition(".")[0] or name for name in set(old) - set(new)})
+    if lost:
+        yield (
+            f"results.json no longer has {', '.join(lost)}, which this command did not measure; "
+            "add their sections with -o to keep them"
+        )
 
 
 def _other_data_warnings(folder: RunFolder, config: RunConfig) -> Iterator[str]:

@@ -220,6 +220,16 @@ def test_evaluate_on_other_images_warns_and_stores_the_images_used(catalog, tmp_
     assert results["classes"] == ["b"]
 
 
+def test_evaluate_warns_of_metrics_that_it_replaces(catalog, tmp_path, capsys):
+    folder, console = run_on_images(catalog, tmp_path).folder, make_console(width=1000)
+    added = ["evaluator.near.name=knn", "evaluator.near.k=3"]
+    assert "near.top1" in evaluate_run(folder, added, catalog, console).results["metrics"]
+    assert "no longer has" not in capsys.readouterr().out
+    results = evaluate_run(folder, (), catalog, console).results
+    assert "near.top1" not in results["metrics"]
+    assert "warning: results.json no longer has near" in capsys.readouterr().out
+
+
 def repaint(root):
     """Replace every image in a folder under its name."""
     for path in root.rglob("*.png"):
