@@ -33,7 +33,7 @@ def plugins_found_once():
     """Copy a catalog of the plugins in this environment instead of finding them again.
 
     Finding them takes a tenth of a second, longer than many tests. With other folders on
-    ``sys.path``, as for a plugin that a test has installed, they are found anew.
+    ``sys.path``, as for a plugin that a test has installed, they are found again.
     """
     initialise, search_path = Catalog.__init__, list(sys.path)
     found: dict[object, Catalog] = {}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
@@ -22,7 +22,6 @@ from typing import Any
 from scipy.stats import spearmanr
 
 RESULTS = Path(__file__).parent / "results"
-METHODS_WITH_LABELS = ("supcon",)
 SEEDS = ("mnist5k", "mnist5k-joint", "mnist5k-teachers", "mnist5k-masked")
 """Suites whose runs of a method differ in the seed."""
 BATCHES = "mnist5k-batch"
@@ -59,7 +58,7 @@ def read_runs(suite: str) -> list[Run]:
     compared = [
         run
         for run in runs
-        if run["results"]["backbone"] == BACKBONE and run["method"] not in METHODS_WITH_LABELS
+        if run["results"]["backbone"] == BACKBONE and not run["results"].get("uses_labels")
     ]
     return sorted(compared, key=lambda run: str(run["method"]))
 
@@ -73,6 +72,13 @@ def pairs(runs: list[Run], measure: str) -> list[tuple[float, float]]:
         if value is not None and accuracy is not None:
             found.append((value, accuracy))
     return found
+
+
+def pairs_of_methods(suites: tuple[str, ...], measure: str) -> Iterator[list[tuple[float, float]]]:
+    """Yield the measures and accuracies of the runs of each method in suites."""
+    for suite in suites:
+        for _, runs in groupby(read_runs(suite), key=lambda run: run["method"]):
+            yield pairs(list(runs), measure)
 
 
 def correlation(values: list[tuple[float, float]]) -> float | None:
@@ -98,21 +104,16 @@ def with_interval(items: list[Any], statistic: Callable[[list[Any]], float | Non
 def between_methods(suites: tuple[str, ...], measure: str) -> str:
     """Return the correlation of the means of the methods of suites, as a cell of the table."""
     means: list[tuple[float, float]] = []
-    for suite in suites:
-        for _, runs in groupby(read_runs(suite), key=lambda run: run["method"]):
-            values = pairs(list(runs), measure)
-            if values:
-                first, second = zip(*values, strict=True)
-                means.append((fmean(first), fmean(second)))
+    for values in pairs_of_methods(suites, measure):
+        if values:
+            first, second = zip(*values, strict=True)
+            means.append((fmean(first), fmean(second)))
     return with_interval(means, correlation)
 
 
 def within_methods(suites: tuple[str, ...], measure: str) -> str:
     """Return the mean over methods of the correlation of their runs, as a cell of the table."""
-    found = []
-    for suite in suites:
-        for _, runs in groupby(read_runs(suite), key=lambda run: run["method"]):
-            found.append(correlation(pairs(list(runs), measure)))
+    found = map(correlation, pairs_of_methods(suites, measure))
     known = [value for value in found if value is not None]
     return with_interval(known, lambda values: fmean(values) if values else None)
 

@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import runpy
-import signal
 import sys
 import threading
 import weakref
@@ -87,10 +86,6 @@ class CommandProcess:
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):  # it has ended in the meantime
                 os.kill(self.pid, number)
-
-    def terminate(self) -> None:
-        """Ask the command to save its work and stop."""
-        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End the process at once."""

@@ -49,9 +49,7 @@ class MetricsLogger:
             NonFiniteError: if the loss is not finite.
         """
         row = self._compute_row(module)
-        for logger in self.loggers.values():
-            with attribute_errors(logger, f"while logging step {module.state.step}"):
-                logger.log(module.state.step, row)
+        self._write_row(module.state.step, row)
         now, step = time.monotonic(), module.state.step
         images = (step - self.last_step) * module.step.plan.batch_size
         speed = images / max(now - self.last_time, 1e-9)
@@ -60,9 +58,13 @@ class MetricsLogger:
 
     def log_evaluation(self, state: TrainingState, values: Mapping[str, float]) -> None:
         """Log metrics of the network that were measured after a step, as a row of their own."""
+        self._write_row(state.step, {"epoch": _epoch_of_last_step(state), **values})
+
+    def _write_row(self, step: int, row: Mapping[str, float]) -> None:
+        """Give a row of metrics to all loggers."""
         for logger in self.loggers.values():
-            with attribute_errors(logger, f"while logging step {state.step}"):
-                logger.log(state.step, {"epoch": _epoch_of_last_step(state), **values})
+            with attribute_errors(logger, f"while logging step {step}"):
+                logger.log(step, row)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

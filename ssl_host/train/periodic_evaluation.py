@@ -78,8 +78,7 @@ class PeriodicEvaluation:
         if stopping is not None and state.epoch < state.epochs:
             state.is_stopped = stopping.evaluations_since >= self.patience
             if state.is_stopped:
-                figure = find_figure(self.figures, str(self.stop_early)) or Figure("")
-                best = f"{figure.format(stopping.value)} {figure.unit}".rstrip()
+                best = self._format(str(self.stop_early), stopping.value)
                 show(f"stopped: {self.stop_early} is best in epoch {stopping.epoch}, {best}")
 
     def _is_higher_better(self, metric: str) -> bool:
@@ -89,8 +88,9 @@ class PeriodicEvaluation:
 
     def _describe(self, values: Mapping[str, float]) -> str:
         """Return the metrics as text, such as ``knn.top1 81.20 %  rankme 12.3``."""
-        texts = []
-        for name, value in values.items():
-            figure = find_figure(self.figures, name) or Figure("")
-            texts.append(f"{name} {figure.format(value)} {figure.unit}".rstrip())
-        return "  ".join(texts)
+        return "  ".join(f"{name} {self._format(name, value)}" for name, value in values.items())
+
+    def _format(self, metric: str, value: float) -> str:
+        """Return a value of a metric with its unit."""
+        figure = find_figure(self.figures, metric) or Figure("")
+        return f"{figure.format(value)} {figure.unit}".rstrip()

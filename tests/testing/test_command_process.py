@@ -45,7 +45,7 @@ def test_killed_command_has_the_signal_as_its_status(start, tmp_path):
     wait_until((tmp_path / "runs" / "tiny").is_dir)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    process.terminate()  # the process has ended, so nothing happens
+    process.send_signal(signal.SIGTERM)  # the process has ended, so nothing happens
 
 
 def test_each_of_many_threads_gets_the_status_of_its_own_command(start):

@@ -163,7 +163,7 @@ def test_training_ends_early_and_the_best_backbone_is_kept(install, tmp_path, ca
     }
     outcome = run(sections(tmp_path, "early", **more), console=Console(width=200))
     assert "stopped: constant.value is best in epoch 2, 0.5" in capsys.readouterr().out
-    # Three steps an epoch; an epoch's last step belongs to it, whoever logs the row.
+    # Three steps an epoch; an epoch's last step belongs to it in every row.
     assert all(int(r["epoch"]) == -(-int(r["step"]) // 3) for r in rows(outcome.folder))
     results = outcome.results
     assert (results["epochs"], results["steps"]) == (6, 18)
