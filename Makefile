@@ -12,7 +12,7 @@ export MYPY_CACHE_DIR ?= $(CACHE)/mypy
 # Modules are compiled when they are first imported: most of torch's never are.
 PIP := PIP_NO_COMPILE=1 $(BIN)/python -m pip install --quiet
 
-.PHONY: run test quick lint format test-lowest benchmark bench soak traps screenshots dist docs \
+.PHONY: run test coverage quick lint format test-lowest benchmark bench soak traps screenshots dist docs \
 	system ffcv kernels clean
 
 run: $(VENV)/.installed
@@ -21,7 +21,12 @@ run: $(VENV)/.installed
 # mypy and the compilers of ffcv and of the view kernels need a core each.
 test: $(VENV)/.installed-test
 	$(MAKE) --no-print-directory -j2 lint ffcv kernels
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# The part of the core that its tests run. Tracing makes them a third slower, so it is not in `test`.
+coverage: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/docs -n $(WORKERS) \
+	--dist worksteal --cov --cov-report=term
 
 # Style, types, import rules, and the tests of the files that differ from BASE.
 BASE ?= HEAD

@@ -6,26 +6,11 @@ import os
 import sys
 from dataclasses import replace
 from functools import wraps
-from pathlib import Path
 
 import pytest
 
 from ssl_host.catalog import catalog, discovery
 from ssl_host.catalog.catalog import Catalog
-
-ROOT = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items):
-    """Do not trace the tests of plugins and documents, which repeat what others cover.
-
-    Tracing makes tests half as slow again, and the coverage floor is that of the core.
-    """
-    for item in items:
-        if item.path.is_relative_to(ROOT / "plugins") or item.path.is_relative_to(
-            ROOT / "tests/docs"
-        ):
-            item.add_marker("no_cover")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,11 +1,9 @@
 """Exports compute the same features in other programs: real commands, separate processes."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,8 +15,14 @@ from ssl_plugin_export.export import export_run
 
 import ssl_host
 from ssl_host import load_backbone
+from ssl_host.testing.command_process import CommandProcess
 
 TOLERANCE = 1e-5
+WITHOUT_HOST = """
+import sys
+for name in [name for name in sys.modules if name.startswith("ssl_")]:
+    del sys.modules[name]
+"""
 # Executes the code of the card in the card's folder, then computes features with its model.
 READER = """
 import re, sys
@@ -41,13 +45,18 @@ assert not any(name.startswith("ssl_") for name in sys.modules), "the host was i
 
 
 def run_python(code, folder, *arguments):
-    """Run code in a separate process without network access."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    python = [sys.executable, "-c", code, *map(str, arguments)]
-    done = subprocess.run(
-        python, cwd=folder, capture_output=True, text=True, env=env, timeout=120, check=False
+    """Run code without the host in a separate process, forked from one that has imported torch."""
+    files = Path(tempfile.mkdtemp(dir=folder.parent))
+    (files / "reader.py").write_text(f"{WITHOUT_HOST}{code}", encoding="utf-8")
+    process = CommandProcess(
+        [str(argument) for argument in arguments],
+        module="reader",
+        stdout=files / "stdout",
+        stderr=files / "stderr",
+        cwd=folder,
+        environment={"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(files)},
     )
-    assert done.returncode == 0, done.stderr
+    assert process.wait(120) == 0, (files / "stderr").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
