@@ -85,6 +85,7 @@ from .data.splits import open_splits as open_splits
 from .errors import CheckpointError as CheckpointError
 from .errors import ConfigError as ConfigError
 from .errors import DataError as DataError
+from .errors import DownloadError as DownloadError
 from .errors import PluginError as PluginError
 from .errors import Preempted as Preempted
 from .errors import Problem as Problem

@@ -22,7 +22,7 @@ from ssl_host.contracts.logging import Logger
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone, Head
 from ssl_host.contracts.optimization import Optimizer, Scheduler
-from ssl_host.errors import PluginError, UserError
+from ssl_host.errors import DownloadError, PluginError, UserError
 from ssl_host.preflight import (
     border_notes,
     check_evaluation,
@@ -242,6 +242,8 @@ def build_backbone(
     sizes = {"in_channels": plan.channels, "image_size": plan.image_size}
     try:
         backbone: Backbone = build_section(config, section, networks, **sizes)
+    except DownloadError:
+        raise
     except UserError as error:
         advice = size_advice(config, section, plan.channels, plan.image_size)
         if advice:

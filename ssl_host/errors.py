@@ -6,6 +6,7 @@
     ├── UserError            invalid input; shown without a traceback, exit status 2
     │   ├── ConfigError      invalid lines in an INI file or invalid ``-o`` options
     │   ├── DataError        a dataset, an image or a split cannot be used
+    │   ├── DownloadError    weights or data cannot be downloaded
     │   ├── PluginError      a plugin or component is missing, broken or blocked
     │   └── RunFolderError   a run folder belongs to a different run or is in use
     ├── RunError             a run or another command failed; exit status 1
@@ -64,6 +65,10 @@ class ConfigError(UserError):
 
 class DataError(UserError):
     """Raised when a dataset, a split or an image cannot be used."""
+
+
+class DownloadError(UserError):
+    """Raised when weights or data cannot be downloaded; the host does not try again."""
 
 
 class PluginError(UserError):

@@ -33,6 +33,7 @@ PUBLIC = [
     "CosineSchedule",
     "DataError",
     "DataSource",
+    "DownloadError",
     "EncodedImages",
     "EpochImages",
     "Estimate",

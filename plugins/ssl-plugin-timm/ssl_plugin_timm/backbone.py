@@ -13,7 +13,7 @@ from pydantic import Field
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
-from ssl_host import Backbone, Settings, Tokens, UserError
+from ssl_host import Backbone, DownloadError, Settings, Tokens, UserError
 from ssl_plugin_timm.description import creation_code, hub_config
 from ssl_plugin_timm.stems import conv_patch_embedding, use_cifar_stem
 from ssl_plugin_timm.tokens import (
@@ -187,7 +187,8 @@ class Timm(Backbone):
     def _creation_error(self, error: Exception) -> UserError:
         """Return a UserError that explains why timm cannot create the model."""
         if self.config.pretrained:
-            return UserError(
+            kind = DownloadError if isinstance(error, OSError) else UserError
+            return kind(
                 f"[backbone] cannot load timm's pretrained weights of {self.config.model}: "
                 f"{error}; check the connection, or set pretrained = false"
             )

@@ -146,6 +146,29 @@ def test_run_starts_from_a_run_at_another_size_and_with_other_channels(ssl_host_
     assert "patch_embed.proj.weight was converted from shape (192, 1, 8, 8)" in note
 
 
+def test_download_that_fails_is_not_repeated_for_other_sizes(
+    ssl_host_command, tmp_path, monkeypatch
+):
+    """Each attempt takes half a minute without a connection."""
+    attempts = []
+
+    def create(*_, **__):
+        attempts.append(1)
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(timm, "create_model", create)
+    config = tmp_path / "config.ini"
+    config.write_text(
+        "[run]\nname = first\n[method]\nname = simclr\n[data]\nname = synthetic\n"
+        "[backbone]\nname = timm\nmodel = resnet18\npretrained = true\n"
+    )
+    done = ssl_host_command("run", config, "--dry-run")
+    assert done.returncode == 2
+    assert "cannot load timm's pretrained weights of resnet18: no route to host" in done.stderr
+    assert "pretrained = false" in done.stderr
+    assert len(attempts) == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from ssl_host import Backbone, Settings, Tokens, UserError
+from ssl_host import Backbone, DownloadError, Settings, Tokens, UserError
 
 _CLASSIFIERS = ("fc", "classifier", "heads", "head")
 """Names that the attribute with the classifier may have in torchvision's models."""
@@ -72,11 +72,15 @@ class Torchvision(Backbone):
             return torchvision.models.get_model(
                 name, weights=self.config.weights, **self._size_arguments()
             )
-        except (OSError, ValueError, KeyError) as error:
+        except OSError as error:
+            raise DownloadError(
+                f"[backbone] cannot download torchvision's weights {self.config.weights} of "
+                f"{name} ({error}); check the connection, or remove weights"
+            ) from None
+        except (ValueError, KeyError) as error:
             raise UserError(
                 f"[backbone] torchvision cannot create {name} with weights = "
-                f"{self.config.weights} ({error}); check the name of the weights and the "
-                "connection"
+                f"{self.config.weights} ({error}); check the name of the weights"
             ) from None
 
     def _size_arguments(self) -> dict[str, int]:
