@@ -31,6 +31,7 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"),
 SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 # A reader runs these for hours, the test for seconds; nothing else differs.
 ONE_EPOCH = ("-o", "run.epochs=1")
+QUICK_STEPS = ("-o", "run.batch_size=32")  # a dry run times a dozen of them
 SHORT = (
     *("-o", "evaluator.linear.epochs=1"),
     # Two tests run at the same time: more threads than cores are slower than one.
@@ -121,8 +122,10 @@ def command(words, folder):
         assert done.returncode == 0, done.stdout
     else:
         assert words[0] == "ssl-host", f"a command that no test runs: {words}"
-        short = SHORT if words[1] == "run" and "--dry-run" not in words else ()
-        epochs = ONE_EPOCH if short and "--more-epochs" not in words else ()
+        short = epochs = ()
+        if words[1] == "run":
+            short = QUICK_STEPS if "--dry-run" in words else SHORT
+            epochs = () if {"--dry-run", "--more-epochs"} & {*words} else ONE_EPOCH
         ssl_host(*words[1:], *short, *epochs, cwd=folder)
 
 

@@ -20,6 +20,7 @@ LONG = "a-name-that-is-as-long-as-anybody-would-want-it"
 LIKE = ("masked", "teacher")
 # Names that, as a class, would hide a name of the template or are not valid.
 PREFIXED = [("loss", "loss"), ("tensor", "backbone"), ("none", "head"), ("2views", "augmentation")]
+QUICK = "-o run.epochs=1 -o run.batch_size=16"
 # All in one process, because importing torch takes longer than most commands.
 COMMANDS = """
 import sys
@@ -70,11 +71,11 @@ def test_new_plugin_of_every_kind_is_listed_and_passes_dry_run(installed, tmp_pa
         commands += [
             f"component show {kind} trial_{kind}",
             f"config check {folder}/config.ini",
-            f"run {folder}/config.ini -o run.epochs=1 --dry-run",
+            f"run {folder}/config.ini {QUICK} --dry-run",
         ]
     for like in LIKE:
         config = folders["method"].with_name(f"ssl-plugin-like-{like}") / "config.ini"
-        commands += [f"config check {config}", f"run {config} -o run.epochs=1 --dry-run"]
+        commands += [f"config check {config}", f"run {config} {QUICK} --dry-run"]
     done = python(["-c", COMMANDS, *commands], env, tmp_path)
     assert done.returncode == 0, done.stderr
     for like in LIKE:
