@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ssl_host.contracts.component import Component
+from ssl_host.contracts.data import ImageDataset
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class FeatureBank:
             network's normalised input, without randomness; None if :attr:`train_images` is None.
         train_transform: function that also applies a random crop and flip; it takes the images,
             their indices and the epoch.
+        train_dataset: function that returns the images :attr:`train_images` as the data source
+            opened them, in the same order: their names, files and original sizes. Use
+            :func:`ssl_host.resize_to_square` for what lies on them, such as masks. None if
+            :attr:`train_images` is None.
+        test_dataset: the same for :attr:`test_images`.
     """
 
     train: Features
@@ -60,6 +66,8 @@ class FeatureBank:
     test_images: Any = None
     eval_transform: Callable[[Tensor], Tensor] | None = None
     train_transform: Callable[[Tensor, Tensor, int], Tensor] | None = None
+    train_dataset: Callable[[], ImageDataset] | None = None
+    test_dataset: Callable[[], ImageDataset] | None = None
 
 
 @dataclass(frozen=True)

@@ -164,10 +164,10 @@ class StoreOpener:
         if storage == "batches":
             skipped = tuple((missing.name, missing.reason) for missing in images.missing)
             pixels = BatchImages(images)
-            return ImageStore(pixels, images.labels, index, skipped, images.name, on_disk=True)
+            return ImageStore(pixels, images.labels, index, images, skipped, on_disk=True)
         if storage == "files":
             decoded = DecodedImages(images, channels, size)
-            return ImageStore(decoded, images.labels, index, (), images.name)
+            return ImageStore(decoded, images.labels, index, images)
         progress = None if self.progress is None else partial(self.progress, description)
         return pack(images, channels, size, self.cache, progress)
 
@@ -199,7 +199,7 @@ class StoreOpener:
         rows = (train.labels >= 0).nonzero().squeeze(1)
         images = SelectedImages(train.images, rows)
         labels, indices = train.labels[rows], train.indices[rows]
-        return ImageStore(images, labels, indices, (), train.name, train.on_disk)
+        return ImageStore(images, labels, indices, train.dataset, on_disk=train.on_disk)
 
     def _check_channels(self, images: ImageDataset) -> None:
         """Raise DataError unless the images have as many channels as the source declares."""

@@ -43,4 +43,5 @@ def _select(images: ImageStore, rows: Tensor) -> ImageStore:
     """Return a store of some rows of another one, without a copy of the images."""
     labels = None if images.labels is None else images.labels[rows]
     selected = SelectedImages(images.images, rows)
-    return ImageStore(selected, labels, images.indices[rows], (), images.name, images.on_disk)
+    indices = images.indices[rows]
+    return ImageStore(selected, labels, indices, images.dataset, on_disk=images.on_disk)

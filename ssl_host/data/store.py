@@ -47,22 +47,22 @@ class SelectedImages:
 
 @dataclass(frozen=True)
 class ImageStore:
-    """Images in a split, all of one size, with their labels and names.
+    """Images in a split, all of one size, with their labels and the dataset they come from.
 
     Attributes:
         images: uint8 array (N, C, S, S), in memory, memory-mapped, or decoded when indexed.
         labels: class indices, shape (N,), int64, -1 without a label; None if there are no labels.
         indices: index of each image in the original dataset, shape (N,).
+        dataset: the original dataset, which has the names, files and sizes of the images.
         skipped: (name, reason) for each image that could not be read during packing.
-        name: function that returns the name of image ``i`` in the original dataset, for messages.
         on_disk: True if indexing the images reads from a packed file.
     """
 
     images: PixelArray
     labels: Tensor | None
     indices: Tensor
+    dataset: ImageDataset
     skipped: tuple[Skipped, ...] = ()
-    name: Callable[[int], str] = "image {}".format
     on_disk: bool = False
 
     def __len__(self) -> int:
@@ -70,16 +70,21 @@ class ImageStore:
 
     def image_name(self, i: int) -> str:
         """Return the name of image ``i`` in the store, for messages."""
-        return self.name(int(self.indices[i]))
+        return self.dataset.name(int(self.indices[i]))
 
     def names(self) -> Iterator[str]:
         """Yield the names of the images in the store, in order."""
-        return map(self.name, self.indices.tolist())
+        return map(self.dataset.name, self.indices.tolist())
+
+    def originals(self) -> ImageDataset:
+        """Return the images of the store as the data source opened them, in the store's order."""
+        return Subset(self.dataset, self.indices)
 
     def unreadable(self) -> list[Skipped]:
         """Return (name, reason) for each image found unreadable so far."""
         reasons: dict[int, str] = getattr(self.images, "unreadable", {})
-        return [*self.skipped, *((self.name(i), reason) for i, reason in sorted(reasons.items()))]
+        found = ((self.dataset.name(i), reason) for i, reason in sorted(reasons.items()))
+        return [*self.skipped, *found]
 
 
 def underlying_array(images: ImageDataset) -> Tensor | None:
@@ -127,14 +132,14 @@ def pack(
     """
     array = array_of(images)
     if array is not None:
-        return ImageStore(array, images.labels, torch.arange(len(array)), (), images.name)
+        return ImageStore(array, images.labels, torch.arange(len(array)), images)
     packed, index = find_or_pack(images, (channels, size, size), cache, progress)
     if not index.indices:
         raise DataError(no_readable_images_message(index.skipped))
     indices = torch.tensor(index.indices, dtype=torch.int64)
     labels = None if images.labels is None else images.labels[indices]
     rows, skipped = packed[: len(indices)], tuple(index.skipped)
-    return ImageStore(rows, labels, indices, skipped, images.name, on_disk=True)
+    return ImageStore(rows, labels, indices, images, skipped, on_disk=True)
 
 
 def no_readable_images_message(skipped: Sequence[Skipped]) -> str:

@@ -96,6 +96,8 @@ class FeatureBankBuilder:
             test_images=None if self.test is None else self.test.images,
             eval_transform=self.eval_transform,
             train_transform=self.train_transform,
+            train_dataset=self.train.originals,
+            test_dataset=None if self.test is None else self.test.originals,
         )
 
 

@@ -53,7 +53,8 @@ def test_batch_not_divisible_by_processes_and_micro_batches_raises_data_error():
 def test_batch_has_images_labels_index_and_epoch():
     images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1).expand(10, 1, 2, 2)
     labels = torch.arange(10) * 2
-    store = ImageStore(ArrayImages(images.contiguous()).images, labels, torch.arange(10))
+    dataset = ArrayImages(images.contiguous())
+    store = ImageStore(dataset.images, labels, torch.arange(10), dataset)
     loader = StoreLoader(store, EpochPlan(10, 4, seed=0))
     loader.epoch, loader.start = 5, 1
     (batch,) = list(loader)

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from PIL import Image
 
 import ssl_host
 from ssl_host import Evaluation, Evaluator, Figure
@@ -17,8 +18,9 @@ from ssl_host.evaluate import banks
 from ssl_host.evaluate.banks import FeatureBankBuilder
 from ssl_host.evaluate.figures import describe_figures
 from ssl_host.evaluate.measure import measure
-from ssl_host.evaluate.representations import make_representations
+from ssl_host.evaluate.representations import make_representations, network_representation
 from ssl_host.pipeline.baseline_inputs import make_baseline_inputs
+from ssl_host.toolkit.resizing import resize_to_square
 from tests.conftest import tiny
 
 
@@ -93,6 +95,33 @@ def test_unreadable_images_are_removed_in_place(experiment, monkeypatch):
     assert torch.equal(bank.train.y, whole.y[kept])
     assert bank.train.x.data_ptr() == computed[1][""].data_ptr()
     assert bank.train_images is None  # image and row numbers differ
+
+
+@pytest.mark.parametrize("store", ["packed", "files"])
+def test_banks_give_the_original_of_each_stored_image(tmp_path, store):
+    """Images without a label or unreadable ones leave out rows; held-out images are any rows."""
+    for i in range(30):
+        name = tmp_path / "photos" / ("", "cat", "dog")[i % 3] / f"{i}.png"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((20 + i, 30), 20 + i).convert("RGB").save(name)
+    if store == "packed":
+        (tmp_path / "photos" / "cat" / "4.png").write_bytes(b"broken")
+    source = {"name": "imagefolder", "root": tmp_path / "photos", "image_size": 14}
+    settings = {"store": store, "cache_dir": tmp_path / "cache", "num_workers": 0}
+    experiment = compose(resolve_sections({**tiny(loader=settings), "data": source}, Catalog()))
+    images = open_datasets(experiment.source, experiment.views, experiment.config.loader)
+    builder = FeatureBankBuilder(experiment.views, images.probe, images.test, 2, seed=1)
+    network = network_representation(
+        experiment.method.backbone, builder.eval_transform, torch.device("cpu")
+    )
+    bank = builder.build({"": network}, None)[""]
+    for stored, opened in (
+        (bank.train_images, bank.train_dataset()),
+        (bank.test_images, bank.test_dataset()),
+    ):
+        assert len(stored) == len(opened) > 2
+        for i, pixels in enumerate(stored[:]):
+            assert torch.equal(resize_to_square(opened.read(i), 16, opened.fit), pixels)
 
 
 class ErrorRates(Evaluator):

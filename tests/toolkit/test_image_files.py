@@ -254,6 +254,21 @@ def test_any_shape_becomes_square(fit, size):
     assert resize_to_square(image, 16, fit).shape == (3, 16, 16)
 
 
+@pytest.mark.parametrize("shape", [(36, 60), (60, 36), (48, 48)])
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+def test_nearest_takes_the_pixel_at_the_centre_and_fills_bars(shape, fit):
+    """A shrinking factor of 3 has one source pixel at the centre of each block."""
+    mask = (torch.arange(shape[0])[:, None] * 7 + torch.arange(shape[1]) * 3) % 250
+    mask = mask[None].to(torch.uint8)
+    if fit == "squash":
+        mask = mask[:, : min(shape), : min(shape)]
+    side = (max if fit == "pad" else min)(mask.shape[1:])
+    found = resize_to_square(mask, side // 3, fit, interpolation="nearest", fill=255)
+    top, left = ((side - n) // 2 for n in mask.shape[1:])
+    square = functional.pad(mask, (left, left, top, top), value=255)
+    assert torch.equal(found, square[:, 1::3, 1::3])
+
+
 def test_very_long_image_is_resized_in_bounded_memory():
     strip = torch.arange(20_000).remainder(256).to(torch.uint8).expand(3, 1, -1)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:

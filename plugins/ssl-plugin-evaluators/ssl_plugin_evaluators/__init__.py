@@ -1,4 +1,4 @@
-"""Clustering, retrieval, probes, robustness, and measures of features without labels."""
+"""Clustering, retrieval, probes, segmentation, robustness, and measures without labels."""
 
 from ssl_host import Register, hookimpl
 
@@ -46,4 +46,9 @@ def register_evaluators(register: Register) -> None:
         "robustness",
         "ssl_plugin_evaluators.robustness:Robustness",
         "accuracy on images with noise, blur, weather and compression",
+    )
+    register(
+        "segmentation",
+        "ssl_plugin_evaluators.segmentation:Segmentation",
+        "mean IoU of linear and nearest-neighbour classifiers of patch tokens",
     )
