@@ -155,6 +155,23 @@ class Backbone(Component, nn.Module):
         patches = feature_map.flatten(2).transpose(1, 2)
         return Tokens(patches[:, :0], patches, self.pool_map(feature_map))
 
+    def class_attention(self, images: Tensor) -> Tensor:
+        """Return the attention of the class token to each patch in the last block.
+
+        The report draws it. A transformer with a class token may override this.
+
+        Args:
+            images: normalised images (B, C, H, W); H and W are multiples of :attr:`patch_size`.
+
+        Returns:
+            The weights of each head, (B, heads, T): softmax(q k^T / √d) of the class token's query
+            with the keys of all tokens, without the columns of the prefix tokens.
+
+        Raises:
+            UserError: if the network has no class token, or does not offer its attention.
+        """
+        raise UserError(f"{type(self).__qualname__} does not offer the attention of a class token")
+
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Return the patch grid (rows, columns) of an image with a height and width in pixels.
 

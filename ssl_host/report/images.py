@@ -1,14 +1,11 @@
-"""Draw the pictures in a report: augmented views, nearest neighbours, a 2-D projection."""
+"""Draw the pictures in a report: augmented views, nearest neighbours, patches, a projection."""
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,6 +13,8 @@ from ssl_host.augment.executor import ViewMaker
 from ssl_host.contracts.evaluation import FeatureBank, Features
 from ssl_host.data.datasets import OpenedDatasets
 from ssl_host.data.store import PixelArray
+from ssl_host.report.encoding import data_uri, png_uri, to_uint8
+from ssl_host.report.patch_pictures import draw_patches
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 NUM_QUERIES = 8
@@ -29,8 +28,6 @@ MAX_MAP_IMAGES = 1000
 
 With more images, t-SNE takes longer than the rest of the report.
 """
-MAX_SIDE = 64
-"""Largest side of a picture in the report, in pixels."""
 TILE_SIDE = 28
 """Side of the thumbnails that the 2-D projection shows next to the pointer, in pixels."""
 
@@ -53,6 +50,7 @@ def draw_pictures(
         return pictures
     classes = list(images.classes)
     pictures["neighbours"] = _find_neighbours(images, bank, classes)
+    pictures["patches"] = draw_patches(views, bank)
     pictures["map"] = _draw_map(images, bank, classes)
     return pictures
 
@@ -68,7 +66,7 @@ def _draw_views(views: ViewMaker, pixels: PixelArray, seed: int) -> list[dict[st
     for i, original in enumerate(originals):
         pictures = [view[i] * std + mean for batch in epochs for view in batch[:NUM_VIEWS]]
         rows.append(
-            {"image": _data_uri(original), "views": [_data_uri(_to_uint8(p)) for p in pictures]}
+            {"image": data_uri(original), "views": [data_uri(to_uint8(p)) for p in pictures]}
         )
     return rows
 
@@ -102,7 +100,7 @@ def _find_neighbours(
             neighbour_label = None if bank.train.y is None else int(bank.train.y[index])
             neighbours.append(
                 {
-                    "image": _data_uri(images.probe.images[index[None]][0]),
+                    "image": data_uri(images.probe.images[index[None]][0]),
                     "label": _class_name(classes, neighbour_label),
                     "right": None if label is None else label == neighbour_label,
                     "similarity": round(float(score), 3),
@@ -110,7 +108,7 @@ def _find_neighbours(
             )
         rows.append(
             {
-                "image": _data_uri(pixels[query[None]][0]),
+                "image": data_uri(pixels[query[None]][0]),
                 "label": _class_name(classes, label),
                 "neighbours": neighbours,
             }
@@ -142,7 +140,7 @@ def _draw_map(images: OpenedDatasets, bank: FeatureBank, classes: list[str]) -> 
         "classes": classes if labels else [],
         "columns": columns,
         "tile": TILE_SIDE,
-        "sheet": _png_uri(sheet),
+        "sheet": png_uri(sheet),
     }
 
 
@@ -172,11 +170,6 @@ def _class_name(classes: list[str], label: int | None) -> str:
     return "" if label is None or not classes else classes[label]
 
 
-def _to_uint8(image: Tensor) -> Tensor:
-    """Convert an image from floats (0 to 1) to uint8 (0 to 255)."""
-    return (image.clamp(0, 1) * 255).round().to(torch.uint8)
-
-
 def _resize(image: Tensor, side: int) -> Tensor:
     """Return an image resized to (3, side, side), uint8."""
     if image.shape[0] not in (1, 3):
@@ -185,27 +178,3 @@ def _resize(image: Tensor, side: int) -> Tensor:
         image[None].float(), size=(side, side), mode="bilinear", antialias=True
     )
     return small[0].clamp(0, 255).to(torch.uint8).expand(3, -1, -1)
-
-
-def _data_uri(image: Tensor) -> str:
-    """Return an image as a PNG data URI, shrunk to at most 64 pixels per side."""
-    height, width = image.shape[1:]
-    if max(height, width) > MAX_SIDE:
-        scale = MAX_SIDE / max(height, width)
-        size = (max(1, round(height * scale)), max(1, round(width * scale)))
-        small = functional.interpolate(
-            image[None].float(), size=size, mode="bilinear", antialias=True
-        )
-        image = small[0].clamp(0, 255).to(torch.uint8)
-    return _png_uri(image)
-
-
-def _png_uri(image: Tensor) -> str:
-    """Return a uint8 image (C, H, W) at full size as a PNG data URI."""
-    if image.shape[0] not in (1, 3):
-        image = image[:1]
-    array = image.permute(1, 2, 0).contiguous().numpy()
-    picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -17,7 +17,7 @@ FILES = {
     "linear.safetensors": "weight and bias of the linear evaluator, if it ran",
     "results.json": "all metrics with their baselines, notes, skipped images; written last",
     "non_finite.ckpt": "weights and batch of a step with NaN or infinity, if there was one",
-    "report.json": "pictures of the report: views, nearest neighbours, 2-D projection of features",
+    "report.json": "pictures of the report: views, neighbours, patches, projection of features",
     "report.html": "the report: everything above on one page, in one file",
     ".lock": "locked by the process that uses the folder",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,18 +9,18 @@ from typing import Any, Literal
 
 import timm
 from pydantic import Field
-from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from ssl_host import Backbone, DownloadError, Settings, Tokens, UserError
 from ssl_plugin_timm.description import creation_code, hub_config
+from ssl_plugin_timm.positions import resample_positions, set_sincos_positions
 from ssl_plugin_timm.stems import conv_patch_embedding, use_cifar_stem
 from ssl_plugin_timm.tokens import (
     TOKEN_MODELS,
     is_token_model,
     patch_size,
     pool_arguments,
-    set_sincos_positions,
+    vit_class_attention,
     vit_tokens,
 )
 
@@ -237,6 +236,11 @@ class Timm(Backbone):
             images, keep=keep, mask=mask, mask_token=mask_token, num_blocks=num_blocks
         )
 
+    def class_attention(self, images: Tensor) -> Tensor:
+        if isinstance(self.model, TOKEN_MODELS):
+            return vit_class_attention(self.model, images)
+        return super().class_attention(images)
+
     def patch_embedding(self) -> nn.Module:
         if self.patch_size is None:
             raise UserError(
@@ -265,7 +269,7 @@ class Timm(Backbone):
             with suppress(AssertionError, KeyError, RuntimeError, TypeError, ValueError):
                 converted |= convert(dict(tensors), self.model)
         return {
-            name: _resample_positions(name, converted[name], expected[name])
+            name: resample_positions(name, converted[name], expected[name])
             if tensor.shape != expected[name].shape
             else tensor
             for name, tensor in tensors.items()
@@ -281,21 +285,3 @@ class Timm(Backbone):
         if self.config.stem == "default":
             description["hub"] = hub_config(self.model, self.arguments)
         return self.model, description
-
-
-def _resample_positions(name: str, tensor: Tensor, expected: Tensor) -> Tensor:
-    """Return resampled position embeddings (1, T, D) of a square grid that timm left alone."""
-    is_positions = "pos_embed" in name and tensor.ndim == expected.ndim == 3
-    if tensor.shape == expected.shape or not is_positions:
-        return tensor
-    for num_prefix_tokens in range(3):
-        old, new = (math.isqrt(t.shape[1] - num_prefix_tokens) for t in (tensor, expected))
-        if all(
-            side**2 + num_prefix_tokens == t.shape[1]
-            for side, t in ((old, tensor), (new, expected))
-        ):
-            resampled: Tensor = resample_abs_pos_embed(
-                tensor, [new, new], [old, old], num_prefix_tokens
-            )
-            return resampled
-    return tensor

@@ -1,16 +1,17 @@
-"""Tokens of timm's vision transformers: kept and masked patches, positions, last blocks."""
+"""Tokens of timm's vision transformers: kept and masked patches, last blocks, attention."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import timm
 import torch
 from timm.layers.hybrid_embed import HybridEmbed
-from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor, nn
+from timm.utils.attention_extract import AttentionExtract
+from torch import Tensor
 
 from ssl_host import Tokens, UserError
 
@@ -46,25 +47,6 @@ def patch_size(model: Any) -> int:
     """Return the side of a model's patches in pixels, including a hybrid's convolutions."""
     ratio = model.patch_embed.feat_ratio()
     return int(ratio if isinstance(ratio, int) else ratio[0])
-
-
-def set_sincos_positions(model: Any) -> None:
-    """Replace the position embedding with fixed sines and cosines, as in MAE and MoCo v3.
-
-    The positions of class token and registers are zero (arXiv:2111.06377, appendix A.1).
-
-    Raises:
-        UserError: if the model has no absolute position embedding.
-    """
-    if model.pos_embed is None:
-        raise UserError(
-            "[backbone] positions = sincos: this model has no absolute positions to replace; "
-            "set positions = default"
-        )
-    rows, columns = model.patch_embed.grid_size
-    table = build_sincos2d_pos_embed([rows, columns], model.embed_dim, interleave_sin_cos=False)
-    prefix = torch.zeros(model.pos_embed.shape[1] - len(table), model.embed_dim)
-    model.pos_embed = nn.Parameter(torch.cat([prefix, table])[None], requires_grad=False)
 
 
 def vit_tokens(
@@ -107,6 +89,24 @@ def vit_tokens(
     blocks = tuple(output[:, num_prefix:] for output in outputs)
     prefixes = tuple(output[:, :num_prefix] for output in outputs)
     return Tokens(x[:, :num_prefix], x[:, num_prefix:], pooled, blocks, prefixes)
+
+
+def vit_class_attention(model: Any, images: Tensor) -> Tensor:
+    """Return the class token's attention in the last block of one of :data:`TOKEN_MODELS`.
+
+    See :meth:`ssl_host.Backbone.class_attention`.
+
+    Raises:
+        UserError: if the model has no class token.
+    """
+    if model.cls_token is None:
+        raise UserError("[backbone] model: this model has no class token, so no attention of it")
+    model = copy.deepcopy(model)  # timm's hooks stay on a model
+    model.blocks[-1].attn.fused_attn = False  # the fused kernel does not return the weights
+    name = f"blocks.{len(model.blocks) - 1}.attn.attn_drop"
+    (weights,) = AttentionExtract(model, [name], method="hook")(images).values()
+    attention: Tensor = weights[:, :, 0, model.num_prefix_tokens :]
+    return attention
 
 
 def _visible_pixels(images: Tensor, side: int, keep: Tensor | None, mask: Tensor | None) -> Tensor:

@@ -3,6 +3,9 @@
 import pytest
 import timm
 import torch
+from timm.layers import apply_rot_embed_cat
+from timm.models.eva import Eva
+from torch.nn import functional
 
 import ssl_host
 from ssl_host import UserError, patchify, unpatchify
@@ -166,3 +169,55 @@ def test_transformer_settings_are_refused_for_other_models(setting):
     with pytest.raises(UserError, match="is for vision transformers"):
         ssl_host.build("backbone", "timm", model="resnet18", in_channels=1, image_size=16,
                        **setting)  # fmt: skip
+
+
+def last_queries_and_keys(vit, batch):
+    """Return queries and keys of the last block, (B, heads, P + T, d), from its input."""
+    tokens = vit.tokens(batch, num_blocks=2)
+    block = vit.model.blocks[-1]
+    x = block.norm1(torch.cat([tokens.prefix_blocks[0], tokens.blocks[0]], dim=1))
+    attn, num_prefix = block.attn, vit.model.num_prefix_tokens
+    if getattr(attn, "q_proj", None) is not None:
+        q, k = attn.q_proj(x), attn.k_proj(x)
+    else:
+        bias = getattr(attn, "q_bias", None)
+        if bias is not None:
+            bias = torch.cat([attn.q_bias, attn.k_bias, attn.v_bias])
+        qkv = functional.linear(x, attn.qkv.weight, attn.qkv.bias if bias is None else bias)
+        q, k, _ = qkv.chunk(3, dim=2)
+    heads = [t.unflatten(2, (attn.num_heads, -1)).transpose(1, 2) for t in (q, k)]
+    q, k = attn.q_norm(heads[0]), attn.k_norm(heads[1])
+    if isinstance(vit.model, Eva) and vit.model.rope is not None:
+        _, rope = vit.model._pos_embed(vit.model.patch_embed(batch))
+        rope = rope[-1] if getattr(vit.model, "rope_mixed", False) else rope
+        half = getattr(attn, "rotate_half", False)
+        q, k = (
+            torch.cat(
+                [t[:, :, :num_prefix], apply_rot_embed_cat(t[:, :, num_prefix:], rope, half=half)],
+                dim=2,
+            )
+            for t in (q, k)
+        )
+    return q, k
+
+
+@torch.no_grad()
+def test_class_attention_is_softmax_of_queries_and_keys(vit):
+    batch = images(vit)
+    before = vit(batch)
+    found = vit.class_attention(batch)
+    q, k = last_queries_and_keys(vit, batch)
+    weights = (q[:, :, :1] @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(dim=3)[:, :, 0]
+    expected = weights[:, :, vit.model.num_prefix_tokens :]
+    assert found.shape == (2, q.shape[1], 16)
+    assert (found - expected).abs().max() < 1e-5
+    assert torch.equal(vit(batch), before)
+    assert not any(module._forward_hooks for module in vit.modules())
+
+
+def test_networks_without_class_token_have_no_class_attention():
+    arguments = {"in_channels": 3, "image_size": 32}
+    for model, settings in (("resnet18", {}), ("vit_wee_patch16_reg1_gap_256", {"depth": 1})):
+        backbone = ssl_host.build("backbone", "timm", model=model, **settings, **arguments)
+        with pytest.raises(UserError, match="class token"):
+            backbone.class_attention(torch.zeros(1, 3, 32, 32))
