@@ -99,6 +99,9 @@ from .hookspecs import API_VERSION as API_VERSION
 from .hookspecs import Register as Register
 from .hookspecs import RegisterPreset as RegisterPreset
 from .hookspecs import hookimpl as hookimpl
+from .report.epoch_choices import RankedRun as RankedRun
+from .report.ranking import Ranking as Ranking
+from .report.ranking import rank_runs as rank_runs
 from .report.render import render_page as render_page
 from .report.summary import FigureRow as FigureRow
 from .report.summary import Summary as Summary

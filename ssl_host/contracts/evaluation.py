@@ -82,6 +82,8 @@ class Figure:
             shown as a percentage.
         baseline: True if the metric is also measured for the baselines and compared with them.
         headline: True if the metric is shown at the top of the report.
+        best_value: value that is best if ``higher_is_better`` is None, as 1 for an exponent that
+            should be near 1; None if no value is. Rankings of runs use it.
     """
 
     description: str
@@ -89,12 +91,19 @@ class Figure:
     unit: str = ""
     baseline: bool = False
     headline: bool = False
+    best_value: float | None = None
 
     def format(self, value: float | None) -> str:
         """Return a value of the metric as text without the unit, or a dash for None."""
         if value is None:
             return "–"
         return f"{100 * value:.2f}" if self.unit == "%" else f"{value:.4g}"
+
+    def score(self, value: float) -> float | None:
+        """Return a number that is higher for better values; None if no value is better."""
+        if self.higher_is_better is not None:
+            return value if self.higher_is_better else -value
+        return None if self.best_value is None else -abs(value - self.best_value)
 
 
 def find_figure(figures: Mapping[str, Figure], metric: str) -> Figure | None:

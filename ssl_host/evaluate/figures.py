@@ -57,6 +57,8 @@ def describe_figures(
 ) -> dict[str, dict[str, Any]]:
     """Return the declarations of measured metrics, for ``figures`` in ``results.json``.
 
+    The declarations of evaluators' metrics include ``needs_labels``.
+
     Args:
         metrics: names of the metrics in ``results.json``. Metrics of baselines and undeclared
             metrics are skipped.
@@ -65,11 +67,13 @@ def describe_figures(
     described = {}
     for name in metrics:
         instance, _, metric = name.partition(".")
-        figure = HOST_FIGURES.get(name)
-        if figure is None and instance in evaluators:
-            figure = find_figure(evaluators[instance].figures, metric)
-        if figure is not None:
-            described[name] = asdict(figure)
+        if name in HOST_FIGURES:
+            described[name] = asdict(HOST_FIGURES[name])
+        elif instance in evaluators:
+            evaluator = evaluators[instance]
+            figure = find_figure(evaluator.figures, metric)
+            if figure is not None:
+                described[name] = {**asdict(figure), "needs_labels": evaluator.needs_labels}
     return described
 
 

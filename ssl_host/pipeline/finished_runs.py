@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -27,6 +27,8 @@ from ssl_host.pipeline.network_weights import load_frozen_weights
 from ssl_host.pipeline.results import image_results, write_report, write_results
 from ssl_host.pipeline.run import Outcome
 from ssl_host.report.comparison import ComparedRun, run_labels, write_comparison
+from ssl_host.report.epoch_choices import RankedRun
+from ssl_host.report.ranking import Ranking, rank_runs
 from ssl_host.run_folder.folder import RunFolder
 from ssl_host.run_folder.stored_config import changed_keys, config_values
 from ssl_host.toolkit.atomic_io import report_disk_errors
@@ -146,27 +148,41 @@ def _subject(note: str) -> str:
     return re.sub(r"\d[\d,]*", "0", re.sub(r": left out .*", ": left out", note))
 
 
-def write_run_report(path: Path, catalog: Catalog) -> Path:
-    """Write ``report.html`` for a finished run from the files in its folder; return its path.
+class WrittenReport(NamedTuple):
+    """Report of one or several runs.
+
+    Attributes:
+        page: path of the HTML page.
+        ranking: ranks of the runs by measures without labels, and the epochs that these choose.
+        skipped: one message for each folder that was skipped.
+    """
+
+    page: Path
+    ranking: Ranking
+    skipped: Sequence[str] = ()
+
+
+def write_run_report(path: Path, catalog: Catalog) -> WrittenReport:
+    """Write ``report.html`` for a finished run from the files in its folder.
 
     Raises:
         RunFolderError: if the folder does not contain a finished run.
     """
     config, results = _load_finished(path, catalog)
     with report_disk_errors(path):
-        return write_report(path, results, config, catalog)
+        page = write_report(path, results, config, catalog)
+    return WrittenReport(
+        page, rank_runs([RankedRun(results["name"], results["name"], path, results)])
+    )
 
 
-def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> tuple[Path, list[str]]:
+def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> WrittenReport:
     """Write one HTML page that compares finished runs.
 
     Args:
         paths: the run folders, without duplicates.
         output: the path of the page.
         catalog: the catalog of installed components.
-
-    Returns:
-        The path of the page, and one message for each folder that was skipped.
 
     Raises:
         RunFolderError: if fewer than two runs are finished, or if the page cannot be written.
@@ -186,8 +202,9 @@ def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> tuple
         ComparedRun(label, path, results, config)
         for label, (path, (config, results)) in zip(labels, finished.items(), strict=True)
     ]
+    ranking = rank_runs([RankedRun(run.label, run.label, run.folder, run.results) for run in runs])
     try:
-        return write_comparison(output, runs), skipped
+        return WrittenReport(write_comparison(output, runs, ranking), ranking, skipped)
     except OSError as error:
         raise RunFolderError(f"{output} cannot be written: {error.strerror}") from None
 

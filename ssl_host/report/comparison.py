@@ -15,6 +15,7 @@ from urllib.parse import quote
 from ssl_host.config.run_config import RunConfig
 from ssl_host.report.curves import draw_charts, read_curves
 from ssl_host.report.page import read_json
+from ssl_host.report.ranking import Ranking
 from ssl_host.report.render import HOST_PACKAGE, render_page
 from ssl_host.report.summary import FigureRow, Summary, summarize
 from ssl_host.toolkit.atomic_io import atomic_write_text
@@ -98,10 +99,15 @@ def run_labels(folders: Sequence[Path]) -> list[str]:
     return labels
 
 
-def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
+def write_comparison(path: Path, runs: Sequence[ComparedRun], ranking: Ranking) -> Path:
     """Write the HTML page that compares runs, and return its path.
 
     The page shows metrics, training curves, settings that differ, and nearest neighbours.
+
+    Args:
+        path: the path of the page.
+        runs: the runs, with the settings that they had.
+        ranking: the ranks of the runs by measures without labels.
     """
     normalised = len({run.loss_settings for run in runs}) > 1
     different = list(differences(runs))
@@ -120,6 +126,7 @@ def write_comparison(path: Path, runs: Sequence[ComparedRun]) -> Path:
         ],
         figures={name: row for name, row in compared.items() if name not in details},
         main=main,
+        ranking=ranking,
         others=details | {name: row for name, row in others.items() if name not in main},
         baselines=list(_baseline_rows(runs)),
         charts=draw_charts(

@@ -12,6 +12,8 @@ from markupsafe import Markup
 from ssl_host.config.display import config_rows
 from ssl_host.config.run_config import RunConfig
 from ssl_host.report.curves import draw_charts, read_curves
+from ssl_host.report.epoch_choices import RankedRun
+from ssl_host.report.ranking import rank_runs
 from ssl_host.report.render import HOST_PACKAGE, render_page
 from ssl_host.report.summary import summarize
 from ssl_host.toolkit.atomic_io import atomic_write_text
@@ -38,6 +40,7 @@ def write_page(
         title=results["name"],
         results=results,
         summary=summarize(results),
+        ranking=rank_runs([RankedRun(results["name"], results["name"], folder, results)]),
         charts=draw_charts(_curves_of_run(results["name"], folder), results.get("figures", {})),
         pictures=pictures,
         map_json=Markup(_json_for_script(pictures.get("map"))),

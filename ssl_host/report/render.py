@@ -16,7 +16,8 @@ def render_page(package: str, template: str, /, **values: Any) -> str:
 
     A template may extend ``base.html``, which has the blocks ``kicker``, ``facts``, ``main`` and
     ``scripts`` and needs the value ``title``. It may include ``sort.js``, which makes tables of
-    the class ``sortable`` sortable, and ``charts.js``. All values are escaped except ``Markup``;
+    the class ``sortable`` sortable, ``charts.js``, and ``ranking.html``, which needs the value
+    ``ranking``, a :class:`~ssl_host.Ranking`. All values are escaped except ``Markup``;
     an undefined value is an error.
 
     Args:

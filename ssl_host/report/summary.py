@@ -27,6 +27,8 @@ class FigureRow:
         baselines: values of the baselines that were measured, keyed by prefix.
         std: standard deviation of the value; None if the evaluator did not measure one.
         trained: names of the baselines that were trained elsewhere, such as published weights.
+        needs_labels: True if the evaluator that measured it needs labels; None if it is unknown,
+            or if no evaluator measured it.
     """
 
     name: str
@@ -35,6 +37,7 @@ class FigureRow:
     baselines: Mapping[str, float] = field(default_factory=dict)
     std: float | None = None
     trained: frozenset[str] = frozenset()
+    needs_labels: bool | None = None
 
     @property
     def label(self) -> str:
@@ -120,7 +123,8 @@ def summarize(results: Mapping[str, Any]) -> Summary:
             method was trained with labels. Metrics without a value are skipped.
     """
     metrics = {k: v for k, v in results["metrics"].items() if v is not None}
-    declared = {k: _read_figure(v) for k, v in results.get("figures", {}).items()}
+    figures = results.get("figures", {})
+    declared = {k: _read_figure(v) for k, v in figures.items()}
     labels = _baseline_labels(results, declared)
     about = results.get("baselines", {})
     trained = frozenset(name for name in about if about[name].get("is_trained"))
@@ -131,7 +135,8 @@ def summarize(results: Mapping[str, Any]) -> Summary:
             continue
         figure = declared.get(name, _UNDECLARED)
         baselines = {key: metrics[f"{key}.{name}"] for key in labels if f"{key}.{name}" in metrics}
-        row = FigureRow(name, value, figure, baselines, metrics.get(f"{name}_std"), trained)
+        std, needs_labels = metrics.get(f"{name}_std"), figures.get(name, {}).get("needs_labels")
+        row = FigureRow(name, value, figure, baselines, std, trained, needs_labels)
         (rows if figure.baseline or figure.unit == "%" else others).append(row)
     verdict = _verdict(rows, labels)
     if results.get("uses_labels"):

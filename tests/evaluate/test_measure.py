@@ -152,6 +152,8 @@ def test_baselines_are_measured_for_declared_figures_of_any_name(experiment):
     assert set(described) == {"detect.error", "detect.3.mAP", "detect.seconds", "online.top1"}
     assert described["detect.3.mAP"]["description"] == "mean average precision"
     assert described["detect.error"]["higher_is_better"] is False
+    assert described["detect.error"]["needs_labels"] is True
+    assert "needs_labels" not in described["online.top1"]
 
 
 class Trained(ErrorRates):

@@ -102,7 +102,7 @@ def test_unfinished_runs_are_skipped_with_a_reason(folders, tmp_path):
     (tmp_path / "started").mkdir()
     (tmp_path / "started" / "config.ini").write_text("", encoding="utf-8")
     others = [tmp_path / "started", tmp_path / "nowhere", tmp_path]
-    page, skipped = compare_runs([*folders[:2], *others], tmp_path / "c.html", Catalog())
+    page, _, skipped = compare_runs([*folders[:2], *others], tmp_path / "c.html", Catalog())
     assert "barlowtwins" in page.read_text("utf-8") or "simclr" in page.read_text("utf-8")
     assert len(skipped) == len(others)
     for folder, reason in zip(others, skipped, strict=True):
@@ -158,6 +158,31 @@ def _headings(table):
     """Return the text of a table's headings."""
     cells = re.findall(r"<th.*?>(.*?)</th>", table.split("</thead>")[0])
     return [re.sub(r"<.*?>", "", cell).replace("&nbsp;", " ") for cell in cells]
+
+
+def test_page_ranks_runs_without_labels_and_warns_of_different_methods(page, folders):
+    section = page.read_text("utf-8").split("<h2>Choice without labels")[1].split("</section>")[0]
+    assert "Ranks of the runs" in section
+    assert section.count("<tr>") == 1 + len(folders)
+    assert "method (simclr, barlowtwins)" in section
+
+
+def test_report_prints_the_ranks_and_last_the_path_of_the_page(ssl_host, folders, tmp_path):
+    page = tmp_path / "c.html"
+    done = ssl_host("report", *folders, "--output", page)
+    assert done.returncode == 0, done.stderr
+    assert "rankme" in done.stdout
+    assert done.stdout.splitlines()[-1] == str(page)
+
+
+def test_report_as_json_has_the_ranks_and_the_skipped_folders(ssl_host, folders, tmp_path):
+    page = tmp_path / "c.html"
+    done = ssl_host("report", *folders, tmp_path / "none", "--output", page, "--json")
+    written = json.loads(done.stdout)
+    assert written["page"] == str(page)
+    assert "none" in written["skipped"][0]
+    ranks = {m["name"]: sorted(m["ranks"].values()) for m in written["ranking"]["measures"]}
+    assert ranks["rankme"] == [1, 2, 3]
 
 
 def test_missing_folders_are_all_reported(ssl_host):

@@ -12,11 +12,11 @@ from urllib.parse import quote
 from ssl_host import render_page
 from ssl_plugin_benchmark.runs import RunOutcome
 from ssl_plugin_benchmark.suite import Suite
-from ssl_plugin_benchmark.table import Table, TableRow
+from ssl_plugin_benchmark.table import Table, TableRow, rank_outcomes
 
 
 def to_markdown(table: Table) -> str:
-    """Return the table as Markdown, followed by links to the weights and notes of the runs."""
+    """Return the table as Markdown, followed by weights, ranks and notes of the runs."""
     lines = [
         _markdown_line([*table.axes, *table.columns.values()]),
         "|" + "---|" * len(table.axes) + "---:|" * len(table.columns),
@@ -30,6 +30,11 @@ def to_markdown(table: Table) -> str:
     linked = [row for row in table.rows if row.links]
     if linked:
         lines += ["", "Weights, by seed:", "", *(_weights_line(row) for row in linked)]
+    for title, headings, rows in table.ranking.tables():
+        lines += ["", f"{title}, without labels:", "", _markdown_line(headings)]
+        lines += ["|" + "---|" * len(headings), *map(_markdown_line, rows)]
+    if table.ranking.remarks:
+        lines += ["", *(f"- {_escape(remark)}" for remark in table.ranking.remarks)]
     if table.notes:
         lines += ["", "Notes:", "", *(f"- {_escape(note)}" for note in list_notes(table))]
     return "\n".join(lines) + "\n"
@@ -74,13 +79,14 @@ def to_html(table: Table) -> str:
         "table.html",
         title=table.name,
         table=table,
+        ranking=table.ranking,
         explanation=describe_table(table),
         notes=list_notes(table),
     )
 
 
 def to_json(suite: Suite, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
-    """Return the complete results of every run, or its error, as a JSON-compatible dict."""
+    """Return the results of every run, or its error, and the ranks as a JSON-compatible dict."""
     runs = [
         {
             "run": outcome.run.name,
@@ -91,7 +97,8 @@ def to_json(suite: Suite, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
         }
         for outcome in outcomes
     ]
-    return {"suite": suite.name, "runs": runs}
+    ranking = rank_outcomes(suite, outcomes).as_dict()
+    return {"suite": suite.name, "runs": runs, "ranking": ranking}
 
 
 def describe_outcome(outcome: RunOutcome) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Literal
 
-from ssl_host import Figure
+from ssl_host import Figure, RankedRun, Ranking, rank_runs
 from ssl_plugin_benchmark.runs import RunOutcome
 from ssl_plugin_benchmark.suite import Suite
 
@@ -72,6 +72,7 @@ class Table:
         seeds: seeds that are averaged over.
         notes: names of the runs that have each note, keyed by note; empty for a note that all
             runs have.
+        ranking: ranks of the combinations by measures without labels, averaged over the seeds.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Table:
     columns: Mapping[str, str]
     rows: tuple[TableRow, ...]
     seeds: tuple[int, ...]
+    ranking: Ranking
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -103,7 +105,24 @@ def make_table(suite: Suite, outcomes: Sequence[RunOutcome]) -> Table:
         if any(name in row.cells for row in rows)
     }
     seeds = tuple(dict.fromkeys(outcome.run.seed for outcome in outcomes))
-    return Table(suite.name, axes, columns, tuple(rows), seeds, _notes(outcomes))
+    ranking = rank_outcomes(suite, outcomes)
+    return Table(suite.name, axes, columns, tuple(rows), seeds, ranking, _notes(outcomes))
+
+
+def rank_outcomes(suite: Suite, outcomes: Sequence[RunOutcome]) -> Ranking:
+    """Rank the combinations of a suite by measures without labels, averaged over the seeds."""
+    return rank_runs(
+        [
+            RankedRun(
+                name=outcome.run.name,
+                group=" ".join(outcome.run.combination.values()),
+                folder=suite.folder / outcome.run.name,
+                results=outcome.results,
+            )
+            for outcome in outcomes
+            if outcome.results is not None
+        ]
+    )
 
 
 def _notes(outcomes: Sequence[RunOutcome]) -> dict[str, tuple[str, ...]]:

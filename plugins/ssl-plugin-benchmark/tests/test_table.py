@@ -181,3 +181,23 @@ def test_page_is_sorted_by_clicking_a_heading_in_a_browser(suite, outcomes, tmp_
     assert "CONSOLE" not in browser.stderr, browser.stderr
     title = browser.stdout.partition("<title>")[2].partition("</title>")[0]
     assert title.split(",") == ["lost", "b|c", "a&lt;b&gt;"]
+
+
+def test_ranks_of_means_over_seeds_are_in_every_format(suite, outcomes):
+    for each in outcomes:
+        if each.results is not None:
+            figures = {**FIGURES, "rankme": {**FIGURES["rankme"], "needs_labels": False}}
+            each.results.update(figures=figures, method=each.run.combination["method"])
+    table = make_table(suite, outcomes)
+    (measure,) = table.ranking.measures
+    assert measure.ranks == {"a<b>": 2, "b|c": 2, "lost": 1}
+    markdown, page = to_markdown(table), to_html(table)
+    assert "| a&lt;b> | 2= (30.5) |" in markdown
+    assert "Warning: the runs differ in the method" in markdown
+    assert "<td>2= (30.5)</td>" in page
+    assert to_json(suite, outcomes)["ranking"]["measures"][0]["ranks"] == measure.ranks
+
+
+def test_suite_without_measures_without_labels_has_no_ranks(suite, outcomes):
+    assert "without labels" not in to_markdown(make_table(suite, outcomes))
+    assert "without labels" not in to_html(make_table(suite, outcomes))

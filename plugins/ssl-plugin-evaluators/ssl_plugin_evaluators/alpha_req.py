@@ -23,7 +23,9 @@ class AlphaReQ(Evaluator):
     has_baselines = False
 
     figures = {
-        "": Figure("exponent of the eigenspectrum; near 1 is good", None, headline=True),
+        "": Figure(
+            "exponent of the eigenspectrum; near 1 is good", None, headline=True, best_value=1.0
+        ),
     }
 
     class Config(Settings):
