@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,7 +103,7 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         baselines = describe_baselines(config.of_kind("baseline"))
         results = {**results, **image_results(images), "metrics": metrics}
         results |= {"figures": figures, "baselines": baselines}
-        results["notes"] = _merge_notes(results["notes"], [*notes, *measurement.notes])
+        results |= _replace_notes(results, [*notes, *measurement.notes])
         results["advice"] = give_advice(path, experiment, images, results)
         write_results(folder, experiment, images, measurement, results, catalog)
     return Outcome(path, results, printed=tuple(warnings))
@@ -134,13 +134,18 @@ def _other_data_warnings(folder: RunFolder, config: RunConfig) -> Iterator[str]:
         yield f"{OTHER_DATA}{'; '.join(changes)}"
 
 
-def _merge_notes(old: Sequence[str], new: Sequence[str]) -> list[str]:
-    """Return all notes without duplicates; a new note replaces an old one on the same subject."""
-    subjects = {OTHER_IMAGES_NOTE, *map(_subject, new)}
-    kept = [
-        note for note in old if _subject(note) not in subjects and not note.startswith(OTHER_DATA)
-    ]
-    return list(dict.fromkeys([*kept, *new]))
+def _replace_notes(results: Mapping[str, Any], new: Sequence[str]) -> dict[str, list[str]]:
+    """Return the part of ``results.json`` with notes: those of the run and of a new evaluation.
+
+    The notes of an earlier evaluation are left out, and a new note replaces one on the same
+    subject.
+    """
+    earlier, subjects = results.get("evaluation_notes", ()), set(map(_subject, new))
+    kept = [n for n in results["notes"] if n not in earlier and _subject(n) not in subjects]
+    return {
+        "notes": list(dict.fromkeys([*kept, *new])),
+        "evaluation_notes": list(dict.fromkeys(new)),
+    }
 
 
 def _subject(note: str) -> str:

@@ -30,6 +30,7 @@ def make_results(
     metrics: Mapping[str, float],
     wall_time_s: float,
     notes: Sequence[str],
+    evaluation_notes: Sequence[str],
 ) -> dict[str, Any]:
     """Return the content of ``results.json``.
 
@@ -42,6 +43,7 @@ def make_results(
         wall_time_s: the time spent on training and evaluation in seconds, including the time
             before the run was resumed, but not that of a run that this one continues.
         notes: remarks that readers of the metrics should know; duplicates are removed.
+        evaluation_notes: those of the notes that another evaluation replaces.
     """
     config = experiment.config
     return {
@@ -60,6 +62,7 @@ def make_results(
         "baselines": describe_baselines(config.of_kind("baseline")),
         "wall_time_s": round(wall_time_s, 2),
         "notes": list(dict.fromkeys(notes)),
+        "evaluation_notes": list(dict.fromkeys(evaluation_notes)),
         "uses_labels": experiment.method.uses_labels,
     }
 

@@ -267,7 +267,15 @@ class _Runner:
         metrics = dict(online_accuracy(training, measurement, self.config.run.epochs))
         metrics |= {**measurement.metrics, **resource_metrics(training)}
         wall_time_s = timer.earlier_s + time.monotonic() - self.start_time
-        results = make_results(experiment, images, training.state, metrics, wall_time_s, self.notes)
+        results = make_results(
+            experiment,
+            images,
+            training.state,
+            metrics,
+            wall_time_s,
+            self.notes,
+            measurement.notes,
+        )
         results["advice"] = give_advice(self.folder.path, experiment, images, results)
         self._report_evaluation("the report")
         environment = describe_environment(self.config, self.catalog)

@@ -230,6 +230,26 @@ def test_evaluate_warns_of_metrics_that_it_replaces(catalog, tmp_path, capsys):
     assert "warning: results.json no longer has near" in capsys.readouterr().out
 
 
+def test_evaluate_replaces_the_notes_of_an_earlier_evaluation(catalog, tmp_path):
+    first = run_on_images(catalog, tmp_path)
+    folder, console = first.folder, make_console(quiet=True)
+    notes = first.results["notes"]
+    note = "twice was skipped: the images have no labels"
+    for stored in ("evaluation_notes", "notes"):
+        first.results[stored] = [*first.results[stored], note]
+    (folder / "results.json").write_text(json.dumps(first.results), encoding="utf-8")
+    for _ in range(2):
+        results = evaluate_run(folder, (), catalog, console).results
+        assert results["notes"] == notes
+
+
+def test_notes_of_an_evaluation_are_recorded_as_such(catalog, tmp_path):
+    more = {"data": {"labelled": False}, "evaluator.knn": {"name": "knn"}}
+    results = go(catalog, tmp_path, **more).results
+    assert results["evaluation_notes"] == ["knn was skipped: the images have no labels"]
+    assert set(results["evaluation_notes"]) <= set(results["notes"])
+
+
 def repaint(root):
     """Replace every image in a folder under its name."""
     for path in root.rglob("*.png"):
