@@ -105,8 +105,11 @@ def _is_above_baselines(summary: Summary) -> bool:
 
 
 def _too_few_steps(results: Mapping[str, Any], curves: Curves, config_file: Path) -> list[str]:
-    """Return advice to train for longer if the run is short or was still improving."""
-    steps, epochs = results["steps"], results["epochs"]
+    """Return advice to train for longer if the run is short or was still improving.
+
+    A run that stopped early should not simply continue: the same metric would stop it again.
+    """
+    steps, epochs, stopped_by = results["steps"], results["epochs"], results.get("stopped_early")
     improving = [
         name
         for name, column, sign in (("loss", "loss", -1), ("online accuracy", "online_top1", 1))
@@ -117,6 +120,12 @@ def _too_few_steps(results: Mapping[str, Any], curves: Curves, config_file: Path
     reasons = [f"the {' and the '.join(improving)} still improved at the end"] if improving else []
     if steps < FEW_STEPS:
         reasons.append(f"{pluralize(steps, 'step')} are few")
+    if stopped_by:
+        return [
+            f"Training stopped early, because {stopped_by} did not improve, but "
+            f"{' and '.join(reasons)}: train again with --fresh and a larger [run] patience, or "
+            "another metric for stop_early."
+        ]
     missing = (ENOUGH_STEPS - steps) * epochs // max(1, steps)
     more = max(1, epochs, missing)
     command = f"ssl-host run {shlex.quote(str(config_file))} --more-epochs {more}"

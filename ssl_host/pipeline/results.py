@@ -56,6 +56,7 @@ def make_results(
         "steps": state.step,
         "continues": describe_continuation(state, config),
         "best": describe_best(state, config),
+        "stopped_early": config.run.stop_early if state.is_stopped else None,
         **image_results(images),
         "metrics": {name: _finite_or_none(value) for name, value in metrics.items()},
         "figures": describe_figures(metrics, experiment.evaluators),

@@ -85,6 +85,13 @@ def test_few_steps_suggest_more_epochs():
     assert "60 steps are few" in advice
 
 
+def test_early_stop_suggests_other_settings_of_the_stop_and_not_more_epochs():
+    (advice,) = advise(results(steps=60, stopped_early="knn.top1"), curves(), 0.0, FILE)
+    for text in ("60 steps are few", "knn.top1", "patience", "--fresh"):
+        assert text in advice
+    assert "--more-epochs" not in advice
+
+
 def test_loss_at_chance_suggests_rate_warmup_and_optimizer_after_more_steps():
     level = {"chance_loss": [1.0] * 40}
     (only,) = advise(results(), curves(**level), 0.0, FILE)
