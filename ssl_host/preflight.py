@@ -73,8 +73,9 @@ def check_evaluation(config: RunConfig) -> None:
         figures = [_figure_of(evaluators.get(name), metric) for name in settings.evaluators]
         figure = next(filter(None, figures), None)
         if figure is None:
-            names = ", ".join(settings.evaluators)
-            add(section, key, f"it is not a metric of [evaluate] evaluators, which are {names}")
+            known = [m for name in settings.evaluators for m in _metrics_of(evaluators.get(name))]
+            text = f"it is not a metric of [evaluate] evaluators, which measure {', '.join(known) or 'none'}"
+            add(section, key, text + did_you_mean(metric, known))
         elif figure.higher_is_better is None:
             text = "neither high nor low values of it are better; name another metric"
             add(section, key, text)
@@ -88,6 +89,18 @@ def _figure_of(component: ComponentConfig | None, metric: str) -> Figure | None:
         return None
     cls: Any = component.cls
     return find_figure(cls.figures, metric[len(component.instance) + 1 :])
+
+
+def _metrics_of(component: ComponentConfig | None) -> list[str]:
+    """Return the names of an evaluator's metrics that declare which values are better."""
+    if component is None:
+        return []
+    cls: Any = component.cls
+    return [
+        f"{component.instance}.{name}".rstrip(".")
+        for name, figure in cls.figures.items()
+        if figure.higher_is_better is not None
+    ]
 
 
 def check_tokens(config: RunConfig, backbone: Backbone) -> None:
@@ -190,10 +203,10 @@ def border_notes(config: RunConfig, backbone: Backbone, views: ViewMaker) -> tup
 
 
 def config_warnings(config: RunConfig, method: Method) -> list[str]:
-    """Return the method's warnings about its settings, and that about a long warm-up."""
+    """Return the method's warnings about its settings, and those about the length of the run."""
     with attribute_errors(method, "in config_warnings"):
         warnings = list(method.config_warnings(config.trainer.num_processes))
-    return [*warnings, *_warmup_warnings(config)]
+    return [*warnings, *_warmup_warnings(config), *_evaluation_warnings(config)]
 
 
 def _warmup_warnings(config: RunConfig) -> Iterator[str]:
@@ -207,3 +220,19 @@ def _warmup_warnings(config: RunConfig) -> Iterator[str]:
         f"[scheduler] warmup_epochs = {entry.value:g} ({entry.origin}): the warm-up covers "
         f"{fraction} of {pluralize(epochs, 'epoch')}; use a shorter warm-up or more [run] epochs"
     )
+
+
+def _evaluation_warnings(config: RunConfig) -> Iterator[str]:
+    """Yield a warning if the run is too short for ``[evaluate] every_epochs`` or ``patience``."""
+    every, epochs, patience = config.evaluate.every_epochs, config.run.epochs, config.run.patience
+    if every is None or not epochs:
+        return
+    origin = config.entries["evaluate", "every_epochs"].origin
+    start = f"[evaluate] every_epochs = {every} ({origin}): a run of {pluralize(epochs, 'epoch')}"
+    if every > epochs:
+        yield f"{start} is evaluated only after the last epoch; use a smaller value"
+    elif config.run.stop_early is not None and every * (patience + 1) >= epochs:
+        yield (
+            f"{start} cannot stop early with [run] patience = {patience}; use a smaller value of "
+            "either"
+        )

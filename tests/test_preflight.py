@@ -44,6 +44,29 @@ def test_warmup_of_more_than_half_of_the_run_is_a_warning(epochs, warmup, expect
     assert all(str(expected) in text for text in warnings)
 
 
+@pytest.mark.parametrize(
+    ("every", "epochs", "patience", "expected"),
+    [
+        (2, 2, None, []),
+        (3, 2, None, ["only after the last epoch"]),
+        (3, 0, None, []),
+        (2, 7, 2, []),  # measured after 2, 4, 6 and 7 epochs
+        (2, 6, 2, ["patience"]),
+        (3, 2, 1, ["only after the last epoch"]),
+    ],
+)
+def test_evaluation_that_cannot_take_effect_is_a_warning(
+    every, epochs, patience, expected, catalog
+):
+    run = {"epochs": epochs}
+    if patience is not None:
+        run |= {"stop_early": "rankme", "patience": patience}
+    evaluate = {"every_epochs": every, "evaluators": ["rankme"]}
+    warnings = warnings_of(catalog, run=run, evaluate=evaluate)
+    assert len(warnings) == len(expected)
+    assert all(word in text for word, text in zip(expected, warnings, strict=True))
+
+
 def test_scheduler_without_warmup_has_no_warning(catalog):
     config = tiny(scheduler={"name": "constant"})
     del config["scheduler"]["warmup_epochs"]

@@ -169,12 +169,15 @@ def test_training_ends_early_and_the_best_backbone_is_kept(install, tmp_path, ca
     assert (results["epochs"], results["steps"]) == (6, 18)
     assert results["best"] == {"metric": "constant.value", "value": 0.5, "epoch": 2, "step": 6}
     assert any("ended after epoch 6 of 20" in note for note in results["notes"])
+    assert results["stopped_early"] == "constant.value"
+    assert not any("--more-epochs" in text for text in results["advice"])
     best = ssl_host.load_backbone(outcome.folder / "best").state_dict()
     last = ssl_host.load_backbone(outcome.folder).state_dict()
     assert any(not torch.equal(best[key], last[key]) for key in best)
     assert run(sections(tmp_path, "early", **more)).was_finished
     later = {"run": {"epochs": 9, "continue_from": outcome.folder}}
-    assert run(sections(tmp_path, "later", **later)).results["steps"] == 27
+    continued = run(sections(tmp_path, "later", **later)).results
+    assert (continued["steps"], continued["stopped_early"]) == (27, None)
 
 
 def test_metric_that_was_not_measured_is_an_error(install, tmp_path):
@@ -193,7 +196,11 @@ def test_metric_that_was_not_measured_is_an_error(install, tmp_path):
         ("[evaluate]\nevaluators = [rankme]\n[checkpoint]\nbest = rankme", "every_epochs"),
         (
             "[evaluate]\nevery_epochs = 1\nevaluators = [rankme]\n[checkpoint]\nbest = knn.top1",
-            "not a metric of",
+            "not a metric of .* measure rankme$",
+        ),
+        (
+            "[evaluate]\nevery_epochs = 1\nevaluators = probe\n[checkpoint]\nbest = prob.top1",
+            "measure probe.top1.*; did you mean 'probe.top1'",
         ),
         (
             "[evaluate]\nevery_epochs = 1\nevaluators = probe\n"
