@@ -74,7 +74,8 @@ def check_evaluation(config: RunConfig) -> None:
         figure = next(filter(None, figures), None)
         if figure is None:
             known = [m for name in settings.evaluators for m in _metrics_of(evaluators.get(name))]
-            text = f"it is not a metric of [evaluate] evaluators, which measure {', '.join(known) or 'none'}"
+            text = "it is not a metric of [evaluate] evaluators, which measure "
+            text += ", ".join(known) or "none"
             add(section, key, text + did_you_mean(metric, known))
         elif figure.higher_is_better is None:
             text = "neither high nor low values of it are better; name another metric"

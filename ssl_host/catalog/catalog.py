@@ -150,16 +150,22 @@ class Catalog:
         """Return the end of the message for an unknown name: what to use or install."""
         known = self.names(kind)
         hint = did_you_mean(name, known)
+        official = official_distribution(kind, name)
         for plugin in self.plugins:
-            if plugin.state != "ready" and plugin.origin.plugin == name.split("/", 1)[0]:
+            names = (plugin.origin.plugin, plugin.origin.distribution)
+            if plugin.state != "ready" and (name.split("/", 1)[0] in names or official in names):
                 return f"; plugin {plugin.origin} is {plugin.state}: {plugin.reason}"
         advice = hint or (f"; the installed ones are {', '.join(known)}" if known else "")
         if kind == "preset":
             return advice if hint else f"{advice}; presets come with the plugin of their method"
-        stem = name.lower().replace("_", "-")
-        distribution = official_distribution(kind, name) or f"ssl-plugin-{stem}"
-        start = " If" if hint else "; if"  # the hint ends in a question mark
-        return f"{advice}{start} a plugin provides '{name}', run: pip install {distribution}"
+        start = " " if hint else "; "  # the hint ends in a question mark
+        if official:
+            return f"{advice}{start}'{name}' is part of {official}: pip install {official}"
+        distribution = f"ssl-plugin-{name.lower().replace('_', '-')}"
+        advice += start + ("If" if hint else "if")
+        advice += f" a plugin for '{name}' exists, try: pip install {distribution}"
+        blocked = [plugin.origin.plugin for plugin in self.plugins if plugin.state == "blocked"]
+        return advice + (f"; blocked plugins may have it: {', '.join(blocked)}" if blocked else "")
 
     def load(self, kind: str, name: str) -> Any:
         """Import a component's class and check that it inherits from the base class of its kind.

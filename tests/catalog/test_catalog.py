@@ -175,6 +175,28 @@ def test_unknown_component_error_suggests_a_name_and_a_distribution(catalog):
         assert text in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "expected"),
+    [
+        ("method", "simclr", "ssl-plugin-simclr"),  # the plugin has the name of the component
+        ("exporter", "onnx", "ssl-plugin-export"),  # the table of official plugins has it
+        ("evaluator", "lidar", "evaluators"),  # unknown without loading the plugin
+    ],
+)
+def test_unknown_component_error_names_blocked_plugins(kind, name, expected):
+    catalog = Catalog(blocked=["simclr", "export", "evaluators"])
+    with pytest.raises(PluginError, match=rf"{expected}.*blocked|blocked.*{expected}"):
+        catalog.find(kind, name)
+
+
+def test_distribution_of_an_unknown_component_is_a_guess_unless_it_is_official(catalog):
+    with pytest.raises(PluginError, match=r"if a plugin for 'x_y' exists.*ssl-plugin-x-y"):
+        catalog.find("method", "x_y")
+    catalog._entries.pop(("exporter", "onnx"))
+    with pytest.raises(PluginError, match=r"is part of ssl-plugin-export: pip install"):
+        catalog.find("exporter", "onnx")
+
+
 REFERS = (
     "from ssl_host import hookimpl\n"
     "@hookimpl\ndef register_losses(register):\n    register('odd', '{0}')\n"

@@ -45,35 +45,35 @@ CASES: dict[str, tuple[str, str]] = {
         "[method]\nname = simclrr\n",
         (
             "{file}:2: [method] unknown method 'simclrr'; did you mean 'simclr'? If a "
-            "plugin provides 'simclrr', run: pip install ssl-plugin-simclrr"
+            "plugin for 'simclrr' exists, try: pip install ssl-plugin-simclrr"
         ),
     ),
     "missing_plugin": (
         "[method]\nname = rnnclvr\n",
         (
             "{file}:2: [method] unknown method 'rnnclvr'; did you mean 'nnclr'? If a "
-            "plugin provides 'rnnclvr', run: pip install ssl-plugin-rnnclvr"
+            "plugin for 'rnnclvr' exists, try: pip install ssl-plugin-rnnclvr"
         ),
     ),
     "unknown_data": (
         "[data]\nname = cifar\n\n[method]\nname = simclr\n",
         (
             "{file}:2: [data] unknown data 'cifar'; did you mean 'cifar10'? If a plugin "
-            "provides 'cifar', run: pip install ssl-plugin-cifar"
+            "for 'cifar' exists, try: pip install ssl-plugin-cifar"
         ),
     ),
     "unknown_backbone": (
         "[backbone]\nname = resnet\n\n[method]\nname = simclr\n",
         (
             "{file}:2: [backbone] unknown backbone 'resnet'; the installed ones are {backbones}; "
-            "if a plugin provides 'resnet', run: pip install ssl-plugin-resnet"
+            "if a plugin for 'resnet' exists, try: pip install ssl-plugin-resnet"
         ),
     ),
     "unknown_evaluator": (
         "[evaluator.knnn]\n\n[method]\nname = simclr\n",
         (
             "{file}:1: [evaluator.knnn] unknown evaluator 'knnn'; did you mean 'knn'? If a"
-            " plugin provides 'knnn', run: pip install ssl-plugin-knnn"
+            " plugin for 'knnn' exists, try: pip install ssl-plugin-knnn"
         ),
     ),
     "unknown_head": (
