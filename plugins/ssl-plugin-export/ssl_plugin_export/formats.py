@@ -59,12 +59,14 @@ def find_exporter(
     else:
         reason = ""
     formats = available_formats(backbone, catalog)
-    problem, hint = f"{reason};", ""
+    about = describe_backbone(backbone, component)
+    hint = "" if reason else did_you_mean(to, formats)
     if not reason:
-        problem, hint = "there is no such exporter;", did_you_mean(to, formats)
+        reason = "it is neither an exporter nor the library of this backbone"
+    if not formats:
+        raise UserError(f"--to {to}: {reason}; no installed exporter can write {about}")
     raise UserError(
-        f"--to {to}: {problem} {describe_backbone(backbone, component)} can be exported with "
-        f"--to {', '.join(formats)}{hint}"
+        f"--to {to}: {reason}; {about} can be exported with --to {', '.join(formats)}{hint}"
     )
 
 

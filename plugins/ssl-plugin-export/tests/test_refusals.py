@@ -25,9 +25,9 @@ def assert_refused(done, *texts):
 @pytest.mark.parametrize(
     ("to", "reason"),
     [
-        ("timm", "no such exporter"),
+        ("timm", "nor the library of this backbone"),
         ("huggingface", "timm model"),
-        ("keras", "no such exporter"),
+        ("keras", "neither an exporter"),
         ("onxx", "did you mean 'onnx'"),
     ],
 )
@@ -35,6 +35,12 @@ def test_unavailable_format_lists_what_works(run, command, tmp_path, to, reason)
     done = command("export", run, "--to", to, "--output", "out")
     assert_refused(done, f"--to {to}: ", reason, "ssl_host's small_conv", "--to onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_backbone_without_any_format_is_named(run, catalog, tmp_path, monkeypatch):
+    monkeypatch.setattr("ssl_plugin_export.formats.available_formats", lambda *_: [])
+    with pytest.raises(UserError, match="no installed exporter can write ssl_host's small_conv"):
+        export_run(run, "timm", catalog, tmp_path / "out")
 
 
 def test_changed_stem_cannot_be_a_hub_folder(run_of, catalog, tmp_path):
