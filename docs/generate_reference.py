@@ -174,21 +174,26 @@ def _metrics_page(catalog: Catalog) -> str:
         "A name begins with the evaluator's instance: `[evaluator.linear]` gives `linear.top1`. "
         "With the unit % the value is a fraction from 0 to 1. Figures with baselines have one "
         "more value for each baseline, with the name of its section `[baseline.NAME]` as a prefix, "
-        f"for example `pixels.knn.top1`. By default there are {prefixes}.\n",
+        f"for example `pixels.knn.top1`. By default there are {prefixes}. Evaluators that work on "
+        "the network itself measure only baselines that are networks.\n",
         "| metric | meaning | unit | better | baselines |",
         "|---|---|---|---|---|",
     ]
-    figures = dict(HOST_FIGURES)
+    rows = [(name, figure, "all") for name, figure in HOST_FIGURES.items()]
     for entry in _entries(catalog, "evaluator"):
-        for metric, figure in catalog.load("evaluator", entry.name).figures.items():
-            figures[metric_name(entry.name, metric)] = figure
-    lines += [f"| `{name}` | {_figure_cells(figure)} |" for name, figure in figures.items()]
+        evaluator = catalog.load("evaluator", entry.name)
+        baselines = "networks" if evaluator.needs_encoder else "all"
+        for metric, figure in evaluator.figures.items():
+            rows.append((metric_name(entry.name, metric), figure, baselines))
+    lines += [f"| `{name}` | {_figure_cells(figure, which)} |" for name, figure, which in rows]
     return "\n".join(lines)
 
 
-def _figure_cells(figure: Figure) -> str:
+def _figure_cells(figure: Figure, which_baselines: str) -> str:
     better = {True: "higher", False: "lower", None: ""}[figure.higher_is_better]
-    baselines = "yes" if figure.baseline else ""
+    if figure.best_value is not None:
+        better = f"near {figure.best_value:g}"
+    baselines = which_baselines if figure.baseline else ""
     return " | ".join((_cell(figure.description), figure.unit, better, baselines))
 
 
