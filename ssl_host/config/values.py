@@ -78,6 +78,8 @@ def parse_value(text: str, annotation: Any) -> Any:
     if it is not a Python literal, or if the field accepts text but not the literal's type. The
     value is not validated.
 
+    Where only a sequence of texts is accepted, words need no quotes: ``a, b`` is ``["a", "b"]``.
+
     Args:
         text: the text, such as ``0.1``, ``[1, 2]``, ``true`` or ``100@int``.
         annotation: the type of the field, such as ``int | None``.
@@ -92,6 +94,8 @@ def parse_value(text: str, annotation: Any) -> Any:
     if type(None) in accepted and text.lower() in ("", "none"):
         return None
     is_text = bool(accepted & {str, Path})
+    if not is_text and any(map(_is_sequence_of_text, accepted)):
+        return _parse_words(text)
     if bool in accepted and text.lower() in (_BOOLEANS if is_text else _TRUE | _FALSE):
         return text.lower() in _TRUE
     literals = {typing.get_origin(a) or a for a in accepted} & _LITERALS
@@ -102,6 +106,33 @@ def parse_value(text: str, annotation: Any) -> Any:
     except ValueError:
         return text
     return text if is_text and type(value) not in literals else value
+
+
+def _is_sequence_of_text(annotation: Any) -> bool:
+    """Return True for types such as ``tuple[str, ...]`` and ``list[Literal["a", "b"]]``."""
+    if typing.get_origin(annotation) not in (list, tuple):
+        return False
+    items = [item for item in typing.get_args(annotation) if item is not Ellipsis]
+    return set().union(*map(accepted_types, items)) <= {str, "literal str"}
+
+
+def _parse_words(text: str) -> Any:
+    """Return a list of texts from a literal such as ``["a", "b"]`` or from words and commas.
+
+    Text with quotes that is not a list is returned unchanged, because commas in it may be part of
+    the words.
+    """
+    try:
+        value = _parse_literal(text)
+    except ValueError:
+        value = None
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return value
+    if "'" in text or '"' in text:
+        return text
+    if text.startswith("[") and text.endswith("]"):
+        text = text[1:-1]
+    return [word for word in map(str.strip, text.split(",")) if word]
 
 
 def _parse_literal(text: str) -> Any:

@@ -40,16 +40,18 @@ class SuiteSettings(Settings):
     @classmethod
     def _split_words(cls, value: Any) -> Any:
         """Convert text such as ``a, b`` or ``a b``, or a single number, to a list."""
-        if isinstance(value, str):
-            return tuple(word for word in re.split(r"[\s,]+", value) if word)
+        text = _join_words(value)
+        if isinstance(text, str):
+            return tuple(word for word in re.split(r"[\s,]+", text) if word)
         return (value,) if isinstance(value, int) else value
 
     @field_validator("columns", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         """Return the parts of text such as ``a, b as Title``; titles may contain spaces."""
-        if isinstance(value, str):
-            return tuple(" ".join(item.split()) for item in value.split(",") if item.strip())
+        text = _join_words(value)
+        if isinstance(text, str):
+            return tuple(" ".join(item.split()) for item in text.split(",") if item.strip())
         return value
 
     @field_validator("name")
@@ -79,6 +81,12 @@ class SuiteSettings(Settings):
     def titles(self) -> dict[str, str]:
         """Return the column titles, keyed by metric name; an empty dict means all columns."""
         return _titles(self.columns)
+
+
+def _join_words(value: Any) -> Any:
+    """Return a list of texts as one text with commas, because the host splits only at commas."""
+    is_words = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+    return ",".join(value) if is_words else value
 
 
 def _titles(columns: tuple[str, ...]) -> dict[str, str]:
