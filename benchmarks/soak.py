@@ -4,8 +4,8 @@
 
 For each method: a run without interruption, then the same run killed with SIGKILL several times
 in a row and resumed until it is finished. At the end its weights, rows and metrics must be equal
-to those of the uninterrupted run. Writes benchmarks/results/soak.json and soak.md after a run of
-all methods.
+to those of the uninterrupted run; for ``early stop`` also the weights of the best epoch and the
+epoch at which the run stopped. Writes benchmarks/results/soak.json and soak.md after a run of all.
 """
 
 from __future__ import annotations
@@ -82,8 +82,19 @@ METHODS = {
     "tico": PROJECTOR,
     "msn": {"method": {"num_prototypes": 12}, **PROJECTOR, **SMALL_VIEWS, **TRANSFORMER},
     "lejepa": {**PROJECTOR, **SMALL_VIEWS, "loss": {"num_directions": 16}},
+    "early stop": {
+        "run": {"epochs": 60, "batch_size": 256, "stop_early": "knn.top1", "patience": 4},
+        "method": {"name": "simclr"},
+        "data": {"name": "mnist5k"},
+        "evaluate": {"every_epochs": 1, "evaluators": "[knn, rankme]"},
+        "checkpoint": {"best": "knn.top1", "every_minutes": 0.001},
+        "evaluator.knn": {},
+        "evaluator.rankme": {},
+        "evaluator.linear": {"epochs": 5},
+        **PROJECTOR,
+    },
 }
-"""Settings of a small run of each method, added to those of :data:`CONFIG`."""
+"""Settings of a small run of each method; a section replaces that of :data:`CONFIG`."""
 KILLS_IN_A_ROW = 7
 STARTING_FRACTION = 0.1
 """Fraction of the kills that hit at any time after the start of the process."""
@@ -91,31 +102,18 @@ WRITING_FRACTION = 0.25
 """Fraction of the kills that wait until a checkpoint is half written."""
 LONGEST_FRACTION = 0.25
 """Longest time before a kill, as a fraction of the time of an uninterrupted run."""
-CONFIG = """
-[run]
-name = {name}
-epochs = 150
-batch_size = 16
-seed = 1
-[data]
-name = synthetic
-num_images = 80
-num_test = 40
-image_size = 16
-[optimizer]
-name = sgd
-lr = 0.05
-[scheduler]
-warmup_epochs = 0
-[checkpoint]
-every_minutes = 0.001
-[trainer]
-num_threads = 1
-log_every = 1
-[evaluator.few_label]
-[evaluator.linear]
-[evaluator.rankme]
-"""
+CONFIG: dict[str, dict[str, object]] = {
+    "run": {"epochs": 150, "batch_size": 16},
+    "data": {"name": "synthetic", "num_images": 80, "num_test": 40, "image_size": 16},
+    "backbone": {"name": "small_conv", "width": 8, "num_stages": 3},
+    "optimizer": {"name": "sgd", "lr": 0.05},
+    "scheduler": {"warmup_epochs": 0},
+    "checkpoint": {"every_minutes": 0.001},
+    "trainer": {"num_threads": 1, "log_every": 1},
+    "evaluator.few_label": {},
+    "evaluator.linear": {},
+    "evaluator.rankme": {},
+}
 
 
 @dataclass
@@ -136,14 +134,13 @@ class Tally:
 def write_config(folder: Path, method: str, name: str) -> Path:
     """Write the INI file of one run and return its path."""
     file = folder / f"{name}.ini"
-    small_conv = {"backbone": {"name": "small_conv", "width": 8, "num_stages": 3}}
-    sections: dict[str, dict[str, object]] = {**small_conv, **METHODS[method]}
+    sections = {**CONFIG, **METHODS[method]}
+    sections["run"] = {**sections["run"], "name": name, "seed": 1}
     sections["method"] = {"name": method, **sections.get("method", {})}
-    lines = [CONFIG.format(name=name)]
+    lines = []
     for section, values in sections.items():
         lines += [f"[{section}]", *(f"{key} = {value}" for key, value in values.items())]
-    text = "\n".join(lines) + "\n"
-    file.write_text(text, encoding="utf-8")
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return file
 
 
@@ -218,8 +215,12 @@ def outcome(folder: Path) -> dict[str, str]:
         for name, value in results["metrics"].items()
         if not name.startswith(("throughput", "peak"))
     }
-    values = {"metrics": json.dumps(metrics, sort_keys=True), "steps": str(results["steps"])}
-    for name in ("backbone.safetensors", "linear.safetensors", "metrics.csv"):
+    values = {"metrics": json.dumps(metrics, sort_keys=True)}
+    values |= {key: json.dumps(results.get(key)) for key in ("steps", "epochs", "best")}
+    names = ["backbone.safetensors", "linear.safetensors", "metrics.csv"]
+    if (folder / "best").exists():
+        names.append("best/backbone.safetensors")
+    for name in names:
         values[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     return values
 
