@@ -53,17 +53,21 @@ def declared_figures(evaluators: Mapping[str, type[Evaluator]]) -> dict[str, Fig
 
 
 def describe_figures(
-    metrics: Iterable[str], evaluators: Mapping[str, Evaluator]
+    metrics: Iterable[str],
+    evaluators: Mapping[str, Evaluator],
+    components: Iterable[ComponentConfig],
 ) -> dict[str, dict[str, Any]]:
     """Return the declarations of measured metrics, for ``figures`` in ``results.json``.
 
-    The declarations of evaluators' metrics include ``needs_labels``.
+    The declarations of evaluators' metrics include ``needs_labels`` and ``data``.
 
     Args:
         metrics: names of the metrics in ``results.json``. Metrics of baselines and undeclared
             metrics are skipped.
         evaluators: the evaluators, keyed by the names of their sections.
+        components: the configured evaluators, with the images on which each measures.
     """
+    data = {component.instance: component.data for component in components}
     described = {}
     for name in metrics:
         instance, _, metric = name.partition(".")
@@ -73,7 +77,8 @@ def describe_figures(
             evaluator = evaluators[instance]
             figure = find_figure(evaluator.figures, metric)
             if figure is not None:
-                described[name] = {**asdict(figure), "needs_labels": evaluator.needs_labels}
+                about = {"needs_labels": evaluator.needs_labels, "data": data.get(instance)}
+                described[name] = asdict(figure) | about
     return described
 
 

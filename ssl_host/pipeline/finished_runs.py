@@ -99,7 +99,7 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         for warning in _lost_metrics(results["metrics"], metrics):
             warnings.append(warning)
             console.print(f"warning: {warning}", style="yellow")
-        figures = describe_figures(metrics, experiment.evaluators)
+        figures = describe_figures(metrics, experiment.evaluators, config.of_kind("evaluator"))
         baselines = describe_baselines(config.of_kind("baseline"))
         results = {**results, **image_results(images), "metrics": metrics}
         results |= {"figures": figures, "baselines": baselines}

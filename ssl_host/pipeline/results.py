@@ -59,7 +59,7 @@ def make_results(
         "stopped_early": config.run.stop_early if state.is_stopped else None,
         **image_results(images),
         "metrics": {name: _finite_or_none(value) for name, value in metrics.items()},
-        "figures": describe_figures(metrics, experiment.evaluators),
+        "figures": describe_figures(metrics, experiment.evaluators, config.of_kind("evaluator")),
         "baselines": describe_baselines(config.of_kind("baseline")),
         "wall_time_s": round(wall_time_s, 2),
         "notes": list(dict.fromkeys(notes)),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -14,6 +15,10 @@ from ssl_host.contracts.evaluation import Figure
 from ssl_host.toolkit.plurals import pluralize
 
 _UNDECLARED = Figure("", higher_is_better=None)
+_ACCURACY = "top1"
+"""Last part of the names of metrics that are fractions of the held-out images."""
+STANDARD_ERRORS = 2.0
+"""Number of standard errors below which the margin of an accuracy may be chance."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class FigureRow:
         trained: names of the baselines that were trained elsewhere, such as published weights.
         needs_labels: True if the evaluator that measured it needs labels; None if it is unknown,
             or if no evaluator measured it.
+        data: setting ``data`` of the evaluator, which names a section ``[data.NAME]``; None if it
+            measured the images of ``[data]``.
     """
 
     name: str
@@ -38,6 +45,7 @@ class FigureRow:
     std: float | None = None
     trained: frozenset[str] = frozenset()
     needs_labels: bool | None = None
+    data: str | None = None
 
     @property
     def label(self) -> str:
@@ -135,10 +143,12 @@ def summarize(results: Mapping[str, Any]) -> Summary:
             continue
         figure = declared.get(name, _UNDECLARED)
         baselines = {key: metrics[f"{key}.{name}"] for key in labels if f"{key}.{name}" in metrics}
-        std, needs_labels = metrics.get(f"{name}_std"), figures.get(name, {}).get("needs_labels")
-        row = FigureRow(name, value, figure, baselines, std, trained, needs_labels)
+        about_evaluator = {k: figures.get(name, {}).get(k) for k in ("needs_labels", "data")}
+        std = metrics.get(f"{name}_std")
+        row = FigureRow(name, value, figure, baselines, std, trained, **about_evaluator)
         (rows if figure.baseline or figure.unit == "%" else others).append(row)
-    verdict = _verdict(rows, labels)
+    num_test = results.get("images", {}).get("test")
+    verdict = " ".join([_verdict(rows, labels), *_uncertain_margins(rows, num_test)])
     if results.get("uses_labels"):
         verdict = f"Trained with labels, so this is not self-supervised. {verdict}"
     notes = [str(note) for note in results.get("notes", ())]
@@ -250,3 +260,26 @@ def _verdict(rows: Sequence[FigureRow], labels: Mapping[str, str]) -> str:
         f"{label} is as good or better in {', '.join(n)}." for label, n in better.items()
     ]
     return " ".join([verdict, *comparisons])
+
+
+def _uncertain_margins(rows: Sequence[FigureRow], num_test: int | None) -> Iterator[str]:
+    """Yield a sentence on accuracies whose margin over the baselines may be chance.
+
+    The standard error is that of the difference of two proportions of ``num_test`` images. It is
+    an upper limit, because both are of the same images.
+    """
+    names = []
+    for row in rows:
+        best = row.best_baseline
+        if not row.learned or best is None or row.name.rpartition(".")[2] != _ACCURACY:
+            continue
+        if row.data is not None or not num_test:
+            continue
+        variance = (row.value * (1 - row.value) + best * (1 - best)) / num_test
+        if row.value - best < STANDARD_ERRORS * math.sqrt(variance):
+            names.append(row.name)
+    if names:
+        yield (
+            f"With {pluralize(num_test or 0, 'held-out image')} the margin of {', '.join(names)} "
+            "may be chance: it is less than two standard errors."
+        )

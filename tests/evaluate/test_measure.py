@@ -148,7 +148,7 @@ def test_baselines_are_measured_for_declared_figures_of_any_name(experiment):
         for figure in ("error", "3.mAP")
     }
     assert set(measurement.artifacts) == {"detect_head"}
-    described = describe_figures([*measurement.metrics, "online.top1"], evaluators)
+    described = describe_figures([*measurement.metrics, "online.top1"], evaluators, [])
     assert set(described) == {"detect.error", "detect.3.mAP", "detect.seconds", "online.top1"}
     assert described["detect.3.mAP"]["description"] == "mean average precision"
     assert described["detect.error"]["higher_is_better"] is False

@@ -52,6 +52,8 @@ def test_equal_source_gives_equal_metrics_and_another_one_its_own(flowers, tmp_p
     row = summarize(outcome.results).find("flowers.top1")
     assert row.baselines["statistics"] == 1.0  # brightness tells the classes apart
     assert row.figure.unit == "%"
+    assert row.data == "data.flowers"
+    assert summarize(outcome.results).find("knn.top1").data is None
     assert any(note.startswith("[data.flowers]") and "held out" in note
                for note in outcome.results["notes"])  # fmt: skip
     assert (outcome.folder / "probe_linear.safetensors").exists()

@@ -103,6 +103,31 @@ def test_figures_of_any_name_get_baselines_and_a_verdict():
     assert summary.verdict == "Every metric beats its baselines."
 
 
+@pytest.mark.parametrize(
+    ("value", "num_test", "data", "is_uncertain"),
+    [
+        (0.84, 446, None, True),
+        (0.84, 44_600, None, False),
+        (0.95, 446, None, False),
+        (0.84, 446, "flowers", False),  # measured on other images, whose number is not known
+        (0.84, None, None, False),
+    ],
+)
+def test_margin_within_the_sampling_error_is_said_to_be_uncertain(
+    value, num_test, data, is_uncertain
+):
+    """The standard error of the difference of 0.84 and 0.82 on 446 images is 0.025."""
+    metrics = {"linear.top1": value, "pixels.linear.top1": 0.82}
+    found = results(metrics)
+    found["images"] = {"train": 1, "probe": 1, "test": num_test}
+    found["figures"]["linear.top1"]["data"] = data
+    summary = summarize(found)
+    assert summary.find("linear.top1").learned is True
+    assert summary.verdict.startswith("Every metric beats its baselines.")
+    assert ("linear.top1" in summary.verdict) is is_uncertain
+    assert ("446" in summary.verdict) is is_uncertain
+
+
 def test_verdict_says_that_a_method_used_labels():
     verdict = summarize({**results(), "uses_labels": True}).verdict
     assert verdict.startswith("Trained with labels")
