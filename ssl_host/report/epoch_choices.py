@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,7 +88,11 @@ def choose_epochs(run: RankedRun) -> Iterator[EpochChoice]:
     curves = read_curves(run.folder)
     epoch_of_step = {step: int(epoch) for step, epoch in curves.get("epoch", ())}
     by_epoch = {
-        name: {epoch_of_step[step]: value for step, value in points if step in epoch_of_step}
+        name: {
+            epoch_of_step[step]: value
+            for step, value in points
+            if step in epoch_of_step and math.isfinite(value)
+        }
         for name, points in curves.items()
     }
     free, labelled = run.measures(needs_labels=False), run.measures(needs_labels=True)

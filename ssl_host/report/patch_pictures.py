@@ -15,7 +15,7 @@ from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.contracts.evaluation import FeatureBank
 from ssl_host.contracts.networks import Backbone, Tokens
-from ssl_host.errors import UserError
+from ssl_host.errors import PluginError, UserError
 from ssl_host.report.encoding import data_uri, to_uint8
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
@@ -73,6 +73,9 @@ class PatchReader:
 def draw_patches(views: ViewMaker, bank: FeatureBank) -> dict[str, Any] | None:
     """Return pictures of the patches of a few images; None if the network has no patch tokens.
 
+    If the network fails, for example because it needs too much memory, the result has the error
+    instead, because a finished training must not be lost for pictures.
+
     Args:
         views: view maker of the run.
         bank: features of the trained network. Its held-out images are shown if there are any, and
@@ -86,12 +89,14 @@ def draw_patches(views: ViewMaker, bank: FeatureBank) -> dict[str, Any] | None:
     numbers = evenly_spaced_indices(len(shown), NUM_IMAGES)
     others = evenly_spaced_indices(len(bank.train_images), NUM_SEARCHED)
     images, searched = shown[numbers], bank.train_images[others]
-    with attribute_errors(network, "while computing patch tokens for the report"):
-        try:
+    try:
+        with attribute_errors(network, "while computing patch tokens for the report"):
             patches, keys = reader.patches(images), reader.patches(searched)
-        except UserError:  # the backbone has no tokens
-            return None
-        attention = reader.attention(images)
+            attention = reader.attention(images)
+    except PluginError as error:
+        return {"error": str(error)}
+    except UserError:  # the backbone has no tokens
+        return None
     side = math.isqrt(patches.shape[1])
     if side < 2 or side**2 != patches.shape[1] or not patches.isfinite().all():
         return None

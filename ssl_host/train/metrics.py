@@ -58,7 +58,7 @@ class MetricsLogger:
 
     def log_evaluation(self, state: TrainingState, values: Mapping[str, float]) -> None:
         """Log metrics of the network that were measured after a step, as a row of their own."""
-        self._write_row(state.step, {"epoch": _epoch_of_last_step(state), **values})
+        self._write_row(state.step, {"epoch": float(state.epoch_of_last_step), **values})
 
     def _write_row(self, step: int, row: Mapping[str, float]) -> None:
         """Give a row of metrics to all loggers."""
@@ -87,7 +87,7 @@ class MetricsLogger:
             torch.distributed.all_reduce(loss)
             loss /= world_size()
         row = {
-            "epoch": _epoch_of_last_step(state),
+            "epoch": float(state.epoch_of_last_step),
             "loss": float(loss),
             "learning_rate": step.learning_rate,
         }
@@ -103,8 +103,3 @@ class MetricsLogger:
             row["ema_decay"] = float(module.method.ema_decay)
         self.hints.check_row(step, module.method, row)
         return row | {name: float(value) for name, value in step.logs.items()}
-
-
-def _epoch_of_last_step(state: TrainingState) -> float:
-    """Return the epoch in which the last step was made, counted from 1, as the console shows it."""
-    return float(math.ceil(state.step / state.steps_per_epoch))

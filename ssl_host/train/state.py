@@ -95,6 +95,11 @@ class TrainingState:
         return Progress(self.step, self.total_steps, self.epoch)
 
     @property
+    def epoch_of_last_step(self) -> int:
+        """Epoch of the last batch, counted from 1, also if its optimizer step was skipped."""
+        return self.epoch + (self.step_in_epoch > 0)
+
+    @property
     def is_finished(self) -> bool:
         """True if all epochs are done, or the training has ended early."""
         return self.is_stopped or self.epoch >= self.epochs

@@ -172,6 +172,20 @@ def test_networks_without_patches_have_no_pictures(views, network, monkeypatch):
     assert draw_patches(views, FeatureBank(bank.train, None)) is None
 
 
+@pytest.mark.parametrize("method", ["tokens", "class_attention"])
+def test_failing_network_costs_the_pictures_but_not_the_run(views, network, monkeypatch, method):
+    """A run that has trained for days must not fail for a picture."""
+
+    def fail(*_, **__):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(network, method, fail)
+    drawn = draw_patches(views, bank_of(network, images_with_a_patch([1, 2, 3])))
+    assert set(drawn) == {"error"}
+    assert "out of memory" in drawn["error"]
+    assert "MeanPatches" in drawn["error"]
+
+
 @pytest.fixture(scope="module")
 def vision_transformer(tmp_path_factory):
     """The folder of a run of a small vision transformer."""

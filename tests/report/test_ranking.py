@@ -97,6 +97,14 @@ def test_measure_of_one_run_gives_no_ranks(tmp_path):
     assert (ranking.measures, ranking.remarks, ranking.tables()) == ((), (), [])
 
 
+def test_epoch_with_nan_is_not_chosen(tmp_path):
+    each = run(tmp_path, "x", rankme=4.0)
+    write_curves(each, {"rankme": [float("nan"), 5.0, 4.0]})
+    chosen = {choice.measure: choice for choice in rank_runs([each]).epochs}
+    assert (chosen["rankme"].epoch, chosen["rankme"].value) == (2, 5.0)
+    json.dumps(rank_runs([each]).as_dict(), allow_nan=False)
+
+
 def test_measures_with_labels_alone_are_not_ranked(tmp_path):
     ranking = rank_runs([run(tmp_path, "x", knn_top1=0.9), run(tmp_path, "y", knn_top1=0.8)])
     assert (ranking.measures, ranking.remarks) == ((), ())

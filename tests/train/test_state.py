@@ -13,6 +13,7 @@ from ssl_host.data.batches import EpochPlan, RawBatch
 from ssl_host.errors import CheckpointError
 from ssl_host.train.loop import make_state
 from ssl_host.train.param_groups import make_optimizer
+from ssl_host.train.state import TrainingState
 from ssl_host.train.training_step import TrainingStep
 from tests.conftest import tiny
 
@@ -85,3 +86,14 @@ def test_state_of_another_network_is_an_error(catalog):
     wider, _ = make_step(catalog, backbone={"width": 16})
     with pytest.raises(CheckpointError, match=r"a different network: .*size mismatch.*--fresh"):
         wider.state.load_state_dict(step.state.state_dict())
+
+
+def test_epoch_of_a_skipped_step_is_that_of_its_batch():
+    """With one step an epoch, two skipped steps are two epochs without a step."""
+    state = TrainingState(None, epochs=9, steps_per_epoch=1)
+    for advance in (state.skip_step, state.skip_step, state.finish_step):
+        advance()
+        during = state.epoch_of_last_step
+        state.finish_epoch()
+        assert state.epoch_of_last_step == during == state.epoch
+    assert (state.step, state.epoch) == (1, 3)

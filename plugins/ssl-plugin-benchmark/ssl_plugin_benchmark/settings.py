@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -40,19 +41,19 @@ class SuiteSettings(Settings):
     @classmethod
     def _split_words(cls, value: Any) -> Any:
         """Convert text such as ``a, b`` or ``a b``, or a single number, to a list."""
-        text = _join_words(value)
-        if isinstance(text, str):
-            return tuple(word for word in re.split(r"[\s,]+", text) if word)
-        return (value,) if isinstance(value, int) else value
+        items = (value,) if isinstance(value, str | int) else value
+        if not _is_words(items):
+            return items
+        return tuple(word for item in items for word in re.split(r"[\s,]+", item) if word)
 
     @field_validator("columns", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         """Return the parts of text such as ``a, b as Title``; titles may contain spaces."""
-        text = _join_words(value)
-        if isinstance(text, str):
-            return tuple(" ".join(item.split()) for item in text.split(",") if item.strip())
-        return value
+        items = value.split(",") if isinstance(value, str) else value
+        if not _is_words(items):
+            return items
+        return tuple(" ".join(item.split()) for item in items if item.strip())
 
     @field_validator("name")
     @classmethod
@@ -83,10 +84,9 @@ class SuiteSettings(Settings):
         return _titles(self.columns)
 
 
-def _join_words(value: Any) -> Any:
-    """Return a list of texts as one text with commas, because the host splits only at commas."""
-    is_words = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
-    return ",".join(value) if is_words else value
+def _is_words(value: Any) -> TypeGuard[Sequence[str]]:
+    """Return True for a list of texts, which is how the host passes text with commas."""
+    return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
 
 
 def _titles(columns: tuple[str, ...]) -> dict[str, str]:

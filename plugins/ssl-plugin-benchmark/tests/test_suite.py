@@ -143,6 +143,8 @@ def test_options_apply_to_the_suite_and_to_every_run(suite):
 def test_columns_have_their_titles_in_the_order_of_the_setting(suite):
     columns = suite(SUITE, "suite.columns=rankme, linear.top1 as  linear top-1,").columns
     assert list(columns.items()) == [("rankme", "rankme"), ("linear.top1", "linear top-1")]
+    quoted = suite(SUITE, 'suite.columns=["rankme as rank, of features", "linear.top1"]').columns
+    assert list(quoted.values()) == ["rank, of features", "linear.top1"]
     assert suite().columns == {}
 
 

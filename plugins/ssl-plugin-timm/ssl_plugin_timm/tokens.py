@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import timm
@@ -10,7 +9,6 @@ import torch
 from timm.layers.hybrid_embed import HybridEmbed
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
-from timm.utils.attention_extract import AttentionExtract
 from torch import Tensor
 
 from ssl_host import Tokens, UserError
@@ -97,16 +95,24 @@ def vit_class_attention(model: Any, images: Tensor) -> Tensor:
     See :meth:`ssl_host.Backbone.class_attention`.
 
     Raises:
-        UserError: if the model has no class token.
+        UserError: if the model has no class token, or a last block of an unusual kind.
     """
-    if model.cls_token is None:
-        raise UserError("[backbone] model: this model has no class token, so no attention of it")
-    model = copy.deepcopy(model)  # timm's hooks stay on a model
-    model.blocks[-1].attn.fused_attn = False  # the fused kernel does not return the weights
-    name = f"blocks.{len(model.blocks) - 1}.attn.attn_drop"
-    (weights,) = AttentionExtract(model, [name], method="hook")(images).values()
-    attention: Tensor = weights[:, :, 0, model.num_prefix_tokens :]
-    return attention
+    layer: Any = getattr(model.blocks[-1], "attn", None)  # parallel blocks have several or none
+    if model.cls_token is None or not hasattr(layer, "attn_drop"):
+        raise UserError(
+            "[backbone] model: this model has no class token, or no single attention layer in its "
+            "last block, so no attention of the class token"
+        )
+    weights: list[Tensor] = []
+    hook = layer.attn_drop.register_forward_hook(lambda _, __, output: weights.append(output))
+    is_fused = layer.fused_attn
+    layer.fused_attn = False  # the fused kernel does not compute the weights
+    try:
+        model.forward_features(images)
+    finally:
+        hook.remove()
+        layer.fused_attn = is_fused
+    return weights[0][:, :, 0, model.num_prefix_tokens :]
 
 
 def _visible_pixels(images: Tensor, side: int, keep: Tensor | None, mask: Tensor | None) -> Tensor:

@@ -217,7 +217,13 @@ def test_class_attention_is_softmax_of_queries_and_keys(vit):
 
 def test_networks_without_class_token_have_no_class_attention():
     arguments = {"in_channels": 3, "image_size": 32}
-    for model, settings in (("resnet18", {}), ("vit_wee_patch16_reg1_gap_256", {"depth": 1})):
+    parallel = {"embed_dim": 24, "num_heads": 3, "depth": 1}
+    for model, settings in (
+        ("resnet18", {}),
+        ("vit_wee_patch16_reg1_gap_256", {"depth": 1}),
+        ("vit_small_patch16_18x2_224", parallel),
+        ("vit_base_patch16_xp_224", parallel),
+    ):
         backbone = ssl_host.build("backbone", "timm", model=model, **settings, **arguments)
         with pytest.raises(UserError, match="class token"):
             backbone.class_attention(torch.zeros(1, 3, 32, 32))
