@@ -54,6 +54,8 @@ class FeatureBank:
             :func:`ssl_host.resize_to_square` for what lies on them, such as masks. None if
             :attr:`train_images` is None.
         test_dataset: the same for :attr:`test_images`.
+        test_is_from_train: True if the held-out images are a part of the training images, as during
+            training (``[evaluate] every_epochs``).
     """
 
     train: Features
@@ -68,6 +70,7 @@ class FeatureBank:
     train_transform: Callable[[Tensor, Tensor, int], Tensor] | None = None
     train_dataset: Callable[[], ImageDataset] | None = None
     test_dataset: Callable[[], ImageDataset] | None = None
+    test_is_from_train: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,10 +156,14 @@ class Evaluator(Component):
     deviation of ``NAME``. The host uses them for baselines, tables, reports and comparisons."""
     needs_labels: ClassVar[bool] = True
     """True if the evaluator needs labels; without labels the host skips it and says so."""
+    uses_annotations: ClassVar[bool] = False
+    """True if the evaluator reads labels or masks of its own. Then its metrics are not measures
+    without labels, although :attr:`needs_labels` is False."""
     needs_test: ClassVar[bool] = True
     """True if the evaluator needs held-out images."""
     needs_encoder: ClassVar[bool] = False
-    """True if the evaluator trains the network itself; baselines without a network are skipped."""
+    """True if the evaluator needs the network, not only its features; baselines without a network
+    are skipped."""
     has_baselines: bool = True
     """False to measure no baselines, even for metrics that are declared with ``baseline=True``."""
 

@@ -33,6 +33,7 @@ class FeatureBankBuilder:
         test: the held-out images; None if there are none.
         num_classes: number of classes; 0 if the images have no labels.
         seed: seed of the random crops and of the evaluators.
+        test_is_from_train: True if the held-out images are a part of the training images.
     """
 
     views: ViewMaker
@@ -40,6 +41,7 @@ class FeatureBankBuilder:
     test: ImageStore | None
     num_classes: int
     seed: int
+    test_is_from_train: bool = False
 
     def eval_transform(self, images: Tensor) -> Tensor:
         """Convert uint8 images to network input: the centred square, resized and normalised."""
@@ -78,7 +80,13 @@ class FeatureBankBuilder:
         self, train: Features, test: Features | None, network: nn.Module | None
     ) -> FeatureBank:
         """Return a feature bank; with a network, it also gives access to the network and images."""
-        bank = FeatureBank(train, test, self.num_classes, self.seed)
+        bank = FeatureBank(
+            train,
+            test,
+            self.num_classes,
+            self.seed,
+            test_is_from_train=self.test_is_from_train,
+        )
         if network is None:
             return bank
         bank = replace(

@@ -59,7 +59,8 @@ def describe_figures(
 ) -> dict[str, dict[str, Any]]:
     """Return the declarations of measured metrics, for ``figures`` in ``results.json``.
 
-    The declarations of evaluators' metrics include ``needs_labels`` and ``data``.
+    The declarations of evaluators' metrics include ``data`` and ``needs_labels``, which is True
+    for evaluators with labels or annotations of their own too.
 
     Args:
         metrics: names of the metrics in ``results.json``. Metrics of baselines and undeclared
@@ -77,7 +78,8 @@ def describe_figures(
             evaluator = evaluators[instance]
             figure = find_figure(evaluator.figures, metric)
             if figure is not None:
-                about = {"needs_labels": evaluator.needs_labels, "data": data.get(instance)}
+                needs_labels = evaluator.needs_labels or evaluator.uses_annotations
+                about = {"needs_labels": needs_labels, "data": data.get(instance)}
                 described[name] = asdict(figure) | about
     return described
 

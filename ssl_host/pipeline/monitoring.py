@@ -47,7 +47,9 @@ def make_periodic_evaluation(
         return None
     train, held_out = split_training_images(images.probe, settings.holdout, settings.max_images)
     num_classes, seed = len(images.classes), config.run.seed
-    builder = FeatureBankBuilder(experiment.views, train, held_out, num_classes, seed)
+    builder = FeatureBankBuilder(
+        experiment.views, train, held_out, num_classes, seed, test_is_from_train=True
+    )
     evaluators = {}
     for name in settings.evaluators:
         reason = skip_reason(experiment.evaluators[name], builder)

@@ -133,7 +133,7 @@ class Ranking:
 def rank_runs(runs: Sequence[RankedRun]) -> Ranking:
     """Rank runs by measures without labels, and find the epochs that these would choose.
 
-    The measures are those metrics of evaluators with ``needs_labels = False`` whose declarations
+    The measures are those metrics of evaluators without labels or annotations whose declarations
     say which values are better. Next to them are the headline metrics of evaluators with labels.
 
     Args:

@@ -32,8 +32,8 @@ class FigureRow:
         baselines: values of the baselines that were measured, keyed by prefix.
         std: standard deviation of the value; None if the evaluator did not measure one.
         trained: names of the baselines that were trained elsewhere, such as published weights.
-        needs_labels: True if the evaluator that measured it needs labels; None if it is unknown,
-            or if no evaluator measured it.
+        needs_labels: True if the evaluator that measured it needs labels or uses annotations of
+            its own; None if it is unknown, or if no evaluator measured it.
         data: setting ``data`` of the evaluator, which names a section ``[data.NAME]``; None if it
             measured the images of ``[data]``.
     """

@@ -156,6 +156,20 @@ def test_baselines_are_measured_for_declared_figures_of_any_name(experiment):
     assert "needs_labels" not in described["online.top1"]
 
 
+def test_figures_by_annotations_of_the_evaluator_need_labels():
+    class Annotated(ErrorRates):
+        needs_labels = False
+        uses_annotations = True
+
+    class Free(ErrorRates):
+        needs_labels = False
+
+    evaluators = {"a": Annotated(Annotated.Config()), "b": Free(Free.Config())}
+    described = describe_figures(["a.error", "b.error"], evaluators, [])
+    assert described["a.error"]["needs_labels"] is True
+    assert described["b.error"]["needs_labels"] is False
+
+
 class Trained(ErrorRates):
     """Third-party evaluator that needs the network and its images."""
 

@@ -68,6 +68,7 @@ class Segmentation(Evaluator):
     """
 
     needs_labels = False
+    uses_annotations = True
     needs_encoder = True
 
     figures = {
@@ -150,9 +151,8 @@ class Segmentation(Evaluator):
         assert bank.test_dataset is not None
         config = self.config
         train = self._read(network, network.train_images, bank.train_dataset(), config.masks)
-        test = self._read(
-            network, network.test_images, bank.test_dataset(), config.test_masks or config.masks
-        )
+        folder = config.masks if bank.test_is_from_train else config.test_masks or config.masks
+        test = self._read(network, network.test_images, bank.test_dataset(), folder)
         count = count_classes((train.masks, test.masks), config.num_classes, config.ignore_index)
         notes = [
             f"segmentation used {len(split.masks)} of {len(images)} {name} images (max_images)"

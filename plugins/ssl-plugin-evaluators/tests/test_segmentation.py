@@ -1,5 +1,6 @@
 """Segmentation of patches with known results, against scikit-learn and plain loops."""
 
+import csv
 import math
 from dataclasses import replace
 
@@ -305,6 +306,57 @@ def test_classes_of_test_masks_do_not_change_the_classifiers(folder):
         Image.fromarray(stripes(i + 1).numpy().astype(np.uint8)).save(other / f"{i}.png")
     found = evaluate(bank(folder), folder, test_masks=other).metrics
     assert found["knn.accuracy"] == found["linear.accuracy"] == 0
+
+
+def test_held_out_training_images_have_their_masks_in_the_training_folder(folder):
+    other = folder / "other"
+    other.mkdir()
+    for i in range(8, 12):
+        Image.fromarray(stripes(i + 1).numpy().astype(np.uint8)).save(other / f"{i}.png")
+    found = evaluate(replace(bank(folder), test_is_from_train=True), folder, test_masks=other)
+    assert found.metrics["linear.miou"] == found.metrics["knn.miou"] == 1
+
+
+def run_sections(folder, tmp_path, **sections):
+    """Return the configuration of a short run on the images of a folder, with their masks."""
+    return {
+        "run": {"name": "seg", "dir": tmp_path, "epochs": 2, "batch_size": 8},
+        "method": {"name": "simclr"},
+        "data": {"name": "imagefolder", "root": folder / "images", "image_size": SIZE},
+        "backbone": {"name": "small_conv", "width": 8},
+        "loader": {"cache_dir": tmp_path / "cache"},
+        "trainer": {"accelerator": "cpu"},
+        "evaluator.segmentation": {"masks": folder / "masks", "steps": 3},
+        **sections,
+    }
+
+
+def test_a_run_that_is_evaluated_during_training_uses_the_masks_of_each_split(tmp_path):
+    """Both splits have images with the same names, so only the folder tells their masks apart."""
+    for split, count in (("train", 16), ("val", 8)):
+        (tmp_path / split).mkdir()
+        for i in range(count):
+            write_image(
+                tmp_path / split, f"{i}", stripes(i) if split == "train" else stripes(i) * 0
+            )
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / split / "images").rename(tmp_path / "photos" / split)
+    sections = run_sections(tmp_path, tmp_path)
+    sections["data"]["root"] = tmp_path / "photos"
+    sections["evaluate"] = {"every_epochs": 1, "evaluators": ["segmentation"]}
+    sections["evaluator.segmentation"] = {
+        "masks": tmp_path / "train" / "masks",
+        "test_masks": tmp_path / "val" / "masks",
+        "steps": 3,
+        "k": 1000,
+    }
+    results = ssl_host.run(sections)
+    with (tmp_path / "seg" / "metrics.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("segmentation.knn.accuracy")]
+    assert len(rows) == 2
+    assert all(0.2 < float(row["segmentation.knn.accuracy"]) < 0.7 for row in rows)
+    assert "segmentation.knn.miou" in results["metrics"]
+    assert results["figures"]["segmentation.knn.miou"]["needs_labels"] is True
 
 
 def message_of(error, *parts):
