@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,6 +12,8 @@ from torch.nn import functional
 from ssl_plugin_evaluators.network import BATCH_SIZE, NetworkOutputs
 from ssl_plugin_evaluators.training import train
 
+PIXELS_PER_PATCH = 4
+"""Largest number of mask pixels per side of a patch in the loss of the linear classifier."""
 QUERIES_AT_ONCE = 1024
 """Number of patches that are compared with all stored patches at a time."""
 
@@ -26,26 +29,43 @@ def upsample(scores: Tensor, size: int) -> Tensor:
     return functional.interpolate(scores, size=(size, size), mode="bilinear", align_corners=False)
 
 
-def class_fractions(masks: Tensor, grid: int, num_classes: int, ignore_index: int) -> Tensor:
+def class_fractions(mask: Tensor, grid: int, num_classes: int, ignore_index: int) -> Tensor:
     """Return the fraction of each class among the labelled pixels of each patch.
 
+    Each pixel belongs to the one patch that contains its centre, also if ``grid`` does not divide
+    the size of the mask.
+
     Args:
-        masks: class indices, (B, S, S), uint8.
+        mask: class indices, (S, S), uint8.
         grid: number of patches per side.
         num_classes: number of classes C.
         ignore_index: class index of pixels without a class.
 
     Returns:
-        (B, grid², C), float32; zeros for a patch without labelled pixels.
+        (grid², C), float32; zeros for a patch without labelled pixels.
     """
-    fractions = []
-    for mask in masks.long():  # one image at a time, because one-hot masks are large
-        labelled = mask != ignore_index
-        one_hot = functional.one_hot(mask.where(labelled, 0), num_classes) * labelled[..., None]
-        pooled = functional.adaptive_avg_pool2d(one_hot.movedim(2, 0).float(), grid)
-        total = pooled.sum(dim=0, keepdim=True)
-        fractions.append((pooled / total.where(total > 0, 1)).flatten(1).T)
-    return torch.stack(fractions)
+    pixels = mask.numpy()
+    line = (2 * np.arange(len(pixels)) + 1) * grid // (2 * len(pixels))
+    labelled = pixels != ignore_index
+    bins = (line[:, None] * grid + line) * num_classes + np.where(labelled, pixels, 0)
+    counts = np.bincount(bins.ravel(), labelled.ravel(), minlength=grid**2 * num_classes)
+    counts = counts.reshape(grid**2, num_classes)
+    fractions = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    return torch.from_numpy(fractions.astype(np.float32))
+
+
+def reduce_masks(masks: Tensor, grid: int) -> Tensor:
+    """Return masks (N, S, S) with at most :data:`PIXELS_PER_PATCH` pixels per side of a patch.
+
+    Args:
+        masks: class indices, uint8.
+        grid: number of patches per side.
+    """
+    old, new = masks.shape[-1], PIXELS_PER_PATCH * grid
+    if new >= old:
+        return masks
+    line = (2 * torch.arange(new) + 1) * old // (2 * new)
+    return masks[:, line[:, None], line]
 
 
 class LinearPatches(nn.Module):
@@ -79,7 +99,10 @@ def train_linear(
     batch_size: int,
     seed: int,
 ) -> None:
-    """Train a linear classifier with the cross-entropy of all labelled pixels.
+    """Train a linear classifier with the cross-entropy of the labelled pixels.
+
+    The masks are reduced to :data:`PIXELS_PER_PATCH` pixels per side of a patch, because logits of
+    many classes at full resolution take gigabytes, and differ little between neighbouring pixels.
 
     Args:
         model: the classifier; it is in evaluation mode afterwards.
@@ -92,6 +115,7 @@ def train_linear(
         seed: seed of the order of the images.
     """
     device = model.head.weight.device
+    masks = reduce_masks(masks, math.isqrt(tokens[torch.arange(1)].shape[1]))
 
     def loss_of(index: Tensor) -> Tensor:
         target = masks[index].long().to(device)
@@ -136,10 +160,11 @@ class NearestPatches:
         grid = math.isqrt(per_image)
         keys, values = [], []
         for rows in torch.arange(len(tokens)).split(BATCH_SIZE):
-            fractions = class_fractions(masks[rows], grid, num_classes, ignore_index)
-            kept = chosen[rows] & (fractions.sum(dim=2) > 0)
-            keys.append(functional.normalize(tokens[rows][kept], dim=1))
-            values.append(fractions[kept])
+            for patches, i in zip(tokens[rows], rows.tolist(), strict=True):
+                fractions = class_fractions(masks[i], grid, num_classes, ignore_index)
+                kept = chosen[i] & (fractions.sum(dim=1) > 0)
+                keys.append(functional.normalize(patches[kept], dim=1))
+                values.append(fractions[kept])
         self.keys, self.values = torch.cat(keys).to(device), torch.cat(values).to(device)
 
     def scores(self, patches: Tensor, k: int, temperature: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from ssl_host import (
     Settings,
     UserError,
     evenly_spaced_indices,
+    pluralize,
 )
 from ssl_plugin_evaluators.masks import count_classes, read_masks
 from ssl_plugin_evaluators.network import (
@@ -38,8 +40,8 @@ from ssl_plugin_evaluators.patch_classifiers import (
 
 PatchClassifier = Callable[[Tensor], Tensor]
 """Function that maps patch tokens (B, T, D) to scores (B, C, √T, √T)."""
-IMAGES_AT_ONCE = 16
-"""Number of held-out images whose pixels are predicted at a time."""
+BYTES_AT_ONCE = 128 * 2**20
+"""Size of the scores of pixels that are computed at a time; those of one image may be larger."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,9 @@ class Segmentation(Evaluator):
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         network = freeze_network(bank)
-        reason = "some images cannot be read" if network is None else missing_tokens(network)
+        reason = "some images cannot be read"
+        if network is not None:
+            reason = missing_tokens(network) or unusable_patches(network)
         if network is None or reason:
             return Evaluation({}, notes=(f"segmentation was skipped, because {reason}",))
         assert bank.train_dataset is not None
@@ -239,13 +243,26 @@ class Segmentation(Evaluator):
                 num_classes, average="micro", ignore_index=ignore_index, validate_args=False
             ),
         }
-        for rows in torch.arange(len(split.masks)).split(IMAGES_AT_ONCE):
+        at_once = max(1, BYTES_AT_ONCE // (4 * num_classes * split.masks[0].numel()))
+        for rows in torch.arange(len(split.masks)).split(at_once):
             masks = split.masks[rows].long()
             logits = upsample(classifier(split.tokens[rows].to(device)), masks.shape[-1])
             predicted = logits.argmax(dim=1).cpu()
             for score in scores.values():
                 score.update(predicted, masks)
         return {name: float(score.compute()) for name, score in scores.items()}
+
+
+def unusable_patches(network: FrozenNetwork) -> str:
+    """Return the reason why patches of a network are no map of pixels; empty if they are one."""
+    count = read_patches(network, network.train_images[:1]).shape[1]
+    if count < 2:
+        return (
+            f"the network has {pluralize(count, 'patch', 'patches')} per image; use larger images"
+        )
+    if math.isqrt(count) ** 2 != count:
+        return f"the network has {count} patches per image, which do not form a square"
+    return ""
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from ssl_plugin_evaluators.patch_classifiers import (
     LinearPatches,
     NearestPatches,
     class_fractions,
+    reduce_masks,
     train_linear,
 )
 from torch import nn
@@ -267,9 +268,55 @@ def test_masks_lie_on_the_pixels_of_stored_images(tmp_path, fit, shape):
 
 def test_fractions_leave_out_ignored_pixels():
     mask = torch.tensor([[0, 1, 255, 255], [1, 1, 255, 255], [2, 2, 0, 0], [2, 255, 0, 0]])
-    fractions = class_fractions(mask[None].to(torch.uint8), 2, 3, 255)[0]
+    fractions = class_fractions(mask.to(torch.uint8), 2, 3, 255)
     expected = torch.tensor([[0.25, 0.75, 0], [0, 0, 0], [0, 0, 1], [1, 0, 0]])
     assert (fractions - expected).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(("size", "grid"), [(13, 4), (224, 7), (3, 5), (16, 16)])
+def test_each_pixel_counts_in_the_one_patch_with_its_centre(size, grid):
+    mask = torch.randint(0, 5, (size, size), generator=torch.Generator().manual_seed(2))
+    counts = np.zeros((grid * grid, 5))
+    for row in range(size):
+        for column in range(size):
+            top, left = (math.floor((n + 0.5) * grid / size) for n in (row, column))
+            counts[top * grid + left, mask[row, column]] += 1
+    found = class_fractions(mask.to(torch.uint8), grid, 5, 255)
+    expected = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    assert np.abs(found.numpy() - expected).max() < 1e-6
+
+
+def test_loss_of_many_classes_uses_reduced_masks():
+    masks = torch.randint(0, 150, (3, 64, 64), generator=torch.Generator().manual_seed(2))
+    masks = masks.to(torch.uint8)
+    reduced = reduce_masks(masks, 4)
+    assert torch.equal(reduced, masks[:, 2::4, 2::4])
+    assert torch.equal(reduce_masks(masks, 16), masks)
+    assert torch.equal(reduce_masks(masks, 37), masks)
+
+
+class Map(PatchMeans):
+    """Network with a given number of patches per image."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.count = count
+
+    def tokens(self, images):
+        patches = images.flatten(1)[:, : 3 * self.count].unflatten(1, (self.count, 3))
+        return Tokens(patches[:, :0], patches, patches.mean(dim=1))
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, "1 patch per image; use larger"), (6, "6 p")])
+def test_networks_without_a_map_of_patches_are_skipped(folder, count, expected):
+    found = evaluate(bank(folder, encoder=lambda: Map(count)), folder)
+    assert not found.metrics
+    assert f"segmentation was skipped, because the network has {expected}" in found.notes[0]
+
+
+def test_last_batch_of_one_image_is_trained_on(folder):
+    found = evaluate(bank(folder, encoder=lambda: Map(4)), folder, batch_size=7, steps=2)
+    assert 0 <= found.metrics["linear.miou"] <= 1
 
 
 def test_ignored_class_inside_the_range_does_not_count(folder):
@@ -293,8 +340,8 @@ def test_stored_patches_and_images_are_limited(folder):
 def test_backbones_with_patches_are_measured(folder, backbone):
     small = {"model": "vit_tiny_patch16_224", "patch_size": 4, "depth": 2, "embed_dim": 24,
              "num_heads": 2} if backbone == "timm" else {"width": 8}  # fmt: skip
-    network = ssl_host.build("backbone", backbone, in_channels=3, image_size=SIZE, **small)
-    found = evaluate(bank(folder, encoder=lambda: network), folder, steps=3).metrics
+    network = ssl_host.build("backbone", backbone, in_channels=3, image_size=32, **small)
+    found = evaluate(bank(folder, encoder=lambda: network, size=32), folder, steps=3).metrics
     assert set(found) == {f"{a}.{b}" for a in ("linear", "knn") for b in ("miou", "accuracy")}
     assert all(0 <= value <= 1 for value in found.values())
 
@@ -322,7 +369,7 @@ def run_sections(folder, tmp_path, **sections):
     return {
         "run": {"name": "seg", "dir": tmp_path, "epochs": 2, "batch_size": 8},
         "method": {"name": "simclr"},
-        "data": {"name": "imagefolder", "root": folder / "images", "image_size": SIZE},
+        "data": {"name": "imagefolder", "root": folder / "images", "image_size": 32},
         "backbone": {"name": "small_conv", "width": 8},
         "loader": {"cache_dir": tmp_path / "cache"},
         "trainer": {"accelerator": "cpu"},
