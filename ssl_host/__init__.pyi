@@ -49,6 +49,7 @@ from .contracts.batch import StepOutput as StepOutput
 from .contracts.data import ArrayImages as ArrayImages
 from .contracts.data import DataSource as DataSource
 from .contracts.data import ImageDataset as ImageDataset
+from .contracts.data import ImageHeader as ImageHeader
 from .contracts.data import MissingImage as MissingImage
 from .contracts.data import UnreadableImage as UnreadableImage
 from .contracts.evaluation import Evaluation as Evaluation

@@ -50,6 +50,7 @@ PUBLIC = [
     "FileImages",
     "Head",
     "ImageDataset",
+    "ImageHeader",
     "ImageListing",
     "KINDS",
     "KeyMapping",

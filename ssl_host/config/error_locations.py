@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ssl_host.config.run_config import RunConfig
 from ssl_host.config.values import ConfigOrigin
-from ssl_host.errors import CheckpointError, ConfigError, UserError
+from ssl_host.errors import CheckpointError, ConfigError, PluginError, UserError
 
 _SECTION = re.compile(r"\[([a-z_]+(?:\.[^\]\s]+)?)\]")
 _COMPONENT = re.compile(r"(\w+) '([^']+)' \(")
@@ -47,6 +47,26 @@ def locate_errors(config: RunConfig, section: str = "") -> Iterator[None]:
         if location:
             error.location = location
             error.args = (f"{location}: {_add_locations(config, str(error), location)}",)
+        raise
+
+
+@contextmanager
+def name_section(section: str) -> Iterator[None]:
+    """Put the name of a section in front of errors that name neither a section nor a location.
+
+    Args:
+        section: the section of the component that is used in the context.
+
+    Raises:
+        UserError: the error raised in the context, with ``[section]`` in front of its message.
+    """
+    try:
+        yield
+    except (ConfigError, PluginError):  # these say where the problem is
+        raise
+    except UserError as error:
+        if not error.location and not _SECTION.match(str(error)):
+            error.args = (f"[{section}] {error}",)
         raise
 
 

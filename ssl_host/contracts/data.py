@@ -52,6 +52,22 @@ class MissingImage:
     reason: str
 
 
+@dataclass(frozen=True)
+class ImageHeader:
+    """Size of an image, which is known without decoding it in most file formats.
+
+    Attributes:
+        height: height in pixels of the image as :meth:`ImageDataset.read` returns it.
+        width: its width.
+        orientation: orientation in the EXIF data, from 1 to 8, according to which the image is
+            rotated or mirrored when it is read; 1 leaves it as it is.
+    """
+
+    height: int
+    width: int
+    orientation: int = 1
+
+
 class ImageDataset(ABC):
     """Base class of image datasets; images are read by index, and labels are optional.
 
@@ -102,6 +118,15 @@ class ImageDataset(ABC):
         raise NotImplementedError(
             f"{type(self).__qualname__} sets image_size, but does not implement read_many()"
         )
+
+    def header(self, i: int) -> ImageHeader:
+        """Return the size of image ``i``, by default that of the decoded image.
+
+        Raises:
+            UnreadableImage: when the image cannot be read.
+        """
+        _, height, width = self.read(i).shape
+        return ImageHeader(height, width)
 
     def name(self, i: int) -> str:
         """Return the name of image ``i`` for messages, such as its path, or its shard and key."""

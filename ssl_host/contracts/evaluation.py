@@ -167,6 +167,20 @@ class Evaluator(Component):
     has_baselines: bool = True
     """False to measure no baselines, even for metrics that are declared with ``baseline=True``."""
 
+    def check(self, train: ImageDataset, test: ImageDataset | None) -> None:
+        """Check that the evaluator can measure these images, once before the first step.
+
+        Read files other than the images here, such as annotations, so that missing ones are found
+        before hours of training. By default nothing is checked. Some images may be unreadable.
+
+        Args:
+            train: the images on which evaluators train, as the data source opened them.
+            test: the held-out images; None if there are none.
+
+        Raises:
+            UserError: if the images cannot be measured.
+        """
+
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         """Return the metrics for one representation: the trained network or a baseline.
 

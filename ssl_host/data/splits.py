@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ssl_host.catalog.plugin_errors import attribute_errors
-from ssl_host.contracts.data import DataSource, ImageDataset, MissingImage
+from ssl_host.contracts.data import DataSource, ImageDataset, ImageHeader, MissingImage
 from ssl_host.errors import DataError
 
 HOLDOUT_SEED = 20_240_601
@@ -42,6 +42,9 @@ class Subset(ImageDataset):
 
     def read_many(self, indices: Tensor) -> Tensor:
         return self.dataset.read_many(self.indices[indices])
+
+    def header(self, i: int) -> ImageHeader:
+        return self.dataset.header(self.rows[i])
 
     def name(self, i: int) -> str:
         return self.dataset.name(self.rows[i])

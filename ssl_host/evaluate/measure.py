@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_host.catalog.plugin_errors import attribute_errors
+from ssl_host.config.error_locations import name_section
 from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, find_figure
 from ssl_host.evaluate.banks import FeatureBankBuilder
 from ssl_host.evaluate.figures import metric_name
@@ -82,7 +83,9 @@ def measure(
     measurement = Measurement()
     usable = {}
     for name, evaluator in evaluators.items():
-        reason = skip_reason(evaluator, builder)
+        reason = skip_reason(
+            evaluator, builder.train.labels, builder.num_classes, builder.test is not None
+        )
         if reason:
             measurement.notes.append(f"{name} was skipped: {reason}")
         else:
@@ -119,13 +122,22 @@ def _measure_baseline(
     return metrics
 
 
-def skip_reason(evaluator: Evaluator, builder: FeatureBankBuilder) -> str:
-    """Return the reason why an evaluator cannot run on these images; empty if it can."""
-    if evaluator.needs_labels and builder.train.labels is None:
+def skip_reason(
+    evaluator: Evaluator, labels: Tensor | None, num_classes: int, has_test: bool
+) -> str:
+    """Return the reason why an evaluator cannot run on some images; empty if it can.
+
+    Args:
+        evaluator: the evaluator.
+        labels: the labels of the images on which evaluators train; None if there are none.
+        num_classes: number of classes.
+        has_test: True if there are held-out images.
+    """
+    if evaluator.needs_labels and labels is None:
         return "the images have no labels"
-    if evaluator.needs_labels and builder.num_classes < 2:
-        return f"there is only {builder.num_classes} class"
-    if evaluator.needs_test and builder.test is None:
+    if evaluator.needs_labels and num_classes < 2:
+        return f"there is only {num_classes} class"
+    if evaluator.needs_test and not has_test:
         return "there is no held-out split"
     return ""
 
@@ -133,6 +145,7 @@ def skip_reason(evaluator: Evaluator, builder: FeatureBankBuilder) -> str:
 def _evaluate(name: str, evaluator: Evaluator, bank: FeatureBank) -> Evaluation:
     """Return one evaluator's result, with seeded random numbers; an error names its plugin."""
     with (
+        name_section(f"{evaluator.kind}.{name}"),
         attribute_errors(evaluator, f"while measuring '{name}'"),
         torch.random.fork_rng(devices=[]),
     ):

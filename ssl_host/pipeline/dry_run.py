@@ -25,6 +25,7 @@ from ssl_host.pipeline.cost_estimate import Alternative, Estimate
 from ssl_host.pipeline.listing import ListingProgress
 from ssl_host.pipeline.loading_time import measure_loading
 from ssl_host.pipeline.network_weights import load_frozen_weights
+from ssl_host.pipeline.other_images import check_evaluators, check_other_images
 from ssl_host.pipeline.step_timing import StepTimer, first_micro_batch
 from ssl_host.preflight import check_labels, config_warnings
 from ssl_host.toolkit.cores import available_cores
@@ -81,6 +82,8 @@ def _estimate(
         epochs -= continued.epochs
     plan = make_plan(config, len(splits.train))
     check_labels(config, method, splits.train.labels)
+    check_evaluators(experiment, splits)
+    check_other_images(experiment)
     raw = first_micro_batch(splits.train, plan, source.image_size)
     num_classes = num_probe_classes(splits.train.labels, splits.classes)
     steps = StepTimer(experiment, raw, plan, num_classes)

@@ -52,7 +52,7 @@ def make_periodic_evaluation(
     )
     evaluators = {}
     for name in settings.evaluators:
-        reason = skip_reason(experiment.evaluators[name], builder)
+        reason = skip_reason(experiment.evaluators[name], train.labels, num_classes, True)
         if not reason:
             evaluators[name] = experiment.evaluators[name]
         for (section, key), metric in config.watched_metrics().items():

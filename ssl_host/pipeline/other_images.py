@@ -5,25 +5,56 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.compose import Experiment
-from ssl_host.config.error_locations import locate_errors
+from ssl_host.config.error_locations import locate_errors, name_section
 from ssl_host.config.named_sections import named_section
 from ssl_host.config.run_config import RunConfig
 from ssl_host.data.datasets import OpenedDatasets, Progress, open_datasets
-from ssl_host.data.splits import open_splits
+from ssl_host.data.splits import Splits, open_splits
 from ssl_host.errors import UserError
+from ssl_host.evaluate.measure import skip_reason
 
 
 def check_other_images(experiment: Experiment) -> None:
     """List the images of all further sources once, so that errors are found before training.
 
     Raises:
-        UserError: if the images of a source cannot be listed; the message has file and line.
+        UserError: if the images of a source cannot be listed, or an evaluator cannot measure them;
+            the message has file and line.
     """
     config = experiment.config
     for name, source in experiment.other_sources.items():
         with _locate_section(config, named_section("data", name)):
-            open_splits(source, config.loader.holdout)
+            splits = open_splits(source, config.loader.holdout)
+        check_evaluators(experiment, splits, name)
+
+
+def check_evaluators(experiment: Experiment, splits: Splits, data: str | None = None) -> None:
+    """Let the evaluators check the images that they will measure.
+
+    Args:
+        experiment: the components of the run.
+        splits: the images.
+        data: setting ``data`` of the evaluators that measure these images; None for the images of
+            ``[data]``.
+
+    Raises:
+        UserError: if an evaluator cannot measure its images; the message has file and line.
+    """
+    config = experiment.config
+    for component in config.of_kind("evaluator"):
+        evaluator = experiment.evaluators[component.instance]
+        is_skipped = skip_reason(
+            evaluator, splits.probe.labels, len(splits.classes), splits.test is not None
+        )
+        if component.data == data and not is_skipped:
+            with (
+                locate_errors(config, component.section),
+                name_section(component.section),
+                attribute_errors(evaluator, "while checking its images"),
+            ):
+                evaluator.check(splits.probe, splits.test)
 
 
 def open_other_images(

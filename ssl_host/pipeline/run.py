@@ -35,7 +35,7 @@ from ssl_host.pipeline.evaluation import check_saved_backbone, evaluate_network
 from ssl_host.pipeline.listing import ListingProgress, read_listing, share_listing
 from ssl_host.pipeline.monitoring import make_periodic_evaluation, monitoring_notes
 from ssl_host.pipeline.network_weights import load_frozen_weights
-from ssl_host.pipeline.other_images import check_other_images
+from ssl_host.pipeline.other_images import check_evaluators, check_other_images
 from ssl_host.pipeline.results import describe_run, make_results, write_results
 from ssl_host.pipeline.run_metrics import (
     data_bottleneck_hint,
@@ -155,6 +155,7 @@ class _Runner:
         experiment = compose(self.config, (source, views), len(splits.train))
         check_labels(self.config, experiment.method, splits.train.labels)
         if is_first_process():
+            check_evaluators(experiment, splits)
             check_other_images(experiment)
         images = open_datasets(source, views, self.config.loader, self._report_packing, splits)
         if len(images.train) != len(splits.train):

@@ -8,16 +8,17 @@ import re
 import stat
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
-from ssl_host.contracts.data import ImageDataset, UnreadableImage
+from ssl_host.contracts.data import ImageDataset, ImageHeader, UnreadableImage
 from ssl_host.errors import SslHostError
 from ssl_host.toolkit.atomic_io import affects_all_files, is_disk_error
 from ssl_host.toolkit.path_list import PathList
@@ -37,6 +38,10 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 LARGEST_SIDE = 20_000
 """Largest side in pixels; larger images would take gigabytes and are not decoded."""
+
+
+TRANSPOSED = (5, 6, 7, 8)
+"""Orientations in EXIF data that swap height and width."""
 
 
 class FileImages(ImageDataset):
@@ -91,6 +96,9 @@ class FileImages(ImageDataset):
     def read(self, i: int) -> Tensor:
         return read_image(Path(self.paths[i]), self.channels, self.value_range)
 
+    def header(self, i: int) -> ImageHeader:
+        return read_header(Path(self.paths[i]))
+
 
 def escape_name(name: str) -> str:
     """Return a file name as valid Unicode; bytes that are not UTF-8 are escaped."""
@@ -120,14 +128,20 @@ class EncodedImages(ImageDataset):
         """
 
     def read(self, i: int) -> Tensor:
+        return read_image(self._content(i), self.channels, self.value_range)
+
+    def header(self, i: int) -> ImageHeader:
+        return read_header(self._content(i))
+
+    def _content(self, i: int) -> bytes:
+        """Return the bytes of image ``i``; an OSError becomes an UnreadableImage."""
         try:
-            content = self.encoded(i)
+            return self.encoded(i)
         except OSError as error:
             if affects_all_files(error):
                 raise
             reason = f"cannot be read: {error.strerror or error}"
             raise UnreadableImage(reason, is_disk_error(error)) from None
-        return read_image(content, self.channels, self.value_range)
 
 
 def read_image(
@@ -150,8 +164,33 @@ def read_image(
             of its type.
         OSError: when a disk error affects all files and not only this one.
     """
-    try:
+    with _reading(source):
         return _decode(source, channels, value_range)
+
+
+def read_header(source: Path | bytes) -> ImageHeader:
+    """Return the size of an image in a file or in bytes; most formats need no decoding.
+
+    Args:
+        source: path of a file, or the bytes of a file.
+
+    Raises:
+        UnreadableImage: when the image cannot be read.
+        OSError: when a disk error affects all files and not only this one.
+    """
+    with _reading(source), _open(source) as image:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        width, height = image.size
+        if orientation in TRANSPOSED:
+            width, height = height, width
+        return ImageHeader(height, width, orientation if orientation in range(1, 9) else 1)
+
+
+@contextmanager
+def _reading(source: Path | bytes) -> Iterator[None]:
+    """Convert Pillow's exceptions as :func:`read_image` describes."""
+    try:
+        yield
     except (UnreadableImage, SslHostError):  # SslHostError includes Preempted, raised by signals
         raise
     except FileNotFoundError:
@@ -186,16 +225,7 @@ def _decode(source: Path | bytes, channels: int, value_range: ValueRange | None)
         UnreadableImage: when the image is too large or has values outside the range of its type.
         Exception: one of Pillow's exceptions, when the image cannot be decoded.
     """
-    if isinstance(source, Path):
-        _require_file(source)
-    # Set once and not restored, because several threads decode at the same time.
-    Image.MAX_IMAGE_PIXELS = None
-    with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
-        if max(image.size) > LARGEST_SIDE:
-            width, height = image.size
-            raise UnreadableImage(
-                f"{width} x {height} pixels, but the limit is {LARGEST_SIDE} per side"
-            )
+    with _open(source) as image:
         image.seek(0)
         used_range = default_range(image) if image.mode.startswith(("I", "F")) else None
         if value_range is not None:
@@ -208,6 +238,22 @@ def _decode(source: Path | bytes, channels: int, value_range: ValueRange | None)
             require_values_in(used_range, np.asarray(image))
         upright = ImageOps.exif_transpose(image) or image
         return _to_tensor(upright, channels, used_range)
+
+
+@contextmanager
+def _open(source: Path | bytes) -> Iterator[Image.Image]:
+    """Open an image without decoding it, if it is not too large."""
+    if isinstance(source, Path):
+        _require_file(source)
+    # Set once and not restored, because several threads decode at the same time.
+    Image.MAX_IMAGE_PIXELS = None
+    with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
+        if max(image.size) > LARGEST_SIDE:
+            width, height = image.size
+            raise UnreadableImage(
+                f"{width} x {height} pixels, but the limit is {LARGEST_SIDE} per side"
+            )
+        yield image
 
 
 def _require_file(path: Path) -> None:

@@ -7,6 +7,7 @@ from PIL import Image
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.config.resolve import resolve_file, resolve_sections
 from ssl_host.errors import ConfigError, UserError
+from ssl_host.pipeline.dry_run import estimate_cost
 from ssl_host.pipeline.finished_runs import evaluate_run
 from ssl_host.pipeline.run import run_config
 from ssl_host.report.summary import summarize
@@ -59,6 +60,41 @@ def test_equal_source_gives_equal_metrics_and_another_one_its_own(flowers, tmp_p
     assert (outcome.folder / "probe_linear.safetensors").exists()
     again = evaluate_run(outcome.folder, (), catalog, make_console(quiet=True))
     assert again.results["metrics"]["flowers.top1"] == metrics["flowers.top1"]
+
+
+CHECKED = """
+from ssl_host import Evaluation, Evaluator, UserError, hookimpl
+
+ssl_host_api = 1
+
+class Checked(Evaluator):
+    "An evaluator that refuses images of another size. No paper."
+
+    def check(self, train, test):
+        if train.header(0).height != 16:
+            raise UserError(f"{len(train)} and {len(test)} images of another size")
+
+    def evaluate(self, bank):
+        return Evaluation({})
+
+@hookimpl
+def register_evaluators(register):
+    register("checked", "ssl_plugin_checked:Checked")
+"""
+
+
+def test_evaluators_check_their_images_before_training_and_in_a_dry_run(flowers, tmp_path, install):
+    install("ssl-plugin-checked", CHECKED)
+    catalog = Catalog()
+    sections = config(tmp_path, loader={"cache_dir": tmp_path / "cache"})
+    sections["data.flowers"] = {"name": "imagefolder", "root": flowers}
+    sections["evaluator.own"] = {"name": "checked"}
+    sections["evaluator.other"] = {"name": "checked", "data": "flowers"}
+    resolved = resolve_sections(sections, catalog)
+    for call in (run_config, estimate_cost):
+        with pytest.raises(UserError, match=r"\[evaluator\.other\] \d+ and \d+ images of another"):
+            call(resolved, catalog)
+    assert not list(tmp_path.glob("*/metrics.csv"))
 
 
 def test_transfer_is_measured_on_a_finished_run_with_options(flowers, tmp_path):

@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from ssl_host import EncodedImages, FileImages, UnreadableImage
 from ssl_host.toolkit import image_files
-from ssl_host.toolkit.image_files import read_image
+from ssl_host.toolkit.image_files import read_header, read_image
 from ssl_host.toolkit.resizing import resize_to_square
 
 
@@ -355,6 +355,31 @@ def test_image_without_permission_is_unreadable(tmp_path):
         read_image(tmp_path / "x.png")
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "gif"])
+def test_header_has_the_size_of_the_decoded_image(tmp_path, suffix):
+    photo().save(tmp_path / f"x.{suffix}")
+    header = FileImages([tmp_path / f"x.{suffix}"]).header(0)
+    assert (header.height, header.width, header.orientation) == (8, 12, 1)
+
+
+@pytest.mark.parametrize("orientation", [*range(10)])
+def test_header_has_the_size_of_a_rotated_image(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for suffix in ("jpg", "png"):
+        photo().save(tmp_path / f"x.{suffix}", exif=exif)
+        header = read_header((tmp_path / f"x.{suffix}").read_bytes())
+        assert (header.height, header.width) == read_image(tmp_path / f"x.{suffix}").shape[1:]
+        assert header.orientation == (orientation if 1 <= orientation <= 8 else 1)
+
+
+def test_header_of_an_unreadable_image_is_an_error_of_this_image(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(b"")
+    for name, reason in (("x.jpg", "empty"), ("none.jpg", "no such file")):
+        with pytest.raises(UnreadableImage, match=reason):
+            FileImages([tmp_path / name]).header(0)
+
+
 def test_value_range_of_encoded_images_is_used():
     class Encoded(EncodedImages):
         channels = 1
@@ -366,6 +391,7 @@ def test_value_range_of_encoded_images_is_used():
             return netpbm("P5", np.full((2, 2), 2048), 65535)
 
     images = Encoded()
+    assert (images.header(0).height, images.header(0).width) == (2, 2)
     assert images.read(0).unique().tolist() == [8]
     images.value_range = (0, 4096)
     assert images.read(0).unique().tolist() == [128]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ssl_host import FileImages, ImageDataset, UserError, resize_to_square
+from ssl_host import FileImages, ImageDataset, UnreadableImage, UserError, resize_to_square
 
 MODES = ("1", "L", "P")
 """Modes of Pillow whose pixels are class indices: one bit, one byte, a palette."""
@@ -31,12 +32,13 @@ def find_masks(images: ImageDataset, rows: Sequence[int], folder: Path) -> list[
         folder: folder of the masks.
 
     Raises:
-        UserError: if the images have no file names, or an image has no mask.
+        UserError: if the images have no file names, an image has no mask, or two images have the
+            same one.
     """
     if rows and images.path(rows[0]) is None:
         raise UserError(
-            "[evaluator.segmentation] the images of this data source have no file names, by which "
-            "masks are found; use a source that reads files, such as imagefolder or csv"
+            "the images of this data source have no file names, by which masks are found; use a "
+            "source that reads files, such as imagefolder or csv"
         )
     files = [_mask_file(images, i, folder) for i in rows]
     missing = [i for i, file in zip(rows, files, strict=True) if not file.is_file()]
@@ -44,10 +46,50 @@ def find_masks(images: ImageDataset, rows: Sequence[int], folder: Path) -> list[
         names = ", ".join(images.name(i) for i in missing[:NUM_EXAMPLES])
         more = ", …" if len(missing) > NUM_EXAMPLES else ""
         raise UserError(
-            f"[evaluator.segmentation] {len(missing)} of {len(rows)} images have no mask in "
-            f"{folder}: {names}{more} (expected {_mask_file(images, missing[0], folder)})"
+            f"{len(missing)} of {len(rows)} images have no mask in {folder}: {names}{more} "
+            f"(expected {_mask_file(images, missing[0], folder)})"
         )
+    first: dict[Path, int] = {}
+    for i, file in zip(rows, files, strict=True):
+        other = first.setdefault(file, i)
+        if _identity(images, other) != _identity(images, i):
+            raise UserError(
+                f"the images {images.name(other)} and {images.name(i)} have the same mask {file}; "
+                "give them different names without suffix, in folders below the root of the images"
+            )
     return files
+
+
+def check_masks(
+    train: ImageDataset, test: ImageDataset | None, train_folder: Path, test_folder: Path
+) -> None:
+    """Check that all images have a mask, that no two share one, and that the first can be read.
+
+    Args:
+        train: the training images.
+        test: the held-out images; None if there are none.
+        train_folder: folder of the masks of training images.
+        test_folder: folder of the masks of held-out images.
+
+    Raises:
+        UserError: if a mask is missing, shared or invalid.
+    """
+    found: dict[Path, tuple[str, str]] = {}
+    for images, folder in ((train, train_folder), (test, test_folder)):
+        if images is None:
+            continue
+        files = find_masks(images, range(len(images)), folder)
+        for i, file in enumerate(files):
+            if images is test and found.get(file, _identity(images, i)) != _identity(images, i):
+                raise UserError(
+                    f"the training image {found[file][1]} and the held-out image {images.name(i)} "
+                    f"have the same mask {file}; set test_masks to a separate folder"
+                )
+            found[file] = _identity(images, i)
+        for i, file in enumerate(files):
+            with suppress(UnreadableImage):  # the host leaves such an image out
+                read_mask(images, i, file)
+                break
 
 
 def read_masks(
@@ -66,22 +108,48 @@ def read_masks(
         Class indices, shape (N, S, S), uint8.
 
     Raises:
-        UserError: if a mask is missing or unreadable, has colours instead of class indices, or
-            does not have the size of its image.
+        UserError: if a mask is missing or invalid, as in :func:`read_mask`, or an image is
+            unreadable.
     """
     masks = torch.empty(len(rows), size, size, dtype=torch.uint8)
     for n, (i, file) in enumerate(zip(rows, find_masks(images, rows, folder), strict=True)):
-        mask = _read_mask(file)
-        height, width = images.read(i).shape[1:]
-        if mask.shape != (height, width):
-            raise UserError(
-                f"{file}: the mask has {mask.shape[1]} × {mask.shape[0]} pixels, but its image "
-                f"{images.name(i)} has {width} × {height}"
-            )
+        try:
+            mask = read_mask(images, i, file)
+        except UnreadableImage as error:
+            raise UserError(f"the image {images.name(i)} {error}, so its mask is unknown") from None
         masks[n] = resize_to_square(
             mask[None], size, images.fit, interpolation="nearest", fill=ignore_index
         )[0]
     return masks
+
+
+def read_mask(images: ImageDataset, i: int, file: Path) -> Tensor:
+    """Return the mask of one image, (H, W), uint8.
+
+    Args:
+        images: the images.
+        i: index of the image.
+        file: file of its mask.
+
+    Raises:
+        UserError: if the mask is unreadable, has colours instead of class indices, or does not have
+            the size of its image; or if the image is rotated by its EXIF data.
+        UnreadableImage: if the image cannot be read.
+    """
+    mask = _decode_mask(file)
+    header = images.header(i)
+    if header.orientation != 1:
+        raise UserError(
+            f"the image {images.name(i)} is rotated or mirrored when it is read, by the "
+            f"orientation {header.orientation} in its EXIF data, but its mask {file} has no "
+            "orientation; store the image upright, and the mask in the same way"
+        )
+    if mask.shape != (header.height, header.width):
+        raise UserError(
+            f"{file}: the mask has {mask.shape[1]} × {mask.shape[0]} pixels, but its image "
+            f"{images.name(i)} has {header.width} × {header.height}"
+        )
+    return mask
 
 
 def count_classes(masks: Sequence[Tensor], num_classes: int | None, ignore_index: int) -> int:
@@ -103,17 +171,19 @@ def count_classes(masks: Sequence[Tensor], num_classes: int | None, ignore_index
         counts[ignore_index] = 0
         found = counts.nonzero()
         if not len(found):
-            raise UserError(
-                f"[evaluator.segmentation] all pixels of the masks are {ignore_index}, which is "
-                "ignore_index"
-            )
+            raise UserError(f"all pixels of the masks are {ignore_index}, which is ignore_index")
         largest = max(largest, int(found.max()))
     if num_classes is not None and largest >= num_classes:
         raise UserError(
-            f"[evaluator.segmentation] a mask has the class {largest}, but num_classes = "
-            f"{num_classes} allows 0 to {num_classes - 1} and ignore_index = {ignore_index}"
+            f"a mask has the class {largest}, but num_classes = {num_classes} allows 0 to "
+            f"{num_classes - 1} and ignore_index = {ignore_index}"
         )
     return num_classes or max(2, largest + 1)
+
+
+def _identity(images: ImageDataset, i: int) -> tuple[str, str]:
+    """Return the path and name of an image, which identify it."""
+    return str(images.path(i)), images.name(i)
 
 
 def _mask_file(images: ImageDataset, i: int, folder: Path) -> Path:
@@ -127,7 +197,7 @@ def _mask_file(images: ImageDataset, i: int, folder: Path) -> Path:
     return folder / f"{stem}.png"
 
 
-def _read_mask(file: Path) -> Tensor:
+def _decode_mask(file: Path) -> Tensor:
     """Return the class indices (H, W), uint8, in a PNG file of one channel or a palette."""
     try:
         with Image.open(file) as image:

@@ -24,7 +24,7 @@ from ssl_host import (
     evenly_spaced_indices,
     pluralize,
 )
-from ssl_plugin_evaluators.masks import count_classes, read_masks
+from ssl_plugin_evaluators.masks import check_masks, count_classes, read_masks
 from ssl_plugin_evaluators.network import (
     FrozenNetwork,
     NetworkOutputs,
@@ -65,8 +65,9 @@ class Segmentation(Evaluator):
     patches. Both give scores of patches, which are bilinearly upsampled. The positions of a
     convolutional network's last feature map count as patches. Predictions cover the centred square
     of each image, at the resolution of the stored images, without augmentation or sliding windows:
-    compare figures with each other. Classes that are neither in a mask nor predicted do not count.
-    A backbone without tokens is skipped, with a note.
+    compare figures with each other. The loss of ``linear`` is computed on masks of at most 4 × 4
+    pixels per patch, the figures on all pixels. Classes that are neither in a mask nor predicted do
+    not count. A backbone without a square map of patches is skipped, with a note.
     """
 
     needs_labels = False
@@ -142,7 +143,12 @@ class Segmentation(Evaluator):
         for key in ("masks", "test_masks"):
             folder = getattr(self.config, key)
             if folder is not None and not folder.is_dir():
-                raise UserError(f"[evaluator.segmentation] {key} = {folder}: no such folder")
+                raise UserError(f"{key} = {folder}: no such folder")
+        self._masks: dict[str, tuple[Any, Tensor]] = {}
+
+    def check(self, train: ImageDataset, test: ImageDataset | None) -> None:
+        folder = self.config.masks
+        check_masks(train, test, folder, self.config.test_masks or folder)
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         network = freeze_network(bank)
@@ -154,9 +160,11 @@ class Segmentation(Evaluator):
         assert bank.train_dataset is not None
         assert bank.test_dataset is not None
         config = self.config
-        train = self._read(network, network.train_images, bank.train_dataset(), config.masks)
+        train = self._read(
+            network, network.train_images, bank.train_dataset(), config.masks, "training"
+        )
         folder = config.masks if bank.test_is_from_train else config.test_masks or config.masks
-        test = self._read(network, network.test_images, bank.test_dataset(), folder)
+        test = self._read(network, network.test_images, bank.test_dataset(), folder, "held-out")
         count = count_classes((train.masks, test.masks), config.num_classes, config.ignore_index)
         notes = [
             f"segmentation used {len(split.masks)} of {len(images)} {name} images (max_images)"
@@ -177,12 +185,17 @@ class Segmentation(Evaluator):
         return Evaluation(metrics, notes=tuple(notes))
 
     def _read(
-        self, network: FrozenNetwork, images: Any, dataset: ImageDataset, folder: Path
+        self, network: FrozenNetwork, images: Any, dataset: ImageDataset, folder: Path, name: str
     ) -> SegmentationSplit:
         """Return the tokens and masks of at most ``max_images`` images."""
         rows = evenly_spaced_indices(len(images), self.config.max_images)
         size = int(images[:1].shape[-1])
-        masks = read_masks(dataset, rows.tolist(), folder, size, self.config.ignore_index)
+        # The masks are the same for the baselines and all epochs of a periodic evaluation.
+        key = (folder, size, dataset.fit, tuple(map(dataset.name, rows.tolist())))
+        if self._masks.get(name, (None,))[0] != key:
+            masks = read_masks(dataset, rows.tolist(), folder, size, self.config.ignore_index)
+            self._masks[name] = key, masks
+        masks = self._masks[name][1]
         tokens = NetworkOutputs(rows, lambda index: read_patches(network, images[index]))
         return SegmentationSplit(tokens, masks)
 

@@ -439,6 +439,95 @@ def test_masks_with_colours_or_another_size_or_damage_are_refused(folder):
         evaluate(bank(folder), folder)
 
 
+def dataset_of(folder, *names):
+    (folder / "masks").mkdir(exist_ok=True)
+    for name in names:
+        file = folder / "images" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (SIZE, SIZE)).save(file)
+        Image.new("L", (SIZE, SIZE)).save(folder / "masks" / f"{file.stem}.png")
+    return [folder / "images" / name for name in names]
+
+
+@pytest.mark.parametrize(
+    ("names", "has_root"), [(("a/1.jpg", "b/1.jpg"), False), (("x.jpg", "x.png"), True)]
+)
+def test_two_images_with_the_same_mask_are_refused(tmp_path, names, has_root):
+    files = dataset_of(tmp_path, *names)
+    dataset = FileImages(files, root=tmp_path / "images" if has_root else None)
+    with pytest.raises(UserError) as error:
+        read_masks(dataset, [0, 1], tmp_path / "masks", SIZE, 255)
+    message_of(error, *(dataset.name(i) for i in range(2)), "the same mask")
+    again = FileImages([files[0], files[0]])
+    assert len(read_masks(again, [0, 1], tmp_path / "masks", SIZE, 255)) == 2
+
+
+def test_masks_shared_by_both_splits_are_refused(tmp_path):
+    files = dataset_of(tmp_path, "train/1.png", "val/1.png")
+    train, test = (FileImages([file], root=file.parent) for file in files)
+    segmentation = ssl_host.build("evaluator", "segmentation", masks=tmp_path / "masks")
+    with pytest.raises(UserError, match="set test_masks"):
+        segmentation.check(train, test)
+    segmentation.check(train, train)
+
+
+@pytest.mark.parametrize("shape", [(SIZE, SIZE), (SIZE, 2 * SIZE)])
+def test_images_that_their_exif_data_rotates_are_refused(tmp_path, shape):
+    (tmp_path / "masks").mkdir()
+    image = Image.new("RGB", shape)
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "1.jpg", exif=exif)
+    Image.new("L", shape).save(tmp_path / "masks" / "1.png")
+    with pytest.raises(UserError, match=r"1\.jpg .*orientation 6"):
+        read_masks(FileImages([tmp_path / "1.jpg"]), [0], tmp_path / "masks", SIZE, 255)
+
+
+def test_masks_are_read_once_for_all_banks_and_images_are_not_decoded(folder, monkeypatch):
+    b = bank(folder)
+    for dataset in (b.train_dataset(), b.test_dataset()):
+        monkeypatch.setattr(dataset, "read", None)
+    segmentation = ssl_host.build("evaluator", "segmentation", masks=folder / "masks", steps=3)
+    first = segmentation.evaluate(b)
+    (folder / "masks").rename(folder / "elsewhere")
+    assert segmentation.evaluate(b) == first
+    shown = {"train_dataset": b.test_dataset, "train_images": b.test_images}
+    with pytest.raises(UserError, match="4 of 4 images have no mask"):
+        segmentation.evaluate(replace(b, **shown))
+
+
+def test_image_that_became_unreadable_is_an_error_of_the_user(folder):
+    b = bank(folder)
+    (folder / "images" / "3.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"3\.png .*empty"):
+        evaluate(b, folder)
+
+
+def test_missing_and_invalid_masks_are_found_before_the_first_step(folder, tmp_path):
+    """The message names the section of the configuration and the line."""
+    photos, masks = tmp_path / "photos", folder / "masks"
+    photos.mkdir()
+    (folder / "images").rename(photos / "train")
+    sections = run_sections(folder, tmp_path)
+    sections["data"]["root"] = photos
+    del sections["evaluator.segmentation"]
+    sections["evaluator.voc"] = {"name": "segmentation", "masks": masks}
+    (photos / "val").mkdir()
+    (photos / "train" / "11.png").rename(photos / "val" / "11.png")
+    Image.new("L", (SIZE, SIZE + 1)).save(masks / "0.png")
+    with pytest.raises(UserError) as error:
+        ssl_host.run(sections)
+    message_of(error, "[evaluator.voc]", "0.png", f"{SIZE} × {SIZE + 1}")
+    (masks / "5.png").unlink()
+    with pytest.raises(UserError) as error:
+        ssl_host.run(sections)
+    message_of(error, "[evaluator.voc]", "1 of 11 images have no mask", "5.png")
+    assert not (tmp_path / "seg" / "metrics.csv").exists()
+    sections["evaluator.voc"]["masks"] = tmp_path / "none"
+    with pytest.raises(UserError, match=r"masks = .*none: no such folder"):
+        ssl_host.run(sections)
+
+
 def test_class_out_of_range_and_masks_without_classes_are_refused(folder):
     with pytest.raises(UserError, match=r"class 2, but num_classes = 2 allows 0 to 1"):
         evaluate(bank(folder), folder, num_classes=2)
