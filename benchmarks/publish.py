@@ -1,4 +1,4 @@
-"""Copy the figures of suites into the READMEs, and those of cost.py into the page on methods.
+"""Copy the figures of suites into the READMEs, and further ones into the pages on methods.
 
     python benchmarks/publish.py runs/benchmark/mnist5k runs/benchmark/mnist5k-joint
 
@@ -33,6 +33,8 @@ SUITES = [
     if (RESULTS / f"{suite}.md").is_file()
 ]
 """Suites in benchmarks/ with committed results."""
+BATCHES = "mnist5k-batch"
+"""Suite of methods and batch sizes, which has a table of its own."""
 FAMILIES = {
     "contrast": "simclr dcl dclw mocov2 mocov3 nnclr nnsiam nnbyol all4one ressl",
     "prediction of the other view": "simsiam byol",
@@ -42,8 +44,8 @@ FAMILIES = {
     "labels": "supcon",
 }
 """Methods in the order of the README's table, by family."""
-SHOWN = ("epochs", "linear top-1", "kNN", "10 labels", "RankMe", "images/s", "seconds")
-"""Columns of the README's table."""
+SHOWN = ("epochs", "linear top-1", "kNN", "10 labels", "RankMe")
+"""Columns of the README's table; times are not comparable between machines."""
 BASELINES = ("random network", "raw pixels", "simple statistics")
 NUMBERS = {1: "one seed", 2: "two seeds", 3: "three seeds"}
 
@@ -75,21 +77,41 @@ def methods_of(suite: str) -> list[str]:
 
 def family_table() -> str:
     """Return the README's table: the methods of all suites, by family, and the baselines."""
-    lines = [f"| method | seeds | {' | '.join(SHOWN)} |", "|---|" + "---:|" * (len(SHOWN) + 1)]
-    cells = {method: (suite, row) for suite in SUITES for method, row in read_cells(suite).items()}
+    lines = [f"| method | {' | '.join(SHOWN)} |", "|---|" + "---:|" * len(SHOWN)]
+    cells = {method: row for suite in SUITES for method, row in read_cells(suite).items()}
     for family, names in FAMILIES.items():
         found = [name for name in names.split() if name in cells]
         if found:
-            lines.append(f"| *{family}* |" + " |" * (len(SHOWN) + 1))
+            lines.append(f"| *{family}* |" + " |" * len(SHOWN))
         for name in found:
-            suite, row = cells[name]
-            seeds = sum(run["method"] == name for run in read_runs(suite))
-            lines.append(f"| {name} | {seeds} | {' | '.join(row[c] for c in SHOWN)} |")
-    lines.append("| *without training* |" + " |" * (len(SHOWN) + 1))
+            lines.append(f"| {name} | {' | '.join(cells[name][c] for c in SHOWN)} |")
+    lines.append("| *without training* |" + " |" * len(SHOWN))
     for name, row in read_cells(SUITES[0]).items():
         if name.startswith(BASELINES):
-            lines.append(f"| {name} | – | {' | '.join(row[c] for c in SHOWN)} |")
+            lines.append(f"| {name} | {' | '.join(row[c] for c in SHOWN)} |")
     return "\n".join(lines) + "\n"
+
+
+def batch_table() -> str:
+    """Return the table of methods and batch sizes: linear probe and ten labels a class."""
+    rows: dict[str, dict[str, str]] = {}
+    for run in read_runs(BATCHES):
+        metrics = run["results"]["metrics"]
+        accuracies = (100 * metrics[f"{name}.top1"] for name in ("linear", "few_label.10"))
+        cells = rows.setdefault(run["method"], {})
+        cells[run["run.batch_size"]] = " / ".join(f"{a:.1f}" for a in accuracies)
+    sizes = list(next(iter(rows.values())))
+    lines = [f"| linear / ten labels | {' | '.join(sizes)} |", "|---|" + "---:|" * len(sizes)]
+    for method, cells in rows.items():
+        lines.append(f"| `{method}` | {' | '.join(cells.get(size, '–') for size in sizes)} |")
+    return "\n".join(lines) + "\n"
+
+
+def page_tables() -> Iterator[tuple[str, str]]:
+    """Yield the name of a page and a table in it, which is found by its first heading."""
+    for page, name in (("which-method", "cost"), ("choosing-without-labels", "label_free")):
+        yield page, (RESULTS / f"{name}.md").read_text("utf-8")
+    yield "which-method", batch_table()
 
 
 def paragraph(methods: list[str], suite: str) -> str:
@@ -140,10 +162,11 @@ def documents() -> dict[Path, str]:
                 text = f"{text.rstrip()}\n\n{expected}"
             contents[path] = text
     explanation = ROOT / "docs" / "explanation"
-    for page, name in (("which-method", "cost"), ("choosing-without-labels", "label_free")):
-        path, expected = explanation / f"{page}.md", (RESULTS / f"{name}.md").read_text("utf-8")
+    for page, expected in page_tables():
+        path = explanation / f"{page}.md"
+        text = contents.get(path) or path.read_text("utf-8")
         table = re.compile(rf"(?m)^{re.escape(expected.split(' |')[0])} \|.*\n(?:\|.*\n)+")
-        contents[path] = table.sub(lambda _, text=expected: text, path.read_text("utf-8"))
+        contents[path] = table.sub(lambda _, new=expected: new, text)
     return contents
 
 
@@ -152,7 +175,7 @@ def main() -> None:
         shutil.copy(suite / "benchmark.json", RESULTS / f"{suite.name}.json")
         text = (suite / "table.md").read_text("utf-8").split("\nWeights, by seed")[0]
         (RESULTS / f"{suite.name}.md").write_text(text + "\n", "utf-8")
-        if suite.name not in SUITES:
+        if suite.name not in (*SUITES, BATCHES):
             SUITES.append(suite.name)
     for path, content in documents().items():
         path.write_text(content, encoding="utf-8")
