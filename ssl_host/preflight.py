@@ -12,7 +12,7 @@ from ssl_host.augment.executor import ViewMaker
 from ssl_host.catalog.discovery import did_you_mean
 from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.config.run_config import ComponentConfig, RunConfig
-from ssl_host.contracts.evaluation import Figure, find_figure
+from ssl_host.contracts.evaluation import Figure, find_figure, metric_name
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.networks import Backbone
 from ssl_host.errors import ConfigError, DataError, Problem, UserError
@@ -98,7 +98,7 @@ def _metrics_of(component: ComponentConfig | None) -> list[str]:
         return []
     cls: Any = component.cls
     return [
-        f"{component.instance}.{name}".rstrip(".")
+        metric_name(component.instance, name)
         for name, figure in cls.figures.items()
         if figure.higher_is_better is not None
     ]

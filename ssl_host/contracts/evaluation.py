@@ -102,11 +102,25 @@ class Figure:
             return "–"
         return f"{100 * value:.2f}" if self.unit == "%" else f"{value:.4g}"
 
+    def label(self, name: str) -> str:
+        """Return the name of the metric with its unit, such as ``linear.top1, %``."""
+        return f"{name}, {self.unit}" if self.unit else name
+
     def score(self, value: float) -> float | None:
         """Return a number that is higher for better values; None if no value is better."""
         if self.higher_is_better is not None:
             return value if self.higher_is_better else -value
         return None if self.best_value is None else -abs(value - self.best_value)
+
+
+def metric_name(instance: str, metric: str) -> str:
+    """Return the name of an evaluator's metric in ``results.json``, such as ``linear.top1``.
+
+    Args:
+        instance: name of the evaluator's section, such as ``linear``.
+        metric: name of the metric; if it is empty, ``instance`` is returned.
+    """
+    return f"{instance}.{metric}" if metric else instance
 
 
 def find_figure(figures: Mapping[str, Figure], metric: str) -> Figure | None:

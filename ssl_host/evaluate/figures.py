@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ssl_host.config.run_config import ComponentConfig
-from ssl_host.contracts.evaluation import Evaluator, Figure, find_figure
+from ssl_host.contracts.evaluation import Evaluator, Figure, find_figure, metric_name
 
 HOST_FIGURES = {
     "online.top1": Figure(
@@ -24,16 +24,6 @@ HOST_FIGURES = {
     ),
 }
 """Declarations of the metrics that the host itself measures, keyed by metric name."""
-
-
-def metric_name(instance: str, metric: str) -> str:
-    """Return the name of an evaluator's metric in ``results.json``, such as ``linear.top1``.
-
-    Args:
-        instance: name of the evaluator's section, such as ``linear``.
-        metric: name of the metric; if it is empty, ``instance`` is returned.
-    """
-    return f"{instance}.{metric}" if metric else instance
 
 
 def declared_figures(evaluators: Mapping[str, type[Evaluator]]) -> dict[str, Figure]:

@@ -11,9 +11,14 @@ from torch import Tensor, nn
 
 from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.config.error_locations import name_section
-from ssl_host.contracts.evaluation import Evaluation, Evaluator, FeatureBank, find_figure
+from ssl_host.contracts.evaluation import (
+    Evaluation,
+    Evaluator,
+    FeatureBank,
+    find_figure,
+    metric_name,
+)
 from ssl_host.evaluate.banks import FeatureBankBuilder
-from ssl_host.evaluate.figures import metric_name
 from ssl_host.evaluate.representations import Representation, network_representation
 
 TRAINED = ""

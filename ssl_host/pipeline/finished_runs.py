@@ -28,7 +28,7 @@ from ssl_host.pipeline.results import image_results, write_report, write_results
 from ssl_host.pipeline.run import Outcome
 from ssl_host.report.comparison import ComparedRun, run_labels, write_comparison
 from ssl_host.report.epoch_choices import RankedRun
-from ssl_host.report.ranking import Ranking, rank_runs
+from ssl_host.report.ranking import Ranking, rank_run, rank_runs
 from ssl_host.run_folder.folder import RunFolder
 from ssl_host.run_folder.stored_config import changed_keys, config_values
 from ssl_host.toolkit.atomic_io import report_disk_errors
@@ -74,13 +74,17 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         source, views = compose_data(config)
         images = open_datasets(source, views, config.loader)
         experiment = compose(config, (source, views), len(images.train))
-        warnings = [*images.warnings, *_other_data_warnings(folder, config)]
-        for warning in warnings:
-            console.print(f"warning: {warning}", style="yellow")
+        warnings: list[str] = []
+
+        def warn(text: str, detail: str = "") -> None:
+            warnings.append(text)
+            console.print(f"warning: {text}{detail}", style="yellow")
+
+        for warning in (*images.warnings, *_other_data_warnings(folder, config)):
+            warn(warning)
         change = folder.image_change(images.fingerprint())
         if change is not None:
-            warnings.append(OTHER_IMAGES_NOTE)
-            console.print(f"warning: {OTHER_IMAGES_NOTE}. The run had {change}.", style="yellow")
+            warn(OTHER_IMAGES_NOTE, f". The run had {change}.")
         encoder = getattr(experiment.method, experiment.method.encoder)
         notes = [*images.notes, *load_weights(encoder, read_tensors(weights), weights)]
         notes += warnings
@@ -97,8 +101,7 @@ def evaluate_run(path: Path, options: Sequence[str], catalog: Catalog, console: 
         }
         metrics = {**training_metrics, **measurement.metrics}
         for warning in _lost_metrics(results["metrics"], metrics):
-            warnings.append(warning)
-            console.print(f"warning: {warning}", style="yellow")
+            warn(warning)
         figures = describe_figures(metrics, experiment.evaluators, config.of_kind("evaluator"))
         baselines = describe_baselines(config.of_kind("baseline"))
         results = {**results, **image_results(images), "metrics": metrics}
@@ -174,11 +177,9 @@ def write_run_report(path: Path, catalog: Catalog) -> WrittenReport:
         RunFolderError: if the folder does not contain a finished run.
     """
     config, results = _load_finished(path, catalog)
+    ranking = rank_run(path, results)
     with report_disk_errors(path):
-        page = write_report(path, results, config, catalog)
-    return WrittenReport(
-        page, rank_runs([RankedRun(results["name"], results["name"], path, results)])
-    )
+        return WrittenReport(write_report(path, results, config, ranking, catalog), ranking)
 
 
 def compare_runs(paths: Sequence[Path], output: Path, catalog: Catalog) -> WrittenReport:

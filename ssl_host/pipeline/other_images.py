@@ -45,16 +45,16 @@ def check_evaluators(experiment: Experiment, splits: Splits, data: str | None = 
     config = experiment.config
     for component in config.of_kind("evaluator"):
         evaluator = experiment.evaluators[component.instance]
-        is_skipped = skip_reason(
+        if component.data != data or skip_reason(
             evaluator, splits.probe.labels, len(splits.classes), splits.test is not None
-        )
-        if component.data == data and not is_skipped:
-            with (
-                locate_errors(config, component.section),
-                name_section(component.section),
-                attribute_errors(evaluator, "while checking its images"),
-            ):
-                evaluator.check(splits.probe, splits.test)
+        ):
+            continue
+        with (
+            locate_errors(config, component.section),
+            name_section(component.section),
+            attribute_errors(evaluator, "while checking its images"),
+        ):
+            evaluator.check(splits.probe, splits.test)
 
 
 def open_other_images(

@@ -18,6 +18,7 @@ from ssl_host.pipeline.continuation import describe_continuation
 from ssl_host.pipeline.monitoring import describe_best
 from ssl_host.report.images import draw_pictures
 from ssl_host.report.page import write_page
+from ssl_host.report.ranking import Ranking, rank_run
 from ssl_host.run_folder.folder import RunFolder
 from ssl_host.toolkit.weights_io import write_tensors
 from ssl_host.train.state import TrainingState
@@ -108,17 +109,22 @@ def write_results(
         folder.write_json("environment.json", environment)
     pictures = draw_pictures(experiment.views, images, measurement.bank, config.run.seed)
     folder.write_json("report.json", pictures)
-    write_report(folder.path, results, config, catalog)
+    ranking = rank_run(folder.path, results)
+    write_report(folder.path, results, config, ranking, catalog)
     # A run that has a results.json counts as finished, so this file is written last.
     folder.write_json("results.json", results)
 
 
 def write_report(
-    path: Path, results: Mapping[str, Any], config: RunConfig, catalog: Catalog
+    path: Path,
+    results: Mapping[str, Any],
+    config: RunConfig,
+    ranking: Ranking,
+    catalog: Catalog,
 ) -> Path:
     """Write ``report.html``, including the sections that plugins add, and return its path."""
     sections = catalog.collect("report_sections", run=describe_run(config, path), results=results)
-    return write_page(path, results, config, sections)
+    return write_page(path, results, config, ranking, sections)
 
 
 def describe_run(config: RunConfig, path: Path) -> Run:

@@ -10,8 +10,16 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from ssl_host.augment.executor import ViewMaker
+
 MAX_SIDE = 64
 """Largest side of most pictures in the report, in pixels."""
+
+
+def denormalise(images: Tensor, views: ViewMaker) -> Tensor:
+    """Return normalised images (..., C, H, W) with values from 0 to 1, or slightly beyond."""
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (views.mean, views.std))
+    return images * std + mean
 
 
 def to_uint8(image: Tensor) -> Tensor:

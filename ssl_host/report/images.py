@@ -13,7 +13,7 @@ from ssl_host.augment.executor import ViewMaker
 from ssl_host.contracts.evaluation import FeatureBank, Features
 from ssl_host.data.datasets import OpenedDatasets
 from ssl_host.data.store import PixelArray
-from ssl_host.report.encoding import data_uri, png_uri, to_uint8
+from ssl_host.report.encoding import data_uri, denormalise, png_uri, to_uint8
 from ssl_host.report.patch_pictures import draw_patches
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
@@ -60,11 +60,9 @@ def _draw_views(views: ViewMaker, pixels: PixelArray, seed: int) -> list[dict[st
     index = evenly_spaced_indices(len(pixels), NUM_QUERIES)
     originals = pixels[index]
     epochs = [views(originals, index, epoch, seed) for epoch in range(2)]
-    mean = torch.tensor(views.mean).view(-1, 1, 1)
-    std = torch.tensor(views.std).view(-1, 1, 1)
     rows = []
     for i, original in enumerate(originals):
-        pictures = [view[i] * std + mean for batch in epochs for view in batch[:NUM_VIEWS]]
+        pictures = [denormalise(v[i], views) for batch in epochs for v in batch[:NUM_VIEWS]]
         rows.append(
             {"image": data_uri(original), "views": [data_uri(to_uint8(p)) for p in pictures]}
         )

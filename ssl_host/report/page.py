@@ -12,8 +12,7 @@ from markupsafe import Markup
 from ssl_host.config.display import config_rows
 from ssl_host.config.run_config import RunConfig
 from ssl_host.report.curves import draw_charts, read_curves
-from ssl_host.report.epoch_choices import RankedRun
-from ssl_host.report.ranking import rank_runs
+from ssl_host.report.ranking import Ranking
 from ssl_host.report.render import HOST_PACKAGE, render_page
 from ssl_host.report.summary import summarize
 from ssl_host.toolkit.atomic_io import atomic_write_text
@@ -23,6 +22,7 @@ def write_page(
     folder: Path,
     results: Mapping[str, Any],
     config: RunConfig,
+    ranking: Ranking,
     sections: Sequence[tuple[str, str]] = (),
 ) -> Path:
     """Write ``report.html`` from the files in a run's folder, and return its path.
@@ -31,6 +31,7 @@ def write_page(
         folder: folder of the run; the page is written there.
         results: the content of ``results.json``.
         config: configuration of the run.
+        ranking: the epochs that measures without labels would choose.
         sections: title and HTML of each section that a plugin adds; the HTML is not escaped.
     """
     pictures = read_json(folder / "report.json")
@@ -40,7 +41,7 @@ def write_page(
         title=results["name"],
         results=results,
         summary=summarize(results),
-        ranking=rank_runs([RankedRun(results["name"], results["name"], folder, results)]),
+        ranking=ranking,
         charts=draw_charts(_curves_of_run(results["name"], folder), results.get("figures", {})),
         pictures=pictures,
         map_json=Markup(_json_for_script(pictures.get("map"))),

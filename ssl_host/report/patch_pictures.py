@@ -16,7 +16,7 @@ from ssl_host.catalog.plugin_errors import attribute_errors
 from ssl_host.contracts.evaluation import FeatureBank
 from ssl_host.contracts.networks import Backbone, Tokens
 from ssl_host.errors import PluginError, UserError
-from ssl_host.report.encoding import data_uri, to_uint8
+from ssl_host.report.encoding import data_uri, denormalise, to_uint8
 from ssl_host.toolkit.sampling import evenly_spaced_indices
 
 NUM_IMAGES = 6
@@ -49,8 +49,7 @@ class PatchReader:
 
     def picture(self, images: Tensor) -> Tensor:
         """Return what the network sees of uint8 images (B, C, H, W): (B, C, S, S), from 0 to 1."""
-        mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.views.mean, self.views.std))
-        return (self.transform(images) * std + mean).clamp(0, 1)
+        return denormalise(self.transform(images), self.views).clamp(0, 1)
 
     def patches(self, images: Tensor) -> Tensor:
         """Return the patch tokens (B, T, D) of uint8 images, float32, on the CPU."""

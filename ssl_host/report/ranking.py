@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -102,7 +103,7 @@ class Ranking:
         ]
         headings = [self._heading(m.name, m.needs_labels) for m in self.measures]
         labelled = list(dict.fromkeys(name for choice in self.epochs for name in choice.labelled))
-        columns = [_label(name, self.figures[name]) for name in labelled]
+        columns = [self.figures[name].label(name) for name in labelled]
         tables = [
             TextTable("Ranks of the runs", ("run", *headings), tuple(ranks if headings else ())),
             TextTable(
@@ -115,7 +116,7 @@ class Ranking:
 
     def _heading(self, name: str, needs_labels: bool | None) -> str:
         """Return the name of a measure, and whether it needs labels."""
-        label = _label(name, self.figures[name])
+        label = self.figures[name].label(name)
         return f"{label} (with labels)" if needs_labels else label
 
     def _epoch_row(self, choice: EpochChoice, labelled: Sequence[str]) -> tuple[str, ...]:
@@ -154,6 +155,16 @@ def rank_runs(runs: Sequence[RankedRun]) -> Ranking:
     if remarks or measures:
         remarks.append(TRUST)
     return Ranking(groups, tuple(measures), epochs, tuple(remarks), {**labelled, **free})
+
+
+def rank_run(folder: Path, results: Mapping[str, Any]) -> Ranking:
+    """Return the epochs of a single run that measures without labels would choose.
+
+    Args:
+        folder: folder of the run.
+        results: the content of ``results.json``.
+    """
+    return rank_runs([RankedRun(results["name"], results["name"], folder, results)])
 
 
 def ranking_tables(ranking: Ranking) -> Group:
@@ -236,8 +247,3 @@ def _remarks_on_epochs(choices: Sequence[EpochChoice]) -> Iterator[str]:
         if len(set(chosen.values())) > 1:
             epochs = ", ".join(f"{name} {epoch}" for name, epoch in chosen.items())
             yield f"The measures without labels choose different epochs of {run}: {epochs}."
-
-
-def _label(name: str, figure: Figure) -> str:
-    """Return the name of a metric with its unit."""
-    return f"{name}, {figure.unit}" if figure.unit else name

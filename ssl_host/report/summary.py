@@ -50,7 +50,7 @@ class FigureRow:
     @property
     def label(self) -> str:
         """The name of the metric with its unit, such as ``linear.top1, %``."""
-        return f"{self.name}, {self.figure.unit}" if self.figure.unit else self.name
+        return self.figure.label(self.name)
 
     @property
     def best_baseline(self) -> float | None:

@@ -14,6 +14,7 @@ from ssl_host.config.resolve import resolve_file, resolve_sections
 from ssl_host.contracts.evaluation import Figure
 from ssl_host.pipeline.run import run_config
 from ssl_host.report.page import write_page
+from ssl_host.report.ranking import rank_run
 from tests.conftest import tiny
 from tests.report.browser import open_page
 
@@ -90,7 +91,8 @@ def test_page_of_results_with_any_figures_shows_units_baselines_and_verdict(fold
         "detect.distance": asdict(Figure("mean", False, unit="px", baseline=True, headline=True)),
     }
     config = resolve_file(folder / "config.ini", (), Catalog())
-    page = re.sub(r"<wbr>", "", write_page(tmp_path, results, config).read_text("utf-8"))
+    written = write_page(tmp_path, results, config, rank_run(tmp_path, results))
+    page = re.sub(r"<wbr>", "", written.read_text("utf-8"))
     assert "25.00<small> %</small>" in page
     assert "-25.0 points from the best baseline" in page
     assert "+1 from the best baseline" in page

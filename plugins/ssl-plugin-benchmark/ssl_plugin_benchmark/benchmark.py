@@ -93,5 +93,5 @@ def _write_table(suite: Suite, outcomes: Sequence[RunOutcome], folder: RunFolder
     folder.write_text("table.md", to_markdown(table))
     folder.write_text("table.csv", to_csv(table))
     folder.write_text("table.html", to_html(table))
-    folder.write_text("benchmark.json", json.dumps(to_json(suite, outcomes), indent=1) + "\n")
+    folder.write_text("benchmark.json", json.dumps(to_json(table, outcomes), indent=1) + "\n")
     return Benchmark(table, tuple(outcomes))

@@ -63,7 +63,7 @@ def benchmark(
     else:
         result = run_suite(suite, fresh, _ProgressPrinter(len(suite.runs)))
     if as_json:
-        echo_json(to_json(suite, result.outcomes))
+        echo_json(to_json(result.table, result.outcomes))
         session.json = False  # errors are in this document; a second one would not be valid JSON
     else:
         click.echo(to_markdown(result.table), nl=False)

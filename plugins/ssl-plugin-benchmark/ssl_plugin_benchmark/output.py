@@ -11,8 +11,7 @@ from urllib.parse import quote
 
 from ssl_host import render_page
 from ssl_plugin_benchmark.runs import RunOutcome
-from ssl_plugin_benchmark.suite import Suite
-from ssl_plugin_benchmark.table import Table, TableRow, rank_outcomes
+from ssl_plugin_benchmark.table import Table, TableRow
 
 
 def to_markdown(table: Table) -> str:
@@ -85,7 +84,7 @@ def to_html(table: Table) -> str:
     )
 
 
-def to_json(suite: Suite, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
+def to_json(table: Table, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
     """Return the results of every run, or its error, and the ranks as a JSON-compatible dict."""
     runs = [
         {
@@ -97,8 +96,7 @@ def to_json(suite: Suite, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
         }
         for outcome in outcomes
     ]
-    ranking = rank_outcomes(suite, outcomes).as_dict()
-    return {"suite": suite.name, "runs": runs, "ranking": ranking}
+    return {"suite": table.name, "runs": runs, "ranking": table.ranking.as_dict()}
 
 
 def describe_outcome(outcome: RunOutcome) -> str:

@@ -105,11 +105,11 @@ def make_table(suite: Suite, outcomes: Sequence[RunOutcome]) -> Table:
         if any(name in row.cells for row in rows)
     }
     seeds = tuple(dict.fromkeys(outcome.run.seed for outcome in outcomes))
-    ranking = rank_outcomes(suite, outcomes)
+    ranking = _rank_outcomes(suite, outcomes)
     return Table(suite.name, axes, columns, tuple(rows), seeds, ranking, _notes(outcomes))
 
 
-def rank_outcomes(suite: Suite, outcomes: Sequence[RunOutcome]) -> Ranking:
+def _rank_outcomes(suite: Suite, outcomes: Sequence[RunOutcome]) -> Ranking:
     """Rank the combinations of a suite by measures without labels, averaged over the seeds."""
     return rank_runs(
         [

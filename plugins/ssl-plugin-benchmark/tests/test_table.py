@@ -141,7 +141,7 @@ def test_csv_has_the_same_rows_and_columns_for_deviations(suite, outcomes):
 
 
 def test_json_has_the_results_and_errors_of_all_runs(suite, outcomes):
-    runs = to_json(suite, outcomes)["runs"]
+    runs = to_json(make_table(suite, outcomes), outcomes)["runs"]
     assert runs[0]["results"]["metrics"]["knn.top1"] == 0.60
     assert (runs[4]["run"], runs[4]["error"]) == ("lost-seed0", "no memory")
 
@@ -195,7 +195,7 @@ def test_ranks_of_means_over_seeds_are_in_every_format(suite, outcomes):
     assert "| a&lt;b> | 2= (30.5) |" in markdown
     assert "Warning: the runs differ in the method" in markdown
     assert "<td>2= (30.5)</td>" in page
-    assert to_json(suite, outcomes)["ranking"]["measures"][0]["ranks"] == measure.ranks
+    assert to_json(table, outcomes)["ranking"]["measures"][0]["ranks"] == measure.ranks
 
 
 def test_suite_without_measures_without_labels_has_no_ranks(suite, outcomes):
