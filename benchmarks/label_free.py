@@ -12,20 +12,23 @@ intervals, from 2,000 draws of methods with replacement.
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from scipy.stats import spearmanr
+import numpy as np
+from scipy.stats import rankdata
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = ("mnist5k", "mnist5k-joint", "mnist5k-teachers", "mnist5k-masked")
 """Suites whose runs of a method differ in the seed."""
 BATCHES = "mnist5k-batch"
 """Suite whose runs of a method differ in the batch size."""
+EPOCHS = "mnist5k-epochs"
+"""Suite with one run of each method, whose epochs are compared."""
 TARGET = "linear.top1"
 BACKBONE = "small_conv"
 """Backbone of the runs that are compared."""
@@ -39,6 +42,7 @@ MEASURES: dict[str, Callable[[dict[str, float]], float | None]] = {
     "uniformity": lambda m: _negative(m.get("alignment_uniformity.uniformity")),
     "*kNN, with labels*": lambda m: m.get("knn.top1"),
     "*ten labels a class*": lambda m: m.get("few_label.10.top1"),
+    "number of the epoch": lambda m: m.get("epoch"),
 }
 """Measures by name: functions that map a run's metrics to a number, where higher is better."""
 
@@ -50,7 +54,10 @@ def _negative(value: float | None) -> float | None:
 
 
 def read_runs(suite: str) -> list[Run]:
-    """Return the finished runs of a suite, sorted by method; none if it has no results."""
+    """Return the finished runs of a suite, sorted by method; none if it has no results.
+
+    The suite :data:`EPOCHS` has a run for each epoch in which one was evaluated.
+    """
     file = RESULTS / f"{suite}.json"
     if not file.is_file():
         return []
@@ -60,7 +67,20 @@ def read_runs(suite: str) -> list[Run]:
         for run in runs
         if run["results"]["backbone"] == BACKBONE and not run["results"].get("uses_labels")
     ]
+    if suite == EPOCHS:
+        compared = [epoch for run in compared for epoch in epochs_of(run)]
     return sorted(compared, key=lambda run: str(run["method"]))
+
+
+def epochs_of(run: Run) -> Iterator[Run]:
+    """Yield the evaluated epochs of a run as runs of their own, in their order."""
+    for epoch in sorted({int(epoch) for values in run["epochs"].values() for epoch in values}):
+        metrics = {
+            name: values[str(epoch)]
+            for name, values in run["epochs"].items()
+            if str(epoch) in values
+        }
+        yield {"method": run["method"], "results": {"metrics": {**metrics, "epoch": epoch}}}
 
 
 def pairs(runs: list[Run], measure: str) -> list[tuple[float, float]]:
@@ -81,46 +101,74 @@ def pairs_of_methods(suites: tuple[str, ...], measure: str) -> Iterator[list[tup
             yield pairs(list(runs), measure)
 
 
-def correlation(values: list[tuple[float, float]]) -> float | None:
-    """Return the rank correlation of pairs, or None if it is not defined."""
-    columns = tuple(zip(*values, strict=True))
-    if len(values) < 3 or any(len(set(column)) == 1 for column in columns):
-        return None
-    return float(spearmanr(*columns).statistic)
+def correlation(values: np.ndarray) -> np.ndarray:
+    """Return the rank correlation of pairs ``(..., number of pairs, 2)``; NaN if undefined."""
+    ranks = rankdata(values, axis=-2)
+    if values.shape[-2] < 3:
+        return np.full(values.shape[:-2], np.nan)
+    ranks -= ranks.mean(axis=-2, keepdims=True)
+    first, second = ranks[..., 0], ranks[..., 1]
+    with np.errstate(invalid="ignore"):
+        products = (first * second).sum(-1)
+        return products / np.sqrt((first**2).sum(-1) * (second**2).sum(-1))
 
 
-def with_interval(items: list[Any], statistic: Callable[[list[Any]], float | None]) -> str:
-    """Return a statistic of one item a method with its interval, as a cell of the table."""
-    value = statistic(items)
-    if value is None:
+def mean(values: np.ndarray) -> np.ndarray:
+    """Return the mean of values ``(..., number of values)``."""
+    return values.mean(axis=-1)
+
+
+def with_interval(
+    per_method: Sequence[float] | Sequence[tuple[float, float]],
+    statistic: Callable[[np.ndarray], np.ndarray],
+) -> str:
+    """Return a statistic of one value or pair a method with its interval, as a cell of a table."""
+    if not per_method:
         return "–"
-    draw = random.Random(0)
-    drawn = (statistic(draw.choices(items, k=len(items))) for _ in range(NUM_DRAWS))
-    known = sorted(number for number in drawn if number is not None)
-    low, high = (known[round(q * (len(known) - 1))] for q in (0.025, 0.975))
+    items = np.asarray(per_method, float)
+    value = float(statistic(items))
+    if math.isnan(value):
+        return "–"
+    draws = np.random.default_rng(0).integers(len(items), size=(NUM_DRAWS, len(items)))
+    low, high = np.nanquantile(statistic(items[draws]), (0.025, 0.975))
     return f"{value:.2f} [{low:.2f}, {high:.2f}], {len(items)} methods"
 
 
 def between_methods(suites: tuple[str, ...], measure: str) -> str:
     """Return the correlation of the means of the methods of suites, as a cell of the table."""
-    means: list[tuple[float, float]] = []
-    for values in pairs_of_methods(suites, measure):
-        if values:
-            first, second = zip(*values, strict=True)
-            means.append((fmean(first), fmean(second)))
+    means = [
+        (fmean(value for value, _ in values), fmean(accuracy for _, accuracy in values))
+        for values in pairs_of_methods(suites, measure)
+        if values
+    ]
     return with_interval(means, correlation)
 
 
 def within_methods(suites: tuple[str, ...], measure: str) -> str:
     """Return the mean over methods of the correlation of their runs, as a cell of the table."""
-    found = map(correlation, pairs_of_methods(suites, measure))
-    known = [value for value in found if value is not None]
-    return with_interval(known, lambda values: fmean(values) if values else None)
+    found = [float(correlation(np.array(v))) for v in pairs_of_methods(suites, measure) if v]
+    return with_interval([value for value in found if not math.isnan(value)], mean)
+
+
+def lost_by_choice(measure: str) -> str:
+    """Return by how many points the chosen epochs are worse than the best, as a cell."""
+    lost = [
+        100 * (max(accuracy for _, accuracy in values) - max(values, key=lambda v: v[0])[1])
+        for values in pairs_of_methods((EPOCHS,), measure)
+        if values
+    ]
+    return with_interval(lost, mean)
 
 
 def table() -> str:
     """Return the table of all measures and comparisons for which there are runs."""
-    headings = ("between methods", "between seeds of a method", "between batch sizes of a method")
+    headings = (
+        "between methods",
+        "between seeds of a method",
+        "between batch sizes of a method",
+        "between epochs of a run",
+        "points lost by its epoch",
+    )
     rows = []
     for measure in MEASURES:
         means = between_methods(SEEDS, measure)
@@ -129,6 +177,8 @@ def table() -> str:
                 between_methods((BATCHES,), measure) if means == "–" else means,
                 within_methods(SEEDS, measure),
                 within_methods((BATCHES,), measure),
+                within_methods((EPOCHS,), measure),
+                lost_by_choice(measure),
             )
         )
     used = [i for i in range(len(headings)) if any(row[i] != "–" for row in rows)]

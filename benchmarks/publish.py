@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from ssl_host import Catalog
+from ssl_host.report.curves import read_curves, values_by_epoch
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -35,6 +35,8 @@ SUITES = [
 """Suites in benchmarks/ with committed results."""
 BATCHES = "mnist5k-batch"
 """Suite of methods and batch sizes, which has a table of its own."""
+EPOCHS = "mnist5k-epochs"
+"""Suite whose runs are evaluated during training, for the page on choosing without labels."""
 FAMILIES = {
     "contrast": "simclr dcl dclw mocov2 mocov3 nnclr nnsiam nnbyol all4one ressl",
     "prediction of the other view": "simsiam byol",
@@ -170,12 +172,28 @@ def documents() -> dict[Path, str]:
     return contents
 
 
+def with_epochs(suite: Path) -> dict:
+    """Return a suite's raw results, with the metrics of each run's epochs that were evaluated."""
+    raw = json.loads((suite / "benchmark.json").read_text("utf-8"))
+    for run in raw["runs"]:
+        by_epoch = values_by_epoch(read_curves(suite / run["run"]))
+        evaluated = {
+            name: by_epoch[name]
+            for name in (run["results"] or {}).get("metrics", ())
+            if by_epoch.get(name)
+        }
+        if evaluated:
+            run["epochs"] = evaluated
+    return raw
+
+
 def main() -> None:
     for suite in map(Path, sys.argv[1:]):
-        shutil.copy(suite / "benchmark.json", RESULTS / f"{suite.name}.json")
+        raw = with_epochs(suite)
+        (RESULTS / f"{suite.name}.json").write_text(json.dumps(raw, indent=1) + "\n", "utf-8")
         text = (suite / "table.md").read_text("utf-8").split("\nWeights, by seed")[0]
         (RESULTS / f"{suite.name}.md").write_text(text + "\n", "utf-8")
-        if suite.name not in (*SUITES, BATCHES):
+        if suite.name not in (*SUITES, BATCHES, EPOCHS):
             SUITES.append(suite.name)
     for path, content in documents().items():
         path.write_text(content, encoding="utf-8")

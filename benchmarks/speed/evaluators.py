@@ -1,8 +1,9 @@
 """Time of each evaluator that works on features, and of scikit-learn where it would be the choice.
 
-    python benchmarks/speed/evaluators.py --images 50000 --dim 512
+    python benchmarks/speed/evaluators.py --rounds 1 --to benchmarks/results/evaluators.json
 
-Prints a Markdown table of the median seconds of all rounds. Evaluators that need a network
+Prints a Markdown table of the median seconds of all rounds, and writes it next to the JSON file
+with all seconds. Evaluators that need a network
 (attentive, finetune, linear_grid, robustness) depend on its speed and are left out; of lidar, the
 part after the network is timed.
 """
@@ -39,6 +40,13 @@ EVALUATORS = (
     "alpha_req",
     "lidar",
 )
+INSTEAD = {
+    "knn": "KNeighborsClassifier",
+    "linear": "LogisticRegression, one C",
+    "clustering": "KMeans, 10 starts",
+    "logistic": "LogisticRegression, one C",
+}
+"""What one would use of scikit-learn instead of an evaluator."""
 Work = Callable[[], object]
 
 
@@ -52,7 +60,8 @@ def make_bank(images: int, dim: int, classes: int) -> FeatureBank:
         return Features(centres[y] + 4 * torch.randn(count, dim, generator=generator), y)
 
     train, test = draw(images), draw(images // 5)
-    pairs = train.x[:2048], train.x[:2048] + 0.1 * torch.randn(2048, dim, generator=generator)
+    first = train.x[:2048]
+    pairs = first, first + 0.1 * torch.randn(first.shape, generator=generator)
     return FeatureBank(train, test, classes, view_pairs=lambda: pairs)
 
 
@@ -67,18 +76,18 @@ def evaluator_work(name: str, bank: FeatureBank) -> Work:
     return lambda: evaluator.evaluate(bank)
 
 
-def scikit_learn_work(name: str, bank: FeatureBank) -> tuple[str, Work] | None:
-    """Return what one would write with scikit-learn instead of an evaluator, and its name."""
+def scikit_learn_work(name: str, bank: FeatureBank) -> Work | None:
+    """Return what one would write with scikit-learn instead of an evaluator; see ``INSTEAD``."""
     x, y = bank.train.x.numpy(), bank.train.y.numpy()
     xt, yt = bank.test.x.numpy(), bank.test.y.numpy()
     if name == "clustering":
-        return "KMeans, 10 starts", lambda: KMeans(bank.num_classes, n_init=10).fit(x).predict(xt)
+        return lambda: KMeans(bank.num_classes, n_init=10).fit(x).predict(xt)
     if name in ("linear", "logistic"):
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
-        return "LogisticRegression, one C", lambda: model.fit(x, y).score(xt, yt)
+        return lambda: model.fit(x, y).score(xt, yt)
     if name == "knn":
         knn = KNeighborsClassifier(200, metric="cosine")
-        return "KNeighborsClassifier", lambda: knn.fit(x, y).score(xt, yt)
+        return lambda: knn.fit(x, y).score(xt, yt)
     return None
 
 
@@ -93,6 +102,17 @@ def time_in_turns(works: list[Work], rounds: int) -> list[list[float]]:
     return seconds
 
 
+def table(results: dict[str, dict[str, list[float]]]) -> str:
+    """Return the median seconds of each evaluator as a Markdown table."""
+    lines = ["| evaluator | seconds | scikit-learn | seconds |", "|---|---:|---|---:|"]
+    for name, seconds in results.items():
+        cells = [f"{median(seconds['seconds']):.1f}", "–", "–"]
+        if "scikit_learn" in seconds:
+            cells[1:] = [INSTEAD[name], f"{median(seconds['scikit_learn']):.1f}"]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=50_000)
@@ -104,19 +124,18 @@ def main() -> None:
     options = parser.parse_args()
     bank = make_bank(options.images, options.dim, options.classes)
     shape = f"{options.images:,} x {options.dim}, {options.classes} classes"
-    print(f"{shape}, {options.images // 5:,} held out, {torch.get_num_threads()} threads\n")
-    print("| evaluator | seconds | scikit-learn | seconds |\n|---|---:|---|---:|")
-    results = {}
+    results: dict[str, dict[str, list[float]]] = {}
     for name in options.only:
         other = scikit_learn_work(name, bank)
-        works = [evaluator_work(name, bank), *([other[1]] if other else [])]
-        times = time_in_turns(works, options.rounds)
-        cells = [f"{median(seconds):.2f}" for seconds in times] + ["–"] * (not other)
-        print(f"| {name} | {cells[0]} | {other[0] if other else '–'} | {cells[1]} |", flush=True)
-        results[name] = {"seconds": times[0], "scikit_learn": times[1] if other else None}
+        works = [evaluator_work(name, bank), *([other] if other else [])]
+        names = ("seconds", "scikit_learn")
+        results[name] = dict(zip(names, time_in_turns(works, options.rounds), strict=False))
+        print(f"{name}: {results[name]}", flush=True)
+    print(table(results))
     if options.to:
         text = {"features": shape, "machine": describe_machine(), "seconds": results}
         options.to.write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
+        options.to.with_suffix(".md").write_text(table(results), encoding="utf-8")
 
 
 if __name__ == "__main__":

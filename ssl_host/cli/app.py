@@ -17,7 +17,7 @@ from ssl_host.cli.groups import CommandGroup
 from ssl_host.cli.options import Session, echo_json, session_options
 from ssl_host.cli.plugin import plugin
 from ssl_host.cli.plugin_check import check
-from ssl_host.cli.report import report
+from ssl_host.cli.report import compare, report
 from ssl_host.cli.run import run
 from ssl_host.cli.signals import ExitOnSignal
 from ssl_host.errors import SslHostError
@@ -36,7 +36,7 @@ def cli() -> None:
     """Train and evaluate self-supervised image representations with plugins."""
 
 
-for command in (run, evaluate, report, config, component, plugin):
+for command in (run, evaluate, report, compare, config, component, plugin):
     cli.add_command(command)
 plugin.add_command(check)
 

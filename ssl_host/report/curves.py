@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,23 @@ def read_curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
                 if name not in ("step", None) and isinstance(text, str) and text:
                     curves.setdefault(name, []).append((float(row["step"]), float(text)))
     return curves
+
+
+def values_by_epoch(
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+) -> dict[str, dict[int, float]]:
+    """Return the finite values of each curve at the end of epochs, keyed by column and epoch.
+
+    Args:
+        curves: points (step, value), keyed by column, as :func:`read_curves` returns them. The
+            column ``epoch`` says at which steps an epoch has ended.
+    """
+    epoch_of_step = {step: int(epoch) for step, epoch in curves.get("epoch", ())}
+    return {
+        name: {
+            epoch_of_step[step]: value
+            for step, value in points
+            if step in epoch_of_step and math.isfinite(value)
+        }
+        for name, points in curves.items()
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_host.contracts.evaluation import Figure
-from ssl_host.report.curves import read_curves
+from ssl_host.report.curves import read_curves, values_by_epoch
 from ssl_host.report.summary import Summary, summarize
 
 LAST_EPOCH = ""
@@ -85,16 +84,7 @@ def choose_epochs(run: RankedRun) -> Iterator[EpochChoice]:
     Measures without labels come first. There are no choices if none of them was measured in
     several epochs, as ``[evaluate] every_epochs`` does.
     """
-    curves = read_curves(run.folder)
-    epoch_of_step = {step: int(epoch) for step, epoch in curves.get("epoch", ())}
-    by_epoch = {
-        name: {
-            epoch_of_step[step]: value
-            for step, value in points
-            if step in epoch_of_step and math.isfinite(value)
-        }
-        for name, points in curves.items()
-    }
+    by_epoch = values_by_epoch(read_curves(run.folder))
     free, labelled = run.measures(needs_labels=False), run.measures(needs_labels=True)
     evaluated = {epoch for name in free for epoch in by_epoch.get(name, ())}
     if len(evaluated) < 2:

@@ -167,17 +167,20 @@ def test_page_ranks_runs_without_labels_and_warns_of_different_methods(page, fol
     assert "method (simclr, barlowtwins)" in section
 
 
-def test_report_prints_the_ranks_and_last_the_path_of_the_page(ssl_host, folders, tmp_path):
+@pytest.mark.parametrize("command", ["compare", "report"])
+def test_command_prints_the_ranks_and_last_the_path_of_the_page(
+    ssl_host, folders, tmp_path, command
+):
     page = tmp_path / "c.html"
-    done = ssl_host("report", *folders, "--output", page)
+    done = ssl_host(command, *folders, "--output", page)
     assert done.returncode == 0, done.stderr
     assert "rankme" in done.stdout
     assert done.stdout.splitlines()[-1] == str(page)
 
 
-def test_report_as_json_has_the_ranks_and_the_skipped_folders(ssl_host, folders, tmp_path):
+def test_compare_as_json_has_the_ranks_and_the_skipped_folders(ssl_host, folders, tmp_path):
     page = tmp_path / "c.html"
-    done = ssl_host("report", *folders, tmp_path / "none", "--output", page, "--json")
+    done = ssl_host("compare", *folders, tmp_path / "none", "--output", page, "--json")
     written = json.loads(done.stdout)
     assert written["page"] == str(page)
     assert "none" in written["skipped"][0]
@@ -185,8 +188,14 @@ def test_report_as_json_has_the_ranks_and_the_skipped_folders(ssl_host, folders,
     assert ranks["rankme"] == [1, 2, 3]
 
 
+def test_compare_of_a_single_run_names_the_command_for_it(ssl_host, folders):
+    done = ssl_host("compare", folders[0])
+    assert done.returncode == 2
+    assert f"ssl-host report {folders[0]}" in done.stderr
+
+
 def test_missing_folders_are_all_reported(ssl_host):
-    done = ssl_host("report", "here", "there")
+    done = ssl_host("compare", "here", "there")
     assert done.returncode == 2
     assert "here: no such folder" in done.stderr
     assert "there: no such folder" in done.stderr

@@ -28,6 +28,7 @@ from ssl_host import (
 from ssl_plugin_embed.formats import (
     Table,
     check_format,
+    check_not_an_input,
     description_file,
     sidecar_file,
     write_features,
@@ -136,8 +137,7 @@ def embed(
         else:
             given = [images] if isinstance(images, str | Path) else images
             paths = [Path(path) for path in given]
-            if out.resolve() in [path.resolve() for path in paths]:
-                raise UserError(f"--to {out}: is one of the inputs; write to another file")
+            check_not_an_input(out, paths)
             collection = open_images(paths, network, catalog, data, options)
         if not len(collection):
             raise DataError("there are no images to embed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -119,6 +119,22 @@ def check_format(out: Path, tokens: bool) -> None:
     if out.is_dir() or not out.parent.is_dir():
         problem = "is a folder" if out.is_dir() else f"there is no folder {out.parent}"
         raise UserError(f"--to {out}: {problem}; use the name of a file in an existing folder")
+
+
+def check_not_an_input(out: Path, paths: Sequence[Path]) -> None:
+    """Check that a file is not one of the inputs, and does not become one.
+
+    Raises:
+        UserError: when it is or would be read as an input by the next call.
+    """
+    target, inputs = out.resolve(), [path.resolve() for path in paths]
+    if target in inputs:
+        raise UserError(f"--to {out}: is one of the inputs; write to another file")
+    if out.suffix == ".parquet" and not set(inputs).isdisjoint(target.parents):
+        raise UserError(
+            f"--to {out}: is in a folder of the inputs, which would be read as a dataset of "
+            "Parquet files from then on; write to another folder"
+        )
 
 
 def sidecar_file(out: Path) -> Path | None:

@@ -21,7 +21,9 @@ from ssl_plugin_embed.formats import description_file
 SAVE_SECONDS = 5.0
 """Time in seconds between two saves, after which a killed process continues."""
 CHUNK_BYTES = 2**26
-"""Size in bytes of the chunks in which stored features are read."""
+"""Largest size in bytes of the chunks in which stored features are read."""
+CHUNK_ROWS = 2**13
+"""Largest number of rows in a chunk: their descriptions take more memory than short features."""
 STATE = "state.json"
 """Name of the file without which a folder has nothing that the next process could use."""
 _FEATURES = "features.bin"
@@ -161,7 +163,7 @@ class PartialFeatures:
     def chunks(self) -> Iterator[NDArray[np.generic]]:
         """Yield all rows in chunks of a bounded size; :meth:`save` comes first."""
         assert self.row_shape is not None
-        count = max(1, CHUNK_BYTES // self.row_bytes)
+        count = max(1, min(CHUNK_ROWS, CHUNK_BYTES // self.row_bytes))
         with (self.folder / _FEATURES).open("rb") as file:
             for start in range(0, self.num_rows, count):
                 rows = min(count, self.num_rows - start)

@@ -119,10 +119,13 @@ def test_images_that_cannot_be_used_raise_an_error_and_leave_no_file(network):
     assert sorted(path.name for path in Path().iterdir()) == ["broken.jpg"]
 
 
-def test_many_rows_are_written_in_several_chunks(network, monkeypatch, save_images, read_output):
+@pytest.mark.parametrize(("limit", "value"), [("CHUNK_BYTES", 100), ("CHUNK_ROWS", 3)])
+def test_many_rows_are_written_in_several_chunks(
+    network, monkeypatch, save_images, read_output, limit, value
+):
     save_images(Path("photos"), range(7))
     whole = {s: read_output(embed("photos", network, f"a{s}").file)[0] for s in SUFFIXES}
-    monkeypatch.setattr("ssl_plugin_embed.partial.CHUNK_BYTES", 100)
+    monkeypatch.setattr(f"ssl_plugin_embed.partial.{limit}", value)
     for suffix, expected in whole.items():
         features, rows = read_output(embed("photos", network, f"b{suffix}").file)
         assert np.array_equal(features, expected)

@@ -203,6 +203,15 @@ def test_output_that_is_an_input_is_refused(in_folder, network):
         embed("images.parquet", network, in_folder / "images.parquet", fresh=True)
 
 
+def test_table_in_the_folder_of_the_images_is_refused(photos, network):
+    """The folder would then be a dataset of Parquet files, for the next call as well."""
+    with pytest.raises(UserError, match=r"photos/new\.parquet: is in a folder of the inputs"):
+        embed(photos, network, f"{photos}/new.parquet")
+    assert not list(Path(photos).glob("new*"))
+    embed(photos, network, f"{photos}/new.npy")
+    assert embed(photos, network, f"{photos}/new.npy").images_per_s is None
+
+
 @pytest.mark.parametrize("content", ["", "{}", '{"done": 1}'])
 def test_damaged_state_is_reported(photos, network, content):
     with pytest.raises(Killed):
