@@ -72,7 +72,7 @@ def embed_shards(folder: Path) -> None:
     with torch.no_grad():
         backbone(torch.zeros(BATCH_SIZE, 3, PIXELS, PIXELS))
     before = peak_megabytes()
-    result = embed(folder, backbone, folder / "features.parquet")
+    result = embed(folder, backbone, folder.with_name("features.parquet"))
     speed = result.images_per_s
     print(json.dumps({"before": before, "after": peak_megabytes(), "images_per_s": speed}))
 
@@ -80,9 +80,11 @@ def embed_shards(folder: Path) -> None:
 def measure_memory(counts: list[int]) -> None:
     """Print the peak memory of embedding each number of images."""
     for count in counts:
-        with tempfile.TemporaryDirectory() as folder:
-            write_shards(Path(folder), count)
-            command = [sys.executable, __file__, "--shards", folder]
+        with tempfile.TemporaryDirectory() as parent:
+            folder = Path(parent, "shards")
+            folder.mkdir()
+            write_shards(folder, count)
+            command = [sys.executable, __file__, "--shards", str(folder)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             figures = json.loads(done.stdout)
             print(
