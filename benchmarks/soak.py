@@ -173,7 +173,7 @@ class RunProcess:
     def wait_for_checkpoint(self) -> None:
         """Wait until a checkpoint is being written, or the training is over."""
         while self.process.poll() is None and self.phase() in ("starting", "training"):
-            pass
+            time.sleep(0.0005)
 
     def phase(self) -> str:
         """Return what the process is doing, judged by what it has written."""
