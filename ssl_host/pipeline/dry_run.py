@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose, compose_data, num_trainable_parameters
-from ssl_host.config.auto_settings import resolve_auto
+from ssl_host.config.auto_settings import cpu_has_bf16, resolve_auto
 from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.run_config import RunConfig
 from ssl_host.config.trainer_schema import TrainerSettings
@@ -133,14 +133,15 @@ def _alternatives(
 ) -> Iterator[Alternative]:
     """Yield the time of a step with each of several ``[trainer]`` settings changed.
 
-    ``compile`` is not tried, because compiling takes longer than all other timings together.
+    ``compile`` is not tried, because compiling takes longer than all other timings together, and
+    bfloat16 not on processors that emulate it, where it is many times slower.
     """
     if per_step > SLOW_STEP_S:
         return
     on_cpu = settings.accelerator == "cpu"
-    half = ("bf16-mixed",) if on_cpu else ("bf16-mixed", "16-mixed")
+    bf16 = ("bf16-mixed",) if not on_cpu or cpu_has_bf16() else ()
     others: dict[str, tuple[Any, ...]] = {
-        "precision": ("32-true", *half),
+        "precision": ("32-true", *bf16, *(() if on_cpu else ("16-mixed",))),
         "channels_last": (False, True),
         "num_threads": (1, available_cores()) if on_cpu else (),
     }
