@@ -182,12 +182,12 @@ def merge_section(
         The merged values, keyed by setting name; the problems; and the notes.
     """
     merged: dict[str, ConfigValue] = {}
-    problems, notes = [], []
+    problems, notes, replaced = [], [], dict[str, ConfigValue]()
     for layer in layers:
         settings = layer.section(section)
         if is_component and _names_different_component(settings, merged):
             notes += _dropped_preset_note(section, settings["name"], merged)
-            merged = {}
+            replaced, merged = merged, {}
         for group in mutually_exclusive:
             keys = [key for key in group if key in settings]
             if len(keys) > 1:
@@ -200,7 +200,7 @@ def merge_section(
                 for key in group:
                     merged.pop(key, None)
         merged.update(settings)
-    return merged, problems, notes
+    return merged, problems, [*notes, *_dropped_recipe_note(section, merged, replaced)]
 
 
 def add_defaults(
@@ -246,4 +246,23 @@ def _dropped_preset_note(
         f"{name.origin}: [{section}] name = {name.raw} replaces {lower['name'].raw}, so "
         f"{', '.join(dropped)} of {lower[dropped[0]].origin.layer} "
         f"{'is' if len(dropped) == 1 else 'are'} ignored"
+    ]
+
+
+def _dropped_recipe_note(
+    section: str, merged: Mapping[str, ConfigValue], replaced: Mapping[str, ConfigValue]
+) -> list[str]:
+    """Return a note, as a list, about a component of the method that the data source replaces.
+
+    The list is empty if no setting is lost, because two views of one size are much like two others,
+    and if a preset or the user has settings for the new component.
+    """
+    lost = [k for k, v in replaced.items() if v.origin.layer.startswith("method ") and k != "name"]
+    if not lost or not all(v.origin.layer.startswith("data ") for v in merged.values()):
+        return []
+    name, old = merged["name"], replaced["name"]
+    return [
+        f"[{section}] name = {name.raw} of {name.origin.layer} replaces {old.raw} of "
+        f"{old.origin.layer}, so {', '.join(lost)} {'is' if len(lost) == 1 else 'are'} ignored; "
+        f"a section [{section}] with a name decides"
     ]

@@ -60,6 +60,21 @@ def test_dropped_settings_of_a_preset_are_noted(catalog, tmp_path):
     assert resolved(same, catalog, tmp_path).notes == ()
 
 
+def test_views_of_a_method_that_the_data_source_replaces_are_noted(catalog, tmp_path):
+    """DINO would train without its small views, and nothing would say so."""
+    text = "[method]\nname = dino\n\n[backbone]\nname = small_conv\n\n[data]\nname = mnist5k\n"
+    (note,) = resolved(text, catalog, tmp_path).notes
+    assert "[augmentation] name = digits of data mnist5k replaces dino of method dino" in note
+    assert "local_size" in note
+    for chosen in ("name = digits", "name = dino", "name = byol"):
+        text_with_views = f"{text}\n[augmentation]\n{chosen}\n"
+        assert resolved(text_with_views, catalog, tmp_path).notes == ()
+    preset = "[run]\nextends = dino/mnist5k\n"
+    assert resolved(preset, catalog, tmp_path).notes == ()
+    two_views = text.replace("name = dino", "name = byol")
+    assert resolved(two_views, catalog, tmp_path).notes == ()
+
+
 def test_name_of_a_run_in_an_option_keeps_the_settings_of_the_file(catalog, tmp_path):
     text = "[run]\nname = a\nepochs = 7\nseed = 3\n\n[method]\nname = simclr\n"
     config = resolved(text, catalog, tmp_path, ("run.name=b",))

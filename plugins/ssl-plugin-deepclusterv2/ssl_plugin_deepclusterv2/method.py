@@ -48,7 +48,7 @@ class DeepClusterV2(Method):
     heads = {"projector": "backbone"}
     supports_multicrop = True
     recipe = {
-        "augmentation": {"name": "multicrop"},
+        "augmentation": {"name": "multicrop", "num_local": 6},
         "backbone": {"name": "timm", "model": "resnet50"},
         "head.projector": {"hidden_dim": 2048, "output_dim": 128},
         "optimizer": {
