@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path, PurePath
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ssl_host import FileImages, ImageDataset, UnreadableImage, UserError, resize_to_square
+from ssl_host import (
+    FileImages,
+    ImageDataset,
+    UnreadableImage,
+    UserError,
+    evenly_spaced_indices,
+    resize_to_square,
+)
 
 MODES = ("1", "L", "P")
 """Modes of Pillow whose pixels are class indices: one bit, one byte, a palette."""
@@ -47,7 +56,7 @@ def find_masks(images: ImageDataset, rows: Sequence[int], folder: Path) -> list[
         more = ", …" if len(missing) > NUM_EXAMPLES else ""
         raise UserError(
             f"{len(missing)} of {len(rows)} images have no mask in {folder}: {names}{more} "
-            f"(expected {_mask_file(images, missing[0], folder)})"
+            f"({_expected(_mask_file(images, missing[0], folder))})"
         )
     first: dict[Path, int] = {}
     for i, file in zip(rows, files, strict=True):
@@ -61,18 +70,26 @@ def find_masks(images: ImageDataset, rows: Sequence[int], folder: Path) -> list[
 
 
 def check_masks(
-    train: ImageDataset, test: ImageDataset | None, train_folder: Path, test_folder: Path
+    train: ImageDataset,
+    test: ImageDataset | None,
+    train_folder: Path,
+    test_folder: Path,
+    max_images: int,
+    ignore_index: int,
 ) -> None:
-    """Check that all images have a mask, that no two share one, and that the first can be read.
+    """Check that all images have a mask of their own, and the format and classes of the masks.
 
     Args:
         train: the training images.
         test: the held-out images; None if there are none.
         train_folder: folder of the masks of training images.
         test_folder: folder of the masks of held-out images.
+        max_images: largest number of images of a split whose masks are opened.
+        ignore_index: class index of pixels without a class.
 
     Raises:
-        UserError: if a mask is missing, shared or invalid.
+        UserError: if a mask is missing, shared or invalid, or if the masks of the training images
+            have fewer than two classes.
     """
     found: dict[Path, tuple[str, str]] = {}
     for images, folder in ((train, train_folder), (test, test_folder)):
@@ -86,10 +103,26 @@ def check_masks(
                     f"have the same mask {file}; set test_masks to a separate folder"
                 )
             found[file] = _identity(images, i)
-        for i, file in enumerate(files):
+        rows = evenly_spaced_indices(len(images), max_images).tolist()
+        for i in rows:
             with suppress(UnreadableImage):  # the host leaves such an image out
-                read_mask(images, i, file)
-                break
+                _check_header(images, i, files[i])
+        if images is train:
+            _require_two_classes([files[i] for i in rows], ignore_index)
+
+
+def _require_two_classes(files: Sequence[Path], ignore_index: int) -> None:
+    """Raise UserError if the masks, which are read until two are found, have only one class."""
+    classes: set[int] = set()
+    for file in files:
+        classes |= set(np.unique(_decode(file)).tolist())
+        if len(classes - {ignore_index}) > 1:
+            return
+    raise UserError(
+        f"the masks of all {len(files)} training images have the values "
+        f"{', '.join(map(str, sorted(classes)))} alone, of which {ignore_index} is ignore_index; "
+        "segmentation needs at least two classes, such as 0 for the background and 1 for the object"
+    )
 
 
 def read_masks(
@@ -136,7 +169,12 @@ def read_mask(images: ImageDataset, i: int, file: Path) -> Tensor:
             the size of its image; or if the image is rotated by its EXIF data.
         UnreadableImage: if the image cannot be read.
     """
-    mask = _decode_mask(file)
+    _check_header(images, i, file)
+    return torch.from_numpy(_decode(file))
+
+
+def _check_header(images: ImageDataset, i: int, file: Path) -> None:
+    """Check what the headers of an image and its mask say; the errors are read_mask's."""
     header = images.header(i)
     if header.orientation != 1:
         raise UserError(
@@ -144,16 +182,23 @@ def read_mask(images: ImageDataset, i: int, file: Path) -> Tensor:
             f"orientation {header.orientation} in its EXIF data, but its mask {file} has no "
             "orientation; store the image upright, and the mask in the same way"
         )
-    if mask.shape != (header.height, header.width):
-        raise UserError(
-            f"{file}: the mask has {mask.shape[1]} × {mask.shape[0]} pixels, but its image "
-            f"{images.name(i)} has {header.width} × {header.height}"
-        )
-    return mask
+    with _open(file) as mask:
+        if mask.mode not in MODES:
+            raise UserError(
+                f"{file}: a mask has one channel of 8-bit class indices, but this image has "
+                f"the mode {mask.mode}"
+            )
+        if mask.size != (header.width, header.height):
+            raise UserError(
+                f"{file}: the mask has {mask.width} × {mask.height} pixels, but its image "
+                f"{images.name(i)} has {header.width} × {header.height}"
+            )
 
 
-def count_classes(masks: Sequence[Tensor], num_classes: int | None, ignore_index: int) -> int:
-    """Return the number of classes in masks.
+def count_classes(
+    masks: Sequence[Tensor], num_classes: int | None, ignore_index: int
+) -> tuple[int, list[int]]:
+    """Return the number of classes in masks, and the class indices that occur.
 
     Args:
         masks: class indices of training images and of held-out images, (N, S, S) each.
@@ -163,22 +208,23 @@ def count_classes(masks: Sequence[Tensor], num_classes: int | None, ignore_index
     Raises:
         UserError: if a class index is too large, or some masks have no pixels with a class.
     """
-    largest = 0
+    present: set[int] = set()
     for mask in masks:
         counts = torch.zeros(256, dtype=torch.int64)
         for part in mask.split(MASKS_AT_ONCE):  # bincount makes a copy of 8 bytes per pixel
             counts += part.flatten().bincount(minlength=len(counts))
         counts[ignore_index] = 0
-        found = counts.nonzero()
-        if not len(found):
+        found = counts.nonzero().flatten().tolist()
+        if not found:
             raise UserError(f"all pixels of the masks are {ignore_index}, which is ignore_index")
-        largest = max(largest, int(found.max()))
+        present |= set(found)
+    largest = max(present)
     if num_classes is not None and largest >= num_classes:
         raise UserError(
             f"a mask has the class {largest}, but num_classes = {num_classes} allows 0 to "
             f"{num_classes - 1} and ignore_index = {ignore_index}"
         )
-    return num_classes or max(2, largest + 1)
+    return num_classes or max(2, largest + 1), sorted(present)
 
 
 def _identity(images: ImageDataset, i: int) -> tuple[str, str]:
@@ -197,15 +243,24 @@ def _mask_file(images: ImageDataset, i: int, folder: Path) -> Path:
     return folder / f"{stem}.png"
 
 
-def _decode_mask(file: Path) -> Tensor:
-    """Return the class indices (H, W), uint8, in a PNG file of one channel or a palette."""
+def _expected(file: Path) -> str:
+    """Return the file that is missing, and one of another format if there is one."""
+    others = [f for f in file.parent.glob(f"{escape(file.stem)}.*") if f.is_file()]
+    found = f"; {others[0].name} is no PNG file, whose values are exact" if others else ""
+    return f"expected {file}{found}"
+
+
+@contextmanager
+def _open(file: Path) -> Iterator[Image.Image]:
+    """Open a mask, and raise UserError if it cannot be read."""
     try:
         with Image.open(file) as image:
-            if image.mode not in MODES:
-                raise UserError(
-                    f"{file}: a mask has one channel of 8-bit class indices, but this image has "
-                    f"the mode {image.mode}"
-                )
-            return torch.from_numpy(np.array(image, dtype=np.uint8))
+            yield image
     except OSError as error:
         raise UserError(f"{file}: the mask cannot be read: {error}") from None
+
+
+def _decode(file: Path) -> NDArray[np.uint8]:
+    """Return the class indices (H, W) in a PNG file of one channel or a palette."""
+    with _open(file) as image:
+        return np.array(image, dtype=np.uint8)

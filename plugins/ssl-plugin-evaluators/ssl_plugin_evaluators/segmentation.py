@@ -147,8 +147,9 @@ class Segmentation(Evaluator):
         self._masks: dict[str, tuple[Any, Tensor]] = {}
 
     def check(self, train: ImageDataset, test: ImageDataset | None) -> None:
-        folder = self.config.masks
-        check_masks(train, test, folder, self.config.test_masks or folder)
+        config = self.config
+        folders = config.masks, config.test_masks or config.masks
+        check_masks(train, test, *folders, config.max_images, config.ignore_index)
 
     def evaluate(self, bank: FeatureBank) -> Evaluation:
         network = freeze_network(bank)
@@ -165,7 +166,8 @@ class Segmentation(Evaluator):
         )
         folder = config.masks if bank.test_is_from_train else config.test_masks or config.masks
         test = self._read(network, network.test_images, bank.test_dataset(), folder, "held-out")
-        count = count_classes((train.masks, test.masks), config.num_classes, config.ignore_index)
+        masks = (train.masks, test.masks)
+        count, present = count_classes(masks, config.num_classes, config.ignore_index)
         notes = [
             f"segmentation used {len(split.masks)} of {len(images)} {name} images (max_images)"
             for name, split, images in (
@@ -174,6 +176,11 @@ class Segmentation(Evaluator):
             )
             if len(split.masks) < len(images)
         ]
+        if config.num_classes is None and len(present) < count:
+            notes.append(
+                f"segmentation: {len(present)} of the class indices 0 to {count - 1} are in the "
+                f"masks: {', '.join(map(str, present[:10]))}"
+            )
         linear = self._train_linear(train, count, network.device, bank.seed)
         knn = self._store_patches(train, count, network.device, bank.seed)
         classifiers = {"linear": linear, "knn": knn}

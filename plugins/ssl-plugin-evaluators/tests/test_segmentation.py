@@ -417,6 +417,9 @@ def test_missing_masks_are_named_and_counted(folder):
     with pytest.raises(UserError) as error:
         evaluate(bank(folder), folder)
     message_of(error, "4 of 8 images", "1.png, 3.png, 5.png, …", str(folder / "masks" / "1.png"))
+    (folder / "masks" / "1.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"expected .*1\.png; 1\.jpg is no PNG file"):
+        evaluate(bank(folder), folder)
 
 
 def test_missing_folder_is_refused_when_built(tmp_path):
@@ -445,7 +448,8 @@ def dataset_of(folder, *names):
         file = folder / "images" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (SIZE, SIZE)).save(file)
-        Image.new("L", (SIZE, SIZE)).save(folder / "masks" / f"{file.stem}.png")
+        halves = Image.fromarray((np.indices((SIZE, SIZE))[1] // (SIZE // 2)).astype(np.uint8))
+        halves.save(folder / "masks" / f"{file.stem}.png")
     return [folder / "images" / name for name in names]
 
 
@@ -533,6 +537,39 @@ def test_class_out_of_range_and_masks_without_classes_are_refused(folder):
         evaluate(bank(folder), folder, num_classes=2)
     with pytest.raises(UserError, match="all pixels of the masks are 255"):
         count_classes([torch.full((1, 2, 2), 255, dtype=torch.uint8)], None, 255)
+
+
+@pytest.mark.parametrize("values", [(0, 255), (0,)])
+def test_masks_of_one_class_are_refused_before_the_first_step(tmp_path, values):
+    """Masks of 0 and 255 are common, and 255 is ignored: every network would have 100 %."""
+    files = dataset_of(tmp_path, "1.png", "2.png")
+    for file in files:
+        mask = torch.tensor(values, dtype=torch.uint8).repeat(SIZE, SIZE // len(values))
+        Image.fromarray(mask.numpy()).save(tmp_path / "masks" / file.name)
+    segmentation = ssl_host.build("evaluator", "segmentation", masks=tmp_path / "masks")
+    with pytest.raises(UserError) as error:
+        segmentation.check(FileImages(files, root=files[0].parent), None)
+    message_of(error, ", ".join(map(str, values)), "255 is ignore_index", "two classes")
+
+
+def test_every_mask_is_checked_before_the_first_step(tmp_path):
+    files = dataset_of(tmp_path, *(f"{i}.png" for i in range(5)))
+    segmentation = ssl_host.build("evaluator", "segmentation", masks=tmp_path / "masks")
+    images = FileImages(files, root=files[0].parent)
+    Image.new("RGB", (SIZE, SIZE)).save(tmp_path / "masks" / "3.png")
+    with pytest.raises(UserError, match=r"3\.png: .*mode RGB"):
+        segmentation.check(images, None)
+    Image.new("L", (SIZE, 2 * SIZE)).save(tmp_path / "masks" / "3.png")
+    with pytest.raises(UserError, match=r"3\.png: the mask has 16 × 32 pixels"):
+        segmentation.check(images, None)
+
+
+def test_class_indices_that_do_not_occur_are_noted(folder):
+    for file in (folder / "masks").iterdir():
+        values = np.array(Image.open(file)) * 100
+        Image.fromarray(values.astype(np.uint8)).save(file)
+    found = evaluate(bank(folder), folder)
+    assert any("3 of the class indices 0 to 200" in note for note in found.notes)
 
 
 def test_images_without_files_are_refused_and_without_tokens_skipped(folder):
