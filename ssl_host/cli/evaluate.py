@@ -36,4 +36,4 @@ def evaluate(session: Session, run: Path, options: tuple[str, ...], as_json: boo
     if as_json:
         echo_json(outcome.results)
         return
-    make_console().print(summary_tables(outcome.results, True, outcome.printed))
+    make_console().print(summary_tables(outcome.results, outcome.printed))

@@ -88,7 +88,7 @@ def run(
     console = make_console()
     if outcome.was_finished:
         console.print(f"{os.path.relpath(outcome.folder)} is finished; --fresh runs it again")
-    console.print(summary_tables(outcome.results, show_notes=outcome.was_finished))
+    console.print(summary_tables(outcome.results, outcome.printed))
     page = os.path.relpath(outcome.folder / "report.html")
     console.print(f"report: {page}", soft_wrap=True)
 

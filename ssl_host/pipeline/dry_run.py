@@ -82,8 +82,7 @@ def _estimate(
         epochs -= continued.epochs
     plan = make_plan(config, len(splits.train))
     check_labels(config, method, splits.train.labels)
-    check_evaluators(experiment, splits)
-    check_other_images(experiment)
+    skipped = [*check_evaluators(experiment, splits), *check_other_images(experiment)]
     raw = first_micro_batch(splits.train, plan, source.image_size)
     num_classes = num_probe_classes(splits.train.labels, splits.classes)
     steps = StepTimer(experiment, raw, plan, num_classes)
@@ -123,7 +122,7 @@ def _estimate(
         training_minutes=(loading.packing_s + loaded_per_step * num_steps) / 60,
         starts_from=starts_from,
         notes=[*config.notes, *experiment.notes, *splits.notes, *notes],
-        warnings=[*config_warnings(config, method), *warnings],
+        warnings=[*config_warnings(config, method), *skipped, *warnings],
         alternatives=list(_alternatives(steps, config.trainer, per_step)) if alternatives else [],
     )
 

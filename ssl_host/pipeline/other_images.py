@@ -16,21 +16,26 @@ from ssl_host.errors import UserError
 from ssl_host.evaluate.measure import skip_reason
 
 
-def check_other_images(experiment: Experiment) -> None:
+def check_other_images(experiment: Experiment) -> list[str]:
     """List the images of all further sources once, so that errors are found before training.
+
+    Returns:
+        Warnings about evaluators that will be skipped.
 
     Raises:
         UserError: if the images of a source cannot be listed, or an evaluator cannot measure them;
             the message has file and line.
     """
     config = experiment.config
+    warnings = []
     for name, source in experiment.other_sources.items():
         with _locate_section(config, named_section("data", name)):
             splits = open_splits(source, config.loader.holdout)
-        check_evaluators(experiment, splits, name)
+        warnings += check_evaluators(experiment, splits, name)
+    return warnings
 
 
-def check_evaluators(experiment: Experiment, splits: Splits, data: str | None = None) -> None:
+def check_evaluators(experiment: Experiment, splits: Splits, data: str | None = None) -> list[str]:
     """Let the evaluators check the images that they will measure.
 
     Args:
@@ -39,15 +44,23 @@ def check_evaluators(experiment: Experiment, splits: Splits, data: str | None = 
         data: setting ``data`` of the evaluators that measure these images; None for the images of
             ``[data]``.
 
+    Returns:
+        Warnings about evaluators that will be skipped, such as those that need labels.
+
     Raises:
         UserError: if an evaluator cannot measure its images; the message has file and line.
     """
     config = experiment.config
+    skipped: dict[str, list[str]] = {}
     for component in config.of_kind("evaluator"):
         evaluator = experiment.evaluators[component.instance]
-        if component.data != data or skip_reason(
+        if component.data != data:
+            continue
+        reason = skip_reason(
             evaluator, splits.probe.labels, len(splits.classes), splits.test is not None
-        ):
+        )
+        if reason:
+            skipped.setdefault(reason, []).append(component.instance)
             continue
         with (
             locate_errors(config, component.section),
@@ -55,6 +68,7 @@ def check_evaluators(experiment: Experiment, splits: Splits, data: str | None = 
             attribute_errors(evaluator, "while checking its images"),
         ):
             evaluator.check(splits.probe, splits.test)
+    return [f"{', '.join(names)} will be skipped: {why}" for why, names in skipped.items()]
 
 
 def open_other_images(

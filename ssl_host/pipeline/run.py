@@ -62,7 +62,7 @@ class Outcome:
         folder: the run folder.
         results: the content of ``results.json``; empty in all processes except rank 0.
         was_finished: True if the run was already finished, so nothing was computed.
-        printed: notes that were already printed on the console, as warnings.
+        printed: notes that were already printed on the console.
     """
 
     folder: Path
@@ -154,9 +154,9 @@ class _Runner:
         # Build everything before decoding, which may take hours, so that errors are found early.
         experiment = compose(self.config, (source, views), len(splits.train))
         check_labels(self.config, experiment.method, splits.train.labels)
+        skipped: list[str] = []
         if is_first_process():
-            check_evaluators(experiment, splits)
-            check_other_images(experiment)
+            skipped = [*check_evaluators(experiment, splits), *check_other_images(experiment)]
         images = open_datasets(source, views, self.config.loader, self._report_packing, splits)
         if len(images.train) != len(splits.train):
             # A method may need the number of images, and some could not be read.
@@ -173,7 +173,7 @@ class _Runner:
         self.notes += load_starting_weights(
             experiment.method, self.config, self.catalog, self.console, images.test is not None
         )
-        print_start(self.console, experiment, images, warnings)
+        print_start(self.console, experiment, images, [*warnings, *skipped])
         try:
             training = self._train(experiment, images)
             if not training.is_first:
@@ -188,7 +188,9 @@ class _Runner:
             raise
         self._finish_loggers(results)
         self.catalog.call("run_finished", run=self.description, results=results)
-        return Outcome(self.folder.path, dict(results))
+        after_training = results["evaluation_notes"]
+        printed = tuple(note for note in results["notes"] if note not in after_training)
+        return Outcome(self.folder.path, dict(results), printed=printed)
 
     def _claim_images(self, images: OpenedDatasets) -> None:
         """Store the fingerprint of the images, or warn if it has changed since the run started."""

@@ -162,14 +162,11 @@ def summarize(results: Mapping[str, Any]) -> Summary:
     return Summary(tuple(rows), tuple(others), verdict, labels, tuple(notes), advice)
 
 
-def summary_tables(
-    results: Mapping[str, Any], show_notes: bool = False, printed: Sequence[str] = ()
-) -> Group:
-    """Return the metrics of a finished run as tables for the terminal, with verdict and advice.
+def summary_tables(results: Mapping[str, Any], printed: Sequence[str] = ()) -> Group:
+    """Return a finished run's metrics as tables for the terminal, with verdict, advice and notes.
 
     Args:
         results: the content of ``results.json``.
-        show_notes: True adds the notes of the run.
         printed: notes to leave out, because they have already been printed.
     """
     summary = summarize(results)
@@ -187,8 +184,7 @@ def summary_tables(
     others.columns[0].no_wrap = True
     for row in summary.others:
         others.add_row(row.label, row.figure.format(row.value))
-    shown = [note for note in summary.notes if show_notes and note not in printed]
-    notes = [Text(f"note: {note}") for note in shown]
+    notes = [Text(f"note: {note}") for note in summary.notes if note not in printed]
     advice = [Text(f"advice: {text}") for text in summary.advice]
     return Group(table, others, Text(summary.verdict), *advice, *notes)
 

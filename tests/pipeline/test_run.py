@@ -330,6 +330,19 @@ def test_unlabelled_data_skips_labelled_evaluators_with_a_note(catalog, tmp_path
     assert "knn was skipped: the images have no labels" in page
 
 
+@pytest.mark.parametrize("options", [("--dry-run",), ()])
+def test_evaluators_that_need_labels_are_announced_before_the_training(ssl_host, tmp_path, options):
+    more = {"evaluator.knn": {"name": "knn"}, "evaluator.far": {"name": "retrieval"}}
+    config = tiny(data={"labelled": "false"}, run={"epochs": 1}, **more)
+    (tmp_path / "c.ini").write_text(as_ini(config), encoding="utf-8")
+    done = ssl_host("run", "c.ini", *options)
+    assert done.returncode == 0, done.stderr
+    text = " ".join((done.stdout + done.stderr).split())
+    assert "knn, far will be skipped: the images have no labels" in text
+    if not options:  # and afterwards, next to the metrics
+        assert "note: knn was skipped: the images have no labels" in done.stdout
+
+
 def test_warnings_of_the_method_are_printed_before_the_training(ssl_host, tmp_path):
     config = tiny(method={"name": "mocov2", "queue_size": 16, "bn_splits": 1})
     (tmp_path / "c.ini").write_text(as_ini(config), encoding="utf-8")
