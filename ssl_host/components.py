@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ssl_host.catalog.registry import Entry, error_location
-from ssl_host.config.error_locations import locate_errors
+from ssl_host.config.error_locations import locate_errors, name_section
 from ssl_host.config.network_widths import resolve_network_widths
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.component import Component
@@ -31,7 +31,7 @@ def build_section(
     """
     component = config.components[section]
     settings = resolve_network_widths(config, section, networks or {})
-    with locate_errors(config, section):
+    with locate_errors(config, section), name_section(section):
         return build_component(component.cls, settings, component.entry, build_args)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from ssl_host.augment.executor import ViewMaker
 from ssl_host.components import build_section
-from ssl_host.config.error_locations import locate_errors, name_section
+from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.named_sections import named_section
 from ssl_host.config.run_config import RunConfig
 from ssl_host.contracts.augmentation import Augmentation
@@ -168,11 +168,7 @@ def _compose(
 
 def _build_instances(config: RunConfig, kind: str) -> dict[str, Any]:
     """Return the components of a kind with any number of sections, keyed by instance name."""
-    components = {}
-    for component in config.of_kind(kind):
-        with name_section(component.section):
-            components[component.instance] = build_section(config, component.section)
-    return components
+    return {c.instance: build_section(config, c.section) for c in config.of_kind(kind)}
 
 
 def make_run_plan(config: RunConfig, source: DataSource, num_images: int | None) -> Plan:

@@ -151,8 +151,8 @@ class Pretrained(Baseline):
             network = inputs.backbone(str(self.config.backbone), size)
         if network.in_channels not in (inputs.channels, 3 if inputs.channels == 1 else 0):
             raise UserError(
-                f"the network of the baseline expects {network.in_channels} channels, but the "
-                f"images have {inputs.channels}; use other weights, or set [data] channels"
+                f"its network expects {network.in_channels} channels, but the images have "
+                f"{inputs.channels}; use other weights, or another num_channels of the data"
             )
         return AdaptedNetwork(network, inputs, size)
 

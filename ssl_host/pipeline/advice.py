@@ -16,7 +16,14 @@ from ssl_host.report.curves import read_curves
 from ssl_host.report.summary import FigureRow, Summary, summarize
 from ssl_host.toolkit.plurals import pluralize
 from ssl_host.toolkit.sampling import evenly_spaced_indices
-from ssl_host.train.hints import COLLAPSED_BELOW, MOST, flat_view_fraction, is_at_chance
+from ssl_host.train.hints import (
+    COLLAPSED_BELOW,
+    MOST,
+    flat_view_fraction,
+    is_at_chance,
+    learning_rate_advice,
+    name_chance,
+)
 
 FEW_STEPS = 200
 """Number of optimizer steps below which a run is too short, whatever its curves look like."""
@@ -54,11 +61,17 @@ def give_advice(
     flat = 0.0 if is_flat else flat_view_fraction(views, experiment.views.std)
     file = folder / "config.ini"
     shown = Path(os.path.relpath(file)) if file.is_relative_to(Path.cwd()) else file
-    return advise(results, read_curves(folder), flat, shown)
+    steps = results["steps"], results["steps"] // max(1, results["epochs"])
+    rate_advice = learning_rate_advice(experiment, *steps)
+    return advise(results, read_curves(folder), flat, shown, rate_advice)
 
 
 def advise(
-    results: Mapping[str, Any], curves: Curves, flat_views: float, config_file: Path
+    results: Mapping[str, Any],
+    curves: Curves,
+    flat_views: float,
+    config_file: Path,
+    rate_advice: str,
 ) -> list[str]:
     """Return what the evidence suggests next, most likely first.
 
@@ -67,6 +80,7 @@ def advise(
         curves: points (step, value) of the columns of ``metrics.csv``, keyed by column.
         flat_views: fraction of the views whose pixels are nearly equal, from 0 to 1.
         config_file: path of the run's ``config.ini``, for the command to train for longer.
+        rate_advice: what to try against a loss that does not fall.
 
     Returns:
         Short texts; empty if a metric beats all its baselines. If none has baselines, as without
@@ -81,7 +95,7 @@ def advise(
     short = [] if certain else _too_few_steps(results, known, config_file)
     advice = [
         *short,
-        *_loss_at_chance(curves),
+        *([] if certain else _loss_at_chance(curves, rate_advice)),
         *certain,
         *_best_baselines(summary, results),
     ]
@@ -132,16 +146,13 @@ def _too_few_steps(results: Mapping[str, Any], curves: Curves, config_file: Path
     return [f"Train for longer, because {' and '.join(reasons)}: {command}"]
 
 
-def _loss_at_chance(curves: Curves) -> list[str]:
+def _loss_at_chance(curves: Curves, rate_advice: str) -> list[str]:
     """Return advice if the loss ends at the level of a network that tells no images apart."""
     losses, levels = _end(curves, "loss"), _end(curves, "chance_loss")
     if not losses or not levels or not is_at_chance(fmean(losses), fmean(levels)):
         return []
-    return [
-        f"The loss ended at {fmean(losses):.3f}, which is chance ({fmean(levels):.3f}): try "
-        "another [optimizer] lr, a shorter [scheduler] warmup_epochs, or [optimizer] name = adamw "
-        "with lr = 0.001."
-    ]
+    level = name_chance(fmean(losses), fmean(levels))
+    return [f"The loss ended at {fmean(losses):.3f}, which is {level}. {rate_advice} may help."]
 
 
 def _collapse(summary: Summary, curves: Curves) -> list[str]:

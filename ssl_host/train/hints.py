@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ssl_host.compose import Experiment
 from ssl_host.contracts.method import Method
 from ssl_host.train.training_step import TrainingStep
 
@@ -20,6 +21,8 @@ CHANCE_CHECKED_AT = 0.1
 """Fraction of a run's steps after which its loss should be below the chance level."""
 CHANCE_MARGIN = 0.02
 """How far below the chance level, relative to levels above 1, a loss counts as below it."""
+WORSE_MARGIN = 0.1
+"""How far above the chance level, relative to levels above 1, a loss is called worse."""
 DIVERGED_ABOVE = 10.0
 """Factor between the loss and that of the first steps, or 1 if that is less, above which the
 training counts as diverging; the losses of methods with a queue rise from 0 to ln of its size."""
@@ -117,7 +120,7 @@ class TrainingHints:
             self._print(
                 "divergence",
                 f"at step {step.state.step} the loss is {mean:.3g}, after {self.first_loss:.3g} "
-                f"when training started or resumed: it diverges. {learning_rate_advice(step)} "
+                f"when training started or resumed: it diverges. {_rate_advice(step)} "
                 "usually helps.",
                 kind="warning",
             )
@@ -131,9 +134,9 @@ class TrainingHints:
         if is_at_chance(mean, chance):
             self._print(
                 "loss",
-                f"after {done} of {total} steps the loss is {mean:.3f}, which is chance "
-                f"({chance:.3f}): the network does not tell images apart yet. "
-                f"{learning_rate_advice(step)} usually helps.",
+                f"after {done} of {total} steps the loss is {mean:.3f}, which is "
+                f"{name_chance(mean, chance)}: the network does not tell images apart yet. "
+                f"{_rate_advice(step)} usually helps.",
             )
         self.printed.add("loss")  # it is compared once
 
@@ -191,15 +194,25 @@ class TrainingHints:
                 f"after {done} of {total} steps the online probe is right for {100 * mean:.1f} % "
                 f"of the images, no better than guessing the most frequent class "
                 f"({100 * guess:.1f} %): the features do not tell the classes apart. "
-                f"{learning_rate_advice(step)}, or an augmentation that keeps what the classes "
+                f"{_rate_advice(step)}, or an augmentation that keeps what the classes "
                 "differ in ([augmentation]), usually helps, unless the labels cannot be seen.",
             )
         self.printed.add("probe")  # it is compared once
 
 
+def _rate_advice(step: TrainingStep) -> str:
+    return learning_rate_advice(step.experiment, step.state.total_steps, step.plan.steps)
+
+
 def is_at_chance(loss: float, chance: float) -> bool:
     """Return True if a loss is that of a network that does not tell images apart, or higher."""
     return loss > chance - CHANCE_MARGIN * max(1.0, chance)
+
+
+def name_chance(loss: float, chance: float) -> str:
+    """Return ``chance (5.541)`` or ``worse than chance (5.541)`` for a loss at chance or higher."""
+    worse = "worse than " if loss > chance + WORSE_MARGIN * max(1.0, chance) else ""
+    return f"{worse}chance ({chance:.3f})"
 
 
 def flat_view_fraction(views: Sequence[Tensor], scale: Sequence[float]) -> float:
@@ -229,14 +242,20 @@ def effective_rank(features: Tensor) -> float:
     return float(torch.special.entr(shares).sum().exp())
 
 
-def learning_rate_advice(step: TrainingStep) -> str:
-    """Return advice for a loss that does not fall, with the settings that it is about."""
-    experiment, total = step.experiment, step.state.total_steps
+def learning_rate_advice(experiment: Experiment, total_steps: int, steps_per_epoch: int) -> str:
+    """Return advice for a loss that does not fall, with the settings that it is about.
+
+    Args:
+        experiment: the components of the run.
+        total_steps: number of optimizer steps of the run.
+        steps_per_epoch: number of optimizer steps of an epoch.
+    """
     rate = experiment.optimizer.learning_rate(experiment.config.run.batch_size)
     advice = [f"Another learning rate than {rate:.3g} ([optimizer] lr)"]
-    factors = [experiment.scheduler.factor(s, total, step.plan.steps) for s in range(total)]
+    factor = experiment.scheduler.factor
+    factors = [factor(step, total_steps, steps_per_epoch) for step in range(total_steps)]
     warmup = factors.index(max(factors))
-    if warmup > CHANCE_CHECKED_AT * total:
+    if warmup > max(1, CHANCE_CHECKED_AT * total_steps):
         advice.append(f"a warm-up of fewer than {warmup} steps ([scheduler] warmup_epochs)")
     optimizer = experiment.config.components["optimizer"].name
     if optimizer != "adamw":

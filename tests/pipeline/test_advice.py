@@ -17,6 +17,7 @@ BASELINES = {
     "statistics": {"label": "simple statistics", "best_advice": "look at the labels"},
 }
 FILE = Path("runs/my run/config.ini")
+RATE = "Another learning rate than 0.1"
 FLAT = [1.0, 1.1] * 20
 FALLING = [2 - 0.02 * i for i in range(40)]
 
@@ -48,22 +49,23 @@ def curves(loss=FLAT, top1=FLAT, **columns):
 
 
 def test_run_that_beats_a_baseline_has_no_advice():
-    assert advise(results(value=0.5, steps=3), curves(FALLING), 1.0, FILE) == []
+    assert advise(results(value=0.5, steps=3), curves(FALLING), 1.0, FILE, RATE) == []
 
 
 def test_run_without_baselines_has_advice_only_if_it_does_not_depend_on_them():
     unlabelled = {**results(), "metrics": {"rankme": 1.0}}
-    texts = " ".join(advise(unlabelled, curves(), 1.0, FILE))
+    texts = " ".join(advise(unlabelled, curves(), 1.0, FILE, RATE))
     assert "have collapsed" in texts
     assert "In 100 % of the views" in texts
     assert (
-        advise({**unlabelled, "metrics": {"rankme": 50.0}}, curves(loss=FALLING), 0.0, FILE) == []
+        advise({**unlabelled, "metrics": {"rankme": 50.0}}, curves(loss=FALLING), 0.0, FILE, RATE)
+        == []
     )
 
 
 def test_few_rows_say_nothing_about_the_curves():
     few = {name: points[:5] for name, points in curves().items()}
-    assert advise(results(), few, 0.0, FILE) == []
+    assert advise(results(), few, 0.0, FILE, RATE) == []
 
 
 @pytest.mark.parametrize(
@@ -75,31 +77,34 @@ def test_few_rows_say_nothing_about_the_curves():
     ],
 )
 def test_curves_that_still_improve_suggest_more_epochs_with_the_command(more, reason):
-    first = advise(results(), curves(**more), 0.0, FILE)[0]
+    first = advise(results(), curves(**more), 0.0, FILE, RATE)[0]
     assert reason in first
     assert "ssl-host run 'runs/my run/config.ini' --more-epochs 30" in first
 
 
 def test_few_steps_suggest_more_epochs():
-    (advice,) = advise(results(steps=60), curves(), 0.0, FILE)
+    (advice,) = advise(results(steps=60), curves(), 0.0, FILE, RATE)
     assert "60 steps are few" in advice
 
 
 def test_early_stop_suggests_other_settings_of_the_stop_and_not_more_epochs():
-    (advice,) = advise(results(steps=60, stopped_early="knn.top1"), curves(), 0.0, FILE)
+    (advice,) = advise(results(steps=60, stopped_early="knn.top1"), curves(), 0.0, FILE, RATE)
     for text in ("60 steps are few", "knn.top1", "patience", "--fresh"):
         assert text in advice
     assert "--more-epochs" not in advice
 
 
-def test_loss_at_chance_suggests_rate_warmup_and_optimizer_after_more_steps():
+def test_loss_at_chance_suggests_another_rate_after_more_steps():
     level = {"chance_loss": [1.0] * 40}
-    (only,) = advise(results(), curves(**level), 0.0, FILE)
-    for setting in ("[optimizer] lr", "warmup_epochs", "adamw"):
-        assert setting in only
-    both = advise(results(), curves(FALLING, chance_loss=[1.2] * 40), 0.0, FILE)
+    (only,) = advise(results(), curves(**level), 0.0, FILE, RATE)
+    assert "chance (1.000)" in only
+    assert "worse" not in only
+    assert RATE in only
+    (worse,) = advise(results(), curves(chance_loss=[0.5] * 40), 0.0, FILE, RATE)
+    assert "worse than chance (0.500)" in worse
+    both = advise(results(), curves(FALLING, chance_loss=[1.2] * 40), 0.0, FILE, RATE)
     assert ["--more-epochs" in text for text in both] == [True, False]
-    away = advise(results(), curves(chance_loss=[5.0] * 40), 0.0, FILE)
+    away = advise(results(), curves(chance_loss=[5.0] * 40), 0.0, FILE, RATE)
     assert not any("chance" in text for text in away)
 
 
@@ -107,14 +112,14 @@ def test_loss_at_chance_suggests_rate_warmup_and_optimizer_after_more_steps():
     ("spread", "rank", "expected"), [(0.01, 40.0, "spread ended at 0.010"), (0.6, 1.2, "rank is 1")]
 )
 def test_collapse_suggests_remedies_and_not_more_epochs(spread, rank, expected):
-    evidence = curves(FALLING, feature_std=[0.6] * 36 + [spread] * 4)
-    (advice,) = advise(results(rankme=rank), evidence, 0.0, FILE)
+    evidence = curves(FALLING, feature_std=[0.6] * 36 + [spread] * 4, chance_loss=[0.1] * 40)
+    (advice,) = advise(results(rankme=rank), evidence, 0.0, FILE, RATE)
     assert expected in advice
     assert "ema_decay" in advice
 
 
 def test_destroyed_views_suggest_a_weaker_augmentation_and_not_more_epochs():
-    (advice,) = advise(results(), curves(FALLING), 0.8, FILE)
+    (advice,) = advise(results(), curves(FALLING), 0.8, FILE, RATE)
     assert "80 % of the views" in advice
     assert "[augmentation]" in advice
 
@@ -122,15 +127,15 @@ def test_destroyed_views_suggest_a_weaker_augmentation_and_not_more_epochs():
 @pytest.mark.parametrize(("statistics", "is_advised"), [(0.9, True), (0.395, False)])
 def test_statistics_as_good_as_everything_suggest_a_check_of_the_labels(statistics, is_advised):
     """But not if everything is near chance, 0.25."""
-    advice = advise(results(statistics=statistics), curves(), 0.0, FILE)
+    advice = advise(results(statistics=statistics), curves(), 0.0, FILE, RATE)
     assert any("Simple statistics" in text for text in advice) == is_advised
     assert len(advice) == 1  # otherwise, that the curves have stopped improving
 
 
 def test_no_evidence_says_that_more_epochs_alone_do_not_help():
-    (advice,) = advise(results(), curves(), 0.0, FILE)
+    (advice,) = advise(results(), curves(), 0.0, FILE, RATE)
     assert "more epochs alone will not help" in advice
-    assert advise(results(steps=0), {}, 0.0, FILE) == []
+    assert advise(results(steps=0), {}, 0.0, FILE, RATE) == []
 
 
 def test_short_run_prints_and_stores_advice(ssl_host, tmp_path):
