@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,32 +56,50 @@ def check_evaluation(config: RunConfig) -> None:
 
     def add(section: str, key: str, text: str) -> None:
         origin = config.entries[section, key].origin
-        value = config.entries[section, key].text
+        value = config.entries[section, key].value
+        value = ", ".join(value) if isinstance(value, tuple) else value
         problems.append(Problem(str(origin), f"[{section}] {key} = {value}: {text}"))
 
     for name in settings.evaluators if settings.every_epochs is not None else ():
         if name not in evaluators:
-            text = f"there is no section [evaluator.{name}]{did_you_mean(name, evaluators)}"
+            text = f"there is no section [evaluator.{name}]; add it, or name one of "
+            text += f"{', '.join(evaluators)}{did_you_mean(name, evaluators)}"
             add("evaluate", "evaluators", text)
         elif evaluators[name].data is not None:
             text = f"[evaluator.{name}] has its own data, but only training images can be used"
             add("evaluate", "evaluators", text)
     for (section, key), metric in config.watched_metrics().items():
-        if settings.every_epochs is None:
-            add(section, key, "it is measured during training; set [evaluate] every_epochs")
-            continue
-        figures = [_figure_of(evaluators.get(name), metric) for name in settings.evaluators]
-        figure = next(filter(None, figures), None)
-        if figure is None:
-            known = [m for name in settings.evaluators for m in _metrics_of(evaluators.get(name))]
-            text = "it is not a metric of [evaluate] evaluators, which measure "
-            text += ", ".join(known) or "none"
-            add(section, key, text + did_you_mean(metric, known))
-        elif figure.higher_is_better is None:
-            text = "neither high nor low values of it are better; name another metric"
+        text = "it is measured during training; set [evaluate] every_epochs"
+        if settings.every_epochs is not None:
+            text = _problem_of_watched(metric, evaluators, settings.evaluators)
+        if text:
             add(section, key, text)
     if problems:
         raise ConfigError(problems)
+
+
+def _problem_of_watched(
+    metric: str, evaluators: Mapping[str, ComponentConfig], used: Sequence[str]
+) -> str:
+    """Return why a metric cannot decide on anything; empty if it can.
+
+    Args:
+        metric: name of the metric.
+        evaluators: all evaluators of the configuration, keyed by name.
+        used: names of the evaluators that run during training.
+    """
+    figures = [_figure_of(evaluators.get(name), metric) for name in used]
+    figure = next(filter(None, figures), None)
+    if figure is not None:
+        is_ordered = figure.score(0.0) is not None
+        return "" if is_ordered else "no values of it are better; name another metric"
+    owners = (name for name in evaluators if f"{metric}.".startswith(f"{name}."))
+    owner = next(owners, None)
+    if owner not in (None, *used):
+        return f"add {owner} to [evaluate] evaluators, which measure it"
+    known = [m for name in used for m in _metrics_of(evaluators.get(name))]
+    text = "it is not a metric of [evaluate] evaluators, which measure "
+    return text + (", ".join(known) or "none") + did_you_mean(metric, known)
 
 
 def _figure_of(component: ComponentConfig | None, metric: str) -> Figure | None:
@@ -100,7 +118,7 @@ def _metrics_of(component: ComponentConfig | None) -> list[str]:
     return [
         metric_name(component.instance, name)
         for name, figure in cls.figures.items()
-        if figure.higher_is_better is not None
+        if figure.score(0.0) is not None
     ]
 
 

@@ -57,7 +57,10 @@ def make_periodic_evaluation(
             evaluators[name] = experiment.evaluators[name]
         for (section, key), metric in config.watched_metrics().items():
             if reason and f"{metric}.".startswith(f"{name}."):
-                raise UserError(f"[{section}] {key} = {metric} cannot be measured: {reason}")
+                raise UserError(
+                    f"[{section}] {key} = {metric} cannot be measured: {reason}; name a metric of "
+                    "an evaluator that can be used, such as rankme, which needs no labels"
+                )
 
     def evaluate(encoder: nn.Module) -> Mapping[str, float]:
         # The run may use any precision. Other processes wait, so nothing may be summed over them.

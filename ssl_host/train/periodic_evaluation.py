@@ -71,7 +71,7 @@ class PeriodicEvaluation:
                     f"the evaluators did not measure {metric}, which [checkpoint] best or [run] "
                     f"stop_early names; they measured {', '.join(values) or 'nothing'}"
                 )
-            is_best = state.watch(metric, values[metric], self._is_higher_better(metric))
+            is_best = state.watch(metric, values[metric], self._figure(metric))
             if is_best and metric == self.best and rank() == 0:
                 self.keep_best(encoder)
         stopping = None if self.stop_early is None else state.watched.get(self.stop_early)
@@ -81,10 +81,9 @@ class PeriodicEvaluation:
                 best = self._format(str(self.stop_early), stopping.value)
                 show(f"stopped: {self.stop_early} is best in epoch {stopping.epoch}, {best}")
 
-    def _is_higher_better(self, metric: str) -> bool:
-        """Return False if lower values of a metric are better."""
-        figure = find_figure(self.figures, metric)
-        return figure is None or figure.higher_is_better is not False
+    def _figure(self, metric: str) -> Figure:
+        """Return the declaration of a metric."""
+        return find_figure(self.figures, metric) or Figure("")
 
     def _describe(self, values: Mapping[str, float]) -> str:
         """Return the metrics as text, such as ``knn.top1 81.20 %  rankme 12.3``."""
@@ -92,5 +91,5 @@ class PeriodicEvaluation:
 
     def _format(self, metric: str, value: float) -> str:
         """Return a value of a metric with its unit."""
-        figure = find_figure(self.figures, metric) or Figure("")
+        figure = self._figure(metric)
         return f"{figure.format(value)} {figure.unit}".rstrip()

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from ssl_host.contracts.batch import Progress
+from ssl_host.contracts.evaluation import Figure
 from ssl_host.contracts.method import Method
 from ssl_host.contracts.optimization import Schedule
 from ssl_host.errors import CheckpointError
@@ -118,14 +119,20 @@ class TrainingState:
         self.epoch += 1
         self.step_in_epoch = 0
 
-    def watch(self, metric: str, value: float, higher_is_better: bool) -> bool:
+    def watch(self, metric: str, value: float, figure: Figure) -> bool:
         """Record a value of a metric after an epoch; return True if it is the best so far.
 
         An equal value is not better, and NaN never is.
+
+        Args:
+            metric: the name of the metric.
+            value: its value.
+            figure: the declaration of the metric, which says what values are better.
         """
         best = self.watched.get(metric)
-        sign = 1 if higher_is_better else -1
-        is_best = sign * value > (-math.inf if best is None else sign * best.value)
+        score = figure.score(value)
+        least = -math.inf if best is None else figure.score(best.value)
+        is_best = score is not None and least is not None and score > least
         if is_best:
             self.watched[metric] = BestValue(value, self.epoch, self.step)
         elif best is not None:

@@ -15,6 +15,7 @@ import ssl_host
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import compose
 from ssl_host.config.resolve import resolve_file, resolve_sections
+from ssl_host.contracts.evaluation import Figure
 from ssl_host.data.datasets import open_datasets
 from ssl_host.data.monitoring_split import split_training_images
 from ssl_host.errors import ConfigError, RunError, RunFolderError, UserError
@@ -199,13 +200,21 @@ def test_metric_that_was_not_measured_is_an_error(install, tmp_path):
             "not a metric of .* measure rankme$",
         ),
         (
+            "[evaluate]\nevery_epochs = 1\nevaluators = probe\n[checkpoint]\nbest = rankme",
+            r"add rankme to \[evaluate\] evaluators",
+        ),
+        (
+            "[evaluate]\nevery_epochs = 1\nevaluators = probe, zero",
+            "evaluators = probe, zero: .*evaluator.zero.* add it, or name one of .*rankme",
+        ),
+        (
             "[evaluate]\nevery_epochs = 1\nevaluators = probe\n[checkpoint]\nbest = prob.top1",
             "measure probe.top1.*; did you mean 'probe.top1'",
         ),
         (
             "[evaluate]\nevery_epochs = 1\nevaluators = probe\n"
             "[checkpoint]\nbest = probe.learning_rate",
-            "neither high nor low",
+            "no values of it are better",
         ),
     ],
 )
@@ -244,8 +253,13 @@ def test_value_is_best_if_it_is_above_or_below_all_earlier_ones():
     """An equal value is not, and NaN never is."""
     state = TrainingState(None, 9, 1)
     values = (math.nan, 2.0, math.nan, 2.0, 1.0, 3.0)
-    assert [state.watch("up", v, True) for v in values] == [0, 1, 0, 0, 0, 1]
-    assert [state.watch("down", v, False) for v in values] == [0, 1, 0, 0, 1, 0]
+    figures = {
+        "up": (Figure(""), [0, 1, 0, 0, 0, 1]),
+        "down": (Figure("", higher_is_better=False), [0, 1, 0, 0, 1, 0]),
+        "near 2": (Figure("", higher_is_better=None, best_value=2.1), [0, 1, 0, 0, 0, 0]),
+    }
+    for name, (figure, expected) in figures.items():
+        assert [state.watch(name, v, figure) for v in values] == expected
     assert state.watched["down"].evaluations_since == 1
 
 
