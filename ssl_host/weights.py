@@ -102,6 +102,8 @@ def load_backbone(path: str | Path, catalog: Catalog | None = None) -> Backbone:
         CheckpointError: when the weights are damaged or do not fit the description.
     """
     file = Path(path)
+    if not file.exists():
+        raise UserError(f"{file}: no such file or folder; give the folder of a finished run")
     if file.is_dir():
         file = find_weights(file) or file / WEIGHTS
     is_hub_folder = file.name == HUB_WEIGHTS

@@ -291,6 +291,8 @@ def test_missing_files_are_reported(tmp_path):
         load_initial_weights(resnet(0), tmp_path)
     with pytest.raises(UserError, match="no such file"):
         ssl_host.load_backbone(tmp_path)
+    with pytest.raises(UserError, match="nothing: no such file or folder"):
+        ssl_host.load_backbone(tmp_path / "nothing")
     (tmp_path / "mine.ini").write_text("[run]", encoding="utf-8")
     with pytest.raises(UserError, match=r"is a configuration.*runs/mine"):
         ssl_host.load_backbone(tmp_path / "mine.ini")

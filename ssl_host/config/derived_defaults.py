@@ -35,9 +35,15 @@ def derived_defaults(
     if section == "augmentation" and method is not None and "num_views" in schema.model_fields:
         return {"num_views": ConfigValue(method.min_views, ConfigOrigin("views of the method"))}
     if section.startswith("data."):
-        return {
-            key: replace(merged["data", key], origin=ConfigOrigin("images of [data]"))
+        origin = ConfigOrigin("images of [data]")
+        form = {
+            key: replace(merged["data", key], origin=origin)
             for key in _IMAGE_FORM
             if key in schema.model_fields and ("data", key) in merged
         }
+        channels = getattr(classes.get("data"), "channels", None)
+        if "num_channels" in schema.model_fields and isinstance(channels, int):
+            # A source of gray images alone has no such setting.
+            form.setdefault("num_channels", ConfigValue(channels, origin))
+        return form
     return {}

@@ -172,6 +172,8 @@ def ranking_tables(ranking: Ranking) -> Group:
     tables = []
     for title, headings, rows in ranking.tables():
         table = Table(*headings, title=title, title_justify="left", box=None, pad_edge=False)
+        for column in table.columns:  # names of metrics that begin alike must not be cut off
+            column.overflow = "fold"
         for row in rows:
             table.add_row(*row)
         tables.append(table)

@@ -186,7 +186,8 @@ def summary_tables(results: Mapping[str, Any], printed: Sequence[str] = ()) -> G
         others.add_row(row.label, row.figure.format(row.value))
     notes = [Text(f"note: {note}") for note in summary.notes if note not in printed]
     advice = [Text(f"advice: {text}") for text in summary.advice]
-    return Group(table, others, Text(summary.verdict), *advice, *notes)
+    compared = [table] if summary.rows else []  # else it would be a line of headings
+    return Group(*compared, others, Text(summary.verdict), *advice, *notes)
 
 
 def _format_std(row: FigureRow) -> str:

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from ssl_host.catalog.catalog import Catalog
+from ssl_host.compose import compose
 from ssl_host.config.resolve import resolve_file, resolve_sections
 from ssl_host.errors import ConfigError, UserError
 from ssl_host.pipeline.dry_run import estimate_cost
@@ -95,6 +96,16 @@ def test_evaluators_check_their_images_before_training_and_in_a_dry_run(flowers,
         with pytest.raises(UserError, match=r"\[evaluator\.other\] \d+ and \d+ images of another"):
             call(resolved, catalog)
     assert not list(tmp_path.glob("*/metrics.csv"))
+
+
+def test_colour_images_are_read_in_gray_for_a_network_of_gray_images(flowers, tmp_path):
+    """Digits have no setting num_channels from which it could be taken."""
+    sections = config(tmp_path, data={"name": "digits"})
+    del sections["data"]["num_images"], sections["data"]["num_test"]
+    sections["data.flowers"] = {"name": "imagefolder", "root": flowers}
+    sections["evaluator.other"] = {"name": "knn", "data": "flowers"}
+    experiment = compose(resolve_sections(sections, Catalog()))
+    assert experiment.other_sources["flowers"].channels == 1
 
 
 def test_transfer_is_measured_on_a_finished_run_with_options(flowers, tmp_path):

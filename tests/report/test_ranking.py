@@ -1,6 +1,7 @@
 """Ranks of runs and choices of epochs by measures without labels, on made-up results."""
 
 import csv
+import io
 import json
 from dataclasses import asdict
 
@@ -8,7 +9,8 @@ import pytest
 
 from ssl_host import Figure
 from ssl_host.report.epoch_choices import RankedRun
-from ssl_host.report.ranking import TRUST, rank_runs
+from ssl_host.report.ranking import TRUST, rank_runs, ranking_tables
+from ssl_host.toolkit.console import make_console
 
 FREE = {
     "rankme": Figure("rank", headline=True),
@@ -218,3 +220,11 @@ def test_ranking_is_written_as_json(tmp_path):
     ]
     assert ranking["epochs"][0]["epoch"] == 2
     assert ranking["remarks"][-1] == TRUST
+
+
+def test_long_names_are_not_cut_off_in_a_narrow_terminal(tmp_path):
+    long = "a-run-with-a-name-of-forty-characters-or"
+    runs = [run(tmp_path, f"{long}-{i}", rankme=i, alignment=i, alpha=i) for i in (1, 2)]
+    screen = io.StringIO()
+    make_console(file=screen, width=40).print(ranking_tables(rank_runs(runs)))
+    assert "…" not in screen.getvalue()

@@ -153,6 +153,13 @@ def test_terminal_tables_show_figures_without_markup():
     assert lines[-1][:3] == ["No", "sign", "of"]
 
 
+def test_terminal_tables_have_no_headings_of_baselines_without_compared_metrics():
+    screen = io.StringIO()
+    make_console(file=screen, width=100).print(summary_tables(results({"rankme": 3.0})))
+    assert "this run" not in screen.getvalue()
+    assert "rankme" in screen.getvalue()
+
+
 def test_terminal_tables_show_notes_that_have_not_been_printed():
     skipped = [{"image": "a.png", "reason": "the file is empty"}]
     noted = {**results(), "notes": ["few [gray] levels", "bright"], "skipped": skipped}

@@ -41,7 +41,11 @@ if TYPE_CHECKING:
     help="Setting of the backbone, such as model=resnet50, or of the data source, such as "
     "data.labelled=false; may be repeated.",
 )
-@click.option("--tokens", is_flag=True, help="Write patch tokens (N, T, D), not features (N, D).")
+@click.option(
+    "--tokens",
+    is_flag=True,
+    help="Write patch tokens (N, T, D), not features (N, D); not for .parquet.",
+)
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float16"]),
@@ -72,9 +76,10 @@ def embed_command(
 ) -> None:
     """Write the features of IMAGES to one file, with their paths, splits, labels and classes.
 
-    IMAGES are folders, CSV files, shards, image files or patterns that an installed data source
-    reads. Images are prepared as in the run of the backbone. Those that cannot be read have no row
-    and are listed. The same command continues after an interruption.
+    IMAGES are folders, CSV files, image files, shards, or patterns of shards such as
+    train-{000..003}.tar: what the installed data sources read. Images are prepared as in the run
+    of the backbone. Those that cannot be read have no row and are listed. The same command
+    continues after an interruption.
     """
     if (run is None) == (backbone is None):
         raise click.UsageError("give either --run RUN or --backbone NAME")

@@ -179,7 +179,11 @@ class _Work:
             unreadable = [(each["path"], each["reason"]) for each in about["unreadable"]]
             result = self._result(tuple(about["shape"]), unreadable)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            changed = "its description"
+            raise UserError(
+                f"{self.out} exists, but {description_file(self.out).name}, which `embed` writes "
+                "next to it, does not describe it; replace it with --fresh, or write to another "
+                "file with --to"
+            ) from None
         if changed:
             raise UserError(
                 f"{self.out} exists, but {changed} changed since it was written; replace it with "

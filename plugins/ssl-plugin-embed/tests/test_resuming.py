@@ -187,7 +187,7 @@ def test_finished_output_is_not_computed_again(photos, network):
 
 def test_file_of_something_else_is_not_replaced(photos, network):
     Path("out.npy").write_text("mine", "utf-8")
-    with pytest.raises(UserError, match=r"out\.npy exists.*--fresh"):
+    with pytest.raises(UserError, match=r"out\.npy exists, but out\.npy\.json.*--fresh"):
         embed(photos, network, "out.npy")
     assert outputs("out") == {"npy": b"mine"}
     with pytest.raises(Killed):  # it is kept until the new one is complete
