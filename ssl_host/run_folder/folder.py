@@ -25,6 +25,9 @@ _RESULT_KEYS = {"name", "method", "backbone", "data", "seed", "epochs", "metrics
 _INPUT_FILES = {".lock", "config.ini", "config.json", "images.json"}
 """Files that a run folder contains before the training starts."""
 
+EVALUATION_KINDS = ("evaluator", "baseline")
+"""Kinds of sections that do not change the training."""
+
 
 class RunFolder(LockedFolder):
     """Folder of one run; used as a context manager, it is locked against other processes.
@@ -130,10 +133,16 @@ class RunFolder(LockedFolder):
         changes, chosen = self._compare(config)
         if changes:
             listing = "\n".join(f"  {change}" for change in changes)
+            advice = ""
+            if not compare_configs(self.config_values(), config, free_kinds=EVALUATION_KINDS)[0]:
+                advice = (
+                    f"measure it with other evaluators with `ssl-host evaluate {self.path} -o "
+                    "evaluator.NAME.KEY=VALUE`, or "
+                )
             raise RunFolderError(
                 f"{self.path} contains a run with a different configuration:\n{listing}\n"
-                "give this run a different name with -o run.name=..., or use --fresh to start "
-                "again (the folder of the old run is renamed)"
+                f"{advice}give this run a different name with -o run.name=..., or use --fresh to "
+                "start again (the folder of the old run is renamed)"
             )
         for (section, key), value in chosen.items():
             config = config.with_value(section, key, value, "run folder")
@@ -155,7 +164,7 @@ class RunFolder(LockedFolder):
         if not self.has_progress():
             return [], {}
         # Evaluators may change as long as nothing is evaluated.
-        free_kinds = ("evaluator", "baseline") if self.results() is None else ()
+        free_kinds = EVALUATION_KINDS if self.results() is None else ()
         return compare_configs(self.config_values(), config, free_kinds=free_kinds)
 
     def claim_images(self, fingerprint: Mapping[str, Any]) -> str | None:

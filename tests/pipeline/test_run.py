@@ -305,8 +305,12 @@ def test_evaluator_settings_may_change_until_evaluated(catalog, tmp_path):
     added = {"evaluator.knn": {"name": "knn"}}
     assert "knn.top1" in go(catalog, tmp_path, **added).results["metrics"]
     assert "[evaluator.knn]" in (first.folder / "config.ini").read_text(encoding="utf-8")
-    with pytest.raises(RunFolderError, match="different configuration"):
+    with pytest.raises(RunFolderError, match="different configuration") as caught:
         go(catalog, tmp_path, **{"evaluator.knn": {"name": "knn", "k": 3}})
+    assert "ssl-host evaluate" in str(caught.value)
+    with pytest.raises(RunFolderError, match="different configuration") as caught:
+        go(catalog, tmp_path, **added, run={"seed": 7})
+    assert "ssl-host evaluate" not in str(caught.value)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
