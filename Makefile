@@ -19,7 +19,8 @@ run: $(VENV)/.installed
 	$(BIN)/ssl-host run examples/quickstart.ini
 
 # mypy and the compilers of ffcv and of the view kernels need a core each.
-test: $(VENV)/.installed-test
+test:
+	$(MAKE) --no-print-directory -j2 $(VENV)/.installed-test
 	$(MAKE) --no-print-directory -j2 lint ffcv kernels
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
@@ -133,8 +134,8 @@ ffcv: $(VENV)/.installed
 	@$(PIP) -e "./plugins/ssl-plugin-ffcv[ffcv]" > /dev/null 2>&1 || \
 	echo "ffcv could not be compiled: its tests will be skipped"
 
-$(VENV)/.installed-test: $(VENV)/.installed
-	$(MAKE) system
+# With -j2, as in `make test`, system packages are installed at the same time as Python's.
+$(VENV)/.installed-test: $(VENV)/.installed | system
 	$(PIP) --group test
 	touch $@
 

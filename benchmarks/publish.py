@@ -2,8 +2,9 @@
 
     python benchmarks/publish.py runs/benchmark/mnist5k runs/benchmark/mnist5k-joint
 
-Copies each suite's table and raw results to benchmarks/results, and rewrites the parts of READMEs
-that show them. `tests/docs/test_figures.py` checks that both are equal.
+Copies each suite's table and raw results to benchmarks/results, with the metrics of the epochs that
+were evaluated, and rewrites the parts of READMEs and pages that show them.
+`tests/docs/test_figures.py` checks that both are equal.
 """
 
 from __future__ import annotations

@@ -62,8 +62,9 @@ def check_evaluation(config: RunConfig) -> None:
 
     for name in settings.evaluators if settings.every_epochs is not None else ():
         if name not in evaluators:
+            usable = [n for n, component in evaluators.items() if component.data is None]
             text = f"there is no section [evaluator.{name}]; add it, or name one of "
-            text += f"{', '.join(evaluators)}{did_you_mean(name, evaluators)}"
+            text += f"{', '.join(usable)}{did_you_mean(name, usable)}"
             add("evaluate", "evaluators", text)
         elif evaluators[name].data is not None:
             text = f"[evaluator.{name}] has its own data, but only training images can be used"
@@ -92,11 +93,12 @@ def _problem_of_watched(
     figure = next(filter(None, figures), None)
     if figure is not None:
         is_ordered = figure.score(0.0) is not None
-        return "" if is_ordered else "no values of it are better; name another metric"
-    owners = (name for name in evaluators if f"{metric}.".startswith(f"{name}."))
-    owner = next(owners, None)
-    if owner not in (None, *used):
-        return f"add {owner} to [evaluate] evaluators, which measure it"
+        text = "neither high nor low values of it are better, and it has no best value; "
+        return "" if is_ordered else f"{text}name another metric"
+    for name, component in evaluators.items():
+        other = None if component.data else _figure_of(component, metric)
+        if other is not None and other.score(0.0) is not None:
+            return f"add {name}, which measures it, to [evaluate] evaluators"
     known = [m for name in used for m in _metrics_of(evaluators.get(name))]
     text = "it is not a metric of [evaluate] evaluators, which measure "
     return text + (", ".join(known) or "none") + did_you_mean(metric, known)

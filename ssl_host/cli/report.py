@@ -59,7 +59,7 @@ def report(session: Session, runs: tuple[Path, ...], output: Path | None, as_jso
 @session_options
 @pass_session
 def compare(session: Session, runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
-    """Rank finished runs without labels, and write one page that compares them.
+    """Rank finished runs by measures that need no labels, and compare them on one page.
 
     The page is a single HTML file with a sortable table of the metrics, a chart of all training
     curves, the differences between the configurations, and the nearest neighbours of the same

@@ -41,9 +41,9 @@ def derived_defaults(
             for key in _IMAGE_FORM
             if key in schema.model_fields and ("data", key) in merged
         }
-        channels = getattr(classes.get("data"), "channels", None)
+        # A source whose images all have one form, such as digits, has no setting for it.
+        channels = getattr(classes.get("data"), "__dict__", {}).get("channels")
         if "num_channels" in schema.model_fields and isinstance(channels, int):
-            # A source of gray images alone has no such setting.
             form.setdefault("num_channels", ConfigValue(channels, origin))
         return form
     return {}

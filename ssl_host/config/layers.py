@@ -254,8 +254,8 @@ def _dropped_recipe_note(
 ) -> list[str]:
     """Return a note, as a list, about a component of the method that the data source replaces.
 
-    The list is empty if no setting is lost, because two views of one size are much like two others,
-    and if a preset or the user has settings for the new component.
+    The list is empty if the recipe has no settings for it besides the name, and if a preset or the
+    user has settings for the new component, who then knows of it.
     """
     lost = [k for k, v in replaced.items() if v.origin.layer.startswith("method ") and k != "name"]
     if not lost or not all(v.origin.layer.startswith("data ") for v in merged.values()):
@@ -263,6 +263,6 @@ def _dropped_recipe_note(
     name, old = merged["name"], replaced["name"]
     return [
         f"[{section}] name = {name.raw} of {name.origin.layer} replaces {old.raw} of "
-        f"{old.origin.layer}, so {', '.join(lost)} {'is' if len(lost) == 1 else 'are'} ignored; "
-        f"a section [{section}] with a name decides"
+        f"{old.origin.layer}, and its {', '.join(lost)} {'has' if len(lost) == 1 else 'have'} no "
+        f"effect; to keep {old.raw}, set [{section}] name = {old.raw} and these settings"
     ]

@@ -86,7 +86,8 @@ class Figure:
         baseline: True if the metric is also measured for the baselines and compared with them.
         headline: True if the metric is shown at the top of the report.
         best_value: value that is best if ``higher_is_better`` is None, as 1 for an exponent that
-            should be near 1; None if no value is. Rankings of runs use it.
+            should be near 1; None if no value is. Rankings of runs, ``[checkpoint] best`` and
+            ``[run] stop_early`` use it.
     """
 
     description: str

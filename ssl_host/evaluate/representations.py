@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_host.catalog.plugin_errors import attribute_errors
+from ssl_host.config.error_locations import name_section
 from ssl_host.contracts.baseline import Baseline, BaselineInputs
 from ssl_host.errors import ContractError
 from ssl_host.evaluate.extract import FeatureFunction, Transform, network_features
@@ -50,7 +51,10 @@ def make_representations(
     """
     made = {}
     for name, baseline in baselines.items():
-        with attribute_errors(baseline, f"while preparing the baseline '{name}'"):
+        with (
+            name_section(f"baseline.{name}"),
+            attribute_errors(baseline, f"while preparing the baseline '{name}'"),
+        ):
             extractor = baseline.make_extractor(inputs)
         if isinstance(extractor, nn.Module):
             if channels_last:

@@ -10,7 +10,7 @@ from torch import nn
 
 from ssl_host.catalog.catalog import Catalog
 from ssl_host.compose import Experiment, build_backbone, compose_method
-from ssl_host.config.error_locations import locate_errors, name_section
+from ssl_host.config.error_locations import locate_errors
 from ssl_host.config.named_sections import named_section
 from ssl_host.contracts.baseline import BaselineInputs
 from ssl_host.contracts.networks import Backbone
@@ -96,8 +96,6 @@ def check_baselines(experiment: Experiment, images: OpenedDatasets, catalog: Cat
     builder = make_bank_builder(experiment, images)
     device = torch.device("cpu")
     inputs = make_baseline_inputs(experiment, builder, device, catalog, warnings.append)
-    for name, baseline in named.items():
-        section = f"baseline.{name}"
-        with locate_errors(experiment.config, section), name_section(section):
-            make_representations({name: baseline}, inputs)
+    with locate_errors(experiment.config):
+        make_representations(named, inputs)
     return warnings

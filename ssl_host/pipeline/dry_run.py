@@ -72,7 +72,7 @@ def _estimate(
     splits = open_splits(source, config.loader.holdout, progress)
     experiment = compose(config, (source, views), len(splits.train))
     method = experiment.method
-    load_frozen_weights(method, config, catalog)
+    loaded, unloaded = load_frozen_weights(method, config, catalog)
     starts_from = None
     if config.run.init_from is not None:
         starts_from = load_run_weights(method.backbone, config.run, catalog)
@@ -121,8 +121,8 @@ def _estimate(
         loaded_seconds_per_step=loaded_per_step,
         training_minutes=(loading.packing_s + loaded_per_step * num_steps) / 60,
         starts_from=starts_from,
-        notes=[*config.notes, *experiment.notes, *splits.notes, *notes],
-        warnings=[*config_warnings(config, method), *skipped, *warnings],
+        notes=[*config.notes, *experiment.notes, *splits.notes, *loaded, *notes],
+        warnings=[*config_warnings(config, method), *unloaded, *skipped, *warnings],
         alternatives=list(_alternatives(steps, config.trainer, per_step)) if alternatives else [],
     )
 

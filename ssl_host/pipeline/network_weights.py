@@ -13,23 +13,26 @@ from ssl_host.initial_weights import load_initial_weights
 from ssl_host.weights import DESCRIPTION
 
 
-def load_frozen_weights(method: Method, config: RunConfig, catalog: Catalog) -> list[str]:
-    """Load the weights of a method's frozen networks, and return notes about them.
+def load_frozen_weights(
+    method: Method, config: RunConfig, catalog: Catalog
+) -> tuple[list[str], list[str]]:
+    """Load the weights of a method's frozen networks, and return notes and warnings about them.
 
-    A network with neither ``init_from`` nor pretrained weights keeps its random weights; a note
-    warns about this.
+    A network with neither ``init_from`` nor pretrained weights keeps its random weights, about
+    which there is a warning.
     """
-    notes = []
+    notes: list[str] = []
+    warnings: list[str] = []
     for name in method.frozen:
         component = config.components[f"backbone.{name}"]
         loaded = load_section_weights(getattr(method, name), component, catalog)
         if loaded is None:
-            notes.append(
-                f"warning: the frozen network [{component.section}] has random weights; set "
+            warnings.append(
+                f"the frozen network [{component.section}] has random weights; set "
                 "init_from or pretrained = true in its section"
             )
         notes += filter(None, [loaded])
-    return notes
+    return notes, warnings
 
 
 def load_section_weights(

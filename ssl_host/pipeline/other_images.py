@@ -68,7 +68,8 @@ def check_evaluators(experiment: Experiment, splits: Splits, data: str | None = 
             attribute_errors(evaluator, "while checking its images"),
         ):
             evaluator.check(splits.probe, splits.test)
-    return [f"{', '.join(names)} will be skipped: {why}" for why, names in skipped.items()]
+    where = "" if data is None else f"[{named_section('data', data)}] "
+    return [f"{where}{', '.join(n)} will be skipped: {why}" for why, n in skipped.items()]
 
 
 def open_other_images(

@@ -133,6 +133,7 @@ class _Runner:
         self.description = describe_run(config, folder.path)
         self.continued = finished_run(config)
         self.notes = list(config.notes)
+        self.printed: list[str] = []
         self.started_loggers: list[Logger] = []
 
     def run(self) -> Outcome:
@@ -168,19 +169,22 @@ class _Runner:
         warnings = list(config_warnings(self.config, experiment.method))
         if is_first_process():
             warnings += check_baselines(experiment, images, self.catalog)
-        self.notes += warnings
-        self.notes += load_frozen_weights(experiment.method, self.config, self.catalog)
-        self.notes += load_starting_weights(
-            experiment.method, self.config, self.catalog, self.console, images.test is not None
+        loaded, unloaded = load_frozen_weights(experiment.method, self.config, self.catalog)
+        warnings += unloaded
+        self.notes += [*warnings, *loaded]
+        start = load_starting_weights(
+            experiment.method, self.config, self.catalog, images.test is not None
         )
-        print_start(self.console, experiment, images, [*warnings, *skipped])
+        self.notes += start
+        self.printed += print_start(
+            self.console, experiment, images, [*loaded, *start], [*warnings, *skipped]
+        )
         try:
             training = self._train(experiment, images)
             if not training.is_first:
                 return Outcome(self.folder.path, {})
             for hint in data_bottleneck_hint(images, training.data_wait_fraction):
-                self.notes.append(hint)
-                self.console.print(f"hint: {hint}", style="yellow")
+                self._note(hint, "hint")
             results = self._evaluate(experiment, images, training)
         except BaseException:
             with suppress(Exception):  # keep the original exception
@@ -188,9 +192,14 @@ class _Runner:
             raise
         self._finish_loggers(results)
         self.catalog.call("run_finished", run=self.description, results=results)
-        after_training = results["evaluation_notes"]
-        printed = tuple(note for note in results["notes"] if note not in after_training)
-        return Outcome(self.folder.path, dict(results), printed=printed)
+        return Outcome(self.folder.path, dict(results), printed=tuple(self.printed))
+
+    def _note(self, text: str, kind: str = "note") -> None:
+        """Print a note, and keep it for the report."""
+        self.notes.append(text)
+        self.printed.append(text)
+        style = None if kind == "note" else "yellow"
+        self.console.print(f"{kind}: {text}", style=style, soft_wrap=True)
 
     def _claim_images(self, images: OpenedDatasets) -> None:
         """Store the fingerprint of the images, or warn if it has changed since the run started."""
@@ -200,8 +209,7 @@ class _Runner:
             change = self.continued.folder.check_images(fingerprint)
         change = self.folder.claim_images(fingerprint) or change
         if change is not None:
-            self.notes.append(change)
-            self.console.print(f"warning: {change}", style="yellow")
+            self._note(change, "warning")
 
     def _finish_loggers(self, results: Mapping[str, Any] | None) -> None:
         """Call ``finish`` on all started loggers; ``results`` is None if the run failed."""
@@ -221,9 +229,7 @@ class _Runner:
             if not is_first_process():
                 return
             if self.continued is not None:
-                note = continuation_note(self.continued.folder.path, state)
-                self.notes.append(note)
-                self.console.print(f"note: {note}", soft_wrap=True)
+                self._note(continuation_note(self.continued.folder.path, state))
             for logger in experiment.loggers.values():
                 with attribute_errors(logger, "in start"):
                     logger.start(replace(self.description, resumed_step=state.step))

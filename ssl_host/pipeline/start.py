@@ -17,7 +17,7 @@ from ssl_host.toolkit.plurals import pluralize
 
 
 def load_starting_weights(
-    method: Method, config: RunConfig, catalog: Catalog, console: Console, has_test: bool
+    method: Method, config: RunConfig, catalog: Catalog, has_test: bool
 ) -> list[str]:
     """Load the weights that ``[run] init_from`` names into the backbone and its EMA copies.
 
@@ -25,7 +25,6 @@ def load_starting_weights(
         method: the SSL method.
         config: the configuration of the run.
         catalog: the catalog of installed components.
-        console: the console on which the note on the weights is printed.
         has_test: True if there are held-out images.
 
     Returns:
@@ -39,7 +38,6 @@ def load_starting_weights(
     if path is None:
         return []
     notes = [load_run_weights(method.backbone, config.run, catalog)]
-    console.print(f"note: {notes[0]}", soft_wrap=True)
     if has_test and not trained_on_same_dataset(path, config):
         notes.append(
             "the initial weights are not from a run on the same images: they may have been "
@@ -52,9 +50,24 @@ def load_starting_weights(
 
 
 def print_start(
-    console: Console, experiment: Experiment, images: OpenedDatasets, warnings: Sequence[str]
-) -> None:
-    """Print the run's components and size, notes, warnings, and how many images are skipped."""
+    console: Console,
+    experiment: Experiment,
+    images: OpenedDatasets,
+    notes: Sequence[str],
+    warnings: Sequence[str],
+) -> list[str]:
+    """Print the run's components and size, notes, warnings, and how many images are skipped.
+
+    Args:
+        console: the console.
+        experiment: the components of the run, with notes of their own.
+        images: the images, with notes and warnings of their own.
+        notes: further notes.
+        warnings: further warnings.
+
+    Returns:
+        The notes and warnings that were printed.
+    """
     config = experiment.config
     num_test = "no" if images.test is None else str(len(images.test))
     parameters = num_trainable_parameters(experiment.method)
@@ -66,10 +79,12 @@ def print_start(
         f"{config.components['data'].name} ({num_test} test images), {epochs} of {steps}, "
         f"{parameters:,} parameters, {config.trainer.accelerator} {config.trainer.precision}",
     )
-    for note in (*config.notes, *experiment.notes, *images.notes):
-        console.print(f"note: {note}")
-    for warning in (*warnings, *images.warnings):
-        console.print(f"warning: {warning}", style="yellow")
+    all_notes = [*config.notes, *experiment.notes, *images.notes, *notes]
+    for note in all_notes:
+        console.print(f"note: {note}", soft_wrap=True)
+    all_warnings = [*warnings, *images.warnings]
+    for warning in all_warnings:
+        console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
     skipped = images.skipped()
     if skipped:
         name, reason = skipped[0]
@@ -78,3 +93,4 @@ def print_start(
             f"{name} ({reason}); results.json lists them",
             style="yellow",
         )
+    return [*all_notes, *all_warnings]

@@ -8,6 +8,8 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ssl_host.toolkit.plurals import pluralize
+
 HOST_PACKAGE = "ssl_host.report"
 
 
@@ -36,6 +38,7 @@ def render_page(package: str, template: str, /, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = breakable
+    environment.filters["counted"] = pluralize
     return environment.get_template(template).render(**values)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from ssl_host.config.run_config import RunConfig
 from ssl_host.errors import RunFolderError, UserError
 from ssl_host.run_folder.locked_folder import LockedFolder
 from ssl_host.run_folder.stored_config import (
+    EVALUATION_KINDS,
     ConfigValues,
     compare_configs,
     config_values,
@@ -24,9 +26,6 @@ _RESULT_KEYS = {"name", "method", "backbone", "data", "seed", "epochs", "metrics
 
 _INPUT_FILES = {".lock", "config.ini", "config.json", "images.json"}
 """Files that a run folder contains before the training starts."""
-
-EVALUATION_KINDS = ("evaluator", "baseline")
-"""Kinds of sections that do not change the training."""
 
 
 class RunFolder(LockedFolder):
@@ -136,8 +135,8 @@ class RunFolder(LockedFolder):
             advice = ""
             if not compare_configs(self.config_values(), config, free_kinds=EVALUATION_KINDS)[0]:
                 advice = (
-                    f"measure it with other evaluators with `ssl-host evaluate {self.path} -o "
-                    "evaluator.NAME.KEY=VALUE`, or "
+                    f"use `ssl-host evaluate {shlex.quote(str(self.path))} -o "
+                    "evaluator.NAME.KEY=VALUE` to measure it with other evaluators, or "
                 )
             raise RunFolderError(
                 f"{self.path} contains a run with a different configuration:\n{listing}\n"

@@ -28,6 +28,8 @@ FREE_SETTINGS = {
 }
 """Settings that may change when a run is resumed, because they do not change its results."""
 
+EVALUATION_KINDS = ("evaluator", "baseline")
+"""Kinds of sections that ``ssl-host evaluate`` may replace."""
 _STARTING_POINT = ("epochs", "continue_from", "init_from", "init_key", "init_prefix")
 _STOPPING = ("stop_early", "patience")
 FREE_SETTINGS_OF_CONTINUED_RUNS = {
@@ -150,7 +152,7 @@ def _is_free(section: str, config: RunConfig, free_kinds: Collection[str]) -> bo
     method: Any = config.components["method"].cls
     # Without a name, [data] and [backbone] are the run's; frozen networks are the method's.
     is_named = bool(instance) and kind in ("data", "backbone") and instance not in method.frozen
-    return is_named and {"evaluator", "baseline"} <= set(free_kinds)
+    return is_named and set(EVALUATION_KINDS) <= set(free_kinds)
 
 
 def has_same_dataset(stored: ConfigValues, config: RunConfig) -> bool:

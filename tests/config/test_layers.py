@@ -66,6 +66,9 @@ def test_views_of_a_method_that_the_data_source_replaces_are_noted(catalog, tmp_
     (note,) = resolved(text, catalog, tmp_path).notes
     assert "[augmentation] name = digits of data mnist5k replaces dino of method dino" in note
     assert "local_size" in note
+    (other,) = resolved(text.replace("dino", "deepclusterv2"), catalog, tmp_path).notes
+    assert "multicrop" in other
+    assert "num_local" in other
     for chosen in ("name = digits", "name = dino", "name = byol"):
         text_with_views = f"{text}\n[augmentation]\n{chosen}\n"
         assert resolved(text_with_views, catalog, tmp_path).notes == ()

@@ -48,6 +48,7 @@ class DeepClusterV2(Method):
     heads = {"projector": "backbone"}
     supports_multicrop = True
     recipe = {
+        # The number is the default; naming it gives a note if a data source replaces the views.
         "augmentation": {"name": "multicrop", "num_local": 6},
         "backbone": {"name": "timm", "model": "resnet50"},
         "head.projector": {"hidden_dim": 2048, "output_dim": 128},

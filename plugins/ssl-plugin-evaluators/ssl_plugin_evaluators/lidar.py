@@ -71,7 +71,7 @@ class LiDAR(Evaluator):
 
 
 def lidar(features: Tensor, delta: float = 1e-4) -> float:
-    """Return LiDAR of the features of views, (n, q, D): arXiv:2312.04000v1, eq. 1 to 4.
+    """Return LiDAR of the features of views, (n, q, D): arXiv:2312.04000.
 
     It is the exponential of the entropy of the normalised eigenvalues of Σw^(-½) Σb Σw^(-½), where
     Σb is the covariance of the images' mean features and Σw that of the views of an image.

@@ -103,25 +103,29 @@ def check_masks(
                     f"have the same mask {file}; set test_masks to a separate folder"
                 )
             found[file] = _identity(images, i)
-        rows = evenly_spaced_indices(len(images), max_images).tolist()
-        for i in rows:
+        used = []
+        for i in evenly_spaced_indices(len(images), max_images).tolist():
             with suppress(UnreadableImage):  # the host leaves such an image out
                 _check_header(images, i, files[i])
-        if images is train:
-            _require_two_classes([files[i] for i in rows], ignore_index)
+                used.append(files[i])
+        if images is train and used:
+            _require_two_classes(used, ignore_index)
 
 
 def _require_two_classes(files: Sequence[Path], ignore_index: int) -> None:
     """Raise UserError if the masks, which are read until two are found, have only one class."""
-    classes: set[int] = set()
+    values: set[int] = set()
     for file in files:
-        classes |= set(np.unique(_decode(file)).tolist())
-        if len(classes - {ignore_index}) > 1:
+        values |= set(np.unique(_decode(file)).tolist())
+        if len(values - {ignore_index}) > 1:
             return
+    found = " and ".join(map(str, sorted(values)))
+    if ignore_index in values:
+        found += f", of which {ignore_index} is ignore_index, so pixels with it do not count"
     raise UserError(
-        f"the masks of all {len(files)} training images have the values "
-        f"{', '.join(map(str, sorted(classes)))} alone, of which {ignore_index} is ignore_index; "
-        "segmentation needs at least two classes, such as 0 for the background and 1 for the object"
+        f"segmentation needs masks with at least two classes, such as 0 for the background and 1 "
+        f"for the object, but the {len(files)} masks of training images that were read have only "
+        f"the value{'s' if len(values) > 1 else ''} {found}; write the masks with other values"
     )
 
 
@@ -245,9 +249,10 @@ def _mask_file(images: ImageDataset, i: int, folder: Path) -> Path:
 
 def _expected(file: Path) -> str:
     """Return the file that is missing, and one of another format if there is one."""
-    others = [f for f in file.parent.glob(f"{escape(file.stem)}.*") if f.is_file()]
-    found = f"; {others[0].name} is no PNG file, whose values are exact" if others else ""
-    return f"expected {file}{found}"
+    others = [f for f in file.parent.glob(f"{escape(file.stem)}.*") if f.stem == file.stem]
+    if not others:
+        return f"expected {file}"
+    return f"expected {file}; there is {others[0].name}, but masks are .png files"
 
 
 @contextmanager

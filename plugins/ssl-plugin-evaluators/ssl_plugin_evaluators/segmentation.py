@@ -24,7 +24,7 @@ from ssl_host import (
     evenly_spaced_indices,
     pluralize,
 )
-from ssl_plugin_evaluators.masks import check_masks, count_classes, read_masks
+from ssl_plugin_evaluators.masks import NUM_EXAMPLES, check_masks, count_classes, read_masks
 from ssl_plugin_evaluators.network import (
     FrozenNetwork,
     NetworkOutputs,
@@ -176,10 +176,13 @@ class Segmentation(Evaluator):
             )
             if len(split.masks) < len(images)
         ]
-        if config.num_classes is None and len(present) < count:
+        missing = sorted(set(range(count)) - {config.ignore_index, *present})
+        if config.num_classes is None and missing:
+            more = ", …" if len(missing) > NUM_EXAMPLES else ""
             notes.append(
-                f"segmentation: {len(present)} of the class indices 0 to {count - 1} are in the "
-                f"masks: {', '.join(map(str, present[:10]))}"
+                f"segmentation: no mask has the {pluralize(len(missing), 'class', 'classes')} "
+                f"{', '.join(map(str, missing[:NUM_EXAMPLES]))}{more}, although there are classes "
+                f"up to {count - 1}; number them without gaps, or set num_classes"
             )
         linear = self._train_linear(train, count, network.device, bank.seed)
         knn = self._store_patches(train, count, network.device, bank.seed)
