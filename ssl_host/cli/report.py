@@ -40,7 +40,8 @@ def report(session: Session, runs: tuple[Path, ...], output: Path | None, as_jso
     The command prints which epoch of the run the measures without labels would choose, if the run
     was evaluated during training, and last the path of the page.
     """
-    if len(_distinct(runs)) > 1:
+    runs = _distinct(runs)
+    if len(runs) > 1:
         _compare(session, runs, output, as_json)
         return
     if output is not None:
@@ -72,7 +73,7 @@ def compare(session: Session, runs: tuple[Path, ...], output: Path | None, as_js
         raise click.UsageError(
             f"{runs[0]} is a single run; give two or more runs, or use ssl-host report {runs[0]}"
         )
-    _compare(session, runs, output, as_json)
+    _compare(session, _distinct(runs), output, as_json)
 
 
 def _distinct(runs: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -91,7 +92,7 @@ def _distinct(runs: tuple[Path, ...]) -> tuple[Path, ...]:
 
 
 def _compare(session: Session, runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
-    """Write a page that compares runs, and print their ranks."""
+    """Write a page that compares different runs, and print their ranks."""
     from ssl_host.pipeline.finished_runs import compare_runs  # noqa: PLC0415 - imports torch
 
     if output is not None and output.suffix.lower() not in (".html", ".htm"):
@@ -99,7 +100,7 @@ def _compare(session: Session, runs: tuple[Path, ...], output: Path | None, as_j
             f"--output {output}: the report is HTML; use a name that ends in .html"
         )
     page = output or Path("comparison.html")
-    _show(compare_runs(_distinct(runs), page, session.catalog()), as_json)
+    _show(compare_runs(runs, page, session.catalog()), as_json)
 
 
 def _show(written: WrittenReport, as_json: bool) -> None:

@@ -42,7 +42,8 @@ def derived_defaults(
             if key in schema.model_fields and ("data", key) in merged
         }
         # A source whose images all have one form, such as digits, has no setting for it.
-        channels = getattr(classes.get("data"), "__dict__", {}).get("channels")
+        source = classes.get("data")
+        channels = None if source is None else vars(source).get("channels")
         if "num_channels" in schema.model_fields and isinstance(channels, int):
             form.setdefault("num_channels", ConfigValue(channels, origin))
         return form

@@ -61,8 +61,7 @@ def give_advice(
     flat = 0.0 if is_flat else flat_view_fraction(views, experiment.views.std)
     file = folder / "config.ini"
     shown = Path(os.path.relpath(file)) if file.is_relative_to(Path.cwd()) else file
-    steps = results["steps"], results["steps"] // max(1, results["epochs"])
-    rate_advice = learning_rate_advice(experiment, *steps)
+    rate_advice = learning_rate_advice(experiment)
     return advise(results, read_curves(folder), flat, shown, rate_advice)
 
 

@@ -120,8 +120,8 @@ class TrainingHints:
             self._print(
                 "divergence",
                 f"at step {step.state.step} the loss is {mean:.3g}, after {self.first_loss:.3g} "
-                f"when training started or resumed: it diverges. {_rate_advice(step)} "
-                "usually helps.",
+                "when training started or resumed: it diverges. "
+                f"{learning_rate_advice(step.experiment)} usually helps.",
                 kind="warning",
             )
 
@@ -136,7 +136,7 @@ class TrainingHints:
                 "loss",
                 f"after {done} of {total} steps the loss is {mean:.3f}, which is "
                 f"{name_chance(mean, chance)}: the network does not tell images apart yet. "
-                f"{_rate_advice(step)} usually helps.",
+                f"{learning_rate_advice(step.experiment)} usually helps.",
             )
         self.printed.add("loss")  # it is compared once
 
@@ -194,14 +194,11 @@ class TrainingHints:
                 f"after {done} of {total} steps the online probe is right for {100 * mean:.1f} % "
                 f"of the images, no better than guessing the most frequent class "
                 f"({100 * guess:.1f} %): the features do not tell the classes apart. "
-                f"{_rate_advice(step)}, or an augmentation that keeps what the classes "
-                "differ in ([augmentation]), usually helps, unless the labels cannot be seen.",
+                f"{learning_rate_advice(step.experiment)}, or an augmentation that keeps what the "
+                "classes differ in ([augmentation]), usually helps, unless the labels cannot be "
+                "seen.",
             )
         self.printed.add("probe")  # it is compared once
-
-
-def _rate_advice(step: TrainingStep) -> str:
-    return learning_rate_advice(step.experiment, step.state.total_steps, step.plan.steps)
 
 
 def is_at_chance(loss: float, chance: float) -> bool:
@@ -242,20 +239,15 @@ def effective_rank(features: Tensor) -> float:
     return float(torch.special.entr(shares).sum().exp())
 
 
-def learning_rate_advice(experiment: Experiment, total_steps: int, steps_per_epoch: int) -> str:
-    """Return advice for a loss that does not fall, with the settings that it is about.
-
-    Args:
-        experiment: the components of the run.
-        total_steps: number of optimizer steps of the run.
-        steps_per_epoch: number of optimizer steps of an epoch.
-    """
+def learning_rate_advice(experiment: Experiment) -> str:
+    """Return advice for a loss that does not fall, with the settings that it is about."""
+    plan, factor = experiment.plan, experiment.scheduler.factor
     rate = experiment.optimizer.learning_rate(experiment.config.run.batch_size)
     advice = [f"Another learning rate than {rate:.3g} ([optimizer] lr)"]
-    factor = experiment.scheduler.factor
-    factors = [factor(step, total_steps, steps_per_epoch) for step in range(total_steps)]
+    total = plan.total_steps
+    factors = [factor(step, total, plan.steps_per_epoch) for step in range(total)]
     warmup = factors.index(max(factors))
-    if warmup > max(1, CHANCE_CHECKED_AT * total_steps):
+    if warmup > max(1, CHANCE_CHECKED_AT * total):
         advice.append(f"a warm-up of fewer than {warmup} steps ([scheduler] warmup_epochs)")
     optimizer = experiment.config.components["optimizer"].name
     if optimizer != "adamw":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path, PurePath
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -103,20 +102,22 @@ def check_masks(
                     f"have the same mask {file}; set test_masks to a separate folder"
                 )
             found[file] = _identity(images, i)
-        used = []
+        used = {}
         for i in evenly_spaced_indices(len(images), max_images).tolist():
-            with suppress(UnreadableImage):  # the host leaves such an image out
-                _check_header(images, i, files[i])
-                used.append(files[i])
+            # The host leaves unreadable images out.
+            with suppress(UnreadableImage), _open_mask(images, i, files[i]):
+                used[i] = files[i]
         if images is train and used:
-            _require_two_classes(used, ignore_index)
+            _require_two_classes(images, used, ignore_index)
 
 
-def _require_two_classes(files: Sequence[Path], ignore_index: int) -> None:
-    """Raise UserError if the masks, which are read until two are found, have only one class."""
+def _require_two_classes(
+    images: ImageDataset, files: Mapping[int, Path], ignore_index: int
+) -> None:
+    """Raise UserError if the masks, keyed by image and read until two are found, have one class."""
     values: set[int] = set()
-    for file in files:
-        values |= set(np.unique(_decode(file)).tolist())
+    for i, file in files.items():
+        values |= set(read_mask(images, i, file).unique().tolist())
         if len(values - {ignore_index}) > 1:
             return
     found = " and ".join(map(str, sorted(values)))
@@ -173,12 +174,13 @@ def read_mask(images: ImageDataset, i: int, file: Path) -> Tensor:
             the size of its image; or if the image is rotated by its EXIF data.
         UnreadableImage: if the image cannot be read.
     """
-    _check_header(images, i, file)
-    return torch.from_numpy(_decode(file))
+    with _open_mask(images, i, file) as mask:
+        return torch.from_numpy(np.array(mask, dtype=np.uint8))
 
 
-def _check_header(images: ImageDataset, i: int, file: Path) -> None:
-    """Check what the headers of an image and its mask say; the errors are read_mask's."""
+@contextmanager
+def _open_mask(images: ImageDataset, i: int, file: Path) -> Iterator[Image.Image]:
+    """Check the headers of an image and its mask, and yield the mask; errors are read_mask's."""
     header = images.header(i)
     if header.orientation != 1:
         raise UserError(
@@ -186,17 +188,21 @@ def _check_header(images: ImageDataset, i: int, file: Path) -> None:
             f"orientation {header.orientation} in its EXIF data, but its mask {file} has no "
             "orientation; store the image upright, and the mask in the same way"
         )
-    with _open(file) as mask:
-        if mask.mode not in MODES:
-            raise UserError(
-                f"{file}: a mask has one channel of 8-bit class indices, but this image has "
-                f"the mode {mask.mode}"
-            )
-        if mask.size != (header.width, header.height):
-            raise UserError(
-                f"{file}: the mask has {mask.width} × {mask.height} pixels, but its image "
-                f"{images.name(i)} has {header.width} × {header.height}"
-            )
+    try:
+        with Image.open(file) as mask:
+            if mask.mode not in MODES:
+                raise UserError(
+                    f"{file}: a mask has one channel of 8-bit class indices, but this image has "
+                    f"the mode {mask.mode}"
+                )
+            if mask.size != (header.width, header.height):
+                raise UserError(
+                    f"{file}: the mask has {mask.width} × {mask.height} pixels, but its image "
+                    f"{images.name(i)} has {header.width} × {header.height}"
+                )
+            yield mask
+    except OSError as error:
+        raise UserError(f"{file}: the mask cannot be read: {error}") from None
 
 
 def count_classes(
@@ -253,19 +259,3 @@ def _expected(file: Path) -> str:
     if not others:
         return f"expected {file}"
     return f"expected {file}; there is {others[0].name}, but masks are .png files"
-
-
-@contextmanager
-def _open(file: Path) -> Iterator[Image.Image]:
-    """Open a mask, and raise UserError if it cannot be read."""
-    try:
-        with Image.open(file) as image:
-            yield image
-    except OSError as error:
-        raise UserError(f"{file}: the mask cannot be read: {error}") from None
-
-
-def _decode(file: Path) -> NDArray[np.uint8]:
-    """Return the class indices (H, W) in a PNG file of one channel or a palette."""
-    with _open(file) as image:
-        return np.array(image, dtype=np.uint8)
